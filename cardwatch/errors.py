@@ -1,0 +1,118 @@
+"""Every way in which Cardwatch refuses, as one tree.
+
+    CardwatchError
+    ├── InvalidRecord          a record that no contract covers: a dead letter, or HTTP 422
+    ├── Misconfigured          a setting, a file or an argument that cannot be used
+    │   ├── PortInUse
+    │   └── MappingError       a user's data set does not fit its mapping
+    ├── Unavailable            a part we need does not answer now (retriable)
+    │   ├── BrokerUnavailable
+    │   ├── RegistryUnavailable
+    │   ├── ScoringUnavailable
+    │   ├── OrchestratorUnavailable
+    │   └── JarsUnavailable    Kafka's jars are neither here nor to be fetched
+    ├── Superseded             another worker has taken over; start again from what is committed (retriable)
+    ├── ProcessDied            a part of the local stack ended by itself
+    ├── ModelRefused           a model that must not be used
+    │   ├── NoChampion
+    │   ├── CorruptModel
+    │   └── SchemaMismatch
+    └── StoreRefused           the feature store protects itself
+        ├── StaleWriter        `applied` is not where the batch began: somebody else has written
+        └── StoreLeads         `applied` is ahead of the log: the store belongs to another log
+
+A message says what is wrong, where, and what to do about it; it is shown to users without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class CardwatchError(Exception):
+    """Anything that Cardwatch refuses or cannot do. `retriable`: the same call may succeed later."""
+
+    retriable = False
+
+
+class InvalidRecord(CardwatchError):
+    """A record that breaks its contract. `field` is its path (`$.amount_minor`), empty for the whole record."""
+
+    def __init__(self, reason: str, *, field: str = "") -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.reason = reason
+        self.field = field
+
+
+class Misconfigured(CardwatchError):
+    """A setting, file or argument that cannot be used; the message names the key and the value."""
+
+
+class PortInUse(Misconfigured):
+    """A port that was asked for is taken by another process."""
+
+
+class MappingError(Misconfigured):
+    """A user's data set does not fit its mapping; the message names column, row and value."""
+
+
+class Unavailable(CardwatchError):
+    """A part we need does not answer at the moment."""
+
+    retriable = True
+
+
+class BrokerUnavailable(Unavailable):
+    """The Kafka broker cannot be reached or does not answer in time."""
+
+
+class RegistryUnavailable(Unavailable):
+    """The model registry cannot be reached or does not answer in time."""
+
+
+class ScoringUnavailable(Unavailable):
+    """The scoring service cannot be reached, is not ready or missed the deadline."""
+
+
+class OrchestratorUnavailable(Unavailable):
+    """The Prefect server cannot be reached, or does not know the deployment."""
+
+
+class JarsUnavailable(Unavailable):
+    """Kafka's jars are not in the local cache and cannot be fetched."""
+
+
+class Superseded(CardwatchError):
+    """Our batch was fenced or our partitions moved: throw the batch away and start again from what is committed."""
+
+    retriable = True
+
+
+class ProcessDied(CardwatchError):
+    """A process of the local stack ended by itself; the message holds the last lines of its log."""
+
+
+class ModelRefused(CardwatchError):
+    """A model that must not answer."""
+
+
+class NoChampion(ModelRefused):
+    """The registry has no model version under the alias `champion`."""
+
+
+class CorruptModel(ModelRefused):
+    """A model's files do not have the digest that the registry recorded, or cannot be read."""
+
+
+class SchemaMismatch(ModelRefused):
+    """Features and model were made for different feature schemas; the message holds both hashes."""
+
+
+class StoreRefused(CardwatchError):
+    """A write that the feature store did not take."""
+
+
+class StaleWriter(StoreRefused):
+    """`applied` is not the position where the batch began: another worker has written since."""
+
+
+class StoreLeads(StoreRefused):
+    """`applied` is ahead of the committed offset: this store was not made from this log."""

@@ -1,0 +1,192 @@
+"""What travels: transactions, labels, decisions and dead letters, with their JSON forms.
+
+Every struct refuses what its contract does not allow, at decoding time, with the path of the field. The JSON Schemas in
+`docs/contracts/` are generated from these types.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cardwatch.errors import InvalidRecord
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_LOOKS_LIKE_PAN: Final = re.compile(r"\d{13,19}")
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="An opaque token, never a card number.")]
+UtcTime = Annotated[datetime, Meta(tz=True)]
+
+
+class Channel(Enum):
+    """How the card was presented. The order is the code that the kernel uses: append only."""
+
+    CHIP = "chip"
+    CONTACTLESS = "contactless"
+    SWIPE = "swipe"
+    ECOMMERCE = "ecommerce"
+    ATM = "atm"
+    RECURRING = "recurring"
+
+
+class Outcome(Enum):
+    """What became of the card's previous attempt, as the payment network tells it."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+
+
+class Action(Enum):
+    """What we do with a transaction; `challenge` asks the cardholder for a second factor."""
+
+    APPROVE = "approve"
+    CHALLENGE = "challenge"
+    DECLINE = "decline"
+
+
+class LabelSource(Enum):
+    """Who said whether a transaction was fraud."""
+
+    INVESTIGATOR = "investigator"
+    CHARGEBACK = "chargeback"
+    CUSTOMER = "customer"
+
+
+class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One attempt to pay, as the log holds it. Optional fields that are missing give missing features.
+
+    `occurred_at` is event time, the only time that features know. `amount_minor` is in minor units of `currency`.
+    """
+
+    transaction_id: Identifier
+    card_id: Identifier
+    merchant_id: Identifier
+    occurred_at: UtcTime
+    amount_minor: Annotated[int, Meta(ge=0, le=10**12)]
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217")]
+    merchant_category: Annotated[str, Meta(pattern="^[0-9]{4}$", description="ISO 18245")]
+    channel: Channel
+    country: Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2, where the merchant is")]
+    latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
+    device_id: Identifier | None = None
+    customer_id: Identifier | None = None
+    previous_outcome: Outcome | None = None
+
+
+class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What we learned about a transaction: it is true as of `effective_at`, known from `observed_at` on."""
+
+    transaction_id: Identifier
+    card_id: Identifier
+    merchant_id: Identifier
+    is_fraud: bool
+    effective_at: UtcTime
+    observed_at: UtcTime
+    source: LabelSource
+
+
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The decision of record for one transaction, with everything needed to make it again to the same bits.
+
+    `partition` and `offset` are the transaction's position in the log. `sequence` counts the card's transactions folded
+    before this one. `features` are float32 values in the order of the feature table, None where missing. `margin` is the
+    model's raw score (higher is riskier, float32), `probability` its calibrated form; both are None where the rules alone
+    decided, and then `degraded` says so. `latency_ms` runs from the record's time stamp in the log to this decision.
+    """
+
+    transaction: Transaction
+    partition: int
+    offset: int
+    sequence: int
+    features: list[float | None]
+    feature_schema: str
+    table_id: str
+    model_version: str | None = None
+    model_digest: str | None = None
+    policy_version: str
+    margin: float | None = None
+    probability: float | None = None
+    action: Action
+    reasons: list[str]
+    degraded: bool = False
+    degraded_reason: str | None = None
+    decided_at: UtcTime
+    latency_ms: float
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A record that could not be taken: its bytes, where it came from and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    field: str
+    reason: str
+
+
+T = TypeVar("T")
+_DECODERS: Final[dict[type[Any], msgspec.json.Decoder[Any]]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Transaction, Label, Decision, DeadLetter)
+}
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def encode(record: Struct) -> bytes:
+    """The JSON form that travels. Encoding and decoding again gives an equal record."""
+    return _ENCODER.encode(record)
+
+
+def decode(data: bytes | None, kind: type[T]) -> T:
+    """Read one record of `kind`, or raise `InvalidRecord` with the path of the field and the reason."""
+    try:
+        record = _DECODERS[kind].decode(data or b"")
+    except msgspec.DecodeError as error:
+        raise _invalid(error) from error
+    except UnicodeDecodeError as error:
+        raise InvalidRecord(f"not UTF-8: {error.reason}") from error
+    if isinstance(record, Transaction):
+        refuse_card_numbers(record)
+    return record  # type: ignore[no-any-return]
+
+
+def refuse_card_numbers(transaction: Transaction) -> None:
+    """Raise `InvalidRecord` if an identifier looks like a real card number (13 to 19 digits that pass the Luhn check)."""
+    for field in ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id"):
+        value = getattr(transaction, field)
+        if value is not None and looks_like_card_number(value):
+            raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
+
+
+def looks_like_card_number(text: str) -> bool:
+    """Whether `text` is 13 to 19 digits (spaces and dashes aside) with a valid Luhn check digit."""
+    if not text[:1].isdigit():
+        return False
+    digits = text.replace(" ", "").replace("-", "")
+    if not _LOOKS_LIKE_PAN.fullmatch(digits):
+        return False
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (sum(doubled) + sum(int(digit) for digit in digits[-1::-2])) % 10 == 0
+
+
+def to_epoch_ms(moment: datetime) -> int:
+    """Milliseconds since 1970 in UTC, exactly (no floating point on the way)."""
+    return (moment - EPOCH) // _MILLISECOND
+
+
+def from_epoch_ms(epoch_ms: int) -> datetime:
+    """The UTC time of `epoch_ms`; the inverse of `to_epoch_ms`."""
+    return EPOCH + epoch_ms * _MILLISECOND
+
+
+def _invalid(error: msgspec.DecodeError) -> InvalidRecord:
+    reason, _, path = str(error).partition(" - at `")
+    return InvalidRecord(reason, field=path.rstrip("`"))

@@ -1,0 +1,111 @@
+"""The topic `progress`: how simulated days go in step, and what a watcher of the system is told.
+
+The source says which positions of the log end a day; archive and monitor answer when they have that day behind them.
+Whoever wants to know what happens (the demo's screen, a console) reads this one topic. One partition, so that the order of
+events is the order of offsets.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from cardwatch.errors import InvalidRecord
+
+
+class DayEmitted(Struct, frozen=True, kw_only=True, tag="day_emitted"):
+    """The source has sent all of `day`. The ends are, per partition, the offset after the day's last record.
+
+    `decided` is False for history that was sent before any stream worker ran: no decisions will follow.
+    """
+
+    day: date
+    transaction_ends: dict[str, int]
+    label_ends: dict[str, int]
+    decided: bool
+
+
+class DayArchived(Struct, frozen=True, kw_only=True, tag="day_archived"):
+    """The archive holds all of `day` and has built the reference table that is valid from the next day on."""
+
+    day: date
+    transactions: int
+    decisions: int
+    labels: int
+    table_id: str
+
+
+class Bootstrapped(Struct, frozen=True, kw_only=True, tag="bootstrapped"):
+    """The first champion is trained on history up to `day` and registered; the store holds that history folded in."""
+
+    day: date
+    champion_version: str
+    average_precision: float
+
+
+class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
+    """The monitor is done with `day`, and so is any retraining that this day started.
+
+    `average_precision` is that of the decisions on the newest matured days, None before enough labels have matured.
+    `drifted_features` names the features whose distribution has moved from the champion's training data.
+    """
+
+    day: date
+    champion_version: str
+    average_precision: float | None
+    baseline_average_precision: float | None
+    matured_frauds: int
+    drifted_features: list[str]
+    drift_share: float
+    state: str
+
+
+class DriftDetected(Struct, frozen=True, kw_only=True, tag="drift_detected"):
+    """From this day on the policy calls the model worn out; `reasons` say why, for a human."""
+
+    day: date
+    champion_version: str
+    reasons: list[str]
+
+
+class RetrainingEnded(Struct, frozen=True, kw_only=True, tag="retraining_ended"):
+    """A retraining has been judged. `promoted`: the challenger is the champion now, and is being served."""
+
+    day: date
+    challenger_version: str | None
+    promoted: bool
+    reasons: list[str]
+
+
+class RateStarted(Struct, frozen=True, kw_only=True, tag="rate_started"):
+    """From here on the source sends at a fixed rate, waiting for nobody: the phase in which latency is measured."""
+
+    day: date
+    rate_per_second: float
+    seconds: float
+
+
+class RateEnded(Struct, frozen=True, kw_only=True, tag="rate_ended"):
+    """The fixed-rate phase is over. The ends are, per partition, the offset after its last transaction."""
+
+    day: date
+    transactions: int
+    transaction_ends: dict[str, int]
+
+
+Progress = (
+    DayEmitted | DayArchived | Bootstrapped | DayMonitored | DriftDetected | RetrainingEnded | RateStarted | RateEnded
+)
+
+_DECODER: Final = msgspec.json.Decoder(Progress)
+
+
+def decode_progress(data: bytes | None) -> Progress:
+    """Read one record of the topic, or raise `InvalidRecord`."""
+    try:
+        return _DECODER.decode(data or b"")
+    except msgspec.DecodeError as error:
+        raise InvalidRecord(str(error)) from error
