@@ -1,0 +1,410 @@
+"""The log: Apache Kafka through confluent-kafka. Every reader here uses `read_committed`.
+
+`LogReader` follows topics by explicit positions (archive, monitor, generator, tests). `StreamLog` is the stream worker's side:
+group membership, one transaction for decisions and offsets, and a second reader for the gap after a crash.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured, Superseded
+from cardwatch.progress import Progress, decode_progress
+
+TRANSACTIONS: Final = "transactions"
+DECISIONS: Final = "decisions"
+LABELS: Final = "labels"
+DEAD_LETTERS: Final = "dead-letters"
+PROGRESS: Final = "progress"
+
+STREAM_GROUP: Final = "cardwatch-stream"
+SESSION_TIMEOUT_MS: Final = 6_000
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+_TIMEOUT_SECONDS: Final = 10.0
+
+
+class Record(NamedTuple):
+    """One record of a topic. `timestamp_ms` is when its producer sent it, on the wall clock."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Outgoing(NamedTuple):
+    """A record to be written to a partition of our choice."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+
+
+def broker_error(error: KafkaException, doing: str) -> CardwatchError:
+    """Our error for one of Kafka's: unavailable, superseded, or misconfigured."""
+    cause: KafkaError = error.args[0]
+    if cause.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+        return Superseded(f"{doing}: another worker has taken over ({cause.str()})")
+    if cause.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+        return Misconfigured(f"{doing}: {cause.str()}; the topics are made by `cardwatch kafka` or `make demo`")
+    return BrokerUnavailable(
+        f"{doing}: {cause.str()}; is a broker running at the address in CARDWATCH_KAFKA_BOOTSTRAP?"
+    )
+
+
+def commit_offsets(bootstrap: str, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """Set the position of a group that has no members, for a first start."""
+    consumer = Consumer({**_reading(bootstrap), "group.id": group})
+    try:
+        consumer.commit(offsets=[TopicPartition(topic, p, o) for p, o in offsets.items()], asynchronous=False)
+    except KafkaException as error:
+        raise broker_error(error, f"committing offsets of {group}") from error
+    finally:
+        consumer.close()
+
+
+class LogWriter:
+    """An idempotent producer for sources: generator, progress, tests. Records of one key stay in order."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",  # what Kafka's own Java client does
+                "linger.ms": 2,
+                "compression.type": "lz4",
+                "queue.buffering.max.messages": 500_000,
+                "log_level": 0,
+            }
+        )
+        self._failure: KafkaError | None = None
+
+    def write(self, topic: str, key: str, value: bytes) -> None:
+        """Queue a record; it is sure to be in the log only after `flush`."""
+        while True:
+            try:
+                self._producer.produce(topic, value, key.encode(), on_delivery=self._delivered)
+                self._producer.poll(0)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def flush(self, timeout_seconds: float = 30.0) -> None:
+        """Wait until everything written is in the log; raises `BrokerUnavailable` if something is not."""
+        left = self._producer.flush(timeout_seconds)
+        if self._failure is not None:
+            raise BrokerUnavailable(f"a record could not be written: {self._failure.str()}")
+        if left:
+            raise BrokerUnavailable(f"{left} records were not taken by the broker within {timeout_seconds:g} s")
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        self._failure = self._failure or error
+
+
+class ProgressWriter:
+    """Writes the topic `progress`, one record at a time, each sure to be there when `write` returns."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._writer = LogWriter(bootstrap)
+
+    def write(self, record: Progress) -> None:
+        """Put one record on the topic and wait until it is there."""
+        self._writer.write(PROGRESS, "progress", msgspec.json.encode(record))
+        self._writer.flush()
+
+
+def publish_progress(bootstrap: str, record: Progress) -> None:
+    """Put a single record on the topic `progress`."""
+    ProgressWriter(bootstrap).write(record)
+
+
+class LogInquiry:
+    """Asks where topics end and what a group has committed, on a connection of its own.
+
+    A reader's own connection would answer only after its pending fetch, half a second later.
+    """
+
+    def __init__(self, bootstrap: str, group: str = "cardwatch-inquiry") -> None:
+        self._consumer = Consumer({**_reading(bootstrap), "group.id": group})
+
+    def committed(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+        """The group's committed offset per partition; partitions without one are left out."""
+        return _committed(self._consumer, topic, partitions)
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset after the last committed record of the partition now, control records included."""
+        try:
+            return int(self._consumer.get_watermark_offsets(TopicPartition(topic, partition), _TIMEOUT_SECONDS)[1])
+        except KafkaException as error:
+            raise broker_error(error, f"asking for the end of {topic}[{partition}]") from error
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+
+class LogReader:
+    """Follows partitions from given positions. It belongs to no group and commits nothing."""
+
+    def __init__(self, bootstrap: str, positions: Mapping[tuple[str, int], int]) -> None:
+        self._consumer = Consumer({**_reading(bootstrap), "group.id": "cardwatch-reader", "enable.partition.eof": True})
+        self._inquiry = LogInquiry(bootstrap)
+        self._ends: dict[tuple[str, int], int] = {}
+        self._consumer.assign([TopicPartition(t, p, o or OFFSET_BEGINNING) for (t, p), o in positions.items()])
+
+    def __enter__(self) -> LogReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+        self._inquiry.close()
+
+    def poll(self, timeout_seconds: float, *, most: int = 10_000) -> list[Record]:
+        """What has come, in order per partition; waits for the first record at most `timeout_seconds`."""
+        first = self._consumer.poll(timeout_seconds)
+        if first is None:
+            return []
+        messages = [first, *self._consumer.consume(most - 1, timeout=0)]
+        return [record for message in messages if (record := self._take(message)) is not None]
+
+    def reached(self, topic: str, partition: int) -> int:
+        """The offset up to which everything committed has been read, control records included."""
+        return self._ends.get((topic, partition), 0)
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset after the last committed record of the partition now."""
+        return self._inquiry.end(topic, partition)
+
+    def _take(self, message: Message) -> Record | None:
+        place = (message.topic(), message.partition())
+        error = message.error()
+        if error is None:
+            self._ends[place] = message.offset() + 1
+            return _record(message)
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._ends[place] = max(self._ends.get(place, 0), message.offset())
+            return None
+        if error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+            return None
+        raise broker_error(KafkaException(error), "reading the log")
+
+
+class ProgressReader:
+    """Follows the topic `progress`."""
+
+    def __init__(self, bootstrap: str, *, from_beginning: bool = True) -> None:
+        self._reader = LogReader(bootstrap, {(PROGRESS, 0): 0})
+        self._waiting: list[Progress] = []
+        if not from_beginning:
+            self._skip_to(self._reader.end(PROGRESS, 0))
+
+    def poll(self, timeout_seconds: float) -> Progress | None:
+        """The next record, or None if none has come in time."""
+        if not self._waiting:
+            self._waiting = [decode_progress(record.value) for record in self._reader.poll(timeout_seconds)]
+        return self._waiting.pop(0) if self._waiting else None
+
+    def caught_up(self) -> bool:
+        """Whether everything that is in the topic now has been returned by `poll`."""
+        return not self._waiting and self._reader.reached(PROGRESS, 0) >= self._reader.end(PROGRESS, 0)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._reader.close()
+
+    def _skip_to(self, end: int) -> None:
+        while self._reader.reached(PROGRESS, 0) < end:
+            self._reader.poll(0.2)
+
+
+class StreamLog:
+    """The stream worker's side of the log.
+
+    `slot` names the worker: it is its transactional id and its static group member, so a worker that comes back under the
+    same slot aborts what its predecessor left open and gets the same partitions at once. `on_assigned` is told the new
+    partitions and returns the position of each to read from; `on_revoked` is told the ones that are gone.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        slot: str,
+        *,
+        on_assigned: Callable[[list[int]], dict[int, int]],
+        on_revoked: Callable[[list[int]], None],
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._on_assigned, self._on_revoked = on_assigned, on_revoked
+        self._failure: CardwatchError | None = None
+        self._consumer = Consumer(
+            {
+                **_reading(bootstrap),
+                "group.id": STREAM_GROUP,
+                "group.instance.id": slot,
+                "session.timeout.ms": SESSION_TIMEOUT_MS,
+                "heartbeat.interval.ms": 1_000,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 50,
+            }
+        )
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "transactional.id": slot,
+                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "compression.type": "lz4",
+                "linger.ms": 0,
+                "retry.backoff.ms": 1,
+                "queue.buffering.max.messages": 500_000,
+                "log_level": 0,
+            }
+        )
+        try:
+            self._producer.init_transactions(_TIMEOUT_SECONDS)
+            self._consumer.subscribe(
+                [TRANSACTIONS], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            )
+        except KafkaException as error:
+            self._consumer.close()
+            raise broker_error(error, "starting the stream worker") from error
+
+    def close(self) -> None:
+        """Leave the group's broker connection; as a static member the slot keeps its partitions for the session timeout."""
+        self._consumer.close()
+
+    def poll(self, timeout_seconds: float, *, most: int) -> dict[int, list[Record]]:
+        """The next records by partition, in log order; waits for the first at most `timeout_seconds`."""
+        first = self._consumer.poll(timeout_seconds)
+        self._raise_failure()
+        if first is None:
+            return {}
+        messages = [first, *self._consumer.consume(most - 1, timeout=0)]
+        self._raise_failure()
+        batches: dict[int, list[Record]] = {}
+        for message in messages:
+            if (error := message.error()) is not None:
+                if error.fatal() or not _may_pass(error):
+                    raise broker_error(KafkaException(error), f"reading {TRANSACTIONS}")
+                continue
+            batches.setdefault(message.partition(), []).append(_record(message))
+        return batches
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        """The group's committed offset per partition; partitions without one are left out."""
+        return _committed(self._consumer, TRANSACTIONS, partitions)
+
+    def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
+        """Write the records and the group's new positions in one Kafka transaction: all of it or none.
+
+        Raises `Superseded` if the transaction was fenced or had to be aborted: nothing of it is visible then.
+        """
+        try:
+            self._producer.begin_transaction()
+            for record in outgoing:
+                self._producer.produce(record.topic, record.value, record.key, record.partition)
+                self._producer.poll(0)
+            self._producer.send_offsets_to_transaction(
+                [TopicPartition(TRANSACTIONS, partition, offset) for partition, offset in positions.items()],
+                self._consumer.consumer_group_metadata(),
+                _TIMEOUT_SECONDS,
+            )
+            self._producer.commit_transaction(_TIMEOUT_SECONDS)
+        except (KafkaException, BufferError) as error:
+            self._abort()
+            raise Superseded(f"the transaction was aborted: {error}") from error
+
+    def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
+        """The records of `transactions` in [start, stop), a batch at a time; for the gap after a crash."""
+        deadline = time.monotonic() + 60.0
+        with LogReader(self._bootstrap, {(TRANSACTIONS, partition): start}) as reader:
+            while reader.reached(TRANSACTIONS, partition) < stop:
+                if batch := [record for record in reader.poll(1.0) if record.offset < stop]:
+                    yield batch
+                if time.monotonic() > deadline:
+                    raise BrokerUnavailable(f"could not read {TRANSACTIONS}[{partition}] {start}..{stop} within 60 s")
+
+    def _abort(self) -> None:
+        try:
+            self._producer.abort_transaction(_TIMEOUT_SECONDS)
+        except KafkaException:
+            return  # fenced: the broker has aborted it already, or will by its own timeout
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            positions = self._on_assigned([partition.partition for partition in partitions])
+        except CardwatchError as error:  # an exception does not get out of librdkafka's callback: keep it for poll
+            self._failure = error
+            return
+        consumer.assign([TopicPartition(TRANSACTIONS, p, o) for p, o in positions.items()])
+
+    def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._on_revoked([partition.partition for partition in partitions])
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+
+def _reading(bootstrap: str) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": bootstrap,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "log_level": 0,
+    }
+
+
+def _committed(consumer: Consumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+    try:
+        found = consumer.committed([TopicPartition(topic, partition) for partition in partitions], _TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise broker_error(error, "asking for committed offsets") from error
+    return {place.partition: place.offset for place in found if place.offset >= 0}
+
+
+def _may_pass(error: KafkaError) -> bool:
+    return bool(error.retriable()) or error.code() in (
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError._PARTITION_EOF,
+    )
+
+
+def _record(message: Message) -> Record:
+    kind, timestamp_ms = message.timestamp()
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+        message.key(),
+        message.value(),
+    )

@@ -1,0 +1,105 @@
+"""What Cardwatch asks a Kafka cluster as its administrator: are you there, make our topics, where do they end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from cardwatch.errors import BrokerUnavailable, Misconfigured
+
+SINGLE_PARTITION_TOPICS: Final = ("progress",)
+KEYED_TOPICS: Final = ("transactions", "decisions", "labels", "dead-letters")
+
+_REQUEST_SECONDS: Final = 10.0
+# A simulated past is no reason to delete a record, so its time stamp is the moment when the log took it.
+_TOPIC_CONFIG: Final = {"message.timestamp.type": "LogAppendTime"}
+
+
+def broker_answers(bootstrap: str, *, timeout_seconds: float = 1.0) -> bool:
+    """Whether a broker at `bootstrap` answers within the time and has joined its cluster."""
+    return _brokers(_client(bootstrap), timeout_seconds) > 0
+
+
+def wait_for_broker(bootstrap: str, timeout_seconds: float = 10.0) -> None:
+    """Return when a broker answers at `bootstrap`; raise `BrokerUnavailable` when the time is over."""
+    client = _client(bootstrap)
+    deadline = time.monotonic() + timeout_seconds
+    while not _brokers(client, max(0.1, min(1.0, deadline - time.monotonic()))):
+        if time.monotonic() >= deadline:
+            raise BrokerUnavailable(
+                f"no Kafka broker answers at {bootstrap} within {timeout_seconds:g} s: start it, or correct "
+                "CARDWATCH_KAFKA_BOOTSTRAP (leave it empty for the embedded broker)"
+            )
+
+
+def create_topics(bootstrap: str, *, partitions: int) -> None:
+    """Make the topics that are missing; ready to be written when this returns.
+
+    The keyed ones get `partitions` partitions, `progress` gets one. Raises `Misconfigured` if one exists with another number:
+    the partition of a card would change; and `BrokerUnavailable`.
+    """
+    client = _client(bootstrap)
+    wanted = dict.fromkeys(KEYED_TOPICS, partitions) | dict.fromkeys(SINGLE_PARTITION_TOPICS, 1)
+    topics = [NewTopic(name, number, -1, config=_TOPIC_CONFIG) for name, number in wanted.items()]
+    for name, future in client.create_topics(topics, operation_timeout=_REQUEST_SECONDS).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerUnavailable(f"topic {name} cannot be made at {bootstrap}: {error.args[0]}") from error
+    _await_leaders(client, bootstrap, wanted)
+
+
+def end_offsets(bootstrap: str, topic: str, *, read_committed: bool = True) -> dict[int, int]:
+    """Per partition the offset after the last record; with `read_committed`, before the first open transaction.
+
+    Markers of transactions take offsets too: the difference of two ends is no count of records.
+    """
+    client = _client(bootstrap)
+    isolation = IsolationLevel.READ_COMMITTED if read_committed else IsolationLevel.READ_UNCOMMITTED
+    try:
+        numbers = client.list_topics(topic, timeout=_REQUEST_SECONDS).topics[topic].partitions
+        asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in numbers}
+        answers = client.list_offsets(asked, isolation_level=isolation, request_timeout=_REQUEST_SECONDS)
+        return {place.partition: future.result().offset for place, future in answers.items()}
+    except KafkaException as error:
+        raise BrokerUnavailable(f"the ends of {topic} at {bootstrap} are not to be had: {error.args[0]}") from error
+
+
+def _client(bootstrap: str) -> Any:
+    """librdkafka would write to stderr each time that nobody answers, and would ask more and more rarely."""
+    return AdminClient(
+        {
+            "bootstrap.servers": bootstrap,
+            "log_level": 0,
+            "reconnect.backoff.ms": 20,
+            "reconnect.backoff.max.ms": 100,
+        }
+    )
+
+
+def _brokers(client: Any, timeout_seconds: float) -> int:
+    try:
+        return len(client.list_topics(timeout=timeout_seconds).brokers)
+    except KafkaException:
+        return 0
+
+
+def _await_leaders(client: Any, bootstrap: str, wanted: dict[str, int]) -> None:
+    deadline = time.monotonic() + _REQUEST_SECONDS
+    while True:
+        found = client.list_topics(timeout=_REQUEST_SECONDS).topics
+        present = {name: found[name].partitions.values() for name in wanted if name in found}
+        if len(present) == len(wanted) and all(p.leader >= 0 for ps in present.values() for p in ps):
+            break
+        if time.monotonic() >= deadline:
+            raise BrokerUnavailable(f"the topics at {bootstrap} have no leaders after {_REQUEST_SECONDS:g} s")
+        time.sleep(0.02)
+    for name, partitions in present.items():
+        if len(partitions) != wanted[name]:
+            raise Misconfigured(
+                f"topic {name} at {bootstrap} has {len(partitions)} partitions, CARDWATCH_PARTITIONS asks for {wanted[name]}"
+            )

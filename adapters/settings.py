@@ -1,0 +1,103 @@
+"""Where every part finds the others: the one file that reads the environment.
+
+Each key is `CARDWATCH_` and the field's name in capitals. Business policy (costs, thresholds, gates) is not here: it is read
+from a file, see `load_policies`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct, structs
+
+from cardwatch.errors import Misconfigured
+
+PREFIX: Final = "CARDWATCH_"
+
+
+class Secret(str):
+    """A string that does not show itself in logs and tracebacks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """A mask, whatever the value."""
+        return "Secret('***')"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Addresses and places. Empty addresses mean: the local stack chooses."""
+
+    home: Path = Path(".cardwatch")
+    kafka_bootstrap: str = ""
+    mlflow_url: str = ""
+    prefect_url: str = ""
+    scoring_url: str = ""
+    api_key: Secret = Secret("")
+    partitions: int = 4
+    policy_file: Path | None = None
+    java: str = ""
+
+    @property
+    def archive(self) -> Path:
+        """Parquet files and the SQL index."""
+        return self.home / "archive"
+
+    @property
+    def store(self) -> Path:
+        """The LMDB feature store."""
+        return self.home / "store"
+
+    @property
+    def tables(self) -> Path:
+        """Reference tables, one file per content id."""
+        return self.home / "tables"
+
+    @property
+    def reports(self) -> Path:
+        """What monitor and demo write for people."""
+        return self.home / "reports"
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that make `read_settings` return these settings in a child process."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {PREFIX + name.upper(): str(value) for name, value in values.items() if value not in (None, "")}
+
+
+def read_settings(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """The settings of this process: environment first, then `overrides`. Raises `Misconfigured` naming key and value."""
+    variables = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    for field in structs.fields(Settings):
+        key = PREFIX + field.name.upper()
+        if raw := variables.get(key, ""):
+            values[field.name] = _convert(key, raw, field.name)
+    return Settings(**{**values, **overrides})  # type: ignore[arg-type]
+
+
+def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
+    """This process's environment with `settings` and `extra` laid over it, for a process we start."""
+    return {**os.environ, **settings.to_environment(), **extra}
+
+
+def new_api_key() -> Secret:
+    """A key for one run of the local stack."""
+    return Secret(secrets.token_urlsafe(24))
+
+
+def _convert(key: str, raw: str, name: str) -> object:
+    if name == "partitions":
+        if not raw.isdigit() or int(raw) < 1:
+            raise Misconfigured(f"{key}={raw!r} is not a whole number of at least 1")
+        return int(raw)
+    if name in ("home", "policy_file"):
+        return Path(raw)
+    if name == "api_key":
+        return Secret(raw)
+    if name.endswith("_url") and not raw.startswith(("http://", "https://")):
+        raise Misconfigured(f"{key}={raw!r} is not an address that begins with http:// or https://")
+    return raw

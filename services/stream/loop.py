@@ -1,0 +1,48 @@
+"""The worker's life: follow the log, and start again from what is committed whenever a batch has to be thrown away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Event
+from typing import Final
+
+from adapters.kafka import StreamLog
+from cardwatch.errors import BrokerUnavailable, Superseded
+from services.stream.worker import StreamWorker
+
+log = logging.getLogger(__name__)
+
+MOST_RECORDS: Final = 2_000
+POLL_SECONDS: Final = 0.2
+RETRY_SECONDS: Final = 0.5
+
+
+def run(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, on_ready: Callable[[], None]) -> None:
+    """Work until `stopping` is set. A fenced batch or a broker that is away only costs a new start of the connection."""
+    while not stopping.is_set():
+        try:
+            _follow(worker, bootstrap, slot, stopping, on_ready)
+        except (Superseded, BrokerUnavailable) as error:
+            log.warning("starting again from what is committed: %s", error)
+            stopping.wait(RETRY_SECONDS)
+
+
+def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, on_ready: Callable[[], None]) -> None:
+    stream: StreamLog
+
+    def take(partitions: list[int]) -> dict[int, int]:
+        positions = worker.take(stream, partitions)
+        log.info("took over %s", positions)
+        on_ready()
+        return positions
+
+    stream = StreamLog(bootstrap, slot, on_assigned=take, on_revoked=worker.give_back)
+    try:
+        while not stopping.is_set():
+            if polled := stream.poll(POLL_SECONDS, most=MOST_RECORDS):
+                counts = worker.step(stream, polled)
+                if counts.duplicates or counts.dead_letters or counts.degraded:
+                    log.info("%s", counts)
+    finally:
+        stream.close()
