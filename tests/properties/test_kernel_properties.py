@@ -1,0 +1,98 @@
+"""What must hold for every log: chunks, restarts and the two encodings give the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cardwatch.events import EPOCH, Channel, Outcome, Transaction, decode, encode, to_epoch_ms
+from cardwatch.features.columns import card_index, encode_columns
+from cardwatch.features.columns import encode as encode_rows
+from cardwatch.features.kernel import fold
+from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.state import empty_states
+from cardwatch.features.table import column
+
+identifiers = st.sampled_from([f"id-{i}" for i in range(6)])
+moments = st.integers(0, 40 * 86_400_000).map(lambda ms: EPOCH + timedelta(days=20_000, milliseconds=ms))
+places = st.none() | st.tuples(st.floats(-90, 90), st.floats(-180, 180))
+
+
+@st.composite
+def transactions(draw: st.DrawFn) -> Transaction:
+    place = draw(places)
+    return Transaction(
+        transaction_id=draw(st.sampled_from([f"t-{i}" for i in range(40)])),
+        card_id=draw(identifiers),
+        merchant_id=draw(identifiers),
+        occurred_at=draw(moments),
+        amount_minor=draw(st.integers(0, 10**7)),
+        currency="EUR",
+        merchant_category=draw(st.sampled_from(["5411", "7995", "0000"])),
+        channel=draw(st.sampled_from(Channel)),
+        country=draw(st.sampled_from(["DE", "FR", "ZZ"])),
+        latitude=place[0] if place else None,
+        longitude=place[1] if place else None,
+        device_id=draw(st.none() | identifiers),
+        previous_outcome=draw(st.none() | st.sampled_from(Outcome)),
+    )
+
+
+logs = st.lists(transactions(), min_size=1, max_size=60)
+
+
+def replayed(log: Sequence[Transaction], cuts: Sequence[int]) -> tuple[bytes, bytes]:
+    """Fold the log in chunks, each from the bytes that the one before left; features and states as bytes."""
+    cards, index = card_index([transaction.card_id for transaction in log])
+    states = empty_states(len(cards))
+    features = []
+    bounds = sorted({0, len(log), *(cut % len(log) for cut in cuts)})
+    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        states = np.frombuffer(states.tobytes(), states.dtype).copy()
+        folded = fold(states, index[start:stop], encode_rows(log[start:stop]), ReferenceTable.empty())
+        features.append(folded.features.tobytes())
+    return b"".join(features), states.tobytes()
+
+
+@given(logs, st.lists(st.integers(0, 100), max_size=5))
+@settings(deadline=None)
+def test_however_a_log_is_cut_features_and_states_have_the_same_bits(log: list[Transaction], cuts: list[int]) -> None:
+    assert replayed(log, cuts) == replayed(log, [])
+
+
+@given(logs)
+@settings(deadline=None)
+def test_columns_and_structs_are_encoded_alike(log: list[Transaction]) -> None:
+    whole = encode_columns(
+        transaction_ids=[t.transaction_id for t in log],
+        merchant_ids=[t.merchant_id for t in log],
+        occurred_at_ms=np.array([to_epoch_ms(t.occurred_at) for t in log], np.int64),
+        amount_minor=np.array([t.amount_minor for t in log], np.int64),
+        merchant_category=[t.merchant_category for t in log],
+        channel=[t.channel.value for t in log],
+        country=[t.country for t in log],
+        latitude=np.array([np.nan if t.latitude is None else t.latitude for t in log]),
+        longitude=np.array([np.nan if t.longitude is None else t.longitude for t in log]),
+        device_ids=[t.device_id for t in log],
+        previous_outcome=[t.previous_outcome.value if t.previous_outcome else None for t in log],
+    )
+    assert whole.tobytes() == encode_rows(log).tobytes()
+
+
+@given(transactions())
+def test_a_transaction_survives_its_json_form(transaction: Transaction) -> None:
+    assert decode(encode(transaction), Transaction) == transaction
+
+
+@given(logs)
+@settings(deadline=None)
+def test_counts_never_exceed_longer_windows(log: list[Transaction]) -> None:
+    cards, index = card_index([transaction.card_id for transaction in log])
+    folded = fold(empty_states(len(cards)), index, encode_rows(log), ReferenceTable.empty())
+    rows = folded.features[~folded.duplicates]
+    assert (rows[:, column("count_1h")] <= rows[:, column("count_24h")]).all()
+    assert (rows[:, column("count_24h")] <= rows[:, column("count_7d")]).all()

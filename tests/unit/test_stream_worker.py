@@ -1,0 +1,264 @@
+"""The commit order, with crashes as data: the log is in memory, store and kernel are the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from adapters.kafka import DEAD_LETTERS, DECISIONS, TRANSACTIONS, Outgoing, Record
+from adapters.lmdb_store import LmdbStore
+from adapters.table_store import TableStore
+from cardwatch.errors import ScoringUnavailable, StoreLeads, Superseded
+from cardwatch.events import EPOCH, Action, Channel, DeadLetter, Decision, Transaction, decode, encode
+from cardwatch.features.columns import card_index
+from cardwatch.features.columns import encode as encode_rows
+from cardwatch.features.kernel import fold
+from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.state import empty_states
+from cardwatch.features.table import FEATURES, column
+from cardwatch.policy import DecisionPolicy
+from cardwatch.ports import Scores
+from services.stream.deciding import Decider
+from services.stream.worker import StreamWorker
+
+NOW_MS = 1_800_000_000_000.0
+
+
+class Killed(BaseException):
+    """The process is gone at this point."""
+
+
+class MemoryLog:
+    """One partition of a log and a group's offset, with the broker's all-or-nothing commit."""
+
+    def __init__(self, values: Sequence[bytes], keys: Sequence[bytes]) -> None:
+        self.records = [
+            Record(TRANSACTIONS, 0, offset, int(NOW_MS) - 5, key, value)
+            for offset, (key, value) in enumerate(zip(keys, values, strict=True))
+        ]
+        self.position: int | None = None
+        self.written: list[Outgoing] = []
+        self.dies = ""
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        return {} if self.position is None else dict.fromkeys(partitions, self.position)
+
+    def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
+        dies, self.dies = self.dies, ""
+        if dies == "before commit":
+            raise Killed
+        if dies == "fenced":
+            raise Superseded("fenced")
+        self.written += outgoing
+        self.position = positions[0]
+        if dies == "after commit":
+            raise Killed
+
+    def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
+        yield self.records[start:stop]
+
+    def decisions(self) -> list[Decision]:
+        return [decode(record.value, Decision) for record in self.written if record.topic == DECISIONS]
+
+
+class HalfOfAmount:
+    """A scorer whose probability is known by heart: 0.5 for amounts over 100, else 0."""
+
+    def __init__(self) -> None:
+        self.available = True
+
+    def score(self, rows: NDArray[np.float32], *, schema_hash: str) -> Scores:
+        if not self.available:
+            raise ScoringUnavailable("no answer within 1 s")
+        high = rows[:, column("amount")] > 100
+        return Scores(
+            model_version="7",
+            model_digest="digest",
+            margins=np.where(high, 0, -9).astype(np.float32),
+            probabilities=np.where(high, 0.5, 0.0),
+            reasons=[["AMOUNT"] if one else [] for one in high],
+        )
+
+
+def payment(number: int, **fields: object) -> Transaction:
+    ordinary = {
+        "transaction_id": f"t-{number}",
+        "card_id": f"card-{number % 3}",
+        "merchant_id": "m",
+        "occurred_at": EPOCH + timedelta(days=20_000, minutes=number),
+        "amount_minor": 1_000,
+        "currency": "EUR",
+        "merchant_category": "5411",
+        "channel": Channel.CHIP,
+        "country": "DE",
+    }
+    return Transaction(**{**ordinary, **fields})  # type: ignore[arg-type]
+
+
+def log_of(transactions: Sequence[Transaction]) -> MemoryLog:
+    return MemoryLog([encode(t) for t in transactions], [t.card_id.encode() for t in transactions])
+
+
+def worker(folder: Path, store: LmdbStore, scorer: HalfOfAmount | None = None) -> StreamWorker:
+    return StreamWorker(store, TableStore(folder), Decider(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS))
+
+
+def run(folder: Path, log: MemoryLog, crashes: Mapping[int, str], batch: int = 3) -> dict[str, bytes]:
+    """Work through the log in batches; at batch k the process dies as told and a new one starts. The states at the end."""
+    crashes = dict(crashes)
+    for _ in range(len(log.records) + len(crashes) + 2):
+        with LmdbStore(folder / "store") as store:
+            stream = worker(folder, store)
+            start = stream.take(log, [0])[0]
+            try:
+                for begin, end in pairwise([*range(start, len(log.records), batch), len(log.records)]):
+                    log.dies = crashes.pop(begin // batch, "")
+                    stream.step(log, {0: log.records[begin:end]})
+            except (Killed, Superseded):
+                continue
+            return store.cards()
+    raise AssertionError("the log was never finished")
+
+
+def replayed(transactions: Sequence[Transaction]) -> tuple[list[bytes], dict[str, bytes]]:
+    """Features and states by a plain replay of the log."""
+    cards, index = card_index([t.card_id for t in transactions])
+    states = empty_states(len(cards))
+    folded = fold(states, index, encode_rows(transactions), ReferenceTable.empty())
+    return [row.tobytes() for row in folded.features], {
+        card: state.tobytes() for card, state in zip(cards, states, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    "crashes",
+    [
+        {},
+        {0: "before commit"},
+        {0: "after commit"},
+        {2: "before commit"},
+        {2: "after commit"},
+        {1: "after commit", 2: "before commit", 4: "after commit"},
+        {3: "fenced"},
+    ],
+    ids=str,
+)
+def test_whatever_dies_each_transaction_is_decided_once_with_the_features_of_a_replay(
+    tmp_path: Path, crashes: dict[int, str]
+) -> None:
+    transactions = [payment(number) for number in range(16)]
+    log = log_of(transactions)
+    states = run(tmp_path, log, crashes)
+    features, expected_states = replayed(transactions)
+    decisions = log.decisions()
+    assert [decision.offset for decision in decisions] == list(range(16))
+    recorded = [np.array(decision.features, np.float64).astype(np.float32).tobytes() for decision in decisions]
+    assert recorded == features
+    assert states == expected_states
+
+
+def test_a_decision_says_what_it_rests_on(tmp_path: Path) -> None:
+    log = log_of([payment(0, amount_minor=50_000)])
+    run(tmp_path, log, {})
+    (decision,) = log.decisions()
+    assert (
+        decision.action is Action.DECLINE
+    )  # 0.5 of 500.00: approving costs 250.00, a challenge 25.50, a decline 15.00
+    assert decision.reasons == ["AMOUNT"]
+    assert (decision.model_version, decision.margin, decision.probability) == ("7", 0.0, 0.5)
+    assert (decision.sequence, decision.partition, decision.offset) == (0, 0, 0)
+    assert decision.latency_ms == 5.0
+    assert not decision.degraded
+
+
+def test_without_a_model_the_rules_decide_and_say_so(tmp_path: Path) -> None:
+    scorer = HalfOfAmount()
+    scorer.available = False
+    log = log_of([payment(0)])
+    with LmdbStore(tmp_path / "store") as store:
+        stream = worker(tmp_path, store, scorer)
+        stream.take(log, [0])
+        counts = stream.step(log, {0: log.records})
+    (decision,) = log.decisions()
+    assert decision.degraded
+    assert decision.degraded_reason == "no answer within 1 s"
+    assert (decision.margin, decision.probability, decision.model_version) == (None, None, None)
+    assert counts.degraded == 1
+
+
+def test_a_repeat_gets_no_second_decision_and_is_counted(tmp_path: Path) -> None:
+    log = log_of([payment(0), payment(0)])
+    with LmdbStore(tmp_path / "store") as store:
+        stream = worker(tmp_path, store)
+        stream.take(log, [0])
+        counts = stream.step(log, {0: log.records})
+    assert (counts.decisions, counts.duplicates) == (1, 1)
+    assert log.position == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field", "reason"),
+    [
+        (b"card-0", b"{", "", "truncated"),
+        (b"card-0", b"\xff", "", "UTF-8|malformed"),
+        (b"card-0", msgspec.json.encode({"transaction_id": "t"}), "", "missing required field `card_id`"),
+        (b"other", encode(payment(0)), "$.card_id", "key is not its card_id"),
+        (None, encode(payment(0)), "$.card_id", "key is not its card_id"),
+        (b"4111111111111111", encode(payment(0, card_id="4111111111111111")), "$.card_id", "card number"),
+    ],
+)
+def test_a_bad_record_becomes_a_dead_letter_with_its_bytes_and_stops_nothing(
+    tmp_path: Path, key: bytes | None, value: bytes, field: str, reason: str
+) -> None:
+    log = MemoryLog([value, encode(payment(1))], [key, b"card-1"])  # type: ignore[list-item]
+    run(tmp_path, log, {}, batch=2)
+    (letter,) = [decode(record.value, DeadLetter) for record in log.written if record.topic == DEAD_LETTERS]
+    assert (letter.value, letter.key, letter.offset, letter.field) == (value, key, 0, field)
+    assert any(part in letter.reason.lower() or part in letter.reason for part in reason.split("|"))
+    assert [decision.offset for decision in log.decisions()] == [1]
+
+
+def test_a_worker_whose_partition_was_taken_over_between_commit_and_write_changes_nothing(tmp_path: Path) -> None:
+    transactions = [payment(number) for number in range(6)]
+    log = log_of(transactions)
+    with LmdbStore(tmp_path / "store") as store:
+        sleeper = worker(tmp_path, store)
+        sleeper.take(log, [0])
+
+        class Interrupting(MemoryLog):
+            """Between the sleeper's commit and its write, another worker takes the partition and goes on."""
+
+            def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
+                log.commit(outgoing, positions)
+                other = worker(tmp_path, store)
+                other.take(log, [0])
+                other.step(log, {0: log.records[3:]})
+
+        interrupting = Interrupting([], [])
+        interrupting.committed = log.committed  # type: ignore[method-assign]
+        sleeper.step(interrupting, {0: log.records[:3]})
+        assert store.applied(0) == 6
+        assert store.cards() == replayed(transactions)[1]
+        assert len(log.decisions()) == 6
+
+
+def test_a_store_that_is_ahead_of_the_log_is_refused(tmp_path: Path) -> None:
+    log = log_of([payment(0)])
+    log.position = 0
+    with LmdbStore(tmp_path / "store") as store:
+        store.apply(0, expected=0, position=5, card_ids=[], states=empty_states(0))
+        with pytest.raises(StoreLeads, match="applied up to 5, but only 0 is committed"):
+            worker(tmp_path, store).take(log, [0])
+
+
+def test_features_are_as_many_as_the_table_has(tmp_path: Path) -> None:
+    log = log_of([payment(0)])
+    run(tmp_path, log, {})
+    assert len(log.decisions()[0].features) == len(FEATURES)
