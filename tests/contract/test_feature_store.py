@@ -89,5 +89,5 @@ def test_lmdb_refuses_states_of_another_layout(tmp_path: Path) -> None:
 
 def test_lmdb_in_a_place_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(Misconfigured, match="cannot open the feature store in .*file/store"):
+    with pytest.raises(Misconfigured, match=r"cannot open the feature store in .*file/store"):
         LmdbStore(tmp_path / "file" / "store")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -51,7 +52,7 @@ def replayed(log: Sequence[Transaction], cuts: Sequence[int]) -> tuple[bytes, by
     states = empty_states(len(cards))
     features = []
     bounds = sorted({0, len(log), *(cut % len(log) for cut in cuts)})
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         states = np.frombuffer(states.tobytes(), states.dtype).copy()
         folded = fold(states, index[start:stop], encode_rows(log[start:stop]), ReferenceTable.empty())
         features.append(folded.features.tobytes())

@@ -111,7 +111,7 @@ def worker(folder: Path, store: LmdbStore, scorer: HalfOfAmount | None = None) -
 
 
 def run(folder: Path, log: MemoryLog, crashes: Mapping[int, str], batch: int = 3) -> dict[str, bytes]:
-    """Work through the log in batches; at batch k the process dies as told and a new one starts. The states at the end."""
+    """Work through the log; at batch k the process dies as told and a new one starts. The states at the end."""
     crashes = dict(crashes)
     for _ in range(len(log.records) + len(crashes) + 2):
         with LmdbStore(folder / "store") as store:

@@ -1,0 +1,97 @@
+"""What the contracts take and what they refuse."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+import pytest
+
+from cardwatch.errors import InvalidRecord
+from cardwatch.events import Transaction, decode, from_epoch_ms, looks_like_card_number, to_epoch_ms
+
+MINIMAL: dict[str, Any] = {
+    "transaction_id": "t-1",
+    "card_id": "c-1",
+    "merchant_id": "m-1",
+    "occurred_at": "2025-01-06T12:00:00Z",
+    "amount_minor": 0,
+    "currency": "EUR",
+    "merchant_category": "5411",
+    "channel": "chip",
+    "country": "DE",
+}
+
+
+def reading(**changes: Any) -> Transaction:
+    fields = {**MINIMAL, **changes}
+    return decode(msgspec.json.encode({k: v for k, v in fields.items() if v is not ...}), Transaction)
+
+
+def test_optional_fields_may_be_missing() -> None:
+    assert reading().device_id is None
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "reason"),
+    [
+        ({"amount_minor": -1}, "$.amount_minor", ">= 0"),
+        ({"amount_minor": 1.5}, "$.amount_minor", "got `float`"),
+        ({"amount_minor": "12"}, "$.amount_minor", "got `str`"),
+        ({"card_id": ""}, "$.card_id", "length >= 1"),
+        ({"card_id": ...}, "", "missing required field `card_id`"),
+        ({"currency": "eur"}, "$.currency", "matching regex"),
+        ({"merchant_category": "541"}, "$.merchant_category", "matching regex"),
+        ({"channel": "carrier pigeon"}, "$.channel", "Invalid enum value"),
+        ({"country": "Germany"}, "$.country", "matching regex"),
+        ({"occurred_at": "2025-01-06T12:00:00"}, "$.occurred_at", "timezone"),
+        ({"occurred_at": "yesterday"}, "$.occurred_at", "Invalid RFC3339"),
+        ({"latitude": 91.0}, "$.latitude", "<= 90"),
+        ({"amount": 12}, "", "unknown field `amount`"),
+    ],
+)
+def test_a_broken_field_is_refused_with_its_path_and_the_reason(
+    change: dict[str, Any], field: str, reason: str
+) -> None:
+    with pytest.raises(InvalidRecord) as refused:
+        reading(**change)
+    assert refused.value.field == field
+    assert reason in refused.value.reason
+
+
+@pytest.mark.parametrize("data", [None, b"", b"null", b"[]", b"\xff\xfe", b"{"])
+def test_what_is_no_record_at_all_is_refused(data: bytes | None) -> None:
+    with pytest.raises(InvalidRecord):
+        decode(data, Transaction)
+
+
+# 4111 1111 1111 1111 is the card networks' published test number; with another last digit Luhn's sum no longer ends in 0.
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        ("4111111111111111", True),
+        ("4111 1111 1111 1111", True),
+        ("4111-1111-1111-1111", True),
+        ("4111111111111112", False),
+        ("411111111111", False),
+        ("card-4111111111111111", False),
+        ("", False),
+    ],
+)
+def test_card_numbers_are_recognised_by_length_and_check_digit(text: str, looks: bool) -> None:
+    assert looks_like_card_number(text) is looks
+
+
+@pytest.mark.parametrize("field", ["transaction_id", "card_id", "merchant_id", "device_id", "customer_id"])
+def test_an_identifier_that_is_a_card_number_is_refused(field: str) -> None:
+    with pytest.raises(InvalidRecord, match="looks like a card number") as refused:
+        reading(**{field: "4111111111111111"})
+    assert refused.value.field == f"$.{field}"
+
+
+def test_times_are_exact_to_the_millisecond_in_every_zone() -> None:
+    moment = datetime(2025, 1, 6, 12, 0, 0, 1_000, tzinfo=UTC)
+    elsewhere = moment.astimezone(timezone(timedelta(hours=-5)))
+    assert to_epoch_ms(moment) == to_epoch_ms(elsewhere) == 1_736_164_800_001
+    assert from_epoch_ms(1_736_164_800_001) == moment
