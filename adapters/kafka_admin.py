@@ -14,6 +14,13 @@ SINGLE_PARTITION_TOPICS: Final = ("progress",)
 KEYED_TOPICS: Final = ("transactions", "decisions", "labels", "dead-letters")
 
 _REQUEST_SECONDS: Final = 10.0
+# After a topic's birth and a broker's start, the controller knows a leader before the leader knows itself.
+_YOUNG: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+)
 # A simulated past is no reason to delete a record, so its time stamp is the moment when the log took it.
 _TOPIC_CONFIG: Final = {"message.timestamp.type": "LogAppendTime"}
 
@@ -38,8 +45,8 @@ def wait_for_broker(bootstrap: str, timeout_seconds: float = 10.0) -> None:
 def create_topics(bootstrap: str, *, partitions: int) -> None:
     """Make the topics that are missing; ready to be written when this returns.
 
-    The keyed ones get `partitions` partitions, `progress` gets one. Raises `Misconfigured` if one exists with another number:
-    the partition of a card would change; and `BrokerUnavailable`.
+    The keyed ones get `partitions` partitions, `progress` gets one. Raises `BrokerUnavailable`, and `Misconfigured` if
+    one exists with another number of partitions: cards would change theirs.
     """
     client = _client(bootstrap)
     wanted = dict.fromkeys(KEYED_TOPICS, partitions) | dict.fromkeys(SINGLE_PARTITION_TOPICS, 1)
@@ -56,17 +63,21 @@ def create_topics(bootstrap: str, *, partitions: int) -> None:
 def end_offsets(bootstrap: str, topic: str, *, read_committed: bool = True) -> dict[int, int]:
     """Per partition the offset after the last record; with `read_committed`, before the first open transaction.
 
-    Markers of transactions take offsets too: the difference of two ends is no count of records.
+    Markers of transactions take offsets too: the difference of two ends is no count of records. Raises
+    `BrokerUnavailable`, also for a topic that does not exist.
     """
     client = _client(bootstrap)
     isolation = IsolationLevel.READ_COMMITTED if read_committed else IsolationLevel.READ_UNCOMMITTED
-    try:
-        numbers = client.list_topics(topic, timeout=_REQUEST_SECONDS).topics[topic].partitions
-        asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in numbers}
-        answers = client.list_offsets(asked, isolation_level=isolation, request_timeout=_REQUEST_SECONDS)
-        return {place.partition: future.result().offset for place, future in answers.items()}
-    except KafkaException as error:
-        raise BrokerUnavailable(f"the ends of {topic} at {bootstrap} are not to be had: {error.args[0]}") from error
+    deadline = time.monotonic() + _REQUEST_SECONDS
+    while True:
+        try:
+            return _ask_ends(client, topic, isolation)
+        except KafkaException as error:
+            if error.args[0].code() not in _YOUNG or time.monotonic() >= deadline:
+                raise BrokerUnavailable(
+                    f"the ends of {topic} at {bootstrap} are not to be had: {error.args[0]}"
+                ) from error
+            time.sleep(0.05)
 
 
 def _client(bootstrap: str) -> Any:
@@ -79,6 +90,15 @@ def _client(bootstrap: str) -> Any:
             "reconnect.backoff.max.ms": 100,
         }
     )
+
+
+def _ask_ends(client: Any, topic: str, isolation: IsolationLevel) -> dict[int, int]:
+    found = client.list_topics(topic, timeout=_REQUEST_SECONDS).topics[topic]
+    if found.error:
+        raise KafkaException(found.error)
+    asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in found.partitions}
+    answers = client.list_offsets(asked, isolation_level=isolation, request_timeout=_REQUEST_SECONDS)
+    return {place.partition: future.result().offset for place, future in answers.items()}
 
 
 def _brokers(client: Any, timeout_seconds: float) -> int:
@@ -101,5 +121,6 @@ def _await_leaders(client: Any, bootstrap: str, wanted: dict[str, int]) -> None:
     for name, partitions in present.items():
         if len(partitions) != wanted[name]:
             raise Misconfigured(
-                f"topic {name} at {bootstrap} has {len(partitions)} partitions, CARDWATCH_PARTITIONS asks for {wanted[name]}"
+                f"topic {name} at {bootstrap} has {len(partitions)} partitions, "
+                f"CARDWATCH_PARTITIONS asks for {wanted[name]}"
             )

@@ -25,7 +25,12 @@ def main() -> None:
     slot = parser.parse_args().slot
     settings = read_settings()
     policy = read_policies(settings).decision
-    scorer = ScoringClient(settings.scoring_url, settings.api_key, timeout_seconds=SCORING_DEADLINE_SECONDS)
+    scorer = ScoringClient(
+        settings.scoring_url,
+        settings.api_key,
+        timeout_seconds=SCORING_DEADLINE_SECONDS,
+        reasons_above=policy.reasons_above,
+    )
     with run_service() as stopping, LmdbStore(settings.store) as store:
         worker = StreamWorker(store, TableStore(settings.tables), Decider(scorer, policy, epoch_ms))
         run(worker, settings.kafka_bootstrap, slot, stopping, lambda: mark_ready(settings, "stream"))

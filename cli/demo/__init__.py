@@ -1,0 +1,63 @@
+"""`cardwatch demo`: the whole loop, from nothing, on real parts."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import click
+
+from adapters.policies import read_policies
+from adapters.settings import read_settings
+from cardwatch.world.settings import WorldSettings
+from cli.demo.plan import DemoPlan
+
+CHANGE_AFTER_DAYS: Final = 14
+
+
+@click.command()
+@click.option("--seed", default=7, show_default=True, help="The same seed gives the same world, scores and days.")
+@click.option("--cards", default=2_000, show_default=True, help="How many cards there are.")
+@click.option("--history-days", default=60, show_default=True, help="What the first champion is trained on.")
+@click.option("--live-days", default=45, show_default=True, help="Simulated days streamed at the most.")
+@click.option("--days-after", default=12, show_default=True, help="How many of them after a promotion.")
+@click.option("--rate", default=300.0, show_default=True, help="Transactions a second while latency is measured.")
+@click.option("--seconds", default=15.0, show_default=True, help="How long latency is measured.")
+@click.option("--no-change", is_flag=True, help="The world stays as it is: nothing may be retrained.")
+@click.option("--keep", is_flag=True, help="Leave the stack running until Ctrl-C, and print its addresses.")
+@click.option("--output", type=click.Path(path_type=Path), help="Where the report goes.  [default: with the run]")
+def demo(  # noqa: PLR0913, PLR0917 (an option each)
+    seed: int,
+    cards: int,
+    history_days: int,
+    live_days: int,
+    days_after: int,
+    rate: float,
+    seconds: float,
+    no_change: bool,
+    keep: bool,
+    output: Path | None,
+) -> None:
+    """Watch card fraud being caught, the model wearing out, and the system healing itself.
+
+    Starts the stack on free ports, simulates history, trains the first champion, streams live days in step, changes
+    the world, and ends with a table and a page. The exit status is 0 if the loop closed.
+    """
+    from cli.demo.run import Run  # noqa: PLC0415 (`--help` need not wait for it)
+
+    settings = read_settings()
+    world = WorldSettings(seed=seed, cards=cards, change_day=None if no_change else history_days + CHANGE_AFTER_DAYS)
+    plan = DemoPlan(
+        seed=seed,
+        cards=cards,
+        first_day=world.first_day,
+        history_days=history_days,
+        live_days=live_days,
+        change_day=None if no_change else world.first_day + timedelta(days=history_days + CHANGE_AFTER_DAYS),
+        maturity_days=read_policies(settings).drift.maturity_days,
+        offered_rate=rate,
+    )
+    run = Run(settings, plan, world, days_after=days_after, rate_seconds=seconds, keep=keep, output=output)
+    sys.exit(0 if run.run() else 1)

@@ -1,0 +1,30 @@
+"""What one demo is going to do: the frame that screen and summary measure against."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from msgspec import Struct
+
+
+class DemoPlan(Struct, frozen=True, kw_only=True):
+    """The shape of a demo in simulated days (UTC), which go in step.
+
+    `history_days` from `first_day` on train the first champion; then at most `live_days` are decided in the stream.
+    The world changes at the start of `change_day`, or never. Labels of a day are complete `maturity_days` after its
+    end. At last `offered_rate` transactions per second are offered for a while, to measure latency.
+    """
+
+    seed: int
+    cards: int
+    first_day: date
+    history_days: int
+    live_days: int
+    change_day: date | None
+    maturity_days: int
+    offered_rate: float
+
+    @property
+    def first_live_day(self) -> date:
+        """The first day whose transactions are decided."""
+        return self.first_day + timedelta(days=self.history_days)

@@ -1,0 +1,169 @@
+"""What a watcher knows of a running demo: records of four topics in, one immutable `Snapshot` out.
+
+No broker here: the observer feeds it, the view draws what it says. Decoding is what watching thousands of
+records a second costs, so only the fields that are shown are decoded.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, Record
+from cardwatch.events import Action
+from cardwatch.progress import Progress, RateEnded, RateStarted, decode_progress
+from cli.demo.plan import DemoPlan
+from cli.demo.snapshot import EventKind, Snapshot
+from cli.demo.story import Story
+from cli.demo.tallies import FraudTally, LatencyTally, RateTally
+
+
+class _Payment(Struct):
+    transaction_id: str
+    occurred_at: str
+    amount_minor: int
+    currency: str
+
+
+class _Decision(Struct):
+    transaction: _Payment
+    partition: int
+    offset: int
+    action: str
+    model_version: str | None = None
+    degraded: bool = False
+
+
+class _Label(Struct):
+    transaction_id: str
+    is_fraud: bool
+
+
+_DECODE_DECISION = msgspec.json.Decoder(_Decision).decode
+_DECODE_LABEL = msgspec.json.Decoder(_Label).decode
+
+
+class Measured(NamedTuple):
+    """End-to-end latencies (ms) of the transactions that were offered at the fixed rate within `seconds`."""
+
+    latencies_ms: NDArray[np.float64]
+    seconds: float
+
+
+class Recorder:
+    """Takes records and notes from any thread, gives snapshots to any. `now_seconds` is a monotonic clock."""
+
+    def __init__(self, plan: DemoPlan, *, now_seconds: Callable[[], float] = time.monotonic) -> None:
+        self._plan = plan
+        self._now_seconds = now_seconds
+        self._started_seconds = now_seconds()
+        self._lock = threading.Lock()
+        self._story = Story(plan)
+        self._rate = RateTally(self._started_seconds)
+        self._latency = LatencyTally()
+        self._fraud = FraudTally()
+        self._day = ""
+        self._currency = ""
+        self._transactions = 0
+        self._decisions = 0
+        self._degraded = 0
+        self._measured_from_ms = math.inf
+        self._measured_until_ms = math.inf
+
+    def stage(self, text: str) -> None:
+        """Say what is being done now. It is shown, but it is no event."""
+        with self._lock:
+            self._story.stage = text
+
+    def note(self, kind: EventKind, text: str, *, day: date | None = None, details: Sequence[str] = ()) -> None:
+        """Add an event that no topic tells, such as a started process."""
+        with self._lock:
+            self._story.note(kind, day, text, details)
+
+    def take(self, records: Sequence[Record], *, arrived_ms: float) -> None:
+        """Take in records that arrived together at `arrived_ms`, on the clock of `Record.timestamp_ms`."""
+        with self._lock:
+            for record in records:
+                self._take(record, arrived_ms)
+            self._rate.reached(self._decisions, self._now_seconds())
+
+    def snapshot(self) -> Snapshot:
+        """The demo as it is now."""
+        with self._lock:
+            now_seconds = self._now_seconds()
+            p50_ms, p99_ms = self._latency.percentiles_ms(50, 99)
+            return Snapshot(
+                plan=self._plan,
+                stage=self._story.stage,
+                elapsed_seconds=now_seconds - self._started_seconds,
+                day=date.fromisoformat(self._day) if self._day else None,
+                transactions=self._transactions,
+                decisions=self._decisions,
+                degraded=self._degraded,
+                rate_per_second=self._rate.per_second(now_seconds),
+                latency_p50_ms=p50_ms,
+                latency_p99_ms=p99_ms,
+                measuring=self._measuring(),
+                fraud=self._fraud.view(),
+                currency=self._currency,
+                model=self._story.model,
+                days=list(self._story.days),
+                events=list(self._story.events),
+            )
+
+    def measured(self) -> Measured:
+        """The phase at a fixed rate, once its end and all its decisions have been recorded; empty without one."""
+        with self._lock:
+            from_ms, until_ms = self._measured_from_ms, self._measured_until_ms
+            if math.isinf(until_ms):
+                return Measured(np.empty(0), 0.0)
+            return Measured(self._latency.between(from_ms, until_ms), (until_ms - from_ms) / 1000.0)
+
+    def _take(self, record: Record, arrived_ms: float) -> None:
+        topic, value = record.topic, record.value or b""
+        if topic == TRANSACTIONS:
+            self._transactions += 1
+            self._latency.created((record.partition, record.offset), record.timestamp_ms)
+        elif topic == DECISIONS:
+            self._decided(_DECODE_DECISION(value), arrived_ms)
+        elif topic == LABELS:
+            self._labelled(_DECODE_LABEL(value))
+        elif topic == PROGRESS:
+            self._told(decode_progress(value), record.timestamp_ms)
+
+    def _decided(self, decision: _Decision, arrived_ms: float) -> None:
+        payment = decision.transaction
+        self._decisions += 1
+        self._degraded += decision.degraded
+        self._latency.decided((decision.partition, decision.offset), arrived_ms)
+        self._fraud.decided(
+            payment.transaction_id, payment.amount_minor, caught=decision.action != Action.APPROVE.value
+        )
+        self._currency = payment.currency
+        if not self._measuring():
+            self._day = max(self._day, payment.occurred_at[:10])
+        if decision.model_version is not None:
+            self._story.decided_by(decision.model_version, payment.occurred_at[:10])
+
+    def _told(self, progress: Progress, sent_ms: float) -> None:
+        self._story.told(progress)
+        if isinstance(progress, RateStarted):
+            self._measured_from_ms = sent_ms
+        elif isinstance(progress, RateEnded):
+            self._measured_until_ms = sent_ms
+
+    def _measuring(self) -> bool:
+        return math.isfinite(self._measured_from_ms)
+
+    def _labelled(self, label: _Label) -> None:
+        if label.is_fraud:
+            self._fraud.fraud(label.transaction_id)

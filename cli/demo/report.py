@@ -1,0 +1,124 @@
+"""The report of a demo: one HTML file that needs nothing from outside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import jinja2
+from markupsafe import Markup
+from msgspec import Struct
+
+from cli.demo import plots, wording
+from cli.demo.snapshot import Event
+from cli.demo.summary import DemoSummary, Facts
+from cli.demo.table import headings, headline, loop_figures, phase_rows, stream_figures
+
+REPORT_NAME: Final = "demo.html"
+SUMMARY_NAME: Final = "summary.json"
+
+
+class Plot(Struct, frozen=True):
+    """A picture, what it shows in words, and how to read it. `key`: colour variables and what they mean."""
+
+    title: str
+    svg: str
+    alt: str
+    caption: str
+    key: list[tuple[str, str]] = []
+
+
+def write_report(
+    summary: DemoSummary, folder: Path, *, events: Sequence[Event], drift_report: Path | None = None
+) -> Path:
+    """Write `demo.html` and `summary.json` into `folder` and return the path of the page.
+
+    `events` is the timeline of the last snapshot. `drift_report`: Evidently's own report, linked relative to `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    summary.save(folder / SUMMARY_NAME)
+    page = folder / REPORT_NAME
+    page.write_text(_page(summary, events, _relative(drift_report, folder)), encoding="utf-8")
+    return page
+
+
+def _page(summary: DemoSummary, events: Sequence[Event], drift_report: str | None) -> str:
+    facts = summary.facts
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        facts=facts,
+        headline=headline(summary),
+        headings=headings(facts),
+        rows=phase_rows(facts),
+        loop=loop_figures(facts),
+        stream=stream_figures(summary.timings, facts.plan.offered_rate),
+        plots=_plots(summary),
+        events=events,
+        drift_report=drift_report,
+        inline=Markup,  # for SVG that we have drawn ourselves, nothing else
+        count=wording.count,
+    )
+
+
+def _plots(summary: DemoSummary) -> list[Plot]:
+    facts = summary.facts
+    drawn = [
+        Plot(
+            "Average precision",
+            plots.average_precision(facts),
+            "Average precision by simulated day. " + _in_words(facts),
+            "Line: over up to five days, never across a change or a swap. Dots: each day alone. "
+            "Dotted: the phase as a whole. Shaded: days whose labels are not all in.",
+            _versions(facts),
+        ),
+        Plot(
+            "Drift, as the monitor saw it",
+            plots.drift(facts),
+            "Share of drifted features by day, and below it the days on which each feature had drifted.",
+            "Against the data on which the champion of that day was trained.",
+        ),
+        Plot(
+            "Value of fraud per day",
+            plots.fraud_value(facts),
+            "Value of fraud per day, stacked: caught below, missed above.",
+            "Caught means challenged or declined. Shaded: days whose labels are not all in.",
+            [("caught", "caught"), ("missed", "missed")],
+        ),
+    ]
+    if summary.timings.histogram:
+        drawn.append(
+            Plot(
+                "Latency at a fixed rate",
+                plots.latency(summary.timings),
+                "Distribution of end-to-end latency with its percentiles, which are in the table.",
+                f"{wording.count(summary.timings.measured_decisions)} transactions, sent whatever the system did: "
+                "from the time stamp of the transaction's record in the log to the arrival of its committed decision "
+                "in another process.",
+            )
+        )
+    return drawn
+
+
+def _versions(facts: Facts) -> list[tuple[str, str]]:
+    seen = sorted({day.version for day in facts.days if day.version}, key=lambda version: (len(version), version))
+    return [(plots.version_variable(version), f"v{version} decides") for version in seen]
+
+
+def _in_words(facts: Facts) -> str:
+    names = headings(facts)
+    return "; ".join(
+        f"{name}: {wording.ratio(phase.quality.average_precision)}"
+        for name, phase in zip(names, facts.phases, strict=True)
+    )
+
+
+def _relative(target: Path | None, folder: Path) -> str | None:
+    return None if target is None else Path(os.path.relpath(target, folder)).as_posix()

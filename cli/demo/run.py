@@ -1,0 +1,212 @@
+"""One demo from start to end: what is started when, and what is waited for."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import structs
+from rich.console import Console
+
+from adapters.archive import Archive
+from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogInquiry, ProgressReader
+from adapters.kafka_admin import end_offsets
+from adapters.prefect_api import PrefectDeployments
+from adapters.settings import Settings
+from cardwatch.errors import CardwatchError, Misconfigured, Unavailable
+from cardwatch.progress import DayArchived, Progress
+from cardwatch.world.settings import WorldSettings
+from cli.demo.closing import closing as closing_screen
+from cli.demo.counting import TopicCounts, count_topics
+from cli.demo.observer import Observer, Positions, live_positions
+from cli.demo.plan import DemoPlan
+from cli.demo.recorder import Recorder
+from cli.demo.report import write_report
+from cli.demo.screen import render
+from cli.demo.snapshot import EventKind
+from cli.demo.summary import DemoSummary, measure, summarise
+from cli.demo.view import open_view, save_picture
+from infra.local.servers import answers
+from infra.local.stack import LocalStack
+
+PATIENCE_SECONDS: Final = 300.0
+MADE_BY_A_RUN: Final = (
+    "archive", "bentoml", "kafka", "logs", "mlflow", "prefect", "prefect-runner", "reports", "run", "store", "tables",
+)  # fmt: skip
+
+
+class Run:
+    """A demo with a home of its own, `settings.home/demo`, made anew each time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: DemoPlan,
+        world: WorldSettings,
+        *,
+        days_after: int,
+        rate_seconds: float,
+        keep: bool,
+        output: Path | None,
+    ) -> None:
+        self._settings = structs.replace(settings, home=settings.home.absolute() / "demo")
+        self._plan, self._world = plan, world
+        self._days_after, self._rate_seconds, self._keep = days_after, rate_seconds, keep
+        self._output = output
+        self._console = Console()
+        self._recorder = Recorder(plan)
+
+    def run(self) -> bool:
+        """Run it all; True if the loop closed. Raises what the stack raises, with nothing left running."""
+        stack = LocalStack(self._settings, report=self._recorder.stage)
+        with stack:
+            self._make_home_empty()
+            with open_view(self._recorder.snapshot, self._console):
+                start = self._prepare(stack)
+                with Observer(stack.settings, self._recorder, start=start) as observer:
+                    self._go_live(stack)
+                    stack.supervisor.wait("generator")
+                    self._recorder.stage("counting")
+                    self._wait(stack, "the stream to decide everything", lambda: _all_decided(stack.settings))
+                    if not observer.wait_until_caught_up(PATIENCE_SECONDS):
+                        raise Unavailable("the topics could not be read to their ends")
+                summary = self._summarise(stack, count_topics(stack.settings, start))
+                page = self._report(summary)
+                self._recorder.stage("done")
+            self._console.print(closing_screen(summary))
+            self._console.print(f"\nReport: {page}", soft_wrap=True)
+            if self._keep:
+                self._leave_running(stack)
+        return summary.facts.closed
+
+    def _make_home_empty(self) -> None:
+        """Remove what an earlier demo left; the stack has made sure that none is running here."""
+        for name in MADE_BY_A_RUN:
+            shutil.rmtree(self._settings.home / name, ignore_errors=True)
+        (self._settings.home / "logs").mkdir()
+
+    def _prepare(self, stack: LocalStack) -> Positions:
+        """Servers, history, and the first champion. Returns where live traffic begins."""
+        self._recorder.stage("starting Kafka")
+        stack.start("kafka")
+        _refuse_used_topics(stack.settings)
+        stack.start("archive")
+        self._recorder.stage("simulating history, starting MLflow and Prefect")
+        stack.run("generator", "services.generator", str(self._write_plan()))
+        stack.start("mlflow", "prefect")
+        self._recorder.note(EventKind.STACK, "Kafka, MLflow and Prefect answer", details=[str(stack.settings.home)])
+        last = self._plan.first_live_day - timedelta(days=1)
+        self._wait_for_progress(
+            stack, "history to be archived", lambda told: isinstance(told, DayArchived) and told.day == last
+        )
+        stack.start("pipelines", "scoring", "monitor")
+        self._recorder.stage("training the first champion")
+        return live_positions(stack.settings)
+
+    def _go_live(self, stack: LocalStack) -> None:
+        deployments = PrefectDeployments(stack.settings.prefect_url)
+        run_id = deployments.run("bootstrap/local", {"maturity_days": self._plan.maturity_days})
+        deployments.wait(run_id, timeout_seconds=PATIENCE_SECONDS)
+        ready = f"{stack.settings.scoring_url}/readyz"
+        self._wait(stack, "the scoring service to serve the champion", lambda: answers(ready))
+        stack.start("stream")
+
+    def _write_plan(self) -> Path:
+        path = self._settings.home / "plan.json"
+        plan = {
+            "world": self._world,
+            "history_days": self._plan.history_days,
+            "live_days": self._plan.live_days,
+            "days_after_promotion": self._days_after,
+            "rate_per_second": self._plan.offered_rate,
+            "rate_seconds": self._rate_seconds,
+            "patience_seconds": PATIENCE_SECONDS,
+        }
+        path.write_bytes(msgspec.json.encode(plan))
+        return path
+
+    def _summarise(self, stack: LocalStack, counts: TopicCounts) -> DemoSummary:
+        snapshot = self._recorder.snapshot()
+        timings = measure(
+            self._recorder.measured(),
+            elapsed_seconds=snapshot.elapsed_seconds,
+            degraded=snapshot.degraded,
+            counts=counts,
+        )
+        return summarise(
+            self._plan,
+            Archive(stack.settings.archive),
+            _all_progress(stack.settings),
+            timings,
+            currency=snapshot.currency,
+        )
+
+    def _report(self, summary: DemoSummary) -> Path:
+        folder = self._output or self._settings.reports
+        drift_reports = sorted(self._settings.reports.glob("drift-*.html"))
+        snapshot = self._recorder.snapshot()
+        page = write_report(
+            summary, folder, events=snapshot.events, drift_report=drift_reports[0] if drift_reports else None
+        )
+        save_picture(render(snapshot, 100, 40), folder / "screen.svg")
+        save_picture(closing_screen(summary), folder / "closing.svg")
+        return page
+
+    def _leave_running(self, stack: LocalStack) -> None:
+        for name in ("kafka_bootstrap", "mlflow_url", "prefect_url", "scoring_url"):
+            self._console.print(f"CARDWATCH_{name.upper()}={getattr(stack.settings, name)}", highlight=False)
+        self._console.print(f"CARDWATCH_API_KEY={str.__str__(stack.settings.api_key)}", highlight=False)
+        self._console.print("The stack runs until Ctrl-C.")
+        while True:
+            stack.supervisor.check()
+            time.sleep(0.5)
+
+    def _wait(self, stack: LocalStack, what: str, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not reached():
+            stack.supervisor.check()
+            if time.monotonic() > deadline:
+                raise Unavailable(f"waited {PATIENCE_SECONDS:g} s for {what}, in vain; see {self._settings.home}/logs")
+            time.sleep(0.1)
+
+    def _wait_for_progress(self, stack: LocalStack, what: str, sought: Callable[[Progress], bool]) -> None:
+        with closing(ProgressReader(stack.settings.kafka_bootstrap)) as progress:
+
+            def seen() -> bool:
+                told = progress.poll(0.2)
+                return told is not None and sought(told)
+
+            self._wait(stack, what, seen)
+
+
+def _refuse_used_topics(settings: Settings) -> None:
+    if any(end_offsets(settings.kafka_bootstrap, TRANSACTIONS).values()):
+        raise Misconfigured(
+            f"the topic {TRANSACTIONS} at {settings.kafka_bootstrap} holds records already; a demo needs topics of its "
+            "own: unset CARDWATCH_KAFKA_BOOTSTRAP, or give it an empty cluster"
+        )
+
+
+def _all_decided(settings: Settings) -> bool:
+    ends = end_offsets(settings.kafka_bootstrap, TRANSACTIONS)
+    with closing(LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+        committed = inquiry.committed(TRANSACTIONS, sorted(ends))
+    return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+
+def _all_progress(settings: Settings) -> list[Progress]:
+    told: list[Progress] = []
+    with closing(ProgressReader(settings.kafka_bootstrap)) as reader:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not reader.caught_up():
+            if (record := reader.poll(0.5)) is not None:
+                told.append(record)
+            if time.monotonic() > deadline:
+                raise CardwatchError("the topic progress could not be read to its end")
+    return told

@@ -1,0 +1,92 @@
+"""What a demo looks like at one moment: all that the screen shows."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import Enum
+
+from msgspec import Struct
+
+from cli.demo.plan import DemoPlan
+
+
+class EventKind(Enum):
+    """What happened, as the timeline shows it."""
+
+    STACK = "stack"
+    HISTORY = "history"
+    CHAMPION = "champion"
+    LIVE = "live"
+    CHANGE = "change"
+    DRIFT = "drift"
+    RETRAINING = "retraining"
+    VERDICT = "verdict"
+    SWAP = "swap"
+    MEASURE = "measure"
+    END = "end"
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One line of the timeline. `day` is simulated time; `details` are sentences, the most telling first."""
+
+    kind: EventKind
+    day: date | None
+    text: str
+    details: list[str] = []
+
+
+class DayPoint(Struct, frozen=True, kw_only=True):
+    """The monitor's report at the end of `day`; the average precision is that of the newest mature days."""
+
+    day: date
+    champion_version: str
+    average_precision: float | None
+    drift_share: float
+    drifted_features: list[str]
+    state: str
+
+
+class ModelView(Struct, frozen=True, kw_only=True):
+    """The registry's champion, the version that decides in the stream, and what the monitor thinks of it."""
+
+    champion_version: str | None = None
+    serving_version: str | None = None
+    baseline_average_precision: float | None = None
+    drift_state: str = ""
+
+
+class FraudView(Struct, frozen=True, kw_only=True):
+    """Fraud among decided transactions, as far as labels tell. `alarms`: all that was challenged or declined."""
+
+    known: int = 0
+    caught: int = 0
+    known_minor: int = 0
+    caught_minor: int = 0
+    alarms: int = 0
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """The demo at one moment.
+
+    `rate_per_second` counts decisions over the last seconds. Latencies run from the time stamp of the
+    transaction's record to the arrival of its committed decision in this process, over the newest decisions.
+    Once `measuring`, transactions come at the plan's fixed rate instead of a day at a time. Values of fraud
+    are in minor units of `currency`.
+    """
+
+    plan: DemoPlan
+    stage: str = "starting"
+    elapsed_seconds: float = 0.0
+    day: date | None = None
+    transactions: int = 0
+    decisions: int = 0
+    degraded: int = 0
+    rate_per_second: float = 0.0
+    latency_p50_ms: float | None = None
+    latency_p99_ms: float | None = None
+    measuring: bool = False
+    fraud: FraudView = FraudView()
+    currency: str = ""
+    model: ModelView = ModelView()
+    days: list[DayPoint] = []
+    events: list[Event] = []

@@ -1,0 +1,270 @@
+"""What a demo showed, computed at its end from the archive and the topic `progress`.
+
+Everything here is counted in simulated days. The change happens at the start of a day, detection and promotion
+at the end of one; the promoted model decides from the next day on. So the days in between are the phase `after`:
+
+    first live day        change            promotion              last mature day
+    |----- before --------|----- after --------|----- swapped --------|--- not judged ---|
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
+from cli.demo.counting import TopicCounts
+from cli.demo.gate import Check, checks
+from cli.demo.outcome import DecisionArchive, Outcomes, Quality, read_outcomes
+from cli.demo.plan import DemoPlan
+from cli.demo.recorder import Measured
+
+ROLLING_DAYS: Final = 5
+_DAY: Final = timedelta(days=1)
+
+
+class Phase(Struct, frozen=True, kw_only=True):
+    """A run of mature days, both ends included, on which nothing changed on our side."""
+
+    name: str
+    first_day: date
+    last_day: date
+    quality: Quality
+
+
+class Delay(Struct, frozen=True, kw_only=True):
+    """From one moment to another, in whole simulated days and in live transactions decided meanwhile."""
+
+    days: int
+    transactions: int
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """What was found at the end of a day: drift, or the verdict on a challenger, with reasons."""
+
+    day: date
+    version: str | None
+    promoted: bool
+    reasons: list[str]
+
+
+class DaySummary(Struct, frozen=True, kw_only=True):
+    """One live day. `quality` is of this day alone, None if its labels are not all in.
+
+    `average_precision` is over up to `ROLLING_DAYS` days that end with this one, never across a change or a swap.
+    Drift is what the monitor reported at the end of the day.
+    """
+
+    day: date
+    version: str | None
+    quality: Quality | None
+    average_precision: float | None
+    drift_share: float
+    drifted_features: list[str]
+    drift_state: str
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What the same seed gives again, on any machine."""
+
+    plan: DemoPlan
+    currency: str
+    closed: bool
+    checks: list[Check]
+    phases: list[Phase]
+    detection: Turn | None
+    verdicts: list[Turn]
+    change_to_detection: Delay | None
+    detection_to_promotion: Delay | None
+    days: list[DaySummary]
+    lost: int
+    duplicates: int
+
+
+class Timings(Struct, frozen=True, kw_only=True):
+    """What depends on the machine. The latencies are those of the phase at a fixed offered rate.
+
+    Percentiles are in ms. `histogram` counts latencies between successive `histogram_edges_ms`.
+    """
+
+    elapsed_seconds: float
+    degraded: int
+    counts: TopicCounts
+    measured_seconds: float
+    measured_decisions: int
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+    histogram: list[int]
+    histogram_edges_ms: list[float]
+
+    @property
+    def decisions_per_second(self) -> float:
+        """Over the phase at a fixed offered rate."""
+        return self.measured_decisions / self.measured_seconds if self.measured_seconds else 0.0
+
+
+class DemoSummary(Struct, frozen=True, kw_only=True):
+    """The whole result: `facts` may be compared between runs, `timings` may not."""
+
+    facts: Facts
+    timings: Timings
+
+    def save(self, path: Path) -> None:
+        """Write it as indented JSON."""
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+
+
+def measure(
+    measured: Measured,
+    *,
+    elapsed_seconds: float,
+    degraded: int,
+    counts: TopicCounts,
+) -> Timings:
+    """The timings of a demo that took `elapsed_seconds` in all."""
+    latencies_ms = measured.latencies_ms
+    percentiles: list[float | None] = [None] * 4
+    histogram: list[int] = []
+    edges: list[float] = []
+    if len(latencies_ms):
+        percentiles = [float(value) for value in np.percentile(latencies_ms, [50, 95, 99, 99.9])]
+        lowest, highest = max(0.1, latencies_ms.min()), max(1.0, latencies_ms.max())
+        edges = np.geomspace(lowest * 0.99, highest * 1.01, 41).tolist()
+        histogram = np.histogram(latencies_ms, edges)[0].tolist()
+    p50_ms, p95_ms, p99_ms, p999_ms = percentiles
+    return Timings(
+        elapsed_seconds=elapsed_seconds,
+        degraded=degraded,
+        counts=counts,
+        measured_seconds=measured.seconds,
+        measured_decisions=len(latencies_ms),
+        p50_ms=p50_ms,
+        p95_ms=p95_ms,
+        p99_ms=p99_ms,
+        p999_ms=p999_ms,
+        histogram=histogram,
+        histogram_edges_ms=edges,
+    )
+
+
+def summarise(
+    plan: DemoPlan,
+    archive: DecisionArchive,
+    progress: Sequence[Progress],
+    timings: Timings,
+    *,
+    currency: str,
+) -> DemoSummary:
+    """The result of the demo. `progress` is the whole topic, in order."""
+    last_day = max((told.day for told in progress if _is_live(told)), default=plan.first_live_day)
+    last_mature = last_day - _DAY * plan.maturity_days
+    outcomes = read_outcomes(archive, plan.first_live_day, last_day)
+    detections = [_found(told) for told in progress if isinstance(told, DriftDetected)]
+    verdicts = [_judged(told) for told in progress if isinstance(told, RetrainingEnded)]
+    detection = _first(detections, plan.change_day)
+    promotion = _first([verdict for verdict in verdicts if verdict.promoted], plan.change_day)
+    phases = _phases(plan, promotion, last_mature, outcomes)
+    counts = timings.counts
+    verdict = checks(
+        {phase.name: phase.quality.average_precision for phase in phases},
+        changed=plan.change_day is not None,
+        alarms_before=[turn.day for turn in detections if _is_early(turn.day, plan)],
+        detected=detection.day if detection else None,
+        retrained=len(verdicts),
+        promoted=promotion.day if promotion else None,
+        lost=counts.lost,
+        duplicates=counts.duplicates + counts.strays,
+    )
+    facts = Facts(
+        plan=plan,
+        currency=currency,
+        closed=all(check.passed for check in verdict),
+        checks=verdict,
+        phases=phases,
+        detection=detection,
+        verdicts=verdicts,
+        change_to_detection=_delay(outcomes, plan.change_day - _DAY if plan.change_day else None, detection),
+        detection_to_promotion=_delay(outcomes, detection.day if detection else None, promotion),
+        days=_days(plan.first_live_day, last_day, phases, outcomes, progress),
+        lost=counts.lost,
+        duplicates=counts.duplicates,
+    )
+    return DemoSummary(facts=facts, timings=timings)
+
+
+def _is_live(told: Progress) -> bool:
+    return isinstance(told, DayEmitted) and told.decided
+
+
+def _found(told: DriftDetected) -> Turn:
+    return Turn(day=told.day, version=told.champion_version, promoted=False, reasons=told.reasons)
+
+
+def _judged(told: RetrainingEnded) -> Turn:
+    return Turn(day=told.day, version=told.challenger_version, promoted=told.promoted, reasons=told.reasons)
+
+
+def _is_early(day: date, plan: DemoPlan) -> bool:
+    return plan.change_day is None or day < plan.change_day
+
+
+def _first(turns: Sequence[Turn], change_day: date | None) -> Turn | None:
+    """The first turn that the change can have caused."""
+    return next((turn for turn in turns if change_day is not None and turn.day >= change_day), None)
+
+
+def _phases(plan: DemoPlan, promotion: Turn | None, last_mature: date, outcomes: Outcomes) -> list[Phase]:
+    """The phases that have a mature day, in order."""
+    starts = {"before": plan.first_live_day}
+    if plan.change_day is not None:
+        starts["after"] = plan.change_day
+    if promotion is not None:
+        starts["swapped"] = promotion.day + _DAY
+    ends = [*(start - _DAY for start in list(starts.values())[1:]), last_mature]
+    return [
+        Phase(name=name, first_day=first, last_day=last, quality=outcomes.between(first, last).quality())
+        for (name, first), end in zip(starts.items(), ends, strict=True)
+        if first <= (last := min(end, last_mature))
+    ]
+
+
+def _delay(outcomes: Outcomes, since: date | None, until: Turn | None) -> Delay | None:
+    """From the end of day `since` to the end of the day of `until`."""
+    if since is None or until is None:
+        return None
+    decided = outcomes.between(since + _DAY, until.day)
+    return Delay(days=(until.day - since).days, transactions=len(decided.days))
+
+
+def _days(
+    first: date, last: date, phases: Sequence[Phase], outcomes: Outcomes, progress: Sequence[Progress]
+) -> list[DaySummary]:
+    monitored = {told.day: told for told in progress if isinstance(told, DayMonitored)}
+    days = [first + _DAY * number for number in range((last - first).days + 1)]
+    return [_day(day, phases, outcomes, monitored.get(day)) for day in days]
+
+
+def _day(day: date, phases: Sequence[Phase], outcomes: Outcomes, told: DayMonitored | None) -> DaySummary:
+    phase = next((phase for phase in phases if phase.first_day <= day <= phase.last_day), None)
+    alone = outcomes.between(day, day)
+    rolling = None
+    if phase is not None:
+        first = max(phase.first_day, day - _DAY * (ROLLING_DAYS - 1))
+        rolling = outcomes.between(first, day).quality().average_precision
+    return DaySummary(
+        day=day,
+        version=alone.version(),
+        quality=alone.quality() if phase is not None else None,
+        average_precision=rolling,
+        drift_share=told.drift_share if told else 0.0,
+        drifted_features=sorted(told.drifted_features) if told else [],
+        drift_state=told.state if told else "",
+    )

@@ -1,0 +1,112 @@
+"""The closing table as text: the same words in the terminal and in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from cli.demo.outcome import Quality
+from cli.demo.summary import Delay, DemoSummary, Facts, Phase, Timings
+from cli.demo.wording import NOTHING, count, duration, milliseconds, money, plural, ratio, share
+
+PHASE_NAMES: Final = {"before": "before the change", "after": "after the change", "swapped": "after the swap"}
+
+
+class Row(Struct, frozen=True):
+    """A name and its cells, one per phase. `is_key` marks what the demo is about."""
+
+    name: str
+    cells: list[str]
+    is_key: bool = False
+
+
+class Figure(Struct, frozen=True):
+    """A name and one value."""
+
+    name: str
+    value: str
+
+
+def headings(facts: Facts) -> list[str]:
+    """The phases that were seen, in order."""
+    if facts.plan.change_day is None:
+        return ["no change"] * len(facts.phases)
+    return [PHASE_NAMES[phase.name] for phase in facts.phases]
+
+
+def phase_rows(facts: Facts) -> list[Row]:
+    """How well each phase went, on days whose labels are all in."""
+    currency = facts.currency
+
+    def row(name: str, cell: Callable[[Quality], str], *, is_key: bool = False) -> Row:
+        return Row(name, [cell(phase.quality) for phase in facts.phases], is_key)
+
+    return [
+        Row("days judged", [_span(phase) for phase in facts.phases]),
+        row("transactions", lambda seen: count(seen.transactions)),
+        row("frauds", lambda seen: count(seen.frauds)),
+        row("average precision", lambda seen: ratio(seen.average_precision), is_key=True),
+        row("recall at 0.1 % false positives", lambda seen: ratio(seen.recall), is_key=True),
+        row("frauds caught", lambda seen: f"{count(seen.frauds_caught)} ({share(seen.frauds_caught, seen.frauds)})"),
+        row("value caught", lambda seen: _value(seen, currency)),
+        row("value missed", lambda seen: money(seen.missed_minor, currency)),
+        row("alarms per fraud caught", lambda seen: _per(seen.alarms, seen.frauds_caught)),
+    ]
+
+
+def loop_figures(facts: Facts) -> list[Figure]:
+    """How long the loop took, in simulated time."""
+    if facts.plan.change_day is None:
+        return [Figure("retrainings", count(len(facts.verdicts)))]
+    return [
+        Figure("change to detection", _delay(facts.change_to_detection)),
+        Figure("detection to promotion", _delay(facts.detection_to_promotion)),
+    ]
+
+
+def stream_figures(timings: Timings, offered_rate: float) -> list[Figure]:
+    """What the stream did, by counting topics and by the clock."""
+    counts = timings.counts
+    tail = ", ".join(milliseconds(value) for value in (timings.p50_ms, timings.p95_ms, timings.p99_ms, timings.p999_ms))
+    return [
+        Figure("decisions per second", f"{timings.decisions_per_second:,.0f} of {offered_rate:,.0f} offered"),
+        Figure("latency p50, p95, p99, p99.9", tail),
+        Figure("transactions in the log, decided", f"{count(counts.transactions)}, {count(counts.decisions)}"),
+        Figure("dead letters, repeats recognised", f"{count(counts.dead_letters)}, {count(counts.repeats)}"),
+        Figure("lost, duplicate decisions", f"{count(counts.lost)}, {count(counts.duplicates)}"),
+        Figure("degraded decisions", count(timings.degraded)),
+        Figure("the demo took", f"{duration(timings.elapsed_seconds)} min"),
+    ]
+
+
+def headline(summary: DemoSummary) -> str:
+    """One sentence: did it work?"""
+    facts = summary.facts
+    if facts.plan.change_day is None:
+        return (
+            "Nothing changed, and nothing was retrained." if facts.closed else "The world was still; the demo was not."
+        )
+    return "The loop closed." if facts.closed else "The loop did not close."
+
+
+def _span(phase: Phase) -> str:
+    days = (phase.last_day - phase.first_day).days + 1
+    return f"{phase.first_day:%m-%d} to {phase.last_day:%m-%d} ({days})"
+
+
+def _value(seen: Quality, currency: str) -> str:
+    return f"{money(seen.caught_minor, currency)} ({share(seen.caught_minor, seen.caught_minor + seen.missed_minor)})"
+
+
+def _per(part: int, whole: int) -> str:
+    return f"{part / whole:.1f}" if whole else NOTHING
+
+
+def _delay(delay: Delay | None) -> str:
+    if delay is None:
+        return NOTHING
+    if not delay.days:
+        return "the same day"
+    return f"{plural(delay.days, 'day')}, {plural(delay.transactions, 'transaction')}"

@@ -1,0 +1,133 @@
+"""Running counts over the stream of a demo: rate, end-to-end latency, fraud caught."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cli.demo.snapshot import FraudView
+
+RATE_WINDOW_SECONDS: Final = 5.0
+LATENCY_WINDOW: Final = 2_000
+Position = tuple[int, int]
+"""Partition and offset in the log of transactions."""
+
+
+class RateTally:
+    """Things per second over the last `RATE_WINDOW_SECONDS`, from running totals."""
+
+    def __init__(self, now_seconds: float) -> None:
+        self._totals: deque[tuple[float, int]] = deque([(now_seconds, 0)])
+
+    def reached(self, total: int, now_seconds: float) -> None:
+        """The running total is `total` now."""
+        self._totals.append((now_seconds, total))
+
+    def per_second(self, now_seconds: float) -> float:
+        """The mean rate over the window that ends now."""
+        totals = self._totals
+        newest = totals[-1][1]
+        while len(totals) > 1 and totals[1][0] <= now_seconds - RATE_WINDOW_SECONDS:
+            totals.popleft()
+        since, before = totals[0]
+        return (newest - before) / max(1.0, min(now_seconds - since, RATE_WINDOW_SECONDS))
+
+
+class LatencyTally:
+    """Latencies of transactions, whichever of the two records, transaction or decision, is read first."""
+
+    def __init__(self) -> None:
+        self._created_ms: dict[Position, float] = {}
+        self._arrived_ms: dict[Position, float] = {}
+        self._from_ms = array("d")
+        self._took_ms = array("d")
+
+    def created(self, position: Position, created_ms: float) -> None:
+        """The transaction at `position` was written to the log at `created_ms`."""
+        arrived_ms = self._arrived_ms.pop(position, None)
+        if arrived_ms is None:
+            self._created_ms[position] = created_ms
+        else:
+            self._add(created_ms, arrived_ms)
+
+    def decided(self, position: Position, arrived_ms: float) -> None:
+        """The decision for the transaction at `position` could be read at `arrived_ms`."""
+        created_ms = self._created_ms.pop(position, None)
+        if created_ms is None:
+            self._arrived_ms[position] = arrived_ms
+        else:
+            self._add(created_ms, arrived_ms)
+
+    def percentiles_ms(self, *percents: float) -> list[float | None]:
+        """Percentiles over the newest `LATENCY_WINDOW` decisions, None before the first."""
+        newest = np.array(self._took_ms[-LATENCY_WINDOW:])
+        return [float(np.percentile(newest, percent)) if len(newest) else None for percent in percents]
+
+    def between(self, from_ms: float, until_ms: float) -> NDArray[np.float64]:
+        """Latencies in ms of the transactions written in this span, both ends included, in order of arrival."""
+        created = np.array(self._from_ms)
+        chosen: NDArray[np.float64] = np.array(self._took_ms)[(created >= from_ms) & (created <= until_ms)]
+        return chosen
+
+    def _add(self, created_ms: float, arrived_ms: float) -> None:
+        self._from_ms.append(created_ms)
+        self._took_ms.append(arrived_ms - created_ms)
+
+
+class _Fate(NamedTuple):
+    """How a decided transaction counts if it turns out to be fraud."""
+
+    amount_minor: int
+    caught: bool
+
+
+class FraudTally:
+    """Known and caught fraud. A label may be read before its decision; labels of history never count."""
+
+    def __init__(self) -> None:
+        self._fates: dict[str, _Fate] = {}
+        self._undecided_frauds: set[str] = set()
+        self._known = 0
+        self._caught = 0
+        self._known_minor = 0
+        self._caught_minor = 0
+        self._alarms = 0
+
+    def decided(self, transaction_id: str, amount_minor: int, *, caught: bool) -> None:
+        """A transaction was decided; `caught` if it was challenged or declined."""
+        fate = _Fate(amount_minor, caught)
+        self._alarms += caught
+        if transaction_id in self._undecided_frauds:
+            self._undecided_frauds.discard(transaction_id)
+            self._count(fate)
+        else:
+            self._fates[transaction_id] = fate
+
+    def fraud(self, transaction_id: str) -> None:
+        """A label says that this transaction was fraud. Saying it twice counts once."""
+        fate = self._fates.pop(transaction_id, None)
+        if fate is None:
+            self._undecided_frauds.add(transaction_id)
+        else:
+            self._count(fate)
+
+    def view(self) -> FraudView:
+        """The counts so far."""
+        return FraudView(
+            known=self._known,
+            caught=self._caught,
+            known_minor=self._known_minor,
+            caught_minor=self._caught_minor,
+            alarms=self._alarms,
+        )
+
+    def _count(self, fate: _Fate) -> None:
+        self._known += 1
+        self._known_minor += fate.amount_minor
+        if fate.caught:
+            self._caught += 1
+            self._caught_minor += fate.amount_minor

@@ -1,0 +1,113 @@
+"""The demo on a terminal: a screen that is drawn anew in place, or one plain line per event where there is none."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from cli.demo.screen import render
+from cli.demo.snapshot import Event, Snapshot
+
+_FRAMES_PER_SECOND: Final = 3
+_POLL_SECONDS: Final = 0.2
+_FONT_FACE: Final = re.compile(r"@font-face \{[^}]*\}\s*")
+_FONTS: Final = "ui-monospace, SFMono-Regular, Menlo, Consolas, &quot;DejaVu Sans Mono&quot;, monospace"
+
+
+class LiveView:
+    """Shows the newest snapshot in place while its context is open, and leaves the last one standing.
+
+    `snapshot` is called from a thread of rich. Whatever is printed on the same console appears above the screen.
+    """
+
+    def __init__(self, snapshot: Callable[[], Snapshot], console: Console) -> None:
+        self._snapshot = snapshot
+        self._console = console
+        self._live = Live(
+            get_renderable=self._draw,
+            console=console,
+            refresh_per_second=_FRAMES_PER_SECOND,
+            vertical_overflow="crop",
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> LiveView:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def _draw(self) -> RenderableType:
+        width, height = self._console.size
+        return render(self._snapshot(), width, height - 1)
+
+
+class PlainView:
+    """Writes each event once, as a line without control characters, while its context is open."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot], write: Callable[[str], None]) -> None:
+        self._snapshot = snapshot
+        self._write = write
+        self._written = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="view", daemon=True)
+
+    def __enter__(self) -> PlainView:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._write_new()
+
+    def _follow(self) -> None:
+        while not self._stopping.wait(_POLL_SECONDS):
+            self._write_new()
+
+    def _write_new(self) -> None:
+        events = self._snapshot().events
+        for event in events[self._written :]:
+            self._write(plain_line(event))
+        self._written = len(events)
+
+
+def open_view(snapshot: Callable[[], Snapshot], console: Console) -> LiveView | PlainView:
+    """The view that fits this console: live on a terminal, plain lines otherwise."""
+    if console.is_terminal:
+        return LiveView(snapshot, console)
+    return PlainView(snapshot, lambda line: print(line, file=console.file, flush=True))
+
+
+def plain_line(event: Event) -> str:
+    """The event as one line: simulated day, kind, text, details."""
+    day = event.day.isoformat() if event.day else "-"
+    return f"{day:<10}  {event.kind.value:<10}  {': '.join([event.text, '; '.join(event.details)]).removesuffix(': ')}"
+
+
+def save_picture(renderable: RenderableType, path: Path, *, width: int = 100, title: str = "cardwatch demo") -> None:
+    """Draw on a terminal of `width` columns that nobody sees, and save it as an SVG that needs nothing from outside."""
+    console = Console(
+        record=True,
+        width=width,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        legacy_windows=False,
+    )
+    console.print(renderable)
+    drawn = console.export_svg(title=title)
+    path.write_text(_FONT_FACE.sub("", drawn).replace("Fira Code, monospace", _FONTS), encoding="utf-8")

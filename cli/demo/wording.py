@@ -1,0 +1,54 @@
+"""How numbers are written for people, the same on the screen, in the table and in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+NOTHING: Final = "\N{EN DASH}"
+
+
+def count(number: int) -> str:
+    """A whole number with separators."""
+    return f"{number:,}"
+
+
+def money(minor: int, currency: str) -> str:
+    """An amount in whole units of a currency with two decimal places."""
+    return f"{minor / 100:,.0f} {currency}".rstrip()
+
+
+def share(part: float, whole: float) -> str:
+    """A part in per cent, or a dash where there is no whole."""
+    return f"{part / whole:.0%}" if whole else NOTHING
+
+
+def ratio(value: float | None) -> str:
+    """A figure from 0 to 1 with three places."""
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency: with a place below 10 ms, in seconds from 10 s on."""
+    if value is None:
+        return NOTHING
+    if value >= 10_000:
+        return f"{value / 1000:,.1f} s"
+    return f"{value:,.1f} ms" if value < 10 else f"{value:,.0f} ms"
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def listed(words: Sequence[str], most: int) -> str:
+    """The first `most` words, and how many there are besides."""
+    rest = len(words) - most
+    return ", ".join(words[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def plural(number: int, thing: str) -> str:
+    """A count with its thing, as in `1 day` and `2 days`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -1,0 +1,32 @@
+"""`cardwatch kafka`: the embedded broker by itself."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from adapters.settings import read_settings
+from infra.local.kafka import EmbeddedKafka
+from infra.local.supervisor import Supervisor
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=None, help="Listen here.  [default: a free port]")
+def kafka(port: int | None) -> None:
+    """Run the embedded Kafka broker until Ctrl-C.
+
+    It listens on the loopback interface only. Its data stay in CARDWATCH_HOME/kafka, its log is
+    CARDWATCH_HOME/logs/kafka.log. The first start fetches Kafka's jars into the local Maven cache.
+    """
+    settings = read_settings()
+    try:
+        with Supervisor(settings.home, record="kafka.json") as supervisor:
+            broker = EmbeddedKafka(settings, port=port or 0, report=lambda line: click.echo(line, err=True))
+            supervisor.start(broker.part())
+            click.echo(f"Kafka listens on {broker.bootstrap} (CARDWATCH_KAFKA_BOOTSTRAP={broker.bootstrap})")
+            while True:
+                supervisor.check()
+                time.sleep(0.2)
+    except KeyboardInterrupt:
+        click.echo("Kafka has stopped; its data are kept", err=True)
