@@ -1,0 +1,136 @@
+"""The whole system on one machine: servers and our own processes, each a process of its own, found by address."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Final, Self
+
+from msgspec import structs
+
+from adapters.kafka_admin import create_topics, wait_for_broker
+from adapters.settings import Settings, child_environment, new_api_key
+from cardwatch.errors import Misconfigured, Unavailable
+from infra.local.jars import Report
+from infra.local.kafka import EmbeddedKafka
+from infra.local.ports import LOOPBACK, free_ports
+from infra.local.servers import answers, mlflow_part, prefect_part
+from infra.local.supervisor import Part, Supervisor
+
+SERVERS: Final = ("kafka", "mlflow", "prefect")
+# In the order in which they may stop from the end: nobody outlives whom it asks.
+SERVICES: Final = ("scoring", "pipelines", "archive", "stream", "monitor")
+
+_HEALTH: Final = {"mlflow_url": "/health", "prefect_url": "/api/health", "scoring_url": "/livez"}
+
+
+class LocalStack:
+    """Starts what is asked for by name, on free ports, and stops all of it on leaving.
+
+    An address that `settings` already has is somebody else's server: it is checked instead of started. The entered
+    stack's `settings` have every address filled in, and a key for the scoring service if there was none. A second
+    worker is started as `stream-2`: what follows the last `-` only tells processes of a kind apart. Raises
+    `Misconfigured` on entering for a home that cannot be written or is in use.
+    """
+
+    def __init__(self, settings: Settings, *, report: Report = lambda _: None) -> None:
+        self._given = settings
+        self._report = report
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        given = structs.replace(self._given, home=self._given.home.absolute())
+        self.supervisor = self._closing.enter_context(Supervisor(given.home))
+        mlflow, prefect, scoring = (f"http://{LOOPBACK}:{port}" for port in free_ports(3))
+        self._kafka = EmbeddedKafka(given, report=self._report)
+        self.settings = structs.replace(
+            given,
+            kafka_bootstrap=given.kafka_bootstrap or self._kafka.bootstrap,
+            mlflow_url=given.mlflow_url or mlflow,
+            prefect_url=given.prefect_url or prefect,
+            scoring_url=given.scoring_url or scoring,
+            api_key=given.api_key or new_api_key(),
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.__exit__(kind, error, trace)
+
+    def start(self, *names: str) -> None:
+        """Start these at the same time and return when all are ready; with `kafka` come its topics.
+
+        Raises `ProcessDied` if any process of the stack has ended, `Unavailable` for one that is not ready in time and
+        for somebody's own server that does not answer, and what `EmbeddedKafka` raises.
+        """
+        ours = [name for name in names if not self._is_given(name)]
+        # The broker's part takes seconds to make: it comes last, while the others already start.
+        self.supervisor.spawn(self._part(name) for name in sorted(ours, key=lambda name: name == "kafka"))
+        for name in set(names) - set(ours):
+            self._check_given(name)
+        self.supervisor.await_ready(*ours)
+        if "kafka" in names:
+            create_topics(self.settings.kafka_bootstrap, partitions=self.settings.partitions)
+
+    def run(self, name: str, module: str, *arguments: str) -> None:
+        """Start `python -m module arguments` as `name`, a process that may end: see `Supervisor.wait`."""
+        part = Part(
+            name=name,
+            command=[sys.executable, "-m", module, *arguments],
+            environment=self._environment(),
+            may_end=True,
+        )
+        self.supervisor.start(part)
+
+    def _is_given(self, name: str) -> bool:
+        return name in ("kafka", "mlflow", "prefect", "scoring") and bool(getattr(self._given, _address_of(name)))
+
+    def _check_given(self, name: str) -> None:
+        key = _address_of(name)
+        address = getattr(self.settings, key)
+        if name == "kafka":
+            wait_for_broker(address)
+        elif not answers(address.rstrip("/") + _HEALTH[key]):
+            raise Unavailable(f"nothing answers at CARDWATCH_{key.upper()}={address}: start it, or unset the variable")
+
+    def _part(self, name: str) -> Part:
+        match name:
+            case "kafka":
+                return self._kafka.part()
+            case "mlflow":
+                return mlflow_part(self.settings)
+            case "prefect":
+                return prefect_part(self.settings)
+            case _:
+                return self._service(name)
+
+    def _service(self, name: str) -> Part:
+        kind = name.rpartition("-")[0] or name
+        if kind not in SERVICES:
+            raise Misconfigured(
+                f"there is no process {name!r} in the local stack, only {', '.join(SERVERS + SERVICES)}"
+            )
+        return Part(
+            name=name,
+            command=[sys.executable, "-m", kind if kind == "pipelines" else f"services.{kind}"],
+            environment=self._environment(),
+            ready=self._readiness(kind),
+        )
+
+    def _readiness(self, kind: str) -> Callable[[], bool]:
+        """Scoring lives before it has a model, so it is asked; the others leave a file when they do their work."""
+        if kind == "scoring":
+            return lambda: answers(f"{self.settings.scoring_url}/livez")
+        file = self.settings.home / "run" / f"{kind}.ready"
+        file.unlink(missing_ok=True)
+        return file.exists
+
+    def _environment(self) -> dict[str, str]:
+        return child_environment(self.settings, PYTHONUNBUFFERED="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="1")
+
+
+def _address_of(name: str) -> str:
+    return "kafka_bootstrap" if name == "kafka" else f"{name}_url"

@@ -1,0 +1,177 @@
+"""Starts processes, waits until each is ready, notices deaths, and stops all of them, whatever happens to itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from msgspec import Struct, structs
+
+from cardwatch.errors import ProcessDied, Unavailable
+from infra.local.family import Identity, end
+from infra.local.record import GRACE_SECONDS, claim
+from infra.local.signals import undisturbed
+
+_POLL_SECONDS: Final = 0.1
+_TAIL_LINES: Final = 15
+
+
+def at_once() -> bool:
+    """The readiness of a process that nobody waits for."""
+    return True
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """How to start one process. `ready` is polled and raises nothing; `may_end`: ending with status 0 is no death."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    ready: Callable[[], bool] = at_once
+    ready_within_seconds: float = 120.0
+    may_end: bool = False
+
+
+class Supervisor:
+    """The processes of one run, each in a session of its own, with its output in `home/logs/NAME.log`.
+
+    A context manager: leaving it, by whatever exception, stops everything, the last started first. If this process is
+    killed, a keeper process does it; if that is killed too, the next supervisor of the same `home` and `record` does.
+    Raises `Misconfigured` on entering if `home` cannot be written or is in use.
+    """
+
+    def __init__(self, home: Path, *, record: str = "stack.json", grace_seconds: float = GRACE_SECONDS) -> None:
+        self._home = home.absolute()
+        self._file = self._home / record
+        self._grace_seconds = grace_seconds
+        self._running: dict[str, tuple[Part, subprocess.Popen[bytes]]] = {}
+        self._logged: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._record = claim(self._file)
+        (self._home / "logs").mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "infra.local.keeper", str(self._file)]
+        self._keeper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop all. The keeper looks after what a second Ctrl-C in here leaves, so it is let go last."""
+        self.stop(*reversed(self._running))
+        self._file.unlink(missing_ok=True)
+        self._keeper.communicate()
+
+    def start(self, *parts: Part) -> None:
+        """Start these at the same time; return when all are ready.
+
+        Raises `ProcessDied` as soon as one of them, or another process of this run, has ended, and `Unavailable` if one
+        is not ready in time.
+        """
+        self.spawn(parts)
+        self.await_ready(*(part.name for part in parts))
+
+    def spawn(self, parts: Iterable[Part]) -> None:
+        """Start these without waiting, each as soon as `parts` yields it."""
+        for part in parts:
+            if part.name in self._running:
+                raise ValueError(f"{part.name} runs already")
+            with undisturbed():  # between the start and its record, an interruption would leave an orphan
+                process = self._popen(part)
+                self._running[part.name] = (part, process)
+                self._remember({**self._record.processes, part.name: Identity.of(process.pid)})
+
+    def await_ready(self, *names: str) -> None:
+        """Return when all of these, started before, are ready; raises as `start` does."""
+        begin = time.monotonic()
+        waiting = [self._running[name][0] for name in names]
+        while waiting := [part for part in waiting if not part.ready()]:
+            self.check()
+            for part in waiting:
+                if time.monotonic() - begin > part.ready_within_seconds:
+                    raise Unavailable(
+                        f"{part.name} was not ready within {part.ready_within_seconds:g} s; the end of "
+                        f"{self.log(part.name)}:\n{self._tail(part.name)}"
+                    )
+            time.sleep(_POLL_SECONDS)
+        self.check()
+
+    def check(self) -> None:
+        """Raise `ProcessDied`, with the end of its log, if a process has ended by itself."""
+        for name, (part, process) in self._running.items():
+            status = process.poll()
+            if status is not None and not (part.may_end and status == 0):
+                raise ProcessDied(
+                    f"{name} ended by itself {_in_words(status)}; the end of {self.log(name)}:\n{self._tail(name)}"
+                )
+
+    def wait(self, name: str) -> None:
+        """Wait for the end of a process that may end; raises `ProcessDied` if it fails or another dies meanwhile."""
+        process = self._running[name][1]
+        while process.poll() is None:
+            self.check()
+            time.sleep(_POLL_SECONDS)
+        self.check()
+        self.stop(name)
+
+    def stop(self, *names: str) -> None:
+        """Stop these one after another: SIGTERM, time to end, SIGKILL to the session. They may be started again."""
+        for name in names:
+            self._end(name, grace_seconds=self._grace_seconds)
+
+    def kill(self, *names: str) -> None:
+        """SIGKILL to the whole session of each, without warning. They may be started again."""
+        for name in names:
+            self._end(name, grace_seconds=None)
+
+    def pid(self, name: str) -> int:
+        """The process id of a running part."""
+        return self._running[name][1].pid
+
+    @property
+    def names(self) -> list[str]:
+        """What has been started and not been stopped, in the order of starting."""
+        return list(self._running)
+
+    def log(self, name: str) -> Path:
+        """Where the output of `name` goes."""
+        return self._home / "logs" / f"{name}.log"
+
+    def _popen(self, part: Part) -> subprocess.Popen[bytes]:
+        mode = "ab" if part.name in self._logged else "wb"
+        self._logged.add(part.name)
+        with self.log(part.name).open(mode) as log:
+            return subprocess.Popen(
+                part.command,
+                env=dict(part.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _end(self, name: str, *, grace_seconds: float | None) -> None:
+        end([self._record.processes[name]], grace_seconds=grace_seconds)
+        self._running.pop(name)[1].wait()
+        self._remember({other: who for other, who in self._record.processes.items() if other != name})
+
+    def _remember(self, processes: dict[str, Identity]) -> None:
+        self._record = structs.replace(self._record, processes=processes)
+        self._record.write(self._file)
+
+    def _tail(self, name: str) -> str:
+        with suppress(OSError), self.log(name).open("rb") as log:
+            log.seek(max(0, log.seek(0, 2) - 16_384))
+            lines = log.read().decode(errors="replace").splitlines()
+            return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:]) or "    (empty)"
+        return "    (no log)"
+
+
+def _in_words(status: int) -> str:
+    return f"by signal {-status}" if status < 0 else f"with status {status}"
