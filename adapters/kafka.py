@@ -1,7 +1,8 @@
 """The log: Apache Kafka through confluent-kafka. Every reader here uses `read_committed`.
 
-`LogReader` follows topics by explicit positions (archive, monitor, generator, tests). `StreamLog` is the stream worker's side:
-group membership, one transaction for decisions and offsets, and a second reader for the gap after a crash.
+`LogReader` follows topics by explicit positions (archive, monitor, generator, tests). `StreamLog` is the stream
+worker's side: group membership, one transaction for decisions and offsets, and a second reader for the gap after a
+crash.
 """
 
 from __future__ import annotations
@@ -245,9 +246,9 @@ class ProgressReader:
 class StreamLog:
     """The stream worker's side of the log.
 
-    `slot` names the worker: it is its transactional id and its static group member, so a worker that comes back under the
-    same slot aborts what its predecessor left open and gets the same partitions at once. `on_assigned` is told the new
-    partitions and returns the position of each to read from; `on_revoked` is told the ones that are gone.
+    `slot` names the worker: it is its transactional id and its static group member, so a worker that comes back under
+    the same slot aborts what its predecessor left open and gets the same partitions at once. `on_assigned` is told
+    the new partitions and returns the position of each to read from; `on_revoked` is told the ones that are gone.
     """
 
     def __init__(

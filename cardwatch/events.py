@@ -95,10 +95,11 @@ class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The decision of record for one transaction, with everything needed to make it again to the same bits.
 
-    `partition` and `offset` are the transaction's position in the log. `sequence` counts the card's transactions folded
-    before this one. `features` are float32 values in the order of the feature table, None where missing. `margin` is the
-    model's raw score (higher is riskier, float32), `probability` its calibrated form; both are None where the rules alone
-    decided, and then `degraded` says so. `latency_ms` runs from the record's time stamp in the log to this decision.
+    `partition` and `offset` are the transaction's position in the log. `sequence` counts the card's transactions
+    folded before this one. `features` are float32 values in the order of the feature table, None where missing.
+    `margin` is the model's raw score (higher is riskier, float32), `probability` its calibrated form; both are None
+    where the rules alone decided, and then `degraded` says so. `latency_ms` runs from the record's time stamp in the
+    log to this decision.
     """
 
     transaction: Transaction

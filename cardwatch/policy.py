@@ -1,8 +1,9 @@
 """From a probability to an action: the cheapest one in expectation, and rules for when there is no probability.
 
-Costs are per transaction in minor units. Approving fraud costs its amount. A challenge annoys a genuine customer, and stops
-most fraud. A decline stops all fraud, but costs the margin of a genuine sale and some goodwill. So the threshold moves with
-the amount, as it should: a doubtful cup of coffee goes through, a doubtful television is challenged.
+Costs are per transaction in minor units. Approving fraud costs its amount. A challenge annoys a genuine customer, and
+stops most fraud. A decline stops all fraud, but costs the margin of a genuine sale and some goodwill. So the
+threshold moves with the amount, as it should: a doubtful cup of coffee goes through, a doubtful television is
+challenged.
 """
 
 from __future__ import annotations

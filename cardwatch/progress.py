@@ -1,8 +1,8 @@
 """The topic `progress`: how simulated days go in step, and what a watcher of the system is told.
 
 The source says which positions of the log end a day; archive and monitor answer when they have that day behind them.
-Whoever wants to know what happens (the demo's screen, a console) reads this one topic. One partition, so that the order of
-events is the order of offsets.
+Whoever wants to know what happens (the demo's screen, a console) reads this one topic. One partition, so that the
+order of events is the order of offsets.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Stream, question and replay all call `fold`; a batch of one and of a million take the same path. Only + - x / sqrt,
 comparisons, integers and tables are used, and no fast-math, so that the same log gives the same bits on every machine.
 
-What is defined for awkward input: a transaction id among the card's last 16 is a duplicate (state untouched, its row all
-missing); a late event is folded as if it came at the card's latest time in the windows, but keeps its own hour and weekday;
-zero amounts are amounts.
+What is defined for awkward input: a transaction id among the card's last 16 is a duplicate (state untouched, its row
+all missing); a late event is folded as if it came at the card's latest time in the windows, but keeps its own hour
+and weekday; zero amounts are amounts.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def fold(
 ) -> Folded:
     """Fold transactions, in log order, into `states` (changed in place) and return their feature rows.
 
-    `states`: dtype STATE [cards]. `card_index`: int64 [n], each transaction's card among `states`. `columns`: dtype COLUMNS
-    [n]. All of them see the one `table`.
+    `states`: dtype STATE [cards]. `card_index`: int64 [n], each transaction's card among `states`. `columns`: dtype
+    COLUMNS [n]. All of them see the one `table`.
     """
     count = len(columns)
     features = np.full((count, len(FEATURES)), np.nan, np.float32)

@@ -39,8 +39,8 @@ class _Content(Struct, frozen=True, kw_only=True):
 class ReferenceTable:
     """Merchant risk and activity as known at the start of one UTC day.
 
-    `merchants`: uint64 [m], sorted hashes. `values`: float32 [m, 4], see `MERCHANT_VALUES`. A merchant that is not in the
-    table has risk 1 (the base rate) and activity 0.
+    `merchants`: uint64 [m], sorted hashes. `values`: float32 [m, 4], see `MERCHANT_VALUES`. A merchant that is not in
+    the table has risk 1 (the base rate) and activity 0.
     """
 
     def __init__(

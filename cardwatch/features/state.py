@@ -1,8 +1,8 @@
 """A card's state: a fixed 1.7 KB that the kernel folds transactions into.
 
-Windows are rings of tiles: slot `tile % n` holds what fell into tile `tile = epoch_ms // tile_ms`, and one number says which
-tile is the newest. Money is summed in integer minor units, so nothing drifts. The layout is little-endian and packed: its
-bytes are what the stores keep, and the same on every machine.
+Windows are rings of tiles: slot `tile % n` holds what fell into tile `tile = epoch_ms // tile_ms`, and one number
+says which tile is the newest. Money is summed in integer minor units, so nothing drifts. The layout is little-endian
+and packed: its bytes are what the stores keep, and the same on every machine.
 """
 
 from __future__ import annotations

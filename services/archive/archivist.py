@@ -41,8 +41,8 @@ class Log(Protocol):
 class Archivist:
     """Turns records into archive rows and closes days.
 
-    `builder` holds what earlier runs archived. `decided_up_to` asks for the stream worker's committed offsets, `announce`
-    puts a closed day on the topic `progress`.
+    `builder` holds what earlier runs archived. `decided_up_to` asks for the stream worker's committed offsets,
+    `announce` puts a closed day on the topic `progress`.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class Follower(Protocol):
         ...
 
 
-class Stopped(Exception):  # noqa: N818 (not an error: we were asked to stop)
+class Stopped(Exception):
     """We were asked to stop while we waited."""
 
 

@@ -6,9 +6,9 @@ import argparse
 
 from adapters.clock import epoch_ms
 from adapters.lmdb_store import LmdbStore
+from adapters.policies import read_policies
 from adapters.process import mark_ready, run_service
 from adapters.scoring_client import ScoringClient
-from adapters.policies import read_policies
 from adapters.settings import read_settings
 from adapters.table_store import TableStore
 from services.stream.deciding import Decider
