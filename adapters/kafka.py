@@ -295,7 +295,7 @@ class StreamLog:
             raise broker_error(error, "starting the stream worker") from error
 
     def close(self) -> None:
-        """Leave the group's broker connection; as a static member the slot keeps its partitions for the session timeout."""
+        """Leave the broker. As a static member the slot keeps its partitions for the session timeout."""
         self._consumer.close()
 
     def poll(self, timeout_seconds: float, *, most: int) -> dict[int, list[Record]]:

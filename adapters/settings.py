@@ -69,7 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
-    """The settings of this process: environment first, then `overrides`. Raises `Misconfigured` naming key and value."""
+    """The settings of this process: environment, then `overrides`. Raises `Misconfigured` naming key and value."""
     variables = os.environ if environment is None else environment
     values: dict[str, object] = {}
     for field in structs.fields(Settings):

@@ -160,7 +160,7 @@ def decode(data: bytes | None, kind: type[T]) -> T:
 
 
 def refuse_card_numbers(transaction: Transaction) -> None:
-    """Raise `InvalidRecord` if an identifier looks like a real card number (13 to 19 digits that pass the Luhn check)."""
+    """Raise `InvalidRecord` if an identifier `looks_like_card_number`."""
     for field in ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id"):
         value = getattr(transaction, field)
         if value is not None and looks_like_card_number(value):

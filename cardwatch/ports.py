@@ -1,4 +1,4 @@
-"""What the core's users need from the world. Adapters implement these; each has one contract suite in `tests/contract`."""
+"""What is needed of the world. Adapters implement these; each has one contract suite in `tests/contract`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 
 class FeatureStore(Protocol):
-    """Card states and, per partition, `applied`: the offset up to which the log is folded in. It may lag, never lead."""
+    """Card states and, per partition, `applied`: the offset up to which the log is folded in. It never leads."""
 
     def load(self, card_ids: Sequence[str]) -> StateArray:
         """The states of these cards in this order, the empty state for a card never seen. One round trip."""

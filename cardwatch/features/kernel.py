@@ -234,7 +234,7 @@ def _time_features(state, event, row):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _distance_km(latitude, longitude, other_latitude, other_longitude):  # type: ignore[no-untyped-def]
-    """Equirectangular distance. The cosine is Bhaskara I's rational approximation (7th century; off by 0.002 at most)."""
+    """Equirectangular distance. The cosine is Bhaskara I's rational approximation (off by 0.002 at most)."""
     middle = 0.5 * (latitude + other_latitude)
     square = middle * middle
     cosine = (32_400.0 - 4.0 * square) / (32_400.0 + square)

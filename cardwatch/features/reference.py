@@ -118,7 +118,7 @@ class ReferenceBuilder:
         self._label_positions[str(partition)] = position
 
     def build(self, valid_from: date) -> ReferenceTable:
-        """The table for transactions from `valid_from` (UTC) on. Days are built in order: what is too old is forgotten."""
+        """The table for transactions from `valid_from` on (UTC). Days go in order: what is too old is forgotten."""
         day = (valid_from - date(1970, 1, 1)).days
         self._forget_before(day - WINDOW_DAYS)
         merchants = np.unique(np.concatenate([_NONE, *(names for names, _, _ in self._before(day))]))

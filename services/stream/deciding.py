@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Decider:
-    """Asks the scorer, and the rules where the scorer does not answer. `epoch_ms` is the wall clock, for latency only."""
+    """Asks the scorer, or the rules if it does not answer. `epoch_ms` is the wall clock, for latency only."""
 
     def __init__(self, scorer: Scorer, policy: DecisionPolicy, epoch_ms: Callable[[], float]) -> None:
         self._scorer, self._policy, self._epoch_ms = scorer, policy, epoch_ms

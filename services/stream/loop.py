@@ -19,7 +19,7 @@ RETRY_SECONDS: Final = 0.5
 
 
 def run(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, on_ready: Callable[[], None]) -> None:
-    """Work until `stopping` is set. A fenced batch or a broker that is away only costs a new start of the connection."""
+    """Work until `stopping` is set. A fenced batch or a broker that is away costs a new connection, no more."""
     while not stopping.is_set():
         try:
             _follow(worker, bootstrap, slot, stopping, on_ready)

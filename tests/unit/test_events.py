@@ -66,7 +66,7 @@ def test_what_is_no_record_at_all_is_refused(data: bytes | None) -> None:
         decode(data, Transaction)
 
 
-# 4111 1111 1111 1111 is the card networks' published test number; with another last digit Luhn's sum no longer ends in 0.
+# 4111 1111 1111 1111 is a published test number; with another last digit Luhn's sum no longer ends in 0.
 @pytest.mark.parametrize(
     ("text", "looks"),
     [

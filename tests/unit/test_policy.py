@@ -34,7 +34,7 @@ def test_of_two_equally_cheap_actions_the_milder_is_taken() -> None:
 
 
 def test_what_actions_cost_in_hindsight() -> None:
-    # A fraud of 100.00 let through costs 10000; a genuine one challenged 100; a genuine one of 100.00 declined 500 + 500.
+    # A fraud let through costs its 10000; a genuine one challenged 100; a genuine one declined 500 + 500.
     cost = incurred_cost_minor(
         POLICY,
         [Action.APPROVE, Action.CHALLENGE, Action.DECLINE],

@@ -1,0 +1,58 @@
+"""`python -m services.scoring`: become `bentoml serve` on the address in the settings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from urllib.parse import urlsplit
+
+from adapters.process import run_service
+from adapters.settings import Settings, child_environment, read_settings
+from cardwatch.errors import Misconfigured
+from infra.local.ports import require_free
+
+_KEEP_ALIVE_SECONDS = 75
+
+
+def main() -> None:
+    """Replace this process by the server, so that its signals and status are the server's."""
+    with run_service():
+        settings = read_settings()
+        command = _command(settings)
+        environment = _environment(settings)
+        os.execve(command[0], command, environment)  # noqa: S606 (no shell is what we want)
+
+
+def _command(settings: Settings) -> list[str]:
+    address = urlsplit(settings.scoring_url)
+    if not address.hostname or not address.port:
+        raise Misconfigured(f"CARDWATCH_SCORING_URL={settings.scoring_url!r} must name a host and a port to listen on")
+    require_free(address.port, "the scoring service")
+    return [
+        sys.executable, "-m", "bentoml", "serve", "services.scoring.service:Scoring",
+        "--host", address.hostname, "--port", str(address.port),
+        "--timeout-keep-alive", str(_KEEP_ALIVE_SECONDS),
+        "--timeout-graceful-shutdown", "5",
+    ]  # fmt: skip
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    if not settings.api_key:
+        raise Misconfigured("CARDWATCH_API_KEY is not set: the scoring service does not run without one")
+    if not settings.mlflow_url:
+        raise Misconfigured("CARDWATCH_MLFLOW_URL is not set: the scoring service takes its model from there")
+    bentoml_home = settings.home.absolute() / "bentoml"
+    try:
+        bentoml_home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"cannot write to {settings.home}: {error}") from error
+    return child_environment(
+        settings,
+        BENTOML_HOME=str(bentoml_home),
+        BENTOML_DO_NOT_TRACK="True",
+        BENTOML_CONFIG_OPTIONS='tracing.excluded_urls=".*"',
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The question: what would be decided about this transaction, were it the next one? It reads, and changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from adapters.lmdb_store import LmdbStore
+from adapters.table_store import TableStore
+from cardwatch.errors import InvalidRecord
+from cardwatch.events import Action, Transaction
+from cardwatch.features.columns import encode
+from cardwatch.features.kernel import fold
+from cardwatch.features.state import empty_states
+from cardwatch.policy import DecisionPolicy
+from cardwatch.ports import StateArray
+from services.scoring.model_holder import Served
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What `/v1/score` says. `sequence`: how many of the card's transactions the state had seen."""
+
+    transaction_id: str
+    sequence: int
+    table_id: str
+    model_version: str
+    model_digest: str
+    policy_version: str
+    margin: float
+    probability: float
+    action: Action
+    reasons: list[str]
+
+
+class Question:
+    """Asks state, kernel, model and policy, as the stream does for the decision of record."""
+
+    def __init__(self, store: Path, tables: Path, policy: DecisionPolicy) -> None:
+        self._path = store
+        self._opening = threading.Lock()
+        self._store: LmdbStore | None = None
+        self._tables = TableStore(tables)
+        self._policy = policy
+
+    def ask(self, transaction: Transaction, served: Served) -> Answer:
+        """Answer for one transaction; raises `InvalidRecord` if its card has just had one with the same id."""
+        table = self._tables.newest(transaction.occurred_at.date())
+        folded = fold(self._states(transaction.card_id), np.zeros(1, np.int64), encode([transaction]), table)
+        if folded.duplicates[0]:
+            raise InvalidRecord("this transaction has been folded already", field="$.transaction_id")
+        margins = served.detector.margins(folded.features)
+        probabilities = served.detector.probabilities(margins)
+        [action] = self._policy.decide(probabilities, np.array([transaction.amount_minor], np.float64))
+        [reasons] = served.detector.reasons(folded.features) if action is not Action.APPROVE else [[]]
+        return Answer(
+            transaction_id=transaction.transaction_id,
+            sequence=int(folded.sequences[0]),
+            table_id=table.table_id,
+            model_version=served.version.version,
+            model_digest=served.version.digest,
+            policy_version=self._policy.version,
+            margin=float(margins[0]),
+            probability=float(probabilities[0]),
+            action=action,
+            reasons=reasons,
+        )
+
+    def warm(self) -> None:
+        """Compile the kernel before anybody waits for it."""
+        fold(
+            empty_states(1), np.zeros(1, np.int64), encode([_EXAMPLE]), self._tables.newest(_EXAMPLE.occurred_at.date())
+        )
+
+    def _states(self, card_id: str) -> StateArray:
+        with self._opening:  # LMDB may be opened once a process
+            if self._store is None and (self._path / "data.mdb").exists():
+                self._store = LmdbStore(self._path, readonly=True)
+        if self._store is None:
+            return empty_states(1)  # no stream has run yet: no card has a history
+        return self._store.load([card_id])
+
+
+_EXAMPLE = msgspec.convert(
+    {
+        "transaction_id": "example",
+        "card_id": "example",
+        "merchant_id": "example",
+        "occurred_at": "2000-01-01T00:00:00Z",
+        "amount_minor": 0,
+        "currency": "EUR",
+        "merchant_category": "0000",
+        "channel": "chip",
+        "country": "DE",
+    },
+    Transaction,
+)

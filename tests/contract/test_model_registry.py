@@ -1,0 +1,149 @@
+"""The registry and tracking adapters, on a real MLflow server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from adapters.model_registry import CHAMPION, ModelRegistry, digest_of
+from adapters.model_tracking import ModelTracking
+from adapters.settings import Settings, child_environment
+from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
+from infra.local.ports import free_ports
+from infra.local.supervisor import Part, Supervisor
+from models.detector import digest
+
+FILES = {"detector.json": b"{}", "model.ubj": b"\x00\x01trees\xff"}
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of a server and the folder of its artifacts."""
+    home = tmp_path_factory.mktemp("mlflow")
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    server = Part(
+        name="mlflow",
+        command=[
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "artifacts"),
+        ],
+        environment=child_environment(Settings(home=home), MLFLOW_DISABLE_TELEMETRY="true"),
+        ready=lambda: answers(f"{url}/health"),
+        ready_within_seconds=240.0,
+    )  # fmt: skip
+    with Supervisor(home) as supervisor:
+        supervisor.start(server)
+        yield url, home / "artifacts"
+
+
+@pytest.fixture
+def registry(mlflow: tuple[str, Path]) -> Iterator[ModelRegistry]:
+    registry = ModelRegistry(mlflow[0])
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "detector"
+    folder.mkdir()
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5.0, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def register(url: str, folder: Path) -> str:
+    return ModelTracking(url).log_model(
+        folder,
+        run_name="test",
+        schema_hash="s",
+        fingerprint="f",
+        params={"trees": 3},
+        metrics={"average_precision": 0.5, "roc_auc": None},
+        texts={"model_card.md": "# A card"},
+        tags={"day": "2030-01-01"},
+    )
+
+
+def test_a_registry_without_the_model_or_the_alias_says_how_to_get_a_champion(
+    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path
+) -> None:
+    with pytest.raises(NoChampion, match=r"has no cardwatch@champion: train one with"):
+        registry.champion()
+    register(mlflow[0], folder)
+    with pytest.raises(NoChampion, match=r"has no cardwatch@champion: train one with"):
+        registry.champion()
+    assert registry.alias("challenger") is None
+    assert registry.version("99") is None
+
+
+def test_what_is_registered_is_found_under_its_alias_and_comes_back_byte_for_byte(
+    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path, tmp_path: Path
+) -> None:
+    version = register(mlflow[0], folder)
+    registry.set_alias(CHAMPION, version)
+    registry.set_tag(version, "verdict", "promoted")
+
+    champion = registry.champion()
+    assert champion.version == version
+    assert champion.schema_hash == "s"
+    assert champion.digest == digest(folder)
+    expected = {"fingerprint": "f", "day": "2030-01-01", "verdict": "promoted"}
+    assert {key: champion.tags[key] for key in expected} == expected
+    assert registry.version(version) == champion
+
+    registry.download(champion, tmp_path / "downloaded")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "downloaded").iterdir()} == FILES
+
+
+def test_an_alias_moves_to_the_version_that_it_is_given_last(
+    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path
+) -> None:
+    first, second = register(mlflow[0], folder), register(mlflow[0], folder)
+    assert int(second) == int(first) + 1
+    registry.set_alias(CHAMPION, first)
+    registry.set_alias(CHAMPION, second)
+    assert registry.champion().version == second
+
+
+def test_files_changed_after_registration_are_refused_with_both_digests(
+    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path, tmp_path: Path
+) -> None:
+    version = registry.version(register(mlflow[0], folder))
+    assert version is not None
+    [stored] = mlflow[1].glob(f"*/{version.run_id}/artifacts/detector/model.ubj")
+    stored.write_bytes(b"other trees")
+    with pytest.raises(CorruptModel) as refusal:
+        registry.download(version, tmp_path / "downloaded")
+    assert f"version {version.version} of" in str(refusal.value)
+    assert digest(folder) in str(refusal.value)
+    assert digest_of({**FILES, "model.ubj": b"other trees"}) in str(refusal.value)
+    assert not (tmp_path / "downloaded").exists()
+
+
+def test_the_digest_is_what_sha256sum_would_print(folder: Path) -> None:
+    # cd folder && sha256sum * | sha256sum
+    assert digest(folder) == digest_of(FILES) == "e02d0121cd7b2cd92a77acfa3ecefd0ebe2f3e7dcc8a8574e190d5959550ef2f"
+
+
+def test_a_registry_that_is_not_there_is_named_by_its_address(folder: Path) -> None:
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    registry = ModelRegistry(url)
+    with pytest.raises(RegistryUnavailable, match=url):
+        registry.champion()
+    with pytest.raises(RegistryUnavailable, match=url):
+        register(url, folder)
+    registry.close()
