@@ -129,7 +129,13 @@ class LocalStack:
         return file.exists
 
     def _environment(self) -> dict[str, str]:
-        return child_environment(self.settings, PYTHONUNBUFFERED="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="1")
+        return child_environment(
+            self.settings,
+            PYTHONUNBUFFERED="1",
+            MLFLOW_DISABLE_TELEMETRY="true",
+            DO_NOT_TRACK="1",
+            OMP_WAIT_POLICY="passive",  # threads that spin for each other take a busy machine's cores from the others
+        )
 
 
 def _address_of(name: str) -> str:

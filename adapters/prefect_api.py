@@ -1,0 +1,116 @@
+"""Prefect's REST API, as much of it as starts a deployment and watches its run.
+
+Callers do not import Prefect (2 seconds). A flow's result is not read here: flows leave it where it belongs,
+as tags of the model version in the registry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import httpx
+from msgspec import Struct
+
+from cardwatch.errors import CardwatchError, OrchestratorUnavailable
+
+_POLL_SECONDS: Final = 0.25
+_ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+
+
+class RunState(Struct, frozen=True, kw_only=True):
+    """Where a run stands: `kind` is Prefect's state type (RUNNING, COMPLETED, ...), `name` is for people."""
+
+    kind: str
+    name: str
+    message: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run will not change any more."""
+        return self.kind in _ENDED
+
+
+class PrefectDeployments:
+    """Deployments of the Prefect server at `url` (with or without `/api`).
+
+    Every call may raise `OrchestratorUnavailable`: no answer, or not the answer of a Prefect server.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
+        self._url = url.rstrip("/").removesuffix("/api") + "/api"
+        self._client = httpx.Client(timeout=timeout_seconds)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def exists(self, name: str) -> bool:
+        """Whether `name` ("flow/deployment") is known to the server."""
+        return self._request("GET", f"/deployments/name/{name}").status_code == httpx.codes.OK
+
+    def run(self, name: str, parameters: Mapping[str, object]) -> str:
+        """Ask for a run of the deployment `name` ("flow/deployment"); its id, without waiting for it."""
+        found = self._request("GET", f"/deployments/name/{name}")
+        if found.status_code == httpx.codes.NOT_FOUND:
+            raise OrchestratorUnavailable(
+                f"Prefect at {self._url} knows no deployment {name!r}: `python -m pipelines` serves it"
+            )
+        deployment = self._body(found)["id"]
+        created = self._request("POST", f"/deployments/{deployment}/create_flow_run", {"parameters": dict(parameters)})
+        return str(self._body(created)["id"])
+
+    def state(self, run_id: str) -> RunState:
+        """Where this run stands now."""
+        state = self._body(self._request("GET", f"/flow_runs/{run_id}"))["state"] or {}
+        return RunState(
+            kind=state.get("type") or "PENDING",
+            name=state.get("name") or "Pending",
+            message=state.get("message") or "",
+        )
+
+    def wait(
+        self, run_id: str, *, timeout_seconds: float, on_state: Callable[[RunState], None] | None = None
+    ) -> RunState:
+        """Wait until the run has completed and return its last state; `on_state` is told of each change.
+
+        Raises `CardwatchError` with the run's own message if it ended otherwise, and
+        `OrchestratorUnavailable` when the time is up.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        seen: RunState | None = None
+        while True:
+            state = self.state(run_id)
+            if state != seen and on_state is not None:
+                on_state(state)
+            seen = state
+            if state.ended:
+                break
+            if time.monotonic() >= deadline:
+                raise OrchestratorUnavailable(
+                    f"flow run {run_id} on {self._url} is still {state.name} after {timeout_seconds:g} s"
+                )
+            time.sleep(_POLL_SECONDS)
+        if state.kind != "COMPLETED":
+            raise CardwatchError(f"flow run {run_id} ended as {state.name}: {state.message or 'no message'}")
+        return state
+
+    def _request(self, method: str, path: str, json: object | None = None) -> httpx.Response:
+        try:
+            return self._client.request(method, self._url + path, json=json)
+        except httpx.HTTPError as error:
+            raise OrchestratorUnavailable(
+                f"no Prefect server answers at {self._url}: {error or type(error).__name__}"
+            ) from error
+
+    def _body(self, response: httpx.Response) -> dict[str, Any]:
+        if response.is_error:
+            raise OrchestratorUnavailable(
+                f"Prefect at {response.url} answered {response.status_code}: {response.text[:300]}"
+            )
+        try:
+            body: dict[str, Any] = response.json()
+        except ValueError as error:
+            raise OrchestratorUnavailable(f"{response.url} does not answer like a Prefect server") from error
+        return body

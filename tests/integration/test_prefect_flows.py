@@ -1,0 +1,218 @@
+"""The flows on a real Prefect server, MLflow server and broker, over a small simulated history."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, timedelta
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from adapters.archive_writer import ArchiveWriter, label_row, transaction_row
+from adapters.kafka import STREAM_GROUP, LogInquiry, ProgressReader
+from adapters.lmdb_store import LmdbStore
+from adapters.model_registry import CHALLENGER, ModelRegistry
+from adapters.prefect_api import PrefectDeployments
+from adapters.settings import Settings
+from adapters.table_store import TableStore
+from cardwatch.errors import CardwatchError, OrchestratorUnavailable
+from cardwatch.features.columns import encode, identity_hash
+from cardwatch.features.reference import ReferenceBuilder
+from cardwatch.features.table import FEATURE_NAMES, SCHEMA_HASH
+from cardwatch.progress import Bootstrapped
+from cardwatch.promotion import PromotionPolicy
+from cardwatch.world.settings import WorldSettings
+from cardwatch.world.world import World
+from infra.local.ports import free_ports
+from infra.local.stack import LocalStack
+from models.detector import Detector, digest
+
+pytestmark = pytest.mark.timeout(900)
+
+WORLD = WorldSettings(seed=5, cards=200, fraud_share=0.02)
+DAYS = 30
+LAST_DAY = WORLD.first_day + timedelta(days=DAYS - 1)
+PARTITIONS = 4
+SECONDS = 240.0
+
+NOBODY_IS_BETTER = PromotionPolicy(minimum_rows=1, minimum_frauds=1, minimum_average_precision_ratio=100.0)
+ANYBODY_IS_BETTER = PromotionPolicy(
+    minimum_rows=1,
+    minimum_frauds=1,
+    minimum_average_precision=0.0,
+    minimum_average_precision_ratio=0.0,
+    minimum_recall_ratio=0.0,
+    maximum_cost_ratio=1e9,
+    calibration_factor=1e9,
+)
+
+
+def partition_of(card_id: str) -> int:
+    return zlib.crc32(card_id.encode()) % PARTITIONS
+
+
+def archive_history(settings: Settings) -> dict[int, int]:
+    """What the archive service leaves behind after `DAYS` days; gives the log's end per partition."""
+    world, builder, tables = World(WORLD), ReferenceBuilder(), TableStore(settings.tables)
+    ends = {(topic, p): 0 for topic in ("transactions", "labels") for p in range(PARTITIONS)}
+    with closing(ArchiveWriter(settings.archive)) as archive:
+        for number in range(DAYS):
+            events = world.day(number)
+            rows: dict[str, list[dict[str, object]]] = {"transactions": [], "labels": []}
+            for transaction in events.transactions:
+                place = ("transactions", partition_of(transaction.card_id))
+                rows["transactions"].append(transaction_row(transaction, place[1], ends[place]))
+                ends[place] += 1
+            for label in events.labels:
+                place = ("labels", partition_of(label.card_id))
+                rows["labels"].append(label_row(label, place[1], ends[place]))
+                ends[place] += 1
+                if label.is_fraud:
+                    builder.add_fraud(
+                        label.transaction_id,
+                        identity_hash(label.merchant_id),
+                        effective_at=label.effective_at,
+                        observed_at=label.observed_at,
+                    )
+            encoded = encode(events.transactions)
+            builder.add_transactions(encoded["merchant_hash"], encoded["occurred_at_ms"])
+            archive.write(rows, ends)
+            table = builder.build(events.day + timedelta(days=1))
+            tables.put(table)
+            archive.close_day(events.day, table.table_id)
+    return {p: end for (topic, p), end in ends.items() if topic == "transactions"}
+
+
+class Bench:
+    """The running stack and what the tests ask it."""
+
+    def __init__(self, settings: Settings, log_ends: dict[int, int]) -> None:
+        self.settings, self.log_ends = settings, log_ends
+        self.flows = PrefectDeployments(settings.prefect_url)
+        self.registry = ModelRegistry(settings.mlflow_url)
+
+    def use(self, policy: PromotionPolicy) -> None:
+        assert self.settings.policy_file is not None
+        self.settings.policy_file.write_bytes(msgspec.toml.encode({"promotion": policy}))
+
+    def run(self, flow: str, **parameters: object) -> None:
+        self.flows.wait(self.flows.run(f"{flow}/local", parameters), timeout_seconds=SECONDS)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    home = tmp_path_factory.mktemp("flows")
+    policy_file = home / "policies.toml"
+    policy_file.touch()
+    settings = Settings(home=home, policy_file=policy_file, partitions=PARTITIONS)
+    with LocalStack(settings) as stack:
+        stack.start("kafka", "mlflow", "prefect")
+        stack.start("pipelines")
+        bench = Bench(stack.settings, archive_history(settings))
+        bench.use(ANYBODY_IS_BETTER)
+        with closing(bench.flows), closing(bench.registry):
+            bench.run("bootstrap")
+            yield bench
+
+
+def test_bootstrap_makes_a_champion_that_can_be_loaded(bench: Bench, tmp_path: Path) -> None:
+    version = bench.registry.version("1")
+    assert version is not None
+    bench.registry.download(version, tmp_path)
+
+    assert Detector.load(tmp_path).facts.schema_hash == SCHEMA_HASH == version.schema_hash
+    assert digest(tmp_path) == version.digest
+    assert version.tags["verdict"] == "promoted"
+    # Thirty days, the last five not mature, seven held out: eighteen to train on.
+    assert version.tags["trained_from"] == str(WORLD.first_day)
+    assert version.tags["trained_until"] == str(WORLD.first_day + timedelta(days=18))
+    assert version.tags["judged_until"] == str(WORLD.first_day + timedelta(days=25))
+
+
+def test_the_model_carries_the_rows_that_drift_is_measured_from(bench: Bench, tmp_path: Path) -> None:
+    bench.registry.download(bench.registry.champion(), tmp_path)
+    sample = pq.read_table(tmp_path / "reference.parquet")
+
+    assert sample.column_names == [*FEATURE_NAMES, "margin"]
+    margins = Detector.load(tmp_path).margins(sample.drop_columns("margin").to_pandas().to_numpy("float32"))
+    assert margins.tolist() == sample["margin"].to_pylist()
+
+
+def test_bootstrap_leaves_store_and_stream_where_history_ends(bench: Bench) -> None:
+    with LmdbStore(bench.settings.store, readonly=True) as store:
+        assert {p: store.applied(p) for p in range(PARTITIONS)} == bench.log_ends
+        assert len(store.cards()) == WORLD.cards
+    with closing(LogInquiry(bench.settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+        assert inquiry.committed("transactions", range(PARTITIONS)) == bench.log_ends
+
+
+def test_bootstrap_tells_the_topic_progress(bench: Bench) -> None:
+    with closing(ProgressReader(bench.settings.kafka_bootstrap)) as reader:
+        record = reader.poll(10.0)
+
+    version = bench.registry.version("1")
+    assert version is not None
+    assert record == Bootstrapped(
+        day=LAST_DAY, champion_version="1", average_precision=float(version.tags["average_precision"])
+    )
+
+
+def test_bootstrap_again_changes_nothing(bench: Bench) -> None:
+    before = bench.registry.champion()
+
+    bench.run("bootstrap")
+
+    assert bench.registry.champion() == before
+
+
+def test_a_refused_challenger_keeps_its_verdict_and_the_champion_its_place(bench: Bench) -> None:
+    bench.use(NOBODY_IS_BETTER)
+    before = bench.registry.champion()
+
+    bench.run("retrain", as_of_day=str(LAST_DAY), reasons=["a test asks for it"])
+
+    challenger = bench.registry.alias(CHALLENGER)
+    assert challenger is not None
+    assert bench.registry.champion() == before != challenger
+    assert challenger.tags["verdict"] == "refused"
+    assert challenger.tags["because"] == '["a test asks for it"]'
+    reasons = msgspec.json.decode(challenger.tags["verdict_reasons"], type=list[str])
+    assert reasons[0].startswith("judged on days 2025-01-28 to 2025-01-30; ")
+    assert any(reason.startswith("FAILED: average precision") for reason in reasons)
+
+
+def test_what_was_judged_is_promoted_and_the_same_archive_gives_the_same_bytes(bench: Bench) -> None:
+    refused = bench.registry.alias(CHALLENGER)
+    assert refused is not None
+    bench.use(ANYBODY_IS_BETTER)
+
+    bench.run("retrain", as_of_day=str(LAST_DAY), reasons=["the same again"])
+
+    champion = bench.registry.champion()
+    assert champion.version != refused.version
+    assert champion == bench.registry.alias(CHALLENGER)
+    assert champion.tags["verdict"] == "promoted"
+    assert (champion.digest, champion.tags["fingerprint"]) == (refused.digest, refused.tags["fingerprint"])
+
+
+def test_a_run_that_fails_says_why(bench: Bench) -> None:
+    with pytest.raises(
+        CardwatchError, match=r"ended as Failed: .*22 are needed: 14 to train, 3 to judge, 5 for labels"
+    ):
+        bench.run("retrain", as_of_day=str(date(2025, 1, 15)), reasons=[])
+
+
+def test_an_unknown_deployment_is_named(bench: Bench) -> None:
+    with pytest.raises(OrchestratorUnavailable, match="knows no deployment 'repaint/local'"):
+        bench.flows.run("repaint/local", {})
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    (port,) = free_ports(1)
+    with (
+        closing(PrefectDeployments(f"http://127.0.0.1:{port}")) as flows,
+        pytest.raises(OrchestratorUnavailable, match=f"no Prefect server answers at http://127.0.0.1:{port}/api"),
+    ):
+        flows.run("retrain/local", {})

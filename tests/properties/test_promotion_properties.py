@@ -1,0 +1,84 @@
+"""What holds for any two models and any history."""
+
+from datetime import date, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from cardwatch.promotion import NotEnoughHistory, Performance, PromotionPolicy, judge, windows
+
+ratios = st.floats(0, 1)
+POLICY = PromotionPolicy()
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Performance, Performance]:
+    rows = draw(st.integers(0, 100_000))
+    frauds = draw(st.integers(0, 500))
+
+    def performance() -> Performance:
+        return Performance(
+            rows=rows,
+            frauds=frauds,
+            average_precision=draw(ratios),
+            recall=draw(ratios),
+            expected_cost=draw(st.floats(0, 1e9)),
+            expected_frauds=draw(st.floats(0, 1e4)),
+        )
+
+    return performance(), performance()
+
+
+@given(pairs())
+def test_a_verdict_is_the_conjunction_of_its_reasons(pair: tuple[Performance, Performance]) -> None:
+    verdict = judge(*pair, POLICY)
+
+    assert len(verdict.reasons) == 7
+    assert verdict.promoted == all(reason.startswith("passed: ") for reason in verdict.reasons)
+
+
+@given(pairs())
+def test_two_models_never_both_deserve_the_others_place(pair: tuple[Performance, Performance]) -> None:
+    first, second = pair
+
+    assert not (judge(first, second, POLICY).promoted and judge(second, first, POLICY).promoted)
+
+
+@given(pairs(), ratios, ratios, st.floats(0, 1))
+def test_improving_a_challenger_never_costs_it_the_promotion(
+    pair: tuple[Performance, Performance], ranking: float, recall: float, cheaper: float
+) -> None:
+    champion, challenger = pair
+    improved = replace(
+        challenger,
+        average_precision=max(challenger.average_precision, ranking),
+        recall=max(challenger.recall, recall),
+        expected_cost=challenger.expected_cost * cheaper,
+    )
+
+    assert judge(champion, improved, POLICY).promoted >= judge(champion, challenger, POLICY).promoted
+
+
+@given(
+    as_of=st.dates(date(2000, 1, 1), date(2100, 1, 1)),
+    history=st.integers(1, 400),
+    maturity_days=st.integers(0, 60),
+    judge_days=st.integers(1, 30),
+    train_days=st.integers(1, 400),
+)
+def test_windows_adjoin_do_not_overlap_and_are_mature(
+    as_of: date, history: int, maturity_days: int, judge_days: int, train_days: int
+) -> None:
+    first = as_of - timedelta(days=history - 1)
+    try:
+        chosen = windows(as_of, first=first, maturity_days=maturity_days, judge_days=judge_days, train_days=train_days)
+    except NotEnoughHistory:
+        assert history < 1 + judge_days + maturity_days
+        return
+
+    assert first <= chosen.train_from < chosen.judge_from < chosen.judge_until
+    assert chosen.train_days == min(train_days, history - judge_days - maturity_days)
+    assert chosen.judge_days == judge_days
+    last_judged = chosen.judge_until - timedelta(days=1)
+    assert (as_of - last_judged).days == maturity_days
