@@ -1,0 +1,204 @@
+"""CSV and Parquet files of any make, read in batches as text, with the row that each value came from.
+
+Everything becomes text, whatever its type in a Parquet file, so that one way of reading values serves both.
+Rows are counted from 1; a CSV's header is row 1 and blank lines count. A quoted value that runs over several
+lines is one row.
+"""
+
+from __future__ import annotations
+
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from cardwatch.errors import MappingError
+
+BATCH_BYTES: Final = 8 << 20
+HEAD_BYTES: Final = 1 << 16
+BATCH_ROWS: Final = 65_536
+
+Malformed = Callable[[int, str], None]
+"""Told about a row that cannot be split into columns: its number and what is wrong with it."""
+
+
+class CsvDialect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a CSV file is written; Parquet files need none of this. No `quote`: none is special."""
+
+    delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
+    quote: Annotated[str, Meta(max_length=1)] = '"'
+    encoding: str = "utf-8"
+
+
+class TextBatch(NamedTuple):
+    """n rows: `numbers` int64 [n] are their places in the file; `columns` hold n texts, null where missing."""
+
+    numbers: NDArray[np.int64]
+    columns: dict[str, pa.StringArray]
+
+
+def column_names(path: Path, dialect: CsvDialect) -> list[str]:
+    """The names of the file's columns. Raises `MappingError` if the file cannot be read."""
+    if _is_parquet(path):
+        with _parquet(path) as file:
+            return list(file.schema_arrow.names)
+    _check_text(path, dialect)
+    with _csv(path, dialect, None, lambda _row: "skip") as reader:
+        return list(reader.schema.names)
+
+
+def read_text(path: Path, columns: Sequence[str], dialect: CsvDialect, malformed: Malformed) -> Iterator[TextBatch]:
+    """The rows of `path` in order, only these columns. Raises `MappingError` if the file cannot be read."""
+    if _is_parquet(path):
+        yield from _read_parquet(path, list(columns))
+    else:
+        yield from _read_csv(path, list(columns), dialect, malformed)
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError as error:
+        raise MappingError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise MappingError(f"{path}: is not a readable Parquet file: {error}") from error
+
+
+def _read_parquet(path: Path, columns: list[str]) -> Iterator[TextBatch]:
+    row = 1
+    with _parquet(path) as file:
+        try:
+            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+                numbers = np.arange(row, row + batch.num_rows)
+                yield TextBatch(numbers, {name: _as_text(path, name, batch.column(name)) for name in columns})
+                row += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise MappingError(f"{path}: cannot be read after row {row - 1}: {error}") from error
+
+
+def _as_text(path: Path, name: str, values: pa.Array[Any]) -> pa.StringArray:
+    try:
+        return cast(pa.StringArray, values.cast(pa.string()))
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+        raise MappingError(f"{path}: column {name}: values of type {values.type} cannot be used") from error
+
+
+def _csv(
+    path: Path,
+    dialect: CsvDialect,
+    columns: list[str] | None,
+    on_malformed: Callable[[pyarrow.csv.InvalidRow], Literal["skip", "error"]],
+) -> pyarrow.csv.CSVStreamingReader:
+    try:
+        return pyarrow.csv.open_csv(
+            str(path),
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=BATCH_BYTES, encoding=dialect.encoding),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=dialect.delimiter,
+                quote_char=dialect.quote or False,
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+                invalid_row_handler=on_malformed,
+            ),
+            # Bytes first: only so can a value that is not text be named with its row.
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=columns, column_types=dict.fromkeys(columns or [], pa.binary())
+            ),
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise MappingError(f"{path}: cannot be read: {_first_line(error)}") from error
+
+
+def _check_text(path: Path, dialect: CsvDialect) -> None:
+    """Look at the beginning: pyarrow's own words about what is no text help nobody."""
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            head = stream.read(HEAD_BYTES)
+        if not head.strip():
+            raise MappingError(f"{path}: is empty")
+        text = getincrementaldecoder(dialect.encoding)().decode(head)
+    except LookupError as error:
+        raise MappingError(f"file.encoding: {dialect.encoding!r} is not an encoding that Python knows") from error
+    except UnicodeDecodeError as error:
+        raise _not_text(path, f"row {head[: error.start].count(10) + 1}: ", dialect) from error
+    except (pa.ArrowException, OSError) as error:
+        raise MappingError(f"{path}: cannot be read: {_first_line(error)}") from error
+    if "\0" in text:
+        raise _not_text(path, "", dialect)
+
+
+def _read_csv(path: Path, columns: list[str], dialect: CsvDialect, malformed: Malformed) -> Iterator[TextBatch]:
+    broken: list[int] = []
+
+    def skip(row: pyarrow.csv.InvalidRow) -> Literal["skip"]:
+        number = row.number or 0  # always known, as one thread reads
+        broken.append(number)
+        lines = row.text.count("\n") + 1
+        quote = f", and runs over {lines} lines: is a quote left open?" if lines > 1 else ""
+        malformed(number, f"has {row.actual_columns} columns, the header has {row.expected_columns}{quote}")
+        return "skip"
+
+    row = 2
+    with _csv(path, dialect, columns, skip) as reader:
+        try:
+            for batch in reader:
+                numbers = np.setdiff1d(np.arange(row, row + batch.num_rows + len(broken)), broken)[: batch.num_rows]
+                row = int(numbers[-1]) + 1 if len(numbers) else row
+                yield _without_blank_lines(_decoded(path, numbers, batch, dialect))
+        except (pa.ArrowException, OSError) as error:
+            raise MappingError(f"{path}: cannot be read after row {row - 1}: {_first_line(error)}") from error
+
+
+def _decoded(path: Path, numbers: NDArray[np.int64], batch: pa.RecordBatch, dialect: CsvDialect) -> TextBatch:
+    texts = {}
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            texts[name] = cast(pa.StringArray, values.cast(pa.string()))
+        except pa.ArrowInvalid as error:
+            where = f"row {numbers[_first_not_utf8(values)]}, column {name}: "
+            raise _not_text(path, where, dialect) from error
+    return TextBatch(numbers, texts)
+
+
+def _first_not_utf8(values: pa.Array[Any]) -> int:
+    for position, value in enumerate(values):
+        try:
+            bytes(value.as_py()).decode()
+        except UnicodeDecodeError:
+            return position
+    return 0
+
+
+def _not_text(path: Path, where: str, dialect: CsvDialect) -> MappingError:
+    return MappingError(
+        f"{path}: {where}is not {dialect.encoding} text; "
+        "say in the mapping how it is written, for example `file: {encoding: latin-1}`"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200]
+
+
+def _without_blank_lines(batch: TextBatch) -> TextBatch:
+    """A blank line arrives as a row whose every value is empty."""
+    filled = np.zeros(len(batch.numbers), np.bool_)
+    for values in batch.columns.values():
+        filled |= pc.not_equal(values, pa.scalar("")).to_numpy(zero_copy_only=False)
+    if filled.all():
+        return batch
+    return TextBatch(batch.numbers[filled], {name: values.filter(filled) for name, values in batch.columns.items()})

@@ -1,0 +1,65 @@
+"""`cardwatch evaluate`: train and test on transactions that nobody here made."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+READABLE: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+WRITABLE: Final = click.Path(dir_okay=False, writable=True, path_type=Path)
+POSITIVE: Final = click.IntRange(min=1)
+
+
+@click.command("evaluate")
+@click.option("--data", required=True, type=READABLE, help="The transactions: CSV (also compressed) or Parquet.")
+@click.option("--mapping", required=True, type=READABLE, help="Which column is what: YAML, see docs/evaluate.md.")
+@click.option(
+    "--output", default="evaluation.json", show_default=True, type=WRITABLE, help="Where the results go, as JSON."
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "reject"]),
+    default="fail",
+    show_default=True,
+    help="A row that does not fit: stop there, or set it aside and count it.",
+)
+@click.option("--rejects", type=WRITABLE, help="Where rejected rows go.  [default: DATA.rejects.csv]")
+@click.option("--train-days", type=POSITIVE, help="Days to train on.  [default: the mapping's, else 7]")
+@click.option("--delay-days", type=click.IntRange(min=0), help="Days until labels are known.  [likewise, 7]")
+@click.option("--test-days", type=POSITIVE, help="Days to test on, and to move on by.  [likewise, 7]")
+@click.option("--folds", type=POSITIVE, help="How often.  [likewise, 4]")
+@click.option(
+    "--train-start",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="First training day of the newest fold.  [default: so that the newest test ends with the data]",
+)
+def evaluate(
+    data: Path,
+    mapping: Path,
+    output: Path,
+    on_error: str,
+    rejects: Path | None,
+    **flags: int | datetime | None,
+) -> None:
+    """Train and test the detector on your own transactions.
+
+    The same kernel, model and measures as in production, fold after fold: train, wait for the labels, test,
+    without the cards that are known to be compromised by then. Prints a table and writes it as JSON.
+    """
+    from cli.evaluate.command import run  # noqa: PLC0415 (--help needs none of its libraries)
+
+    if rejects is not None and on_error != "reject":
+        raise click.UsageError("--rejects needs --on-error reject")
+    protocol: dict[str, int | date] = {
+        name: value.date() if isinstance(value, datetime) else value
+        for name, value in flags.items()
+        if value is not None
+    }
+    set_aside = (rejects or data.with_name(data.name + ".rejects.csv")) if on_error == "reject" else None
+    run(data, mapping, output, set_aside, protocol)
+
+
+command = evaluate

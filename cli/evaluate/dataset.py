@@ -1,0 +1,184 @@
+"""A user's file as columns of transactions and labels, in the order of event time, ready for the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from adapters.tabular import column_names, read_text
+from cardwatch.errors import MappingError
+from cardwatch.features.columns import encode_columns
+from cli.evaluate.fields import Columns, parse_batch
+from cli.evaluate.mapping import Mapping, TransactionFields
+from cli.evaluate.mapping_file import suggestion
+from cli.evaluate.rejects import Fault, Refuse
+from models.protocol import DAY_MS
+
+SEPARATORS: Final = (";", "\t", "|", ",")
+
+
+class Text(NamedTuple):
+    """n texts as places among the distinct ones; the last of those is None, which -1 finds."""
+
+    names: NDArray[np.object_]
+    codes: NDArray[np.int32]
+
+    def at(self, rows: Any) -> Text:
+        """Only these rows."""
+        return Text(self.names, self.codes[rows])
+
+    def values(self) -> list[Any]:
+        """The texts themselves."""
+        values: list[Any] = self.names[self.codes].tolist()
+        return values
+
+
+class Dataset(Struct, frozen=True, kw_only=True):
+    """n transactions in the order of time, and of the file where times are equal.
+
+    `days`: days since 1970. `cards`: each transaction's card as a place among the `card_count` distinct ones.
+    `observed_at_ms`: when its fraud became known. `columns`: all fields that the file has; `fields`: those it
+    has not.
+    """
+
+    columns: Columns
+    fields: TransactionFields
+    days: NDArray[np.int64]
+    cards: NDArray[np.int64]
+    card_count: int
+    is_fraud: NDArray[np.bool_]
+    observed_at_ms: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """How many transactions."""
+        return len(self.days)
+
+    def kernel_columns(self, rows: slice) -> NDArray[np.void]:
+        """These rows as the kernel reads them."""
+        part: dict[str, Any] = _at(self.columns, rows)
+        part |= {name: values.values() for name, values in part.items() if isinstance(values, Text)}
+
+        def codes(name: str) -> Any:
+            spec = getattr(self.fields, name)
+            return part.get(name) or (None if spec is None else [spec.constant] * len(part["row"]))
+
+        ids = part.get("transaction_id") or [f"row-{row}" for row in part["row"].tolist()]
+        return encode_columns(
+            transaction_ids=ids,
+            merchant_ids=part["merchant_id"],
+            occurred_at_ms=part["occurred_at"],
+            amount_minor=part["amount"],
+            merchant_category=codes("merchant_category"),
+            channel=codes("channel"),
+            country=codes("country"),
+            latitude=part.get("latitude"),
+            longitude=part.get("longitude"),
+            device_ids=part.get("device_id"),
+            previous_outcome=codes("previous_outcome"),
+        )
+
+
+def read_dataset(path: Path, mapping: Mapping, refuse: Refuse) -> Dataset:
+    """Read a CSV or Parquet file by its mapping; every row that does not fit is told to `refuse` and left out.
+
+    Raises `MappingError` if the file cannot be read, lacks a column or has no row that fits.
+    """
+    _check_columns(path, mapping)
+    batches = list(_read_batches(path, mapping, refuse))
+    if not sum(len(batch["row"]) for batch in batches):
+        raise MappingError(f"{path}: has no row that can be used")
+    columns = {name: _joined([batch.pop(name) for batch in batches]) for name in list(batches[0])}
+    if (identifier := mapping.transaction.transaction_id) is not None:
+        columns = _without_repeats(columns, identifier.column, refuse)
+    order = np.argsort(columns["occurred_at"], kind="stable")
+    columns = _at(columns, order)
+    cards: Text = columns.pop("card_id")
+    return Dataset(
+        days=columns["occurred_at"] // DAY_MS,
+        cards=cards.codes.astype(np.int64),
+        card_count=len(cards.names) - 1,
+        is_fraud=columns.pop("is_fraud"),
+        observed_at_ms=columns.pop("observed_at"),
+        columns=columns,
+        fields=mapping.transaction,
+    )
+
+
+def _check_columns(path: Path, mapping: Mapping) -> None:
+    names = column_names(path, mapping.file)
+    for field, column in mapping.columns().items():
+        if names.count(column) > 1:
+            raise MappingError(f"{path}: {names.count(column)} columns are called {column!r}, which is {field}")
+        if column not in names:
+            hint = _separator_hint(names) or suggestion(column, names) or "."
+            raise MappingError(
+                f"{path}: has no column {column!r}, which the mapping gives for {field}{hint} "
+                f"Its columns: {', '.join(names)}"
+            )
+
+
+def _separator_hint(names: list[str]) -> str:
+    if len(names) > 1:
+        return ""
+    found = next((separator for separator in SEPARATORS if separator in names[0]), None)
+    if found is None:
+        return ""
+    written = '"\\t"' if found == "\t" else f'"{found}"'
+    return f"; is {written} what separates the columns? Then the mapping needs `file: {{delimiter: {written}}}`."
+
+
+def _read_batches(path: Path, mapping: Mapping, refuse: Refuse) -> Iterator[Columns]:
+    used = list(dict.fromkeys(mapping.columns().values()))
+    waiting: list[Fault] = []
+
+    def malformed(row: int, reason: str) -> None:
+        waiting.append(Fault(row, "", None, reason))
+
+    for batch in read_text(path, used, mapping.file, malformed):
+        columns, faults = parse_batch(batch, mapping)
+        last = int(batch.numbers[-1]) if len(batch.numbers) else 0
+        waiting += faults.found
+        for fault in sorted(fault for fault in waiting if fault.row <= last):
+            refuse(fault)
+        waiting[:] = [fault for fault in waiting if fault.row > last]
+        yield {
+            name: values.filter(~faults.bad) if isinstance(values, pa.Array) else values[~faults.bad]
+            for name, values in columns.items()
+        }
+    for fault in sorted(waiting):
+        refuse(fault)
+
+
+def _joined(parts: list[Any]) -> Any:
+    if not isinstance(parts[0], pa.DictionaryArray):
+        return np.concatenate(parts)
+    whole: Any = pa.chunked_array(parts).unify_dictionaries()
+    indices = [chunk.indices.fill_null(-1).to_numpy() for chunk in whole.chunks]
+    names = [*whole.chunk(0).dictionary.to_pylist(), None]
+    return Text(np.array(names, object), np.concatenate(indices))
+
+
+def _at(columns: Columns, rows: Any) -> Columns:
+    return {name: values.at(rows) if isinstance(values, Text) else values[rows] for name, values in columns.items()}
+
+
+def _without_repeats(columns: Columns, identifier: str, refuse: Refuse) -> Columns:
+    ids: Text = columns["transaction_id"]
+    codes, firsts = np.unique(ids.codes, return_index=True)
+    if len(codes) == len(ids.codes):
+        return columns
+    repeated = np.ones(len(ids.codes), np.bool_)
+    repeated[firsts] = False
+    first_row = np.zeros(len(ids.names), np.int64)
+    first_row[codes] = columns["row"][firsts]
+    for position in np.flatnonzero(repeated):
+        code = ids.codes[position]
+        reason = f"is the transaction_id of row {first_row[code]} too"
+        refuse(Fault(int(columns["row"][position]), identifier, ids.names[code], reason))
+    return _at(columns, ~repeated)

@@ -1,0 +1,93 @@
+"""One batch of a file's rows as our fields: every column parsed as the mapping says, every faulty row noted once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.tabular import TextBatch
+from cli.evaluate import parsing
+from cli.evaluate.mapping import CODE_RULES, Mapping
+from cli.evaluate.rejects import Fault
+from models.protocol import DAY_MS
+
+Columns = dict[str, Any]
+"""Our field -> its n values: numpy arrays of numbers, `parsing.Coded` texts."""
+
+
+class HasColumn(Protocol):
+    """Any entry of a mapping that names a column."""
+
+    @property
+    def column(self) -> str | None:
+        """The name in the file."""
+        ...
+
+
+class BatchFaults:
+    """The rows of a batch that cannot be taken: a mask, and for each the first thing that is wrong with it."""
+
+    def __init__(self, numbers: NDArray[np.int64]) -> None:
+        self.bad = np.zeros(len(numbers), np.bool_)
+        self.found: list[Fault] = []
+        self._numbers = numbers
+
+    def add(self, column: str, texts: parsing.Texts, mask: parsing.Mask, reason: str) -> None:
+        """Note the rows of `mask` that nothing is known to be wrong with so far."""
+        for position in np.flatnonzero(mask & ~self.bad):
+            self.found.append(Fault(int(self._numbers[position]), column, texts[int(position)].as_py(), reason))
+        self.bad |= mask
+
+
+def parse_batch(batch: TextBatch, mapping: Mapping) -> tuple[Columns, BatchFaults]:
+    """The values of every field that the mapping knows; those in a faulty row mean nothing."""
+    faults = BatchFaults(batch.numbers)
+
+    def read(spec: HasColumn, *, required: bool = False) -> tuple[parsing.Texts, parsing.Refuse]:
+        column = spec.column or ""
+        texts = parsing.clean(batch.columns[column], mapping.missing)
+        refuse = partial(faults.add, column, texts)
+        if required:
+            refuse(parsing.is_null(texts), parsing.MISSING)
+        return texts, refuse
+
+    ours, label = mapping.transaction, mapping.label
+    columns: Columns = {
+        "row": batch.numbers,
+        "occurred_at": parsing.parse_times(*read(ours.occurred_at, required=True), ours.occurred_at),
+        "card_id": parsing.parse_identifiers(*read(ours.card_id, required=True)),
+        "merchant_id": parsing.parse_identifiers(*read(ours.merchant_id, required=True)),
+        "amount": parsing.parse_amounts(*read(ours.amount, required=True), ours.amount),
+        "is_fraud": parsing.parse_fraud(*read(label.is_fraud, required=True), label.is_fraud),
+    }
+    if ours.transaction_id is not None:
+        columns["transaction_id"] = parsing.parse_identifiers(*read(ours.transaction_id, required=True))
+    if ours.device_id is not None:
+        columns["device_id"] = parsing.parse_identifiers(*read(ours.device_id))
+    for name in CODE_RULES:
+        code = getattr(ours, name)
+        if code is not None and code.column is not None:
+            may_be_missing = name == "previous_outcome" or code.otherwise is not None
+            columns[name] = parsing.parse_codes(*read(code, required=not may_be_missing), name, code)
+    for name, bound in (("latitude", 90), ("longitude", 180)):
+        if (place := getattr(ours, name)) is not None:
+            columns[name] = parsing.parse_degrees(*read(place), bound)
+    columns["observed_at"] = columns["occurred_at"] + mapping.protocol.delay_days * DAY_MS
+    if label.observed_at is not None:
+        texts, refuse = read(label.observed_at)
+        columns["observed_at"] = _observed_at(
+            columns, parsing.parse_times(texts, refuse, label.observed_at), texts, refuse
+        )
+    return columns, faults
+
+
+def _observed_at(
+    columns: Columns, written: NDArray[np.int64], texts: parsing.Texts, refuse: parsing.Refuse
+) -> NDArray[np.int64]:
+    """As written where fraud has it; else, and for the genuine, after the protocol's delay."""
+    has_it = columns["is_fraud"] & ~parsing.is_null(texts)
+    refuse(has_it & (written < columns["occurred_at"]), "is before the transaction that it is about")
+    return np.where(has_it, written, columns["observed_at"])

@@ -1,0 +1,160 @@
+"""The mapping file: which column of somebody's data is which field of our transaction, and how it is written.
+
+`docs/evaluate.md` describes it for users; these types are what it may hold. A field is `{column: NAME, ...}`,
+or just `NAME`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct, field
+
+from adapters.tabular import CsvDialect
+from cardwatch.events import Channel, Outcome, to_epoch_ms
+from models.protocol import Protocol
+
+TIME_FORMATS: Final = ("iso", "epoch_s", "epoch_ms", "seconds_since", "hours_since", "days_since")
+
+ColumnName = Annotated[str, Meta(min_length=1)]
+Character = Annotated[str, Meta(max_length=1)]
+
+
+class Strict(Struct, frozen=True, forbid_unknown_fields=True):
+    """Unknown keys are refused."""
+
+
+class Column(Strict, frozen=True, kw_only=True):
+    """A column taken as it is."""
+
+    column: ColumnName
+
+
+class Time(Strict, frozen=True, kw_only=True):
+    """A column of times; one without a zone is UTC.
+
+    `format`: one of `TIME_FORMATS` or a strptime pattern; `start` is what `*_since` counts from.
+    """
+
+    column: ColumnName
+    format: str = "iso"
+    start: str | None = None
+
+    @property
+    def start_ms(self) -> int:
+        """`start` in milliseconds since 1970, 0 without one; raises `ValueError` if it is no time."""
+        if self.start is None:
+            return 0
+        moment = datetime.fromisoformat(self.start)
+        return to_epoch_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+class Amount(Strict, frozen=True, kw_only=True):
+    """A column of amounts, in major units (12.50) or minor ones (1250); `digits` of a major unit are minor.
+
+    `strip` holds characters to take off both ends, such as a currency sign.
+    """
+
+    column: ColumnName
+    unit: Literal["major", "minor"] = "major"
+    digits: Annotated[int, Meta(ge=0, le=4)] = 2
+    decimal_separator: Annotated[str, Meta(min_length=1, max_length=1)] = "."
+    thousands_separator: Character = ""
+    strip: str = ""
+
+
+class Code(Strict, frozen=True, kw_only=True):
+    """A column of codes, or one `constant` for every row.
+
+    `values` translates their names to our codes; `otherwise` stands for what is missing or has no code.
+    """
+
+    column: ColumnName | None = None
+    constant: str | None = None
+    values: dict[str, str] = {}
+    otherwise: str | None = None
+
+
+class FraudFlag(Strict, frozen=True, kw_only=True):
+    """The column that says what was fraud, case ignored.
+
+    Once `fraud` is given without `genuine`, every other value means genuine; a missing one never does.
+    """
+
+    column: ColumnName
+    fraud: Annotated[list[str], Meta(min_length=1)] | None = None
+    genuine: list[str] | None = None
+
+    @property
+    def fraud_values(self) -> frozenset[str]:
+        """What means fraud, in lower case."""
+        return frozenset(value.lower() for value in self.fraud or ["1", "1.0", "true", "yes"])
+
+    @property
+    def genuine_values(self) -> frozenset[str] | None:
+        """What means genuine, in lower case; None: whatever is not fraud."""
+        if self.genuine is None and self.fraud is not None:
+            return None
+        return frozenset(value.lower() for value in self.genuine or ["0", "0.0", "false", "no"])
+
+
+class TransactionFields(Strict, frozen=True, kw_only=True):
+    """Our transaction's fields. One that the contract requires and data may lack has a neutral constant.
+
+    A constant says the same about every transaction, so no model can learn from it: 0000 and ZZ are no real
+    category and country, and `ecommerce` claims neither a terminal nor a card that was present.
+    """
+
+    occurred_at: Time
+    card_id: Column
+    merchant_id: Column
+    amount: Amount
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "EUR"
+    transaction_id: Column | None = None
+    merchant_category: Code = field(default_factory=lambda: Code(constant="0000"))
+    channel: Code = field(default_factory=lambda: Code(constant=Channel.ECOMMERCE.value))
+    country: Code = field(default_factory=lambda: Code(constant="ZZ"))
+    latitude: Column | None = None
+    longitude: Column | None = None
+    device_id: Column | None = None
+    previous_outcome: Code | None = None
+
+
+class LabelFields(Strict, frozen=True, kw_only=True):
+    """What is known about fraud; without `observed_at` it is known `delay_days` after the transaction."""
+
+    is_fraud: FraudFlag
+    observed_at: Time | None = None
+
+
+class Mapping(Strict, frozen=True, kw_only=True):
+    """A whole mapping file. `missing`: how the data writes that a value is not there; not NA, which is Namibia."""
+
+    transaction: TransactionFields
+    label: LabelFields
+    file: CsvDialect = CsvDialect()
+    missing: tuple[str, ...] = ("", "N/A", "NaN", "nan", "null", "NULL", "None")
+    protocol: Protocol = Protocol()
+
+    def columns(self) -> dict[str, str]:
+        """The columns that are used: our field (`transaction.card_id`) -> their column."""
+        used = {}
+        for part in ("transaction", "label"):
+            fields = getattr(self, part)
+            for name in fields.__struct_fields__:
+                if column := getattr(getattr(fields, name), "column", None):
+                    used[f"{part}.{name}"] = column
+        return used
+
+
+CODE_RULES: Final[dict[str, tuple[str, str]]] = {
+    "merchant_category": ("[0-9]{4}", "an ISO 18245 code of 4 digits"),
+    "channel": (
+        "|".join(channel.value for channel in Channel),
+        f"one of {', '.join(c.value for c in Channel)}",
+    ),
+    "country": ("[A-Z]{2}", "an ISO 3166-1 code of 2 capital letters"),
+    "previous_outcome": ("|".join(o.value for o in Outcome), f"one of {', '.join(o.value for o in Outcome)}"),
+}
+"""Per field of codes: the pattern of a valid one, and how to say it."""

@@ -1,0 +1,138 @@
+"""Reads a mapping file, and says in the user's words what is wrong with one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+import yaml
+
+from cardwatch.errors import MappingError
+from cli.evaluate.mapping import CODE_RULES, TIME_FORMATS, Code, Mapping, Time
+
+
+def load_mapping(path: Path) -> Mapping:
+    """Read a mapping file, or raise `MappingError` with the key, what is wrong and what was meant."""
+    document = _read_yaml(path)
+    for part in ("transaction", "label"):
+        if isinstance(fields := document.get(part), dict):
+            document[part] = {name: _spelled_out(name, value) for name, value in fields.items()}
+    try:
+        mapping = msgspec.convert(document, Mapping, strict=False)
+        _check(mapping)
+    except msgspec.ValidationError as error:
+        raise MappingError(f"{path}: {_explain(str(error))}") from error
+    return mapping
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?` if one of `known` is close to `name`, else nothing."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+class _PlainLoader(yaml.BaseLoader):
+    """Leaves scalars as written (0742 keeps its zero, NO stays Norway) and refuses a repeated key."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                line = node.value[position][0].start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key {key!r} is there twice")
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+        document = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 (makes text, lists and dicts only)
+    except OSError as error:
+        raise MappingError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise MappingError(f"{path}: is not UTF-8 text; is it a mapping file?") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise MappingError(f"{path}: {line}not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise MappingError(f"{path}: {error}") from error
+    if not isinstance(document, dict):
+        raise MappingError(f"{path}: is not a mapping file: it needs the keys 'transaction' and 'label'")
+    return document
+
+
+def _spelled_out(name: str, value: object) -> object:
+    """A bare column name stands for `{column: NAME}`; `currency` is never a column."""
+    return {"column": value} if isinstance(value, str) and name != "currency" else value
+
+
+def _check(mapping: Mapping) -> None:
+    """What the types alone cannot say; raises `msgspec.ValidationError` as they do."""
+    _check_time("transaction.occurred_at", mapping.transaction.occurred_at)
+    if mapping.label.observed_at is not None:
+        _check_time("label.observed_at", mapping.label.observed_at)
+    for name, (pattern, meaning) in CODE_RULES.items():
+        if (code := getattr(mapping.transaction, name)) is not None:
+            _check_code(f"transaction.{name}", code, pattern, meaning)
+    amount = mapping.transaction.amount
+    if amount.decimal_separator == amount.thousands_separator:
+        raise _refusal("decimal_separator and thousands_separator are the same", "transaction.amount")
+    if (mapping.transaction.latitude is None) != (mapping.transaction.longitude is None):
+        raise _refusal("latitude and longitude come together or not at all", "transaction")
+
+
+def _check_time(where: str, time: Time) -> None:
+    if time.format not in TIME_FORMATS and "%" not in time.format:
+        formats = f"one of {', '.join(TIME_FORMATS)} or a pattern such as %d/%m/%Y %H:%M:%S"
+        raise _refusal(f"{time.format!r} is not {formats}{suggestion(time.format, TIME_FORMATS)}", f"{where}.format")
+    if time.format.endswith("_since") and time.start is None:
+        raise _refusal(f"the format {time.format} needs the key 'start': the time that it counts from", where)
+    try:
+        _ = time.start_ms
+    except ValueError:
+        raise _refusal(f"{time.start!r} is not an ISO 8601 time", f"{where}.start") from None
+
+
+def _check_code(where: str, code: Code, pattern: str, meaning: str) -> None:
+    if (code.column is None) == (code.constant is None):
+        raise _refusal("needs either 'column' or 'constant'", where)
+    results = {"constant": code.constant, "otherwise": code.otherwise}
+    results |= {f"values.{name}": value for name, value in code.values.items()}
+    for key, value in results.items():
+        if value is not None and not re.fullmatch(pattern, value):
+            raise _refusal(f"{value!r} is not {meaning}{suggestion(value, pattern.split('|'))}", f"{where}.{key}")
+
+
+def _refusal(problem: str, where: str) -> msgspec.ValidationError:
+    return msgspec.ValidationError(f"{problem} - at `$.{where}`")
+
+
+def _explain(message: str) -> str:
+    """msgspec's sentence, with the path first and the keys that would have been right."""
+    problem, _, path = message.partition(" - at `")
+    keys = [key for key in path.rstrip("`").split(".")[1:] if key]
+    where = f"{'.'.join(keys)}: " if keys else ""
+    if match := re.match(r"Object contains unknown field `(.*)`", problem):
+        allowed = _struct_at(keys).__struct_fields__
+        return f"{where}unknown key {match[1]!r}{suggestion(match[1], allowed)} Allowed: {', '.join(allowed)}"
+    if match := re.match(r"Object missing required field `(.*)`", problem):
+        return f"{where}the key {match[1]!r} is missing"
+    if problem.startswith("Invalid enum value"):
+        allowed = get_args(get_type_hints(_struct_at(keys[:-1]))[keys[-1]])
+        return f"{where}{problem.rpartition(' ')[2]} is not one of {', '.join(allowed)}"
+    return where + problem.replace("`object`", "keys and values").replace("`str`", "text").replace(
+        "`int`", "a whole number"
+    )
+
+
+def _struct_at(keys: list[str]) -> Any:
+    kind: Any = Mapping
+    for key in keys:
+        hint = get_type_hints(kind)[key]
+        kind = next(part for part in (hint, *get_args(hint)) if hasattr(part, "__struct_fields__"))
+    return kind

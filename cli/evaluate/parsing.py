@@ -1,0 +1,201 @@
+"""Columns of text to columns of values, as a mapping says they are written.
+
+Each parser takes n texts, null where a value is missing, and gives n values. Those that it cannot give it
+refuses, with a mask and the reason; a value at such a place means nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cardwatch.events import looks_like_card_number, to_epoch_ms
+from cli.evaluate.mapping import CODE_RULES, Amount, Code, FraudFlag, Time
+
+# pyarrow's stubs do not know which array a compute function gives for which.
+Arrow: TypeAlias = Any
+Texts: TypeAlias = Arrow
+Coded: TypeAlias = Arrow
+"""A `pa.DictionaryArray` of texts: every distinct text once, and per row its place among them."""
+
+Mask = NDArray[np.bool_]
+Refuse = Callable[[Mask, str], None]
+
+MISSING: Final = "is missing"
+_ZONED: Final = r":\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$"
+_NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_LONG_DIGITS: Final = r"^\d[\d -]{12,}$"
+_FIRST_MS: Final = 0
+_LAST_MS: Final = to_epoch_ms(datetime(2200, 1, 1, tzinfo=UTC))
+_UNIT_MS: Final = {
+    "epoch_s": 1_000,
+    "epoch_ms": 1,
+    "seconds_since": 1_000,
+    "hours_since": 3_600_000,
+    "days_since": 86_400_000,
+}
+
+
+def clean(texts: Texts, missing: tuple[str, ...]) -> Texts:
+    """Without blanks around them, and null where the text is one of `missing`."""
+    texts = pc.utf8_trim_whitespace(texts)
+    return pc.if_else(pc.is_in(texts, value_set=pa.array(missing, pa.string())), None, texts)
+
+
+def is_null(values: Arrow) -> Mask:
+    """Where there is no value."""
+    return _as_mask(values.is_null())
+
+
+def parse_times(texts: Texts, refuse: Refuse, spec: Time) -> NDArray[np.int64]:
+    """Milliseconds since 1970 in UTC; below a millisecond is cut off."""
+    if spec.format == "iso":
+        times, written = _iso_ms(texts), "an ISO 8601 time (2018-04-01T13:05:00)"
+    elif "%" in spec.format:
+        times, written = _strptime_ms(texts, spec.format), f"a time written {spec.format}"
+    else:
+        times, written = _counted_ms(texts, spec), f"a number, as {spec.format} needs"
+    refuse(is_null(times) & ~is_null(texts), f"is not {written}")
+    epoch_ms = cast(NDArray[np.int64], times.fill_null(0).to_numpy(zero_copy_only=False))
+    refuse(~is_null(times) & ~_within(epoch_ms, _FIRST_MS, _LAST_MS), "is not a time between 1970 and 2200")
+    return epoch_ms
+
+
+def parse_amounts(texts: Texts, refuse: Refuse, spec: Amount) -> NDArray[np.int64]:
+    """Minor units, rounded to the nearest where the text has more digits."""
+    plain = pc.utf8_trim(texts, characters=spec.strip) if spec.strip else texts
+    if spec.thousands_separator:
+        plain = pc.replace_substring(plain, spec.thousands_separator, "")
+    if spec.decimal_separator != ".":
+        # A point in such a text is neither separator: make it something that no number holds.
+        plain = pc.replace_substring(pc.replace_substring(plain, ".", "?"), spec.decimal_separator, ".")
+    numbers = _numbers(plain)
+    written = "" if spec.decimal_separator == "." else f" written with {spec.decimal_separator!r}"
+    refuse(np.isnan(numbers) & ~is_null(texts), f"is not a number{written}")
+    minor = np.rint(numbers * (10**spec.digits if spec.unit == "major" else 1))
+    refuse(minor < 0, "is negative; an amount is what is to be paid")
+    refuse(minor > 10**12, "is too large for an amount")
+    return np.where(_within(minor, 0, 10**12), minor, 0).astype(np.int64)
+
+
+def parse_identifiers(texts: Texts, refuse: Refuse) -> Coded:
+    """Opaque tokens of at most 64 characters. What looks like a card number is refused."""
+    coded = texts.dictionary_encode()
+    refuse(_where(coded, pc.greater(pc.utf8_length(coded.dictionary), pa.scalar(64))), "is longer than 64 characters")
+    suspects = pc.match_substring_regex(coded.dictionary, _LONG_DIGITS).to_numpy(zero_copy_only=False)
+    for position in np.flatnonzero(suspects):
+        suspects[position] = looks_like_card_number(coded.dictionary[position].as_py())
+    refuse(_where(coded, pa.array(suspects)), "looks like a card number; put an opaque token in its place")
+    return coded
+
+
+def parse_codes(texts: Texts, refuse: Refuse, name: str, spec: Code) -> Coded:
+    """Our codes for theirs: by `values`, else as written if that is a code, else `otherwise`."""
+    pattern, meaning = CODE_RULES[name]
+    coded = texts.dictionary_encode()
+    ours = [_our_code(theirs, name, pattern, spec) for theirs in coded.dictionary.to_pylist()]
+    refuse(
+        _where(coded, pa.array([code is None for code in ours], pa.bool_())),
+        f"is not {meaning}; translate it under transaction.{name}.values, or give transaction.{name}.otherwise",
+    )
+    # Two of their names may have one code of ours, so the dictionary is made anew.
+    codes = pa.DictionaryArray.from_arrays(coded.indices, pa.array(ours, pa.string())).cast(pa.string())
+    return (codes if spec.otherwise is None else codes.fill_null(spec.otherwise)).dictionary_encode()
+
+
+def parse_degrees(texts: Texts, refuse: Refuse, bound: int) -> NDArray[np.float64]:
+    """Degrees between -`bound` and `bound`; NaN where missing."""
+    degrees = _numbers(texts)
+    outside = ~is_null(texts) & ~_within(degrees, -bound, bound)
+    refuse(outside, f"is not a number of degrees between -{bound} and {bound}")
+    return degrees
+
+
+def parse_fraud(texts: Texts, refuse: Refuse, spec: FraudFlag) -> Mask:
+    """Which transactions were fraud."""
+    lower = pc.utf8_lower(texts)
+    fraud = _is_one_of(lower, spec.fraud_values)
+    if spec.genuine_values is not None:
+        known = fraud | _is_one_of(lower, spec.genuine_values)
+        means = ", ".join(sorted(spec.fraud_values)), ", ".join(sorted(spec.genuine_values))
+        refuse(~known & ~is_null(texts), f"means neither fraud ({means[0]}) nor genuine ({means[1]})")
+    return fraud
+
+
+def _iso_ms(texts: Texts) -> Arrow:
+    zoned = pc.match_substring_regex(texts, _ZONED)
+    utc = _cast_where_possible(pc.if_else(zoned, texts, None), pa.timestamp("ns", "UTC"))
+    local = _cast_where_possible(pc.if_else(zoned, None, texts), pa.timestamp("ns"))
+    nanoseconds = pc.coalesce(utc.cast(pa.int64()), local.cast(pa.int64()))
+    return pc.divide(nanoseconds, 1_000_000)
+
+
+def _strptime_ms(texts: Texts, pattern: str) -> Arrow:
+    """By Python's strptime: that of the platform takes 31 February for a day in March."""
+    coded = texts.dictionary_encode()
+    times = pa.array([_strptime_one(text, pattern) for text in coded.dictionary.to_pylist()], pa.int64())
+    return times.take(coded.indices)
+
+
+def _strptime_one(text: str, pattern: str) -> int | None:
+    try:
+        moment = datetime.strptime(text, pattern)  # noqa: DTZ007 (UTC where the pattern has no zone)
+    except ValueError:
+        return None
+    return to_epoch_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def _counted_ms(texts: Texts, spec: Time) -> Arrow:
+    epoch_ms = np.rint(_numbers(texts) * _UNIT_MS[spec.format]) + spec.start_ms
+    bounded = np.clip(epoch_ms, -(2.0**62), 2.0**62)
+    return pa.array(np.nan_to_num(bounded).astype(np.int64), mask=np.isnan(epoch_ms))
+
+
+def _numbers(texts: Texts) -> NDArray[np.float64]:
+    """NaN where there is none, infinite where it is too large for a float."""
+    is_number = pc.match_substring_regex(texts, _NUMBER)
+    numbers = _cast_where_possible(pc.if_else(is_number, texts, None), pa.float64())
+    return cast(NDArray[np.float64], numbers.to_numpy(zero_copy_only=False))
+
+
+def _cast_where_possible(texts: Texts, kind: pa.DataType) -> Arrow:
+    """Arrow stops at the first text that it cannot read: null for those, by halves, and fast where there are none."""
+    try:
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
+        if len(texts) == 1:
+            return pa.array([None], kind)
+        middle = len(texts) // 2
+        return pa.concat_arrays([_cast_where_possible(part, kind) for part in (texts[:middle], texts[middle:])])
+
+
+def _our_code(theirs: str, name: str, pattern: str, spec: Code) -> str | None:
+    code = spec.values.get(theirs, theirs)
+    if name == "merchant_category" and code.isdecimal():
+        code = code.zfill(4)  # a file that holds it as a number has lost the zero in front
+    return code if re.fullmatch(pattern, code) else spec.otherwise
+
+
+def _is_one_of(texts: Texts, values: frozenset[str]) -> Mask:
+    found = pc.is_in(texts, value_set=pa.array(sorted(values), pa.string()))
+    return _as_mask(found)
+
+
+def _where(coded: Coded, of_dictionary: Arrow) -> Mask:
+    """A mask over the dictionary as a mask over the rows; missing rows are not in it."""
+    return _as_mask(of_dictionary.take(coded.indices).fill_null(False))
+
+
+def _as_mask(values: Arrow) -> Mask:
+    return cast(Mask, values.to_numpy(zero_copy_only=False))
+
+
+def _within(values: NDArray[Any], least: float, most: float) -> Mask:
+    return (values >= least) & (values <= most)

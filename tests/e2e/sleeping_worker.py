@@ -1,0 +1,51 @@
+"""A stream worker that stops itself (SIGSTOP) between its first commit and its store write; not a test.
+
+Everything in it is the real worker; only its composition root is this one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+
+from adapters.clock import epoch_ms
+from adapters.lmdb_store import LmdbStore
+from adapters.policies import read_policies
+from adapters.process import run_service
+from adapters.scoring_client import ScoringClient
+from adapters.settings import read_settings
+from adapters.table_store import TableStore
+from cardwatch.ports import StateArray
+from services.stream.deciding import Decider
+from services.stream.loop import run
+from services.stream.worker import StreamWorker
+
+
+class SleepsBeforeItsFirstWrite(LmdbStore):
+    """The real store; the first write, which is that of a batch just committed, waits for SIGCONT."""
+
+    slept = False
+
+    def apply(
+        self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray
+    ) -> None:
+        if not self.slept:
+            self.slept = True
+            os.kill(os.getpid(), signal.SIGSTOP)
+        super().apply(partition, expected=expected, position=position, card_ids=card_ids, states=states)
+
+
+def main() -> None:
+    settings = read_settings()
+    policy = read_policies(settings).decision
+    scorer = ScoringClient(
+        settings.scoring_url, settings.api_key, timeout_seconds=5, reasons_above=policy.reasons_above
+    )
+    with run_service() as stopping, SleepsBeforeItsFirstWrite(settings.store) as store:
+        worker = StreamWorker(store, TableStore(settings.tables), Decider(scorer, policy, epoch_ms))
+        run(worker, settings.kafka_bootstrap, "sleeper", stopping, lambda: None)
+
+
+if __name__ == "__main__":
+    main()

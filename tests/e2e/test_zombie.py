@@ -1,0 +1,57 @@
+"""A worker that sleeps between its commit and its store write, while another takes its partitions, changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from adapters.lmdb_store import LmdbStore
+from adapters.settings import child_environment
+from cli.demo.counting import count_topics
+from cli.demo.observer import live_positions
+from infra.local.supervisor import Part
+
+SLEEPING_WORKER = Path(__file__).with_name("sleeping_worker.py")
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_that_was_taken_for_dead_is_refused_and_nothing_changes(
+    system: Any, go: Callable[[Any], None]
+) -> None:
+    stack = system.stack
+    start = live_positions(system.settings)
+    stack.start("stream")  # folds history into the store, so that the sleeper's first write is that of a batch
+    stack.supervisor.stop("stream")
+    stack.supervisor.start(
+        Part(
+            name="sleeper",
+            command=[sys.executable, str(SLEEPING_WORKER)],
+            environment=child_environment(system.settings, PYTHONUNBUFFERED="1"),
+        )
+    )
+    go(system)
+    sleeper = psutil.Process(stack.supervisor.pid("sleeper"))
+    system.until("the sleeper sleeps", lambda: sleeper.status() == psutil.STATUS_STOPPED)
+
+    stack.start("stream")
+    stack.supervisor.wait("generator")
+    system.until("the other worker has decided everything", system.is_all_decided)
+    before = contents(system.settings.store)
+
+    sleeper.resume()
+    log = stack.supervisor.log("sleeper")
+    system.until("the sleeper is refused", lambda: "another worker has written since" in log.read_text())
+
+    assert contents(system.settings.store) == before
+    counts = count_topics(system.settings, start)
+    assert (counts.transactions, counts.lost, counts.duplicates, counts.strays) == (15_000, 0, 0, 0)
+
+
+def contents(folder: Path) -> tuple[dict[str, bytes], list[int]]:
+    with LmdbStore(folder, readonly=True) as store:
+        return store.cards(), [store.applied(partition) for partition in range(4)]
