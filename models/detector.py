@@ -38,7 +38,7 @@ class TrainingSettings(Struct, frozen=True, kw_only=True):
     max_bin: int = 4096
     base_score: float = 0.5
     seed: int = 7
-    threads: int = 2
+    threads: int = 1
 
     def to_xgboost(self) -> dict[str, object]:
         """The booster parameters."""

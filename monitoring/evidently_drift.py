@@ -1,0 +1,124 @@
+"""Evidently's data drift, as numbers for the drift policy and as its own report for people.
+
+The distance is the Wasserstein distance over the reference's standard deviation, and for columns of few values the
+Jensen-Shannon distance, each with Evidently's threshold of 0.1. Cost grows with rows and columns, so both sides are
+sampled by evenly spaced rows: deterministic, and every partition and day has its share.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cardwatch.drift import DriftResult
+from cardwatch.features.table import FEATURE_NAMES
+from monitoring.watched import MARGIN, WATCHED
+
+MOST_ROWS: Final = 2_000
+FEWEST_VALUES: Final = 500
+"""With fewer values on a side the distance of equal distributions comes near the threshold by chance."""
+MOST_CATEGORIES: Final = 5
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Evidently meets deprecations of numpy on import and divides by zero for constant columns: nothing to act on."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+with _quietly():
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.legacy.calculations.data_drift import get_drift_for_columns
+    from evidently.legacy.options.data_drift import DataDriftOptions
+    from evidently.legacy.pipeline.column_mapping import ColumnMapping
+    from evidently.legacy.utils.data_operations import process_columns
+    from evidently.presets import DataDriftPreset
+
+
+class FeatureDrift:
+    """Compares current feature rows with a champion's reference rows.
+
+    `features`: float32 [n, features] as in the feature table, NaN where missing; `margins`: float32 [n], its own.
+    """
+
+    def __init__(self, features: NDArray[np.float32], margins: NDArray[np.float32]) -> None:
+        self._reference = _sample(features, margins)
+        self._values = self._reference.count()
+        self._methods = {name: _method(self._reference[name]) for name in WATCHED}
+        self._current: pd.DataFrame | None = None
+
+    def compare(self, features: NDArray[np.float32], margins: NDArray[np.float32]) -> DriftResult:
+        """How far these rows are from the reference. A margin is NaN where the champion did not score the row.
+
+        A column is compared where both sides have at least `FEWEST_VALUES` values. A feature that has vanished from the
+        current rows has drifted, with the distance 1.
+        """
+        current = _sample(features, margins)
+        values = current.count()
+        known = [name for name in WATCHED if self._values[name] >= FEWEST_VALUES <= len(current)]
+        self._current = current[[name for name in known if values[name] >= FEWEST_VALUES]]
+        found = self._distances(self._current)
+        gone = [name for name in known if values[name] == 0 and name != MARGIN]
+        scores = {name: float(of_column.drift_score) for name, of_column in found.items()} | dict.fromkeys(gone, 1.0)
+        drifted = [name for name in scores if name in gone or found[name].drift_detected]
+        return DriftResult(
+            drifted=sorted(drifted, key=lambda name: -scores[name]),
+            share=len(drifted) / max(len(scores), 1),
+            scores=scores,
+        )
+
+    def save_report(self, path: Path, *, drift_share: float) -> None:
+        """Write Evidently's own page (HTML, self-contained) on the last comparison, if there was anything to compare.
+
+        From a share of `drift_share` drifted columns on, the page calls the whole drifted.
+        """
+        if self._current is None or self._current.empty:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = list(self._current.columns)
+        methods = {name: self._methods[name] for name in columns}
+        definition = DataDefinition(numerical_columns=columns)
+        with _quietly():
+            preset = DataDriftPreset(columns=columns, drift_share=drift_share, per_column_method=methods)
+            snapshot = Report([preset], include_tests=False).run(
+                Dataset.from_pandas(self._current, data_definition=definition),
+                Dataset.from_pandas(self._reference[columns], data_definition=definition),
+            )
+            snapshot.save_html(str(path))
+
+    def _distances(self, current: pd.DataFrame) -> dict[str, Any]:
+        columns = list(current.columns)
+        if not columns:
+            return {}
+        # The calculation inside Evidently's presets without their plots, which take six times as long.
+        with _quietly():
+            found = get_drift_for_columns(
+                current_data=current,
+                reference_data=self._reference[columns],
+                dataset_columns=process_columns(self._reference, ColumnMapping(numerical_features=columns)),
+                data_drift_options=DataDriftOptions(per_feature_stattest=self._methods),
+                columns=columns,
+                agg_data=True,
+            )
+        return dict(found.drift_by_columns)
+
+
+def _method(reference: pd.Series[float]) -> str:
+    """Evidently's own choice for large samples, whatever the size: below 1,000 rows it would turn to p-values."""
+    return "jensenshannon" if reference.nunique() <= MOST_CATEGORIES else "wasserstein"
+
+
+def _sample(features: NDArray[np.float32], margins: NDArray[np.float32]) -> pd.DataFrame:
+    rows = np.unique(np.linspace(0, len(features) - 1, min(MOST_ROWS, len(features))).astype(np.int64))
+    frame = pd.DataFrame(features[rows].astype(np.float64), columns=list(FEATURE_NAMES))
+    frame[MARGIN] = margins[rows].astype(np.float64)
+    return frame[list(WATCHED)].replace([np.inf, -np.inf], np.nan)

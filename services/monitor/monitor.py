@@ -1,0 +1,131 @@
+"""The monitor's day: look, assess, retrain if the policy says so, and tell the topic `progress`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from adapters.model_registry import ModelVersion
+from cardwatch.drift import Assessment, DayObservation, DriftPolicy, Measured, assess
+from cardwatch.progress import DayMonitored, DriftDetected, Progress, RetrainingEnded
+from services.monitor.champions import Registry, find, promised
+from services.monitor.memory import Memory
+from services.monitor.patience import Patience
+from services.monitor.retraining import Outcome
+
+log = logging.getLogger(__name__)
+
+
+class Observes(Protocol):
+    """What is needed of `services.monitor.observing.Observer`."""
+
+    def observe(self, day: date, champion: ModelVersion) -> DayObservation:
+        """The day as the policy sees it."""
+        ...
+
+    def save_report(self, path: Path) -> None:
+        """A page for people on the newest observation."""
+        ...
+
+
+class Retrains(Protocol):
+    """What is needed of `services.monitor.retraining.Retrainer`."""
+
+    def retrain(self, detected: DriftDetected) -> Outcome:
+        """A retraining from its request to its end."""
+        ...
+
+
+class Monitor:
+    """Monitors finished days, one at a time and in order. A retraining belongs to the day that asked for it.
+
+    What it remembers it takes from its own records, so that it knows the same whether it was restarted or not.
+    """
+
+    def __init__(
+        self,
+        observer: Observes,
+        registry: Registry,
+        retrainer: Retrains,
+        publish: Callable[[Progress], None],
+        *,
+        policy: DriftPolicy,
+        reports: Path,
+        patience: Patience,
+    ) -> None:
+        self._observer, self._registry, self._retrainer = observer, registry, retrainer
+        self._publish, self._policy, self._reports, self._patience = publish, policy, reports, patience
+        self._memory = Memory(policy, cache(self._promised_of))
+
+    def take(self, record: Progress) -> None:
+        """Take in a record of the topic; what follows from it is done by `work`."""
+        self._memory.take(record)
+
+    def work(self) -> None:
+        """Monitor every day that waits. What was begun before a restart is brought to its end, not done twice."""
+        while (day := self._memory.next_day()) is not None:
+            self._patience.pause(0)
+            self._monitor(day)
+
+    def _monitor(self, day: date) -> None:
+        champion = self._champion_of(day)
+        seen = self._patience.insist(f"observing {day}", lambda: self._observer.observe(day, champion))
+        _, assessment = assess(self._memory.watch, seen, self._policy)
+        log.info("%s: version %s is %s%s", day, champion.version, assessment.state, _why(assessment))
+        if assessment.retrain and day not in self._memory.detected:
+            self._observer.save_report(self._reports / f"drift-{day}.html")
+            self._tell(DriftDetected(day=day, champion_version=champion.version, reasons=assessment.reasons))
+        if day in self._memory.detected and day not in self._memory.ended:
+            self._retrain(self._memory.detected[day])
+        self._tell(_monitored(seen, assessment))
+
+    def _retrain(self, detected: DriftDetected) -> None:
+        outcome = self._retrainer.retrain(detected)
+        verdict = "promoted" if outcome.promoted else "refused"
+        log.info("%s: challenger %s %s", detected.day, outcome.challenger_version, verdict)
+        self._tell(
+            RetrainingEnded(
+                day=detected.day,
+                challenger_version=outcome.challenger_version,
+                promoted=outcome.promoted,
+                reasons=outcome.reasons,
+            )
+        )
+
+    def _tell(self, record: Progress) -> None:
+        self._patience.insist("telling the topic", lambda: self._publish(record))
+        self._memory.take(record)
+
+    def _champion_of(self, day: date) -> ModelVersion:
+        """The champion that `day` is about: a retraining that this day asked for may have replaced it since."""
+        if (detected := self._memory.detected.get(day)) is not None:
+            return self._version(detected.champion_version)
+        return self._patience.insist("asking for the champion", self._registry.champion)
+
+    def _version(self, version: str) -> ModelVersion:
+        return self._patience.insist(f"asking for version {version}", lambda: find(self._registry, version))
+
+    def _promised_of(self, version: str) -> Measured | None:
+        return promised(self._version(version), fewest_frauds=self._policy.minimum_frauds)
+
+
+def _why(assessment: Assessment) -> str:
+    return f" ({'; '.join(assessment.reasons)})" if assessment.reasons else ""
+
+
+def _monitored(seen: DayObservation, assessment: Assessment) -> DayMonitored:
+    performance, baseline = seen.performance, assessment.baseline
+    return DayMonitored(
+        day=seen.day,
+        champion_version=seen.champion_version,
+        average_precision=performance.average_precision if performance else None,
+        baseline_average_precision=baseline.average_precision if baseline else None,
+        matured_frauds=performance.frauds if performance else 0,
+        drifted_features=seen.drifted_features,
+        drift_share=seen.drift_share,
+        state=assessment.state,
+    )

@@ -1,0 +1,43 @@
+"""Waiting that ends when the process is asked to stop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Event
+from typing import Final, TypeVar
+
+from cardwatch.errors import CardwatchError
+
+T = TypeVar("T")
+
+RETRY_SECONDS: Final = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The process was asked to stop while it waited; what it was doing is done again after the next start."""
+
+
+class Patience:
+    """Waits and tries again until it succeeds, for as long as `stopping` is not set."""
+
+    def __init__(self, stopping: Event, *, retry_seconds: float = RETRY_SECONDS) -> None:
+        self._stopping, self._retry_seconds = stopping, retry_seconds
+
+    def pause(self, seconds: float) -> None:
+        """Wait, or raise `Stopped`."""
+        if self._stopping.wait(seconds):
+            raise Stopped
+
+    def insist(self, doing: str, call: Callable[[], T]) -> T:
+        """The result of `call`, tried again after every retriable error; raises the others, and `Stopped`."""
+        while True:
+            try:
+                return call()
+            except CardwatchError as error:
+                if not error.retriable:
+                    raise
+                log.warning("%s: trying again in %g s: %s", doing, self._retry_seconds, error)
+            self.pause(self._retry_seconds)

@@ -1,0 +1,149 @@
+"""One retraining from the monitor's side: ask Prefect for the flow, read the verdict, wait until it is served."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from adapters.model_registry import CHALLENGER, ModelVersion
+from adapters.prefect_api import RunState
+from cardwatch.drift import DriftPolicy
+from cardwatch.errors import ScoringUnavailable
+from cardwatch.progress import DriftDetected
+from services.monitor.champions import Registry
+from services.monitor.patience import Patience
+
+log = logging.getLogger(__name__)
+
+DEPLOYMENT: Final = "retrain/local"
+MOST_RUNS: Final = 3
+POLL_SECONDS: Final = 0.25
+SERVING_DEADLINE_SECONDS: Final = 60.0
+
+
+class Deployments(Protocol):
+    """What is needed of `adapters.prefect_api.PrefectDeployments`."""
+
+    def run(self, name: str, parameters: Mapping[str, object]) -> str:
+        """Ask for a run; gives its id."""
+        ...
+
+    def state(self, run_id: str) -> RunState:
+        """Where a run stands."""
+        ...
+
+
+class Served(Protocol):
+    """What is needed of `services.monitor.serving.ServedModel`."""
+
+    def version(self) -> str | None:
+        """The version that is served."""
+        ...
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a retraining ended. Without a challenger the flow itself failed, and `reasons` say how."""
+
+    challenger_version: str | None
+    promoted: bool
+    reasons: list[str]
+
+
+class Retrainer:
+    """Runs retrainings, one at a time, each to its end."""
+
+    def __init__(
+        self,
+        deployments: Deployments,
+        registry: Registry,
+        served: Served,
+        *,
+        policy: DriftPolicy,
+        patience: Patience,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._deployments, self._registry, self._served = deployments, registry, served
+        self._policy, self._patience, self._poll_seconds = policy, patience, poll_seconds
+
+    def retrain(self, detected: DriftDetected) -> Outcome:
+        """Have a challenger trained on what was known at the end of that day and judged against the worn-out champion.
+
+        Started again after an interruption it does what is left: another champion is one that has been promoted.
+        """
+        worn_out = detected.champion_version
+        failure = None
+        if self._champion().version == worn_out:
+            failure = self._run(
+                {
+                    "as_of_day": detected.day.isoformat(),
+                    "reasons": detected.reasons,
+                    "maturity_days": self._policy.maturity_days,
+                    "judge_days": self._policy.judge_days,
+                }
+            )
+        champion = self._champion()
+        if champion.version != worn_out:
+            self._wait_until_served(champion.version)
+            return Outcome(challenger_version=champion.version, promoted=True, reasons=verdict_reasons(champion))
+        if failure is not None:
+            return Outcome(challenger_version=None, promoted=False, reasons=[failure])
+        challenger = self._patience.insist("asking for the challenger", lambda: self._registry.alias(CHALLENGER))
+        return Outcome(
+            challenger_version=challenger.version if challenger else None,
+            promoted=False,
+            reasons=verdict_reasons(challenger) if challenger else ["the flow registered no challenger"],
+        )
+
+    def _champion(self) -> ModelVersion:
+        return self._patience.insist("asking for the champion", self._registry.champion)
+
+    def _run(self, parameters: Mapping[str, object]) -> str | None:
+        """Run the flow until it completes, a few times at most; gives the reason if it never did."""
+        for attempt in range(1, MOST_RUNS + 1):
+            run_id = self._patience.insist(
+                "starting the retraining", lambda: self._deployments.run(DEPLOYMENT, parameters)
+            )
+            log.info("%s: run %s has been asked for", DEPLOYMENT, run_id)
+            state = self._until_ended(run_id)
+            if state.kind == "COMPLETED":
+                return None
+            failure = f"run {run_id} of {DEPLOYMENT} ended as {state.name}: {state.message or 'no message'}"
+            log.error("%s (attempt %d of %d)", failure, attempt, MOST_RUNS)
+        return failure
+
+    def _until_ended(self, run_id: str) -> RunState:
+        said = ""
+        while True:
+            state = self._patience.insist("watching the retraining", lambda: self._deployments.state(run_id))
+            if state.name != said:
+                log.info("run %s is %s", run_id, state.name)
+                said = state.name
+            if state.ended:
+                return state
+            self._patience.pause(self._poll_seconds)
+
+    def _wait_until_served(self, version: str) -> None:
+        self._patience.insist(f"waiting for version {version} to be served", lambda: self._poll_served(version))
+
+    def _poll_served(self, version: str) -> None:
+        deadline = time.monotonic() + SERVING_DEADLINE_SECONDS
+        while (served := self._served.version()) != version:
+            if time.monotonic() > deadline:
+                raise ScoringUnavailable(
+                    f"the scoring service still serves version {served}, {SERVING_DEADLINE_SECONDS:g} s after "
+                    f"version {version} became champion"
+                )
+            self._patience.pause(self._poll_seconds)
+
+
+def verdict_reasons(version: ModelVersion) -> list[str]:
+    """The reasons that the gate gave, from the version's tags."""
+    try:
+        return msgspec.json.decode(version.tags["verdict_reasons"], type=list[str])
+    except (KeyError, msgspec.DecodeError):
+        return [f"version {version.version} carries no reasons of its verdict"]

@@ -1,0 +1,312 @@
+"""The monitor on real archive files and real Evidently: a small world that changes on a known day.
+
+Each day has 400 decisions, 20 of them fraud, of which 19 are known a day later and one only after weeks. Version 1
+tells fraud from genuine until day 5; from then on six features have moved and its margins tell nothing. Version 2 can
+tell again.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from adapters.archive import Archive
+from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS
+from adapters.archive_writer import ArchiveWriter, decision_row, label_row
+from adapters.model_registry import CHALLENGER, CHAMPION, ModelVersion
+from adapters.prefect_api import RunState
+from cardwatch.drift import DriftPolicy, Measured
+from cardwatch.errors import CorruptModel
+from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction
+from cardwatch.features.table import FEATURE_NAMES, FEATURES, SCHEMA_HASH, column
+from cardwatch.progress import DayArchived, DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
+from services.monitor.champions import reference
+from services.monitor.monitor import Monitor
+from services.monitor.observing import Observer
+from services.monitor.patience import Patience
+from services.monitor.performance import performance
+from services.monitor.retraining import Retrainer
+
+FIRST = date(2025, 3, 3)
+CHANGE = 5
+ROWS, FRAUDS = 400, 20
+MOVED = ("amount", "amount_24h", "count_24h", "hour_of_day", "is_ecommerce", "seconds_since_last")
+POLICY = DriftPolicy(
+    maturity_days=2, performance_days=3, drift_days=3, minimum_frauds=5, judge_days=1, learnable_days=1
+)
+Rows = NDArray[np.float32]
+
+
+def features(seed: int, rows: int, *, moved: bool) -> Rows:
+    drawn = np.random.default_rng(seed).normal(10.0, 2.0, (rows, len(FEATURES))).astype(np.float32)
+    for name in MOVED:
+        drawn[:, column(name)] += 3.0 * moved
+    return drawn
+
+
+class World:
+    """The archive, the registry and the flow runner of a world in which days pass."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.writer = ArchiveWriter(folder / "archive")
+        self.aliases = {CHAMPION: "1"}
+        self.topic: list[Progress] = []
+        self.days = 0
+        self._save_reference("1", moved=False)
+        self._save_reference("2", moved=True)
+
+    def pass_day(self, monitor: Monitor) -> None:
+        """One day is decided by the champion, archived and monitored."""
+        self._archive(self.days, self.aliases[CHAMPION])
+        day = FIRST + timedelta(days=self.days)
+        self.days += 1
+        for record in (
+            DayEmitted(day=day, transaction_ends={}, label_ends={}, decided=True),
+            DayArchived(day=day, transactions=ROWS, decisions=ROWS, labels=FRAUDS, table_id="t"),
+        ):
+            self.topic.append(record)
+            monitor.take(record)
+        monitor.work()
+
+    def monitor(self) -> Monitor:
+        """A monitor that has read the topic."""
+        patience = Patience(Event(), retry_seconds=0.0)
+        monitor = Monitor(
+            Observer(Archive(self.folder / "archive"), self, POLICY),
+            self,
+            Retrainer(self, self, Served(self), policy=POLICY, patience=patience, poll_seconds=0.0),
+            self.topic.append,
+            policy=POLICY,
+            reports=self.folder / "reports",
+            patience=patience,
+        )
+        for record in list(self.topic):
+            monitor.take(record)
+        return monitor
+
+    def told(self, kind: type[Progress]) -> list[Progress]:
+        return [record for record in self.topic if isinstance(record, kind)]
+
+    # the registry
+
+    def champion(self) -> ModelVersion:
+        return self._registered(self.aliases[CHAMPION])
+
+    def alias(self, name: str) -> ModelVersion | None:
+        return self._registered(self.aliases[name]) if name in self.aliases else None
+
+    def version(self, version: str) -> ModelVersion | None:
+        return self._registered(version)
+
+    def download(self, version: ModelVersion, folder: Path) -> None:
+        (folder / "reference.parquet").write_bytes(self._reference_file(version.version).read_bytes())
+
+    def _registered(self, version: str) -> ModelVersion:
+        tags = {"average_precision": "0.95", "frauds": "100", "verdict_reasons": '["passed: all"]'}
+        return ModelVersion(version=version, run_id="", tags=tags)
+
+    def _reference_file(self, version: str) -> Path:
+        return self.folder / f"reference-{version}.parquet"
+
+    def _save_reference(self, version: str, *, moved: bool) -> None:
+        rows = features(1_000, 2_000, moved=moved)
+        columns = {name: rows[:, position] for position, name in enumerate(FEATURE_NAMES)}
+        table = pa.table({**columns, "margin": margins(1_000, 2_000, 100, blind=False)})
+        pq.write_table(table, self._reference_file(version))
+
+    # the flow runner
+
+    def run(self, name: str, parameters: Mapping[str, object]) -> str:
+        self.aliases = {CHAMPION: "2", CHALLENGER: "2"}
+        return f"{name} of {parameters['as_of_day']}"
+
+    def state(self, run_id: str) -> RunState:
+        return RunState(kind="COMPLETED", name="Completed", message="")
+
+    # the archive
+
+    def _archive(self, day: int, version: str) -> None:
+        moved = day >= CHANGE
+        noon = datetime.combine(FIRST + timedelta(days=day), time(12), UTC)
+        rows = features(day, ROWS, moved=moved)
+        scores = margins(day, ROWS, FRAUDS, blind=moved and version == "1")
+        decisions = [
+            decision(f"t-{day}-{n}", noon, rows[n], version, float(scores[n]), offset=day * ROWS + n)
+            for n in range(ROWS)
+        ]
+        late = [timedelta(days=30 if n == 0 else 1) for n in range(FRAUDS)]
+        labels = [label(f"t-{day}-{n}", noon, noon + late[n], offset=day * FRAUDS + n) for n in range(FRAUDS)]
+        self.writer.write(
+            {
+                DECISIONS: [decision_row(each) for each in decisions],
+                LABELS: [label_row(each, 0, number) for number, each in labels],
+            },
+            {},
+        )
+
+
+class Served:
+    """A scoring service that has followed the alias."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def version(self) -> str | None:
+        return self._world.aliases[CHAMPION]
+
+
+def margins(seed: int, rows: int, frauds: int, *, blind: bool) -> Rows:
+    """Margins of which the first `frauds` are high, but for the very first; all alike if the model is blind."""
+    drawn = np.random.default_rng(500 + seed).normal(-3.0, 0.5, rows).astype(np.float32)
+    if not blind:
+        drawn[1:frauds] += 6.0
+    return drawn
+
+
+def decision(
+    name: str, at: datetime, row: Rows, version: str | None, margin: float | None, *, offset: int = 0
+) -> Decision:
+    return Decision(
+        transaction=Transaction(
+            transaction_id=name,
+            card_id="card",
+            merchant_id="shop",
+            occurred_at=at,
+            amount_minor=1_000,
+            currency="EUR",
+            merchant_category="5411",
+            channel=Channel.CHIP,
+            country="DE",
+        ),
+        partition=0,
+        offset=offset,
+        sequence=0,
+        features=row.tolist(),
+        feature_schema=SCHEMA_HASH,
+        table_id="t",
+        model_version=version,
+        policy_version="p",
+        margin=margin,
+        action=Action.APPROVE,
+        reasons=[],
+        degraded=margin is None,
+        decided_at=at,
+        latency_ms=1.0,
+    )
+
+
+def label(
+    name: str, at: datetime, observed_at: datetime, *, offset: int = 0, is_fraud: bool = True
+) -> tuple[int, Label]:
+    return offset, Label(
+        transaction_id=name,
+        card_id="card",
+        merchant_id="shop",
+        is_fraud=is_fraud,
+        effective_at=at,
+        observed_at=observed_at,
+        source=LabelSource.CHARGEBACK,
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Twelve days; the monitor is restarted before each of the last eight."""
+    world = World(tmp_path_factory.mktemp("world"))
+    monitor = world.monitor()
+    for _ in range(4):
+        world.pass_day(monitor)
+    for _ in range(8):
+        world.pass_day(world.monitor())
+    world.writer.close()
+    return world
+
+
+def monitored(world: World) -> list[DayMonitored]:
+    return [record for record in world.topic if isinstance(record, DayMonitored)]
+
+
+def test_every_day_is_monitored_once_and_in_order(world: World) -> None:
+    assert [record.day for record in monitored(world)] == [FIRST + timedelta(days=day) for day in range(12)]
+
+
+def test_performance_is_that_of_matured_days_and_of_labels_known_by_then(world: World) -> None:
+    days = monitored(world)
+    assert [day.average_precision for day in days[:3]] == [None, None, 1.0]
+    # on day 4 the days 0, 1 and 2 are mature, with 19 known frauds each; the twentieth is not known and scores low
+    assert (days[4].average_precision, days[4].matured_frauds) == (1.0, 57)
+    assert {day.baseline_average_precision for day in days} == {0.95}
+
+
+def test_data_drift_shows_at_once_and_the_loss_when_labels_mature(world: World) -> None:
+    days = monitored(world)
+    assert max(day.drift_share for day in days[:CHANGE]) < POLICY.drift_share
+    assert set(MOVED) <= set(days[CHANGE].drifted_features)
+    # on day 7 the days 3, 4 and 5 are mature: the frauds of the third are lost among 380 genuine rows
+    losses = [day.average_precision for day in days[CHANGE : CHANGE + 4]]
+    assert losses[:2] == [1.0, 1.0]
+    assert losses[2] == pytest.approx(2 / 3, abs=0.1)
+    assert losses[3] == pytest.approx(1 / 3, abs=0.1)
+    assert [day.state for day in days[:9]] == ["stable"] * 5 + ["drift suspected"] * 3 + ["worn out"]
+
+
+def test_the_retraining_begins_when_a_day_of_the_new_world_can_be_learnt_from(world: World) -> None:
+    detected, ended = world.told(DriftDetected), world.told(RetrainingEnded)
+    # on day 8 the days up to 6 are mature; 6 is judged on, 5 is the first that has drifted
+    assert [record.day for record in (*detected, *ended)] == [FIRST + timedelta(days=8)] * 2
+    (verdict,) = ended
+    assert isinstance(verdict, RetrainingEnded)
+    assert (verdict.challenger_version, verdict.promoted, verdict.reasons) == ("2", True, ["passed: all"])
+    assert (world.folder / "reports" / f"drift-{FIRST + timedelta(days=8)}.html").stat().st_size > 1_000_000
+
+
+def test_the_new_champion_is_measured_by_its_own_decisions_and_reference(world: World) -> None:
+    after = monitored(world)[9:]
+    assert {day.champion_version for day in after} == {"2"}
+    assert [day.average_precision for day in after] == [None, None, 1.0]
+    assert [day.state for day in after] == ["stable"] * 3
+    assert max(day.drift_share for day in after) < POLICY.drift_share
+
+
+def test_another_versions_decisions_and_those_of_the_rules_do_not_count() -> None:
+    noon, row = datetime(2025, 3, 3, 12, tzinfo=UTC), features(1, 1, moved=False)[0]
+    made = [
+        decision("mine-high", noon, row, "1", 2.0),
+        decision("mine-low", noon, row, "1", 1.0),
+        decision("theirs", noon, row, "2", 9.0),
+        decision("of-the-rules", noon, row, None, None),
+    ]
+    decisions = pa.Table.from_pylist([decision_row(each) for each in made], schema=SCHEMAS[DECISIONS])
+    told = [label(name, noon, noon) for name in ("mine-low", "theirs", "of-the-rules")]
+    labels = pa.Table.from_pylist([label_row(each, 0, 0) for _, each in told], schema=SCHEMAS[LABELS])
+    # the one fraud of version 1 is second of two: precision 1/2 at full recall
+    assert performance(decisions, labels, "1") == Measured(average_precision=0.5, frauds=1)
+    assert performance(decisions, labels, "2") == Measured(average_precision=1.0, frauds=1)
+    assert performance(decisions, labels, "3") is None
+
+
+def test_the_newest_label_of_a_transaction_counts() -> None:
+    noon, row = datetime(2025, 3, 3, 12, tzinfo=UTC), features(1, 1, moved=False)[0]
+    decisions = pa.Table.from_pylist([decision_row(decision("t", noon, row, "1", 2.0))], schema=SCHEMAS[DECISIONS])
+    fraud, cleared = (
+        label_row(label("t", noon, noon + timedelta(hours=hours), is_fraud=is_fraud)[1], 0, 0)
+        for hours, is_fraud in ((1, True), (2, False))
+    )
+    both = pa.Table.from_pylist([cleared, fraud], schema=SCHEMAS[LABELS])
+    assert performance(decisions, both, "1") is None
+    assert performance(decisions, pa.Table.from_pylist([fraud], schema=SCHEMAS[LABELS]), "1") is not None
+
+
+def test_a_champion_whose_reference_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    pq.write_table(pa.table({"amount": [1.0]}), world.folder / "reference-1.parquet")
+    with pytest.raises(CorruptModel, match=r"version 1 has no usable reference\.parquet"):
+        reference(world, world.champion())
+    world.writer.close()

@@ -1,0 +1,88 @@
+"""What holds of the drift policy whatever is seen."""
+
+from datetime import date, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from cardwatch.drift import (
+    WORN_OUT,
+    DayObservation,
+    DriftPolicy,
+    Measured,
+    Watch,
+    after_retraining,
+    assess,
+    standard_errors_lost,
+)
+
+POLICY = DriftPolicy()
+FIRST = date(2025, 1, 6)
+
+measured = st.builds(Measured, average_precision=st.floats(0, 1), frauds=st.integers(0, 500))
+shares = st.floats(0, 1)
+days_seen = st.lists(st.tuples(st.none() | measured, shares), min_size=1, max_size=40)
+
+
+def observations(seen: list[tuple[Measured | None, float]], promised: Measured | None) -> list[DayObservation]:
+    return [
+        DayObservation(
+            day=FIRST + timedelta(days=number),
+            champion_version="1",
+            drifted_features=[],
+            drift_share=share,
+            performance=performance,
+            promised=promised,
+        )
+        for number, (performance, share) in enumerate(seen)
+    ]
+
+
+@given(seen=days_seen, promised=st.none() | measured)
+def test_only_a_model_called_worn_out_is_retrained_and_never_in_the_rest_after_a_retraining(
+    seen: list[tuple[Measured | None, float]], promised: Measured | None
+) -> None:
+    watch, retrained = Watch(), []
+    for observation in observations(seen, promised):
+        watch, assessment = assess(watch, observation, POLICY)
+        if assessment.retrain:
+            assert assessment.state == WORN_OUT
+            assert assessment.reasons
+            retrained.append(observation.day)
+            watch = after_retraining(watch, observation.day, promoted=False)
+    assert all(later - earlier >= timedelta(days=POLICY.days_after_refusal) for earlier, later in pairwise(retrained))
+
+
+@given(seen=days_seen)
+def test_without_a_loss_drift_never_wears_a_model_out(seen: list[tuple[Measured | None, float]]) -> None:
+    kept = Measured(average_precision=0.5, frauds=100)
+    better: list[tuple[Measured | None, float]] = [
+        (structs.replace(performance, average_precision=max(0.5, performance.average_precision)), share)
+        if performance
+        else (None, share)
+        for performance, share in seen
+    ]
+    watch = Watch()
+    for observation in observations(better, kept):
+        watch, assessment = assess(watch, observation, POLICY)
+        assert assessment.state != WORN_OUT
+
+
+@given(seen=days_seen, promised=measured, by=st.floats(0, 1))
+def test_more_drift_never_makes_a_model_less_worn_out(
+    seen: list[tuple[Measured | None, float]], promised: Measured, by: float
+) -> None:
+    calm, moved = Watch(), Watch()
+    with_more = [(performance, min(1.0, share + by)) for performance, share in seen]
+    for less, more in zip(observations(seen, promised), observations(with_more, promised), strict=True):
+        calm, before = assess(calm, less, POLICY)
+        moved, after = assess(moved, more, POLICY)
+        assert after.state == WORN_OUT or before.state != WORN_OUT
+
+
+@given(first=measured, second=measured, design_effect=st.floats(0.5, 5))
+def test_a_loss_one_way_is_a_gain_the_other_way(first: Measured, second: Measured, design_effect: float) -> None:
+    there = standard_errors_lost(first, second, design_effect)
+    assert there == -standard_errors_lost(second, first, design_effect)
