@@ -64,7 +64,15 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
 
 
 class DriftDetected(Struct, frozen=True, kw_only=True, tag="drift_detected"):
-    """From this day on the policy calls the model worn out; `reasons` say why, for a human."""
+    """The first day on which the policy calls this champion worn out; `reasons` say why, for a human."""
+
+    day: date
+    champion_version: str
+    reasons: list[str]
+
+
+class RetrainingStarted(Struct, frozen=True, kw_only=True, tag="retraining_started"):
+    """A challenger is being trained on what was known at the end of `day`; `RetrainingEnded` of that day follows."""
 
     day: date
     champion_version: str
@@ -97,7 +105,15 @@ class RateEnded(Struct, frozen=True, kw_only=True, tag="rate_ended"):
 
 
 Progress = (
-    DayEmitted | DayArchived | Bootstrapped | DayMonitored | DriftDetected | RetrainingEnded | RateStarted | RateEnded
+    DayEmitted
+    | DayArchived
+    | Bootstrapped
+    | DayMonitored
+    | DriftDetected
+    | RetrainingStarted
+    | RetrainingEnded
+    | RateStarted
+    | RateEnded
 )
 
 _DECODER: Final = msgspec.json.Decoder(Progress)

@@ -28,7 +28,7 @@ class TrainingSettings(Struct, frozen=True, kw_only=True):
 
     `max_bin` is far above XGBoost's 256, and `base_score` is not estimated: both cost average precision on rare fraud.
     `threads` is fixed rather than taken from the machine, because sums depend on how they are divided. With more than
-    one, run under OMP_WAIT_POLICY=passive: on a busy machine threads that spin for each other take four times as long.
+    one, run under OMP_WAIT_POLICY=passive: on a busy machine threads that spin for each other take five times as long.
     """
 
     trees: int = 100

@@ -21,7 +21,6 @@ REFERENCE_FILE: Final = "reference.parquet"
 REFERENCE_DAYS: Final = 7
 REFERENCE_ROWS: Final = 5_000
 RECIPE: Final = TrainingSettings()
-"""One thread: two of them on a busy machine of two cores took five times as long, waiting for each other."""
 _ONE_CARD_IN: Final = 5
 
 

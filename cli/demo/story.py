@@ -17,6 +17,7 @@ from cardwatch.progress import (
     RateEnded,
     RateStarted,
     RetrainingEnded,
+    RetrainingStarted,
 )
 from cli.demo.plan import DemoPlan
 from cli.demo.snapshot import DayPoint, Event, EventKind, ModelView
@@ -62,6 +63,8 @@ class Story:
                 self._monitored(progress)
             case DriftDetected():
                 self._detected(progress)
+            case RetrainingStarted():
+                self._retraining(progress)
             case RetrainingEnded():
                 self._judged(progress)
             case RateStarted():
@@ -105,6 +108,8 @@ class Story:
 
     def _detected(self, told: DriftDetected) -> None:
         self.note(EventKind.DRIFT, told.day, f"drift: v{told.champion_version} is worn out", told.reasons)
+
+    def _retraining(self, told: RetrainingStarted) -> None:
         self.note(EventKind.RETRAINING, told.day, "retraining on the labels known by now")
         self.stage = "retraining and judging"
 

@@ -60,8 +60,8 @@ class LocalStack:
     ) -> None:
         self._closing.__exit__(kind, error, trace)
 
-    def start(self, *names: str) -> None:
-        """Start these at the same time and return when all are ready; with `kafka` come its topics.
+    def start(self, *names: str, wait: bool = True) -> None:
+        """Start these at the same time and return when all are ready (or at once); with `kafka` come its topics.
 
         Raises `ProcessDied` if any process of the stack has ended, `Unavailable` for one that is not ready in time and
         for somebody's own server that does not answer, and what `EmbeddedKafka` raises.
@@ -71,6 +71,8 @@ class LocalStack:
         self.supervisor.spawn(self._part(name) for name in sorted(ours, key=lambda name: name == "kafka"))
         for name in set(names) - set(ours):
             self._check_given(name)
+        if not wait:
+            return
         self.supervisor.await_ready(*ours)
         if "kafka" in names:
             create_topics(self.settings.kafka_bootstrap, partitions=self.settings.partitions)

@@ -6,7 +6,15 @@ from collections.abc import Callable
 from datetime import date
 
 from cardwatch.drift import DayObservation, DriftPolicy, Measured, Watch, after_retraining, assess
-from cardwatch.progress import DayArchived, DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
+from cardwatch.progress import (
+    DayArchived,
+    DayEmitted,
+    DayMonitored,
+    DriftDetected,
+    Progress,
+    RetrainingEnded,
+    RetrainingStarted,
+)
 
 
 class Memory:
@@ -17,7 +25,8 @@ class Memory:
 
     def __init__(self, policy: DriftPolicy, promised_of: Callable[[str], Measured | None]) -> None:
         self.watch = Watch()
-        self.detected: dict[date, DriftDetected] = {}
+        self.worn_out: set[str] = set()
+        self.started: dict[date, RetrainingStarted] = {}
         self.ended: dict[date, RetrainingEnded] = {}
         self._policy, self._promised_of = policy, promised_of
         self._live: set[date] = set()
@@ -32,7 +41,9 @@ class Memory:
             case DayArchived() if record.day in self._live:
                 self._archived.append(record.day)
             case DriftDetected():
-                self.detected[record.day] = record
+                self.worn_out.add(record.champion_version)
+            case RetrainingStarted():
+                self.started[record.day] = record
             case RetrainingEnded() if record.day not in self.ended:
                 self.ended[record.day] = record
                 self.watch = after_retraining(self.watch, record.day, promoted=record.promoted)

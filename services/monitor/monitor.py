@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from adapters.model_registry import ModelVersion
-from cardwatch.drift import Assessment, DayObservation, DriftPolicy, Measured, assess
-from cardwatch.progress import DayMonitored, DriftDetected, Progress, RetrainingEnded
+from cardwatch.drift import WORN_OUT, Assessment, DayObservation, DriftPolicy, Measured, assess
+from cardwatch.progress import DayMonitored, DriftDetected, Progress, RetrainingEnded, RetrainingStarted
 from services.monitor.champions import Registry, find, promised
 from services.monitor.memory import Memory
 from services.monitor.patience import Patience
@@ -35,7 +35,7 @@ class Observes(Protocol):
 class Retrains(Protocol):
     """What is needed of `services.monitor.retraining.Retrainer`."""
 
-    def retrain(self, detected: DriftDetected) -> Outcome:
+    def retrain(self, started: RetrainingStarted) -> Outcome:
         """A retraining from its request to its end."""
         ...
 
@@ -76,20 +76,23 @@ class Monitor:
         seen = self._patience.insist(f"observing {day}", lambda: self._observer.observe(day, champion))
         _, assessment = assess(self._memory.watch, seen, self._policy)
         log.info("%s: version %s is %s%s", day, champion.version, assessment.state, _why(assessment))
-        if assessment.retrain and day not in self._memory.detected:
+        version, reasons = champion.version, assessment.reasons
+        if assessment.state == WORN_OUT and version not in self._memory.worn_out:
             self._observer.save_report(self._reports / f"drift-{day}.html")
-            self._tell(DriftDetected(day=day, champion_version=champion.version, reasons=assessment.reasons))
-        if day in self._memory.detected and day not in self._memory.ended:
-            self._retrain(self._memory.detected[day])
+            self._tell(DriftDetected(day=day, champion_version=version, reasons=reasons))
+        if assessment.retrain and day not in self._memory.started:
+            self._tell(RetrainingStarted(day=day, champion_version=version, reasons=reasons))
+        if day in self._memory.started and day not in self._memory.ended:
+            self._retrain(self._memory.started[day])
         self._tell(_monitored(seen, assessment))
 
-    def _retrain(self, detected: DriftDetected) -> None:
-        outcome = self._retrainer.retrain(detected)
+    def _retrain(self, started: RetrainingStarted) -> None:
+        outcome = self._retrainer.retrain(started)
         verdict = "promoted" if outcome.promoted else "refused"
-        log.info("%s: challenger %s %s", detected.day, outcome.challenger_version, verdict)
+        log.info("%s: challenger %s %s", started.day, outcome.challenger_version, verdict)
         self._tell(
             RetrainingEnded(
-                day=detected.day,
+                day=started.day,
                 challenger_version=outcome.challenger_version,
                 promoted=outcome.promoted,
                 reasons=outcome.reasons,
@@ -102,8 +105,8 @@ class Monitor:
 
     def _champion_of(self, day: date) -> ModelVersion:
         """The champion that `day` is about: a retraining that this day asked for may have replaced it since."""
-        if (detected := self._memory.detected.get(day)) is not None:
-            return self._version(detected.champion_version)
+        if (started := self._memory.started.get(day)) is not None:
+            return self._version(started.champion_version)
         return self._patience.insist("asking for the champion", self._registry.champion)
 
     def _version(self, version: str) -> ModelVersion:

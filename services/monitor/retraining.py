@@ -14,7 +14,7 @@ from adapters.model_registry import CHALLENGER, ModelVersion
 from adapters.prefect_api import RunState
 from cardwatch.drift import DriftPolicy
 from cardwatch.errors import ScoringUnavailable
-from cardwatch.progress import DriftDetected
+from cardwatch.progress import RetrainingStarted
 from services.monitor.champions import Registry
 from services.monitor.patience import Patience
 
@@ -70,18 +70,18 @@ class Retrainer:
         self._deployments, self._registry, self._served = deployments, registry, served
         self._policy, self._patience, self._poll_seconds = policy, patience, poll_seconds
 
-    def retrain(self, detected: DriftDetected) -> Outcome:
+    def retrain(self, started: RetrainingStarted) -> Outcome:
         """Have a challenger trained on what was known at the end of that day and judged against the worn-out champion.
 
         Started again after an interruption it does what is left: another champion is one that has been promoted.
         """
-        worn_out = detected.champion_version
+        worn_out = started.champion_version
         failure = None
         if self._champion().version == worn_out:
             failure = self._run(
                 {
-                    "as_of_day": detected.day.isoformat(),
-                    "reasons": detected.reasons,
+                    "as_of_day": started.day.isoformat(),
+                    "reasons": started.reasons,
                     "maturity_days": self._policy.maturity_days,
                     "judge_days": self._policy.judge_days,
                 }

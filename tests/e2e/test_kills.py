@@ -17,6 +17,7 @@ from adapters.lmdb_store import LmdbStore
 from adapters.table_store import TableStore
 from cli.demo.counting import count_topics
 from cli.demo.observer import live_positions
+from infra.local.servers import answers
 from pipelines.training_set import replay_log
 
 KILLS_EACH = 3
@@ -43,8 +44,9 @@ def test_kills_of_worker_and_scoring_service_lose_nothing_repeat_nothing_and_cha
             f"{wanted} decisions before {victims} are killed",
             lambda wanted=wanted: sum(system.ends(DECISIONS).values()) >= wanted,
         )
+        system.until("the scoring service is back", lambda: answers(f"{system.settings.scoring_url}/readyz"))
         system.stack.supervisor.kill(*victims)
-        system.stack.start(*victims)
+        system.stack.start(*victims, wait=False)
     system.stack.supervisor.wait("generator")
     system.until("everything decided", system.is_all_decided)
 

@@ -21,6 +21,7 @@ from cardwatch.progress import (
     RateEnded,
     RateStarted,
     RetrainingEnded,
+    RetrainingStarted,
 )
 from cli.demo.chart import Bar, bars
 from cli.demo.plan import DemoPlan
@@ -148,6 +149,7 @@ def a_whole_story() -> Snapshot:
         monitored(FIRST, 0.71),
         emitted(FIRST + timedelta(days=2)),
         told(DriftDetected(day=day, champion_version="1", reasons=["average precision fell"])),
+        told(RetrainingStarted(day=day, champion_version="1", reasons=["average precision fell"])),
         told(
             RetrainingEnded(
                 day=day,

@@ -25,6 +25,7 @@ from cardwatch.progress import (
     DriftDetected,
     Progress,
     RetrainingEnded,
+    RetrainingStarted,
 )
 from services.monitor.loop import follow
 from services.monitor.monitor import Monitor
@@ -35,7 +36,8 @@ FIRST = date(2025, 3, 1)
 POLICY = DriftPolicy(learnable_days=1)
 GOOD, BAD = Measured(average_precision=0.8, frauds=100), Measured(average_precision=0.2, frauds=100)
 LAST_GOOD = 3
-WORN_OUT_ON = LAST_GOOD + POLICY.judge_days + POLICY.learnable_days  # the fourth day of loss
+WORN_OUT_ON = LAST_GOOD + POLICY.without_drift.days
+RETRAINED_ON = LAST_GOOD + POLICY.judge_days + POLICY.learnable_days  # the fourth day of loss
 
 
 def on(day: int) -> date:
@@ -179,7 +181,9 @@ class Parts:
 
     def told(self) -> list[Progress]:
         """What the monitor wrote."""
-        return [r for r in self.topic if isinstance(r, DayMonitored | DriftDetected | RetrainingEnded)]
+        return [
+            r for r in self.topic if isinstance(r, DayMonitored | DriftDetected | RetrainingStarted | RetrainingEnded)
+        ]
 
 
 def emitted(day: int, *, decided: bool = True) -> DayEmitted:
@@ -194,7 +198,7 @@ def live(*days: int) -> list[Progress]:
     return [record for day in days for record in (emitted(day), archived(day))]
 
 
-ALL_DAYS = range(WORN_OUT_ON + 3)
+ALL_DAYS = range(RETRAINED_ON + 3)
 
 
 @pytest.fixture
@@ -218,14 +222,19 @@ def test_a_day_is_monitored_when_it_is_archived_and_not_before(parts: Parts) -> 
 
 def test_a_worn_out_model_is_retrained_and_every_day_is_told_in_order(parts: Parts) -> None:
     parts.run(parts.monitor(), *live(*ALL_DAYS))
-    around = [record for record in parts.told() if record.day == on(WORN_OUT_ON)]
-    assert [type(record) for record in around] == [DriftDetected, RetrainingEnded, DayMonitored]
+    around = [record for record in parts.told() if record.day == on(RETRAINED_ON)]
+    assert [type(record) for record in around] == [RetrainingStarted, RetrainingEnded, DayMonitored]
     assert around[1] == RetrainingEnded(
-        day=on(WORN_OUT_ON), challenger_version="2", promoted=True, reasons=["passed: better"]
+        day=on(RETRAINED_ON), challenger_version="2", promoted=True, reasons=["passed: better"]
     )
     assert [record.day for record in parts.monitored()] == [on(day) for day in ALL_DAYS]
     assert [record.champion_version for record in parts.monitored()][-3:] == ["1", "2", "2"]
-    assert (parts.reports / f"drift-{on(WORN_OUT_ON)}.html").exists()
+
+
+def test_drift_is_told_once_on_the_first_day_that_calls_the_model_worn_out_with_a_page(parts: Parts) -> None:
+    parts.run(parts.monitor(), *live(*ALL_DAYS))
+    assert [record.day for record in parts.topic if isinstance(record, DriftDetected)] == [on(WORN_OUT_ON)]
+    assert [page.name for page in parts.reports.iterdir()] == [f"drift-{on(WORN_OUT_ON)}.html"]
 
 
 def test_the_flow_is_told_the_day_the_reasons_and_the_windows(parts: Parts) -> None:
@@ -233,7 +242,7 @@ def test_the_flow_is_told_the_day_the_reasons_and_the_windows(parts: Parts) -> N
     ((name, parameters),) = parts.deployments.asked
     assert name == DEPLOYMENT
     assert (parameters["as_of_day"], parameters["maturity_days"], parameters["judge_days"]) == (
-        on(WORN_OUT_ON).isoformat(),
+        on(RETRAINED_ON).isoformat(),
         POLICY.maturity_days,
         POLICY.judge_days,
     )
@@ -242,11 +251,11 @@ def test_the_flow_is_told_the_day_the_reasons_and_the_windows(parts: Parts) -> N
 
 def test_a_refused_challenger_is_told_and_tried_again_after_the_rest(tmp_path: Path) -> None:
     parts = Parts(tmp_path, promotes=False)
-    parts.run(parts.monitor(), *live(*range(WORN_OUT_ON + POLICY.days_after_refusal + 1)))
+    parts.run(parts.monitor(), *live(*range(RETRAINED_ON + POLICY.days_after_refusal + 1)))
     ended = [record for record in parts.topic if isinstance(record, RetrainingEnded)]
     assert [(record.day, record.challenger_version, record.promoted) for record in ended] == [
-        (on(WORN_OUT_ON), "2", False),
-        (on(WORN_OUT_ON + POLICY.days_after_refusal), "2", False),
+        (on(RETRAINED_ON), "2", False),
+        (on(RETRAINED_ON + POLICY.days_after_refusal), "2", False),
     ]
 
 
@@ -259,12 +268,12 @@ def test_a_crashed_flow_is_run_again(tmp_path: Path) -> None:
 
 def test_a_flow_that_always_crashes_ends_the_retraining_with_its_reason(tmp_path: Path) -> None:
     parts = Parts(tmp_path, ends=("CRASHED",))
-    parts.run(parts.monitor(), *live(*range(WORN_OUT_ON + 1)))
+    parts.run(parts.monitor(), *live(*range(RETRAINED_ON + 1)))
     (ended,) = [record for record in parts.topic if isinstance(record, RetrainingEnded)]
     assert (ended.challenger_version, ended.promoted) == (None, False)
     assert "ended as Crashed: out of memory" in ended.reasons[0]
     assert len(parts.deployments.asked) == MOST_RUNS
-    assert parts.monitored()[-1].day == on(WORN_OUT_ON)
+    assert parts.monitored()[-1].day == on(RETRAINED_ON)
 
 
 def test_registry_and_orchestrator_that_are_away_cost_time_and_no_day(
@@ -285,7 +294,7 @@ def test_a_registry_without_a_champion_is_an_error_and_no_wait(parts: Parts) -> 
 
 
 def test_a_version_that_was_deleted_is_an_error(parts: Parts) -> None:
-    parts.topic = [*live(0), DriftDetected(day=on(0), champion_version="7", reasons=[])]
+    parts.topic = [*live(0), RetrainingStarted(day=on(0), champion_version="7", reasons=[])]
     with pytest.raises(ModelRefused, match="version 7"):
         parts.run(parts.monitor())
 
