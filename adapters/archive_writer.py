@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -168,7 +168,7 @@ _AS_IT_IS: Final = (
 )
 
 _DAY_OF: Final = {TRANSACTIONS: "occurred_at", DECISIONS: "occurred_at", LABELS: "effective_at"}
-_INDEX_ROW: Final = {
+_INDEX_ROW: Final[dict[str, Callable[[Row], tuple[Any, ...]]]] = {
     TRANSACTIONS: lambda row: (
         row["transaction_id"],
         row["card_id"],

@@ -116,7 +116,7 @@ Progress = (
     | RateEnded
 )
 
-_DECODER: Final = msgspec.json.Decoder(Progress)
+_DECODER: Final[msgspec.json.Decoder[Progress]] = msgspec.json.Decoder(Progress)
 
 
 def decode_progress(data: bytes | None) -> Progress:

@@ -60,3 +60,7 @@ def main() -> None:
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     """SIGTERM ends a command as Ctrl-C does: what it started is stopped."""
     raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

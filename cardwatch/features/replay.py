@@ -26,8 +26,9 @@ def fold_with_tables(
     )
     for run in _runs(tables):
         part = fold(states, card_index[run], columns[run], tables[run.start])
-        for whole, piece in zip(folded, part, strict=True):
-            whole[run] = piece
+        folded.features[run] = part.features
+        folded.sequences[run] = part.sequences
+        folded.duplicates[run] = part.duplicates
     return folded
 
 

@@ -20,6 +20,7 @@ CHANGE_AFTER_DAYS: Final = 14
 @click.command()
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same world, scores and days.")
 @click.option("--cards", default=2_000, show_default=True, help="How many cards there are.")
+@click.option("--fraud-share", default=0.003, show_default=True, help="Part of all transactions that is fraud.")
 @click.option("--history-days", default=60, show_default=True, help="What the first champion is trained on.")
 @click.option("--live-days", default=45, show_default=True, help="Simulated days streamed at the most.")
 @click.option("--days-after", default=12, show_default=True, help="How many of them after a promotion.")
@@ -31,6 +32,7 @@ CHANGE_AFTER_DAYS: Final = 14
 def demo(  # noqa: PLR0913, PLR0917 (an option each)
     seed: int,
     cards: int,
+    fraud_share: float,
     history_days: int,
     live_days: int,
     days_after: int,
@@ -48,14 +50,15 @@ def demo(  # noqa: PLR0913, PLR0917 (an option each)
     from cli.demo.run import Run  # noqa: PLC0415 (`--help` need not wait for it)
 
     settings = read_settings()
-    world = WorldSettings(seed=seed, cards=cards, change_day=None if no_change else history_days + CHANGE_AFTER_DAYS)
+    change_day = None if no_change else history_days + CHANGE_AFTER_DAYS
+    world = WorldSettings(seed=seed, cards=cards, fraud_share=fraud_share, change_day=change_day)
     plan = DemoPlan(
         seed=seed,
         cards=cards,
         first_day=world.first_day,
         history_days=history_days,
         live_days=live_days,
-        change_day=None if no_change else world.first_day + timedelta(days=history_days + CHANGE_AFTER_DAYS),
+        change_day=None if change_day is None else world.first_day + timedelta(days=change_day),
         maturity_days=read_policies(settings).drift.maturity_days,
         offered_rate=rate,
     )

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 from msgspec import structs
-from rich.console import Console
+from rich.console import Console, Group
+from rich.text import Text
 
 from adapters.archive import Archive
 from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogInquiry, ProgressReader
@@ -36,6 +37,8 @@ from infra.local.servers import answers
 from infra.local.stack import LocalStack
 
 PATIENCE_SECONDS: Final = 300.0
+PICTURE_COLUMNS: Final = 100
+PICTURE_LINES: Final = 32
 MADE_BY_A_RUN: Final = (
     "archive", "bentoml", "kafka", "logs", "mlflow", "prefect", "prefect-runner", "reports", "run", "store", "tables",
 )  # fmt: skip
@@ -80,7 +83,7 @@ class Run:
                 page = self._report(summary)
                 self._recorder.stage("done")
             self._console.print(closing_screen(summary))
-            self._console.print(f"\nReport: {page}", soft_wrap=True)
+            self._console.print(f"\nReport: {_short(page)}", soft_wrap=True, highlight=False)
             if self._keep:
                 self._leave_running(stack)
         return summary.facts.closed
@@ -100,7 +103,11 @@ class Run:
         self._recorder.stage("simulating history, starting MLflow and Prefect")
         stack.run("generator", "services.generator", str(self._write_plan()))
         stack.start("mlflow", "prefect")
-        self._recorder.note(EventKind.STACK, "Kafka, MLflow and Prefect answer", details=[str(stack.settings.home)])
+        self._recorder.note(
+            EventKind.STACK,
+            "Kafka, MLflow and Prefect answer",
+            details=[f"their logs are in {_short(self._settings.home / 'logs')}"],
+        )
         last = self._plan.first_live_day - timedelta(days=1)
         self._wait_for_progress(
             stack, "history to be archived", lambda told: isinstance(told, DayArchived) and told.day == last
@@ -154,8 +161,8 @@ class Run:
         page = write_report(
             summary, folder, events=snapshot.events, drift_report=drift_reports[0] if drift_reports else None
         )
-        save_picture(render(snapshot, 100, 40), folder / "screen.svg")
-        save_picture(closing_screen(summary), folder / "closing.svg")
+        whole_screen = Group(render(snapshot, PICTURE_COLUMNS, PICTURE_LINES), Text(), closing_screen(summary))
+        save_picture(whole_screen, folder / "screen.svg", width=PICTURE_COLUMNS)
         return page
 
     def _leave_running(self, stack: LocalStack) -> None:
@@ -183,6 +190,11 @@ class Run:
                 return told is not None and sought(told)
 
             self._wait(stack, what, seen)
+
+
+def _short(path: Path) -> Path:
+    """The path as it is seen from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _refuse_used_topics(settings: Settings) -> None:
