@@ -26,6 +26,7 @@ def run(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, on_rea
         except (Superseded, BrokerUnavailable) as error:
             log.warning("starting again from what is committed: %s", error)
             stopping.wait(RETRY_SECONDS)
+    log.info("ms a batch, median: %s", worker.stopwatch.report())
 
 
 def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, on_ready: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from cardwatch.events import Decision, encode
 from cardwatch.ports import FeatureStore
 from services.stream.batch import Batch, Tables, fold_batch, fold_gap
 from services.stream.deciding import Decider
+from services.stream.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class StreamWorker:
     def __init__(self, store: FeatureStore, tables: Tables, decider: Decider) -> None:
         self._store, self._tables, self._decider = store, tables, decider
         self._applied: dict[int, int] = {}
+        self.stopwatch = Stopwatch()
 
     def step(self, topic_log: Log, polled: Mapping[int, Sequence[Record]]) -> Counts:
         """Decide one polled batch, in the commit order of the design:
@@ -59,15 +61,20 @@ class StreamWorker:
 
         Killed before 4 commits, nothing was seen. Killed between 4 and 5, or refused at 5, `catch_up` folds the gap.
         """
+        self.stopwatch.start()
         batches = [
             fold_batch(self._store, self._tables, partition, self._applied[partition], records)
             for partition, records in polled.items()
             if partition in self._applied  # else it was taken from us while we polled
         ]
+        self.stopwatch.lap("fold")
         decisions = self._decider.decide(batches)
+        self.stopwatch.lap("score and decide")
         topic_log.commit(_outgoing(batches, decisions), {batch.partition: batch.position for batch in batches})
+        self.stopwatch.lap("commit")
         for batch in batches:
             self._apply(topic_log, batch)
+        self.stopwatch.lap("apply")
         return _count(batches, decisions)
 
     def take(self, topic_log: Log, partitions: Sequence[int]) -> dict[int, int]:
