@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -87,3 +88,12 @@ class Archive:
             raise CardwatchError(f"there is no archive in {self._folder}: the archive service has not run here yet")
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)) as connection:
             yield connection
+
+
+def fraud_ids(labels: pa.Table) -> pa.Array[Any]:
+    """Ids of the transactions that the newest of their labels calls fraud."""
+    newest_last = labels.sort_by(
+        [("observed_at", "ascending"), ("partition", "ascending"), ("log_offset", "ascending")]
+    )
+    verdicts = dict(zip(newest_last["transaction_id"].to_pylist(), newest_last["is_fraud"].to_pylist(), strict=True))
+    return pa.array([transaction for transaction, is_fraud in verdicts.items() if is_fraud], pa.string())

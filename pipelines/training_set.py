@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from adapters.archive import fraud_ids
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.features.columns import card_index, encode_columns
 from cardwatch.features.reference import DAY_MS, ReferenceTable
@@ -147,7 +148,7 @@ def training_set(log: ReplayedLog, labels: pa.Table, as_of: date, windows: Windo
     days = log.occurred_at_ms // DAY_MS
     rows = (days >= _day_number(windows.train_from)) & (days < _day_number(windows.judge_until)) & ~log.duplicates
     chosen = log.transactions.filter(pa.array(rows))
-    is_fraud = pc.is_in(chosen["transaction_id"], value_set=_frauds(known))
+    is_fraud = pc.is_in(chosen["transaction_id"], value_set=fraud_ids(known))
     return TrainingSet(
         features=log.features[rows],
         is_fraud=is_fraud.to_numpy().astype(np.bool_),
@@ -188,13 +189,6 @@ def _tables_used(
         if position in rows:
             used[rows[position]] = stored[table_id]
     return used
-
-
-def _frauds(labels: pa.Table) -> pa.Array[Any]:
-    """Ids of the transactions that the newest of their labels calls fraud."""
-    newest = labels.sort_by([("observed_at", "ascending"), ("partition", "ascending"), ("log_offset", "ascending")])
-    verdicts = dict(zip(_strings(newest["transaction_id"]), newest["is_fraud"].to_pylist(), strict=True))
-    return pa.array([identifier for identifier, fraud in verdicts.items() if fraud], pa.string())
 
 
 def _fingerprint(log: ReplayedLog, labels: pa.Table, as_of: date, windows: Windows) -> str:

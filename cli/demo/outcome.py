@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from adapters.archive import fraud_ids
 from cardwatch.events import EPOCH, Action
 from models.evaluation import evaluate
 
@@ -107,12 +108,5 @@ def read_outcomes(archive: DecisionArchive, first: date, last: date) -> Outcomes
         margins=decided["margin"].fill_null(pa.scalar(float("nan"), pa.float32())).to_numpy().astype(np.float32),
         amounts_minor=decided["amount_minor"].to_numpy().astype(np.int64),
         alarms=pc.not_equal(decided["action"], pa.scalar(Action.APPROVE.value)).to_numpy().astype(np.bool_),
-        frauds=pc.is_in(decided["transaction_id"], value_set=_frauds(known)).to_numpy().astype(np.bool_),
+        frauds=pc.is_in(decided["transaction_id"], value_set=fraud_ids(known)).to_numpy().astype(np.bool_),
     )
-
-
-def _frauds(labels: pa.Table) -> pa.Array[Any]:
-    """Ids of the transactions that the newest of their labels calls fraud."""
-    ordered = labels.sort_by([("observed_at", "ascending"), ("log_offset", "ascending")])
-    newest = dict(zip(ordered["transaction_id"].to_pylist(), ordered["is_fraud"].to_pylist(), strict=True))
-    return pa.array([identifier for identifier, is_fraud in newest.items() if is_fraud], pa.string())

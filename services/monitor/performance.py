@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score
 
+from adapters.archive import fraud_ids
 from cardwatch.drift import Measured
 
 
@@ -25,18 +26,10 @@ def performance(decisions: pa.Table, labels: pa.Table, champion_version: str) ->
     own = decisions.filter(
         pc.and_(pc.equal(decisions["model_version"], pa.scalar(champion_version)), decisions["margin"].is_valid())
     )
-    is_fraud = pc.is_in(own["transaction_id"], value_set=_frauds(labels)).to_numpy()
+    is_fraud = pc.is_in(own["transaction_id"], value_set=fraud_ids(labels)).to_numpy()
     if not is_fraud.any():
         return None
     return Measured(
         average_precision=float(average_precision_score(is_fraud, own["margin"].to_numpy())),
         frauds=int(is_fraud.sum()),
     )
-
-
-def _frauds(labels: pa.Table) -> pa.Array[pa.StringScalar]:
-    newest_last = labels.sort_by(
-        [("observed_at", "ascending"), ("partition", "ascending"), ("log_offset", "ascending")]
-    )
-    verdicts = dict(zip(newest_last["transaction_id"].to_pylist(), newest_last["is_fraud"].to_pylist(), strict=True))
-    return pa.array([transaction for transaction, is_fraud in verdicts.items() if is_fraud], pa.string())

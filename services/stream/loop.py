@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Final
 
-from adapters.kafka import StreamLog
+from adapters.kafka_stream import StreamLog
 from cardwatch.errors import BrokerUnavailable, Superseded
 from services.stream.worker import StreamWorker
 

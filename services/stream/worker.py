@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Log(Protocol):
-    """What the worker needs of the log, see `adapters.kafka.StreamLog`."""
+    """What the worker needs of the log, see `adapters.kafka_stream.StreamLog`."""
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         """The group's committed offset per partition; partitions without one are left out."""

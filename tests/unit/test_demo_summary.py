@@ -73,6 +73,7 @@ class SmallArchive:
                 "transaction_id": pa.array([row.transaction_id for row in rows], pa.string()),
                 "is_fraud": pa.array([True] * len(rows), pa.bool_()),
                 "observed_at": pa.array([noon(row.number + 1) for row in rows], pa.timestamp("ms", "UTC")),
+                "partition": pa.array([0] * len(rows), pa.int32()),
                 "log_offset": pa.array(list(range(len(rows))), pa.int64()),
             }
         )
