@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,11 @@ import pytest
 
 from adapters.model_registry import CHAMPION, ModelRegistry, digest_of
 from adapters.model_tracking import ModelTracking
-from adapters.settings import Settings, child_environment
+from adapters.settings import Settings
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
 from infra.local.ports import free_ports
-from infra.local.supervisor import Part, Supervisor
+from infra.local.servers import mlflow_part
+from infra.local.supervisor import Supervisor
 from models.detector import digest
 
 FILES = {"detector.json": b"{}", "model.ubj": b"\x00\x01trees\xff"}
@@ -26,19 +26,9 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     home = tmp_path_factory.mktemp("mlflow")
     [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}"
-    server = Part(
-        name="mlflow",
-        command=[
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "artifacts"),
-        ],
-        environment=child_environment(Settings(home=home), MLFLOW_DISABLE_TELEMETRY="true"),
-        ready=lambda: answers(f"{url}/health"),
-        ready_within_seconds=240.0,
-    )  # fmt: skip
     with Supervisor(home) as supervisor:
-        supervisor.start(server)
-        yield url, home / "artifacts"
+        supervisor.start(mlflow_part(Settings(home=home, mlflow_url=url)))
+        yield url, home / "mlflow" / "artifacts"
 
 
 @pytest.fixture

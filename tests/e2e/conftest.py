@@ -40,7 +40,6 @@ FIRST_DAY = date(2025, 1, 6)
 HISTORY_DAYS = 16
 CARDS = 300
 RATE = 150
-SECONDS = 100
 PATIENCE_SECONDS = 120.0
 
 
@@ -116,13 +115,19 @@ class System:
 
 
 @pytest.fixture
-def system(tmp_path: Path) -> Iterator[System]:
+def traffic_seconds() -> int:
+    """How long transactions come; a test file may say otherwise."""
+    return 100
+
+
+@pytest.fixture
+def system(tmp_path: Path, traffic_seconds: int) -> Iterator[System]:
     """History is archived, the champion is served, the stream's group stands at the end of history; no worker runs."""
     with LocalStack(read_settings({}, home=tmp_path / "home")) as stack:
         stack.start("kafka", "mlflow")
         running = System(stack)
         stack.start("archive", "scoring")
-        running.simulate("generator", history_days=HISTORY_DAYS, rate_per_second=RATE, rate_seconds=SECONDS)
+        running.simulate("generator", history_days=HISTORY_DAYS, rate_per_second=RATE, rate_seconds=traffic_seconds)
         last = FIRST_DAY + timedelta(days=HISTORY_DAYS - 1)
         running.wait_for("history archived", lambda told: isinstance(told, DayArchived) and told.day == last)
         running.train_champion()
@@ -132,7 +137,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 @pytest.fixture
 def go() -> Callable[[System], None]:
-    """Let the generator begin its fixed-rate phase: 150 transactions a second for 100 s."""
+    """Let the generator begin its fixed-rate phase: 150 transactions a second."""
 
     def begin(system: System) -> None:
         system.publish(Bootstrapped(day=FIRST_DAY, champion_version="1", average_precision=0.5))

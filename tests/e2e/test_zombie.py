@@ -19,6 +19,11 @@ from infra.local.supervisor import Part
 SLEEPING_WORKER = Path(__file__).with_name("sleeping_worker.py")
 
 
+@pytest.fixture
+def traffic_seconds() -> int:
+    return 30
+
+
 @pytest.mark.timeout(600)
 def test_a_worker_that_was_taken_for_dead_is_refused_and_nothing_changes(
     system: Any, go: Callable[[Any], None]
@@ -49,7 +54,7 @@ def test_a_worker_that_was_taken_for_dead_is_refused_and_nothing_changes(
 
     assert contents(system.settings.store) == before
     counts = count_topics(system.settings, start)
-    assert (counts.transactions, counts.lost, counts.duplicates, counts.strays) == (15_000, 0, 0, 0)
+    assert (counts.transactions, counts.lost, counts.duplicates, counts.strays) == (4_500, 0, 0, 0)
 
 
 def contents(folder: Path) -> tuple[dict[str, bytes], list[int]]:

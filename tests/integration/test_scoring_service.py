@@ -29,6 +29,7 @@ from cardwatch.features.reference import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.features.table import FEATURES, REASONS, SCHEMA_HASH
 from infra.local.ports import free_ports
+from infra.local.servers import mlflow_part
 from infra.local.supervisor import Part, Supervisor
 from models.detector import Detector, TrainingSettings
 
@@ -88,17 +89,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         scoring_url=f"http://127.0.0.1:{scoring_port}",
         api_key=new_api_key(),
     )
-    mlflow = Part(
-        name="mlflow",
-        command=[
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port),
-            "--workers", "1", "--backend-store-uri", f"sqlite:///{home}/mlflow.db",
-            "--artifacts-destination", str(home / "artifacts"),
-        ],
-        environment=child_environment(settings, MLFLOW_DISABLE_TELEMETRY="true"),
-        ready=lambda: status(f"{settings.mlflow_url}/health") == 200,
-        ready_within_seconds=240.0,
-    )  # fmt: skip
     scoring = Part(
         name="scoring",
         command=[sys.executable, "-m", "services.scoring"],
@@ -107,7 +97,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ready_within_seconds=240.0,
     )
     with Supervisor(home) as supervisor:
-        supervisor.start(mlflow, scoring)
+        supervisor.start(mlflow_part(settings), scoring)
         until(lambda: "has no cardwatch@champion" in httpx.get(f"{settings.scoring_url}/readyz", trust_env=False).text)
         ready = httpx.get(f"{settings.scoring_url}/readyz", trust_env=False)
         scorer = client(settings)
@@ -264,7 +254,9 @@ def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
 ) -> None:
     old = stack.promote(detectors[0], tmp_path / "old")
     new = stack.register(detectors[1], tmp_path / "new")
-    [stored] = (stack.settings.home / "artifacts").glob(f"*/{run_of(stack, new)}/artifacts/detector/model.ubj")
+    [stored] = (stack.settings.home / "mlflow" / "artifacts").glob(
+        f"*/{run_of(stack, new)}/artifacts/detector/model.ubj"
+    )
     sound = stored.read_bytes()
     stored.write_bytes(sound[:-1])
     stack.registry.set_alias(CHAMPION, new)
