@@ -18,7 +18,7 @@ demo: $(STAMP) ## from nothing to the closed loop: train, stream, drift, retrain
 test: $(STAMP) ## the test suite on real parts, with coverage
 	@$(BIN)/pytest -m "not long" --cov --cov-report=term:skip-covered
 
-test-long: $(STAMP) ## the tests that take longer
+test-long: $(STAMP) ## what takes longer: the demo at full scale, eight times (half an hour)
 	@$(BIN)/pytest -m long
 
 check: $(STAMP) ## what CI runs: lint, format, types, imports, test

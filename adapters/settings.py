@@ -1,7 +1,7 @@
 """Where every part finds the others: the one file that reads the environment.
 
 Each key is `CARDWATCH_` and the field's name in capitals. Business policy (costs, thresholds, gates) is not here: it
-is read from a file, see `load_policies`.
+is read from a file, see `adapters.policies`.
 """
 
 from __future__ import annotations

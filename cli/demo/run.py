@@ -80,8 +80,8 @@ class Run:
                     if not observer.wait_until_caught_up(PATIENCE_SECONDS):
                         raise Unavailable("the topics could not be read to their ends")
                 summary = self._summarise(stack, count_topics(stack.settings, start))
-                page = self._report(summary)
                 self._recorder.stage("done")
+                page = self._report(summary)
             self._console.print(closing_screen(summary))
             self._console.print(f"\nReport: {_short(page)}", soft_wrap=True, highlight=False)
             if self._keep:

@@ -10,13 +10,13 @@ from adapters.model_registry import ModelRegistry
 from adapters.policies import read_policies
 from adapters.prefect_api import PrefectDeployments
 from adapters.process import mark_ready, run_service
+from adapters.scoring_client import ServedModel
 from adapters.settings import read_settings
 from services.monitor.loop import follow
 from services.monitor.monitor import Monitor
 from services.monitor.observing import Observer
 from services.monitor.patience import Patience
 from services.monitor.retraining import Retrainer
-from services.monitor.serving import ServedModel
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ class Deployments(Protocol):
 
 
 class Served(Protocol):
-    """What is needed of `services.monitor.serving.ServedModel`."""
+    """What is needed of `adapters.scoring_client.ServedModel`."""
 
     def version(self) -> str | None:
         """The version that is served."""
