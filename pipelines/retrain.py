@@ -17,14 +17,15 @@ from adapters.model_tracking import ModelTracking
 from adapters.policies import read_policies
 from adapters.settings import Settings, read_settings
 from adapters.table_store import TableStore
+from cardwatch.drift import DriftPolicy
 from cardwatch.promotion import Windows, windows
 from pipelines.fitting import Candidate, fit_candidate
 from pipelines.promote import Trial, hold_trial, load_champion, promote, register
 from pipelines.steps import step
 from pipelines.training_set import ReplayedLog, TrainingSet, end_of, replay_log, training_set
 
-MATURITY_DAYS: Final = 5
-JUDGE_DAYS: Final = 3
+MATURITY_DAYS: Final = DriftPolicy().maturity_days
+JUDGE_DAYS: Final = DriftPolicy().judge_days
 TRAIN_DAYS: Final = 90
 MINIMUM_TRAIN_DAYS: Final = 14
 
