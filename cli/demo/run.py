@@ -117,9 +117,10 @@ class Run:
         return live_positions(stack.settings)
 
     def _go_live(self, stack: LocalStack) -> None:
-        deployments = PrefectDeployments(stack.settings.prefect_url)
-        run_id = deployments.run("bootstrap/local", {"maturity_days": self._plan.maturity_days})
-        deployments.wait(run_id, timeout_seconds=PATIENCE_SECONDS)
+        with closing(PrefectDeployments(stack.settings.prefect_url)) as deployments:
+            run_id = deployments.run("bootstrap/local", {"maturity_days": self._plan.maturity_days})
+            self._wait(stack, "the first champion", lambda: deployments.state(run_id).ended)
+            deployments.wait(run_id, timeout_seconds=1.0)  # it has ended: raises if it failed
         ready = f"{stack.settings.scoring_url}/readyz"
         self._wait(stack, "the scoring service to serve the champion", lambda: answers(ready))
         stack.start("stream")
