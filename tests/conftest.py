@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,11 @@ import pytest
 from adapters.settings import Settings
 from infra.local.kafka import EmbeddedKafka
 from infra.local.supervisor import Supervisor
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is tested, so it must work: a shell starts what runs in the background with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
