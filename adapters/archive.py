@@ -59,12 +59,6 @@ class Archive:
         """Every label that is archived, in label-log order."""
         return self._read(LABELS, date.min, date.max)
 
-    def day_of_decision(self, transaction_id: str) -> date | None:
-        """The event date under which the decision on this transaction lies, None if there is none."""
-        for (day,) in self._ask("SELECT day FROM decisions WHERE transaction_id = ?", transaction_id):
-            return date.fromisoformat(day)
-        return None
-
     def _read(self, kind: str, first: date, last: date) -> pa.Table:
         named = self._ask(
             "SELECT path FROM files WHERE kind = ? AND day BETWEEN ? AND ? ORDER BY path",

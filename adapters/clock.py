@@ -3,15 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
-
-
-class SystemClock:
-    """The machine's clock, as a `cardwatch.ports.Clock`."""
-
-    def now(self) -> datetime:
-        """The current moment in UTC."""
-        return datetime.now(UTC)
 
 
 def epoch_ms() -> float:

@@ -212,13 +212,11 @@ class LogReader:
 
 
 class ProgressReader:
-    """Follows the topic `progress`."""
+    """Follows the topic `progress` from its beginning."""
 
-    def __init__(self, bootstrap: str, *, from_beginning: bool = True) -> None:
+    def __init__(self, bootstrap: str) -> None:
         self._reader = LogReader(bootstrap, {(PROGRESS, 0): 0})
         self._waiting: list[Progress] = []
-        if not from_beginning:
-            self._skip_to(self._reader.end(PROGRESS, 0))
 
     def poll(self, timeout_seconds: float) -> Progress | None:
         """The next record, or None if none has come in time."""
@@ -233,10 +231,6 @@ class ProgressReader:
     def close(self) -> None:
         """Leave the broker."""
         self._reader.close()
-
-    def _skip_to(self, end: int) -> None:
-        while self._reader.reached(PROGRESS, 0) < end:
-            self._reader.poll(0.2)
 
 
 def reading(bootstrap: str) -> dict[str, Any]:

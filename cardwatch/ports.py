@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
 
 import numpy as np
@@ -12,14 +11,6 @@ from numpy.typing import NDArray
 
 StateArray = NDArray[np.void]
 """Card states: a structured array of dtype `cardwatch.features.state.STATE`, one element per card."""
-
-
-class Clock(Protocol):
-    """The time on the wall. Nothing in features, labels or drift may ask it."""
-
-    def now(self) -> datetime:
-        """The current moment in UTC."""
-        ...
 
 
 class FeatureStore(Protocol):
