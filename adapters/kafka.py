@@ -6,9 +6,10 @@ worker's side, with its group and its transactions, is `adapters.kafka_stream`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from confluent_kafka import (
@@ -33,6 +34,14 @@ PROGRESS: Final = "progress"
 
 STREAM_GROUP: Final = "cardwatch-stream"
 _TIMEOUT_SECONDS: Final = 10.0
+_AGAIN_SECONDS: Final = 0.05
+_COORDINATOR_MOVES: Final = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
+
+T = TypeVar("T")
 
 
 class Record(NamedTuple):
@@ -70,10 +79,9 @@ def broker_error(error: KafkaException, doing: str) -> CardwatchError:
 def commit_offsets(bootstrap: str, group: str, topic: str, offsets: Mapping[int, int]) -> None:
     """Set the position of a group that has no members, for a first start."""
     consumer = Consumer({**reading(bootstrap), "group.id": group})
+    positions = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
     try:
-        consumer.commit(offsets=[TopicPartition(topic, p, o) for p, o in offsets.items()], asynchronous=False)
-    except KafkaException as error:
-        raise broker_error(error, f"committing offsets of {group}") from error
+        _patiently(lambda: consumer.commit(offsets=positions, asynchronous=False), f"committing offsets of {group}")
     finally:
         consumer.close()
 
@@ -246,11 +254,24 @@ def reading(bootstrap: str) -> dict[str, Any]:
 
 def committed_offsets(consumer: Consumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
     """What the consumer's group has committed, per partition; partitions without a commit are left out."""
-    try:
-        found = consumer.committed([TopicPartition(topic, partition) for partition in partitions], _TIMEOUT_SECONDS)
-    except KafkaException as error:
-        raise broker_error(error, "asking for committed offsets") from error
+    places = [TopicPartition(topic, partition) for partition in partitions]
+    found = _patiently(lambda: consumer.committed(places, _TIMEOUT_SECONDS), "asking for committed offsets")
     return {place.partition: place.offset for place in found if place.offset >= 0}
+
+
+def _patiently(ask: Callable[[], T], doing: str) -> T:
+    """Ask again while the broker says that it will know soon.
+
+    A group's coordinator is not there yet when a broker is young, and librdkafka passes that on instead of waiting.
+    """
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _COORDINATOR_MOVES or time.monotonic() >= deadline:
+                raise broker_error(error, doing) from error
+            time.sleep(_AGAIN_SECONDS)
 
 
 def to_record(message: Message) -> Record:
