@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from adapters.kafka import committed_offsets
 from cardwatch.errors import BrokerUnavailable
@@ -35,10 +35,3 @@ def test_a_coordinator_that_is_not_there_yet_is_asked_again(code: int) -> None:
 def test_another_error_is_ours_at_once() -> None:
     with pytest.raises(BrokerUnavailable, match="asking for committed offsets"):
         asking(Answering(KafkaError._TIMED_OUT))
-
-
-def test_a_broker_that_is_not_there_is_unavailable() -> None:
-    consumer = Consumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "nobody", "log_level": 0})
-    with pytest.raises(BrokerUnavailable):
-        committed_offsets(consumer, "transactions", [0])
-    consumer.close()
