@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-long check clean
+.PHONY: help env demo test test-long test-spark check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,10 +16,14 @@ demo: $(STAMP) ## from nothing to the closed loop: train, stream, drift, retrain
 	@$(BIN)/cardwatch demo
 
 test: $(STAMP) ## the test suite on real parts, with coverage
-	@$(BIN)/pytest -m "not long" --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -m "not long and not spark" --cov --cov-report=term:skip-covered
 
 test-long: $(STAMP) ## what takes longer: the demo at full scale, eight times (half an hour)
 	@$(BIN)/pytest -m long
+
+test-spark: $(STAMP) ## the backfill on Spark against the local replay; installs Spark first (half a gigabyte)
+	@$(BIN)/uv sync --frozen --inexact --quiet --group spark
+	@$(BIN)/pytest -m spark
 
 check: $(STAMP) ## what CI runs: lint, format, types, imports, test
 	@$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS, index_file
-from cardwatch.errors import CardwatchError
+from adapters.log_files import BATCH_ROWS, Stretch, find_stretches, partitions_of, read_in_log_order
+from cardwatch.errors import CardwatchError, Misconfigured
 
 
 class Archive:
@@ -59,6 +60,15 @@ class Archive:
         """Every label that is archived, in label-log order."""
         return self._read(LABELS, date.min, date.max)
 
+    def files(self, kind: str) -> list[tuple[Path, int | None]]:
+        """The Parquet files of one kind that the manifest names, by day, each with its number of rows."""
+        named = self._ask("SELECT path, rows FROM files WHERE kind = ? ORDER BY day, path", kind)
+        return [(self._folder / path, int(rows)) for path, rows in named]
+
+    def log(self) -> FileLog:
+        """Everything that is archived of transactions and decisions now, to be read in log order."""
+        return FileLog(find_stretches(self.files(TRANSACTIONS)), find_stretches(self.files(DECISIONS)))
+
     def _read(self, kind: str, first: date, last: date) -> pa.Table:
         named = self._ask(
             "SELECT path FROM files WHERE kind = ? AND day BETWEEN ? AND ? ORDER BY path",
@@ -82,6 +92,54 @@ class Archive:
             raise CardwatchError(f"there is no archive in {self._folder}: the archive service has not run here yet")
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)) as connection:
             yield connection
+
+
+class FileLog:
+    """The log of transactions as it lies in files, with the decisions on them; each partition is read by itself."""
+
+    def __init__(self, transactions: Sequence[Stretch], decisions: Sequence[Stretch] = ()) -> None:
+        self._transactions, self._decisions = transactions, decisions
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions of the log, in order."""
+        return partitions_of(self._transactions)
+
+    @property
+    def rows(self) -> int:
+        """How many transactions it holds."""
+        return sum(stretch.rows for stretch in self._transactions)
+
+    def transactions(
+        self, partition: int, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS
+    ) -> Iterator[pa.Table]:
+        """One partition's transactions by offset: these columns, and their place in the log."""
+        return read_in_log_order(self._transactions, partition, columns, batch_rows=batch_rows)
+
+    def recorded_tables(self, partition: int, *, batch_rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
+        """`log_offset` and `table_id` of one partition's decisions, by the offset of the transaction."""
+        return read_in_log_order(self._decisions, partition, ["table_id"], batch_rows=batch_rows)
+
+
+def open_log(folder: Path) -> FileLog:
+    """The log in `folder`: an archive by its manifest, else every Parquet file below it, and no decisions.
+
+    Raises `Misconfigured` if there is neither.
+    """
+    if index_file(folder).exists():
+        return Archive(folder).log()
+    return FileLog(find_stretches((path, None) for path in transaction_files(folder)))
+
+
+def transaction_files(folder: Path) -> list[Path]:
+    """The Parquet files of transactions in `folder`, an archive or not; raises `Misconfigured` if there is none."""
+    if index_file(folder).exists():
+        files = [path for path, _ in Archive(folder).files(TRANSACTIONS)]
+    else:
+        files = sorted(folder.rglob("*.parquet"))
+    if not files:
+        raise Misconfigured(f"there are no transactions in {folder}: neither an archive nor Parquet files")
+    return files
 
 
 def fraud_ids(labels: pa.Table) -> pa.Array[Any]:

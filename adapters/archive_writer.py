@@ -9,12 +9,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adapters.archive_layout import DECISIONS, INDEX_TABLES, LABELS, SCHEMAS, TRANSACTIONS, index_file
 from cardwatch.errors import Misconfigured
-from cardwatch.events import Decision, Label, Transaction, to_epoch_ms
+from cardwatch.events import Decision, Label, Transaction, to_epoch_ms, utc_day
 
 Row = dict[str, Any]
 
@@ -84,7 +85,11 @@ class ArchiveWriter:
         relative = Path(kind) / f"date={day}" / f"{first['partition']:04d}-{first['log_offset']:012d}.parquet"
         path = self._folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMAS[kind]), path, compression="zstd")
+        in_log_order = pa.Table.from_pylist(sorted(rows, key=_place_in_log), schema=SCHEMAS[kind])
+        partitions = in_log_order["partition"].to_numpy()
+        with pq.ParquetWriter(path, SCHEMAS[kind], compression="zstd") as writer:
+            for partition in np.unique(partitions).tolist():  # a row group each: replay reads one partition at a time
+                writer.write_table(in_log_order.filter(pa.array(partitions == partition)))
         return str(relative)
 
     def _remove_unnamed_files(self) -> None:
@@ -92,6 +97,10 @@ class ArchiveWriter:
         for path in self._folder.glob("*/date=*/*.parquet"):
             if str(path.relative_to(self._folder)) not in named:
                 path.unlink()
+
+
+def _place_in_log(row: Mapping[str, Any]) -> tuple[int, int]:
+    return row["partition"], row["log_offset"]
 
 
 def transaction_row(transaction: Transaction, partition: int, offset: int) -> Row:
@@ -178,7 +187,7 @@ _INDEX_ROW: Final[dict[str, Callable[[Row], tuple[Any, ...]]]] = {
     ),
     DECISIONS: lambda row: (
         row["transaction_id"],
-        row["occurred_at"].date().isoformat(),
+        utc_day(row["occurred_at"]).isoformat(),
         row["action"],
         row["probability"],
         row["model_version"],
@@ -199,5 +208,5 @@ _INDEX_ROW: Final[dict[str, Callable[[Row], tuple[Any, ...]]]] = {
 def _by_day(kind: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
     days: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        days[row[_DAY_OF[kind]].date().isoformat()].append(row)
+        days[utc_day(row[_DAY_OF[kind]]).isoformat()].append(row)
     return dict(days)

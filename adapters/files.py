@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader, or a crash, never sees half of it. Makes the folder."""
+@contextmanager
+def whole_or_nothing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its name when the block ends well, and goes if it does not.
+
+    A reader, or a crash, never sees half of it. Makes the folder.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, all of it or nothing. Makes the folder."""
+    with whole_or_nothing(path) as temporary:
+        temporary.write_bytes(data)

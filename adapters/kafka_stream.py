@@ -102,6 +102,14 @@ class StreamLog:
         """The group's committed offset per partition; partitions without one are left out."""
         return committed_offsets(self._consumer, TRANSACTIONS, partitions)
 
+    def first(self, partition: int) -> int:
+        """The offset where the topic begins: retention has deleted what was before it."""
+        try:
+            place = TopicPartition(TRANSACTIONS, partition)
+            return int(self._consumer.get_watermark_offsets(place, _TIMEOUT_SECONDS)[0])
+        except KafkaException as error:
+            raise broker_error(error, f"asking where {TRANSACTIONS}[{partition}] begins") from error
+
     def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
         """Write the records and the group's new positions in one Kafka transaction: all of it or none.
 

@@ -18,6 +18,8 @@ from cardwatch.errors import Misconfigured
 
 PREFIX: Final = "CARDWATCH_"
 
+STORE_SCHEMES: Final = ("redis", "rediss", "valkey", "dynamodb")
+
 
 class Secret(str):
     """A string that does not show itself in logs and tracebacks."""
@@ -30,13 +32,18 @@ class Secret(str):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Addresses and places. Empty addresses mean: the local stack chooses."""
+    """Addresses and places. Empty addresses mean: the local stack chooses.
+
+    `store_url` is the feature store: empty for the embedded one in `home`, `redis://`, `rediss://` or `valkey://` and
+    an address, or `dynamodb://TABLE?region=...&endpoint=...`. It is a secret, for it may hold a password.
+    """
 
     home: Path = Path(".cardwatch")
     kafka_bootstrap: str = ""
     mlflow_url: str = ""
     prefect_url: str = ""
     scoring_url: str = ""
+    store_url: Secret = Secret("")
     api_key: Secret = Secret("")
     partitions: int = 4
     policy_file: Path | None = None
@@ -49,7 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def store(self) -> Path:
-        """The LMDB feature store."""
+        """The embedded feature store."""
         return self.home / "store"
 
     @property
@@ -98,6 +105,17 @@ def _convert(key: str, raw: str, name: str) -> object:
         return Path(raw)
     if name == "api_key":
         return Secret(raw)
+    if name == "store_url":
+        return _store_address(key, raw)
     if name.endswith("_url") and not raw.startswith(("http://", "https://")):
         raise Misconfigured(f"{key}={raw!r} is not an address that begins with http:// or https://")
     return raw
+
+
+def _store_address(key: str, raw: str) -> Secret:
+    scheme, separator, rest = raw.partition("://")
+    if scheme not in STORE_SCHEMES or not rest:
+        shown = f"{scheme}{separator}..." if separator else repr(raw)  # what follows may hold a password
+        known = ", ".join(f"{known}://" for known in STORE_SCHEMES)
+        raise Misconfigured(f"{key}={shown} is not the address of a feature store: it begins with one of {known}")
+    return Secret(raw)

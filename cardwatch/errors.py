@@ -10,16 +10,19 @@
     │   ├── RegistryUnavailable
     │   ├── ScoringUnavailable
     │   ├── OrchestratorUnavailable
+    │   ├── StoreUnavailable
     │   └── JarsUnavailable    Kafka's jars are neither here nor to be fetched
     ├── Superseded             another worker has taken over; start again from what is committed (retriable)
     ├── ProcessDied            a part of the local stack ended by itself
+    ├── CorruptTable           a reference table's file that is damaged or cannot be read
     ├── ModelRefused           a model that must not be used
     │   ├── NoChampion
     │   ├── CorruptModel
     │   └── SchemaMismatch
     └── StoreRefused           the feature store protects itself
         ├── StaleWriter        `applied` is not where the batch began: somebody else has written
-        └── StoreLeads         `applied` is ahead of the log: the store belongs to another log
+        ├── StoreLeads         `applied` is ahead of the log: the store belongs to another log
+        └── GapLost            neither topic nor archive holds what the store has not folded yet
 
 A message says what is wrong, where, and what to do about it; it is shown to users without a traceback.
 """
@@ -76,6 +79,10 @@ class OrchestratorUnavailable(Unavailable):
     """The Prefect server cannot be reached, or does not know the deployment."""
 
 
+class StoreUnavailable(Unavailable):
+    """The feature store cannot be reached or does not answer in time."""
+
+
 class JarsUnavailable(Unavailable):
     """Kafka's jars are not in the local cache and cannot be fetched."""
 
@@ -88,6 +95,10 @@ class Superseded(CardwatchError):
 
 class ProcessDied(CardwatchError):
     """A process of the local stack ended by itself; the message holds the last lines of its log."""
+
+
+class CorruptTable(CardwatchError):
+    """A reference table's file that does not hold what its name says; the message names the file."""
 
 
 class ModelRefused(CardwatchError):
@@ -116,3 +127,7 @@ class StaleWriter(StoreRefused):
 
 class StoreLeads(StoreRefused):
     """`applied` is ahead of the committed offset: this store was not made from this log."""
+
+
+class GapLost(StoreRefused):
+    """A stretch of the log that the store needs is neither in the topic nor in the archive."""

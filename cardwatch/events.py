@@ -7,7 +7,7 @@ Every struct refuses what its contract does not allow, at decoding time, with th
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Annotated, Any, Final, TypeVar
 
@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from cardwatch.errors import InvalidRecord
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END_OF_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _LOOKS_LIKE_PAN: Final = re.compile(r"\d{13,19}")
 
@@ -156,6 +157,9 @@ def decode(data: bytes | None, kind: type[T]) -> T:
         raise InvalidRecord(f"not UTF-8: {error.reason}") from error
     if isinstance(record, Transaction):
         refuse_card_numbers(record)
+        _refuse_impossible_times(record, "occurred_at")
+    elif isinstance(record, Label):
+        _refuse_impossible_times(record, "effective_at", "observed_at")
     return record  # type: ignore[no-any-return]
 
 
@@ -165,6 +169,13 @@ def refuse_card_numbers(transaction: Transaction) -> None:
         value = getattr(transaction, field)
         if value is not None and looks_like_card_number(value):
             raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
+
+
+def _refuse_impossible_times(record: Struct, *fields: str) -> None:
+    """Leave room for windows and offsets: at the ends of the calendar their arithmetic has no answer."""
+    for field in fields:
+        if not EPOCH <= getattr(record, field) < _END_OF_TIME:
+            raise InvalidRecord(f"lies outside of {EPOCH:%Y} to {_END_OF_TIME.year - 1}", field=f"$.{field}")
 
 
 def looks_like_card_number(text: str) -> bool:
@@ -186,6 +197,12 @@ def to_epoch_ms(moment: datetime) -> int:
 def from_epoch_ms(epoch_ms: int) -> datetime:
     """The UTC time of `epoch_ms`; the inverse of `to_epoch_ms`."""
     return EPOCH + epoch_ms * _MILLISECOND
+
+
+def utc_day(moment: datetime) -> date:
+    """The event day: the date in UTC, whatever offset `moment` is written with, within what `date` can say."""
+    ordinal = EPOCH.toordinal() + (moment - EPOCH) // timedelta(days=1)
+    return date.fromordinal(min(max(ordinal, date.min.toordinal()), date.max.toordinal()))
 
 
 def _invalid(error: msgspec.DecodeError) -> InvalidRecord:

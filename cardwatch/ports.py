@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -13,11 +14,41 @@ StateArray = NDArray[np.void]
 """Card states: a structured array of dtype `cardwatch.features.state.STATE`, one element per card."""
 
 
+class Positioned(NamedTuple):
+    """n card states of one read. `positions`: int64 [n]; a state holds all of its card's records below its position."""
+
+    states: StateArray
+    positions: NDArray[np.int64]
+
+
 class FeatureStore(Protocol):
-    """Card states and, per partition, `applied`: the offset up to which the log is folded in. It never leads."""
+    """Card states and, per partition, `applied`: the offset up to which the log is folded in. It never leads.
+
+    A state is a function of the log, so (card, offset) says which bytes a card has. Whoever writes them writes the
+    same ones, and the only mistake that a store has to prevent is going back. That is why every write is conditional
+    on offsets: they only grow, while a card's `sequence` starts anew after a year of silence.
+
+    LMDB and Redis write a batch in one step, all or nothing. DynamoDB writes at most 100 items at once: there a batch
+    of more cards takes several transactions, and a crash between two leaves some cards ahead of `applied` (never ahead
+    of the committed log, for a batch is applied after its commit). `load_positioned` says which, so that folding the
+    gap skips what they hold already, and the end is the same to the byte.
+
+    Every method raises `StoreUnavailable` if the store does not answer, and `StoreRefused` if what it holds has
+    another layout than this version's.
+    """
 
     def load(self, card_ids: Sequence[str]) -> StateArray:
-        """The states of these cards in this order, the empty state for a card never seen. One round trip."""
+        """The states of these distinct cards in this order, the empty state for a card never seen.
+
+        One round trip (DynamoDB: one for each 100 cards, at the same time). The array is the caller's own.
+        """
+        ...
+
+    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> Positioned:
+        """`load`, with the offset of `partition` below which each of its cards is folded at least.
+
+        Each state and its position are of one moment. A store that is all or nothing says `applied` for every card.
+        """
         ...
 
     def applied(self, partition: int) -> int:
@@ -27,9 +58,37 @@ class FeatureStore(Protocol):
     def apply(
         self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray
     ) -> None:
-        """Write the states and set `applied` to `position`, all or nothing.
+        """Write the states, which hold the log below `position`, and set `applied` to `position`.
 
-        Raises `StaleWriter`, and changes nothing, if `applied` is not `expected`.
+        Raises `StaleWriter`, and changes nothing, if `applied` is not `expected`: what a zombie writes is refused. On
+        DynamoDB it is raised as well if a card is folded beyond `position` already, and a batch of more than 99 cards
+        may have been written in part; the same call, or folding the gap, completes it.
+        """
+        ...
+
+
+class Contents(NamedTuple):
+    """All of a store at one moment: `applied` by partition, and every card's state, some thousand cards at a time."""
+
+    applied: dict[int, int]
+    cards: Iterator[tuple[list[str], StateArray]]
+
+
+class PortableStore(FeatureStore, Protocol):
+    """A feature store that can be written to a snapshot and filled from one."""
+
+    def contents(self) -> AbstractContextManager[Contents]:
+        """Everything, in bounded memory.
+
+        LMDB shows one moment whatever is written meanwhile. The others cannot: there the iterator raises
+        `StoreRefused` at its end if a batch was written meanwhile, or is written by half.
+        """
+        ...
+
+    def fill(self, contents: Contents) -> None:
+        """Take over `contents`; raises `StoreRefused` if the store is not empty.
+
+        Until all is written the store cannot be opened, so that nobody goes on from half of it after a crash.
         """
         ...
 

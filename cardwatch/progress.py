@@ -1,6 +1,8 @@
 """The topic `progress`: how simulated days go in step, and what a watcher of the system is told.
 
-The source says which positions of the log end a day; archive and monitor answer when they have that day behind them.
+The source says which positions of the log end a day; archive and monitor answer when they have that day behind them. A
+source that knows no simulated days sends heartbeats instead, or nothing at all: then the archive finds the end of a day
+by itself, see `services.archive.watermarks`.
 Whoever wants to know what happens (the demo's screen, a console) reads this one topic. One partition, so that the
 order of events is the order of offsets.
 """
@@ -14,18 +16,35 @@ import msgspec
 from msgspec import Struct
 
 from cardwatch.errors import InvalidRecord
+from cardwatch.events import Identifier, UtcTime
 
 
 class DayEmitted(Struct, frozen=True, kw_only=True, tag="day_emitted"):
     """The source has sent all of `day`. The ends are, per partition, the offset after the day's last record.
 
-    `decided` is False for history that was sent before any stream worker ran: no decisions will follow.
+    `decided` is False for history that was sent before any stream worker ran: no decisions will follow. `inferred`: it
+    is not the source that says so but the archive, from heartbeats and event times; a later record may still be of that
+    day, and counts from the next table on.
     """
 
     day: date
     transaction_ends: dict[str, int]
     label_ends: dict[str, int]
     decided: bool
+    inferred: bool = False
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat"):
+    """`source` has sent everything that occurred before `at`, transactions up to these ends and labels as well.
+
+    The ends are, per partition, the offset after the last record; a partition that is left out needs no wait. Whoever
+    has sent one heartbeat is waited for, until its `last` one: after that it sends nothing more.
+    """
+
+    source: Identifier
+    at: UtcTime
+    transaction_ends: dict[str, int]
+    last: bool = False
 
 
 class DayArchived(Struct, frozen=True, kw_only=True, tag="day_archived"):
@@ -106,6 +125,7 @@ class RateEnded(Struct, frozen=True, kw_only=True, tag="rate_ended"):
 
 Progress = (
     DayEmitted
+    | Heartbeat
     | DayArchived
     | Bootstrapped
     | DayMonitored

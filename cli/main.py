@@ -15,8 +15,15 @@ from cardwatch.errors import CardwatchError, Misconfigured
 COMMANDS: Final = {
     "demo": ("cli.demo", "From nothing to the closed loop, on real parts, with a report."),
     "evaluate": ("cli.evaluate", "Train and test on your own transactions."),
+    "replay": ("cli.replay", "The archived log as feature rows, on all cores."),
+    "backfill": ("cli.backfill", "The same by Spark, for histories that outgrow one machine."),
+    "simulate": ("cli.simulate", "Write the demo's world as one file."),
     "kafka": ("cli.kafka", "Run the embedded Kafka broker until Ctrl-C."),
+    "store": ("cli.store", "Snapshot, restore or rebuild the feature store."),
+    "tables": ("cli.tables", "List the reference tables, and check them."),
+    "heartbeat": ("cli.heartbeat", "Say up to which event time your own source has sent everything."),
     "contracts": ("cli.contracts", "Write the JSON Schemas of the topics' records."),
+    "features": ("cli.features", "Write the page about the features, and its picture."),
 }
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from prefect import flow, get_run_logger
 
+from adapters.feature_stores import open_store
 from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogInquiry, commit_offsets, publish_progress
-from adapters.lmdb_store import LmdbStore
 from adapters.model_registry import CHAMPION, ModelRegistry
 from adapters.settings import Settings, read_settings
 from cardwatch.errors import ModelRefused
@@ -70,7 +70,7 @@ def first_champion(settings: Settings, log: ReplayedLog, day: date, maturity_day
 @step
 def warm_store(settings: Settings, log: ReplayedLog) -> None:
     """Write the folded states; a partition that somebody has written before is left alone."""
-    with LmdbStore(settings.store) as store:
+    with open_store(settings) as store:
         for partition, end in log.ends.items():
             if store.applied(partition):
                 get_run_logger().info("partition %d is in the store already", partition)

@@ -1,14 +1,14 @@
 """Training sets: history through the kernel, with the labels as they were known at one moment.
 
-The features come from replaying the whole archived log, each transaction with the reference table that its
-decision recorded, or, for history that nobody decided, with the table that the rule gives. A label counts if
-it was observed before T; a mature transaction without a fraud label is genuine.
+The features come from replaying the whole archived log (`pipelines.folding`), each transaction with the reference
+table that its decision recorded, or, for history that nobody decided, with the table that the rule gives. A label
+counts if it was observed before T; a mature transaction without a fraud label is genuine.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, Protocol, cast
 
@@ -20,43 +20,32 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from adapters.archive import fraud_ids
-from cardwatch.errors import CardwatchError, Misconfigured
-from cardwatch.features.columns import card_index, encode_columns
+from adapters.log_files import log_offsets
+from cardwatch.errors import Misconfigured
 from cardwatch.features.reference import DAY_MS, ReferenceTable
-from cardwatch.features.replay import fold_with_tables, tables_by_rule
-from cardwatch.features.state import empty_states
+from cardwatch.features.replay import TableShelf
 from cardwatch.features.table import SCHEMA_HASH
 from cardwatch.promotion import Windows
+from pipelines.folding import CardStates, Log, Replayed, replay_partition
 
 _EPOCH: Final = date(1970, 1, 1)
+_KEPT: Final = ["transaction_id", "card_id", "occurred_at", "amount_minor", "partition", "log_offset"]
 
 
 class History(Protocol):
     """What is needed of the archive (`adapters.archive.Archive`)."""
 
-    def days(self) -> list[date]:
-        """The event days that it holds."""
-        ...
-
-    def transactions(self, first: date, last: date) -> pa.Table:
-        """Transactions of these days, by partition and log offset."""
-        ...
-
-    def labels(self, observed_before: datetime) -> pa.Table:
-        """Labels observed before this moment."""
-        ...
-
-    def decisions(self, first: date, last: date) -> pa.Table:
-        """Decisions on transactions of these days."""
+    def log(self) -> Log:
+        """Everything that it holds of transactions and decisions, to be read in log order."""
         ...
 
 
 class ReplayedLog(Struct, frozen=True, kw_only=True):
     """The whole archived log, folded. Rows are in log order: by partition, then offset.
 
-    `duplicates` marks repeats, whose feature rows are empty. `states` are the cards' states after the last
-    row, in the order of `cards`, and `card_partitions` says where each card lives. `ends`: per partition the
-    next offset.
+    `transactions` has what training and reports need of each: its ids, place in the log, time and amount.
+    `duplicates` marks repeats, whose feature rows are empty. `states` are the cards' states after the last row, in the
+    order of `cards`, and `card_partitions` says where each card lives. `ends`: per partition the next offset.
     """
 
     transactions: pa.Table
@@ -119,26 +108,25 @@ def end_of(day: date) -> datetime:
 
 def replay_log(history: History, tables: Sequence[ReferenceTable]) -> ReplayedLog:
     """Fold everything that is archived, from empty states on. `tables` are all that were ever built."""
-    days = history.days()
-    if not days:
+    log, shelf = history.log(), TableShelf(tables)
+    batches: list[Replayed] = []
+    cards: list[CardStates] = []
+    for partition in log.partitions:
+        cards.append(CardStates())
+        for batch in replay_partition(log, partition, shelf, cards[-1]):
+            batches.append(batch._replace(transactions=batch.transactions.select(_KEPT)))
+    if not batches:
         raise Misconfigured("the archive is empty: there is nothing to train on")
-    log = history.transactions(days[0], days[-1])
-    occurred_at_ms = _epoch_ms(log["occurred_at"])
-    cards, index = card_index(_strings(log["card_id"]))
-    used = _tables_used(log, history.decisions(days[0], days[-1]), occurred_at_ms, tables)
-    states = empty_states(len(cards))
-    folded = fold_with_tables(states, index, _kernel_rows(log, occurred_at_ms), used)
-    partitions = log["partition"].to_numpy().astype(np.int64)
-    _, first_rows = np.unique(index, return_index=True)
+    transactions = pa.concat_tables([batch.transactions for batch in batches])
     return ReplayedLog(
-        transactions=log,
-        occurred_at_ms=occurred_at_ms,
-        features=folded.features,
-        duplicates=folded.duplicates,
-        cards=cards,
-        card_partitions=partitions[first_rows],
-        states=states,
-        ends=_ends(partitions, log["log_offset"].to_numpy()),
+        transactions=transactions,
+        occurred_at_ms=np.concatenate([batch.occurred_at_ms for batch in batches]),
+        features=np.concatenate([batch.folded.features for batch in batches]),
+        duplicates=np.concatenate([batch.folded.duplicates for batch in batches]),
+        cards=[card for of_partition in cards for card in of_partition.cards],
+        card_partitions=np.repeat(log.partitions, [len(of_partition.cards) for of_partition in cards]),
+        states=np.concatenate([of_partition.states for of_partition in cards]),
+        ends=_ends(transactions["partition"].to_numpy(), log_offsets(transactions)),
     )
 
 
@@ -160,37 +148,6 @@ def training_set(log: ReplayedLog, labels: pa.Table, as_of: date, windows: Windo
     )
 
 
-def _kernel_rows(log: pa.Table, occurred_at_ms: NDArray[np.int64]) -> NDArray[np.void]:
-    return encode_columns(
-        transaction_ids=_strings(log["transaction_id"]),
-        merchant_ids=_strings(log["merchant_id"]),
-        occurred_at_ms=occurred_at_ms,
-        amount_minor=log["amount_minor"].to_numpy().astype(np.int64),
-        merchant_category=_strings(log["merchant_category"]),
-        channel=_strings(log["channel"]),
-        country=_strings(log["country"]),
-        latitude=_with_nan(log["latitude"]),
-        longitude=_with_nan(log["longitude"]),
-        device_ids=log["device_id"].to_pylist(),
-        previous_outcome=log["previous_outcome"].to_pylist(),
-    )
-
-
-def _tables_used(
-    log: pa.Table, decisions: pa.Table, occurred_at_ms: NDArray[np.int64], tables: Sequence[ReferenceTable]
-) -> list[ReferenceTable]:
-    """Per row the recorded table where there is a decision, else the table by the rule."""
-    used = tables_by_rule(occurred_at_ms, tables)
-    stored = {table.table_id: table for table in (ReferenceTable.empty(), *tables)}
-    rows = {position: row for row, position in enumerate(_positions(log))}
-    for position, table_id in zip(_positions(decisions), _strings(decisions["table_id"]), strict=True):
-        if table_id not in stored:
-            raise CardwatchError(f"a decision used reference table {table_id}, which is not stored any more")
-        if position in rows:
-            used[rows[position]] = stored[table_id]
-    return used
-
-
 def _fingerprint(log: ReplayedLog, labels: pa.Table, as_of: date, windows: Windows) -> str:
     before = log.occurred_at_ms < (_day_number(as_of) + 1) * DAY_MS
     seen = log.transactions.filter(pa.array(before))
@@ -204,20 +161,8 @@ def _fingerprint(log: ReplayedLog, labels: pa.Table, as_of: date, windows: Windo
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 
-def _positions(rows: pa.Table) -> Iterator[tuple[int, int]]:
-    return zip(rows["partition"].to_numpy().tolist(), rows["log_offset"].to_numpy().tolist(), strict=True)
-
-
 def _ends(partitions: NDArray[Any], offsets: NDArray[Any]) -> dict[int, int]:
     return {int(partition): int(offsets[partitions == partition].max()) + 1 for partition in np.unique(partitions)}
-
-
-def _epoch_ms(moments: pa.ChunkedArray[Any]) -> NDArray[np.int64]:
-    return moments.cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy().astype(np.int64)
-
-
-def _with_nan(numbers: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
-    return numbers.cast(pa.float64()).fill_null(pa.scalar(float("nan"))).to_numpy().astype(np.float64)
 
 
 def _strings(column: pa.ChunkedArray[Any]) -> list[str]:

@@ -1,14 +1,23 @@
-"""What tests of several kinds share: one real broker for the whole session, started when the first test asks for it."""
+"""What tests of several kinds share: real servers for the whole session, started when the first test asks for them."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+import redis
 
 from adapters.settings import Settings
 from infra.local.kafka import EmbeddedKafka
+from infra.local.ports import LOOPBACK, free_ports
 from infra.local.supervisor import Supervisor
 
 
@@ -25,3 +34,63 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Supervisor(settings.home) as supervisor:
         supervisor.start(broker.part())
         yield broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def start_redis(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., tuple[str, subprocess.Popen[bytes]]]]:
+    """Starts a Redis or Valkey with further options, and gives its address and process; all are ended at the end."""
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        missing = "neither valkey-server nor redis-server is installed; on Debian and Ubuntu: apt install redis-server"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
+    with ExitStack() as running:
+
+        def start(*options: str, port: int = 0, folder: Path | None = None) -> tuple[str, subprocess.Popen[bytes]]:
+            port = port or free_ports(1)[0]
+            folder = folder or tmp_path_factory.mktemp("redis")
+            command = [program, "--port", str(port), "--bind", LOOPBACK, "--dir", str(folder), "--save", "", *options]
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            running.callback(process.wait, timeout=10)
+            running.callback(process.kill)
+            _until_it_answers(port, process)
+            return f"redis://{LOOPBACK}:{port}", process
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def redis_url(start_redis: Callable[..., tuple[str, subprocess.Popen[bytes]]]) -> str:
+    """The address of a server that tests share; each uses keys of its own, or empties it first."""
+    return start_redis()[0]
+
+
+@pytest.fixture(scope="session")
+def dynamodb_endpoint() -> Iterator[str]:
+    """The address of moto's DynamoDB without tables, and credentials in the environment that it takes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # what moto imports has some
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415
+
+    server = ThreadedMotoServer(ip_address=LOOPBACK, port=0, verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
+
+
+def _until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 15
+    with redis.Redis(host=LOOPBACK, port=port) as client:
+        while True:
+            try:
+                client.ping()
+                return
+            except redis.ConnectionError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)

@@ -1,20 +1,21 @@
 """Transactions as the kernel reads them: one packed row each, with identities as 64-bit hashes.
 
-Two entrances, one meaning: `encode` for transactions as structs (stream, question), `encode_columns` for whole columns
-(replay of files). A property test holds them equal.
+Two entrances, one meaning: `encode` for transactions as structs (stream, question), and `kernel_rows` for whole
+columns whose texts are codes already (replay of files). A property test holds them equal.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from struct import Struct as ByteLayout
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.events import Channel, Outcome, Transaction, to_epoch_ms
+from cardwatch.features.hashing import identity_hash, known_identity_hash
 
 COLUMNS: Final = np.dtype(
     [
@@ -31,73 +32,84 @@ COLUMNS: Final = np.dtype(
         ("previous_outcome", "<i4"),  # 0: unknown, 1: approved, 2: declined
     ]
 )
+_ROW: Final = ByteLayout("<QQQqqddiiii")  # the bytes of one row of COLUMNS
+_NAN: Final = float("nan")
 
 CHANNEL_CODES: Final = {channel.value: code for code, channel in enumerate(Channel)}
 OUTCOME_CODES: Final = {Outcome.APPROVED.value: 1, Outcome.DECLINED.value: 2}
+_CODE_OF: Final[dict[Channel | Outcome | None, int]] = {
+    **{channel: CHANNEL_CODES[channel.value] for channel in Channel},
+    **{outcome: OUTCOME_CODES[outcome.value] for outcome in Outcome},
+    None: 0,
+}
+
+Values: TypeAlias = NDArray[Any] | float
+"""A column of n values, or the one value of all rows."""
 
 
-@lru_cache(maxsize=65_536)
-def identity_hash(identifier: str | None) -> int:
-    """64 bits that stand for an identifier, the same on every machine; 0 only for None."""
-    if identifier is None:
-        return 0
-    return int.from_bytes(hashlib.blake2b(identifier.encode(), digest_size=8).digest(), "little") or 1
-
-
+@lru_cache(maxsize=1_024)
 def country_code(country: str) -> int:
     """AA -> 0 ... ZZ -> 675."""
     return (ord(country[0]) - 65) * 26 + ord(country[1]) - 65
 
 
+@lru_cache(maxsize=16_384)
+def category_code(merchant_category: str) -> int:
+    """The four digits as a number."""
+    return int(merchant_category)
+
+
 def encode(transactions: Sequence[Transaction]) -> NDArray[np.void]:
-    """These transactions as kernel rows [n], in the same order."""
-    rows = [
-        (
-            identity_hash.__wrapped__(transaction.transaction_id),  # ids do not repeat: keep them out of the cache
-            identity_hash(transaction.merchant_id),
-            identity_hash(transaction.device_id),
+    """These transactions as kernel rows, dtype COLUMNS [n], in the same order."""
+    rows = bytearray(_ROW.size * len(transactions))
+    for position, transaction in enumerate(transactions):
+        latitude, longitude = transaction.latitude, transaction.longitude
+        _ROW.pack_into(
+            rows,
+            position * _ROW.size,
+            identity_hash(transaction.transaction_id),  # ids do not repeat: remembering them would only cost
+            known_identity_hash(transaction.merchant_id),
+            known_identity_hash(transaction.device_id),
             to_epoch_ms(transaction.occurred_at),
             transaction.amount_minor,
-            np.nan if transaction.latitude is None else transaction.latitude,
-            np.nan if transaction.longitude is None else transaction.longitude,
-            int(transaction.merchant_category),
+            _NAN if latitude is None else latitude,
+            _NAN if longitude is None else longitude,
+            category_code(transaction.merchant_category),
             country_code(transaction.country),
-            CHANNEL_CODES[transaction.channel.value],
-            0 if transaction.previous_outcome is None else OUTCOME_CODES[transaction.previous_outcome.value],
+            _CODE_OF[transaction.channel],
+            _CODE_OF[transaction.previous_outcome],
         )
-        for transaction in transactions
-    ]
-    return np.array(rows, COLUMNS)
+    return np.frombuffer(rows, COLUMNS)
 
 
-def encode_columns(  # noqa: PLR0913 (a column each)
+def kernel_rows(  # noqa: PLR0913 (a column each)
+    count: int,
     *,
-    transaction_ids: Sequence[str],
-    merchant_ids: Sequence[str],
+    transaction_hash: NDArray[np.uint64],
+    merchant_hash: NDArray[np.uint64],
     occurred_at_ms: NDArray[np.int64],
     amount_minor: NDArray[np.int64],
-    merchant_category: Sequence[str],
-    channel: Sequence[str],
-    country: Sequence[str],
-    latitude: NDArray[np.float64] | None = None,
-    longitude: NDArray[np.float64] | None = None,
-    device_ids: Sequence[str | None] | None = None,
-    previous_outcome: Sequence[str | None] | None = None,
+    category: Values,
+    country: Values,
+    channel: Values,
+    device_hash: Values = 0,
+    latitude: Values = _NAN,
+    longitude: Values = _NAN,
+    previous_outcome: Values = 0,
 ) -> NDArray[np.void]:
-    """The same rows from whole columns of n values each. Missing numbers are NaN, missing strings None."""
-    rows = np.zeros(len(transaction_ids), COLUMNS)
-    rows["transaction_hash"] = np.fromiter(map(identity_hash.__wrapped__, transaction_ids), np.uint64, len(rows))
-    rows["merchant_hash"] = _coded(merchant_ids, identity_hash, np.uint64)
-    rows["device_hash"] = 0 if device_ids is None else _coded(device_ids, identity_hash, np.uint64)
+    """The same rows, dtype COLUMNS [`count`], from whole columns. What is left out is missing in every row."""
+    rows = np.empty(count, COLUMNS)
+    rows["transaction_hash"] = transaction_hash
+    rows["merchant_hash"] = merchant_hash
+    rows["device_hash"] = device_hash
     rows["occurred_at_ms"] = occurred_at_ms
     rows["amount_minor"] = amount_minor
-    rows["latitude"] = np.nan if latitude is None else latitude
-    rows["longitude"] = np.nan if longitude is None else longitude
-    rows["category"] = _coded(merchant_category, int, np.int32)
-    rows["country"] = _coded(country, country_code, np.int32)
-    rows["channel"] = _coded(channel, CHANNEL_CODES.__getitem__, np.int32)
-    if previous_outcome is not None:
-        rows["previous_outcome"] = _coded(previous_outcome, lambda name: OUTCOME_CODES.get(name, 0), np.int32)
+    rows["latitude"] = latitude
+    rows["longitude"] = longitude
+    rows["category"] = category
+    rows["country"] = country
+    rows["channel"] = channel
+    rows["previous_outcome"] = previous_outcome
     return rows
 
 
@@ -106,8 +118,3 @@ def card_index(card_ids: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     positions: dict[str, int] = {}
     index = np.fromiter((positions.setdefault(card, len(positions)) for card in card_ids), np.int64, len(card_ids))
     return list(positions), index
-
-
-def _coded(values: Sequence[Any], code: Any, dtype: type[np.generic]) -> NDArray[Any]:
-    codes = {value: code(value) for value in set(values)}
-    return np.fromiter((codes[value] for value in values), dtype, len(values))

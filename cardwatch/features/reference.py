@@ -8,6 +8,7 @@ A label that comes late changes the next table, never an old one.
 from __future__ import annotations
 
 import hashlib
+from bisect import insort
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
@@ -25,11 +26,20 @@ PRIOR_TRANSACTIONS: Final = 200.0
 """Shrinkage: a merchant's fraud rate counts as much as the base rate once it rests on this many transactions."""
 LEAST_BASE_RATE: Final = 1e-4
 
-MERCHANT_VALUES: Final = 4
-"""Per merchant: risk over 30 days, transactions yesterday, a day over 7 days, a day over 30 days."""
+MERCHANT_VALUES: Final = (
+    "risk_1d",
+    "risk_7d",
+    "risk_30d",
+    "count_1d",
+    "count_7d",
+    "count_30d",
+    "mean_amount_30d",
+)
+"""Per merchant: fraud that became known in the window over the base rate, transactions a day, mean in minor units."""
 
 
 class _Content(Struct, frozen=True, kw_only=True):
+    values_of: tuple[str, ...]
     valid_from_day: int
     label_positions: dict[str, int]
     merchants: bytes
@@ -39,8 +49,8 @@ class _Content(Struct, frozen=True, kw_only=True):
 class ReferenceTable:
     """Merchant risk and activity as known at the start of one UTC day.
 
-    `merchants`: uint64 [m], sorted hashes. `values`: float32 [m, 4], see `MERCHANT_VALUES`. A merchant that is not in
-    the table has risk 1 (the base rate) and activity 0.
+    `merchants`: uint64 [m], sorted hashes. `values`: float32 [m, 7], see `MERCHANT_VALUES`. A merchant that is not in
+    the table has risk 1 (the base rate), activity 0 and no mean.
     """
 
     def __init__(
@@ -52,7 +62,7 @@ class ReferenceTable:
     ) -> None:
         self.valid_from_day = valid_from_day
         self.merchants = np.array(merchants, np.uint64)
-        self.values = np.array(values, np.float32).reshape(-1, MERCHANT_VALUES)
+        self.values = np.array(values, np.float32).reshape(-1, len(MERCHANT_VALUES))
         self.label_positions = dict(sorted((label_positions or {}).items()))
         self.table_id = hashlib.sha256(self.to_bytes()).hexdigest()[:32]
 
@@ -65,6 +75,7 @@ class ReferenceTable:
         """The stored form; equal tables give equal bytes."""
         return msgspec.msgpack.encode(
             _Content(
+                values_of=MERCHANT_VALUES,
                 valid_from_day=self.valid_from_day,
                 label_positions=self.label_positions,
                 merchants=self.merchants.tobytes(),
@@ -76,6 +87,8 @@ class ReferenceTable:
     def from_bytes(cls, data: bytes) -> ReferenceTable:
         """The inverse of `to_bytes`; raises `msgspec.DecodeError` for anything else."""
         content = msgspec.msgpack.decode(data, type=_Content)
+        if content.values_of != MERCHANT_VALUES:
+            raise msgspec.ValidationError(f"it holds {content.values_of}, this version reads {MERCHANT_VALUES}")
         return cls(
             content.valid_from_day,
             np.frombuffer(content.merchants, np.uint64),
@@ -86,32 +99,56 @@ class ReferenceTable:
     @classmethod
     def empty(cls, valid_from_day: int = 0) -> ReferenceTable:
         """What is known before the first day."""
-        return cls(valid_from_day, np.zeros(0, np.uint64), np.zeros((0, MERCHANT_VALUES), np.float32))
+        return cls(valid_from_day, np.zeros(0, np.uint64), np.zeros((0, len(MERCHANT_VALUES)), np.float32))
+
+
+class _Activity(NamedTuple):
+    """What some merchants had on one day: transactions, and their amounts in minor units."""
+
+    merchants: NDArray[np.uint64]
+    counts: NDArray[np.int64]
+    amounts: NDArray[np.int64]
+
+
+class _Label(NamedTuple):
+    observed_at_ms: int
+    is_fraud: bool
+    merchant_hash: int
+    effective_at_ms: int
 
 
 class ReferenceBuilder:
     """Collects transactions and labels, and builds the table of any day from them, whatever the order they came in."""
 
     def __init__(self) -> None:
-        self._counts: dict[int, list[tuple[NDArray[np.uint64], NDArray[np.int64]]]] = {}
-        self._frauds: dict[str, _Fraud] = {}
+        self._activity: dict[int, list[_Activity]] = {}
+        self._labels: dict[str, list[_Label]] = {}
         self._label_positions: dict[str, int] = {}
 
-    def add_transactions(self, merchant_hashes: NDArray[np.uint64], occurred_at_ms: NDArray[np.int64]) -> None:
+    def add_transactions(
+        self, merchant_hashes: NDArray[np.uint64], occurred_at_ms: NDArray[np.int64], amount_minor: NDArray[np.int64]
+    ) -> None:
         """Count these transactions on their event days."""
         days = occurred_at_ms // DAY_MS
         for day in np.unique(days).tolist():
-            counted = np.unique(merchant_hashes[days == day], return_counts=True)
-            self._counts.setdefault(day, []).append(counted)
+            of_day = days == day
+            merchants, positions, counts = np.unique(merchant_hashes[of_day], return_inverse=True, return_counts=True)
+            amounts = np.zeros(len(merchants), np.int64)
+            np.add.at(amounts, positions, amount_minor[of_day])
+            self._activity.setdefault(day, []).append(_Activity(merchants, counts, amounts))
 
-    def add_fraud(
-        self, transaction_id: str, merchant_hash: int, *, effective_at: datetime, observed_at: datetime
+    def add_label(
+        self,
+        transaction_id: str,
+        merchant_hash: int,
+        *,
+        is_fraud: bool,
+        effective_at: datetime,
+        observed_at: datetime,
     ) -> None:
-        """Count a transaction as fraud on the day it happened, for tables from the day after it was first observed."""
-        fraud = _Fraud(merchant_hash, to_epoch_ms(effective_at) // DAY_MS, to_epoch_ms(observed_at) // DAY_MS)
-        known = self._frauds.get(transaction_id)
-        if known is None or fraud.observed_day < known.observed_day:
-            self._frauds[transaction_id] = fraud
+        """What somebody said of a transaction. Of several labels the newest that a table may know counts for it."""
+        label = _Label(to_epoch_ms(observed_at), is_fraud, merchant_hash, to_epoch_ms(effective_at))
+        insort(self._labels.setdefault(transaction_id, []), label)
 
     def saw_labels_up_to(self, partition: int, position: int) -> None:
         """Record the label-log position that the next table rests on."""
@@ -121,49 +158,63 @@ class ReferenceBuilder:
         """The table for transactions from `valid_from` on (UTC). Days go in order: what is too old is forgotten."""
         day = (valid_from - date(1970, 1, 1)).days
         self._forget_before(day - WINDOW_DAYS)
-        merchants = np.unique(np.concatenate([_NONE, *(names for names, _, _ in self._before(day))]))
-        totals = {days: self._total(merchants, day - days, day) for days in (1, 7, WINDOW_DAYS)}
+        merchants = np.unique(np.concatenate([_NONE, *(of_day.merchants for _, of_day in self._between(0, day))]))
+        counts = {days: self._total(merchants, day - days, day)[0] for days in _WINDOWS}
+        _, amounts = self._total(merchants, day - WINDOW_DAYS, day)
         values = np.stack(
             [
-                _relative_risk(self._known_frauds(merchants, day), totals[WINDOW_DAYS]),
-                totals[1],
-                totals[7] / 7.0,
-                totals[WINDOW_DAYS] / float(WINDOW_DAYS),
+                *(_relative_risk(self._frauds_known(merchants, day - days, day), counts[days]) for days in _WINDOWS),
+                *(counts[days] / float(days) for days in _WINDOWS),
+                amounts / np.maximum(counts[WINDOW_DAYS], 1.0),
             ],
             axis=1,
         )
         return ReferenceTable(day, merchants, values.astype(np.float32), self._label_positions)
 
-    def _before(self, day: int) -> list[tuple[NDArray[np.uint64], NDArray[np.int64], int]]:
-        return [(*part, d) for d, parts in sorted(self._counts.items()) if d < day for part in parts]
+    def _between(self, first: int, stop: int) -> list[tuple[int, _Activity]]:
+        return [(d, part) for d, parts in sorted(self._activity.items()) if first <= d < stop for part in parts]
 
-    def _total(self, merchants: NDArray[np.uint64], first: int, stop: int) -> NDArray[np.float64]:
-        total = np.zeros(len(merchants))
-        for names, counts, day in self._before(stop):
-            if day >= first:
-                total[np.searchsorted(merchants, names)] += counts
-        return total
+    def _total(
+        self, merchants: NDArray[np.uint64], first: int, stop: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        counts, amounts = np.zeros(len(merchants), np.int64), np.zeros(len(merchants), np.int64)
+        for _, of_day in self._between(first, stop):
+            positions = np.searchsorted(merchants, of_day.merchants)
+            counts[positions] += of_day.counts
+            amounts[positions] += of_day.amounts
+        return counts.astype(np.float64), amounts.astype(np.float64)
 
-    def _known_frauds(self, merchants: NDArray[np.uint64], day: int) -> NDArray[np.float64]:
+    def _frauds_known(self, merchants: NDArray[np.uint64], first: int, stop: int) -> NDArray[np.float64]:
+        """Frauds per merchant that became known on a day in [first, stop) and had happened by then."""
         known = np.array(
-            [f.merchant_hash for f in self._frauds.values() if f.observed_day < day and f.effective_day < day],
+            [
+                fraud.merchant_hash
+                for labels in self._labels.values()
+                if (fraud := _told_fraud(labels, stop * DAY_MS)) and fraud.observed_at_ms >= first * DAY_MS
+            ],
             np.uint64,
         )
         known = known[np.isin(known, merchants)]
         return np.bincount(np.searchsorted(merchants, known), minlength=len(merchants)).astype(np.float64)
 
     def _forget_before(self, day: int) -> None:
-        self._counts = {d: counts for d, counts in self._counts.items() if d >= day}
-        self._frauds = {name: fraud for name, fraud in self._frauds.items() if fraud.effective_day >= day}
+        self._activity = {d: parts for d, parts in self._activity.items() if d >= day}
+        self._labels = {
+            name: labels for name, labels in self._labels.items() if labels[-1].observed_at_ms >= day * DAY_MS
+        }
 
 
-class _Fraud(NamedTuple):
-    merchant_hash: int
-    effective_day: int
-    observed_day: int
+def _told_fraud(labels: list[_Label], before_ms: int) -> _Label | None:
+    """The label that first called it fraud, unless by `before_ms` a newer one has called it genuine."""
+    told: _Label | None = None
+    for label in labels:
+        if label.observed_at_ms < before_ms and label.effective_at_ms < before_ms:
+            told = (told or label) if label.is_fraud else None
+    return told
 
 
 _NONE: Final[NDArray[np.uint64]] = np.zeros(0, np.uint64)
+_WINDOWS: Final = (1, 7, WINDOW_DAYS)
 
 
 def _relative_risk(frauds: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:

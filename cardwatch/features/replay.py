@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cardwatch.errors import CardwatchError
 from cardwatch.features.kernel import Folded, fold
 from cardwatch.features.reference import DAY_MS, ReferenceTable
 from cardwatch.features.table import FEATURES
+
+
+class TableShelf:
+    """All tables that there are, each at its place: the empty one at 0, the others by the day they are valid from."""
+
+    def __init__(self, tables: Sequence[ReferenceTable]) -> None:
+        self.tables = [ReferenceTable.empty(), *sorted(tables, key=lambda table: table.valid_from_day)]
+        self._starts_ms = np.array([table.valid_from_day * DAY_MS for table in self.tables], np.int64)
+        self._places = {table.table_id: place for place, table in enumerate(self.tables)}
+
+    def by_rule(self, occurred_at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rule for transactions whose table was not recorded: the newest with `valid_from` <= `occurred_at`.
+
+        Gives places, int64 [n]. A transaction before all of them gets the empty table.
+        """
+        return np.searchsorted(self._starts_ms, occurred_at_ms, side="right").astype(np.int64) - 1
+
+    def recorded(self, table_ids: Sequence[str]) -> NDArray[np.int64]:
+        """The places of the tables that decisions recorded, int64 [n]; raises `CardwatchError` for one that is gone."""
+        if gone := next((table_id for table_id in table_ids if table_id not in self._places), None):
+            raise CardwatchError(f"a decision used reference table {gone}, which is not stored any more")
+        return np.array([self._places[table_id] for table_id in table_ids], np.int64)
 
 
 def fold_with_tables(
@@ -18,33 +42,37 @@ def fold_with_tables(
     columns: NDArray[np.void],
     tables: Sequence[ReferenceTable],
 ) -> Folded:
-    """`fold`, where transaction i sees `tables[i]`. Log order is kept; a run of one table goes in one call."""
+    """`fold`, where transaction i sees `tables[i]`."""
+    distinct = list({id(table): table for table in tables}.values())
+    places = {id(table): place for place, table in enumerate(distinct)}
+    used = np.fromiter((places[id(table)] for table in tables), np.int64, len(tables))
+    return fold_by_place(states, card_index, columns, distinct, used)
+
+
+def fold_by_place(
+    states: NDArray[np.void],
+    card_index: NDArray[np.int64],
+    columns: NDArray[np.void],
+    tables: Sequence[ReferenceTable],
+    used: NDArray[np.int64],
+) -> Folded:
+    """`fold`, where transaction i sees `tables[used[i]]`. Log order is kept; a run of one table goes in one call."""
+    runs = list(_runs(used))
+    if len(runs) == 1:
+        return fold(states, card_index, columns, tables[used[0]])
     folded = Folded(
         np.empty((len(columns), len(FEATURES)), np.float32),
         np.empty(len(columns), np.int64),
         np.empty(len(columns), np.bool_),
     )
-    for run in _runs(tables):
-        part = fold(states, card_index[run], columns[run], tables[run.start])
+    for run in runs:
+        part = fold(states, card_index[run], columns[run], tables[used[run.start]])
         folded.features[run] = part.features
         folded.sequences[run] = part.sequences
         folded.duplicates[run] = part.duplicates
     return folded
 
 
-def tables_by_rule(occurred_at_ms: NDArray[np.int64], tables: Sequence[ReferenceTable]) -> list[ReferenceTable]:
-    """The rule for transactions whose table was not recorded: the newest with `valid_from` <= `occurred_at`.
-
-    A transaction before all of them gets the empty table.
-    """
-    ordered = [ReferenceTable.empty(), *sorted(tables, key=lambda table: table.valid_from_day)]
-    starts_ms = np.array([table.valid_from_day * DAY_MS for table in ordered], np.int64)
-    return [ordered[position] for position in np.searchsorted(starts_ms, occurred_at_ms, side="right") - 1]
-
-
-def _runs(tables: Sequence[ReferenceTable]) -> Iterator[slice]:
-    start = 0
-    for stop in range(1, len(tables) + 1):
-        if stop == len(tables) or tables[stop] is not tables[start]:
-            yield slice(start, stop)
-            start = stop
+def _runs(used: NDArray[np.int64]) -> Iterator[slice]:
+    bounds = [0, *(np.flatnonzero(np.diff(used)) + 1).tolist(), len(used)]
+    return (slice(start, stop) for start, stop in pairwise(bounds) if stop > start)

@@ -1,8 +1,10 @@
-"""A card's state: a fixed 1.7 KB that the kernel folds transactions into.
+"""A card's state: a fixed number of bytes, under 2 KB, that the kernel folds transactions into.
 
-Windows are rings of tiles: slot `tile % n` holds what fell into tile `tile = epoch_ms // tile_ms`, and one number
-says which tile is the newest. Money is summed in integer minor units, so nothing drifts. The layout is little-endian
-and packed: its bytes are what the stores keep, and the same on every machine.
+Each of the five windows is a ring of ten tiles and a running total, the scheme of paned aggregates (Li and others, "No
+pane, no gain", SIGMOD Record 2005): slot `tile % 10` holds what fell into `tile = epoch_ms // tile_ms`, `newest` says
+which tile is the latest, and what leaves the ring leaves the total. Money is summed in integer minor units, so nothing
+drifts. "Never seen" is a small table of what was seen last. The layout is little-endian and packed: its bytes are what
+the stores keep, and the same on every machine.
 """
 
 from __future__ import annotations
@@ -12,41 +14,53 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-RECENT_IDS: Final = 16
-RECENT_MERCHANTS: Final = 32
-RECENT_DEVICES: Final = 8
-CATEGORY_WORDS: Final = 8
-COUNTRY_WORDS: Final = 11
+_MINUTE_MS: Final = 60_000
+_DAY_MS: Final = 24 * 60 * _MINUTE_MS
 
-HOUR_TILES, HOUR_TILE_MS = 12, 5 * 60_000
-DAY_TILES, DAY_TILE_MS = 24, 60 * 60_000
-WEEK_TILES, WEEK_TILE_MS = 14, 12 * 60 * 60_000
+WINDOWS_MS: Final = (10 * _MINUTE_MS, 60 * _MINUTE_MS, _DAY_MS, 7 * _DAY_MS, 30 * _DAY_MS)
+TEN_MINUTES, HOUR, DAY, WEEK, MONTH = range(len(WINDOWS_MS))
+"""The windows' positions in `window_count` and its like."""
+TILES: Final = 10
+"""Of every window: it covers between nine tenths of its length and all of it."""
+
+SMALL_1H, REMOTE_1H, REMOTE_24H, CASH_24H, DECLINED_24H, NEW_MERCHANTS_24H = range(6)
+COUNTER_WINDOWS: Final = (HOUR, HOUR, DAY, DAY, DAY, DAY)
+"""The window of each of these counts of some transactions only."""
+REMOTE_AMOUNT_24H, CASH_AMOUNT_24H = range(2)
+SUM_WINDOWS: Final = (DAY, DAY)
+"""The window of each of these sums over some transactions only."""
+
+RECENT_IDS: Final = 16
+MERCHANTS, DEVICES, CATEGORIES, COUNTRIES = 32, 8, 16, 12
+"""How many of each a state remembers: the ones used last."""
 
 STATE: Final = np.dtype(
     [
         ("sequence", "<i8"),  # transactions folded so far
         ("recent_ids", "<u8", (RECENT_IDS,)),  # hashes of the newest transaction ids, slot sequence % 16
-        ("first_at_ms", "<i8"),
-        ("last_at_ms", "<i8"),  # the latest event time seen, which a late event does not move back
+        ("first_at_ms", "<i8"),  # the earliest and the latest event time: a late event does not move the latest back
+        ("last_at_ms", "<i8"),
         # amounts, ever
         ("amount_sum", "<i8"),
         ("amount_max", "<i8"),
+        ("amount_last", "<i8"),
         ("amount_spread", "<f8"),  # Welford's sum of squared deviations, in minor units squared
+        # newest event times, 0 for never
+        ("small_at_ms", "<i8"),
+        ("declined_at_ms", "<i8"),
         # windows
-        ("hour_newest", "<i8"),
-        ("hour_count", "<i4", (HOUR_TILES,)),
-        ("hour_small", "<i4", (HOUR_TILES,)),
-        ("hour_amount", "<i8", (HOUR_TILES,)),
-        ("day_newest", "<i8"),
-        ("day_count", "<i4", (DAY_TILES,)),
-        ("day_online", "<i4", (DAY_TILES,)),
-        ("day_declined", "<i4", (DAY_TILES,)),
-        ("day_amount", "<i8", (DAY_TILES,)),
-        ("week_newest", "<i8"),
-        ("week_count", "<i4", (WEEK_TILES,)),
-        ("week_amount", "<i8", (WEEK_TILES,)),
+        ("newest", "<i8", (len(WINDOWS_MS),)),
+        ("window_count", "<i8", (len(WINDOWS_MS),)),
+        ("window_amount", "<i8", (len(WINDOWS_MS),)),
+        ("window_counter", "<i8", (len(COUNTER_WINDOWS),)),
+        ("window_sum", "<i8", (len(SUM_WINDOWS),)),
+        ("tile_count", "<i4", (len(WINDOWS_MS), TILES)),
+        ("tile_amount", "<i8", (len(WINDOWS_MS), TILES)),
+        ("tile_counter", "<i4", (len(COUNTER_WINDOWS), TILES)),
+        ("tile_sum", "<i8", (len(SUM_WINDOWS), TILES)),
         # habits, ever
         ("hours", "<i4", (24,)),
+        ("weekdays", "<i4", (7,)),
         ("channels", "<i4", (6,)),
         # places
         ("last_latitude", "<f8"),
@@ -55,13 +69,16 @@ STATE: Final = np.dtype(
         ("mean_latitude", "<f8"),
         ("mean_longitude", "<f8"),
         ("places", "<i8"),
-        # novelty
-        ("merchants", "<u8", (RECENT_MERCHANTS,)),
-        ("merchants_seen", "<i8"),
-        ("devices", "<u8", (RECENT_DEVICES,)),
-        ("devices_seen", "<i8"),
-        ("categories", "<u8", (CATEGORY_WORDS,)),
-        ("countries", "<u8", (COUNTRY_WORDS,)),
+        # novelty: what was seen, and the day (since 1970) when last; `known` says how many slots are in use
+        ("known", "<i4", (4,)),
+        ("merchants", "<u4", (MERCHANTS,)),  # 32 bits of the hash: one in 130 million is taken for a known one
+        ("merchant_days", "<u2", (MERCHANTS,)),
+        ("devices", "<u4", (DEVICES,)),
+        ("device_days", "<u2", (DEVICES,)),
+        ("categories", "<u4", (CATEGORIES,)),
+        ("category_days", "<u2", (CATEGORIES,)),
+        ("countries", "<u4", (COUNTRIES,)),
+        ("country_days", "<u2", (COUNTRIES,)),
     ]
 )
 assert STATE.itemsize <= 2048  # noqa: S101 (a promise of the design, checked when the layout is defined)

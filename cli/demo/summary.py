@@ -164,7 +164,9 @@ def summarise(
     currency: str,
 ) -> DemoSummary:
     """The result of the demo. `progress` is the whole topic, in order."""
-    last_day = max((told.day for told in progress if _is_live(told)), default=plan.first_live_day)
+    last_day = max(
+        (told.day for told in progress if isinstance(told, DayEmitted) and told.decided), default=plan.first_live_day
+    )
     last_mature = last_day - _DAY * plan.maturity_days
     outcomes = read_outcomes(archive, plan.first_live_day, last_day)
     detections = [_found(told) for told in progress if isinstance(told, DriftDetected)]
@@ -198,10 +200,6 @@ def summarise(
         duplicates=counts.duplicates,
     )
     return DemoSummary(facts=facts, timings=timings)
-
-
-def _is_live(told: Progress) -> bool:
-    return isinstance(told, DayEmitted) and told.decided
 
 
 def _found(told: DriftDetected) -> Turn:

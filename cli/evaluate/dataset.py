@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 
 from adapters.tabular import column_names, read_text
 from cardwatch.errors import MappingError
-from cardwatch.features.columns import encode_columns
+from cardwatch.features.columns import (
+    CHANNEL_CODES,
+    OUTCOME_CODES,
+    Values,
+    category_code,
+    country_code,
+    kernel_rows,
+)
+from cardwatch.features.hashing import identity_hashes
 from cli.evaluate.fields import Columns, parse_batch
-from cli.evaluate.mapping import Mapping, TransactionFields
+from cli.evaluate.mapping import Code, Mapping, TransactionFields
 from cli.evaluate.mapping_file import suggestion
 from cli.evaluate.rejects import Fault, Refuse
 from models.protocol import DAY_MS
@@ -43,11 +51,12 @@ class Dataset(Struct, frozen=True, kw_only=True):
     """n transactions in the order of time, and of the file where times are equal.
 
     `days`: days since 1970. `cards`: each transaction's card as a place among the `card_count` distinct ones.
-    `observed_at_ms`: when its fraud became known. `columns`: all fields that the file has; `fields`: those it
-    has not.
+    `observed_at_ms`: when its fraud became known. `columns`: all fields that the file has; `fields`: how
+    the mapping gives them and the others; `kernel`: the same transactions as the kernel reads them.
     """
 
     columns: Columns
+    kernel: NDArray[np.void]
     fields: TransactionFields
     days: NDArray[np.int64]
     cards: NDArray[np.int64]
@@ -61,27 +70,7 @@ class Dataset(Struct, frozen=True, kw_only=True):
 
     def kernel_columns(self, rows: slice) -> NDArray[np.void]:
         """These rows as the kernel reads them."""
-        part: dict[str, Any] = _at(self.columns, rows)
-        part |= {name: values.values() for name, values in part.items() if isinstance(values, Text)}
-
-        def codes(name: str) -> Any:
-            spec = getattr(self.fields, name)
-            return part.get(name) or (None if spec is None else [spec.constant] * len(part["row"]))
-
-        ids = part.get("transaction_id") or [f"row-{row}" for row in part["row"].tolist()]
-        return encode_columns(
-            transaction_ids=ids,
-            merchant_ids=part["merchant_id"],
-            occurred_at_ms=part["occurred_at"],
-            amount_minor=part["amount"],
-            merchant_category=codes("merchant_category"),
-            channel=codes("channel"),
-            country=codes("country"),
-            latitude=part.get("latitude"),
-            longitude=part.get("longitude"),
-            device_ids=part.get("device_id"),
-            previous_outcome=codes("previous_outcome"),
-        )
+        return self.kernel[rows]
 
 
 def read_dataset(path: Path, mapping: Mapping, refuse: Refuse) -> Dataset:
@@ -106,7 +95,39 @@ def read_dataset(path: Path, mapping: Mapping, refuse: Refuse) -> Dataset:
         is_fraud=columns.pop("is_fraud"),
         observed_at_ms=columns.pop("observed_at"),
         columns=columns,
+        kernel=_kernel_rows(columns, mapping.transaction),
         fields=mapping.transaction,
+    )
+
+
+def _kernel_rows(columns: Columns, fields: TransactionFields) -> NDArray[np.void]:
+    """Rows for the kernel; a transaction without an id is called by its row in the file."""
+
+    def codes(name: str, code: Callable[[Any], int]) -> Values:
+        if (texts := columns.get(name)) is not None:
+            of_names = np.array([0 if text is None else code(text) for text in texts.names], np.int32)
+            rows: NDArray[np.int32] = of_names[texts.codes]
+            return rows
+        spec: Code | None = getattr(fields, name)
+        return 0 if spec is None else code(spec.constant)
+
+    def hashes(texts: Text) -> NDArray[np.uint64]:
+        return identity_hashes(texts.names.tolist())[texts.codes]
+
+    ids, devices = columns.get("transaction_id"), columns.get("device_id")
+    return kernel_rows(
+        len(columns["row"]),
+        transaction_hash=hashes(ids) if ids else identity_hashes([f"row-{row}" for row in columns["row"].tolist()]),
+        merchant_hash=hashes(columns["merchant_id"]),
+        device_hash=hashes(devices) if devices else 0,
+        occurred_at_ms=columns["occurred_at"],
+        amount_minor=columns["amount"],
+        latitude=columns.get("latitude", np.nan),
+        longitude=columns.get("longitude", np.nan),
+        category=codes("merchant_category", category_code),
+        country=codes("country", country_code),
+        channel=codes("channel", CHANNEL_CODES.__getitem__),
+        previous_outcome=codes("previous_outcome", OUTCOME_CODES.__getitem__),
     )
 
 

@@ -1,11 +1,9 @@
-"""The evaluation itself: feature rows by the one kernel, then train and test by the protocol, fold after fold."""
+"""The evaluation itself: train and test by the protocol, fold after fold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from functools import partial
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,12 +11,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cardwatch.errors import Misconfigured
-from cardwatch.events import from_epoch_ms
-from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceBuilder
-from cardwatch.features.state import empty_states
-from cardwatch.features.table import FEATURES
 from cli.evaluate.dataset import Dataset
+from cli.evaluate.replay import FeatureRows, Report, feature_rows
+from models.calibration import Calibration
 from models.detector import Detector, TrainingSettings
 from models.evaluation import Evaluation, evaluate
 from models.protocol import (
@@ -37,9 +32,6 @@ HELD_OUT: Final = 5
 
 # A second thread gains nothing here, and on a busy machine costs ten times the work in waiting for the first.
 SETTINGS: Final = TrainingSettings(threads=1)
-
-Report = Callable[[str], object]
-"""Told in a few words what is being done."""
 
 
 class Period(Struct, frozen=True, kw_only=True):
@@ -69,129 +61,144 @@ class Summary(Struct, frozen=True, kw_only=True):
     std: dict[str, float | None]
 
 
-def run_folds(dataset: Dataset, protocol: Protocol, report: Report) -> Iterator[FoldResult]:
-    """Train and test every fold of `protocol`. Raises `Misconfigured` if the data does not give what it asks for."""
+class ChosenRows(Struct, frozen=True, kw_only=True):
+    """What one fold trains and tests on: positions in the data, and the labels of `train` as known by then."""
+
+    fold: Fold
+    train: NDArray[np.int64]
+    known_fraud: NDArray[np.bool_]
+    test: RowsToTestOn
+
+
+class Experiment(Struct, frozen=True, kw_only=True):
+    """Data and the rows of all folds, with features that were computed once."""
+
+    dataset: Dataset
+    features: FeatureRows
+    folds: list[ChosenRows]
+
+
+def prepare(dataset: Dataset, protocol: Protocol, report: Report) -> Experiment:
+    """Compute what every fold needs. Raises `Misconfigured` if the data does not give what the protocol asks for."""
     folds = lay_folds(protocol, first_day=int(dataset.days[0]), last_day=int(dataset.days[-1]))
     known_from = known_from_day(dataset.observed_at_ms)
-    features, offset = _features(dataset, folds, report)
-    for fold_ in folds:
-        report(f"fold {fold_.number} of {len(folds)}")
-        yield _run_fold(fold_, dataset, known_from, features, offset)
+    chosen = [_choose_rows(fold, dataset, known_from) for fold in folds]
+    features = feature_rows(dataset, first_day=folds[0].train_from, until_day=folds[-1].test_until, report=report)
+    return Experiment(dataset=dataset, features=features, folds=chosen)
 
 
-def summarise(results: list[FoldResult]) -> Summary:
+def run_folds(experiment: Experiment, report: Report) -> Iterator[FoldResult]:
+    """Train and test every fold."""
+    for chosen in experiment.folds:
+        report(f"fold {chosen.fold.number} of {len(experiment.folds)}")
+        yield _run_fold(experiment, chosen)
+
+
+def judge_without(experiment: Experiment, chosen: ChosenRows, left_out: tuple[int, ...]) -> Evaluation:
+    """The same fold without these features (positions in a row): trained and tested as if nobody had them.
+
+    Only what the order of scores gives: without probabilities there is no `expected_cost`.
+    """
+    return _judge(experiment.dataset, chosen, _margins(experiment.features, chosen, left_out))
+
+
+def summarise(results: Sequence[Mapping[str, float | None]]) -> Summary:
     """The average over all folds."""
     mean: dict[str, float | None] = {}
     std: dict[str, float | None] = {}
-    for name in Evaluation.__struct_fields__:
-        values = [value for result in results if (value := getattr(result.metrics, name)) is not None]
+    for name in results[0]:
+        values = [value for result in results if (value := result[name]) is not None]
         mean[name] = float(np.mean(values)) if values else None
         std[name] = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Summary(mean=mean, std=std)
 
 
-def _features(dataset: Dataset, folds: list[Fold], report: Report) -> tuple[NDArray[np.float32], int]:
-    """Feature rows of the days that the folds need, and the position of the first of them in the data.
-
-    The days before them only warm the states. Day after day, as the archive does it: the day's table rests on
-    the transactions before the day and the frauds known when it begins.
-    """
-    first, last = np.searchsorted(dataset.days, [folds[0].train_from, folds[-1].test_until])
-    features = np.empty((last - first, len(FEATURES)), np.float32)
-    states, tables = empty_states(dataset.card_count), ReferenceBuilder()
-    for rows in _day_slices(dataset.days[:last]):
-        day = to_date(int(dataset.days[rows.start]))
-        report(f"features of {day}")
-        columns = dataset.kernel_columns(rows)
-        folded = fold(states, dataset.cards[rows], columns, tables.build(day))
-        tables.add_transactions(columns["merchant_hash"], columns["occurred_at_ms"])
-        _add_frauds(tables, dataset, rows, columns)
-        if rows.start >= first:
-            features[rows.start - first : rows.stop - first] = folded.features
-    return features, int(first)
+def _choose_rows(fold: Fold, dataset: Dataset, known_from: NDArray[np.int64]) -> ChosenRows:
+    train, known_fraud = rows_to_train_on(fold, dataset.days, dataset.is_fraud, known_from)
+    test = rows_to_test_on(fold, dataset.days, dataset.is_fraud, known_from, dataset.cards)
+    _check_fold(fold, known_fraud, test)
+    return ChosenRows(fold=fold, train=train, known_fraud=known_fraud, test=test)
 
 
-def _add_frauds(tables: ReferenceBuilder, dataset: Dataset, rows: slice, columns: NDArray[np.void]) -> None:
-    for at in np.flatnonzero(dataset.is_fraud[rows]).tolist():
-        row = rows.start + at
-        tables.add_fraud(
-            str(row),
-            int(columns["merchant_hash"][at]),
-            effective_at=from_epoch_ms(int(columns["occurred_at_ms"][at])),
-            observed_at=from_epoch_ms(int(dataset.observed_at_ms[row])),
-        )
-
-
-def _day_slices(days: NDArray[np.int64]) -> Iterator[slice]:
-    bounds = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
-    return (slice(start, stop) for start, stop in pairwise(bounds))
-
-
-def _run_fold(
-    fold_: Fold, dataset: Dataset, known_from: NDArray[np.int64], features: NDArray[np.float32], offset: int
-) -> FoldResult:
-    train, known_fraud = rows_to_train_on(fold_, dataset.days, dataset.is_fraud, known_from)
-    test = rows_to_test_on(fold_, dataset.days, dataset.is_fraud, known_from, dataset.cards)
-    _check_fold(fold_, known_fraud, test)
-    margins, probabilities = _fit_and_score(
-        features[train - offset], known_fraud, dataset.cards[train], features[test.rows - offset]
-    )
-    is_fraud = dataset.is_fraud[test.rows]
+def _run_fold(experiment: Experiment, chosen: ChosenRows) -> FoldResult:
+    """All training rows grow the trees that are tested; see `_calibration` for their probabilities."""
+    fold, dataset = chosen.fold, experiment.dataset
+    margins = _margins(experiment.features, chosen)
+    probabilities = _calibration(experiment, chosen).apply(margins)
     return FoldResult(
-        fold=fold_.number,
-        train=_period(fold_.train_from, fold_.train_until, known_fraud),
-        test=_period(fold_.test_from, fold_.test_until, is_fraud),
-        removed_rows=test.removed_rows,
-        removed_cards=test.removed_cards,
-        metrics=evaluate(
-            margins,
-            is_fraud,
-            amount_minor=dataset.columns["amount"][test.rows],
-            card_ids=dataset.cards[test.rows],
-            days=dataset.days[test.rows],
-            probabilities=probabilities,
-        ),
+        fold=fold.number,
+        train=_period(fold.train_from, fold.train_until, chosen.known_fraud),
+        test=_period(fold.test_from, fold.test_until, dataset.is_fraud[chosen.test.rows]),
+        removed_rows=chosen.test.removed_rows,
+        removed_cards=chosen.test.removed_cards,
+        metrics=_judge(dataset, chosen, margins, probabilities),
     )
 
 
-def _check_fold(fold_: Fold, known_fraud: NDArray[np.bool_], test: RowsToTestOn) -> None:
-    where = f"fold {fold_.number}"
-    training = f"{to_date(fold_.train_from)} to {to_date(fold_.train_until - 1)}"
+def _judge(
+    dataset: Dataset,
+    chosen: ChosenRows,
+    margins: NDArray[np.float32],
+    probabilities: NDArray[np.float64] | None = None,
+) -> Evaluation:
+    rows = chosen.test.rows
+    return evaluate(
+        margins,
+        dataset.is_fraud[rows],
+        amount_minor=dataset.columns["amount"][rows],
+        card_ids=dataset.cards[rows],
+        days=dataset.days[rows],
+        probabilities=probabilities,
+    )
+
+
+def _check_fold(fold: Fold, known_fraud: NDArray[np.bool_], test: RowsToTestOn) -> None:
+    where = f"fold {fold.number}"
+    training = f"{to_date(fold.train_from)} to {to_date(fold.train_until - 1)}"
     if not known_fraud.any() or known_fraud.all():
         raise Misconfigured(
             f"{where}: cannot train on {training}: of {len(known_fraud)} transactions, {int(known_fraud.sum())} are"
             " known to be fraud, and both kinds are needed. Check label.is_fraud, or train on more days."
         )
     if not len(test.rows):
-        testing = f"{to_date(fold_.test_from)} to {to_date(fold_.test_until - 1)}"
+        testing = f"{to_date(fold.test_from)} to {to_date(fold.test_until - 1)}"
         raise Misconfigured(
             f"{where}: no transaction is left to test on from {testing}:"
             f" {test.removed_rows} were of cards known to be compromised"
         )
 
 
-def _fit_and_score(
+def _margins(features: FeatureRows, chosen: ChosenRows, left_out: tuple[int, ...] = ()) -> NDArray[np.float32]:
+    train = features.at(chosen.train, left_out)
+    detector = _fit(train, chosen.known_fraud, train, chosen.known_fraud)  # margins know no calibration
+    return detector.margins(features.at(chosen.test.rows, left_out))
+
+
+def _calibration(experiment: Experiment, chosen: ChosenRows) -> Calibration:
+    """Learned from trees of the same settings that have not seen a fifth of the cards.
+
+    What they say about that fifth is honest, and no row is lost for the margins.
+    """
+    features, is_fraud = experiment.features.at(chosen.train), chosen.known_fraud
+    cards = experiment.dataset.cards[chosen.train]
+    held_out = np.isin(cards, _held_out_cards(cards, is_fraud))
+    detector = _fit(features[~held_out], is_fraud[~held_out], features[held_out], is_fraud[held_out])
+    return detector.facts.calibration
+
+
+def _fit(
     features: NDArray[np.float32],
     is_fraud: NDArray[np.bool_],
-    cards: NDArray[np.int64],
-    test_features: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Margins and probabilities of the test rows.
-
-    All training rows grow the trees that are tested. Their calibration is learned beside them, from trees
-    that have not seen a fifth of the cards: what those trees say about that fifth is honest, and no row is
-    lost for the margins.
-    """
-    held_out = np.isin(cards, _held_out_cards(cards, is_fraud))
-    fit = partial(
-        Detector.fit,
-        calibration_features=features[held_out],
-        calibration_is_fraud=is_fraud[held_out],
+    calibration_features: NDArray[np.float32],
+    calibration_is_fraud: NDArray[np.bool_],
+) -> Detector:
+    return Detector.fit(
+        features,
+        is_fraud,
+        calibration_features=calibration_features,
+        calibration_is_fraud=calibration_is_fraud,
         settings=SETTINGS,
     )
-    calibration = fit(features[~held_out], is_fraud[~held_out]).facts.calibration
-    margins = fit(features, is_fraud).margins(test_features)
-    return margins, calibration.apply(margins)
 
 
 def _held_out_cards(cards: NDArray[np.int64], is_fraud: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from adapters.settings import Settings, read_settings
 from adapters.table_store import TableStore
 from services.archive.archivist import Archivist
 from services.archive.feeding import rebuilt
+from services.archive.resuming import resumed
 
 POLL_SECONDS = 0.05
 
@@ -31,10 +32,12 @@ def main() -> None:
     with run_service() as stopping:
         writer = ArchiveWriter(settings.archive)
         inquiry = LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)
+        archive = Archive(settings.archive)
         archivist = Archivist(
             writer,
             TableStore(settings.tables),
-            rebuilt(Archive(settings.archive)),
+            rebuilt(archive),
+            resumed(archive, range(settings.partitions)),
             decided_up_to=partial(inquiry.committed, TRANSACTIONS),
             announce=ProgressWriter(settings.kafka_bootstrap).write,
         )

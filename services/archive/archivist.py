@@ -1,7 +1,12 @@
 """The archive service: topics to Parquet and index, days closed in order, one reference table at the end of each.
 
 A day is closed when every partition has passed it: all its transactions and labels are read, the stream worker has
-committed all of its transactions, and every decision that was committed by then is read too.
+committed all of its transactions, and every decision that was committed by then is read too. Where a day ends, its
+source says, or `services.archive.watermarks`.
+
+Closing takes four steps: build the table, store it, announce it, record the day as closed. After a crash between two of
+them the day is closed again; a table that was stored is taken as it is, whatever has been read since, for a worker may
+have used it. So a day has one table, and what comes late changes the next one.
 """
 
 from __future__ import annotations
@@ -9,40 +14,30 @@ from __future__ import annotations
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
-from typing import Final, Protocol
+from datetime import date, timedelta
+from typing import Final
 
 from adapters.archive_writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
 from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, Record
 from adapters.table_store import TableStore
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Decision, Label, Transaction, decode
-from cardwatch.features.reference import ReferenceBuilder
-from cardwatch.progress import DayArchived, DayEmitted, decode_progress
+from cardwatch.features.reference import ReferenceBuilder, ReferenceTable
+from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
 from services.archive.feeding import feed
+from services.archive.inferring import DayInference, Log
+from services.archive.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
 
 FLUSH_ROWS: Final = 50_000
 
 
-class Log(Protocol):
-    """What the archivist asks of the log, see `adapters.kafka.LogReader`."""
-
-    def reached(self, topic: str, partition: int) -> int:
-        """The offset up to which everything committed has been read."""
-        ...
-
-    def end(self, topic: str, partition: int) -> int:
-        """The offset after the last committed record now."""
-        ...
-
-
 class Archivist:
     """Turns records into archive rows and closes days.
 
-    `builder` holds what earlier runs archived. `decided_up_to` asks for the stream worker's committed offsets,
-    `announce` puts a closed day on the topic `progress`.
+    `builder` and `watermarks` hold what earlier runs archived. `decided_up_to` asks for the stream worker's committed
+    offsets, `announce` puts the end of a day and a closed day on the topic `progress`.
     """
 
     def __init__(
@@ -50,33 +45,42 @@ class Archivist:
         writer: ArchiveWriter,
         tables: TableStore,
         builder: ReferenceBuilder,
+        watermarks: Watermarks,
         *,
         decided_up_to: Callable[[Sequence[int]], Mapping[int, int]],
-        announce: Callable[[DayArchived], None],
+        announce: Callable[[Progress], None],
     ) -> None:
-        self._writer, self._tables, self._builder = writer, tables, builder
+        self._writer, self._tables, self._builder, self._watermarks = writer, tables, builder, watermarks
         self._decided_up_to, self._announce = decided_up_to, announce
         self._rows: defaultdict[str, list[Row]] = defaultdict(list)
         self._positions: dict[tuple[str, int], int] = writer.positions()
         self._open_days: deque[DayEmitted] = deque()
+        self._inference = DayInference(
+            watermarks, max(writer.closed_days(), default=None), decided_up_to=decided_up_to, announce=announce
+        )
 
     def take(self, records: Sequence[Record]) -> None:
         """Buffer records; large buffers are written at once."""
-        readers = {TRANSACTIONS: self._take_transaction, LABELS: self._take_label, DECISIONS: self._take_decision}
+        readers = {
+            TRANSACTIONS: self._take_transaction,
+            LABELS: self._take_label,
+            DECISIONS: self._take_decision,
+            PROGRESS: self._take_progress,
+        }
         for record in records:
-            if record.topic == PROGRESS:
-                self._take_progress(record)
-                continue
             try:
                 readers[record.topic](record)
             except InvalidRecord as error:  # the stream worker has made it a dead letter, with its bytes
                 log.warning("%s[%d] %d: %s", record.topic, record.partition, record.offset, error)
-            self._positions[record.topic, record.partition] = record.offset + 1
+            if record.topic != PROGRESS:  # that one is read from its beginning at every start
+                self._positions[record.topic, record.partition] = record.offset + 1
         if sum(map(len, self._rows.values())) >= FLUSH_ROWS:
             self.flush()
 
     def close_days(self, topic_log: Log) -> None:
-        """Close every day that is complete by now, oldest first."""
+        """Close every day that is complete by now, in the order in which their ends were announced."""
+        ends = {p: self._positions.get((TRANSACTIONS, p), 0) for p in self._watermarks.partitions}
+        self._inference.announce_days(topic_log, ends)
         while self._open_days and self._is_complete(self._open_days[0], topic_log):
             self._close(self._open_days.popleft())
 
@@ -88,7 +92,10 @@ class Archivist:
 
     def _take_transaction(self, record: Record) -> None:
         transaction = decode(record.value, Transaction)
+        if record.key != transaction.card_id.encode():  # the stream worker does not fold it: no replay may either
+            raise InvalidRecord("the record's key is not its card_id", field="$.card_id")
         self._rows[TRANSACTIONS].append(transaction_row(transaction, record.partition, record.offset))
+        self._watermarks.saw(record.partition, transaction.occurred_at)
 
     def _take_label(self, record: Record) -> None:
         label = decode(record.value, Label)
@@ -99,8 +106,12 @@ class Archivist:
 
     def _take_progress(self, record: Record) -> None:
         event = decode_progress(record.value)
-        if isinstance(event, DayEmitted) and event.day not in self._writer.closed_days():
+        self._inference.take(event)
+        if isinstance(event, DayEmitted) and not self._is_known(event.day):
             self._open_days.append(event)
+
+    def _is_known(self, day: date) -> bool:
+        return day in self._writer.closed_days() or any(day == emitted.day for emitted in self._open_days)
 
     def _is_complete(self, emitted: DayEmitted, topic_log: Log) -> bool:
         if not self._has_read(TRANSACTIONS, emitted.transaction_ends, topic_log):
@@ -123,10 +134,7 @@ class Archivist:
 
     def _close(self, emitted: DayEmitted) -> None:
         self.flush()
-        for partition, end in emitted.label_ends.items():
-            self._builder.saw_labels_up_to(int(partition), end)
-        table = self._builder.build(emitted.day + timedelta(days=1))
-        self._tables.put(table)
+        table = self._stored_table(emitted)
         self._announce(  # before the day is recorded as closed: after a crash a second time rather than never
             DayArchived(
                 day=emitted.day,
@@ -137,3 +145,14 @@ class Archivist:
             )
         )
         self._writer.close_day(emitted.day, table.table_id)
+
+    def _stored_table(self, emitted: DayEmitted) -> ReferenceTable:
+        tomorrow = emitted.day + timedelta(days=1)
+        stored = self._tables.of_day(tomorrow)
+        if stored is not None:
+            return stored
+        for partition, end in emitted.label_ends.items():
+            self._builder.saw_labels_up_to(int(partition), end)
+        table = self._builder.build(tomorrow)
+        self._tables.put(table)
+        return table

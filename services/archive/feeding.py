@@ -10,7 +10,7 @@ import numpy as np
 
 from adapters.archive import Archive
 from cardwatch.events import to_epoch_ms
-from cardwatch.features.columns import identity_hash
+from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference import WINDOW_DAYS, ReferenceBuilder
 
 
@@ -21,15 +21,16 @@ def feed(
     builder.add_transactions(
         np.fromiter((identity_hash(row["merchant_id"]) for row in transactions), np.uint64, len(transactions)),
         np.fromiter((to_epoch_ms(row["occurred_at"]) for row in transactions), np.int64, len(transactions)),
+        np.fromiter((row["amount_minor"] for row in transactions), np.int64, len(transactions)),
     )
     for row in labels:
-        if row["is_fraud"]:
-            builder.add_fraud(
-                row["transaction_id"],
-                identity_hash(row["merchant_id"]),
-                effective_at=row["effective_at"],
-                observed_at=row["observed_at"],
-            )
+        builder.add_label(
+            row["transaction_id"],
+            identity_hash(row["merchant_id"]),
+            is_fraud=row["is_fraud"],
+            effective_at=row["effective_at"],
+            observed_at=row["observed_at"],
+        )
 
 
 def rebuilt(archive: Archive) -> ReferenceBuilder:
@@ -37,7 +38,9 @@ def rebuilt(archive: Archive) -> ReferenceBuilder:
     builder = ReferenceBuilder()
     days = archive.days()
     if days:
-        first = days[-1] - timedelta(days=2 * WINDOW_DAYS)  # more than one window: days may still be open
-        transactions = archive.transactions(first, days[-1]).select(["merchant_id", "occurred_at"])
+        # By closed days: one transaction from the far future is the archive's newest day, but nobody's window.
+        closed = max(archive.closed_days(), default=days[0])
+        first = min(closed, days[-1]) - timedelta(days=2 * WINDOW_DAYS)
+        transactions = archive.transactions(first, days[-1]).select(["merchant_id", "occurred_at", "amount_minor"])
         feed(builder, transactions.to_pylist(), archive.all_labels().to_pylist())
     return builder

@@ -7,11 +7,13 @@ import logging
 import os
 import threading
 import time
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from adapters.feature_stores import open_reader
 from adapters.model_registry import ModelRegistry
 from adapters.policies import read_policies
 from adapters.settings import Settings
@@ -47,7 +49,7 @@ def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     logging.getLogger("services.scoring").setLevel(logging.INFO)
     end_with(os.getppid())
     holder = ModelHolder(ModelRegistry(settings.mlflow_url), settings.home / "models")
-    question = Question(settings.store, settings.tables, read_policies(settings).decision)
+    question = Question(partial(open_reader, settings), settings.tables, read_policies(settings).decision)
     question.warm()
     front = Front(ScoringApi(holder, question, Metrics(), settings.api_key).app(), bentoml_app, holder)
     gc.collect()

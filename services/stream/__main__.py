@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from adapters.archived_log import ArchivedLog
 from adapters.clock import epoch_ms
-from adapters.lmdb_store import LmdbStore
+from adapters.feature_stores import open_store
 from adapters.policies import read_policies
 from adapters.process import mark_ready, run_service
 from adapters.scoring_client import ScoringClient
@@ -31,8 +32,10 @@ def main() -> None:
         timeout_seconds=SCORING_DEADLINE_SECONDS,
         reasons_above=policy.reasons_above,
     )
-    with run_service() as stopping, LmdbStore(settings.store) as store:
-        worker = StreamWorker(store, TableStore(settings.tables), Decider(scorer, policy, epoch_ms))
+    with run_service() as stopping, open_store(settings) as store:
+        worker = StreamWorker(
+            store, TableStore(settings.tables), Decider(scorer, policy, epoch_ms), ArchivedLog(settings.archive)
+        )
         run(worker, settings.kafka_bootstrap, slot, stopping, lambda: mark_ready(settings, "stream"))
 
 

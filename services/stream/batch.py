@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from adapters.kafka import Record
 from cardwatch.errors import InvalidRecord, Superseded
-from cardwatch.events import DeadLetter, Transaction, decode
+from cardwatch.events import DeadLetter, Transaction, decode, utc_day
 from cardwatch.features.columns import card_index, encode
-from cardwatch.features.kernel import Folded, fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.kernel import Folded
 from cardwatch.features.replay import fold_with_tables
+from cardwatch.features.table_choice import TableChoice, Tables, choose_table
 from cardwatch.ports import FeatureStore, StateArray
 
 
-class Tables(Protocol):
-    """Where the reference table of a transaction comes from."""
-
-    def newest(self, at: date) -> ReferenceTable:
-        """The newest table with `valid_from` <= `at`."""
-        ...
-
-
 class Batch(NamedTuple):
-    """What became of one partition's records. `records`, `transactions` and the rows of `folded` are parallel.
+    """What became of one partition's records. `records`, `transactions`, `folded` and `tables` are parallel.
 
     `position` is the offset after the batch, `begins` the one where it started: what `applied` must still be.
     """
@@ -36,7 +27,7 @@ class Batch(NamedTuple):
     records: list[Record]
     transactions: list[Transaction]
     folded: Folded
-    table_ids: list[str]
+    tables: list[TableChoice]
     cards: list[str]
     states: StateArray
     dead_letters: list[DeadLetter]
@@ -46,12 +37,13 @@ def fold_batch(store: FeatureStore, tables: Tables, partition: int, begins: int,
     """Step 1 of the commit order: fold the batch over states read from the store. Writes nothing."""
     if records[0].offset < begins:
         raise Superseded(f"transactions[{partition}] moved while it was read: {records[0].offset} is behind {begins}")
-    good, transactions, dead_letters = _sort_out(records)
+    good, transactions, dead_letters = sort_out(records)
     cards, index = card_index([transaction.card_id for transaction in transactions])
     states = store.load(cards)
-    days = [transaction.occurred_at.date() for transaction in transactions]
-    used = {day: tables.newest(day) for day in set(days)}
-    folded = fold_with_tables(states, index, encode(transactions), [used[day] for day in days])
+    days = [utc_day(transaction.occurred_at) for transaction in transactions]
+    choices = {day: choose_table(tables, day) for day in set(days)}
+    used = [choices[day] for day in days]
+    folded = fold_with_tables(states, index, encode(transactions), [choice.table for choice in used])
     return Batch(
         partition,
         begins,
@@ -59,23 +51,15 @@ def fold_batch(store: FeatureStore, tables: Tables, partition: int, begins: int,
         good,
         transactions,
         folded,
-        [used[day].table_id for day in days],
+        used,
         cards,
         states,
         dead_letters,
     )
 
 
-def fold_gap(store: FeatureStore, partition: int, begins: int, records: Sequence[Record]) -> None:
-    """Fold records that were decided before into the store. Table and model play no part: states know neither."""
-    _, transactions, _ = _sort_out(records)
-    cards, index = card_index([transaction.card_id for transaction in transactions])
-    states = store.load(cards)
-    fold(states, index, encode(transactions), ReferenceTable.empty())
-    store.apply(partition, expected=begins, position=records[-1].offset + 1, card_ids=cards, states=states)
-
-
-def _sort_out(records: Sequence[Record]) -> tuple[list[Record], list[Transaction], list[DeadLetter]]:
+def sort_out(records: Sequence[Record]) -> tuple[list[Record], list[Transaction], list[DeadLetter]]:
+    """The records that are transactions, those transactions, and what became of the others."""
     good: list[Record] = []
     transactions: list[Transaction] = []
     dead_letters: list[DeadLetter] = []

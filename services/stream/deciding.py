@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Decider:
-    """Asks the scorer, or the rules if it does not answer. `epoch_ms` is the wall clock, for latency only."""
+    """Asks the scorer, or the rules if it does not answer or the reference table is not to be relied on.
+
+    `epoch_ms` is the wall clock, for latency only.
+    """
 
     def __init__(self, scorer: Scorer, policy: DecisionPolicy, epoch_ms: Callable[[], float]) -> None:
         self._scorer, self._policy, self._epoch_ms = scorer, policy, epoch_ms
@@ -32,43 +36,63 @@ class Decider:
         rows = np.concatenate([batch.folded.features[kept] for batch, kept in zip(batches, fresh, strict=True)])
         if len(rows) == 0:
             return [[] for _ in batches]
-        scores, why_not = self._ask(rows)
-        if scores is None:
-            actions, reasons = self._policy.decide_by_rules(rows)
-        else:
-            amounts = np.concatenate([_amounts(batch, kept) for batch, kept in zip(batches, fresh, strict=True)])
-            actions = self._policy.decide(scores.probabilities, amounts)
-            reasons = [
-                codes if action is not Action.APPROVE else []
-                for codes, action in zip(scores.reasons, actions, strict=True)
-            ]
-        return self._write(batches, fresh, scores, why_not, actions, reasons)
+        amounts = np.concatenate([_amounts(batch, kept) for batch, kept in zip(batches, fresh, strict=True)])
+        why_rules = [
+            batch.tables[i].why_rules for batch, kept in zip(batches, fresh, strict=True) for i in kept.tolist()
+        ]
+        scores, verdicts = self._judge(rows, amounts, why_rules)
+        return self._write(batches, fresh, scores, verdicts)
+
+    def _judge(
+        self, rows: NDArray[np.float32], amounts: NDArray[np.float64], why_rules: list[str | None]
+    ) -> tuple[Scores | None, list[_Verdict]]:
+        """A verdict for each row: the model's for those it may score, if it answers, and the rules' for the rest."""
+        usable = [i for i, why in enumerate(why_rules) if why is None]
+        scores, no_answer = self._ask(rows[usable]) if usable else (None, None)
+        by_model = dict(zip(usable, self._by_model(scores, amounts[usable]), strict=True)) if scores else {}
+        ruled = {i: why or no_answer or "" for i, why in enumerate(why_rules) if i not in by_model}
+        by_rules = dict(zip(ruled, self._by_rules(rows[list(ruled)], list(ruled.values())), strict=True))
+        verdicts = by_model | by_rules
+        return scores, [verdicts[i] for i in range(len(rows))]
 
     def _ask(self, rows: NDArray[np.float32]) -> tuple[Scores | None, str | None]:
         try:
             return self._scorer.score(rows, schema_hash=SCHEMA_HASH), None
         except (ScoringUnavailable, ModelRefused) as error:
-            log.warning("the rules decide %d transactions: %s", len(rows), error)
             return None, str(error)
+
+    def _by_model(self, scores: Scores, amounts: NDArray[np.float64]) -> list[_Verdict]:
+        actions = self._policy.decide(scores.probabilities, amounts)
+        return [
+            _Verdict(action, codes if action is not Action.APPROVE else [], None, margin, probability)
+            for action, codes, margin, probability in zip(
+                actions, scores.reasons, scores.margins.tolist(), scores.probabilities.tolist(), strict=True
+            )
+        ]
+
+    def _by_rules(self, rows: NDArray[np.float32], why_rules: Sequence[str]) -> list[_Verdict]:
+        for why, number in Counter(why_rules).items():
+            log.warning("the rules decide %d transactions: %s", number, why)
+        actions, reasons = self._policy.decide_by_rules(rows)
+        return [_Verdict(*verdict) for verdict in zip(actions, reasons, why_rules, strict=True)]
 
     def _write(
         self,
         batches: Sequence[Batch],
         fresh: Sequence[NDArray[np.int64]],
         scores: Scores | None,
-        why_not: str | None,
-        actions: Sequence[Action],
-        reasons: Sequence[list[str]],
+        verdicts: Sequence[_Verdict],
     ) -> list[list[Decision]]:
         now_ms = self._epoch_ms()
         decided_at = from_epoch_ms(int(now_ms))
         written: list[list[Decision]] = []
-        row = 0
+        verdict_of_row = iter(verdicts)
         for batch, kept in zip(batches, fresh, strict=True):
             features = batch.folded.features.astype(np.float64)
             written.append([])
             for i in kept.tolist():
-                record = batch.records[i]
+                record, verdict = batch.records[i], next(verdict_of_row)
+                model = scores if verdict.why_rules is None else None
                 written[-1].append(
                     Decision(
                         transaction=batch.transactions[i],
@@ -77,22 +101,31 @@ class Decider:
                         sequence=int(batch.folded.sequences[i]),
                         features=features[i].tolist(),
                         feature_schema=SCHEMA_HASH,
-                        table_id=batch.table_ids[i],
-                        model_version=scores.model_version if scores else None,
-                        model_digest=scores.model_digest if scores else None,
+                        table_id=batch.tables[i].table.table_id,
+                        model_version=model.model_version if model else None,
+                        model_digest=model.model_digest if model else None,
                         policy_version=self._policy_version,
-                        margin=float(scores.margins[row]) if scores else None,
-                        probability=float(scores.probabilities[row]) if scores else None,
-                        action=actions[row],
-                        reasons=list(reasons[row]),
-                        degraded=scores is None,
-                        degraded_reason=why_not,
+                        margin=verdict.margin,
+                        probability=verdict.probability,
+                        action=verdict.action,
+                        reasons=list(verdict.reasons),
+                        degraded=verdict.why_rules is not None,
+                        degraded_reason=verdict.why_rules,
                         decided_at=decided_at,
                         latency_ms=round(max(now_ms - record.timestamp_ms, 0.0), 3),
                     )
                 )
-                row += 1
         return written
+
+
+class _Verdict(NamedTuple):
+    """`why_rules`: why the rules and not the model; margin and probability are the model's."""
+
+    action: Action
+    reasons: list[str]
+    why_rules: str | None
+    margin: float | None = None
+    probability: float | None = None
 
 
 def _amounts(batch: Batch, kept: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Final
 
 from adapters.kafka_stream import StreamLog
-from cardwatch.errors import BrokerUnavailable, Superseded
+from cardwatch.errors import BrokerUnavailable, StoreUnavailable, Superseded
 from services.stream.worker import StreamWorker
 
 log = logging.getLogger(__name__)
@@ -19,11 +19,11 @@ RETRY_SECONDS: Final = 0.5
 
 
 def run(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, on_ready: Callable[[], None]) -> None:
-    """Work until `stopping` is set. A fenced batch or a broker that is away costs a new connection, no more."""
+    """Work until `stopping` is set. A fenced batch, a broker or a store that is away cost a new connection, no more."""
     while not stopping.is_set():
         try:
             _follow(worker, bootstrap, slot, stopping, on_ready)
-        except (Superseded, BrokerUnavailable) as error:
+        except (Superseded, BrokerUnavailable, StoreUnavailable) as error:
             log.warning("starting again from what is committed: %s", error)
             stopping.wait(RETRY_SECONDS)
     log.info("ms a batch, median: %s", worker.stopwatch.report())

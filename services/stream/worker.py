@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from adapters.kafka import DEAD_LETTERS, DECISIONS, Outgoing, Record
-from cardwatch.errors import StaleWriter, StoreLeads
+from cardwatch.errors import StaleWriter, StoreLeads, Superseded
 from cardwatch.events import Decision, encode
+from cardwatch.features.table_choice import Tables
 from cardwatch.ports import FeatureStore
-from services.stream.batch import Batch, Tables, fold_batch, fold_gap
+from services.stream.batch import Batch, fold_batch
 from services.stream.deciding import Decider
+from services.stream.gap import History, fold_from_history, fold_gap
 from services.stream.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,10 @@ class Log(Protocol):
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         """The group's committed offset per partition; partitions without one are left out."""
+        ...
+
+    def first(self, partition: int) -> int:
+        """The offset where the topic begins: retention has deleted what was before it."""
         ...
 
     def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
@@ -43,10 +49,13 @@ class Counts(NamedTuple):
 
 
 class StreamWorker:
-    """Owns some partitions of the log, their cards' states in the store, and their decisions."""
+    """Owns some partitions of the log, their cards' states in the store, and their decisions.
 
-    def __init__(self, store: FeatureStore, tables: Tables, decider: Decider) -> None:
-        self._store, self._tables, self._decider = store, tables, decider
+    `history` has what the topic no longer holds.
+    """
+
+    def __init__(self, store: FeatureStore, tables: Tables, decider: Decider, history: History | None = None) -> None:
+        self._store, self._tables, self._decider, self._history = store, tables, decider, history
         self._applied: dict[int, int] = {}
         self.stopwatch = Stopwatch()
 
@@ -67,6 +76,7 @@ class StreamWorker:
             for partition, records in polled.items()
             if partition in self._applied  # else it was taken from us while we polled
         ]
+        self._require_fresh_states(batches)
         self.stopwatch.lap("fold")
         decisions = self._decider.decide(batches)
         self.stopwatch.lap("score and decide")
@@ -90,19 +100,34 @@ class StreamWorker:
             self._applied.pop(partition, None)
 
     def catch_up(self, topic_log: Log, partition: int, committed: int | None) -> None:
-        """Fold what was committed but not applied, without scoring. Raises `StoreLeads` if the store is ahead."""
-        applied = self._store.applied(partition)
-        if committed is not None and applied > committed:
+        """Fold what was committed but not applied, without scoring, and what the topic has deleted from the archive.
+
+        Raises `StoreLeads` if the store is ahead, `GapLost` if neither topic nor archive holds what is missing.
+        """
+        applied, first = self._store.applied(partition), topic_log.first(partition)
+        if committed is not None and applied > max(committed, first):
             raise StoreLeads(
                 f"transactions[{partition}]: the store has applied up to {applied}, but only {committed} is committed; "
                 "it was made from another log: remove it, and it is folded again from this one"
             )
+        if applied < first:
+            fold_from_history(self._store, self._history, partition, applied, first)
+            applied = first
         if committed is not None and applied < committed:
             log.info("transactions[%d]: folding %d..%d, decided but not applied", partition, applied, committed)
             for records in topic_log.read(partition, applied, committed):
                 fold_gap(self._store, partition, applied, records)
                 applied = records[-1].offset + 1
         self._applied[partition] = applied
+
+    def _require_fresh_states(self, batches: Sequence[Batch]) -> None:
+        """Refuse batches whose states were read from a store that has lost its newest writes by a restart."""
+        for batch in batches:
+            if (found := self._store.applied(batch.partition)) != batch.begins:
+                raise Superseded(
+                    f"transactions[{batch.partition}]: the store was at {batch.begins} and is at {found} now; "
+                    "it was restarted without its newest writes, or another worker has taken over"
+                )
 
     def _apply(self, topic_log: Log, batch: Batch) -> None:
         try:

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cardwatch.errors import MappingError, Misconfigured
+from cardwatch.features.table import FAMILIES
 from cli.evaluate import evaluate
 
 HANDBOOK = Path(__file__).parents[2] / "examples" / "mappings" / "handbook.yaml"
@@ -153,6 +154,31 @@ def test_compromised_cards_are_not_tested(evaluated: tuple[Result, dict[str, Any
             removed += int((today & compromised).sum())
         assert (fold["test"]["rows"], fold["test"]["frauds"], fold["removed_rows"]) == (tested, frauds, removed)
         assert removed > 0
+
+
+def test_families_are_left_out_one_by_one_in_the_very_same_folds(tmp_path: Path) -> None:
+    small = handbook_like(cards=40, terminals=40, days=DAYS, seed=11, bad_terminals_a_day=0.1)
+    pq.write_table(small, tmp_path / "data.parquet")
+    arguments = ("--data", tmp_path / "data.parquet", "--mapping", HANDBOOK, "--output", tmp_path / "out.json")
+    run(*arguments, *PROTOCOL)
+    with_all = json.loads((tmp_path / "out.json").read_text())
+    result = run(*arguments, *PROTOCOL, "--families")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report | {"families": []} == with_all
+    families = {row.pop("family"): row for row in report["families"]}
+    assert list(families) == list(FAMILIES)
+    for row in families.values():
+        for name, difference in row["difference"]["mean"].items():
+            assert difference == pytest.approx(row["without"]["mean"][name] - report["mean"][name])
+    # The Handbook tells neither places nor earlier outcomes: without them everything is as it was, to the bit.
+    for family in ("place", "earlier outcomes"):
+        assert set(families[family]["difference"]["mean"].values()) == {0.0}
+        assert set(families[family]["difference"]["std"].values()) == {0.0}
+    # Its fraud is in the amounts and at bad terminals.
+    assert families["merchant"]["difference"]["mean"]["average_precision"] < 0
+    for family in FAMILIES:
+        assert any(line.split()[: len(family.split())] == family.split() for line in result.stdout.splitlines()), family
 
 
 def test_parquet_and_compressed_csv_give_the_very_same_results(

@@ -18,7 +18,8 @@ from adapters.prefect_api import PrefectDeployments
 from adapters.settings import Settings
 from adapters.table_store import TableStore
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
-from cardwatch.features.columns import encode, identity_hash
+from cardwatch.features.columns import encode
+from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference import ReferenceBuilder
 from cardwatch.features.table import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.progress import Bootstrapped
@@ -69,15 +70,15 @@ def archive_history(settings: Settings) -> dict[int, int]:
                 place = ("labels", partition_of(label.card_id))
                 rows["labels"].append(label_row(label, place[1], ends[place]))
                 ends[place] += 1
-                if label.is_fraud:
-                    builder.add_fraud(
-                        label.transaction_id,
-                        identity_hash(label.merchant_id),
-                        effective_at=label.effective_at,
-                        observed_at=label.observed_at,
-                    )
+                builder.add_label(
+                    label.transaction_id,
+                    identity_hash(label.merchant_id),
+                    is_fraud=label.is_fraud,
+                    effective_at=label.effective_at,
+                    observed_at=label.observed_at,
+                )
             encoded = encode(events.transactions)
-            builder.add_transactions(encoded["merchant_hash"], encoded["occurred_at_ms"])
+            builder.add_transactions(encoded["merchant_hash"], encoded["occurred_at_ms"], encoded["amount_minor"])
             archive.write(rows, ends)
             table = builder.build(events.day + timedelta(days=1))
             tables.put(table)

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardwatch.events import EPOCH, Channel, Outcome, Transaction, decode, encode, to_epoch_ms
-from cardwatch.features.columns import card_index, encode_columns
+from cardwatch.events import EPOCH, Channel, Outcome, Transaction, decode, encode
+from cardwatch.features.columns import card_index
 from cardwatch.features.columns import encode as encode_rows
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference import ReferenceTable
@@ -63,25 +63,6 @@ def replayed(log: Sequence[Transaction], cuts: Sequence[int]) -> tuple[bytes, by
 @settings(deadline=None)
 def test_however_a_log_is_cut_features_and_states_have_the_same_bits(log: list[Transaction], cuts: list[int]) -> None:
     assert replayed(log, cuts) == replayed(log, [])
-
-
-@given(logs)
-@settings(deadline=None)
-def test_columns_and_structs_are_encoded_alike(log: list[Transaction]) -> None:
-    whole = encode_columns(
-        transaction_ids=[t.transaction_id for t in log],
-        merchant_ids=[t.merchant_id for t in log],
-        occurred_at_ms=np.array([to_epoch_ms(t.occurred_at) for t in log], np.int64),
-        amount_minor=np.array([t.amount_minor for t in log], np.int64),
-        merchant_category=[t.merchant_category for t in log],
-        channel=[t.channel.value for t in log],
-        country=[t.country for t in log],
-        latitude=np.array([np.nan if t.latitude is None else t.latitude for t in log]),
-        longitude=np.array([np.nan if t.longitude is None else t.longitude for t in log]),
-        device_ids=[t.device_id for t in log],
-        previous_outcome=[t.previous_outcome.value if t.previous_outcome else None for t in log],
-    )
-    assert whole.tobytes() == encode_rows(log).tobytes()
 
 
 @given(transactions())

@@ -29,6 +29,27 @@ def test_an_unusable_value_is_refused_with_key_and_value(key: str, value: str) -
         read_settings({key: value})
 
 
+@pytest.mark.parametrize(
+    "value", ["redis://h:1/2", "rediss://u:p@h", "valkey://h", "dynamodb://cards?region=eu-central-1"]
+)
+def test_an_address_of_a_feature_store_is_taken_and_passed_on(value: str) -> None:
+    settings = read_settings({"CARDWATCH_STORE_URL": value})
+    assert settings.store_url == value
+    assert read_settings(settings.to_environment()) == settings
+
+
+@pytest.mark.parametrize(
+    "value", ["postgres://user:opensesame@host/db", "redis://", "localhost:6379", "unix:/tmp/redis"]
+)
+def test_another_feature_store_is_refused_without_showing_a_password(value: str) -> None:
+    with pytest.raises(
+        Misconfigured, match=r"CARDWATCH_STORE_URL=.* redis://, rediss://, valkey://, dynamodb://$"
+    ) as caught:
+        read_settings({"CARDWATCH_STORE_URL": value})
+    assert "opensesame" not in str(caught.value)
+    assert "opensesame" not in repr(Settings(store_url=Secret("redis://:opensesame@host")))
+
+
 def test_a_secret_does_not_show_itself() -> None:
     assert "opensesame" not in repr(Settings(api_key=Secret("opensesame")))
 

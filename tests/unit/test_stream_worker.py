@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+import redis
 from numpy.typing import NDArray
 
+from adapters.archive_writer import ArchiveWriter, transaction_row
+from adapters.archived_log import ArchivedLog
 from adapters.kafka import DEAD_LETTERS, DECISIONS, TRANSACTIONS, Outgoing, Record
 from adapters.lmdb_store import LmdbStore
+from adapters.redis_store import RedisStore
 from adapters.table_store import TableStore
-from cardwatch.errors import ScoringUnavailable, StoreLeads, Superseded
+from cardwatch.errors import GapLost, ScoringUnavailable, StoreLeads, Superseded
 from cardwatch.events import EPOCH, Action, Channel, DeadLetter, Decision, Transaction, decode, encode
 from cardwatch.features.columns import card_index
 from cardwatch.features.columns import encode as encode_rows
@@ -24,8 +30,10 @@ from cardwatch.features.reference import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.features.table import FEATURES, column
 from cardwatch.policy import DecisionPolicy
-from cardwatch.ports import Scores
+from cardwatch.ports import FeatureStore, Scores
+from services.stream import loop
 from services.stream.deciding import Decider
+from services.stream.gap import fold_gap
 from services.stream.worker import StreamWorker
 
 NOW_MS = 1_800_000_000_000.0
@@ -44,8 +52,12 @@ class MemoryLog:
             for offset, (key, value) in enumerate(zip(keys, values, strict=True))
         ]
         self.position: int | None = None
+        self.begins = 0
         self.written: list[Outgoing] = []
         self.dies = ""
+
+    def first(self, partition: int) -> int:
+        return self.begins
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         return {} if self.position is None else dict.fromkeys(partitions, self.position)
@@ -62,6 +74,7 @@ class MemoryLog:
             raise Killed
 
     def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
+        assert start >= self.begins, "the topic has deleted this"
         yield self.records[start:stop]
 
     def decisions(self) -> list[Decision]:
@@ -106,8 +119,9 @@ def log_of(transactions: Sequence[Transaction]) -> MemoryLog:
     return MemoryLog([encode(t) for t in transactions], [t.card_id.encode() for t in transactions])
 
 
-def worker(folder: Path, store: LmdbStore, scorer: HalfOfAmount | None = None) -> StreamWorker:
-    return StreamWorker(store, TableStore(folder), Decider(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS))
+def worker(folder: Path, store: FeatureStore, scorer: HalfOfAmount | None = None) -> StreamWorker:
+    decider = Decider(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
+    return StreamWorker(store, TableStore(folder), decider, ArchivedLog(folder / "archive", batch_rows=4))
 
 
 def run(folder: Path, log: MemoryLog, crashes: Mapping[int, str], batch: int = 3) -> dict[str, bytes]:
@@ -256,6 +270,126 @@ def test_a_store_that_is_ahead_of_the_log_is_refused(tmp_path: Path) -> None:
         store.apply(0, expected=0, position=5, card_ids=[], states=empty_states(0))
         with pytest.raises(StoreLeads, match="applied up to 5, but only 0 is committed"):
             worker(tmp_path, store).take(log, [0])
+
+
+def archive_up_to(folder: Path, transactions: Sequence[Transaction], position: int) -> None:
+    """The archive of the log's beginning, written in two goes."""
+    writer = ArchiveWriter(folder / "archive")
+    rows = [transaction_row(transaction, 0, offset) for offset, transaction in enumerate(transactions)]
+    for start, stop in pairwise([0, position // 2, position]):
+        writer.write({TRANSACTIONS: rows[start:stop]}, {(TRANSACTIONS, 0): stop})
+    writer.close()
+
+
+@pytest.mark.parametrize("applied", [0, 5])
+def test_what_the_topic_has_deleted_is_folded_from_the_archive(tmp_path: Path, applied: int) -> None:
+    transactions = [payment(number, card_id="busy") for number in range(40)] + [payment(number) for number in range(9)]
+    log = log_of(transactions)
+    archive_up_to(tmp_path, transactions, 44)
+    with LmdbStore(tmp_path / "store") as store:
+        if applied:
+            fold_gap(store, 0, 0, log.records[:applied])
+        log.position, log.begins = 46, 43
+        stream = worker(tmp_path, store)
+        assert stream.take(log, [0]) == {0: 46}
+        stream.step(log, {0: log.records[46:]})
+        assert store.cards() == replayed(transactions)[1]
+
+
+def test_a_stretch_that_the_topic_has_deleted_undecided_is_folded_and_the_rest_decided(tmp_path: Path) -> None:
+    transactions = [payment(number) for number in range(12)]
+    log = log_of(transactions)
+    archive_up_to(tmp_path, transactions, 8)
+    log.position, log.begins = 4, 8
+    with LmdbStore(tmp_path / "store") as store:
+        for _ in range(2):  # a worker that dies before it commits leaves the store before the group's offset
+            stream = worker(tmp_path, store)
+            assert stream.take(log, [0]) == {0: 8}
+        stream.step(log, {0: log.records[8:]})
+        assert store.cards() == replayed(transactions)[1]
+    assert [decision.offset for decision in log.decisions()] == [8, 9, 10, 11]
+
+
+@pytest.mark.parametrize("archived", [0, 6])
+def test_what_neither_topic_nor_archive_holds_is_said(tmp_path: Path, archived: int) -> None:
+    transactions = [payment(number) for number in range(12)]
+    log = log_of(transactions)
+    log.position, log.begins = 10, 8
+    if archived:
+        archive_up_to(tmp_path, transactions, archived)
+    with LmdbStore(tmp_path / "store") as store:
+        message = rf"applied up to 0, the topic begins at 8, and the archive holds up to {archived}: restore"
+        with pytest.raises(GapLost, match=message):
+            worker(tmp_path, store).take(log, [0])
+
+
+def test_states_of_a_store_that_lost_its_newest_writes_are_not_decided_on(tmp_path: Path, redis_url: str) -> None:
+    transactions = [payment(number) for number in range(9)]
+    log = log_of(transactions)
+    with redis.Redis.from_url(redis_url) as server, RedisStore(redis_url) as store:
+        server.flushdb()
+        stream = worker(tmp_path, store)
+        stream.take(log, [0])
+        stream.step(log, {0: log.records[:6]})
+        server.flushdb()
+        with pytest.raises(Superseded, match=r"the store was at 6 and is at 0 now; it was restarted"):
+            stream.step(log, {0: log.records[6:]})
+        assert len(log.decisions()) == 6
+        stream.take(log, [0])
+        stream.step(log, {0: log.records[6:]})
+        features, states = replayed(transactions)
+        assert {card: store.load([card]).tobytes() for card in states} == states
+        recorded = [np.array(d.features, np.float64).astype(np.float32).tobytes() for d in log.decisions()]
+        assert recorded == features
+
+
+def test_a_store_that_is_away_for_a_while_costs_the_loop_a_new_start_and_no_decision(
+    tmp_path: Path, start_redis: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transactions = [payment(number) for number in range(12)]
+    log = log_of(transactions)
+    durable = {"folder": tmp_path}
+    url, process = start_redis("--appendonly", "yes", "--appendfsync", "always", **durable)
+    stopping, starts = Event(), []
+
+    class Following:
+        """The stream's side of the in-memory log. The store is killed in a commit, and is back at the third start."""
+
+        def __init__(self, *_: object, on_assigned: Callable[[list[int]], dict[int, int]], **__: object) -> None:
+            starts.append(log.position)
+            if len(starts) == 3:
+                start_redis("--appendonly", "yes", **durable, port=int(url.rsplit(":", 1)[1]))
+            self.take, self.taken = on_assigned, False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(log, name)
+
+        def poll(self, _seconds: float, *, most: int) -> dict[int, list[Record]]:
+            if not self.taken:
+                self.at, self.taken = self.take([0])[0], True
+            records = log.records[self.at : self.at + 4]
+            self.at += 4
+            if not records:
+                stopping.set()
+            return {0: records} if records else {}
+
+        def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
+            log.commit(outgoing, positions)
+            if positions == {0: 8}:
+                process.kill()
+                process.wait(timeout=10)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(loop, "StreamLog", Following)
+    monkeypatch.setattr(loop, "RETRY_SECONDS", 0.01)
+    with RedisStore(url) as store:
+        loop.run(worker(tmp_path, store), "", "slot", stopping, lambda: None)
+        states = replayed(transactions)[1]
+        assert {card: store.load([card]).tobytes() for card in states} == states
+    assert starts == [None, 8, 8]
+    assert [decision.offset for decision in log.decisions()] == list(range(12))
 
 
 def test_features_are_as_many_as_the_table_has(tmp_path: Path) -> None:

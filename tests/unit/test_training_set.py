@@ -1,14 +1,16 @@
 """Training sets: which rows, which labels, which reference tables. The history is made by hand."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from cardwatch.errors import CardwatchError, Misconfigured
-from cardwatch.features.columns import identity_hash
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.hashing import identity_hash
+from cardwatch.features.reference import MERCHANT_VALUES, ReferenceTable
 from cardwatch.features.table import column
 from cardwatch.promotion import Windows, windows
 from pipelines.training_set import ReplayedLog, end_of, replay_log, training_set
@@ -93,20 +95,22 @@ class HandMade:
     """A history of a few rows, given in log order."""
 
     def __init__(self, transactions: list[dict[str, object]], decisions: list[dict[str, object]] | None = None) -> None:
-        self._transactions = transactions
-        self._decisions = decisions or []
+        self._transactions = pa.Table.from_pylist(transactions, TRANSACTIONS)
+        self._decisions = pa.Table.from_pylist(decisions or [], DECISIONS)
 
-    def days(self) -> list[date]:
-        return sorted({row["occurred_at"].date() for row in self._transactions})  # type: ignore[attr-defined]
+    def log(self) -> "HandMade":
+        return self
 
-    def transactions(self, first: date, last: date) -> pa.Table:
-        return pa.Table.from_pylist(self._transactions, TRANSACTIONS)
+    @property
+    def partitions(self) -> list[int]:
+        return sorted(set(self._transactions["partition"].to_pylist()))
 
-    def labels(self, observed_before: datetime) -> pa.Table:
-        raise NotImplementedError
+    def transactions(self, partition: int, columns: Sequence[str], *, batch_rows: int) -> Iterator[pa.Table]:
+        return iter([self._transactions.filter(pc.equal(self._transactions["partition"], partition))])
 
-    def decisions(self, first: date, last: date) -> pa.Table:
-        return pa.Table.from_pylist(self._decisions, DECISIONS)
+    def recorded_tables(self, partition: int, *, batch_rows: int) -> Iterator[pa.Table]:
+        found = self._decisions.filter(pc.equal(self._decisions["partition"], partition))
+        return iter([found] if found.num_rows else [])
 
 
 def labels(*rows: dict[str, object]) -> pa.Table:
@@ -180,7 +184,9 @@ def test_a_repeated_transaction_is_trained_on_once() -> None:
 
 def table_with_risk(day_number: int, risk: float) -> ReferenceTable:
     shop = np.array([identity_hash("shop")], np.uint64)
-    return ReferenceTable(day_number, shop, np.array([[risk, 0, 0, 0]], np.float32))
+    values = np.zeros((1, len(MERCHANT_VALUES)), np.float32)
+    values[0, MERCHANT_VALUES.index("risk_30d")] = risk
+    return ReferenceTable(day_number, shop, values)
 
 
 def test_a_recorded_table_is_used_where_there_is_a_decision_and_the_rule_elsewhere() -> None:

@@ -1,0 +1,121 @@
+"""DynamoDB's client and single calls of it, with what it leaves undone asked again, and its errors as ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+
+from cardwatch.errors import Misconfigured, StoreRefused, StoreUnavailable
+
+Item = dict[str, Any]
+
+CALLS_AT_ONCE: Final = 8
+
+PAUSES_SECONDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Before what was left undone, because of throttling or size, is asked for again."""
+
+_NOT_NOW: Final = {
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "TransactionInProgressException",
+}
+
+
+@contextmanager
+def answering(where: str) -> Iterator[None]:
+    """Turn DynamoDB's errors into ours; a cancelled transaction is left to the caller, who knows what it means."""
+    try:
+        yield
+    except exceptions.ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "TransactionCanceledException":
+            raise
+        if code == "ResourceNotFoundException":
+            raise Misconfigured(
+                f"{where}: there is no such table in this region; create it with a string key pk"
+            ) from error
+        if code in _NOT_NOW or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+            raise StoreUnavailable(f"{where} does not take this now: {error}") from error
+        raise StoreRefused(f"{where} refuses a call: {error}") from error
+    except (exceptions.NoCredentialsError, exceptions.NoRegionError) as error:
+        raise Misconfigured(f"{where} cannot be reached: {error}") from error
+    except exceptions.BotoCoreError as error:
+        raise StoreUnavailable(f"{where} does not answer: {error}") from error
+
+
+def connect(url: str) -> tuple[str, Any]:
+    """The table that `url` names (`dynamodb://TABLE?region=...&endpoint=...`), and a client of its service."""
+    address = urlsplit(url)
+    options = dict(parse_qsl(address.query))
+    if not address.netloc or (unknown := set(options) - {"region", "endpoint"}):
+        wrong = f"does not know {', '.join(sorted(unknown))}" if address.netloc else "names no table"
+        raise Misconfigured(f"'{url}' {wrong}: a DynamoDB store is dynamodb://TABLE?region=...&endpoint=...")
+    config = Config(
+        connect_timeout=2,
+        read_timeout=5,
+        retries={"mode": "standard", "max_attempts": 4},
+        max_pool_connections=CALLS_AT_ONCE,
+    )
+    try:
+        with answering(f"DynamoDB table {address.netloc}"):
+            client = boto3.client(
+                "dynamodb", region_name=options.get("region"), endpoint_url=options.get("endpoint"), config=config
+            )
+    except ValueError as error:
+        raise Misconfigured(f"'{url}': {error}") from error
+    return address.netloc, client
+
+
+def create_table(url: str) -> None:
+    """Make the table that `url` names, billed by request, for tests and local endpoints (AWS: Terraform)."""
+    table, client = connect(url)
+    with answering(f"DynamoDB table {table}"):
+        client.create_table(
+            TableName=table,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        client.get_waiter("table_exists").wait(TableName=table)
+    client.close()
+
+
+def get_items(client: Any, table: str, keys: Sequence[str]) -> dict[str, Item]:
+    """The items of these keys (at most 100, distinct) by key, read consistently; keys without one are left out."""
+    found: dict[str, Item] = {}
+
+    def ask(left: Any) -> Any:
+        answer = client.batch_get_item(RequestItems=left)
+        found.update({item["pk"]["S"]: item for item in answer["Responses"].get(table, [])})
+        return answer.get("UnprocessedKeys")
+
+    if keys:
+        _until_done(ask, {table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}})
+    return found
+
+
+def put_items(client: Any, table: str, items: Sequence[Item]) -> None:
+    """Write these items (at most 25) unconditionally."""
+
+    def ask(left: Any) -> Any:
+        return client.batch_write_item(RequestItems=left).get("UnprocessedItems")
+
+    if items:
+        _until_done(ask, {table: [{"PutRequest": {"Item": item}} for item in items]})
+
+
+def _until_done(ask: Callable[[Any], Any], left: Any) -> None:
+    for pause_seconds in PAUSES_SECONDS:
+        if not (left := ask(left)):
+            return
+        time.sleep(pause_seconds)
+    raise StoreUnavailable("DynamoDB leaves a part of a batch undone again and again: it is throttled")

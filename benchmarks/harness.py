@@ -1,0 +1,95 @@
+"""How things are measured here: candidates in turn, several rounds in one run, medians and ratios round by round.
+
+These machines are shared: an absolute time says little, a ratio of two things measured in the same seconds says more.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+Metrics = dict[str, "Metric"]
+
+
+class Metric(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One number. `ratio` is `value` over `baseline` as both were measured in one run. `goal` is what we promise."""
+
+    value: float
+    unit: str
+    how: str
+    baseline: float | None = None
+    ratio: float | None = None
+    goal: str = ""
+
+
+def in_turn(candidates: Mapping[str, Callable[[], object]], *, rounds: int = 5) -> dict[str, list[float]]:
+    """Seconds that each candidate took in each round, after one round that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for round_ in range(rounds + 1):
+        for name, candidate in candidates.items():
+            gc.collect()
+            begin = time.perf_counter()
+            candidate()
+            if round_ > 0:
+                seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def each_in_turn(candidates: Mapping[str, Callable[[], object]], *, times: int) -> dict[str, np.ndarray]:
+    """Microseconds of every single call [times], the candidates taking turns call by call."""
+    micros = {name: np.empty(times) for name in candidates}
+    for candidate in candidates.values():
+        for _ in range(1_000):
+            candidate()
+    gc.collect()
+    gc.disable()
+    try:
+        for i in range(times):
+            for name, candidate in candidates.items():
+                begin = time.perf_counter_ns()
+                candidate()
+                micros[name][i] = (time.perf_counter_ns() - begin) / 1e3
+    finally:
+        gc.enable()
+    return micros
+
+
+def ratio(of: Sequence[float], over: Sequence[float]) -> float:
+    """The median of the ratios round by round."""
+    return statistics.median(a / b for a, b in zip(of, over, strict=True))
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def write(results: Path, metrics: Metrics, machine_: Mapping[str, Any]) -> None:
+    """The file that docs and later runs refer to."""
+    document = msgspec.json.encode({"machine": machine_, "metrics": metrics}, order="deterministic")
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,41 @@
+"""`cardwatch heartbeat`: what a source of one's own says, so that days are closed while it is quiet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from adapters.kafka import TRANSACTIONS, publish_progress
+from adapters.kafka_admin import end_offsets
+from adapters.settings import read_settings
+from cardwatch.errors import Misconfigured
+from cardwatch.progress import Heartbeat
+
+
+@click.command()
+@click.option("--source", required=True, help="Who says so; the archive waits for every source that has said it once.")
+@click.option("--at", required=True, help="Event time, for example 2025-01-06T23:00:00Z; without an offset, UTC.")
+@click.option("--last", is_flag=True, help="The source has ended: it is not waited for any more.")
+def heartbeat(source: str, at: str, *, last: bool) -> None:
+    """Say that everything which occurred before a moment has been sent.
+
+    Call it when the source's records are in the log: the ends of the topic now are part of the promise.
+    """
+    settings = read_settings()
+    if not settings.kafka_bootstrap:
+        raise Misconfigured("CARDWATCH_KAFKA_BOOTSTRAP is empty: name the broker that the source writes to")
+    if not 1 <= len(source) <= 64:
+        raise Misconfigured(f"--source={source!r} is not a name of 1 to 64 characters")
+    ends = {str(partition): end for partition, end in end_offsets(settings.kafka_bootstrap, TRANSACTIONS).items()}
+    promise = Heartbeat(source=source, at=_moment(at), transaction_ends=ends, last=last)
+    publish_progress(settings.kafka_bootstrap, promise)
+    click.echo(f"{source}: everything before {promise.at.isoformat()} is sent{', and nothing follows' if last else ''}")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Misconfigured(f"--at={text!r} is not a time like 2025-01-06T23:00:00Z") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,133 @@
+"""Replay of a whole archive to feature rows, out of core and on all cores: `python -m pipelines.replay --help`.
+
+A card lives in one partition, so each partition is replayed by itself, by a process of a pool where that pays, into a
+file of its own. The files appear in the target all at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from datetime import date
+from itertools import repeat
+from multiprocessing import active_children, get_context
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from msgspec import Struct
+
+from adapters.archive import open_log
+from adapters.feature_rows import feature_rows, write_feature_rows
+from adapters.log_files import BATCH_ROWS
+from adapters.table_store import TableStore
+from cardwatch.errors import Misconfigured
+from cardwatch.features.reference import DAY_MS
+from cardwatch.features.replay import TableShelf
+from pipelines.command import run_command
+from pipelines.folding import CardStates, replay_partition
+
+POOL_PAYS_FROM_ROWS: Final = 200_000
+"""Below this the start of processes takes longer than the replay."""
+
+_EPOCH: Final = date(1970, 1, 1)
+
+
+class ReplayRequest(Struct, frozen=True, kw_only=True):
+    """What to replay: `transactions` is an archive, or a folder of Parquet files that has its columns.
+
+    `first_day` and `last_day` choose the rows that are written; everything before them is folded all the same.
+    `jobs`: processes at most, all cores if None.
+    """
+
+    transactions: Path
+    tables: Path
+    out: Path
+    first_day: date | None = None
+    last_day: date | None = None
+    jobs: int | None = None
+    batch_rows: int = BATCH_ROWS
+
+
+def replay(request: ReplayRequest) -> int:
+    """Write the feature rows to `out/partition-NNNN.parquet`, in log order; gives their number.
+
+    Raises `Misconfigured` if `out` is there and not empty, or there is nothing to replay; `CardwatchError` for a
+    damaged log or a table that is gone. Then `out` is as it was.
+    """
+    with _appearing_at(request.out) as folder:
+        log = open_log(request.transactions)
+        partitions = log.partitions
+        if not partitions:
+            raise Misconfigured(f"{request.transactions} has no transactions yet: there is nothing to replay")
+        jobs = min(request.jobs or os.cpu_count() or 1, len(partitions))
+        if jobs == 1 or (request.jobs is None and log.rows < POOL_PAYS_FROM_ROWS):
+            return sum(write_partition(request, partition, folder) for partition in partitions)
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            try:
+                return sum(pool.map(write_partition, repeat(request), partitions, repeat(folder)))
+            except BaseException:  # nobody needs what the others are still doing
+                for process in active_children():
+                    process.terminate()
+                raise
+
+
+def write_partition(request: ReplayRequest, partition: int, folder: Path) -> int:
+    """Replay one partition into its file in `folder`; gives the number of rows written."""
+    log, shelf = open_log(request.transactions), TableShelf(TableStore(request.tables).all())
+
+    def batches() -> Iterator[pa.Table]:
+        for batch in replay_partition(log, partition, shelf, CardStates(), batch_rows=request.batch_rows):
+            rows = feature_rows(batch.transactions, batch.folded)
+            if request.first_day or request.last_day:
+                days = batch.occurred_at_ms // DAY_MS
+                first, last = _day_number(request.first_day, 0), _day_number(request.last_day, 2**40)
+                rows = rows.filter(pa.array(np.logical_and(days >= first, days <= last)))
+            yield rows
+
+    return write_feature_rows(folder / f"partition-{partition:04d}.parquet", batches())
+
+
+@contextmanager
+def _appearing_at(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its name when the block ends well, and goes if it does not."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Misconfigured(f"{out} is there already and not empty; name another folder, or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        folder.replace(out)
+    except BaseException:
+        rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _day_number(day: date | None, otherwise: int) -> int:
+    return otherwise if day is None else (day - _EPOCH).days
+
+
+def main() -> None:
+    """Do what the command line says; `cardwatch replay` is its face."""
+    parser = ArgumentParser(prog="python -m pipelines.replay")
+    for name in ("transactions", "tables", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--first-day", type=date.fromisoformat)
+    parser.add_argument("--last-day", type=date.fromisoformat)
+    parser.add_argument("--jobs", type=int)
+    with run_command():
+        request = ReplayRequest(**vars(parser.parse_args()))
+        rows = replay(request)
+        sys.stdout.write(f"{rows} feature rows in {request.out}\n")
+
+
+if __name__ == "__main__":
+    main()

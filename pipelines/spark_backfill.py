@@ -1,0 +1,97 @@
+"""The backfill itself, in a process that has Spark's environment: cards are spread over tasks, each in log order."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import col, lit
+
+from adapters.archive import Archive, transaction_files
+from adapters.archive_layout import DECISIONS, index_file
+from adapters.arrow_columns import KERNEL_COLUMNS
+from adapters.feature_rows import KEY_COLUMNS
+from adapters.log_files import BATCH_ROWS, PLACE
+from adapters.table_store import TableStore
+from cardwatch.errors import CardwatchError, Misconfigured
+from pipelines.backfill import parse_arguments
+from pipelines.command import run_command
+from pipelines.spark_folding import SPARK_SCHEMA, fold_task
+
+_COLUMNS: Final = list(dict.fromkeys([*KERNEL_COLUMNS, *KEY_COLUMNS]))
+
+
+def backfill(spark: Any, transactions: Path, tables: Path, out: Path) -> None:
+    """Write the feature rows of an archive, or of a folder of Parquet files that has its columns, to `out`.
+
+    Each transaction has the table recorded in its decision, where an archive holds one, else the table by the rule.
+    """
+    if out.exists():
+        raise Misconfigured(f"{out} is there already; name another folder, or remove it")
+    rows = spark.read.parquet(*map(str, transaction_files(transactions))).select(*_COLUMNS)
+    stored = spark.sparkContext.broadcast([table.to_bytes() for table in TableStore(tables).all()])
+    (
+        _with_recorded_tables(spark, rows, transactions)
+        .repartition("card_id")
+        .sortWithinPartitions("card_id", *PLACE)
+        .mapInArrow(partial(fold_task, stored), SPARK_SCHEMA)
+        .write.parquet(str(out))
+    )
+
+
+def _with_recorded_tables(spark: Any, rows: DataFrame, folder: Path) -> DataFrame:
+    files = Archive(folder).files(DECISIONS) if index_file(folder).exists() else []
+    if not files:
+        return rows.withColumn("table_id", lit(None).cast("string"))
+    recorded = spark.read.parquet(*(str(path) for path, _ in files)).select(*PLACE, col("table_id"))
+    return rows.join(recorded, list(PLACE), "left")
+
+
+@contextmanager
+def _session(master: str) -> Iterator[Any]:
+    """A Spark session on the loopback interface, without its web pages; its errors become ours."""
+    builder = SparkSession.builder.master(master).appName("cardwatch backfill")
+    for key, value in {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MILLIS",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH_ROWS),
+    }.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        yield spark
+    except PySparkException as error:
+        raise CardwatchError(f"Spark could not finish: {_cause(str(error))}") from error
+    finally:
+        spark.stop()
+
+
+def _cause(message: str) -> str:
+    """What a worker's traceback inside Spark's own message ends with, else the first line."""
+    raised = re.findall(r"^\S*cardwatch\.errors\.\w+: (.*)$", message, re.MULTILINE)
+    return raised[-1] if raised else message.strip().splitlines()[0]
+
+
+def main() -> None:
+    """Do what the command line says."""
+    with run_command():
+        asked = parse_arguments()
+        with _session(asked.master) as spark:
+            backfill(spark, asked.transactions, asked.tables, asked.out)
+        sys.stdout.write(f"feature rows in {asked.out}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Days of a source that announces none, closed over a real broker: by its heartbeats, once, also across a restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from adapters.archive import Archive
+from adapters.archive_writer import ArchiveWriter
+from adapters.kafka import (
+    LABELS,
+    PROGRESS,
+    STREAM_GROUP,
+    TRANSACTIONS,
+    LogInquiry,
+    LogReader,
+    LogWriter,
+    ProgressWriter,
+)
+from adapters.kafka_admin import create_topics, end_offsets
+from adapters.table_store import TableStore
+from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
+from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
+from cli.main import main
+from services.archive.archivist import Archivist
+from services.archive.feeding import rebuilt
+from services.archive.resuming import resumed
+
+DAY = date(2025, 1, 6)
+NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
+PARTITIONS = 4
+Positions = dict[tuple[str, int], int]
+
+
+def payment(number: int, moment: datetime) -> Transaction:
+    return Transaction(
+        transaction_id=f"t-{number}",
+        card_id=f"card-{number}",
+        merchant_id="shop",
+        occurred_at=moment,
+        amount_minor=1_000,
+        currency="EUR",
+        merchant_category="5411",
+        channel=Channel.CHIP,
+        country="DE",
+    )
+
+
+def label(number: int) -> Label:
+    return Label(
+        transaction_id=f"t-{number}",
+        card_id=f"card-{number}",
+        merchant_id="shop",
+        is_fraud=True,
+        effective_at=NOON,
+        observed_at=NOON,
+        source=LabelSource.CUSTOMER,
+    )
+
+
+class Office:
+    """An archive over the shared broker, from where the topics ended when the test began."""
+
+    def __init__(self, bootstrap: str, folder: Path) -> None:
+        self.bootstrap, self.folder = bootstrap, folder
+        self.start: Positions = {(PROGRESS, 0): end_offsets(bootstrap, PROGRESS)[0]}
+        for topic in (TRANSACTIONS, LABELS):
+            self.start |= {(topic, partition): end for partition, end in end_offsets(bootstrap, topic).items()}
+
+    def send(self, *records: Transaction | Label) -> None:
+        writer = LogWriter(self.bootstrap)
+        for record in records:
+            writer.write(LABELS if isinstance(record, Label) else TRANSACTIONS, record.card_id, encode(record))
+        writer.flush()
+
+    @contextmanager
+    def running(self) -> Iterator[Callable[[Callable[[], bool]], None]]:
+        """An archivist as the service puts it together; gives what runs it until something is reached."""
+        writer = ArchiveWriter(self.folder / "archive")
+        inquiry = LogInquiry(self.bootstrap, STREAM_GROUP)
+        archive = Archive(self.folder / "archive")
+        archivist = Archivist(
+            writer,
+            TableStore(self.folder / "tables"),
+            rebuilt(archive),
+            resumed(archive, range(PARTITIONS)),
+            decided_up_to=partial(inquiry.committed, TRANSACTIONS),
+            announce=ProgressWriter(self.bootstrap).write,
+        )
+        positions = {**self.start, **writer.positions(), (PROGRESS, 0): self.start[PROGRESS, 0]}
+        with LogReader(self.bootstrap, positions) as reader:
+
+            def run_until(reached: Callable[[], bool]) -> None:
+                deadline = time.monotonic() + 30.0
+                while not reached():
+                    assert time.monotonic() < deadline, "not within 30 s"
+                    archivist.take(reader.poll(0.05))
+                    archivist.close_days(reader)
+
+            self._reader = reader
+            yield run_until
+        inquiry.close()
+        writer.close()
+
+    def progress(self) -> list[Progress]:
+        """What has been told since the test began."""
+        end, told = end_offsets(self.bootstrap, PROGRESS)[0], []
+        with LogReader(self.bootstrap, {(PROGRESS, 0): self.start[PROGRESS, 0]}) as reader:
+            deadline = time.monotonic() + 30.0
+            while reader.reached(PROGRESS, 0) < end:
+                assert time.monotonic() < deadline, "not within 30 s"
+                told += [decode_progress(record.value) for record in reader.poll(0.1)]
+        return told
+
+    def everything_is_read(self) -> bool:
+        """Whether the archivist has got to the end of every topic."""
+        return all(self._reader.reached(*place) >= self._reader.end(*place) for place in self.start)
+
+    def closed(self) -> dict[date, str]:
+        return Archive(self.folder / "archive").closed_days()
+
+
+@pytest.fixture
+def office(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    create_topics(kafka, partitions=PARTITIONS)
+    monkeypatch.setenv("CARDWATCH_KAFKA_BOOTSTRAP", kafka)
+    monkeypatch.setenv("CARDWATCH_HOME", str(tmp_path))
+    return Office(kafka, tmp_path)
+
+
+def command(*arguments: str) -> str:
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_days_of_a_source_that_announces_none_are_closed_once_by_its_heartbeats(office: Office) -> None:
+    office.send(payment(0, NOON), payment(1, NOON), label(0), payment(2, NOON + timedelta(days=1)))
+    with office.running() as run_until:
+        output = command("heartbeat", "--source", "shop", "--at", "2025-01-07T00:00:00Z")
+        assert output == "shop: everything before 2025-01-07T00:00:00+00:00 is sent\n"
+        run_until(lambda: list(office.closed()) == [DAY])
+
+    command("heartbeat", "--source", "shop", "--at", "2025-01-08", "--last")
+    with office.running() as run_until:  # after a restart
+        run_until(lambda: list(office.closed()) == [DAY, DAY + timedelta(days=1)])
+
+    told = office.progress()
+    emitted = [event for event in told if isinstance(event, DayEmitted)]
+    archived = [event for event in told if isinstance(event, DayArchived)]
+    assert [(event.day, event.inferred) for event in emitted] == [(DAY, True), (DAY + timedelta(days=1), True)]
+    assert [(event.day, event.transactions, event.labels) for event in archived] == [
+        (DAY, 2, 1),
+        (DAY + timedelta(days=1), 1, 0),
+    ]
+    stored = TableStore(office.folder / "tables").all()
+    assert [event.table_id for event in archived] == list(office.closed().values()) == [t.table_id for t in stored]
+    listing = command("tables").splitlines()
+    assert [line.split()[:3] for line in listing] == [
+        ["2025-01-07", stored[0].table_id, "1"],
+        ["2025-01-08", stored[1].table_id, "1"],
+    ]
+
+
+def test_a_source_that_announces_its_days_is_believed_alone(office: Office) -> None:
+    last = NOON + timedelta(days=3)
+    with office.running() as run_until:
+        office.send(*(payment(n, NOON if n < 40 else last) for n in range(400)))
+        ends = {str(partition): end for partition, end in end_offsets(office.bootstrap, TRANSACTIONS).items()}
+        ProgressWriter(office.bootstrap).write(DayEmitted(day=DAY, transaction_ends=ends, label_ends={}, decided=False))
+        command("heartbeat", "--source", "other", "--at", "2025-01-20")
+        run_until(lambda: list(office.closed()) == [DAY])
+        office.send(payment(401, last))
+        run_until(office.everything_is_read)
+    assert list(office.closed()) == [DAY]
+    assert not [event for event in office.progress() if isinstance(event, DayEmitted) and event.inferred]

@@ -1,0 +1,114 @@
+"""A worker whose store lags behind the beginning of the topic, on a real broker that has deleted records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from numpy.typing import NDArray
+
+from adapters.archive_writer import ArchiveWriter, transaction_row
+from adapters.archived_log import ArchivedLog
+from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogWriter, commit_offsets
+from adapters.kafka_admin import create_topics
+from adapters.kafka_stream import StreamLog
+from adapters.lmdb_store import LmdbStore
+from adapters.settings import Settings
+from adapters.table_store import TableStore
+from cardwatch.errors import GapLost, ScoringUnavailable
+from cardwatch.events import EPOCH, Channel, Transaction, encode
+from cardwatch.features.columns import card_index
+from cardwatch.features.columns import encode as encode_rows
+from cardwatch.features.kernel import fold
+from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.state import empty_states
+from cardwatch.policy import DecisionPolicy
+from cardwatch.ports import Scores
+from infra.local.kafka import EmbeddedKafka
+from infra.local.supervisor import Supervisor
+from services.stream.deciding import Decider
+from services.stream.worker import StreamWorker
+
+LOG = [
+    Transaction(
+        transaction_id=f"t-{number}",
+        card_id="busy" if number < 30 else f"card-{number % 4}",
+        merchant_id="m",
+        occurred_at=EPOCH + timedelta(days=20_000, minutes=number),
+        amount_minor=1_000 + number,
+        currency="EUR",
+        merchant_category="5411",
+        channel=Channel.CHIP,
+        country="DE",
+    )
+    for number in range(60)
+]
+
+
+@pytest.fixture(scope="module")
+def shortened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker whose `transactions` held all of the log; offsets below 35 are deleted, those below 45 decided."""
+    settings = Settings(home=tmp_path_factory.mktemp("kafka"))
+    broker = EmbeddedKafka(settings)
+    with Supervisor(settings.home) as supervisor:
+        supervisor.start(broker.part())
+        create_topics(broker.bootstrap, partitions=1)
+        writer = LogWriter(broker.bootstrap)
+        for transaction in LOG:
+            writer.write(TRANSACTIONS, transaction.card_id, encode(transaction))
+        writer.flush()
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        for deleted in admin.delete_records([TopicPartition(TRANSACTIONS, 0, 35)]).values():
+            deleted.result(timeout=10)
+        commit_offsets(broker.bootstrap, STREAM_GROUP, TRANSACTIONS, {0: 45})
+        yield broker.bootstrap
+
+
+class NobodyScores:
+    """The rules decide."""
+
+    def score(self, rows: NDArray[np.float32], *, schema_hash: str) -> Scores:
+        raise ScoringUnavailable("no model in this test")
+
+
+def archive(folder: Path, stop: int) -> ArchivedLog:
+    writer = ArchiveWriter(folder)
+    rows = [transaction_row(transaction, 0, offset) for offset, transaction in enumerate(LOG[:stop])]
+    writer.write({TRANSACTIONS: rows}, {(TRANSACTIONS, 0): stop})
+    writer.close()
+    return ArchivedLog(folder)
+
+
+def follow(bootstrap: str, worker: StreamWorker, slot: str, stop: int) -> None:
+    """Work until `stop` is committed."""
+    stream: StreamLog
+    stream = StreamLog(bootstrap, slot, on_assigned=lambda p: worker.take(stream, p), on_revoked=worker.give_back)
+    deadline = time.monotonic() + 60
+    try:
+        while stream.committed([0])[0] < stop:
+            assert time.monotonic() < deadline, "the log was not finished within a minute"
+            if polled := stream.poll(0.2, most=100):
+                worker.step(stream, polled)
+    finally:
+        stream.close()
+
+
+def test_deleted_records_come_from_the_archive_and_the_rest_from_the_topic(shortened: str, tmp_path: Path) -> None:
+    with LmdbStore(tmp_path / "store") as store:
+        decider = Decider(NobodyScores(), DecisionPolicy(), lambda: 0.0)
+        tables = TableStore(tmp_path / "tables")
+        without = StreamWorker(store, tables, decider, archive(tmp_path / "short", 20))
+        with pytest.raises(GapLost, match=r"applied up to 0, the topic begins at 35, and the archive holds up to 20"):
+            follow(shortened, without, "first", 60)
+        assert store.cards() == {}
+        follow(shortened, StreamWorker(store, tables, decider, archive(tmp_path / "archive", 40)), "first", 60)
+        cards, index = card_index([transaction.card_id for transaction in LOG])
+        states = empty_states(len(cards))
+        fold(states, index, encode_rows(LOG), ReferenceTable.empty())
+        assert store.cards() == {card: state.tobytes() for card, state in zip(cards, states, strict=True)}

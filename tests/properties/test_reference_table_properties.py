@@ -1,0 +1,159 @@
+"""What a reference table may know: only what had happened and was known before its day, whatever came when."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.archive_writer import ArchiveWriter
+from adapters.kafka import LABELS, PROGRESS, TRANSACTIONS, Record
+from adapters.table_store import TableStore
+from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
+from cardwatch.features.reference import MERCHANT_VALUES, ReferenceBuilder, ReferenceTable
+from cardwatch.progress import DayEmitted
+from services.archive.archivist import Archivist
+from services.archive.watermarks import Watermarks
+
+FIRST = datetime(2025, 1, 6, tzinfo=UTC)
+DAYS = 4
+HOURS = 24 * DAYS
+
+
+class Paid(NamedTuple):
+    number: int
+    merchant: str
+    hour: int
+
+
+class Told(NamedTuple):
+    number: int
+    merchant: str
+    is_fraud: bool
+    effective_hour: int
+    observed_hour: int
+
+
+Event = Paid | Told
+
+merchants = st.sampled_from(["a", "b", "c"])
+hours = st.integers(0, HOURS - 1)
+paid = st.builds(Paid, st.integers(0, 99), merchants, hours)
+told = st.builds(Told, st.integers(0, 9), merchants, st.booleans(), hours, hours)
+histories = st.lists(paid | told, max_size=20)
+few = settings(max_examples=10, deadline=None)  # each writes two archives
+
+
+class Nowhere:
+    """A log of which everything is read."""
+
+    def reached(self, _topic: str, _partition: int) -> int:
+        return 0
+
+    def end(self, _topic: str, _partition: int) -> int:
+        return 0
+
+
+def value_of(event: Event) -> tuple[str, bytes]:
+    if isinstance(event, Paid):
+        transaction = Transaction(
+            transaction_id=f"t-{event.number}",
+            card_id="card",
+            merchant_id=event.merchant,
+            occurred_at=FIRST + timedelta(hours=event.hour),
+            amount_minor=100 * event.number,
+            currency="EUR",
+            merchant_category="5411",
+            channel=Channel.CHIP,
+            country="DE",
+        )
+        return TRANSACTIONS, encode(transaction)
+    label = Label(
+        transaction_id=f"t-{event.number}",
+        card_id="card",
+        merchant_id=event.merchant,
+        is_fraud=event.is_fraud,
+        effective_at=FIRST + timedelta(hours=event.effective_hour),
+        observed_at=FIRST + timedelta(hours=event.observed_hour),
+        source=LabelSource.CUSTOMER,
+    )
+    return LABELS, encode(label)
+
+
+def known_hour(event: Event) -> int:
+    """The hour in which somebody could know of it."""
+    return event.hour if isinstance(event, Paid) else event.observed_hour
+
+
+def day(number: int) -> date:
+    return FIRST.date() + timedelta(days=number)
+
+
+def tables(events: Sequence[Event], then: Sequence[tuple[int, Event]] = ()) -> list[ReferenceTable]:
+    """The tables valid from days 1 to `DAYS`: `events` are read first, (n, event) after n days have been closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        writer, store = ArchiveWriter(Path(folder)), TableStore(Path(folder) / "tables")
+        archivist = Archivist(
+            writer,
+            store,
+            ReferenceBuilder(),
+            Watermarks([0]),
+            decided_up_to=lambda _partitions: {},
+            announce=lambda _event: None,
+        )
+        offset = 0
+        for closing in range(DAYS):
+            arriving = [*(events if closing == 0 else []), *(event for after, event in then if after == closing)]
+            for event in arriving:
+                topic, value = value_of(event)
+                archivist.take([Record(topic, 0, offset, 0, b"card", value)])
+                offset += 1
+            ended = DayEmitted(day=day(closing), transaction_ends={}, label_ends={}, decided=False)
+            archivist.take([Record(PROGRESS, 0, closing, 0, None, msgspec.json.encode(ended))])
+            archivist.close_days(Nowhere())
+        writer.close()
+        return store.all()
+
+
+def ids(found: Sequence[ReferenceTable]) -> list[str]:
+    return [table.table_id for table in found]
+
+
+@few
+@given(histories, st.data())
+def test_the_order_of_arrival_changes_no_table(events: list[Event], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(events))
+    assert ids(tables(shuffled)) == ids(tables(events))
+
+
+@few
+@given(histories, st.integers(1, DAYS))
+def test_a_table_is_that_of_what_had_happened_and_was_known_before_its_day(events: list[Event], valid: int) -> None:
+    known = [event for event in events if known_hour(event) < 24 * valid]
+    assert ids(tables(events))[valid - 1] == ids(tables(known))[valid - 1]
+
+
+@few
+@given(histories, paid | told, st.integers(0, DAYS - 1))
+def test_what_comes_late_changes_no_table_of_its_day_or_before_nor_one_that_was_built(
+    events: list[Event], late: Event, read_after: int
+) -> None:
+    unchanged = max(read_after, known_hour(late) // 24)
+    assert ids(tables(events, then=[(read_after, late)]))[:unchanged] == ids(tables(events))[:unchanged]
+
+
+def test_a_late_label_shows_in_the_next_table() -> None:
+    # Of day 0 and known on day 0, but read when days 0 and 1 are closed: the tables of days 1 and 2 are built.
+    events: list[Event] = [Paid(1, "a", 5), Paid(2, "b", 5)]
+    found = tables(events, then=[(2, Told(1, "a", True, 5, 6))])
+    risk = [table.values[:, MERCHANT_VALUES.index("risk_30d")].tolist() for table in found]
+    assert risk[0] == risk[1]
+    assert risk[0][0] == risk[0][1]  # nothing is known: the same for both
+    assert max(risk[2]) > 1 > min(risk[2])
+    assert risk[2] == risk[3]
