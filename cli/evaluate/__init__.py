@@ -36,12 +36,14 @@ POSITIVE: Final = click.IntRange(min=1)
     type=click.DateTime(["%Y-%m-%d"]),
     help="First training day of the newest fold.  [default: so that the newest test ends with the data]",
 )
+@click.option("--families", is_flag=True, help="Then train and test again without each family of features in turn.")
 def evaluate(
     data: Path,
     mapping: Path,
     output: Path,
     on_error: str,
     rejects: Path | None,
+    families: bool,
     **flags: int | datetime | None,
 ) -> None:
     """Train and test the detector on your own transactions.
@@ -59,7 +61,7 @@ def evaluate(
         if value is not None
     }
     set_aside = (rejects or data.with_name(data.name + ".rejects.csv")) if on_error == "reject" else None
-    run(data, mapping, output, set_aside, protocol)
+    run(data, mapping, output, set_aside, protocol, with_families=families)
 
 
 command = evaluate

@@ -18,9 +18,11 @@ from rich.table import Table
 from cardwatch.errors import Misconfigured
 from cardwatch.features.table import SCHEMA_HASH
 from cli.evaluate.dataset import Dataset, read_dataset
+from cli.evaluate.families import FamilyResult, families_table, run_families
 from cli.evaluate.mapping_file import load_mapping
 from cli.evaluate.rejects import failing, rejecting
-from cli.evaluate.run import FoldResult, Report, Summary, run_folds, summarise
+from cli.evaluate.replay import Report
+from cli.evaluate.run import FoldResult, Summary, prepare, run_folds, summarise
 from models.protocol import Protocol, to_date
 
 
@@ -38,7 +40,7 @@ class DataFacts(Struct, frozen=True, kw_only=True):
 
 
 class EvaluationReport(Struct, frozen=True, kw_only=True):
-    """What `--output` holds."""
+    """What `--output` holds. `families` is empty unless it was asked for."""
 
     data: DataFacts
     protocol: Protocol
@@ -46,12 +48,20 @@ class EvaluationReport(Struct, frozen=True, kw_only=True):
     folds: list[FoldResult]
     mean: dict[str, float | None]
     std: dict[str, float | None]
+    families: list[FamilyResult]
 
 
 def run(
-    data: Path, mapping_file: Path, output: Path, set_aside: Path | None, protocol_flags: Mapping[str, int | date]
+    data: Path,
+    mapping_file: Path,
+    output: Path,
+    set_aside: Path | None,
+    protocol_flags: Mapping[str, int | date],
+    *,
+    with_families: bool,
 ) -> None:
     """Evaluate `data`, print the table, write `output`. `set_aside`: where faulty rows go; None: the first one fails.
+    `with_families`: every fold is run again without each family of features.
 
     Raises `Misconfigured`, most often as `MappingError`, for whatever the user can put right.
     """
@@ -68,8 +78,10 @@ def run(
                 dataset, rejected = read_dataset(data, mapping, rejects), rejects.count
         facts = _facts(data, dataset, rejected)
         console.print(_in_words(facts, set_aside), highlight=False, soft_wrap=True)
-        folds = list(run_folds(dataset, mapping.protocol, report))
-    summary = summarise(folds)
+        experiment = prepare(dataset, mapping.protocol, report)
+        folds = list(run_folds(experiment, report))
+        families = run_families(experiment, folds, report) if with_families else []
+    summary = summarise([structs.asdict(result.metrics) for result in folds])
     _write(
         output,
         EvaluationReport(
@@ -79,9 +91,12 @@ def run(
             folds=folds,
             mean=summary.mean,
             std=summary.std,
+            families=families,
         ),
     )
     console.print(_table(folds, summary))
+    if families:
+        console.print(families_table(families))
     console.print(f"written to {output}", highlight=False, soft_wrap=True)
 
 

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from cardwatch.errors import Misconfigured
 from cli.evaluate import evaluate
-from cli.simulate import simulate
+from cli.evaluate.mapping_file import load_mapping
+from cli.simulate import COLUMNS, simulate
 
 MAPPING = Path(__file__).parents[2] / "examples" / "mappings" / "simulated.yaml"
 DAYS = 30
@@ -71,7 +72,8 @@ def evaluating(world: Path, output: Path, *protocol: str) -> Result:
     )
 
 
-def test_evaluate_reads_every_field_of_it(world: Path, tmp_path: Path) -> None:
+def test_evaluate_takes_it_with_every_field_that_features_rest_on(world: Path, tmp_path: Path) -> None:
+    assert set(COLUMNS.names) - set(load_mapping(MAPPING).columns().values()) == {"currency", "customer_id"}
     output = tmp_path / "out.json"
     result = evaluating(world, output, "--train-days", "16", "--delay-days", "5", "--test-days", "8", "--folds", "1")
     assert result.exit_code == 0, result.output

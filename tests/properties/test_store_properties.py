@@ -21,6 +21,7 @@ from adapters.dynamodb_store import DynamoDbStore
 from adapters.feature_stores import OpenStore
 from adapters.lmdb_store import LmdbStore
 from adapters.redis_store import RedisStore
+from adapters.snapshots import restore_snapshot, write_snapshot
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.gap import LogPart, fold_part
@@ -78,8 +79,8 @@ class MortalDynamoDb(DynamoDbStore):
     mortal: Mortal | None = None
 
     def _transact(self, items, partition, expected, position):  # type: ignore[no-untyped-def]
-        assert self.mortal is not None
-        self.mortal.write(lambda: DynamoDbStore._transact(self, items, partition, expected, position))
+        mortal = self.mortal or Mortal(self)
+        mortal.write(lambda: DynamoDbStore._transact(self, items, partition, expected, position))
 
 
 def transactions(log: list[tuple[str, int, int]]) -> list[Transaction]:
@@ -136,18 +137,23 @@ def check(open_store: Opened, log: list[Transaction], plan: list[Batch]) -> None
     whole = part_of(log, 0, len(log))
     expected = empty_states(len(whole.cards))
     fold(expected, whole.card_index, whole.rows, ReferenceTable.empty())
+    committed = 0
+    for batch in plan:
+        committed = worked(open_store, log, committed, batch)
+    with open_store() as store:
+        catch_up(store, log, len(log), 30)
+        assert store.applied(0) == len(log)
+        assert store.load(whole.cards).tobytes() == expected.tobytes()
+
+
+def worked(open_store: Opened, log: list[Transaction], committed: int, batch: Batch) -> int:
+    """A worker takes over what is committed, does one batch and dies; returns what is committed then."""
     with open_store() as store:
         mortal = Mortal(store)
         if isinstance(store, MortalDynamoDb):
             store.mortal = mortal
-        committed = 0
-        for batch in plan:
-            begins = catch_up(store, log, committed, batch.gap_by)
-            if begins < len(log):
-                committed = step(mortal, log, begins, batch)
-        catch_up(store, log, len(log), 30)
-        assert store.applied(0) == len(log)
-        assert store.load(whole.cards).tobytes() == expected.tobytes()
+        begins = catch_up(store, log, committed, batch.gap_by)
+        return step(mortal, log, begins, batch) if begins < len(log) else committed
 
 
 @settings(max_examples=60, deadline=None)
@@ -155,6 +161,28 @@ def check(open_store: Opened, log: list[Transaction], plan: list[Batch]) -> None
 def test_lmdb_ends_with_the_states_of_one_fold(log: list[tuple[str, int, int]], plan: list[Batch]) -> None:
     with TemporaryDirectory() as folder:
         check(lambda: LmdbStore(Path(folder)), transactions(log), plan)
+
+
+@settings(max_examples=40, deadline=None)
+@given(log=logs, plan=batches)
+def test_a_store_restored_from_its_snapshot_after_each_batch_ends_with_the_states_of_one_fold(
+    log: list[tuple[str, int, int]], plan: list[Batch]
+) -> None:
+    with TemporaryDirectory() as name:
+        folders = (Path(name) / f"store-{number}" for number in count())
+        folder = next(folders)
+
+        def renewed() -> OpenStore:
+            nonlocal folder
+            old, folder = folder, next(folders)
+            snapshot = folder.with_suffix(".snapshot")
+            with LmdbStore(old) as store:
+                write_snapshot(store, snapshot)
+            copy = LmdbStore(folder)
+            restore_snapshot(snapshot, copy)
+            return copy
+
+        check(renewed, transactions(log), plan)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

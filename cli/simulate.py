@@ -1,0 +1,101 @@
+"""`cardwatch simulate`: the demo's world as one file, with the truth in it, for `cardwatch evaluate` and others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adapters.archive_layout import SCHEMAS, TRANSACTIONS, UTC_MS
+from cardwatch.errors import Misconfigured
+from cardwatch.world.drafts import Kind
+from cardwatch.world.settings import WorldSettings
+from cardwatch.world.world import EventsOfDay, World
+
+_LOG_PLACE: Final = ("partition", "log_offset")
+COLUMNS: Final = pa.schema(
+    [
+        *(field for field in SCHEMAS[TRANSACTIONS] if field.name not in _LOG_PLACE),
+        pa.field("is_fraud", pa.bool_()),
+        pa.field("observed_at", UTC_MS),
+    ]
+)
+"""A transaction of the contract, whether it was fraud, and when that became known (null: it never was)."""
+
+
+@click.command()
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Where the Parquet file goes."
+)
+@click.option(
+    "--seed", default=7, type=click.IntRange(min=0), show_default=True, help="The same seed gives the same rows."
+)
+@click.option("--days", default=90, type=click.IntRange(min=1), show_default=True, help="How many days, from day 0 on.")
+@click.option(
+    "--cards", default=2_000, type=click.IntRange(min=50), show_default=True, help="How many cards there are."
+)
+@click.option(
+    "--change-after",
+    type=click.IntRange(min=0),
+    help="Days until the world changes, as it does in the demo.  [default: it does not]",
+)
+def simulate(out: Path, seed: int, days: int, cards: int, change_after: int | None) -> None:
+    """Write the demo's world as one Parquet file: all transactions, what was fraud, and when it became known.
+
+    Read it with `cardwatch evaluate --mapping examples/mappings/simulated.yaml`.
+    """
+    if change_after is not None and change_after >= days:
+        raise click.BadParameter(f"{change_after} is not before the end, --days {days}", param_hint="--change-after")
+    if not out.parent.is_dir():
+        raise Misconfigured(f"--out {out}: there is no folder {out.parent}")
+    table = simulated(WorldSettings(seed=seed, cards=cards, change_day=change_after), days)
+    try:
+        pq.write_table(table, out, compression="zstd")
+    except OSError as error:
+        raise Misconfigured(f"--out {out}: cannot be written: {error}") from error
+    frauds = table["is_fraud"].to_pylist().count(True)
+    click.echo(f"{out}: {table.num_rows:,} transactions of {days} days, {frauds:,} of them fraud")
+
+
+def simulated(settings: WorldSettings, days: int) -> pa.Table:
+    """The first `days` days of this world, schema `COLUMNS`, in order of time.
+
+    The world is run on after them until every fraud of theirs has become known.
+    """
+    world = World(settings)
+    past = [world.day(number) for number in range(days)]
+    frauds = {transaction_id for events in past for transaction_id in _frauds(events)}
+    known: dict[str, datetime] = {}
+    _learn(known, frauds, past)
+    number = days
+    while len(known) < len(frauds):
+        _learn(known, frauds, [world.day(number)])
+        number += 1
+    return pa.Table.from_batches([_batch(events, known) for events in past], COLUMNS)
+
+
+def _frauds(events: EventsOfDay) -> Iterator[str]:
+    for transaction, kind in zip(events.transactions, events.kinds, strict=True):
+        if kind is not Kind.GENUINE:
+            yield transaction.transaction_id
+
+
+def _learn(known: dict[str, datetime], frauds: set[str], days: list[EventsOfDay]) -> None:
+    for events in days:
+        known.update(
+            {label.transaction_id: label.observed_at for label in events.labels if label.transaction_id in frauds}
+        )
+
+
+def _batch(events: EventsOfDay, known: dict[str, datetime]) -> pa.RecordBatch:
+    rows: list[dict[str, Any]] = msgspec.to_builtins(events.transactions, builtin_types=(datetime,))
+    for row in rows:
+        row["observed_at"] = known.get(row["transaction_id"])
+        row["is_fraud"] = row["observed_at"] is not None
+    return pa.RecordBatch.from_pylist(rows, COLUMNS)
