@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-long test-spark check clean
+.PHONY: help env demo test test-long test-spark bench check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,12 +25,17 @@ test-spark: $(STAMP) ## the backfill on Spark against the local replay; installs
 	@$(BIN)/uv sync --frozen --inexact --quiet --group spark
 	@$(BIN)/pytest -m spark
 
-check: $(STAMP) ## what CI runs: lint, format, types, imports, test
+bench: $(STAMP) ## all benchmarks -> benchmarks/results/latest.json and a table; SUITES="replay" for some (ten minutes)
+	@$(BIN)/uv sync --frozen --inexact --quiet --group bench
+	@$(BIN)/python -m benchmarks $(SUITES)
+
+check: $(STAMP) ## what CI runs: lint, format, types, imports, test, the backfill on Spark
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-spark
 
 clean: ## delete .cardwatch (data, logs, reports) and the tools' caches; the environment stays
 	@rm -rf .cardwatch .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml

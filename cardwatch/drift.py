@@ -75,7 +75,7 @@ class DriftPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     with_drift: Burden = Burden(loss=0.1, standard_errors=1.2, days=2)
     without_drift: Burden = Burden(loss=0.2, standard_errors=3.3, days=3)
     judge_days: int = 3
-    learnable_days: int = 3
+    learnable_days: int = 4
     days_after_promotion: int = 10
     days_after_refusal: int = 3
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -20,7 +20,7 @@ from cardwatch.features.columns import encode
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference import ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.features.table import FEATURE_NAMES
+from cardwatch.features.table import FEATURE_NAMES, column
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 WINDOWS_MS = {"10m": 10 * MINUTE_MS, "1h": HOUR_MS, "24h": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS}
@@ -81,19 +81,38 @@ def test_every_feature_is_what_its_definition_says(log: list[Transaction]) -> No
                 assert abs(found - expected[name]) <= tolerance, (position, name, found, expected[name])
 
 
+@given(cards_logs())
+@settings(deadline=None)
+def test_a_window_covers_nine_tenths_of_its_length_at_least_and_all_of_it_at_most(log: list[Transaction]) -> None:
+    folded = fold(empty_states(1), np.zeros(len(log), np.int64), encode(log), ReferenceTable.empty())
+    for features, event, history in zip(folded.features, log, histories(log), strict=True):
+        if history is None:
+            continue
+        now_ms = max(map(at, [*history, event]))
+        for window, length_ms in WINDOWS_MS.items():
+            least = sum(now_ms - at(past) <= 0.9 * length_ms for past in history)
+            most = sum(now_ms - at(past) < length_ms for past in history)
+            assert least <= features[column(f"count_{window}")] <= most
+
+
 def rows_by_definition(log: Sequence[Transaction]) -> list[dict[str, float] | None]:
     """The features of one card's log without reference tables; None for a repeat. What is missing is left out."""
-    rows: list[dict[str, float] | None] = []
+    return [
+        None if history is None else row(event, history) for event, history in zip(log, histories(log), strict=True)
+    ]
+
+
+def histories(log: Sequence[Transaction]) -> Iterator[list[Transaction] | None]:
+    """What counts as history for each of a card's transactions; None for a repeat."""
     history: list[Transaction] = []
     for event in log:
         if history and at(event) - max(map(at, history)) > 365 * DAY_MS:
             history = []
         if event.transaction_id in [past.transaction_id for past in history[-16:]]:
-            rows.append(None)
+            yield None
             continue
-        rows.append(row(event, history))
+        yield list(history)
         history.append(event)
-    return rows
 
 
 def row(event: Transaction, history: Sequence[Transaction]) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -10,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from adapters.archive_layout import SCHEMAS, TRANSACTIONS
 from adapters.archive_writer import transaction_row
 from adapters.feature_rows import feature_matrix
+from adapters.settings import child_environment, read_settings
 from adapters.table_store import TableStore
 from cardwatch.events import EPOCH, Channel, Outcome, Transaction
 from cardwatch.features.columns import card_index, encode
@@ -96,6 +101,12 @@ def places_of(log: Log) -> list[tuple[int, int]]:
     return places
 
 
+def write_log_and_tables(folder: Path, log: Log, row_group_size: int) -> None:
+    write_by_event_date(folder / "transactions", log, row_group_size)
+    for table in TABLES:
+        TableStore(folder / "tables").put(table)
+
+
 def write_by_event_date(folder: Path, log: Log, row_group_size: int) -> None:
     rows = [transaction_row(t, *place) for (_, t), place in zip(log, places_of(log), strict=True)]
     for day in {row["occurred_at"].date() for row in rows}:
@@ -119,9 +130,7 @@ def replayed(
 ) -> dict[tuple[int, int], bytes]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_by_event_date(folder / "transactions", log, row_group_size)
-        for table in TABLES:
-            TableStore(folder / "tables").put(table)
+        write_log_and_tables(folder, log, row_group_size)
         replay(
             ReplayRequest(
                 transactions=folder / "transactions",
@@ -142,6 +151,30 @@ def test_stream_question_and_replay_give_the_same_bits(
     one_by_one = streamed(log, [1])
     assert streamed(log, chunks) == one_by_one
     assert replayed(log, batch_rows=batch_rows, row_group_size=row_group_size) == one_by_one
+
+
+@pytest.mark.spark
+@given(st.lists(logs, min_size=20, max_size=20))
+@settings(deadline=None, max_examples=2, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+def test_spark_gives_the_same_bits_as_questions(many: list[Log]) -> None:
+    # Twenty logs at once, each with cards of its own: a start of Spark takes as long as all of them.
+    log = [
+        (partition, structs.replace(transaction, card_id=f"{transaction.card_id}-of-{number}"))
+        for number, one in enumerate(many)
+        for partition, transaction in one
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_log_and_tables(folder, log, row_group_size=50)
+        arguments = [f"--{option}={folder / option}" for option in ("transactions", "tables", "out")]
+        subprocess.run(
+            [sys.executable, "-m", "cli.main", "backfill", "--master", "local[2]", *arguments],
+            env=child_environment(read_settings({}, home=folder / "home")),
+            capture_output=True,
+            check=True,
+            timeout=240,
+        )
+        assert by_place(folder / "out") == streamed(log, [1])
 
 
 def test_processes_give_the_bits_of_one_process() -> None:

@@ -19,7 +19,7 @@ from cardwatch.features.table import FEATURE_NAMES, SCHEMA_HASH, column
 from models.calibration import Calibration, fit_calibration
 from models.detector import FACTS_FILE, MODEL_FILE, Detector, DetectorFacts, TrainingSettings, digest
 
-SMALL = TrainingSettings(trees=12, depth=3, max_bin=64, threads=1)
+SMALL = TrainingSettings(trees=12, depth=3, features_per_tree=1.0, max_bin=64, threads=1)
 
 
 def rows(count: int, seed: int) -> NDArray[np.float32]:
