@@ -6,7 +6,6 @@ worker's side, with its group and its transactions, is `adapters.kafka_stream`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeVar
@@ -22,6 +21,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured, Superseded
 from cardwatch.progress import Progress, decode_progress
@@ -264,14 +264,20 @@ def _patiently(ask: Callable[[], T], doing: str) -> T:
 
     A group's coordinator is not there yet when a broker is young, and librdkafka passes that on instead of waiting.
     """
-    deadline = time.monotonic() + _TIMEOUT_SECONDS
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if error.args[0].code() not in _COORDINATOR_MOVES or time.monotonic() >= deadline:
-                raise broker_error(error, doing) from error
-            time.sleep(_AGAIN_SECONDS)
+    patiently = Retrying(
+        retry=retry_if_exception(_coordinator_moves),
+        wait=wait_fixed(_AGAIN_SECONDS),
+        stop=stop_after_delay(_TIMEOUT_SECONDS),
+        reraise=True,
+    )
+    try:
+        return patiently(ask)
+    except KafkaException as error:
+        raise broker_error(error, doing) from error
+
+
+def _coordinator_moves(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _COORDINATOR_MOVES
 
 
 def to_record(message: Message) -> Record:

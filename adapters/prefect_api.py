@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from uuid import uuid4
 
 import httpx
 from msgspec import Struct
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
 
 _POLL_SECONDS: Final = 0.25
+_BUSY_SECONDS: Final = 20.0
 _ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
@@ -58,7 +61,8 @@ class PrefectDeployments:
                 f"Prefect at {self._url} knows no deployment {name!r}: `python -m pipelines` serves it"
             )
         deployment = self._body(found)["id"]
-        created = self._request("POST", f"/deployments/{deployment}/create_flow_run", {"parameters": dict(parameters)})
+        asked = {"parameters": dict(parameters), "idempotency_key": uuid4().hex}  # asked twice, it is run once
+        created = self._request("POST", f"/deployments/{deployment}/create_flow_run", asked)
         return str(self._body(created)["id"])
 
     def state(self, run_id: str) -> RunState:
@@ -97,8 +101,16 @@ class PrefectDeployments:
         return state
 
     def _request(self, method: str, path: str, json: object | None = None) -> httpx.Response:
+        """The answer; a server whose database is busy says 503 for a moment, and is asked again."""
+        patiently = Retrying(
+            retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE),
+            wait=wait_fixed(_POLL_SECONDS),
+            stop=stop_after_delay(_BUSY_SECONDS),
+            retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
+        )
         try:
-            return self._client.request(method, self._url + path, json=json)
+            answer: httpx.Response = patiently(self._client.request, method, self._url + path, json=json)
+            return answer
         except httpx.HTTPError as error:
             raise OrchestratorUnavailable(
                 f"no Prefect server answers at {self._url}: {error or type(error).__name__}"

@@ -17,6 +17,7 @@ from adapters.feature_stores import open_reader
 from adapters.model_registry import ModelRegistry
 from adapters.policies import read_policies
 from adapters.settings import Settings
+from cardwatch.features.warm import warm_kernel
 from services.scoring.app import ScoringApi
 from services.scoring.metrics import Metrics
 from services.scoring.model_holder import ModelHolder
@@ -50,7 +51,7 @@ def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     end_with(os.getppid())
     holder = ModelHolder(ModelRegistry(settings.mlflow_url), settings.home / "models")
     question = Question(partial(open_reader, settings), settings.tables, read_policies(settings).decision)
-    question.warm()
+    warm_kernel()
     front = Front(ScoringApi(holder, question, Metrics(), settings.api_key).app(), bentoml_app, holder)
     gc.collect()
     gc.freeze()  # what is alive now stays: collections that walk it cost 100 ms

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -15,7 +14,6 @@ from cardwatch.errors import InvalidRecord
 from cardwatch.events import Action, Transaction, utc_day
 from cardwatch.features.columns import encode
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.features.table_choice import choose_table
 from cardwatch.policy import DecisionPolicy
@@ -87,10 +85,6 @@ class Question:
             degraded_reason=why_rules,
         )
 
-    def warm(self) -> None:
-        """Compile the kernel before anybody waits for it."""
-        fold(empty_states(1), np.zeros(1, np.int64), encode([_EXAMPLE]), ReferenceTable.empty())
-
     def _states(self, card_id: str) -> StateArray:
         with self._opening:  # LMDB may be opened once a process
             if self._store is None:
@@ -98,19 +92,3 @@ class Question:
         if self._store is None:
             return empty_states(1)  # no stream has run yet: no card has a history
         return self._store.load([card_id])
-
-
-_EXAMPLE = msgspec.convert(
-    {
-        "transaction_id": "example",
-        "card_id": "example",
-        "merchant_id": "example",
-        "occurred_at": "2000-01-01T00:00:00Z",
-        "amount_minor": 0,
-        "currency": "EUR",
-        "merchant_category": "0000",
-        "channel": "chip",
-        "country": "DE",
-    },
-    Transaction,
-)

@@ -12,6 +12,7 @@ from adapters.process import mark_ready, run_service
 from adapters.scoring_client import ScoringClient
 from adapters.settings import read_settings
 from adapters.table_store import TableStore
+from cardwatch.features.warm import warm_kernel
 from services.stream.deciding import Decider
 from services.stream.loop import run
 from services.stream.worker import StreamWorker
@@ -32,6 +33,7 @@ def main() -> None:
         timeout_seconds=SCORING_DEADLINE_SECONDS,
         reasons_above=policy.reasons_above,
     )
+    warm_kernel()
     with run_service() as stopping, open_store(settings) as store:
         worker = StreamWorker(
             store, TableStore(settings.tables), Decider(scorer, policy, epoch_ms), ArchivedLog(settings.archive)

@@ -81,6 +81,15 @@ def test_code_for_any_processor_gives_the_same_bits_from_a_disk_that_cannot_be_w
     assert folding(NO_WRITING + FOLD, image, **for_any_processor(image)) == [here, "compiled 0 loaded 1"]
 
 
+def test_an_image_that_was_warmed_compiles_nothing_at_all(image: Path) -> None:
+    warm = "from cardwatch.features import kernel, hashing, warm; warm.warm_kernel()\n"
+    every = (
+        "print(*(sum(f.stats.cache_misses.values()) for f in (kernel._fold, hashing._hash_one, hashing._hash_slices)))"
+    )
+    folding(warm, image, **for_any_processor(image))
+    assert folding(NO_WRITING + warm + every, image, **for_any_processor(image)) == ["0 0 0"]
+
+
 def test_where_nothing_can_be_kept_it_is_compiled_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     measure = "from cardwatch.features.geography import distance_km; print(distance_km(0.0, 0.0, 0.0, 180.0))"
