@@ -122,7 +122,7 @@ def trained(seed: int) -> Detector:
         is_fraud[:400],
         calibration_features=features[400:],
         calibration_is_fraud=is_fraud[400:],
-        settings=TrainingSettings(trees=10, depth=3, max_bin=64, threads=1),
+        settings=TrainingSettings(trees=10, depth=3, features_per_tree=1.0, max_bin=64, threads=1),
     )
 
 

@@ -148,15 +148,15 @@ def alone(event: Transaction) -> dict[str, float]:
     return values
 
 
-def within(event: Transaction, history: Sequence[Transaction], window: str) -> list[Transaction]:
-    """Those of the history that lie in the current tile and the nine before it."""
+def within(now_ms: int, events: Sequence[Transaction], window: str) -> list[Transaction]:
+    """Those of the events that lie in the current tile and the nine before it."""
     tile_ms = WINDOWS_MS[window] // 10
-    now_ms = max(map(at, [*history, event]))
-    return [past for past in history if at(past) // tile_ms > now_ms // tile_ms - 10]
+    return [past for past in events if at(past) // tile_ms > now_ms // tile_ms - 10]
 
 
 def velocity(event: Transaction, history: Sequence[Transaction]) -> dict[str, float]:
-    held = {window: within(event, history, window) for window in WINDOWS_MS}
+    now_ms = max(map(at, [*history, event]))
+    held = {window: within(now_ms, history, window) for window in WINDOWS_MS}
     values = {f"count_{window}": float(len(past)) for window, past in held.items()}
     values |= {f"amount_{window}": value(past) for window, past in held.items()}
     day = held["24h"]
@@ -167,8 +167,9 @@ def velocity(event: Transaction, history: Sequence[Transaction]) -> dict[str, fl
     values["remote_count_1h"] = sum(past.channel in REMOTE for past in held["1h"])
     values["small_count_1h"] = sum(past.amount_minor < 300 for past in held["1h"])
     values["declined_count_24h"] = sum(past.previous_outcome is Outcome.DECLINED for past in day)
-    first_at = {past.merchant_id: past for past in reversed(history)}
-    values["new_merchant_count_24h"] = sum(past in first_at.values() for past in day)
+    merchants = [past.merchant_id for past in history]
+    newcomers = [past for place, past in enumerate(history) if past.merchant_id not in merchants[:place]]
+    values["new_merchant_count_24h"] = len(within(now_ms, newcomers, "24h"))
     if held["7d"]:
         values["count_24h_to_7d"] = len(day) / len(held["7d"])
     if value(held["30d"]):
