@@ -18,7 +18,7 @@ from adapters.settings import child_environment, read_settings
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     home = tmp_path_factory.mktemp("home")
     small = ["--cards", "700", "--fraud-share", "0.012", "--history-days", "30", "--days-after", "9", "--seconds", "5"]
-    command = [sys.executable, "-m", "cli.main", "demo", "--seed", "11", *small]
+    command = [sys.executable, "-m", "cli.main", "demo", "--seed", "13", *small]
     environment = child_environment(read_settings({}, home=home))
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800, check=False)
     return ended, home
