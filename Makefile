@@ -25,7 +25,7 @@ test-spark: $(STAMP) ## the backfill on Spark against the local replay; installs
 	@$(BIN)/uv sync --frozen --inexact --quiet --group spark
 	@$(BIN)/pytest -m spark
 
-bench: $(STAMP) ## all benchmarks -> benchmarks/results/latest.json and a table; SUITES="replay" for some (ten minutes)
+bench: $(STAMP) ## all benchmarks -> benchmarks/results/latest.json and a table; SUITES="replay" for some (five minutes)
 	@$(BIN)/uv sync --frozen --inexact --quiet --group bench
 	@$(BIN)/python -m benchmarks $(SUITES)
 
