@@ -1,6 +1,6 @@
 """Feature rows as Parquet: what a replay gives and training reads, one row per transaction.
 
-The 64-odd values of a row lie in one fixed-size list, not in a column each: measured, that is written twice as fast and
+The 67 values of a row lie in one fixed-size list, not in a column each: measured, that is written twice as fast and
 read three times as fast as columns, because neither side has to turn the matrix. Missing values are NaN.
 """
 
