@@ -20,6 +20,9 @@ PREFIX: Final = "CARDWATCH_"
 
 STORE_SCHEMES: Final = ("redis", "rediss", "valkey", "dynamodb")
 
+_WHOLE_NUMBERS: Final = ("partitions", "scoring_workers", "deadline_ms")
+_PATHS: Final = ("home", "policy_file", "api_keys_file", "tls_certificate", "tls_key", "tls_ca")
+
 
 class Secret(str):
     """A string that does not show itself in logs and tracebacks."""
@@ -36,6 +39,12 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `store_url` is the feature store: empty for the embedded one in `home`, `redis://`, `rediss://` or `valkey://` and
     an address, or `dynamodb://TABLE?region=...&endpoint=...`. It is a secret, for it may hold a password.
+
+    `api_key` may do everything at the scoring service, and is what our own clients send; `api_keys_file` holds the keys
+    of everybody else, see `keys_file`. `tls_certificate` and `tls_key` are PEM files, both or neither: with them the
+    scoring service speaks TLS only, see `tls_of`. `tls_ca` is a PEM file of the authorities that a client trusts when
+    `scoring_url` is https; without it, those of the machine. `scoring_workers` are the processes that answer, and
+    `deadline_ms` is how long a scoring request may take in all if it does not say so itself.
     """
 
     home: Path = Path(".cardwatch")
@@ -48,6 +57,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     partitions: int = 4
     policy_file: Path | None = None
     java: str = ""
+    api_keys_file: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    scoring_workers: int = 1
+    deadline_ms: int = 250
 
     @property
     def archive(self) -> Path:
@@ -68,6 +83,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def reports(self) -> Path:
         """What monitor and demo write for people."""
         return self.home / "reports"
+
+    @property
+    def keys_file(self) -> Path:
+        """The API keys of the scoring service's callers; there need not be such a file."""
+        return self.api_keys_file or self.home / "api-keys.json"
 
     def to_environment(self) -> dict[str, str]:
         """The variables that make `read_settings` return these settings in a child process."""
@@ -96,12 +116,29 @@ def new_api_key() -> Secret:
     return Secret(secrets.token_urlsafe(24))
 
 
+def tls_of(settings: Settings) -> tuple[Path, Path] | None:
+    """Certificate and key of a server that speaks TLS, or None for one that does not.
+
+    Raises `Misconfigured` naming key and value if one of them is missing: the setting, or the file.
+    """
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        shown = f"{PREFIX}TLS_CERTIFICATE={str(certificate or '')!r} and {PREFIX}TLS_KEY={str(key or '')!r}"
+        raise Misconfigured(f"{shown}: TLS needs both, or neither")
+    for name, path in (("TLS_CERTIFICATE", certificate), ("TLS_KEY", key)):
+        if not path.is_file():
+            raise Misconfigured(f"{PREFIX}{name}={str(path)!r}: there is no such file")
+    return certificate, key
+
+
 def _convert(key: str, raw: str, name: str) -> object:
-    if name == "partitions":
-        if not raw.isdigit() or int(raw) < 1:
+    if name in _WHOLE_NUMBERS:
+        if not raw.isdecimal() or int(raw) < 1:
             raise Misconfigured(f"{key}={raw!r} is not a whole number of at least 1")
         return int(raw)
-    if name in ("home", "policy_file"):
+    if name in _PATHS:
         return Path(raw)
     if name == "api_key":
         return Secret(raw)

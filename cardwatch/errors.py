@@ -19,10 +19,13 @@
     │   ├── NoChampion
     │   ├── CorruptModel
     │   └── SchemaMismatch
-    └── StoreRefused           the feature store protects itself
-        ├── StaleWriter        `applied` is not where the batch began: somebody else has written
-        ├── StoreLeads         `applied` is ahead of the log: the store belongs to another log
-        └── GapLost            neither topic nor archive holds what the store has not folded yet
+    ├── StoreRefused           the feature store protects itself
+    │   ├── StaleWriter        `applied` is not where the batch began: somebody else has written
+    │   ├── StoreLeads         `applied` is ahead of the log: the store belongs to another log
+    │   └── GapLost            neither topic nor archive holds what the store has not folded yet
+    └── KeyRefused             a caller of the scoring service whose API key does not do
+        ├── KeyUnknown         no key, or none that is valid: HTTP 401
+        └── ScopeMissing       a valid key for something else: HTTP 403
 
 A message says what is wrong, where, and what to do about it; it is shown to users without a traceback.
 """
@@ -131,3 +134,15 @@ class StoreLeads(StoreRefused):
 
 class GapLost(StoreRefused):
     """A stretch of the log that the store needs is neither in the topic nor in the archive."""
+
+
+class KeyRefused(CardwatchError):
+    """A call that its API key does not allow; the message never holds what the caller sent."""
+
+
+class KeyUnknown(KeyRefused):
+    """The call carries no API key, or none that is valid (HTTP 401)."""
+
+
+class ScopeMissing(KeyRefused):
+    """The key is valid, but not for this call (HTTP 403); the message names the key's holder and the scope."""

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "kafka": ("cli.kafka", "Run the embedded Kafka broker until Ctrl-C."),
     "store": ("cli.store", "Snapshot, restore or rebuild the feature store."),
     "tables": ("cli.tables", "List the reference tables, and check them."),
+    "keys": ("cli.keys", "Who may call the scoring service: add, list, revoke API keys."),
     "heartbeat": ("cli.heartbeat", "Say up to which event time your own source has sent everything."),
     "contracts": ("cli.contracts", "Write the JSON Schemas of the topics' records."),
     "features": ("cli.features", "Write the page about the features, and its picture."),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.policies import Policies, read_policies
-from adapters.settings import Secret, Settings, read_settings
+from adapters.settings import Secret, Settings, read_settings, tls_of
 from cardwatch.errors import Misconfigured
 
 
@@ -20,9 +20,37 @@ def test_a_child_process_reads_the_same_settings() -> None:
     assert read_settings(settings.to_environment()) == settings
 
 
+def test_a_child_process_reads_the_same_settings_of_the_scoring_service() -> None:
+    settings = Settings(
+        api_keys_file=Path("keys.json"),
+        tls_certificate=Path("server.pem"),
+        tls_key=Path("server-key.pem"),
+        tls_ca=Path("ca.pem"),
+        scoring_workers=4,
+        deadline_ms=80,
+    )
+    assert read_settings(settings.to_environment()) == settings
+    assert settings.to_environment()["CARDWATCH_DEADLINE_MS"] == "80"
+
+
+def test_the_api_keys_are_at_home_unless_told_otherwise() -> None:
+    assert read_settings({"CARDWATCH_HOME": "here"}).keys_file == Path("here/api-keys.json")
+    assert read_settings({"CARDWATCH_API_KEYS_FILE": "there.json"}).keys_file == Path("there.json")
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("CARDWATCH_PARTITIONS", "zero"), ("CARDWATCH_PARTITIONS", "0"), ("CARDWATCH_MLFLOW_URL", "localhost:5000")],
+    [
+        ("CARDWATCH_PARTITIONS", "zero"),
+        ("CARDWATCH_PARTITIONS", "0"),
+        ("CARDWATCH_PARTITIONS", "²"),
+        ("CARDWATCH_SCORING_WORKERS", "0"),
+        ("CARDWATCH_SCORING_WORKERS", "two"),
+        ("CARDWATCH_DEADLINE_MS", "0"),
+        ("CARDWATCH_DEADLINE_MS", "2.5"),
+        ("CARDWATCH_DEADLINE_MS", "-1"),
+        ("CARDWATCH_MLFLOW_URL", "localhost:5000"),
+    ],
 )
 def test_an_unusable_value_is_refused_with_key_and_value(key: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=f"{key}='{value}'"):
@@ -52,6 +80,35 @@ def test_another_feature_store_is_refused_without_showing_a_password(value: str)
 
 def test_a_secret_does_not_show_itself() -> None:
     assert "opensesame" not in repr(Settings(api_key=Secret("opensesame")))
+
+
+def test_tls_is_off_without_its_files_and_on_with_both(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "server.pem", tmp_path / "server-key.pem"
+    certificate.touch()
+    key.touch()
+    assert tls_of(Settings(tls_ca=Path("ca.pem"))) is None
+    assert tls_of(Settings(tls_certificate=certificate, tls_key=key)) == (certificate, key)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "message"),
+    [
+        ("here.pem", "", "CARDWATCH_TLS_CERTIFICATE='here.pem' and CARDWATCH_TLS_KEY='': TLS needs both, or neither"),
+        ("", "here.pem", "CARDWATCH_TLS_CERTIFICATE='' and CARDWATCH_TLS_KEY='here.pem': TLS needs both, or neither"),
+        ("gone.pem", "here.pem", "CARDWATCH_TLS_CERTIFICATE='gone.pem': there is no such file"),
+        ("here.pem", "gone.pem", "CARDWATCH_TLS_KEY='gone.pem': there is no such file"),
+        ("here.pem", ".", "CARDWATCH_TLS_KEY='.': there is no such file"),
+    ],
+)
+def test_half_of_tls_is_refused_when_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: str, key: str, message: str
+) -> None:
+    (tmp_path / "here.pem").touch()
+    monkeypatch.chdir(tmp_path)
+    settings = read_settings({"CARDWATCH_TLS_CERTIFICATE": certificate, "CARDWATCH_TLS_KEY": key})
+    with pytest.raises(Misconfigured) as caught:
+        tls_of(settings)
+    assert str(caught.value) == message
 
 
 def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:

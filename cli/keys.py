@@ -1,0 +1,71 @@
+"""`cardwatch keys`: who may call the scoring service."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+import click
+
+from adapters.api_keys import ApiKey, KeyScope, add_key, read_keys, revoke_key
+from adapters.clock import epoch_ms
+from adapters.settings import read_settings
+from cardwatch.events import from_epoch_ms
+
+_SCOPES = click.Choice([scope.value for scope in KeyScope])
+
+
+@click.group()
+def keys() -> None:
+    """Add, list or revoke API keys of the scoring service.
+
+    They are in the file that CARDWATCH_API_KEYS_FILE names, or in CARDWATCH_HOME/api-keys.json. A running service
+    notices changes by itself.
+    """
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--scope", "scopes", type=_SCOPES, multiple=True, required=True, help="What for; give one or several.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Transactions a second.  [default: no limit]")
+def add(name: str, scopes: tuple[str, ...], rate: float | None) -> None:
+    """Make a key for NAME, and show it, this once."""
+    file = read_settings().keys_file
+    secret, key = add_key(
+        file,
+        name=name,
+        scopes=[KeyScope(scope) for scope in scopes],
+        rate_per_second=rate,
+        created_at=from_epoch_ms(int(epoch_ms())),
+    )
+    click.echo(
+        f"{_line(key)}\nTo be sent as the header  Authorization: Bearer KEY. Keep this key, it is not shown again "
+        f"({file} holds only its hash):",
+        err=True,
+    )
+    click.echo(secret)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the keys: id, whose, scopes, rate, when it was made."""
+    file = read_settings().keys_file
+    held = read_keys(file)
+    for key in held:
+        click.echo(_line(key))
+    if not held:
+        click.echo(f"there are no keys in {file}; make one: cardwatch keys add NAME --scope score", err=True)
+
+
+@keys.command()
+@click.argument("name_or_id")
+def revoke(name_or_id: str) -> None:
+    """Make the key of this name or id invalid, for good."""
+    key = revoke_key(read_settings().keys_file, name_or_id)
+    click.echo(f"revoked: {_line(key)}")
+
+
+def _line(key: ApiKey) -> str:
+    scopes = ",".join(scope.value for scope in key.scopes)
+    rate = "no limit" if key.rate_per_second is None else f"{key.rate_per_second:.12g}/s"
+    created = f"{key.created_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if key.created_at else "unknown"
+    return f"{key.id}  {key.name}  {scopes}  {rate}  {created}"
