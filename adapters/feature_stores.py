@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, Self
 
+from adapters.lmdb_store import LmdbStore, data_file
 from adapters.settings import Settings
 from cardwatch.ports import PortableStore
 
@@ -34,7 +35,7 @@ def open_store(settings: Settings) -> OpenStore:
 
 def open_reader(settings: Settings) -> OpenStore | None:
     """The store for a process that only asks; None while nobody has made the embedded one yet."""
-    if not settings.store_url and not (settings.store / "data.mdb").exists():
+    if not settings.store_url and not data_file(settings.store).exists():
         return None
     return _open(settings, readonly=True)
 
@@ -49,6 +50,4 @@ def _open(settings: Settings, *, readonly: bool) -> OpenStore:
         from adapters.redis_store import RedisStore  # noqa: PLC0415
 
         return RedisStore(url, readonly=readonly)
-    from adapters.lmdb_store import LmdbStore  # noqa: PLC0415
-
     return LmdbStore(settings.store, readonly=readonly)

@@ -31,3 +31,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path`, all of it or nothing. Makes the folder."""
     with whole_or_nothing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """The contents of the files that lie directly in `folder`, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

@@ -44,6 +44,11 @@ _APPLIED: Final = b"applied:"
 _LAYOUT: Final = b"layout"
 
 
+def data_file(path: Path) -> Path:
+    """The file that holds the store in the folder `path`; it is there once somebody has made the store."""
+    return path / "data.mdb"
+
+
 class LmdbStore:
     """A `cardwatch.ports.PortableStore` in the folder `path`. `readonly` for processes that only ask.
 

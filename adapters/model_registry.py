@@ -6,7 +6,6 @@ which works whatever store the artifacts are in.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,7 @@ from typing import Any, Final
 import httpx
 from msgspec import Struct
 
-from adapters.files import write_atomically
+from cardwatch.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
 
 MODEL: Final = "cardwatch"
@@ -91,8 +90,8 @@ class ModelRegistry:
         body = {"name": MODEL, "version": version, "key": key, "value": value}
         self._checked(self._send("POST", "/model-versions/set-tag", json=body))
 
-    def download(self, version: ModelVersion, folder: Path) -> None:
-        """Put the version's files into `folder`; raises `CorruptModel`, writing nothing, if they were changed."""
+    def files(self, version: ModelVersion) -> dict[str, bytes]:
+        """The version's files by name; raises `CorruptModel` if they were changed since it was registered."""
         files = {name: self._file(version, name) for name in self._file_names(version)}
         found = digest_of(files)
         if found != version.digest:
@@ -100,8 +99,7 @@ class ModelRegistry:
                 f"version {version.version} of {MODEL} has digest {found}, the registry recorded"
                 f" {version.digest or 'none'}: its files were changed after it was registered"
             )
-        for name, content in files.items():
-            write_atomically(folder / name, content)
+        return files
 
     def _file_names(self, version: ModelVersion) -> list[str]:
         params = {"run_id": version.run_id, "path": ARTIFACTS}
@@ -154,9 +152,3 @@ def _says(response: httpx.Response, *codes: str) -> bool:
         return response.json().get("error_code") in codes
     except ValueError:
         return False
-
-
-def digest_of(files: Mapping[str, bytes]) -> str:
-    """What names these files' bytes: the same as `models.detector.digest` says of their folder."""
-    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

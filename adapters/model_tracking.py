@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters.model_registry import ARTIFACTS, CHAMPION, MODEL, ModelRegistry, digest_of
+from adapters.files import read_folder
+from adapters.model_registry import ARTIFACTS, CHAMPION, MODEL, ModelRegistry
+from cardwatch.detector import digest_of
 from cardwatch.errors import RegistryUnavailable
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class ModelTracking:
         self._require_server()
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        files = read_folder(folder)
         try:
             client = self._client()
             run_id = self._start_run(client, run_name)

@@ -1,92 +1,51 @@
-"""The scoring service, asked over HTTP; and the form in which scores travel."""
+"""The scoring service, asked over HTTP."""
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Final
 
 import httpx
-import msgspec
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
-from cardwatch.errors import SchemaMismatch, ScoringUnavailable
+from adapters.scoring_wire import (
+    BINARY,
+    DEADLINE_HEADER,
+    PER_ROW,
+    REASONS_HEADER,
+    SCHEMA_HEADER,
+    decode_scores,
+    encode_rows,
+)
+from adapters.settings import Settings
+from cardwatch.errors import Misconfigured, SchemaMismatch, ScoringUnavailable
 from cardwatch.ports import Scores
 
-SCHEMA_HEADER: Final = "X-Feature-Schema"
-REASONS_HEADER: Final = "X-Reasons-Above"
-ROW_TYPE: Final = np.dtype("<f4")
-
-
-class _Wire(Struct, frozen=True, kw_only=True):
-    """`Scores` as MessagePack: little-endian arrays as bytes."""
-
-    model_version: str
-    model_digest: str
-    margins: bytes
-    probabilities: bytes
-    reasons: list[list[str]]
-
-
-_ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(_Wire)
-
-
-def encode_scores(scores: Scores) -> bytes:
-    """The body of an answer of `/invocations`."""
-    wire = _Wire(
-        model_version=scores.model_version,
-        model_digest=scores.model_digest,
-        margins=scores.margins.astype("<f4", copy=False).tobytes(),
-        probabilities=scores.probabilities.astype("<f8", copy=False).tobytes(),
-        reasons=scores.reasons,
-    )
-    return _ENCODER.encode(wire)
-
-
-def decode_scores(body: bytes) -> Scores:
-    """The inverse of `encode_scores`; raises `ScoringUnavailable` for anything else."""
-    try:
-        wire = _DECODER.decode(body)
-        margins = np.frombuffer(wire.margins, "<f4").astype(np.float32, copy=False)
-        probabilities = np.frombuffer(wire.probabilities, "<f8").astype(np.float64, copy=False)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise ScoringUnavailable(f"the scoring service answered what is not scores: {error}") from error
-    return Scores(
-        model_version=wire.model_version,
-        model_digest=wire.model_digest,
-        margins=margins,
-        probabilities=probabilities,
-        reasons=wire.reasons,
-    )
+READ_TIMEOUT_SECONDS: Final = 5.0
 
 
 class ScoringClient:
-    """A `cardwatch.ports.Scorer` over kept-alive connections. Rows from probability `reasons_above` on get reasons."""
+    """A `cardwatch.ports.Scorer` over kept-alive connections; the service is told how long we will wait."""
 
-    def __init__(self, url: str, api_key: str, *, timeout_seconds: float, reasons_above: float | None = None) -> None:
-        self._url = url.rstrip("/")
-        self._headers = {} if reasons_above is None else {REASONS_HEADER: repr(float(reasons_above))}
-        self._http = httpx.Client(
-            base_url=self._url,
-            timeout=timeout_seconds,
-            headers={"Authorization": f"Bearer {api_key}", "Content-Type": "application/octet-stream"},
-            limits=httpx.Limits(keepalive_expiry=30.0),
-            trust_env=False,
-        )
+    def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
+        self._url = settings.scoring_url.rstrip("/")
+        self._http = _client(settings, timeout_seconds)
+        deadline_ms = max(int(timeout_seconds * 1000), 1)
+        self._http.headers.update({"Content-Type": BINARY, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: str(deadline_ms)})
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def score(self, rows: NDArray[np.float32], *, schema_hash: str) -> Scores:
-        """Score float32 [n, features] rows, all by one model.
+    def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
+        """Score float32 [n, features] rows, all by one model; see the port.
 
         Raises `SchemaMismatch` if the model wants another schema than `schema_hash`, and `ScoringUnavailable` for every
         other failure and when an answer takes longer than the timeout.
         """
-        body = np.ascontiguousarray(rows, ROW_TYPE).tobytes()
-        response = self._post(body, {**self._headers, SCHEMA_HEADER: schema_hash})
+        response = self._post(encode_rows(rows, reasons_above), {SCHEMA_HEADER: schema_hash})
         if response.status_code == httpx.codes.CONFLICT:
             raise SchemaMismatch(_reason(response))
         if response.status_code != httpx.codes.OK:
@@ -117,16 +76,11 @@ class ScoringClient:
 
 
 class ServedModel:
-    """Asks the scoring service at `url` which model version it serves."""
+    """Asks the scoring service which model version it serves."""
 
-    def __init__(self, url: str, api_key: str, *, timeout_seconds: float = 5.0) -> None:
-        self._url = url.rstrip("/")
-        self._http = httpx.Client(
-            base_url=self._url,
-            timeout=timeout_seconds,
-            headers={"Authorization": f"Bearer {api_key}"},
-            trust_env=False,
-        )
+    def __init__(self, settings: Settings, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
+        self._url = settings.scoring_url.rstrip("/")
+        self._http = _client(settings, timeout_seconds)
 
     def version(self) -> str | None:
         """The served version, None if there is none yet. Raises `ScoringUnavailable` without a proper answer."""
@@ -142,6 +96,24 @@ class ServedModel:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+
+def _client(settings: Settings, timeout_seconds: float) -> httpx.Client:
+    return httpx.Client(
+        base_url=settings.scoring_url.rstrip("/"),
+        timeout=timeout_seconds,
+        headers={"Authorization": "Bearer " + settings.api_key},
+        limits=httpx.Limits(keepalive_expiry=30.0),
+        trust_env=False,
+        verify=True if settings.tls_ca is None else _trusting(settings.tls_ca),
+    )
+
+
+def _trusting(authorities: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except (OSError, ssl.SSLError) as error:
+        raise Misconfigured(f"CARDWATCH_TLS_CA={str(authorities)!r} holds no certificates that can be read") from error
 
 
 def _reason(response: httpx.Response) -> str:

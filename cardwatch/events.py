@@ -139,6 +139,9 @@ T = TypeVar("T")
 _DECODERS: Final[dict[type[Any], msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(kind) for kind in (Transaction, Label, Decision, DeadLetter)
 }
+_LIST_DECODERS: Final[dict[type[Any], msgspec.json.Decoder[Any]]] = {
+    Transaction: msgspec.json.Decoder(list[Transaction]),
+}
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -155,12 +158,28 @@ def decode(data: bytes | None, kind: type[T]) -> T:
         raise _invalid(error) from error
     except UnicodeDecodeError as error:
         raise InvalidRecord(f"not UTF-8: {error.reason}") from error
-    if isinstance(record, Transaction):
-        refuse_card_numbers(record)
-        _refuse_impossible_times(record, "occurred_at")
-    elif isinstance(record, Label):
-        _refuse_impossible_times(record, "effective_at", "observed_at")
+    except RecursionError as error:
+        raise InvalidRecord("nested too deeply") from error
+    _refuse_impossible(record)
     return record  # type: ignore[no-any-return]
+
+
+def decode_all(data: bytes, kind: type[T], *, most: int) -> list[T]:
+    """Read a JSON array of 1 to `most` records; `InvalidRecord` names the path of the first bad field."""
+    try:
+        records: list[T] = _LIST_DECODERS[kind].decode(data)
+    except msgspec.DecodeError as error:
+        raise _invalid(error) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRecord("not JSON in UTF-8, or nested too deeply") from error
+    if not 1 <= len(records) <= most:
+        raise InvalidRecord(f"{len(records):,} records in one request, 1 to {most:,} are taken", field="$")
+    for place, record in enumerate(records):
+        try:
+            _refuse_impossible(record)
+        except InvalidRecord as error:
+            raise InvalidRecord(error.reason, field=f"$[{place}]{error.field.removeprefix('$')}") from error
+    return records
 
 
 def refuse_card_numbers(transaction: Transaction) -> None:
@@ -169,6 +188,15 @@ def refuse_card_numbers(transaction: Transaction) -> None:
         value = getattr(transaction, field)
         if value is not None and looks_like_card_number(value):
             raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
+
+
+def _refuse_impossible(record: object) -> None:
+    """What a type cannot say: that an identifier is a card number, that a time is out of this world."""
+    if isinstance(record, Transaction):
+        refuse_card_numbers(record)
+        _refuse_impossible_times(record, "occurred_at")
+    elif isinstance(record, Label):
+        _refuse_impossible_times(record, "effective_at", "observed_at")
 
 
 def _refuse_impossible_times(record: Struct, *fields: str) -> None:

@@ -93,11 +93,21 @@ class PortableStore(FeatureStore, Protocol):
         ...
 
 
+class Shadow(Struct, frozen=True, kw_only=True):
+    """What the challenger would have said about the same rows. Nobody decides by it."""
+
+    model_version: str
+    model_digest: str
+    margins: NDArray[np.float32]
+    probabilities: NDArray[np.float64]
+
+
 class Scores(Struct, frozen=True, kw_only=True):
     """What a scorer says about n feature rows.
 
     `margins`: float32 [n], the model's raw output, higher is riskier. `probabilities`: float64 [n] in 0..1, calibrated.
-    `reasons`: per row the reason codes, most important first; empty for rows that need none.
+    `reasons`: per row the reason codes, most important first; empty for rows that need none. `shadow`: the same by the
+    challenger, if there is one that is not the champion itself.
     """
 
     model_version: str
@@ -105,11 +115,16 @@ class Scores(Struct, frozen=True, kw_only=True):
     margins: NDArray[np.float32]
     probabilities: NDArray[np.float64]
     reasons: list[list[str]]
+    shadow: Shadow | None = None
 
 
 class Scorer(Protocol):
     """Feature rows to probabilities and reasons."""
 
-    def score(self, rows: NDArray[np.float32], *, schema_hash: str) -> Scores:
-        """Score float32 [n, features] rows made under `schema_hash`, or raise `ScoringUnavailable` by the deadline."""
+    def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
+        """Score float32 [n, features] rows made under `schema_hash`, or raise `ScoringUnavailable` by the deadline.
+
+        `reasons_above`: float64 [n], from which probability on each row gets reasons: exact ones cost hundreds of
+        microseconds.
+        """
         ...

@@ -1,26 +1,23 @@
-"""The detector: gradient-boosted trees over feature rows, calibrated to probabilities, explained by reason codes.
-
-On disk it is data only: `model.ubj` is XGBoost's own format, `detector.json` is ours. Nothing is pickled.
-"""
+"""How a detector is grown: gradient-boosted trees by XGBoost, a calibration, and the flat trees that will score."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Final
 
 import msgspec
 import numpy as np
 import xgboost
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from cardwatch.errors import CorruptModel, Misconfigured, SchemaMismatch
-from cardwatch.features.table import FEATURE_NAMES, REASONS, SCHEMA_HASH
-from models.calibration import Calibration, fit_calibration
-
-MODEL_FILE: Final = "model.ubj"
-FACTS_FILE: Final = "detector.json"
+from cardwatch.detector import FACTS_FILE, MODEL_FILE, TREES_FILE, Detector, DetectorFacts
+from cardwatch.errors import Misconfigured
+from cardwatch.features.table import FEATURE_NAMES, SCHEMA_HASH
+from cardwatch.trees.flat import FlatTrees
+from cardwatch.trees.margins import margins
+from models.calibration import fit_calibration
+from models.flatten import flatten, require_same_margins
 
 
 class TrainingSettings(Struct, frozen=True, kw_only=True):
@@ -59,139 +56,72 @@ class TrainingSettings(Struct, frozen=True, kw_only=True):
         }
 
 
-class DetectorFacts(Struct, frozen=True, kw_only=True):
-    """What `detector.json` holds. `fingerprint` is a hash of the training and calibration data and the settings."""
+class Fitted(Struct, frozen=True):
+    """A detector that answers, and the files that it is, by name."""
 
-    schema_hash: str
-    feature_names: tuple[str, ...]
-    calibration: Calibration
-    settings: TrainingSettings
-    rows: int
-    frauds: int
-    fingerprint: str
-
-    @property
-    def base_rate(self) -> float:
-        """The share of fraud in the training rows."""
-        return self.frauds / self.rows
-
-
-class Detector:
-    """A fitted model. Feature rows are float32 [n, features] in the order of the feature table, NaN where missing.
-
-    Safe to use from several threads at once.
-    """
-
-    def __init__(self, booster: xgboost.Booster, facts: DetectorFacts) -> None:
-        self._booster = booster
-        self.facts = facts
-
-    @classmethod
-    def fit(
-        cls,
-        features: NDArray[np.float32],
-        is_fraud: NDArray[np.bool_],
-        *,
-        calibration_features: NDArray[np.float32],
-        calibration_is_fraud: NDArray[np.bool_],
-        settings: TrainingSettings | None = None,
-    ) -> Detector:
-        """Grow the trees on the first set and calibrate on the second, which must not overlap it.
-
-        Raises `Misconfigured` if either set lacks rows or the training set lacks fraud or genuine rows.
-        """
-        settings = settings or TrainingSettings()
-        frauds = int(is_fraud.sum())
-        if not 0 < frauds < len(is_fraud):
-            raise Misconfigured(
-                f"cannot train on {len(is_fraud)} rows of which {frauds} are fraud: both kinds are needed"
-            )
-        if not len(calibration_is_fraud):
-            raise Misconfigured("cannot calibrate on 0 rows")
-        matrix = xgboost.QuantileDMatrix(
-            features,
-            is_fraud,
-            feature_names=list(FEATURE_NAMES),
-            max_bin=settings.max_bin,
-            nthread=settings.threads,
-        )
-        booster = xgboost.train(settings.to_xgboost(), matrix, num_boost_round=settings.trees)
-        facts = DetectorFacts(
-            schema_hash=SCHEMA_HASH,
-            feature_names=FEATURE_NAMES,
-            calibration=fit_calibration(_margins(booster, calibration_features), calibration_is_fraud),
-            settings=settings,
-            rows=len(is_fraud),
-            frauds=frauds,
-            fingerprint=_fingerprint(settings, features, is_fraud, calibration_features, calibration_is_fraud),
-        )
-        return cls(booster, facts)
-
-    def margins(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The trees' raw output, higher is riskier: what XGBoost calls `output_margin`, to the bit."""
-        return _margins(self._booster, rows)
-
-    def probabilities(self, margins: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Calibrated probabilities of fraud for these margins."""
-        return self.facts.calibration.apply(margins)
-
-    def reasons(self, rows: NDArray[np.float32], most: int = 3) -> list[list[str]]:
-        """Per row up to `most` reason codes: the features that raise its margin most, by exact contributions."""
-        if not len(rows):
-            return []
-        matrix = xgboost.DMatrix(rows, feature_names=list(FEATURE_NAMES), nthread=1)
-        contributions = self._booster.predict(matrix, pred_contribs=True)[:, :-1]
-        return [_strongest(row, most) for row in contributions]
+    detector: Detector
+    files: dict[str, bytes]
 
     def save(self, folder: Path) -> None:
-        """Write the two files, making the folder. The same detector gives the same bytes."""
+        """Write the files, making the folder. The same data and settings give the same bytes."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MODEL_FILE).write_bytes(bytes(self._booster.save_raw("ubj")))
-        (folder / FACTS_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self.facts), indent=1))
-
-    @classmethod
-    def load(cls, folder: Path, *, threads: int = 1) -> Detector:
-        """Read what `save` wrote; `threads` is how many one prediction may use.
-
-        Raises `CorruptModel` if a file is missing or unreadable, `SchemaMismatch` if the detector wants other features
-        than this code computes.
-        """
-        try:
-            facts = msgspec.json.decode((folder / FACTS_FILE).read_bytes(), type=DetectorFacts)
-            booster = xgboost.Booster({"nthread": threads}, model_file=bytearray((folder / MODEL_FILE).read_bytes()))
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, xgboost.core.XGBoostError) as error:
-            raise CorruptModel(f"the detector in {folder} cannot be read: {_first_line(error)}") from error
-        if facts.schema_hash != SCHEMA_HASH:
-            raise SchemaMismatch(
-                f"the model wants features of schema {facts.schema_hash}, this code computes {SCHEMA_HASH}: retrain it"
-            )
-        if booster.num_features() != len(FEATURE_NAMES):
-            raise CorruptModel(
-                f"the trees in {folder} want {booster.num_features()} features, {FACTS_FILE} names {len(FEATURE_NAMES)}"
-            )
-        return cls(booster, facts)
+        for name, content in self.files.items():
+            (folder / name).write_bytes(content)
 
 
-def digest(folder: Path) -> str:
-    """What names a detector's bytes: the same as `cd FOLDER && sha256sum * | sha256sum` prints."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    lines = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def fit_detector(
+    features: NDArray[np.float32],
+    is_fraud: NDArray[np.bool_],
+    *,
+    calibration_features: NDArray[np.float32],
+    calibration_is_fraud: NDArray[np.bool_],
+    settings: TrainingSettings | None = None,
+) -> Fitted:
+    """Grow the trees on the first set and calibrate on the second, which must not overlap it.
 
-
-def _margins(booster: xgboost.Booster, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not len(rows):
-        return np.empty(0, np.float32)
-    margins: NDArray[np.float32] = booster.inplace_predict(
-        np.ascontiguousarray(rows), predict_type="margin", validate_features=False
+    Raises `Misconfigured` if either set lacks rows or the training set lacks fraud or genuine rows, and `CorruptModel`
+    if the flat trees do not give both sets XGBoost's margins to the bit.
+    """
+    settings = settings or TrainingSettings()
+    frauds = int(is_fraud.sum())
+    if not 0 < frauds < len(is_fraud):
+        raise Misconfigured(f"cannot train on {len(is_fraud)} rows of which {frauds} are fraud: both kinds are needed")
+    if not len(calibration_is_fraud):
+        raise Misconfigured("cannot calibrate on 0 rows")
+    booster = _grow(features, is_fraud, settings)
+    trees = flatten(booster)
+    for rows in (features, calibration_features):
+        require_same_margins(booster, trees, rows)
+    facts = DetectorFacts(
+        schema_hash=SCHEMA_HASH,
+        feature_names=FEATURE_NAMES,
+        calibration=fit_calibration(margins(trees, calibration_features), calibration_is_fraud),
+        settings=structs.asdict(settings),
+        rows=len(is_fraud),
+        frauds=frauds,
+        fingerprint=_fingerprint(settings, features, is_fraud, calibration_features, calibration_is_fraud),
     )
-    return margins
+    return _fitted(booster, trees, facts)
 
 
-def _strongest(contributions: NDArray[np.float32], most: int) -> list[str]:
-    order = np.argsort(-contributions, kind="stable")
-    codes = dict.fromkeys(REASONS[index] for index in order if contributions[index] > 0)
-    return list(codes)[:most]
+def _grow(features: NDArray[np.float32], is_fraud: NDArray[np.bool_], settings: TrainingSettings) -> xgboost.Booster:
+    matrix = xgboost.QuantileDMatrix(
+        features,
+        is_fraud,
+        feature_names=list(FEATURE_NAMES),
+        max_bin=settings.max_bin,
+        nthread=settings.threads,
+    )
+    return xgboost.train(settings.to_xgboost(), matrix, num_boost_round=settings.trees)
+
+
+def _fitted(booster: xgboost.Booster, trees: FlatTrees, facts: DetectorFacts) -> Fitted:
+    files = {
+        MODEL_FILE: bytes(booster.save_raw("ubj")),
+        TREES_FILE: trees.to_bytes(),
+        FACTS_FILE: msgspec.json.format(msgspec.json.encode(facts), indent=1),
+    }
+    return Fitted(Detector.from_files(files), files)
 
 
 def _fingerprint(settings: TrainingSettings, *arrays: NDArray[np.float32] | NDArray[np.bool_]) -> str:
@@ -200,7 +130,3 @@ def _fingerprint(settings: TrainingSettings, *arrays: NDArray[np.float32] | NDAr
         state.update(f"{array.dtype.str}{array.shape}".encode())
         state.update(np.ascontiguousarray(array).data)
     return state.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

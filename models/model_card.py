@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import structs
 
-from models.detector import DetectorFacts
+from cardwatch.detector import DetectorFacts
 from models.evaluation import Evaluation
 
 _PAGE = """\
@@ -46,7 +46,7 @@ def model_card(
         "rows": f"{facts.rows:,}",
         "frauds": f"{facts.frauds:,} ({facts.base_rate:.3%})",
         "features": f"{len(facts.feature_names)}, schema `{facts.schema_hash}`",
-        "trees": f"{settings.trees} of depth {settings.depth}, learning rate {settings.learning_rate}",
+        "trees": f"{settings['trees']} of depth {settings['depth']}, learning rate {settings['learning_rate']}",
         "calibration": f"isotonic, {len(facts.calibration.margins)} points",
         "fingerprint": f"`{facts.fingerprint}`",
         **(notes or {}),

@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from adapters.files import read_folder
+from cardwatch.detector import Detector, digest_of
 from cardwatch.features.reference import DAY_MS
 from cardwatch.features.table import FEATURE_NAMES
-from models.detector import Detector, TrainingSettings, digest
+from models.detector import TrainingSettings, fit_detector
 from pipelines.training_set import ReplayedLog, TrainingSet
 
 REFERENCE_FILE: Final = "reference.parquet"
@@ -42,16 +44,21 @@ def fit_candidate(
     kind of fraud is in the trees, and no card is on both sides.
     """
     held_out = _held_out(training.card_ids)
-    detector = Detector.fit(
+    fitted = fit_detector(
         training.features[~held_out],
         training.is_fraud[~held_out],
         calibration_features=training.features[held_out],
         calibration_is_fraud=training.is_fraud[held_out],
         settings=settings,
     )
-    detector.save(folder)
-    pq.write_table(reference_sample(detector, log), folder / REFERENCE_FILE)
-    return Candidate(detector=detector, folder=folder, digest=digest(folder), fingerprint=training.fingerprint)
+    fitted.save(folder)
+    pq.write_table(reference_sample(fitted.detector, log), folder / REFERENCE_FILE)
+    return Candidate(
+        detector=fitted.detector,
+        folder=folder,
+        digest=digest_of(read_folder(folder)),
+        fingerprint=training.fingerprint,
+    )
 
 
 def reference_sample(detector: Detector, log: ReplayedLog) -> pa.Table:

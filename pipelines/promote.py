@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from math import nan
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -18,10 +17,10 @@ from msgspec import Struct, structs
 from adapters.model_registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
 from adapters.model_tracking import ModelTracking
 from adapters.policies import Policies
+from cardwatch.detector import Detector
 from cardwatch.errors import CorruptModel
 from cardwatch.features.table import SCHEMA_HASH
 from cardwatch.promotion import Performance, Verdict, Windows, judge
-from models.detector import Detector
 from models.evaluation import Evaluation, evaluate
 from models.model_card import model_card
 from pipelines.fitting import Candidate
@@ -49,15 +48,14 @@ class Trial(Struct, frozen=True, kw_only=True):
     judge_until: date
 
 
-def load_champion(registry: ModelRegistry, folder: Path) -> Champion | None:
+def load_champion(registry: ModelRegistry) -> Champion | None:
     """The champion, its files checked against the registered digest; None if there is none yet."""
     version = registry.alias(CHAMPION)
     if version is None:
         return None
-    registry.download(version, folder)
     return Champion(
         version=version.version,
-        detector=Detector.load(folder, threads=2),
+        detector=Detector.from_files(registry.files(version)),
         trained_until=date.fromisoformat(version.tags[TRAINED_UNTIL]),
     )
 
@@ -94,7 +92,7 @@ def register(
         run_name=name,
         schema_hash=SCHEMA_HASH,
         fingerprint=candidate.fingerprint,
-        params={**structs.asdict(facts.settings), "rows": facts.rows, "frauds": facts.frauds, **periods, **judged},
+        params={**facts.settings, "rows": facts.rows, "frauds": facts.frauds, **periods, **judged},
         metrics=_metrics(trial),
         texts={
             "model_card.md": model_card(facts, trial.challenger, digest=candidate.digest, notes=periods),

@@ -61,7 +61,7 @@ def train_and_judge(
     rows = assemble(settings, log, as_of, chosen)
     with TemporaryDirectory(prefix="cardwatch-") as folder:
         candidate = fit(rows, log, chosen, Path(folder) / "challenger")
-        trial = judge_against_champion(settings, candidate, rows, chosen, Path(folder) / "champion")
+        trial = judge_against_champion(settings, candidate, rows, chosen)
         return publish(settings, candidate, trial, chosen, name, because), trial
 
 
@@ -99,12 +99,10 @@ def fit(rows: TrainingSet, log: ReplayedLog, chosen: Windows, folder: Path) -> C
 
 
 @step
-def judge_against_champion(
-    settings: Settings, candidate: Candidate, rows: TrainingSet, chosen: Windows, folder: Path
-) -> Trial:
+def judge_against_champion(settings: Settings, candidate: Candidate, rows: TrainingSet, chosen: Windows) -> Trial:
     """Champion and challenger on the same rows."""
     with closing(ModelRegistry(settings.mlflow_url)) as registry:
-        champion = load_champion(registry, folder)
+        champion = load_champion(registry)
     trial = hold_trial(champion, candidate.detector, rows, chosen, read_policies(settings))
     for reason in trial.verdict.reasons:
         get_run_logger().info("%s", reason)

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from cardwatch.features.compiled import compiled
+from cardwatch.compiled import compiled
 
 KM_PER_DEGREE: Final = 111.19492664455873
 """Of latitude, on a sphere of 6,371 km."""

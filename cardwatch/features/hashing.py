@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cardwatch.features.compiled import compiled
+from cardwatch.compiled import compiled
 
 _PRIME_1: Final = np.uint64(0x9E3779B185EBCA87)
 _PRIME_2: Final = np.uint64(0xC2B2AE3D27D4EB4F)

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cardwatch.features.compiled import compiled
+from cardwatch.compiled import compiled
 from cardwatch.features.geography import degrees_east, distance_km
 from cardwatch.features.novelty import NEVER, day_of, meet
 from cardwatch.features.reference import DAY_MS, ReferenceTable

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from cardwatch.features.compiled import compiled
+from cardwatch.compiled import compiled
 from cardwatch.features.reference import DAY_MS
 
 NEVER: Final = -1

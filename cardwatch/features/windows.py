@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cardwatch.features.compiled import compiled
+from cardwatch.compiled import compiled
 from cardwatch.features.state import COUNTER_WINDOWS, SUM_WINDOWS, TILES, WINDOWS_MS
 
 _TILES_MS = np.array([window // TILES for window in WINDOWS_MS], np.int64)

@@ -10,11 +10,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from cardwatch.calibration import Calibration
+from cardwatch.detector import Detector
 from cardwatch.errors import Misconfigured
 from cli.evaluate.dataset import Dataset
 from cli.evaluate.replay import FeatureRows, Report, feature_rows
-from models.calibration import Calibration
-from models.detector import Detector, TrainingSettings
+from models.detector import TrainingSettings, fit_detector
 from models.evaluation import Evaluation, evaluate
 from models.protocol import (
     Fold,
@@ -192,13 +193,14 @@ def _fit(
     calibration_features: NDArray[np.float32],
     calibration_is_fraud: NDArray[np.bool_],
 ) -> Detector:
-    return Detector.fit(
+    fitted = fit_detector(
         features,
         is_fraud,
         calibration_features=calibration_features,
         calibration_is_fraud=calibration_is_fraud,
         settings=SETTINGS,
     )
+    return fitted.detector
 
 
 def _held_out_cards(cards: NDArray[np.int64], is_fraud: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ def main() -> None:
         with (
             closing(ModelRegistry(settings.mlflow_url)) as registry,
             closing(PrefectDeployments(settings.prefect_url)) as deployments,
-            closing(ServedModel(settings.scoring_url, settings.api_key)) as served,
+            closing(ServedModel(settings)) as served,
             closing(ProgressReader(settings.kafka_bootstrap)) as reader,
         ):
             monitor = Monitor(

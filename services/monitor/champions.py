@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, Protocol
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -35,7 +34,7 @@ class Registry(Protocol):
         """A version by its number."""
         ...
 
-    def download(self, version: ModelVersion, folder: Path) -> None:
+    def files(self, version: ModelVersion) -> dict[str, bytes]:
         """The version's files, checked against its digest."""
         ...
 
@@ -71,11 +70,10 @@ def promised(champion: ModelVersion, *, fewest_frauds: int) -> Measured | None:
 
 def reference(registry: Registry, champion: ModelVersion) -> Reference:
     """The champion's reference rows; raises `CorruptModel` if they are missing or of another feature table."""
-    with TemporaryDirectory(prefix="cardwatch-") as folder:
-        registry.download(champion, Path(folder))
-        try:
-            table = pq.read_table(Path(folder) / REFERENCE_FILE, columns=[*FEATURE_NAMES, MARGIN])
-        except (OSError, ValueError) as error:
-            raise CorruptModel(f"version {champion.version} has no usable {REFERENCE_FILE}: {error}") from error
+    files = registry.files(champion)
+    try:
+        table = pq.read_table(pa.BufferReader(files[REFERENCE_FILE]), columns=[*FEATURE_NAMES, MARGIN])
+    except (KeyError, OSError, ValueError) as error:
+        raise CorruptModel(f"version {champion.version} has no usable {REFERENCE_FILE}: {error}") from error
     columns = [table[name].to_numpy().astype(np.float32) for name in FEATURE_NAMES]
     return Reference(np.stack(columns, axis=1), table[MARGIN].to_numpy().astype(np.float32))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from urllib.parse import urlsplit
 
 from adapters.process import run_service
-from adapters.settings import Settings, child_environment, read_settings
+from adapters.settings import Settings, child_environment, read_settings, tls_of
 from cardwatch.errors import Misconfigured
 from infra.local.ports import require_free
+
+SERVICE = "cardwatch-scoring"
 
 _KEEP_ALIVE_SECONDS = 75
 
@@ -28,11 +31,19 @@ def _command(settings: Settings) -> list[str]:
     if not address.hostname or not address.port:
         raise Misconfigured(f"CARDWATCH_SCORING_URL={settings.scoring_url!r} must name a host and a port to listen on")
     require_free(address.port, "the scoring service")
+    tls = tls_of(settings)
+    if (address.scheme == "https") != (tls is not None):
+        raise Misconfigured(
+            f"CARDWATCH_SCORING_URL={settings.scoring_url!r} and CARDWATCH_TLS_CERTIFICATE do not go together: an"
+            " address with https:// needs a certificate, and a certificate such an address"
+        )
+    options = [] if tls is None else ["--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1])]
     return [
         sys.executable, "-m", "bentoml", "serve", "services.scoring.service:Scoring",
         "--host", address.hostname, "--port", str(address.port),
         "--timeout-keep-alive", str(_KEEP_ALIVE_SECONDS),
         "--timeout-graceful-shutdown", "5",
+        *options,
     ]  # fmt: skip
 
 
@@ -50,7 +61,12 @@ def _environment(settings: Settings) -> dict[str, str]:
         settings,
         BENTOML_HOME=str(bentoml_home),
         BENTOML_DO_NOT_TRACK="True",
-        BENTOML_CONFIG_OPTIONS='tracing.excluded_urls=".*"',
+        BENTOML_CONFIG_OVERRIDES=json.dumps(
+            {
+                "tracing": {"excluded_urls": ".*"},  # else each request of BentoML's own costs a third of a millisecond
+                "services": {SERVICE: {"workers": settings.scoring_workers}},
+            }
+        ),
     )
 
 

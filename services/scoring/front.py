@@ -1,69 +1,93 @@
-"""The composition root of the worker: our app in front of BentoML's, and the model followed behind both."""
+"""The composition root of the worker: our endpoints in front of BentoML's, and the models followed behind both."""
 
 from __future__ import annotations
 
 import gc
 import logging
 import os
+import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Final
 
-from starlette.applications import Starlette
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from adapters.api_keys import KeyRing, RateLimit
 from adapters.feature_stores import open_reader
+from adapters.lmdb_store import data_file
 from adapters.model_registry import ModelRegistry
 from adapters.policies import read_policies
 from adapters.settings import Settings
+from adapters.table_store import TableStore
 from cardwatch.features.warm import warm_kernel
-from services.scoring.app import ScoringApi
+from services.scoring.admission import Admission
+from services.scoring.api import ScoringApi
+from services.scoring.documentation import documentation
+from services.scoring.http import Routes
 from services.scoring.metrics import Metrics
 from services.scoring.model_holder import ModelHolder
 from services.scoring.question import Question
+from services.scoring.states import States
+from services.scoring.warm import warm_scoring
+
+SWITCH_SECONDS: Final = 0.0005
+"""How long the thread that looks at the registry may keep the interpreter from the one that serves."""
 
 
 class Front:
-    """Our paths to our app, every other one to BentoML's; the model is followed for as long as the server lives."""
+    """Our paths to our endpoints, every other one to BentoML's; models are followed for as long as the server lives."""
 
-    def __init__(self, ours: Starlette, bentoml_app: ASGIApp, holder: ModelHolder) -> None:
-        self._ours, self._bentoml_app, self._holder = ours, bentoml_app, holder
-        self._paths = frozenset(route.path for route in ours.routes if isinstance(route, Route))
+    def __init__(self, routes: Routes, bentoml_app: ASGIApp, holder: ModelHolder) -> None:
+        self._routes, self._bentoml_app, self._holder = routes, bentoml_app, holder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
-        if scope["type"] == "lifespan":
-            self._holder.start()
-            try:
-                await self._bentoml_app(scope, receive, send)
-            finally:
-                self._holder.stop()
-        elif scope["type"] == "http" and scope["path"] in self._paths:
-            await self._ours(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] in self._routes:
+            await self._routes.answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
         else:
             await self._bentoml_app(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._holder.start()
+        gc.collect()
+        gc.freeze()  # what is alive now stays: collections that walk it cost 100 ms
+        gc.set_threshold(50_000, 20, 20)  # requests leave no cycles behind
+        try:
+            await self._bentoml_app(scope, receive, send)
+        finally:
+            self._holder.stop()
 
 
 def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     """All of the worker, warm but without a model, not started yet."""
     logging.getLogger("services.scoring").setLevel(logging.INFO)
     end_with(os.getppid())
-    holder = ModelHolder(ModelRegistry(settings.mlflow_url), settings.home / "models")
-    question = Question(partial(open_reader, settings), settings.tables, read_policies(settings).decision)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    metrics = Metrics()
+    holder = ModelHolder(ModelRegistry(settings.mlflow_url), settings.home / "models", on_swap=metrics.swapped)
+    policy = read_policies(settings).decision
+    file = None if settings.store_url else data_file(settings.store)
+    question = Question(
+        States(partial(open_reader, settings), file, time.monotonic), TableStore(settings.tables), policy
+    )
+    keys = KeyRing(str(settings.api_key), settings.keys_file)
+    admission = Admission(keys, RateLimit(1.0 / settings.scoring_workers), settings.deadline_ms, metrics.shed)
     warm_kernel()
-    front = Front(ScoringApi(holder, question, Metrics(), settings.api_key).app(), bentoml_app, holder)
-    gc.collect()
-    gc.freeze()  # what is alive now stays: collections that walk it cost 100 ms
-    return front
+    warm_scoring(policy)
+    api = ScoringApi(holder, question, admission, metrics)
+    return Front(Routes(api.endpoints() | documentation(), metrics), bentoml_app, holder)
 
 
-def end_with(parent: int) -> None:
+def end_with(parent: int, gone: Callable[[int], None] = os._exit) -> None:
     """End this process when its parent has ended: a worker that outlived BentoML's supervisor would keep the port."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.2)
-        os._exit(1)
+        gone(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

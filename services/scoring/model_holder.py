@@ -1,23 +1,30 @@
-"""Holds the champion: asks the registry for its alias, verifies and warms a new model beside the old one, then swaps.
+"""Holds the champion, and the challenger in its shadow: follows the registry's aliases and swaps what is served.
 
-The swap is the assignment of one reference. Who scores takes the reference once and keeps it for the whole batch, so a
-batch is scored by one model, and nobody waits.
+The swap is the assignment of one reference. Who scores takes the reference once and keeps it for the whole request, so
+nothing is scored by two models, and nobody waits. Models arrive ready to be used, so a swap costs the serving thread
+nothing; the digest covers every byte of them.
+
+The newest champion is kept on disk. A worker that starts while the registry is away goes on with it, after the same
+check of the digest, and says so.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from adapters.model_registry import ModelRegistry, ModelVersion
-from cardwatch.errors import CardwatchError, ModelRefused
+from adapters.files import write_atomically
+from adapters.model_registry import CHALLENGER, ModelRegistry, ModelVersion
+from cardwatch.detector import Detector, digest_of
+from cardwatch.errors import CardwatchError, CorruptModel, ModelRefused, NoChampion, RegistryUnavailable
 from cardwatch.features.table import FEATURES
-from models.detector import Detector
 
 POLL_SECONDS: Final = 0.5
 
@@ -30,9 +37,21 @@ class Served(Struct, frozen=True):
     detector: Detector
     version: ModelVersion
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells it apart: its number and its bytes."""
+        return self.version.version, self.version.digest
+
+
+class Serving(Struct, frozen=True):
+    """What a request is answered with. `challenger`: None where there is none, or it is the champion itself."""
+
+    champion: Served | None = None
+    challenger: Served | None = None
+
 
 class Refused(Struct, frozen=True):
-    """A version that the alias points to and that must not answer."""
+    """A version that an alias points to and that must not answer."""
 
     version: str
     digest: str
@@ -40,27 +59,47 @@ class Refused(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """What `/v1/model` says. `problem`: why the champion's version is not known at the moment, if so."""
+    """What `/v1/model` says. `problem`: why the aliases' versions are not known at the moment, if so."""
 
     version: str | None
     digest: str | None
     refused: Refused | None
+    challenger: str | None
+    challenger_refused: Refused | None
     problem: str | None
 
 
-class ModelHolder:
-    """`served` is the model to score with, None until there is one. A refused model leaves the former one in place."""
+class _Kept(Struct, frozen=True):
+    """The newest champion as it lies on disk."""
 
-    def __init__(self, registry: ModelRegistry, folder: Path, *, poll_seconds: float = POLL_SECONDS) -> None:
+    version: ModelVersion
+    files: dict[str, bytes]
+
+
+class ModelHolder:
+    """`serving` is what to score with. A refused model leaves the former one in place.
+
+    `on_swap` is told the name of the role and the version whenever one is taken into service.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        folder: Path,
+        *,
+        on_swap: Callable[[str, str], None] = lambda _role, _version: None,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
         self._registry = registry
-        self._folder = folder
+        self._kept = folder / "champion.msgpack"
+        self._on_swap = on_swap
         self._poll_seconds = poll_seconds
         self._one_at_a_time = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="model-poll", daemon=True)
-        self._refused: Refused | None = None
+        self._refused: dict[str, Refused] = {}
         self._problem: str | None = "the registry has not been asked yet"
-        self.served: Served | None = None
+        self.serving = Serving()
 
     def start(self) -> None:
         """Look at once and then every `poll_seconds`, in a thread."""
@@ -73,59 +112,114 @@ class ModelHolder:
         self._registry.close()
 
     def status(self) -> Status:
-        """What is served now, and what stands against the alias being served."""
-        served = self.served
+        """What is served now, and what stands against the aliases being served."""
+        champion, challenger = self.serving.champion, self.serving.challenger
         return Status(
-            version=served.version.version if served else None,
-            digest=served.version.digest if served else None,
-            refused=self._refused,
+            version=champion.version.version if champion else None,
+            digest=champion.version.digest if champion else None,
+            refused=self._refused.get("champion"),
+            challenger=challenger.version.version if challenger else None,
+            challenger_refused=self._refused.get("challenger"),
             problem=self._problem,
         )
 
     def why_not_ready(self) -> str:
-        """Why there is no model, for a human."""
-        return self._refused.reason if self._refused else self._problem or "it is being loaded"
+        """Why there is no champion, for a human."""
+        refused = self._refused.get("champion")
+        return refused.reason if refused else self._problem or "it is being loaded"
 
     def look(self, *, again: bool = False) -> None:
-        """Serve what the alias points to, if it is another version. A refused one is tried again only if `again`."""
+        """Serve what the aliases point to. A refused version is tried again only if `again`."""
         with self._one_at_a_time:
+            if again:
+                self._refused = {}
             try:
-                self._follow(self._registry.champion(), again)
-                self._problem = None
-            except CardwatchError as error:
+                self._follow()
+                self._note(None)
+            except RegistryUnavailable as error:
+                self._note(self._go_on_with_the_kept_one(str(error)))
+            except NoChampion as error:
                 self._note(str(error))
-            except Exception as error:
-                self._note(f"{type(error).__name__}: {error}")
+            except Exception as error:  # whatever it is, the next look must come
+                self._note(str(error) if isinstance(error, CardwatchError) else f"{type(error).__name__}: {error}")
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
             self.look()
             self._stopping.wait(self._poll_seconds)
 
-    def _follow(self, champion: ModelVersion, again: bool) -> None:
-        identity = (champion.version, champion.digest)
-        if self._refused and (self._refused.version, self._refused.digest) == identity and not again:
-            return
-        if not self.served or (self.served.version.version, self.served.version.digest) != identity:
-            try:
-                self.served = Served(self._load(champion), champion)
-            except ModelRefused as error:
-                self._refused = Refused(*identity, str(error))
-                log.warning("version %s is refused: %s", champion.version, error)
-                return
-            log.info("serving version %s, digest %s", champion.version, champion.digest[:12])
-        self._refused = None
+    def _follow(self) -> None:
+        champion = self._registry.champion()
+        served, shadow = self._take("champion", champion, self.serving.champion, keep=True), self.serving.challenger
+        if shadow and served and shadow.identity == served.identity:
+            shadow = None  # it has won
+        self.serving = Serving(served, shadow)
+        challenger = self._registry.alias(CHALLENGER)
+        if challenger is None or challenger.version == champion.version:
+            self._refused.pop("challenger", None)
+            self.serving = structs.replace(self.serving, challenger=None)
+        else:
+            shadow = self._take("challenger", challenger, self.serving.challenger)
+            self.serving = structs.replace(self.serving, challenger=shadow)
 
-    def _load(self, version: ModelVersion) -> Detector:
-        folder = self._folder / version.version
-        self._registry.download(version, folder)
-        detector = Detector.load(folder)
-        rows = np.zeros((1, len(FEATURES)), np.float32)
-        detector.probabilities(detector.margins(rows))
-        detector.reasons(rows)
-        return detector
+    def _take(self, role: str, wanted: ModelVersion, held: Served | None, *, keep: bool = False) -> Served | None:
+        """The wanted version ready to serve, or the one that is held if the wanted one must not."""
+        identity = (wanted.version, wanted.digest)
+        refused = self._refused.get(role)
+        if refused and (refused.version, refused.digest) == identity:
+            return held
+        self._refused.pop(role, None)
+        if held and held.identity == identity:
+            return held
+        try:
+            files = self._registry.files(wanted)
+            served = _ready(wanted, files)
+        except ModelRefused as error:
+            self._refused[role] = Refused(*identity, str(error))
+            log.warning("%s version %s is refused: %s", role, wanted.version, error)
+            return held
+        if keep:
+            self._keep(wanted, files)
+        self._tell(role, served)
+        return served
 
-    def _note(self, problem: str) -> None:
-        if problem != self._problem:
+    def _keep(self, version: ModelVersion, files: dict[str, bytes]) -> None:
+        try:
+            write_atomically(self._kept, msgspec.msgpack.encode(_Kept(version, files)))
+        except OSError as error:
+            log.warning("the champion cannot be kept for a start without the registry: %s", error)
+
+    def _go_on_with_the_kept_one(self, problem: str) -> str:
+        """Serve the champion on disk if there is none in memory; gives what there is to say."""
+        if self.serving.champion is not None:
+            return problem
+        try:
+            kept = msgspec.msgpack.decode(self._kept.read_bytes(), type=_Kept)
+            if digest_of(kept.files) != kept.version.digest:
+                raise CorruptModel("its bytes have changed")
+            served = _ready(kept.version, kept.files)
+        except FileNotFoundError:
+            return problem
+        except (OSError, msgspec.DecodeError, ModelRefused) as error:
+            return f"{problem}; the champion kept in {self._kept} cannot be used: {error}"
+        self.serving = Serving(champion=served)
+        self._tell("champion", served)
+        return f"{problem}; serving version {kept.version.version}, the newest champion that was kept on disk"
+
+    def _tell(self, role: str, served: Served) -> None:
+        self._on_swap(role, served.version.version)
+        log.info("%s is version %s, digest %s", role, served.version.version, served.version.digest[:12])
+
+    def _note(self, problem: str | None) -> None:
+        if problem is not None and problem != self._problem:
             log.warning("%s", problem)
         self._problem = problem
+
+
+def _ready(version: ModelVersion, files: dict[str, bytes]) -> Served:
+    """A detector that has answered once: what is compiled or loaded late is there before it serves."""
+    detector = Detector.from_files(files)
+    rows = np.zeros((1, len(FEATURES)), np.float32)
+    detector.probabilities(detector.margins(rows))
+    detector.reasons(rows)
+    return Served(detector, version)

@@ -16,16 +16,16 @@ class FrontedService(bentoml.Service):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application; only the worker asks for it, so only the worker imports what models need."""
+        from uvicorn.config import HTTP_PROTOCOLS  # noqa: PLC0415
+
+        from services.scoring import protocol  # noqa: PLC0415
         from services.scoring.front import build_front  # noqa: PLC0415
 
+        # BentoML starts uvicorn with its default protocol and offers no way to name another.
+        HTTP_PROTOCOLS["auto"] = protocol.NAME
         return build_front(read_settings(), super().to_asgi(is_main))
 
 
-@bentoml.service(
-    name="cardwatch-scoring",
-    service_class=FrontedService,
-    workers=1,
-    logging={"access": {"enabled": False}},
-)
+@bentoml.service(name="cardwatch-scoring", service_class=FrontedService, logging={"access": {"enabled": False}})
 class Scoring:
     """Probabilities of fraud and reasons for feature rows; see `POST /invocations` and `POST /v1/score`."""

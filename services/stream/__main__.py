@@ -27,12 +27,7 @@ def main() -> None:
     slot = parser.parse_args().slot
     settings = read_settings()
     policy = read_policies(settings).decision
-    scorer = ScoringClient(
-        settings.scoring_url,
-        settings.api_key,
-        timeout_seconds=SCORING_DEADLINE_SECONDS,
-        reasons_above=policy.reasons_above,
-    )
+    scorer = ScoringClient(settings, timeout_seconds=SCORING_DEADLINE_SECONDS)
     warm_kernel()
     with run_service() as stopping, open_store(settings) as store:
         worker = StreamWorker(

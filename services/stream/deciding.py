@@ -48,16 +48,17 @@ class Decider:
     ) -> tuple[Scores | None, list[_Verdict]]:
         """A verdict for each row: the model's for those it may score, if it answers, and the rules' for the rest."""
         usable = [i for i, why in enumerate(why_rules) if why is None]
-        scores, no_answer = self._ask(rows[usable]) if usable else (None, None)
+        scores, no_answer = self._ask(rows[usable], amounts[usable]) if usable else (None, None)
         by_model = dict(zip(usable, self._by_model(scores, amounts[usable]), strict=True)) if scores else {}
         ruled = {i: why or no_answer or "" for i, why in enumerate(why_rules) if i not in by_model}
         by_rules = dict(zip(ruled, self._by_rules(rows[list(ruled)], list(ruled.values())), strict=True))
         verdicts = by_model | by_rules
         return scores, [verdicts[i] for i in range(len(rows))]
 
-    def _ask(self, rows: NDArray[np.float32]) -> tuple[Scores | None, str | None]:
+    def _ask(self, rows: NDArray[np.float32], amounts: NDArray[np.float64]) -> tuple[Scores | None, str | None]:
         try:
-            return self._scorer.score(rows, schema_hash=SCHEMA_HASH), None
+            alarming = self._policy.alarming_probabilities(amounts)
+            return self._scorer.score(rows, alarming, schema_hash=SCHEMA_HASH), None
         except (ScoringUnavailable, ModelRefused) as error:
             return None, str(error)
 

@@ -8,14 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adapters.model_registry import CHAMPION, ModelRegistry, digest_of
+from adapters.files import read_folder
+from adapters.model_registry import CHAMPION, ModelRegistry
 from adapters.model_tracking import ModelTracking
 from adapters.settings import Settings
+from cardwatch.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
 from infra.local.ports import free_ports
 from infra.local.servers import mlflow_part
 from infra.local.supervisor import Supervisor
-from models.detector import digest
 
 FILES = {"detector.json": b"{}", "model.ubj": b"\x00\x01trees\xff"}
 
@@ -80,7 +81,7 @@ def test_a_registry_without_the_model_or_the_alias_says_how_to_get_a_champion(
 
 
 def test_what_is_registered_is_found_under_its_alias_and_comes_back_byte_for_byte(
-    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path, tmp_path: Path
+    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path
 ) -> None:
     version = register(mlflow[0], folder)
     registry.set_alias(CHAMPION, version)
@@ -89,13 +90,12 @@ def test_what_is_registered_is_found_under_its_alias_and_comes_back_byte_for_byt
     champion = registry.champion()
     assert champion.version == version
     assert champion.schema_hash == "s"
-    assert champion.digest == digest(folder)
+    assert champion.digest == digest_of(FILES)
     expected = {"fingerprint": "f", "day": "2030-01-01", "verdict": "promoted"}
     assert {key: champion.tags[key] for key in expected} == expected
     assert registry.version(version) == champion
 
-    registry.download(champion, tmp_path / "downloaded")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "downloaded").iterdir()} == FILES
+    assert registry.files(champion) == FILES
 
 
 def test_an_alias_moves_to_the_version_that_it_is_given_last(
@@ -109,23 +109,22 @@ def test_an_alias_moves_to_the_version_that_it_is_given_last(
 
 
 def test_files_changed_after_registration_are_refused_with_both_digests(
-    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path, tmp_path: Path
+    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path
 ) -> None:
     version = registry.version(register(mlflow[0], folder))
     assert version is not None
     [stored] = mlflow[1].glob(f"*/{version.run_id}/artifacts/detector/model.ubj")
     stored.write_bytes(b"other trees")
     with pytest.raises(CorruptModel) as refusal:
-        registry.download(version, tmp_path / "downloaded")
+        registry.files(version)
     assert f"version {version.version} of" in str(refusal.value)
-    assert digest(folder) in str(refusal.value)
+    assert digest_of(FILES) in str(refusal.value)
     assert digest_of({**FILES, "model.ubj": b"other trees"}) in str(refusal.value)
-    assert not (tmp_path / "downloaded").exists()
 
 
 def test_the_digest_is_what_sha256sum_would_print(folder: Path) -> None:
     # cd folder && sha256sum * | sha256sum
-    assert digest(folder) == digest_of(FILES) == "e02d0121cd7b2cd92a77acfa3ecefd0ebe2f3e7dcc8a8574e190d5959550ef2f"
+    assert digest_of(read_folder(folder)) == "e02d0121cd7b2cd92a77acfa3ecefd0ebe2f3e7dcc8a8574e190d5959550ef2f"
 
 
 def test_a_registry_that_is_not_there_is_named_by_its_address(folder: Path) -> None:

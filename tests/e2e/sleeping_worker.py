@@ -39,9 +39,7 @@ class SleepsBeforeItsFirstWrite(LmdbStore):
 def main() -> None:
     settings = read_settings()
     policy = read_policies(settings).decision
-    scorer = ScoringClient(
-        settings.scoring_url, settings.api_key, timeout_seconds=5, reasons_above=policy.reasons_above
-    )
+    scorer = ScoringClient(settings, timeout_seconds=5.0)
     with run_service() as stopping, SleepsBeforeItsFirstWrite(settings.store) as store:
         worker = StreamWorker(store, TableStore(settings.tables), Decider(scorer, policy, epoch_ms))
         run(worker, settings.kafka_bootstrap, "sleeper", stopping, lambda: None)

@@ -105,8 +105,8 @@ class World:
     def version(self, version: str) -> ModelVersion | None:
         return self._registered(version)
 
-    def download(self, version: ModelVersion, folder: Path) -> None:
-        (folder / "reference.parquet").write_bytes(self._reference_file(version.version).read_bytes())
+    def files(self, version: ModelVersion) -> dict[str, bytes]:
+        return {"reference.parquet": self._reference_file(version.version).read_bytes()}
 
     def _registered(self, version: str) -> ModelVersion:
         tags = {"average_precision": "0.95", "frauds": "100", "verdict_reasons": '["passed: all"]'}

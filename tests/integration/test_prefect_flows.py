@@ -4,9 +4,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, timedelta
-from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +17,7 @@ from adapters.model_registry import CHALLENGER, ModelRegistry
 from adapters.prefect_api import PrefectDeployments
 from adapters.settings import Settings
 from adapters.table_store import TableStore
+from cardwatch.detector import Detector
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
 from cardwatch.features.columns import encode
 from cardwatch.features.hashing import identity_hash
@@ -28,7 +29,6 @@ from cardwatch.world.settings import WorldSettings
 from cardwatch.world.world import World
 from infra.local.ports import free_ports
 from infra.local.stack import LocalStack
-from models.detector import Detector, digest
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -118,13 +118,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             yield bench
 
 
-def test_bootstrap_makes_a_champion_that_can_be_loaded(bench: Bench, tmp_path: Path) -> None:
+def test_bootstrap_makes_a_champion_that_can_be_loaded(bench: Bench) -> None:
     version = bench.registry.version("1")
     assert version is not None
-    bench.registry.download(version, tmp_path)
+    detector = Detector.from_files(bench.registry.files(version))
 
-    assert Detector.load(tmp_path).facts.schema_hash == SCHEMA_HASH == version.schema_hash
-    assert digest(tmp_path) == version.digest
+    assert detector.facts.schema_hash == SCHEMA_HASH == version.schema_hash
     assert version.tags["verdict"] == "promoted"
     # Thirty days, the last five not mature, seven held out: eighteen to train on.
     assert version.tags["trained_from"] == str(WORLD.first_day)
@@ -132,12 +131,12 @@ def test_bootstrap_makes_a_champion_that_can_be_loaded(bench: Bench, tmp_path: P
     assert version.tags["judged_until"] == str(WORLD.first_day + timedelta(days=25))
 
 
-def test_the_model_carries_the_rows_that_drift_is_measured_from(bench: Bench, tmp_path: Path) -> None:
-    bench.registry.download(bench.registry.champion(), tmp_path)
-    sample = pq.read_table(tmp_path / "reference.parquet")
+def test_the_model_carries_the_rows_that_drift_is_measured_from(bench: Bench) -> None:
+    files = bench.registry.files(bench.registry.champion())
+    sample = pq.read_table(pa.BufferReader(files["reference.parquet"]))
 
     assert sample.column_names == [*FEATURE_NAMES, "margin"]
-    margins = Detector.load(tmp_path).margins(sample.drop_columns("margin").to_pandas().to_numpy("float32"))
+    margins = Detector.from_files(files).margins(sample.drop_columns("margin").to_pandas().to_numpy("float32"))
     assert margins.tolist() == sample["margin"].to_pylist()
 
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from adapters.lmdb_store import LmdbStore
 from adapters.model_registry import CHAMPION, ModelRegistry
 from adapters.model_tracking import ModelTracking
-from adapters.scoring_client import SCHEMA_HEADER, ScoringClient
+from adapters.scoring_client import ScoringClient
+from adapters.scoring_wire import SCHEMA_HEADER
 from adapters.settings import Settings, child_environment, new_api_key
 from cardwatch.errors import SchemaMismatch, ScoringUnavailable
 from cardwatch.events import Transaction
@@ -31,7 +32,7 @@ from cardwatch.features.table import FEATURES, REASONS, SCHEMA_HASH
 from infra.local.ports import free_ports
 from infra.local.servers import mlflow_part
 from infra.local.supervisor import Part, Supervisor
-from models.detector import Detector, TrainingSettings
+from models.detector import Fitted, TrainingSettings, fit_detector
 
 DEADLINE_SECONDS = 60.0
 TRANSACTION = {
@@ -65,15 +66,15 @@ class Stack(NamedTuple):
             self.settings.scoring_url + path, content=content, headers={**self.key, **headers}, trust_env=False
         )
 
-    def register(self, detector: Detector, folder: Path) -> str:
-        detector.save(folder)
-        facts = detector.facts
+    def register(self, fitted: Fitted, folder: Path) -> str:
+        fitted.save(folder)
+        facts = fitted.detector.facts
         return ModelTracking(self.settings.mlflow_url).log_model(
             folder, run_name="test", schema_hash=facts.schema_hash, fingerprint=facts.fingerprint
         )
 
-    def promote(self, detector: Detector, folder: Path) -> str:
-        version = self.register(detector, folder)
+    def promote(self, fitted: Fitted, folder: Path) -> str:
+        version = self.register(fitted, folder)
         self.registry.set_alias(CHAMPION, version)
         until(lambda: self.get("/v1/model").json()["version"] == version)
         return version
@@ -102,7 +103,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ready = httpx.get(f"{settings.scoring_url}/readyz", trust_env=False)
         scorer = client(settings)
         with pytest.raises(ScoringUnavailable) as refusal:
-            scorer.score(rows(1), schema_hash=SCHEMA_HASH)
+            scorer.score(rows(1), never(1), schema_hash=SCHEMA_HASH)
         scorer.close()
         registry = ModelRegistry(settings.mlflow_url)
         yield Stack(settings, registry, ready, str(refusal.value))
@@ -110,14 +111,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def detectors() -> tuple[Detector, Detector]:
+def detectors() -> tuple[Fitted, Fitted]:
     return trained(seed=1), trained(seed=2)
 
 
-def trained(seed: int) -> Detector:
+def trained(seed: int) -> Fitted:
     features = rows(600, seed)
     is_fraud = np.nan_to_num(features[:, 5 + seed]) > 1.0
-    return Detector.fit(
+    return fit_detector(
         features[:400],
         is_fraud[:400],
         calibration_features=features[400:],
@@ -133,8 +134,13 @@ def rows(count: int, seed: int = 0) -> NDArray[np.float32]:
     return values
 
 
-def client(settings: Settings, reasons_above: float | None = None) -> ScoringClient:
-    return ScoringClient(settings.scoring_url, settings.api_key, timeout_seconds=30.0, reasons_above=reasons_above)
+def client(settings: Settings) -> ScoringClient:
+    return ScoringClient(settings, timeout_seconds=30.0)
+
+
+def never(count: int) -> NDArray[np.float64]:
+    """Reasons for no row."""
+    return np.full(count, np.inf)
 
 
 def status(url: str) -> int:
@@ -163,18 +169,19 @@ def test_without_a_champion_it_lives_but_is_not_ready_and_says_how_to_get_one(st
 
 
 def test_scores_are_the_detectors_to_the_bit_and_only_probable_rows_get_reasons(
-    stack: Stack, detectors: tuple[Detector, Detector], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
 ) -> None:
     version = stack.promote(detectors[0], tmp_path)
     asked = rows(200, seed=5)
-    scorer = client(stack.settings, reasons_above=0.5)
-    scores = scorer.score(asked, schema_hash=SCHEMA_HASH)
+    scorer = client(stack.settings)
+    scores = scorer.score(asked, np.full(200, 0.5), schema_hash=SCHEMA_HASH)
     scorer.close()
 
-    margins = detectors[0].margins(asked)
+    detector = detectors[0].detector
+    margins = detector.margins(asked)
     assert scores.model_version == version
     assert same_bits(scores.margins, margins)
-    assert same_bits(scores.probabilities, detectors[0].probabilities(margins))
+    assert same_bits(scores.probabilities, detector.probabilities(margins))
     probable = scores.probabilities >= 0.5
     assert 0 < probable.sum() < len(asked)
     assert [bool(codes) for codes in scores.reasons] == probable.tolist()
@@ -182,12 +189,12 @@ def test_scores_are_the_detectors_to_the_bit_and_only_probable_rows_get_reasons(
 
 
 def test_a_batch_under_another_schema_or_with_a_ragged_body_is_refused(
-    stack: Stack, detectors: tuple[Detector, Detector], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
 ) -> None:
     stack.promote(detectors[0], tmp_path)
     scorer = client(stack.settings)
     with pytest.raises(SchemaMismatch) as refusal:
-        scorer.score(rows(1), schema_hash="0123")
+        scorer.score(rows(1), never(1), schema_hash="0123")
     scorer.close()
     assert "0123" in str(refusal.value)
     assert SCHEMA_HASH in str(refusal.value)
@@ -198,9 +205,7 @@ def test_a_batch_under_another_schema_or_with_a_ragged_body_is_refused(
     assert stack.post("/invocations", rows(1).tobytes(), **headers).status_code == 422
 
 
-def test_without_the_key_only_health_answers(
-    stack: Stack, detectors: tuple[Detector, Detector], tmp_path: Path
-) -> None:
+def test_without_the_key_only_health_answers(stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path) -> None:
     stack.promote(detectors[0], tmp_path)
     url = stack.settings.scoring_url
     for headers in ({}, {"Authorization": "Bearer guess"}, {"Authorization": str(stack.settings.api_key)}):
@@ -212,12 +217,12 @@ def test_without_the_key_only_health_answers(
 
 
 def test_a_swap_under_load_fails_no_request_and_mixes_no_batch(
-    stack: Stack, detectors: tuple[Detector, Detector], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
 ) -> None:
     old = stack.promote(detectors[0], tmp_path / "old")
     new = stack.register(detectors[1], tmp_path / "new")
     asked = rows(64, seed=9)
-    expected = dict(zip((old, new), (detector.margins(asked).tobytes() for detector in detectors), strict=True))
+    expected = dict(zip((old, new), (fitted.detector.margins(asked).tobytes() for fitted in detectors), strict=True))
     assert expected[old] != expected[new]
     seen: list[str] = []
     wrong: list[str] = []
@@ -227,7 +232,7 @@ def test_a_swap_under_load_fails_no_request_and_mixes_no_batch(
         scorer = client(stack.settings)
         while not stop.is_set():
             try:
-                scores = scorer.score(asked, schema_hash=SCHEMA_HASH)
+                scores = scorer.score(asked, never(64), schema_hash=SCHEMA_HASH)
             except Exception as error:
                 wrong.append(repr(error))
                 continue
@@ -250,7 +255,7 @@ def test_a_swap_under_load_fails_no_request_and_mixes_no_batch(
 
 
 def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
-    stack: Stack, detectors: tuple[Detector, Detector], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
 ) -> None:
     old = stack.promote(detectors[0], tmp_path / "old")
     new = stack.register(detectors[1], tmp_path / "new")
@@ -269,12 +274,14 @@ def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
     ready = stack.get("/readyz")
     assert (ready.status_code, ready.json()["refused"]["version"]) == (200, new)
     scorer = client(stack.settings)
-    assert same_bits(scorer.score(rows(3), schema_hash=SCHEMA_HASH).margins, detectors[0].margins(rows(3)))
+    found = scorer.score(rows(3), never(3), schema_hash=SCHEMA_HASH)
+    assert same_bits(found.margins, detectors[0].detector.margins(rows(3)))
     scorer.close()
 
     stored.write_bytes(sound)
     assert stack.post("/v1/reload").json() == {
         "version": new, "digest": stack.registry.champion().digest, "refused": None, "problem": None,
+        "challenger": None, "challenger_refused": None,
     }  # fmt: skip
 
 
@@ -285,7 +292,7 @@ def run_of(stack: Stack, version: str) -> str:
 
 
 def test_a_question_sees_the_stored_state_and_changes_nothing(
-    stack: Stack, detectors: tuple[Detector, Detector], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
 ) -> None:
     stack.promote(detectors[0], tmp_path)
     earlier = msgspec.convert({**TRANSACTION, "transaction_id": "t-0"}, Transaction)
@@ -299,7 +306,7 @@ def test_a_question_sees_the_stored_state_and_changes_nothing(
 
     asked = msgspec.convert(TRANSACTION, Transaction)
     folded = fold(states, np.zeros(1, np.int64), encode([asked]), table)
-    [margin] = detectors[0].margins(folded.features)
+    [margin] = detectors[0].detector.margins(folded.features)
     assert answers[0] == answers[1]
     assert answers[0]["sequence"] == 1
     assert np.float32(answers[0]["margin"]) == margin
@@ -322,7 +329,7 @@ def test_nothing_that_was_sent_is_in_the_log(stack: Stack) -> None:
 
 
 def test_requests_and_rows_are_counted_on_the_metrics_page(
-    stack: Stack, detectors: tuple[Detector, Detector], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
 ) -> None:
     stack.promote(detectors[0], tmp_path)
 
@@ -336,7 +343,7 @@ def test_requests_and_rows_are_counted_on_the_metrics_page(
     scorer = client(stack.settings)
     requests, scored = counted()
     stack.post("/invocations", b"x", **{SCHEMA_HEADER: SCHEMA_HASH})
-    scorer.score(rows(7), schema_hash=SCHEMA_HASH)
+    scorer.score(rows(7), never(7), schema_hash=SCHEMA_HASH)
     scorer.close()
     assert counted() == (requests + 1, scored + 7)
 
@@ -348,12 +355,13 @@ def metric(page: str, name: str) -> float:
 def test_a_service_that_is_not_there_or_does_not_answer_in_time_is_unavailable() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        nobody = ScoringClient(f"http://127.0.0.1:{silent.getsockname()[1]}", "key", timeout_seconds=0.2)
+        settings = Settings(scoring_url=f"http://127.0.0.1:{silent.getsockname()[1]}", api_key=new_api_key())
+        nobody = ScoringClient(settings, timeout_seconds=0.2)
         with pytest.raises(ScoringUnavailable, match="does not answer: ConnectError"):
-            nobody.score(rows(1), schema_hash=SCHEMA_HASH)
+            nobody.score(rows(1), never(1), schema_hash=SCHEMA_HASH)
         nobody.close()
         silent.listen()
-        slow = ScoringClient(f"http://127.0.0.1:{silent.getsockname()[1]}", "key", timeout_seconds=0.2)
+        slow = ScoringClient(settings, timeout_seconds=0.2)
         with pytest.raises(ScoringUnavailable, match="does not answer: ReadTimeout"):
-            slow.score(rows(1), schema_hash=SCHEMA_HASH)
+            slow.score(rows(1), never(1), schema_hash=SCHEMA_HASH)
         slow.close()

@@ -73,7 +73,7 @@ def shortened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class NobodyScores:
     """The rules decide."""
 
-    def score(self, rows: NDArray[np.float32], *, schema_hash: str) -> Scores:
+    def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
         raise ScoringUnavailable("no model in this test")
 
 

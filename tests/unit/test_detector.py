@@ -13,11 +13,15 @@ import xgboost
 from msgspec import json, structs
 from numpy.typing import NDArray
 
+from adapters.files import read_folder
 from adapters.settings import Settings, child_environment
+from cardwatch.calibration import Calibration
+from cardwatch.detector import FACTS_FILE, MODEL_FILE, TREES_FILE, Detector, digest_of
 from cardwatch.errors import CorruptModel, Misconfigured, SchemaMismatch
 from cardwatch.features.table import FEATURE_NAMES, SCHEMA_HASH, column
-from models.calibration import Calibration, fit_calibration
-from models.detector import FACTS_FILE, MODEL_FILE, Detector, DetectorFacts, TrainingSettings, digest
+from models.calibration import fit_calibration
+from models.detector import Fitted, TrainingSettings, fit_detector
+from models.flatten import flatten
 
 SMALL = TrainingSettings(trees=12, depth=3, features_per_tree=1.0, max_bin=64, threads=1)
 
@@ -29,12 +33,12 @@ def rows(count: int, seed: int) -> NDArray[np.float32]:
     return values
 
 
-def trained_on(*causes: str, settings: TrainingSettings = SMALL) -> Detector:
+def trained_on(*causes: str, settings: TrainingSettings = SMALL) -> Fitted:
     """A detector of a world where a row is fraud if one of these features is above 1."""
     features = rows(3_000, seed=1)
     risk = np.nan_to_num(features[:, [column(cause) for cause in causes]]).max(axis=1)
     is_fraud: NDArray[np.bool_] = risk > 1.0
-    return Detector.fit(
+    return fit_detector(
         features[:2_000],
         is_fraud[:2_000],
         calibration_features=features[2_000:],
@@ -44,13 +48,18 @@ def trained_on(*causes: str, settings: TrainingSettings = SMALL) -> Detector:
 
 
 @pytest.fixture(scope="module")
-def detector() -> Detector:
+def fitted() -> Fitted:
     return trained_on("amount_1h", "count_1h", "country_is_new")
 
 
-def test_margins_are_xgboosts_output_margin_to_the_bit(detector: Detector, tmp_path: Path) -> None:
-    detector.save(tmp_path)
-    booster = xgboost.Booster(model_file=tmp_path / MODEL_FILE)
+@pytest.fixture
+def detector(fitted: Fitted) -> Detector:
+    return fitted.detector
+
+
+def test_margins_are_xgboosts_output_margin_to_the_bit(fitted: Fitted) -> None:
+    detector = fitted.detector
+    booster = xgboost.Booster(model_file=bytearray(fitted.files[MODEL_FILE]))
     asked = rows(500, seed=2)
     expected = booster.predict(xgboost.DMatrix(asked, feature_names=list(FEATURE_NAMES)), output_margin=True)
     assert detector.margins(asked).dtype == np.float32
@@ -59,24 +68,26 @@ def test_margins_are_xgboosts_output_margin_to_the_bit(detector: Detector, tmp_p
     assert one_by_one.tobytes() == expected.tobytes()
 
 
-def test_a_saved_detector_answers_as_before_to_the_bit(detector: Detector, tmp_path: Path) -> None:
-    detector.save(tmp_path)
-    loaded = Detector.load(tmp_path, threads=2)
+def test_a_saved_detector_answers_as_before_to_the_bit(fitted: Fitted, tmp_path: Path) -> None:
+    detector = fitted.detector
+    fitted.save(tmp_path)
+    loaded = Detector.from_files(read_folder(tmp_path))
     asked = rows(500, seed=3)
     margins = loaded.margins(asked)
     assert margins.tobytes() == detector.margins(asked).tobytes()
     assert loaded.probabilities(margins).tobytes() == detector.probabilities(margins).tobytes()
     assert loaded.reasons(asked) == detector.reasons(asked)
     assert loaded.facts == detector.facts
-    assert sorted(path.name for path in tmp_path.iterdir()) == [FACTS_FILE, MODEL_FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [FACTS_FILE, MODEL_FILE, TREES_FILE]
 
 
-def test_the_same_data_gives_the_same_files_and_a_turned_setting_gives_others(tmp_path: Path) -> None:
-    settings = {"same": SMALL, "again": SMALL, "other": structs.replace(SMALL, depth=2)}
-    for name, each in settings.items():
-        trained_on("amount_1h", settings=each).save(tmp_path / name)
-    assert digest(tmp_path / "same") == digest(tmp_path / "again")
-    assert digest(tmp_path / "same") != digest(tmp_path / "other")
+def test_the_same_data_gives_the_same_files_and_a_turned_setting_gives_others() -> None:
+    same, again, other = (
+        digest_of(trained_on("amount_1h", settings=settings).files)
+        for settings in (SMALL, SMALL, structs.replace(SMALL, depth=2))
+    )
+    assert same == again
+    assert same != other
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot take cores away from a process")
@@ -87,8 +98,8 @@ def test_one_core_trains_the_same_model_as_all_of_them() -> None:
         "from models.detector import *;"
         "x = np.random.default_rng(1).normal(size=(20_000, len(FEATURE_NAMES))).astype(np.float32);"
         "y = x[:, 3] + x[:, 4] > 3;"
-        "d = Detector.fit(x, y, calibration_features=x, calibration_is_fraud=y, settings=TrainingSettings(trees=5));"
-        "print(hashlib.sha256(d.margins(x)).hexdigest())"
+        "d = fit_detector(x, y, calibration_features=x, calibration_is_fraud=y, settings=TrainingSettings(trees=5));"
+        "print(hashlib.sha256(d.detector.margins(x)).hexdigest())"
     )
     calm = child_environment(Settings(), OMP_WAIT_POLICY="passive")
     of_one, of_all = (
@@ -124,7 +135,7 @@ def test_reasons_name_the_cause_once_even_if_two_features_tell_it(detector: Dete
 
 
 def test_a_row_that_nothing_speaks_against_has_no_reasons() -> None:
-    detector = trained_on("amount_1h")
+    detector = trained_on("amount_1h").detector
     [codes] = detector.reasons(np.zeros((1, len(FEATURE_NAMES)), np.float32))
     assert "VELOCITY" not in codes
 
@@ -133,7 +144,7 @@ def test_a_row_that_nothing_speaks_against_has_no_reasons() -> None:
 def test_training_needs_both_kinds_of_rows(kind: bool) -> None:
     features, labels = rows(10, seed=1), np.full(10, kind)
     with pytest.raises(Misconfigured, match="both kinds are needed"):
-        Detector.fit(features, labels, calibration_features=features, calibration_is_fraud=labels)
+        fit_detector(features, labels, calibration_features=features, calibration_is_fraud=labels)
 
 
 def test_the_facts_say_what_it_was_trained_on(detector: Detector) -> None:
@@ -141,46 +152,50 @@ def test_the_facts_say_what_it_was_trained_on(detector: Detector) -> None:
     assert detector.facts.base_rate == detector.facts.frauds / 2_000
 
 
+@pytest.mark.parametrize("file", [FACTS_FILE, TREES_FILE])
+def test_a_detector_without_one_of_its_files_says_which(fitted: Fitted, file: str) -> None:
+    with pytest.raises(CorruptModel, match=f"has no {file}: train it"):
+        Detector.from_files({name: content for name, content in fitted.files.items() if name != file})
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
-    [(MODEL_FILE, None), (FACTS_FILE, None), (MODEL_FILE, b"not trees"), (FACTS_FILE, b"{}"), (FACTS_FILE, b"\xff")],
+    [
+        (TREES_FILE, b""),
+        (TREES_FILE, b"not trees"),
+        (FACTS_FILE, b"{}"),
+        (FACTS_FILE, b"\xff"),
+        (FACTS_FILE, b"[" * 9_999),
+    ],
 )
-def test_what_cannot_be_read_is_a_corrupt_model(
-    detector: Detector, tmp_path: Path, file: str, content: bytes | None
-) -> None:
-    detector.save(tmp_path)
-    (tmp_path / file).unlink()
-    if content is not None:
-        (tmp_path / file).write_bytes(content)
+def test_what_cannot_be_read_is_a_corrupt_model(fitted: Fitted, file: str, content: bytes) -> None:
     with pytest.raises(CorruptModel, match="cannot be read"):
-        Detector.load(tmp_path)
+        Detector.from_files({**fitted.files, file: content})
 
 
-def test_trees_of_another_width_are_a_corrupt_model(detector: Detector, tmp_path: Path) -> None:
-    detector.save(tmp_path)
-    data = xgboost.DMatrix(np.zeros((2, 3)), np.array([0, 1]))
-    xgboost.train({}, data, 1).save_model(tmp_path / MODEL_FILE)
+def test_trees_of_another_width_are_a_corrupt_model(fitted: Fitted) -> None:
+    booster = xgboost.train(
+        {"objective": "binary:logistic"}, xgboost.DMatrix(np.eye(3, dtype=np.float32), np.array([0, 1, 1])), 1
+    )
     with pytest.raises(CorruptModel, match="want 3 features"):
-        Detector.load(tmp_path)
+        Detector.from_files({**fitted.files, TREES_FILE: flatten(booster).to_bytes()})
 
 
-def test_a_model_for_another_schema_is_refused_with_both_hashes(detector: Detector, tmp_path: Path) -> None:
-    detector.save(tmp_path)
-    facts = json.decode((tmp_path / FACTS_FILE).read_bytes(), type=DetectorFacts)
-    (tmp_path / FACTS_FILE).write_bytes(json.encode(structs.replace(facts, schema_hash="0123")))
+def with_facts(fitted: Fitted, **changed: object) -> dict[str, bytes]:
+    return {**fitted.files, FACTS_FILE: json.encode({**json.decode(fitted.files[FACTS_FILE]), **changed})}
+
+
+def test_a_model_for_another_schema_is_refused_with_both_hashes(fitted: Fitted) -> None:
     with pytest.raises(SchemaMismatch) as refusal:
-        Detector.load(tmp_path)
+        Detector.from_files(with_facts(fitted, schema_hash="0123"))
     assert "0123" in str(refusal.value)
     assert SCHEMA_HASH in str(refusal.value)
 
 
-def test_a_calibration_table_that_falls_is_refused_when_it_is_read(detector: Detector, tmp_path: Path) -> None:
-    detector.save(tmp_path)
-    facts = json.decode((tmp_path / FACTS_FILE).read_bytes())
-    facts["calibration"] = {"margins": [0.0, 1.0], "probabilities": [0.5, 0.4]}
-    (tmp_path / FACTS_FILE).write_bytes(json.encode(facts))
+def test_a_calibration_table_that_falls_is_refused_when_it_is_read(fitted: Fitted) -> None:
+    falling = {"margins": [0.0, 1.0], "probabilities": [0.5, 0.4]}
     with pytest.raises(CorruptModel, match="must rise"):
-        Detector.load(tmp_path)
+        Detector.from_files(with_facts(fitted, calibration=falling))
 
 
 def test_calibration_is_the_isotonic_fit_with_straight_lines_between_its_points() -> None:

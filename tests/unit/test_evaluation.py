@@ -7,9 +7,10 @@ import pytest
 from msgspec import structs
 from numpy.typing import ArrayLike
 
+from cardwatch.calibration import Calibration
+from cardwatch.detector import DetectorFacts
 from cardwatch.policy import DecisionPolicy
-from models.calibration import Calibration
-from models.detector import DetectorFacts, TrainingSettings
+from models.detector import TrainingSettings
 from models.evaluation import Evaluation, card_precision, cost_share, evaluate, recall_with_one_false_alarm_in
 from models.model_card import model_card
 
@@ -120,7 +121,8 @@ def test_cost_share_is_what_the_decisions_cost_over_what_approving_all_costs() -
 
 def test_the_model_card_holds_the_numbers_and_a_dash_where_there_is_none() -> None:
     facts = DetectorFacts(
-        schema_hash="s", feature_names=("a", "b"), rows=1_000, frauds=5, fingerprint="f", settings=TrainingSettings(),
+        schema_hash="s", feature_names=("a", "b"), rows=1_000, frauds=5, fingerprint="f",
+        settings=structs.asdict(TrainingSettings()),
         calibration=Calibration(margins=[0.0, 1.0], probabilities=[0.1, 0.2]),
     )  # fmt: skip
     evaluation = Evaluation(

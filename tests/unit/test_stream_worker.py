@@ -87,7 +87,7 @@ class HalfOfAmount:
     def __init__(self) -> None:
         self.available = True
 
-    def score(self, rows: NDArray[np.float32], *, schema_hash: str) -> Scores:
+    def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
         if not self.available:
             raise ScoringUnavailable("no answer within 1 s")
         high = rows[:, column("amount")] > 100

@@ -1,4 +1,4 @@
-"""How the kernel is compiled: by numba, kept on disk, and started from there without a compiler.
+"""How kernels are compiled: by numba, kept on disk, and started from there without a compiler.
 
 numba's own cache has two gaps. It looks at a function's file alone, so that a change in the feature table or in the
 state's layout, which are compiled in as constants, would go unnoticed. And it refuses to work from a folder that cannot
@@ -13,13 +13,11 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from numba import njit
 from numba.core import config
 from numba.core.caching import InTreeCacheLocator, UserProvidedCacheLocator
-
-_FOLDER: Final = Path(__file__).parent
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -39,10 +37,11 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 class KernelCacheLocator(InTreeCacheLocator):  # type: ignore[misc]
-    """Beside the source, or in `NUMBA_CACHE_DIR`; for the very sources of this package; read-only if need be."""
+    """Beside the source, or in `NUMBA_CACHE_DIR`; for the very sources of its package; read-only if need be."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
         super().__init__(py_func, py_file)
+        self._package = Path(py_file).parent
         if config.CACHE_DIR:
             self._cache_path = UserProvidedCacheLocator(py_func, py_file).get_cache_path()
 
@@ -55,14 +54,14 @@ class KernelCacheLocator(InTreeCacheLocator):  # type: ignore[misc]
 
     def get_source_stamp(self) -> str:
         """What the compiled code depends on."""
-        return sources_digest()
+        return sources_digest(self._package)
 
 
 @lru_cache
-def sources_digest() -> str:
-    """A digest of every source file of this package."""
+def sources_digest(package: Path) -> str:
+    """A digest of every source file in the folder `package`."""
     digest = hashlib.sha256()
-    for path in sorted(_FOLDER.glob("*.py")):
+    for path in sorted(package.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

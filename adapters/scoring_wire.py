@@ -1,0 +1,240 @@
+"""The forms in which feature rows and scores travel over HTTP, for both sides.
+
+Rows are float32 in the order of the feature table, missing ones NaN (JSON: null, CSV: an empty field), under the hash
+of that table. They come in one of three bodies:
+
+- `application/octet-stream`: little-endian float32, row after row; after them, if the header `X-Reasons-Above` says
+  `per-row`, one little-endian float64 for each row;
+- `application/json`: `{"feature_schema": ..., "instances": [[...], ...], "reasons_above": 0.5 or a list}`;
+- `text/csv`: a line for each row, no heading.
+
+The schema and the threshold for reasons may also stand in headers of their own, or, because an endpoint of SageMaker
+passes no others, in `X-Amzn-SageMaker-Custom-Attributes: feature-schema=HASH; reasons-above=0.5`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar, get_args
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from cardwatch.errors import InvalidRecord, ScoringUnavailable
+from cardwatch.features.table import FEATURES
+from cardwatch.ports import Scores
+
+SCHEMA_HEADER: Final = "X-Feature-Schema"
+REASONS_HEADER: Final = "X-Reasons-Above"
+ATTRIBUTES_HEADER: Final = "X-Amzn-SageMaker-Custom-Attributes"
+DEADLINE_HEADER: Final = "X-Deadline-Ms"
+PER_ROW: Final = "per-row"
+
+BINARY: Final = "application/octet-stream"
+MSGPACK: Final = "application/msgpack"
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
+
+ROW_TYPE: Final = np.dtype("<f4")
+THRESHOLD_TYPE: Final = np.dtype("<f8")
+WIDTH: Final = len(FEATURES)
+_ROW_BYTES: Final = WIDTH * ROW_TYPE.itemsize
+
+
+T = TypeVar("T")
+
+
+class Rows(NamedTuple):
+    """What was asked: float32 [n, features], the schema they were made under ("" for none said), and from which
+    probability on each row gets reasons, float64 [n] (infinite: never).
+    """
+
+    features: NDArray[np.float32]
+    schema_hash: str
+    reasons_above: NDArray[np.float64]
+
+
+class _JsonRows(Struct, frozen=True, forbid_unknown_fields=True):
+    instances: list[list[float | None]]
+    feature_schema: str = ""
+    reasons_above: float | list[float] | None = None
+
+
+class _RecordedRow(Struct, frozen=True):
+    features: list[float | None]
+    feature_schema: str
+
+
+def _array(kind: Any, data: object) -> NDArray[Any]:
+    """Little-endian bytes as an array of the field's own type."""
+    if not isinstance(data, bytes):
+        raise ValueError(f"{type(data).__name__} in place of bytes")
+    dtype = np.dtype(get_args(get_args(kind)[1])[0])
+    return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False)
+
+
+def _bytes(array: NDArray[Any]) -> bytes:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_bytes)
+_DECODER: Final = msgspec.msgpack.Decoder(Scores, dec_hook=_array)
+_JSON_ENCODER: Final = msgspec.json.Encoder(enc_hook=lambda array: array.tolist())
+_JSON_ROWS: Final = msgspec.json.Decoder(_JsonRows)
+_RECORDED_ROW: Final = msgspec.json.Decoder(_RecordedRow)
+
+
+def encode_rows(rows: NDArray[np.float32], reasons_above: NDArray[np.float64] | None = None) -> bytes:
+    """The binary body of these rows, with a threshold for each if they are given."""
+    body = np.ascontiguousarray(rows, ROW_TYPE).tobytes()
+    return body if reasons_above is None else body + np.ascontiguousarray(reasons_above, THRESHOLD_TYPE).tobytes()
+
+
+def decode_rows(body: bytes, content_type: str, headers: Mapping[bytes, bytes]) -> Rows:
+    """Read the rows of a request; `headers` have lower-case names. Raises `InvalidRecord`, saying what is wrong."""
+    said = _Said(headers)
+    if content_type == BINARY:
+        rows = _from_binary(body, said)
+    elif content_type == JSON:
+        rows = _from_json(body, said)
+    else:
+        rows = Rows(_from_csv(body), said.schema_hash, said.threshold_for_all(0))
+        rows = rows._replace(reasons_above=said.threshold_for_all(len(rows.features)))
+    _require_finite(rows.features)
+    if np.isnan(rows.reasons_above).any():
+        raise InvalidRecord("a threshold for reasons is not a number")
+    return rows
+
+
+def encode_scores(scores: Scores, accepted: str) -> bytes:
+    """The body of an answer. MessagePack holds arrays as little-endian bytes, JSON as lists; both are exact."""
+    if accepted == MSGPACK:
+        return _ENCODER.encode(scores)
+    if accepted == JSON:
+        return _JSON_ENCODER.encode(scores)
+    return _to_csv(scores)
+
+
+def decode_scores(body: bytes) -> Scores:
+    """Read MessagePack scores; raises `ScoringUnavailable` for anything else."""
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ScoringUnavailable(f"the scoring service answered what is not scores: {error}") from error
+
+
+class _Said:
+    """What the headers say about the rows."""
+
+    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
+        attributes = _attributes(_text(headers, ATTRIBUTES_HEADER))
+        self.schema_hash = _text(headers, SCHEMA_HEADER) or attributes.get("feature-schema", "")
+        self.threshold = _text(headers, REASONS_HEADER) or attributes.get("reasons-above", "")
+
+    def threshold_for_all(self, rows: int) -> NDArray[np.float64]:
+        if not self.threshold:
+            return np.full(rows, np.inf)
+        try:
+            return np.full(rows, float(self.threshold))
+        except ValueError as error:
+            raise InvalidRecord(f"{REASONS_HEADER} is not a number") from error
+
+
+def _from_binary(body: bytes, said: _Said) -> Rows:
+    per_row = said.threshold == PER_ROW
+    row_bytes = _ROW_BYTES + THRESHOLD_TYPE.itemsize if per_row else _ROW_BYTES
+    count, rest = divmod(len(body), row_bytes)
+    if rest or not count:
+        with_thresholds = " and a float64 threshold each" if per_row else ""
+        raise InvalidRecord(
+            f"{len(body)} bytes are not rows of {WIDTH} float32{with_thresholds} ({row_bytes} bytes a row)"
+        )
+    features = np.frombuffer(body, ROW_TYPE, count * WIDTH).astype(np.float32, copy=False).reshape(count, WIDTH)
+    if not per_row:
+        return Rows(features, said.schema_hash, said.threshold_for_all(count))
+    thresholds = np.frombuffer(body, THRESHOLD_TYPE, offset=count * _ROW_BYTES).astype(np.float64, copy=False)
+    return Rows(features, said.schema_hash, thresholds)
+
+
+def _from_json(body: bytes, said: _Said) -> Rows:
+    asked = _decoded(_JSON_ROWS, body)
+    features = _features(asked.instances)
+    thresholds = said.threshold_for_all(len(features))
+    if isinstance(asked.reasons_above, list):
+        if len(asked.reasons_above) != len(features):
+            raise InvalidRecord("one number, or one for each row", field="$.reasons_above")
+        thresholds = np.array(asked.reasons_above, np.float64)
+    elif asked.reasons_above is not None:
+        thresholds = np.full(len(features), asked.reasons_above)
+    return Rows(features, asked.feature_schema or said.schema_hash, thresholds)
+
+
+def decode_row(body: bytes) -> Rows:
+    """Read the one row of a decision's record, as it is or only its `feature_schema` and `features`."""
+    recorded = _decoded(_RECORDED_ROW, body)
+    rows = Rows(_features([recorded.features], field="$.features"), recorded.feature_schema, np.full(1, np.inf))
+    _require_finite(rows.features)
+    return rows
+
+
+def _features(instances: Sequence[Sequence[float | None]], field: str = "") -> NDArray[np.float32]:
+    if not instances:
+        raise InvalidRecord("there are no rows", field="$.instances")
+    for place, instance in enumerate(instances):
+        if len(instance) != WIDTH:
+            raise InvalidRecord(
+                f"has {len(instance)} values, a row has {WIDTH}", field=field or f"$.instances[{place}]"
+            )
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused as such
+        return np.array(instances, np.float64).astype(np.float32)
+
+
+def _require_finite(features: NDArray[np.float32]) -> None:
+    if np.isinf(features).any():
+        raise InvalidRecord("a feature is infinite: features are finite, or missing")
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        reason, _, path = str(error).partition(" - at `")
+        raise InvalidRecord(reason, field=path.rstrip("`")) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRecord("not JSON in UTF-8, or nested too deeply") from error
+
+
+def _from_csv(body: bytes) -> NDArray[np.float32]:
+    try:
+        lines = [line for line in csv.reader(io.StringIO(body.decode())) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidRecord(f"not CSV in UTF-8: {error}") from error
+    if not lines:
+        raise InvalidRecord("there are no rows")
+    return _features([_numbers(line, place) for place, line in enumerate(lines)])
+
+
+def _numbers(line: Sequence[str], place: int) -> list[float | None]:
+    try:
+        return [float(field) if field.strip() else None for field in line]
+    except ValueError as error:
+        raise InvalidRecord("holds what is not a number; there is no heading", field=f"line {place + 1}") from error
+
+
+def _to_csv(scores: Scores) -> bytes:
+    """Per row its margin, its probability, and its reasons with a bar between them."""
+    lines = zip(scores.margins.tolist(), scores.probabilities.tolist(), scores.reasons, strict=True)
+    return "".join(f"{margin!r},{probability!r},{'|'.join(codes)}\n" for margin, probability, codes in lines).encode()
+
+
+def _text(headers: Mapping[bytes, bytes], name: str) -> str:
+    return headers.get(name.lower().encode(), b"").decode("latin-1").strip()
+
+
+def _attributes(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.split(";"))
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
