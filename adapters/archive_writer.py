@@ -172,6 +172,9 @@ _AS_IT_IS: Final = (
     "reasons",
     "degraded",
     "degraded_reason",
+    "shadow_version",
+    "shadow_margin",
+    "shadow_probability",
     "decided_at",
     "latency_ms",
 )

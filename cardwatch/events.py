@@ -99,7 +99,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `partition` and `offset` are the transaction's position in the log. `sequence` counts the card's transactions
     folded before this one. `features` are float32 values in the order of the feature table, None where missing.
     `margin` is the model's raw score (higher is riskier, float32), `probability` its calibrated form; both are None
-    where the rules alone decided, and then `degraded` says so. `latency_ms` runs from the record's time stamp in the
+    where the rules alone decided, and then `degraded` says so. `shadow_*` is what the challenger would have said, where
+    there was one; it had no part in the decision. `latency_ms` runs from the record's time stamp in the
     log to this decision.
     """
 
@@ -119,6 +120,9 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: list[str]
     degraded: bool = False
     degraded_reason: str | None = None
+    shadow_version: str | None = None
+    shadow_margin: float | None = None
+    shadow_probability: float | None = None
     decided_at: UtcTime
     latency_ms: float
 

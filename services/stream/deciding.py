@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -65,9 +65,14 @@ class Decider:
     def _by_model(self, scores: Scores, amounts: NDArray[np.float64]) -> list[_Verdict]:
         actions = self._policy.decide(scores.probabilities, amounts)
         return [
-            _Verdict(action, codes if action is not Action.APPROVE else [], None, margin, probability)
-            for action, codes, margin, probability in zip(
-                actions, scores.reasons, scores.margins.tolist(), scores.probabilities.tolist(), strict=True
+            _Verdict(action, codes if action is not Action.APPROVE else [], None, margin, probability, *shadow)
+            for action, codes, margin, probability, shadow in zip(
+                actions,
+                scores.reasons,
+                scores.margins.tolist(),
+                scores.probabilities.tolist(),
+                _shadow_of_each(scores),
+                strict=True,
             )
         ]
 
@@ -112,6 +117,9 @@ class Decider:
                         reasons=list(verdict.reasons),
                         degraded=verdict.why_rules is not None,
                         degraded_reason=verdict.why_rules,
+                        shadow_version=model.shadow.model_version if model and model.shadow else None,
+                        shadow_margin=verdict.shadow_margin,
+                        shadow_probability=verdict.shadow_probability,
                         decided_at=decided_at,
                         latency_ms=round(max(now_ms - record.timestamp_ms, 0.0), 3),
                     )
@@ -127,6 +135,14 @@ class _Verdict(NamedTuple):
     why_rules: str | None
     margin: float | None = None
     probability: float | None = None
+    shadow_margin: float | None = None
+    shadow_probability: float | None = None
+
+
+def _shadow_of_each(scores: Scores) -> Iterable[tuple[float | None, float | None]]:
+    if scores.shadow is None:
+        return [(None, None)] * len(scores.margins)
+    return zip(scores.shadow.margins.tolist(), scores.shadow.probabilities.tolist(), strict=True)
 
 
 def _amounts(batch: Batch, kept: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ from cardwatch.features.reference import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.features.table import FEATURES, column
 from cardwatch.policy import DecisionPolicy
-from cardwatch.ports import FeatureStore, Scores
+from cardwatch.ports import FeatureStore, Scores, Shadow
 from services.stream import loop
 from services.stream.deciding import Decider
 from services.stream.gap import fold_gap
@@ -86,17 +86,27 @@ class HalfOfAmount:
 
     def __init__(self) -> None:
         self.available = True
+        self.shadowed = False
+        self.reasons_above: list[float] = []
 
     def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
         if not self.available:
             raise ScoringUnavailable("no answer within 1 s")
         high = rows[:, column("amount")] > 100
+        self.reasons_above += reasons_above.tolist()
+        shadow = Shadow(
+            model_version="8",
+            model_digest="another",
+            margins=np.where(high, 2, -2).astype(np.float32),
+            probabilities=np.where(high, 0.75, 0.25),
+        )
         return Scores(
             model_version="7",
             model_digest="digest",
             margins=np.where(high, 0, -9).astype(np.float32),
             probabilities=np.where(high, 0.5, 0.0),
             reasons=[["AMOUNT"] if one else [] for one in high],
+            shadow=shadow if self.shadowed else None,
         )
 
 
@@ -190,6 +200,40 @@ def test_a_decision_says_what_it_rests_on(tmp_path: Path) -> None:
     assert (decision.sequence, decision.partition, decision.offset) == (0, 0, 0)
     assert decision.latency_ms == 5.0
     assert not decision.degraded
+
+
+def decided_with(folder: Path, scorer: HalfOfAmount, *transactions: Transaction) -> list[Decision]:
+    log = log_of(transactions)
+    with LmdbStore(folder / "store") as store:
+        stream = worker(folder, store, scorer)
+        stream.take(log, [0])
+        stream.step(log, {0: log.records})
+    return log.decisions()
+
+
+def test_what_the_challenger_would_have_said_is_recorded_and_decides_nothing(tmp_path: Path) -> None:
+    scorer = HalfOfAmount()
+    alone = decided_with(tmp_path / "alone", scorer, payment(0, amount_minor=50_000), payment(1))
+    scorer.shadowed = True
+    shadowed = decided_with(tmp_path / "shadowed", scorer, payment(0, amount_minor=50_000), payment(1))
+    assert [(d.shadow_version, d.shadow_margin, d.shadow_probability) for d in alone] == [(None, None, None)] * 2
+    assert [(d.shadow_version, d.shadow_margin, d.shadow_probability) for d in shadowed] == [
+        ("8", 2.0, 0.75),
+        ("8", -2.0, 0.25),
+    ]
+    assert [(d.action, d.probability, d.reasons) for d in shadowed] == [
+        (d.action, d.probability, d.reasons) for d in alone
+    ]
+
+
+def test_reasons_are_asked_for_from_the_probability_at_which_a_payment_of_that_amount_is_not_approved(
+    tmp_path: Path,
+) -> None:
+    # By the default costs a challenge is cheaper than approving from p = 100 / (0.9 amount + 100) on: 500.00 from
+    # 100 / 45,100, 10.00 from 100 / 1,000.
+    scorer = HalfOfAmount()
+    decided_with(tmp_path, scorer, payment(0, amount_minor=50_000), payment(1))
+    assert scorer.reasons_above == pytest.approx([100 / 45_100, 100 / 1_000], rel=1e-8)
 
 
 def test_without_a_model_the_rules_decide_and_say_so(tmp_path: Path) -> None:
