@@ -61,10 +61,20 @@ class ModelRegistry:
         """The version under `champion`; raises `NoChampion` if there is none."""
         found = self.alias(CHAMPION)
         if found is None:
-            raise NoChampion(
-                f"the registry at {self._url} has no {MODEL}@{CHAMPION}: train one with the flow `bootstrap`"
-            )
+            raise self.no_champion()
         return found
+
+    def no_champion(self) -> NoChampion:
+        """What to raise where there is none."""
+        return NoChampion(f"the registry at {self._url} has no {MODEL}@{CHAMPION}: train one with the flow `bootstrap`")
+
+    def aliases(self) -> dict[str, str]:
+        """Every alias and the number of its version, in one short question; empty if the model does not exist."""
+        response = self._send("GET", "/registered-models/get", params={"name": MODEL})
+        if _says(response, "RESOURCE_DOES_NOT_EXIST"):
+            return {}
+        found = self._checked(response)["registered_model"].get("aliases", [])
+        return {each["alias"]: str(each["version"]) for each in found}
 
     def alias(self, name: str) -> ModelVersion | None:
         """The version under an alias, None if the alias or the model does not exist."""

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
 import statistics
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Final
@@ -21,6 +16,7 @@ from numpy.typing import NDArray
 from adapters.lmdb_store import LmdbStore
 from adapters.redis_store import RedisStore
 from benchmarks.harness import Metric, Metrics, each_in_turn, in_turn
+from benchmarks.redis_server import redis_server
 from benchmarks.transactions import random_columns, random_table, random_transactions
 from cardwatch.events import Transaction
 from cardwatch.features.columns import card_index, encode
@@ -44,7 +40,7 @@ def measure() -> Metrics:
     columns, owners = random_columns(TIMES, CARDS, seed=2)
     columns["occurred_at_ms"] += 60 * 86_400_000
     turns = cycle(range(TIMES))
-    with tempfile.TemporaryDirectory() as folder, LmdbStore(Path(folder)) as lmdb, _redis() as url:
+    with tempfile.TemporaryDirectory() as folder, LmdbStore(Path(folder)) as lmdb, redis_server() as url:
         lmdb.apply(0, expected=0, position=1, card_ids=cards, states=states)
 
         def kernel() -> object:
@@ -134,32 +130,3 @@ def _against_a_bare_round_trip(store: RedisStore, url: str, questions: Iterator[
             goal="at most 1.5 times",
         )
     }
-
-
-@contextmanager
-def _redis() -> Iterator[str | None]:
-    """A server of our own on a free port, or None where there is none to start."""
-    server = shutil.which("valkey-server") or shutil.which("redis-server")
-    if server is None:
-        yield None
-        return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [server, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 10
-        while not _answers(port) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

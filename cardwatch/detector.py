@@ -68,7 +68,7 @@ class Detector:
             raise CorruptModel(f"the detector has no {', '.join(sorted(missing))}: train it with this version")
         try:
             facts = msgspec.json.decode(files[FACTS_FILE], type=DetectorFacts)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptModel(f"{FACTS_FILE} cannot be read: {str(error).splitlines()[0]}") from error
         if facts.schema_hash != SCHEMA_HASH:
             raise SchemaMismatch(

@@ -19,6 +19,7 @@ from cardwatch.errors import InvalidRecord
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_IDENTIFIERS: Final = ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id")
 _LOOKS_LIKE_PAN: Final = re.compile(r"\d{13,19}")
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="An opaque token, never a card number.")]
@@ -188,9 +189,15 @@ def decode_all(data: bytes, kind: type[T], *, most: int) -> list[T]:
 
 def refuse_card_numbers(transaction: Transaction) -> None:
     """Raise `InvalidRecord` if an identifier `looks_like_card_number`."""
-    for field in ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id"):
-        value = getattr(transaction, field)
-        if value is not None and looks_like_card_number(value):
+    identifiers = (
+        transaction.card_id,
+        transaction.transaction_id,
+        transaction.merchant_id,
+        transaction.device_id,
+        transaction.customer_id,
+    )
+    for field, value in zip(_IDENTIFIERS, identifiers, strict=True):
+        if value is not None and value[:1].isdigit() and looks_like_card_number(value):
             raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
 
 

@@ -48,15 +48,15 @@ def expected_margin(trees: FlatTrees) -> float:
 def _contributions(rows, nodes, values, roots, shares, same, points, weights, out):  # type: ignore[no-untyped-def]
     doubled = np.empty(2 * rows.shape[1], np.float32)
     largest = _largest_tree(nodes, roots)
-    products, factors = np.empty((largest, len(points))), np.empty((largest, len(points)))
+    products, inverses = np.empty((largest, len(points))), np.empty((largest, len(points)))
     follows = np.empty(largest, np.bool_)
     for i in range(len(rows)):
         double_row(rows[i], doubled)
         for tree in range(len(roots)):
             root = roots[tree]
             end = roots[tree + 1] if tree + 1 < len(roots) else len(nodes)
-            _descend(nodes, doubled, shares, same, points, values, root, end, products, factors, follows)
-            _ascend(nodes, shares, same, weights, root, end, products, factors, follows, out[i])
+            _descend(nodes, doubled, shares, same, points, values, root, end, products, inverses, follows)
+            _ascend(nodes, shares, same, weights, root, end, products, inverses, follows, out[i])
 
 
 @compiled
@@ -68,11 +68,11 @@ def _largest_tree(nodes, roots):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _descend(nodes, doubled, shares, same, points, values, root, end, products, factors, follows):  # type: ignore[no-untyped-def]
+def _descend(nodes, doubled, shares, same, points, values, root, end, products, inverses, follows):  # type: ignore[no-untyped-def]
     """From the root to the leaves, at every point t: `products` of t o + (1-t) z over each path's features.
 
-    `factors` holds that term for the edge's own feature, `follows` its o. A feature that splits again replaces its
-    former term. At a leaf the product is multiplied by the leaf's value.
+    `inverses` holds one over that term for the edge's own feature (a product is cheaper than a quotient), `follows` its
+    o. A feature that splits again replaces its former term. At a leaf the product is multiplied by the leaf's value.
     """
     products[0] = 1.0
     for n in range(root, end):
@@ -87,12 +87,12 @@ def _descend(nodes, doubled, shares, same, points, values, root, end, products, 
             for q in range(len(points)):
                 term = (1.0 - points[q]) * shares[child] + (points[q] if follows[k] else 0.0)
                 product = products[n - root, q]
-                products[k, q] = (product if before < 0 else product / factors[before - root, q]) * term
-                factors[k, q] = term
+                products[k, q] = (product if before < 0 else product * inverses[before - root, q]) * term
+                inverses[k, q] = 1.0 / term
 
 
 @compiled
-def _ascend(nodes, shares, same, weights, root, end, products, factors, follows, out):  # type: ignore[no-untyped-def]
+def _ascend(nodes, shares, same, weights, root, end, products, inverses, follows, out):  # type: ignore[no-untyped-def]
     """From the leaves to the root: sums of products over the leaves below, and what each edge's feature gets of them.
 
     Below an edge whose feature splits again, the former edge's part is taken back: it was counted further up.
@@ -107,9 +107,9 @@ def _ascend(nodes, shares, same, weights, root, end, products, factors, follows,
             gain = (1.0 if follows[k] else 0.0) - shares[child]
             gain_before = 0.0 if before < 0 else (1.0 if follows[before - root] else 0.0) - shares[before]
             for q in range(len(weights)):
-                part = gain / factors[k, q]
+                part = gain * inverses[k, q]
                 if before >= 0:
-                    part -= gain_before / factors[before - root, q]
+                    part -= gain_before * inverses[before - root, q]
                 total += weights[q] * products[k, q] * part
         feature = nodes[n].feature
         out[feature if feature < len(out) else feature - len(out)] += total

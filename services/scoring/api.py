@@ -42,6 +42,7 @@ THREADS: Final = 8
 MOST_ROWS: Final = 20_000
 MOST_TRANSACTIONS: Final = 500
 MOST_TRANSACTION_BYTES: Final = 16_384
+MOST_BATCH_BYTES: Final = MOST_TRANSACTIONS * 1_024
 MOST_FEATURES_BYTES: Final = 65_536
 ROWS_AT_ONCE: Final = 512
 REASONS_AT_ONCE: Final = 4
@@ -89,7 +90,7 @@ class ScoringApi:
         """Several transactions; all are answered by one model, or none is."""
         key = self._admission.key(request, KeyScope.SCORE)
         self._admission.admit(request)
-        body = await request.body(MOST_TRANSACTIONS * 1_024)
+        body = await request.body(MOST_BATCH_BYTES)
         transactions = decode_all(body, Transaction, most=MOST_TRANSACTIONS)
         self._admission.count(key, len(transactions))
         return json_answer(await self._ask(request, transactions))
@@ -122,7 +123,10 @@ class ScoringApi:
         self._admission.count(key, 1)
         transaction = decode(await request.body(MOST_TRANSACTION_BYTES), Transaction)
         champion = self._champion(self._holder.serving.champion)
-        asked = await self._maybe_elsewhere(request, lambda: self._question.features([transaction]))
+        if self._question.may_wait:
+            asked = await self._elsewhere(request, lambda: self._question.features([transaction]))
+        else:
+            asked = self._question.features([transaction])
         if asked.no_store is not None:
             raise ScoringUnavailable(f"there is nothing to explain without the card's state: {asked.no_store}")
         if asked.folded.duplicates[0]:
@@ -184,9 +188,12 @@ class ScoringApi:
     async def _ask(self, request: Request, transactions: Sequence[Transaction]) -> list[asking.Answer]:
         champion = self._holder.serving.champion
         no_champion = self._no_champion() if champion is None else ""
-        answers, alerts = await self._maybe_elsewhere(
-            request, lambda: self._question.ask(transactions, champion, no_champion)
-        )
+        if self._question.may_wait:
+            answers, alerts = await self._elsewhere(
+                request, lambda: self._question.ask(transactions, champion, no_champion)
+            )
+        else:
+            answers, alerts = self._question.ask(transactions, champion, no_champion)
         if champion is not None and alerts.places:
             codes = await self._reasons(request, champion, alerts.features)
             for place, of_place in zip(alerts.places, codes, strict=True):
@@ -194,11 +201,8 @@ class ScoringApi:
         self._metrics.decided(answers)
         return answers
 
-    async def _maybe_elsewhere(self, request: Request, work: Callable[[], T]) -> T:
-        """Do it here, or in a thread if it may wait; then its caller waits until the deadline and no longer."""
-        self._admission.require_time(request)
-        if not self._question.may_wait:
-            return work()
+    async def _elsewhere(self, request: Request, work: Callable[[], T]) -> T:
+        """Do it in a thread, for it may wait; its caller waits until the deadline and no longer."""
         with self._admission.elsewhere():
             working = asyncio.get_running_loop().run_in_executor(self._threads, work)
             try:

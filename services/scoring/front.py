@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -25,8 +26,8 @@ from cardwatch.features.warm import warm_kernel
 from services.scoring.admission import Admission
 from services.scoring.api import ScoringApi
 from services.scoring.documentation import documentation
-from services.scoring.http import Routes
-from services.scoring.metrics import Metrics
+from services.scoring.http import WHOLE, Routes
+from services.scoring.metrics import FLUSH_SECONDS, Metrics
 from services.scoring.model_holder import ModelHolder
 from services.scoring.question import Question
 from services.scoring.states import States
@@ -39,8 +40,8 @@ SWITCH_SECONDS: Final = 0.0005
 class Front:
     """Our paths to our endpoints, every other one to BentoML's; models are followed for as long as the server lives."""
 
-    def __init__(self, routes: Routes, bentoml_app: ASGIApp, holder: ModelHolder) -> None:
-        self._routes, self._bentoml_app, self._holder = routes, bentoml_app, holder
+    def __init__(self, routes: Routes, bentoml_app: ASGIApp, holder: ModelHolder, metrics: Metrics) -> None:
+        self._routes, self._bentoml_app, self._holder, self._metrics = routes, bentoml_app, holder, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
@@ -49,6 +50,8 @@ class Front:
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
         else:
+            scope.pop(WHOLE, None)
+            self._metrics.flush()  # it may be `/metrics`
             await self._bentoml_app(scope, receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,10 +59,18 @@ class Front:
         gc.collect()
         gc.freeze()  # what is alive now stays: collections that walk it cost 100 ms
         gc.set_threshold(50_000, 20, 20)  # requests leave no cycles behind
+        counting = asyncio.create_task(self._count())
         try:
             await self._bentoml_app(scope, receive, send)
         finally:
+            counting.cancel()
+            self._metrics.flush()
             self._holder.stop()
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            self._metrics.flush()
 
 
 def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
@@ -79,7 +90,7 @@ def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     warm_kernel()
     warm_scoring(policy)
     api = ScoringApi(holder, question, admission, metrics)
-    return Front(Routes(api.endpoints() | documentation(), metrics), bentoml_app, holder)
+    return Front(Routes(api.endpoints() | documentation(), metrics), bentoml_app, holder, metrics)
 
 
 def end_with(parent: int, gone: Callable[[int], None] = os._exit) -> None:

@@ -21,8 +21,9 @@ from services.scoring.metrics import Metrics
 
 ARRIVED: Final = "cardwatch.arrived"
 TASKS: Final = "cardwatch.tasks"
-"""The keys of an ASGI scope under which our protocol notes when a request's first bytes were read (`perf_counter`), and
-the tasks of all requests that have arrived and not been answered."""
+WHOLE: Final = "cardwatch.whole"
+"""The keys of an ASGI scope under which our protocol notes when a request's first bytes were read (`perf_counter`), the
+tasks of all requests that have arrived and not been answered, and a call that takes an answer whole."""
 
 log = logging.getLogger(__name__)
 
@@ -112,18 +113,15 @@ class Routes:
         except Exception as error:
             answer = refuse(error, path)
         self._metrics.answered(path, answer.status, time.perf_counter() - begin)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": [
-                    (b"content-type", answer.content_type),
-                    (b"content-length", b"%d" % len(answer.body)),
-                    *answer.headers,
-                ],
-            }
-        )
-        await send({"type": "http.response.body", "body": answer.body})
+        headers = [
+            (b"content-type", answer.content_type),
+            (b"content-length", b"%d" % len(answer.body)),
+            *answer.headers,
+        ]
+        whole = scope.pop(WHOLE, None)  # else it and the scope would hold each other, garbage for the collector
+        if whole is None or not whole(answer.status, headers, answer.body):
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": answer.body})
 
 
 _STATUSES: Final[tuple[tuple[type[CardwatchError], int, tuple[tuple[bytes, bytes], ...]], ...]] = (

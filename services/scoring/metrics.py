@@ -1,20 +1,28 @@
-"""What the scoring service counts; it appears on BentoML's `/metrics`, added up over all workers."""
+"""What the scoring service counts; it appears on BentoML's `/metrics`, added up over all workers.
+
+A Prometheus value that several processes share costs microseconds to change, and a request changes seven. So requests
+are counted in plain numbers, which go over a few times a second and whenever somebody asks.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter as Tally
 from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from cardwatch.events import Action
 from services.scoring.question import Answer
 
 BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Seconds: a score takes a tenth of a millisecond."""
+FLUSH_SECONDS: Final = 0.25
 
 
 class Metrics:
-    """One per process: Prometheus keeps a registry of names. Children are looked up once: that costs microseconds."""
+    """One per process, for Prometheus keeps a registry of names. All but `swapped` is for the serving thread alone."""
 
     def __init__(self) -> None:
         self._requests = Counter("cardwatch_scoring_requests", "Requests answered.", ["path", "status"])
@@ -30,20 +38,18 @@ class Metrics:
             ["role"],
             multiprocess_mode="livemin",
         )
-        self._requests_of: dict[tuple[str, int], Counter] = {}
-        self._seconds_of: dict[str, Histogram] = {}
-        self._answers_of: dict[tuple[object, bool], Counter] = {}
+        self._new_requests: Tally[tuple[str, int]] = Tally()
+        self._new_answers: Tally[tuple[Action | None, bool]] = Tally()
+        self._new_seconds: dict[str, _Seconds] = {}
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Count one request."""
-        requests = self._requests_of.get((path, status))
-        if requests is None:
-            requests = self._requests_of[path, status] = self._requests.labels(path, str(status))
-        requests.inc()
-        histogram = self._seconds_of.get(path)
-        if histogram is None:
-            histogram = self._seconds_of[path] = self._seconds.labels(path)
-        histogram.observe(seconds)
+        self._new_requests[path, status] += 1
+        times = self._new_seconds.get(path)
+        if times is None:
+            times = self._new_seconds[path] = _Seconds()
+        times.in_bucket[bisect_left(BUCKETS, seconds)] += 1
+        times.total += seconds
 
     def scored(self, rows: int) -> None:
         """Count the rows of a batch."""
@@ -52,12 +58,7 @@ class Metrics:
     def decided(self, answers: Iterable[Answer]) -> None:
         """Count what was answered to questions."""
         for answer in answers:
-            key = (answer.action, answer.degraded)
-            counter = self._answers_of.get(key)
-            if counter is None:
-                action = answer.action.value if answer.action else "none"
-                counter = self._answers_of[key] = self._answers.labels(action, str(answer.degraded).lower())
-            counter.inc()
+            self._new_answers[answer.action, answer.degraded] += 1
 
     def shed(self, why: str) -> None:
         """Count a request that was refused to protect the others."""
@@ -67,3 +68,28 @@ class Metrics:
         """Note which version serves in this role now."""
         if version.isdecimal():
             self._version.labels(role).set(int(version))
+
+    def flush(self) -> None:
+        """Make what was counted visible."""
+        for (path, status), count in self._new_requests.items():
+            self._requests.labels(path, str(status)).inc(count)
+        for (action, degraded), count in self._new_answers.items():
+            self._answers.labels(action.value if action else "none", str(degraded).lower()).inc(count)
+        for path, times in self._new_seconds.items():
+            histogram = self._seconds.labels(path)
+            # It can observe one value at a time only; its buckets and sum are private, and all that it has.
+            for bucket, count in zip(histogram._buckets, times.in_bucket, strict=True):
+                if count:
+                    bucket.inc(count)
+            histogram._sum.inc(times.total)
+        self._new_requests.clear()
+        self._new_answers.clear()
+        self._new_seconds.clear()
+
+
+class _Seconds:
+    """Times of one path since the last flush: how many in each bucket (the last one has no bound), and their sum."""
+
+    def __init__(self) -> None:
+        self.in_bucket = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0

@@ -18,15 +18,16 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from adapters.files import write_atomically
-from adapters.model_registry import CHALLENGER, ModelRegistry, ModelVersion
+from adapters.model_registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
 from cardwatch.detector import Detector, digest_of
 from cardwatch.errors import CardwatchError, CorruptModel, ModelRefused, NoChampion, RegistryUnavailable
 from cardwatch.features.table import FEATURES
 
-POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 1.0
+"""One short question; more would be felt, for MLflow works four milliseconds on it."""
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,6 @@ class Served(Struct, frozen=True):
 
     detector: Detector
     version: ModelVersion
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        """What tells it apart: its number and its bytes."""
-        return self.version.version, self.version.digest
 
 
 class Serving(Struct, frozen=True):
@@ -117,15 +113,15 @@ class ModelHolder:
         return Status(
             version=champion.version.version if champion else None,
             digest=champion.version.digest if champion else None,
-            refused=self._refused.get("champion"),
+            refused=self._refused.get(CHAMPION),
             challenger=challenger.version.version if challenger else None,
-            challenger_refused=self._refused.get("challenger"),
+            challenger_refused=self._refused.get(CHALLENGER),
             problem=self._problem,
         )
 
     def why_not_ready(self) -> str:
         """Why there is no champion, for a human."""
-        refused = self._refused.get("champion")
+        refused = self._refused.get(CHAMPION)
         return refused.reason if refused else self._problem or "it is being loaded"
 
     def look(self, *, again: bool = False) -> None:
@@ -149,36 +145,39 @@ class ModelHolder:
             self._stopping.wait(self._poll_seconds)
 
     def _follow(self) -> None:
-        champion = self._registry.champion()
-        served, shadow = self._take("champion", champion, self.serving.champion, keep=True), self.serving.challenger
-        if shadow and served and shadow.identity == served.identity:
+        aliases = self._registry.aliases()
+        if CHAMPION not in aliases:
+            raise self._registry.no_champion()
+        champion, shadow = self._take(CHAMPION, aliases[CHAMPION], self.serving.champion), self.serving.challenger
+        if shadow and champion and shadow.version == champion.version:
             shadow = None  # it has won
-        self.serving = Serving(served, shadow)
-        challenger = self._registry.alias(CHALLENGER)
-        if challenger is None or challenger.version == champion.version:
-            self._refused.pop("challenger", None)
-            self.serving = structs.replace(self.serving, challenger=None)
+        self.serving = Serving(champion, shadow)
+        number = aliases.get(CHALLENGER, aliases[CHAMPION])
+        if number == aliases[CHAMPION]:
+            self._refused.pop(CHALLENGER, None)
+            self.serving = Serving(champion)
         else:
-            shadow = self._take("challenger", challenger, self.serving.challenger)
-            self.serving = structs.replace(self.serving, challenger=shadow)
+            self.serving = Serving(champion, self._take(CHALLENGER, number, shadow))
 
-    def _take(self, role: str, wanted: ModelVersion, held: Served | None, *, keep: bool = False) -> Served | None:
-        """The wanted version ready to serve, or the one that is held if the wanted one must not."""
-        identity = (wanted.version, wanted.digest)
+    def _take(self, role: str, number: str, held: Served | None) -> Served | None:
+        """This version ready to serve in its role, or the one that is held if it must not."""
         refused = self._refused.get(role)
-        if refused and (refused.version, refused.digest) == identity:
+        if refused and refused.version == number:
             return held
         self._refused.pop(role, None)
-        if held and held.identity == identity:
+        if held and held.version.version == number:
             return held
+        wanted = self._registry.version(number)
+        if wanted is None:
+            raise ModelRefused(f"the registry has deleted version {number} under the alias {role}")
         try:
             files = self._registry.files(wanted)
             served = _ready(wanted, files)
         except ModelRefused as error:
-            self._refused[role] = Refused(*identity, str(error))
-            log.warning("%s version %s is refused: %s", role, wanted.version, error)
+            self._refused[role] = Refused(number, wanted.digest, str(error))
+            log.warning("%s version %s is refused: %s", role, number, error)
             return held
-        if keep:
+        if role == CHAMPION:
             self._keep(wanted, files)
         self._tell(role, served)
         return served
@@ -203,7 +202,7 @@ class ModelHolder:
         except (OSError, msgspec.DecodeError, ModelRefused) as error:
             return f"{problem}; the champion kept in {self._kept} cannot be used: {error}"
         self.serving = Serving(champion=served)
-        self._tell("champion", served)
+        self._tell(CHAMPION, served)
         return f"{problem}; serving version {kept.version.version}, the newest champion that was kept on disk"
 
     def _tell(self, role: str, served: Served) -> None:

@@ -20,6 +20,7 @@ from cardwatch.features.columns import card_index, encode
 from cardwatch.features.kernel import Folded, fold
 from cardwatch.features.replay import fold_with_tables
 from cardwatch.features.state import empty_states
+from cardwatch.features.table import FEATURES
 from cardwatch.features.table_choice import TableChoice, Tables, choose_table
 from cardwatch.policy import DecisionPolicy
 from cardwatch.ports import StateArray
@@ -66,6 +67,9 @@ class Alerts(NamedTuple):
 
     places: list[int]
     features: NDArray[np.float32]
+
+
+_NO_ALERTS: Final = Alerts([], np.empty((0, len(FEATURES)), np.float32))
 
 
 class _Verdict(NamedTuple):
@@ -129,7 +133,7 @@ class Question:
         """Some by the model, some by the rules."""
         scored = [i for i, why in enumerate(whys) if why is None]
         answers: dict[int, Answer] = {}
-        alerts = Alerts([], asked.folded.features[:0])
+        alerts = _NO_ALERTS
         if champion is not None and scored:
             by_model, alerts = self._by_model(asked, scored, champion)
             answers |= zip(scored, by_model, strict=True)
@@ -157,7 +161,7 @@ class Question:
             for place, answer in zip(places, answers, strict=True)
             if answer.action is not Action.APPROVE and not answer.repeated
         ]
-        return answers, Alerts(alerts, features[alerts])
+        return answers, Alerts(alerts, features[alerts]) if alerts else _NO_ALERTS
 
     def _answer(self, asked: Asked, place: int, by: Served | None, verdict: _Verdict) -> Answer:
         repeated = bool(asked.folded.duplicates[place])

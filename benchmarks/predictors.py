@@ -1,0 +1,143 @@
+"""The trees alone, without a server: ours against what runs the same model elsewhere, all on one thread.
+
+Whatever a caller has to do for one prediction is counted, converting the model once is not. Treelite's GTIL and
+XGBoost's `inplace_predict` give margins, ONNX Runtime probabilities.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle
+from typing import Final
+
+import numpy as np
+import onnxmltools
+import onnxruntime
+import treelite
+import xgboost
+from numpy.typing import NDArray
+from onnxmltools.convert.common.data_types import FloatTensorType
+
+from benchmarks.harness import Metric, Metrics, each_in_turn, in_turn, ratio
+from benchmarks.serving.naive import model_file
+from benchmarks.serving.world import world
+from cardwatch.detector import Detector
+from cardwatch.features.table import FEATURES
+
+BATCH: Final = 512
+CALLS: Final = 10
+"""Of a batch, in one round."""
+EXPLAINED: Final = 500
+
+Rows = NDArray[np.float32]
+Predictor = Callable[[Rows], NDArray[np.floating]]
+
+
+def measure() -> Metrics:
+    """Microseconds of one row and of 512 in each, over ours; and of exact contributions."""
+    made = world()
+    detector, rows = made.fitted.detector, made.rows
+    booster = xgboost.Booster({"nthread": 1}, model_file=str(model_file(made.settings.home)))
+    margins = detector.margins(rows)
+    others: dict[str, Predictor] = {
+        "xgboost": partial(booster.inplace_predict, predict_type="margin", validate_features=False),
+        "treelite": _in_treelite(booster),
+        "onnx": _in_onnx(booster),
+    }
+    probabilities = 1.0 / (1.0 + np.exp(-margins.astype(np.float64)))
+    off = {
+        "xgboost": f"margins differ by {_greatest(others['xgboost'](rows) - margins)} at most",
+        "treelite": f"margins differ by {_greatest(others['treelite'](rows) - margins)} at most",
+        "onnx": f"probabilities differ by {_greatest(others['onnx'](rows) - probabilities)} at most",
+    }
+    return {
+        **_one_row(detector, others, rows, off),
+        **_batch(detector, others, rows[:BATCH]),
+        "contributions_one": _contributions(detector, booster, rows),
+    }
+
+
+def _in_treelite(booster: xgboost.Booster) -> Predictor:
+    model = treelite.frontend.from_xgboost(booster)
+    return lambda rows: treelite.gtil.predict(model, rows, nthread=1, pred_margin=True).reshape(-1)
+
+
+def _in_onnx(booster: xgboost.Booster) -> Predictor:
+    unnamed = booster.copy()
+    unnamed.feature_names = None  # the converter wants f0, f1 ...
+    converted = onnxmltools.convert_xgboost(unnamed, initial_types=[("rows", FloatTensorType([None, len(FEATURES)]))])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(converted.SerializeToString(), options)
+    return lambda rows: session.run(["probabilities"], {"rows": rows})[0][:, 1]
+
+
+def _one_row(detector: Detector, others: dict[str, Predictor], rows: Rows, off: dict[str, str]) -> Metrics:
+    singles = cycle([rows[i : i + 1] for i in range(len(rows))])
+    candidates = {"ours": detector.margins, **others}
+    micros = each_in_turn(
+        {name: lambda predict=predict: predict(next(singles)) for name, predict in candidates.items()}, times=5_000
+    )
+    ours = float(np.median(micros["ours"]))
+    return {
+        f"predict_one_{name}": Metric(
+            value=float(np.median(micros[name])),
+            unit="µs",
+            baseline=ours,
+            ratio=float(np.median(micros[name] / micros["ours"])),
+            how=f"one row, p50, over ours; {off[name]}",
+        )
+        for name in others
+    }
+
+
+def _batch(detector: Detector, others: dict[str, Predictor], rows: Rows) -> Metrics:
+    def repeated(predict: Predictor) -> Callable[[], None]:
+        def run() -> None:
+            for _ in range(CALLS):
+                predict(rows)
+
+        return run
+
+    candidates = {"ours": detector.margins, **others}
+    seconds = in_turn({name: repeated(predict) for name, predict in candidates.items()}, rounds=7)
+    return {
+        f"predict_{BATCH}_{name}": Metric(
+            value=statistics.median(seconds[name]) / CALLS * 1e6,
+            unit="µs",
+            baseline=statistics.median(seconds["ours"]) / CALLS * 1e6,
+            ratio=ratio(seconds[name], seconds["ours"]),
+            how=f"{BATCH} rows, over ours",
+        )
+        for name in others
+    }
+
+
+def _contributions(detector: Detector, booster: xgboost.Booster, rows: Rows) -> Metric:
+    def in_xgboost(some: Rows) -> NDArray[np.float32]:
+        matrix = xgboost.DMatrix(some, feature_names=booster.feature_names, nthread=1)
+        return booster.predict(matrix, pred_contribs=True)[:, :-1]
+
+    off = _greatest(detector.contributions(rows[:EXPLAINED]) - in_xgboost(rows[:EXPLAINED]))
+    singles = cycle([rows[i : i + 1] for i in range(len(rows))])
+    micros = each_in_turn(
+        {
+            "ours": lambda: detector.contributions(next(singles)),
+            "xgboost": lambda: in_xgboost(next(singles)),
+        },
+        times=1_000,
+    )
+    return Metric(
+        value=float(np.median(micros["ours"])),
+        unit="µs",
+        baseline=float(np.median(micros["xgboost"])),
+        ratio=float(np.median(micros["ours"] / micros["xgboost"])),
+        how=f"exact contributions of one row, over XGBoost's `pred_contribs`; they differ by {off} at most",
+        goal="at most 1,500, differing by at most 1e-05",
+    )
+
+
+def _greatest(differences: NDArray[np.floating]) -> str:
+    return f"{np.abs(differences).max():.1g}"

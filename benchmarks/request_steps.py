@@ -1,0 +1,147 @@
+"""Where the microseconds of one question go: each step of `/v1/score` alone, and all of it without a socket.
+
+The steps are those of `services/scoring/question.py` in their order, on the world that the servers are measured with.
+What is left to the whole is the way between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import cycle
+from types import SimpleNamespace
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from adapters.api_keys import KeyRing, KeyScope, RateLimit
+from adapters.feature_stores import open_reader
+from adapters.lmdb_store import data_file
+from adapters.model_registry import ModelVersion
+from adapters.table_store import TableStore
+from benchmarks.harness import Metric, Metrics, each_in_turn
+from benchmarks.serving.world import World, world
+from cardwatch.events import Action, Transaction, decode, utc_day
+from cardwatch.features.columns import encode
+from cardwatch.features.kernel import fold
+from cardwatch.features.table_choice import choose_table
+from cardwatch.policy import DecisionPolicy
+from services.scoring.admission import Admission
+from services.scoring.api import ScoringApi
+from services.scoring.http import Routes
+from services.scoring.metrics import Metrics as Counters
+from services.scoring.model_holder import Served, Serving
+from services.scoring.question import Answer, Question
+from services.scoring.states import States
+
+TIMES: Final = 10_000
+_ONE: Final = np.zeros(1, np.int64)
+
+
+def measure() -> Metrics:
+    """The median of each step in microseconds."""
+    made = world()
+    states = States(partial(open_reader, made.settings), data_file(made.settings.store), time.monotonic)
+    counters = Counters()
+    question = Question(states, TableStore(made.settings.tables), DecisionPolicy())
+    served = Served(made.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
+    bodies = msgspec.msgpack.decode(made.questions.read_bytes())
+    steps = _steps(made, states, counters, bodies)
+    micros = each_in_turn(steps, times=TIMES) | {
+        "reasons": each_in_turn({"reasons": lambda: made.fitted.detector.reasons(made.rows[:1])}, times=500)["reasons"],
+        "whole": _whole(made, question, served, counters, bodies),
+    }
+    states.close()
+    return {
+        f"step_{name}": Metric(value=float(np.median(taken)), unit="µs", how=_HOW[name], goal=_GOALS.get(name, ""))
+        for name, taken in micros.items()
+    }
+
+
+_HOW: Final = {
+    "key": "the API key and its scope",
+    "decode": "JSON to a transaction, validated",
+    "table": "the newest reference table",
+    "state": "the card's state from LMDB, 100,000 cards",
+    "encode": "the transaction as a kernel row",
+    "fold": "the kernel: 67 features",
+    "margin": "300 trees of depth 6",
+    "probability": "the calibration table",
+    "action": "the cost policy",
+    "answer": "the answer as JSON",
+    "metrics": "counters and histogram",
+    "reasons": "exact contributions and reason codes, one request in 200",
+    "whole": "all of it as an ASGI application, without server and socket",
+}
+_GOALS: Final = {"margin": "at most 10", "reasons": "at most 1,500"}
+
+
+def _steps(made: World, states: States, counters: Counters, bodies: Sequence[bytes]) -> dict[str, Any]:
+    keys, header = KeyRing(str(made.settings.api_key), made.settings.keys_file), f"Bearer {made.settings.api_key}"
+    tables, policy, detector = TableStore(made.settings.tables), DecisionPolicy(), made.fitted.detector
+    transactions = [decode(body, Transaction) for body in bodies]
+    table = tables.newest(utc_day(transactions[0].occurred_at))
+    held, rows = states.load([transactions[0].card_id]), encode(transactions[:1])
+    margins = detector.margins(made.rows[:1])
+    probabilities, amounts = detector.probabilities(margins), np.array([100.0])
+    answer = _answer()
+    sequence = int(held["sequence"][0])
+
+    def folded() -> object:
+        held["sequence"] = sequence
+        return fold(held, _ONE, rows, table)
+
+    texts, asked = cycle(bodies), cycle(transactions)
+    feature_rows: Iterator[int] = cycle(range(len(made.rows)))
+    encoder = msgspec.json.Encoder()
+    return {
+        "key": lambda: keys.check(header.encode(), KeyScope.SCORE),
+        "decode": lambda: decode(next(texts), Transaction),
+        "table": lambda: choose_table(tables, utc_day(next(asked).occurred_at)),
+        "state": lambda: states.load([next(asked).card_id]),
+        "encode": lambda: encode([next(asked)]),
+        "fold": folded,
+        "margin": lambda: detector.margins(made.rows[(i := next(feature_rows)) : i + 1]),
+        "probability": lambda: detector.probabilities(margins),
+        "action": lambda: policy.decide(probabilities, amounts),
+        "answer": lambda: encoder.encode(answer),
+        "metrics": lambda: (counters.decided([answer]), counters.answered("/v1/score", 200, 1e-4)),
+    }
+
+
+def _answer() -> Answer:
+    return Answer(
+        transaction_id="transaction-0002-00000000", sequence=30, table_id="0" * 32, model_version="1",
+        model_digest="0" * 64, policy_version="0" * 12, margin=-3.25, probability=0.0005, action=Action.APPROVE,
+    )  # fmt: skip
+
+
+def _whole(made: World, question: Question, served: Served, counters: Counters, bodies: Sequence[bytes]) -> np.ndarray:
+    keys = KeyRing(str(made.settings.api_key), made.settings.keys_file)
+    admission = Admission(keys, RateLimit(), made.settings.deadline_ms, counters.shed)
+    holder: Any = SimpleNamespace(serving=Serving(served))
+    routes = Routes(ScoringApi(holder, question, admission, counters).endpoints(), counters)
+    authorization = f"Bearer {made.settings.api_key}".encode()
+    headers = [(b"host", b"127.0.0.1"), (b"authorization", authorization), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/score", "headers": headers}
+
+    async def send(_: Any) -> None:
+        return
+
+    async def run() -> np.ndarray:
+        micros = np.empty(TIMES)
+        for i in range(-500, TIMES):
+            message = {"type": "http.request", "body": bodies[i % len(bodies)], "more_body": False}
+
+            async def receive(message: Any = message) -> Any:
+                return message
+
+            begin = time.perf_counter_ns()
+            await routes.answer(scope, receive, send)
+            micros[max(i, 0)] = (time.perf_counter_ns() - begin) / 1e3
+        return micros
+
+    return asyncio.run(run())

@@ -1,0 +1,178 @@
+"""The scoring service over HTTP, against a server that does nothing: BentoML's own, with the same options.
+
+The two are asked in turn, round by round; a ratio is ours over the floor's in the same round. Everything is measured on
+one worker process. Where there is a Valkey or Redis server, the same questions are asked with the store in it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import httpx
+import msgspec
+from msgspec import structs
+
+from adapters.feature_stores import open_reader, open_store
+from adapters.scoring_wire import BINARY, REASONS_HEADER, SCHEMA_HEADER
+from adapters.settings import Secret, Settings
+from benchmarks.harness import Metric, Metrics, ratio
+from benchmarks.load import Result
+from benchmarks.redis_server import redis_server
+from benchmarks.serving.rounds import Results, ask, in_rounds, median_rate
+from benchmarks.serving.servers import Candidate, Server, floor, scoring, serving
+from benchmarks.serving.world import BATCH, ROWS, World, world
+from cardwatch.events import Action
+from cardwatch.features.table import SCHEMA_HASH
+
+CONNECTIONS: Final = 16
+OPEN_CONNECTIONS: Final = 64
+FEW: Final = 2
+"""Connections for batches: while one is answered, the other's request travels."""
+ROUNDS: Final = 5
+
+
+def measure() -> Metrics:
+    """Latency, capacity, processor time and batches, over the floor's where it has such a thing."""
+    made = world()
+    with serving(made.settings, scoring, floor) as (ours, bare):
+        one = _of_both(made, ours, bare, connections=1)
+        many = _of_both(made, ours, bare, connections=CONNECTIONS)
+        rate = median_rate(many["ours"]) / 2
+        half = _of_both(made, ours, bare, connections=OPEN_CONNECTIONS, rate=rate)
+        batches = _of_batches(made, ours)
+        alert_ratio = _alert_ratio(made, ours)
+    return {
+        "score_one_p50": _over_the_floor(one, _p50, "µs", "one connection, p50", "at most 2 times"),
+        "score_16_rate": _over_the_floor(
+            many, _rate, "requests per second", f"{CONNECTIONS} connections", "at least 0.4 times"
+        ),
+        "score_cpu": _over_the_floor(
+            many, _cpu, "µs", f"the server's processor time, {CONNECTIONS} connections", "at most 3 times"
+        ),
+        "score_half_p99": _over_the_floor(half, _p99, "µs", _at_rate(rate, half), "at most 4 times"),
+        "score_batch_64": _per_second(batches["batch"], BATCH, "transactions", "`/v1/score/batch`", "at least 50,000"),
+        "invocations_500": _per_second(batches["rows"], ROWS, "rows", "`/invocations`", "at least 120,000"),
+        "score_alerts": Metric(
+            value=alert_ratio * 100,
+            unit="%",
+            how=f"of the questions were challenged or declined, with reasons; meant to be {made.alert_ratio:.2%}",
+        ),
+        **_with_valkey(made),
+    }
+
+
+def _p50(result: Result) -> float:
+    return result.latency.p50
+
+
+def _p99(result: Result) -> float:
+    return result.latency.p99
+
+
+def _rate(result: Result) -> float:
+    return result.rate
+
+
+def _cpu(result: Result) -> float:
+    return result.server_cpu_us
+
+
+def _of_both(made: World, ours: Server, bare: Server, *, connections: int, rate: float | None = None) -> Results:
+    asked = partial(
+        ask, path="/v1/score", bodies=made.questions, headers=made.headers, connections=connections, rate=rate
+    )
+    return in_rounds({"bare": partial(asked, bare), "ours": partial(asked, ours)}, rounds=ROUNDS)
+
+
+def _over_the_floor(results: Results, of: Callable[[Result], float], unit: str, how: str, goal: str) -> Metric:
+    ours, bare = [of(result) for result in results["ours"]], [of(result) for result in results["bare"]]
+    return Metric(
+        value=statistics.median(ours),
+        unit=unit,
+        baseline=statistics.median(bare),
+        ratio=ratio(ours, bare),
+        how=f"`/v1/score`, {how}; over the floor's",
+        goal=goal,
+    )
+
+
+def _at_rate(rate: float, results: Results) -> str:
+    late = statistics.median(result.late.p99 for result in results["ours"])
+    return f"p99 of {rate:,.0f} random arrivals a second, half of our capacity, {late:.0f} µs the generator's own"
+
+
+def _of_batches(made: World, ours: Server) -> Results:
+    asked = partial(ask, ours, connections=FEW)
+    rows = {
+        **made.headers,
+        SCHEMA_HEADER: SCHEMA_HASH,
+        REASONS_HEADER: "0.5",
+        "Content-Type": BINARY,
+    }
+    return in_rounds(
+        {
+            "batch": partial(asked, path="/v1/score/batch", bodies=made.batches, headers=made.headers),
+            "rows": partial(asked, path="/invocations", bodies=made.row_batches, headers=rows),
+        },
+        rounds=ROUNDS,
+    )
+
+
+def _per_second(results: list[Result], size: int, what: str, path: str, goal: str) -> Metric:
+    return Metric(
+        value=median_rate(results) * size,
+        unit=f"{what} per second and worker",
+        how=f"{path}, {size} in a request, {FEW} connections",
+        goal=goal,
+    )
+
+
+def _alert_ratio(made: World, ours: Server) -> float:
+    """As the service decides, over all questions that fill a batch."""
+    actions: list[str] = []
+    with httpx.Client(headers=made.headers, trust_env=False) as client:
+        for body in msgspec.msgpack.decode(made.batches.read_bytes()):
+            answers = client.post(f"{ours.url}/v1/score/batch", content=body).raise_for_status().json()
+            actions += [answer["action"] for answer in answers]
+    return sum(action != Action.APPROVE.value for action in actions) / len(actions)
+
+
+def _with_valkey(made: World) -> Metrics:
+    with redis_server() as url:
+        if url is None:
+            return {}
+        moved = _moved(made.settings, url)
+
+        def scoring_with_valkey(settings: Settings) -> Candidate:
+            return scoring(structs.replace(settings, home=moved.home, store_url=moved.store_url))
+
+        with serving(made.settings, scoring_with_valkey) as (ours,):
+            asked = partial(ask, ours, "/v1/score", made.questions, headers=made.headers)
+            results = in_rounds(
+                {"one": partial(asked, connections=1), "many": partial(asked, connections=CONNECTIONS)}, rounds=3
+            )
+    return {
+        "score_valkey_p50": Metric(
+            value=statistics.median(map(_p50, results["one"])),
+            unit="µs",
+            how="`/v1/score` with the store in Valkey or Redis on loopback, one connection, p50",
+        ),
+        "score_valkey_16_rate": Metric(
+            value=median_rate(results["many"]),
+            unit="requests per second",
+            how=f"`/v1/score` with the store in Valkey or Redis on loopback, {CONNECTIONS} connections",
+        ),
+    }
+
+
+def _moved(settings: Settings, url: str) -> Settings:
+    """The same world with its states in the server, in a home of its own as any scoring service needs."""
+    moved = structs.replace(settings, home=settings.home / "valkey", store_url=Secret(url))
+    shutil.copytree(settings.tables, moved.tables)
+    with open_reader(settings) as embedded, embedded.contents() as contents, open_store(moved) as server:
+        server.fill(contents)
+    return moved

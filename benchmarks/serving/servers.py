@@ -1,0 +1,161 @@
+"""Starts the servers that are compared: ours, its floor, and the naive ones, each on a free port of its own.
+
+Every maker takes settings whose `scoring_url` is the address to listen on, and whose home has the model.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import psutil
+from msgspec import Struct, structs
+
+from adapters.settings import Settings, child_environment
+from infra.local.ports import LOOPBACK, free_ports
+from infra.local.servers import answers, mlflow_part
+from infra.local.supervisor import Part, Supervisor
+
+MLFLOW_FOLDER: Final = "mlflow-model"
+"""In a benchmark's home: the same model as MLflow wants it."""
+_AS_USERS_START: Final = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Where it is set, every start compiles every module, which is not what is to be measured."""
+_BENTOML_WORKER: Final = "_bentoml_impl.worker.service"
+
+
+class Server(Struct, frozen=True):
+    """A running one: its address, and the process that does the work."""
+
+    url: str
+    pid: int
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """How to start one; `worker` is in the command line of the process that does the work."""
+
+    part: Part
+    worker: str
+
+
+Maker = Callable[[Settings], Candidate]
+
+
+@contextmanager
+def registry(settings: Settings) -> Iterator[tuple[Supervisor, Settings]]:
+    """An MLflow server of the models in `settings.home`, for the settings to name and more to be started beside."""
+    [port] = free_ports(1)
+    named = structs.replace(settings, mlflow_url=f"http://{LOOPBACK}:{port}")
+    with Supervisor(named.home) as supervisor:
+        supervisor.start(mlflow_part(named))
+        yield supervisor, named
+
+
+@contextmanager
+def serving(settings: Settings, *makers: Maker) -> Iterator[list[Server]]:
+    """All of these at once, ready, with the registry beside them."""
+    with registry(settings) as (supervisor, named):
+        each = on_free_ports(named, len(makers))
+        candidates = [maker(own) for maker, own in zip(makers, each, strict=True)]
+        supervisor.start(*(candidate.part for candidate in candidates))
+        yield [
+            Server(own.scoring_url, worker_pid(supervisor.pid(candidate.part.name), candidate.worker))
+            for own, candidate in zip(each, candidates, strict=True)
+        ]
+
+
+def on_free_ports(settings: Settings, count: int) -> list[Settings]:
+    """The settings, once for each of so many addresses to listen on."""
+    return [structs.replace(settings, scoring_url=f"http://{LOOPBACK}:{port}") for port in free_ports(count)]
+
+
+def worker_pid(pid: int, worker: str) -> int:
+    """Of this process and its descendants, the one whose command line has `worker` in it."""
+    top = psutil.Process(pid)
+    found = [each.pid for each in (top, *top.children(recursive=True)) if worker in " ".join(each.cmdline())]
+    if len(found) != 1:
+        raise RuntimeError(f"{len(found)} processes of {pid} are called {worker}, not one")
+    return found[0]
+
+
+def scoring(settings: Settings) -> Candidate:
+    """Ours; ready once it serves the champion."""
+    part = Part(
+        name=f"scoring-{urlsplit(settings.scoring_url).port}",
+        command=[sys.executable, "-m", "services.scoring"],
+        environment=child_environment(settings, **_AS_USERS_START),
+        ready=_answering(settings, "/readyz"),
+    )
+    return Candidate(part=part, worker=_BENTOML_WORKER)
+
+
+def floor(settings: Settings) -> Candidate:
+    """`benchmarks.serving.floor`, with the options and environment that `services.scoring` gives itself."""
+    return _bentoml(
+        settings,
+        "floor:Floor",
+        ["--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "5"],
+        BENTOML_CONFIG_OPTIONS='tracing.excluded_urls=".*"',
+    )
+
+
+def empty(settings: Settings) -> Candidate:
+    """`benchmarks.serving.empty` as `bentoml serve` starts it."""
+    return _bentoml(settings, "empty:Empty", [])
+
+
+def naive_bentoml(settings: Settings) -> Candidate:
+    """`benchmarks.serving.naive_bentoml` as `bentoml serve` starts it."""
+    return _bentoml(settings, "naive_bentoml:NaiveBentoml", [])
+
+
+def naive_fastapi(settings: Settings) -> Candidate:
+    """`benchmarks.serving.naive_fastapi` as uvicorn starts it."""
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.serving.naive_fastapi:app", *_address(settings)]
+    return Candidate(part=_part(settings, "naive_fastapi", command, "/openapi.json"), worker="uvicorn")
+
+
+def naive_mlflow(settings: Settings) -> Candidate:
+    """`mlflow models serve` as MLflow's documentation starts it ("Deploy MLflow Model as a Local Inference Server")."""
+    folder = settings.home / MLFLOW_FOLDER
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(folder), "--env-manager", "local"]
+    part = _part(
+        settings,
+        "naive_mlflow",
+        [*command, *_address(settings)],
+        "/ping",
+        MLFLOW_DISABLE_TELEMETRY="true",
+        PATH=os.pathsep.join([sysconfig.get_path("scripts"), os.defpath]),  # it starts uvicorn by name
+    )
+    return Candidate(part=part, worker="uvicorn")
+
+
+def _bentoml(settings: Settings, service: str, options: list[str], **environment: str) -> Candidate:
+    name = service.partition(":")[0]
+    home = settings.home.absolute() / f"bentoml-{name}"
+    home.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "bentoml", "serve", f"benchmarks.serving.{service}", *_address(settings), *options]
+    own = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    return Candidate(part=_part(settings, name, command, "/readyz", **own, **environment), worker=_BENTOML_WORKER)
+
+
+def _part(settings: Settings, name: str, command: list[str], ready: str, **environment: str) -> Part:
+    return Part(
+        name=name,
+        command=command,
+        environment=child_environment(settings, **_AS_USERS_START, **environment),
+        ready=_answering(settings, ready),
+    )
+
+
+def _answering(settings: Settings, path: str) -> Callable[[], bool]:
+    return lambda: answers(settings.scoring_url + path)
+
+
+def _address(settings: Settings) -> list[str]:
+    address = urlsplit(settings.scoring_url)
+    return ["--host", str(address.hostname), "--port", str(address.port)]

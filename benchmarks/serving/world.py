@@ -1,0 +1,181 @@
+"""What the servers are measured with: cards with a history, a model of full size, and requests made beforehand.
+
+The model is grown on feature rows that the kernel gave for such transactions, with a made-up rule for fraud and noise,
+so that its trees are as large as they can be. It is calibrated so that one question in two hundred ends in an alert.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct, structs
+from numpy.typing import NDArray
+
+from adapters.lmdb_store import LmdbStore
+from adapters.model_registry import CHAMPION, ModelRegistry
+from adapters.model_tracking import ModelTracking
+from adapters.settings import Settings, new_api_key
+from adapters.table_store import TableStore
+from benchmarks.load import write_bodies
+from benchmarks.serving.naive import DETECTOR_FOLDER
+from benchmarks.serving.servers import registry
+from benchmarks.transactions import DAYS, FIRST_DAY, MERCHANTS, random_columns, random_table, random_transactions
+from cardwatch.calibration import Calibration
+from cardwatch.detector import FACTS_FILE, Detector
+from cardwatch.events import Action, Transaction, encode, from_epoch_ms
+from cardwatch.features.columns import encode as kernel_rows
+from cardwatch.features.hashing import identity_hashes
+from cardwatch.features.kernel import fold
+from cardwatch.features.reference import DAY_MS, ReferenceTable
+from cardwatch.features.state import empty_states
+from cardwatch.policy import DecisionPolicy
+from models.detector import Fitted, TrainingSettings, fit_detector
+
+CARDS: Final = 100_000
+GROUPS: Final = 10
+HISTORY: Final = 30
+"""Transactions that each card has had."""
+TRAINING_ROWS: Final = 60_000
+CALIBRATION_ROWS: Final = 6_000
+QUESTIONS: Final = 20_000
+ALERTS: Final = QUESTIONS // 200
+BATCH: Final = 64
+ROWS: Final = 500
+SETTINGS: Final = TrainingSettings(trees=300, depth=6, learning_rate=0.05, max_bin=256, threads=2)
+QUESTION_DAY: Final = FIRST_DAY + DAYS
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """A home with store, tables, model and registry. It is deleted when the process ends.
+
+    `rows`: the questions' features, float32 [20,000, 67]. `questions`, `batches` and `row_batches` are files of bodies
+    for `benchmarks.load`. `alert_ratio`: the share of questions that end in a challenge or a decline.
+    """
+
+    folder: TemporaryDirectory[str]
+    settings: Settings
+    fitted: Fitted
+    rows: NDArray[np.float32]
+    questions: Path
+    batches: Path
+    row_batches: Path
+    alert_ratio: float
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of a request to the scoring service."""
+        return {"Content-Type": "application/json", "Authorization": f"Bearer {self.settings.api_key}"}
+
+
+@cache
+def world() -> World:
+    """The one of this process."""
+    folder = TemporaryDirectory(prefix="cardwatch-benchmark-")
+    settings = Settings(home=Path(folder.name), api_key=new_api_key())
+    merchants = identity_hashes([f"merchant-{i:06d}" for i in range(MERCHANTS)])
+    table = ReferenceTable(QUESTION_DAY, np.sort(merchants), random_table().values)
+    TableStore(settings.tables).put(table)
+    questions = _questions()
+    with LmdbStore(settings.store) as store:
+        known_rows = _grow(store, merchants, table)
+        states = store.load([question.card_id for question in questions])
+    rows = fold(states, np.arange(QUESTIONS), kernel_rows(questions), table).features
+    fitted = _alerting(_fit(known_rows), rows)
+    _promote(fitted, settings)
+    return World(
+        folder=folder,
+        settings=settings,
+        fitted=fitted,
+        rows=rows,
+        questions=_bodies(settings, "questions", [encode(question) for question in questions]),
+        batches=_bodies(settings, "batches", [msgspec.json.encode(part) for part in _parts(questions, BATCH)]),
+        row_batches=_bodies(settings, "rows", [part.astype("<f4").tobytes() for part in _parts(rows, ROWS)]),
+        alert_ratio=_alert_ratio(fitted.detector, rows, questions),
+    )
+
+
+def _questions() -> list[Transaction]:
+    """All on the day after the histories, each the next of its card."""
+    gap_ms = DAY_MS // QUESTIONS
+    return [
+        structs.replace(transaction, occurred_at=from_epoch_ms(QUESTION_DAY * DAY_MS + position * gap_ms))
+        for position, transaction in enumerate(random_transactions(QUESTIONS, CARDS, seed=2))
+    ]
+
+
+def _grow(store: LmdbStore, merchants: NDArray[np.uint64], table: ReferenceTable) -> NDArray[np.float32]:
+    """Write every card's state, a group of cards at a time; gives the rows of the groups' last transactions."""
+    cards, last = CARDS // GROUPS, (TRAINING_ROWS + CALIBRATION_ROWS) // GROUPS
+    kept = []
+    for group in range(GROUPS):
+        columns, owners = random_columns(cards * HISTORY, cards, seed=group)
+        columns["merchant_hash"] = merchants[np.searchsorted(random_table().merchants, columns["merchant_hash"])]
+        states = empty_states(cards)
+        kept.append(fold(states, owners, columns, table).features[-last:].copy())
+        names = [f"card-{group * cards + i:08d}" for i in range(cards)]
+        store.apply(0, expected=group, position=group + 1, card_ids=names, states=states)
+    return np.concatenate(kept)
+
+
+def _fit(rows: NDArray[np.float32]) -> Fitted:
+    """One row in five is fraud: those with the highest of a random sum of features, their products, and noise."""
+    random = np.random.default_rng(3)
+    known = (rows - np.nanmean(rows, axis=0)) / (np.nanstd(rows, axis=0) + 1e-9)
+    known = np.nan_to_num(known.clip(-3, 3))  # outliers would be split off one by one, and the trees stay small
+    weights = random.normal(size=(2, rows.shape[1]))
+    risk = known @ weights[0] + (known * np.roll(known, 1, axis=1)) @ weights[1]
+    risk += random.normal(scale=risk.std(), size=len(rows))
+    is_fraud = risk > np.quantile(risk, 0.8)
+    chosen = random.permutation(len(rows))
+    training, calibration = chosen[:TRAINING_ROWS], chosen[TRAINING_ROWS:]
+    return fit_detector(
+        rows[training],
+        is_fraud[training],
+        calibration_features=rows[calibration],
+        calibration_is_fraud=is_fraud[calibration],
+        settings=SETTINGS,
+    )
+
+
+def _alerting(fitted: Fitted, rows: NDArray[np.float32]) -> Fitted:
+    """The same trees with a calibration of two levels: the `ALERTS` riskiest of these rows are almost surely fraud."""
+    ordered = np.sort(fitted.detector.margins(rows)).astype(np.float64)
+    step = Calibration(margins=ordered[[-ALERTS - 1, -ALERTS]].tolist(), probabilities=[0.0005, 0.9])
+    facts = structs.replace(fitted.detector.facts, calibration=step)
+    files = {**fitted.files, FACTS_FILE: msgspec.json.encode(facts)}
+    return Fitted(Detector.from_files(files), files)
+
+
+def _promote(fitted: Fitted, settings: Settings) -> None:
+    folder = settings.home / DETECTOR_FOLDER
+    fitted.save(folder)
+    facts = fitted.detector.facts
+    with registry(settings) as (_, named):
+        version = ModelTracking(named.mlflow_url).log_model(
+            folder, run_name="benchmark", schema_hash=facts.schema_hash, fingerprint=facts.fingerprint
+        )
+        models = ModelRegistry(named.mlflow_url)
+        models.set_alias(CHAMPION, version)
+        models.close()
+
+
+def _alert_ratio(detector: Detector, rows: NDArray[np.float32], questions: list[Transaction]) -> float:
+    amounts = np.array([question.amount_minor for question in questions], np.float64)
+    actions = DecisionPolicy().decide(detector.probabilities(detector.margins(rows)), amounts)
+    return sum(action is not Action.APPROVE for action in actions) / len(actions)
+
+
+def _bodies(settings: Settings, name: str, bodies: list[bytes]) -> Path:
+    file = settings.home / f"{name}.bodies"
+    write_bodies(file, bodies)
+    return file
+
+
+def _parts(whole: list[Transaction] | NDArray[np.float32], size: int) -> list[list[Transaction] | NDArray[np.float32]]:
+    """Consecutive parts of one size; what is left over is left out."""
+    return [whole[start : start + size] for start in range(0, len(whole) - size + 1, size)]

@@ -1,0 +1,89 @@
+"""The scoring service against what a textbook makes of the same model: requests per second of one process.
+
+The naive ones do less (see `benchmarks.serving.naive`) and are run as their documentation runs them, with no option of
+ours but the address.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Final
+
+import mlflow
+import msgspec
+import xgboost
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+from benchmarks.harness import Metric, Metrics, ratio
+from benchmarks.load import write_bodies
+from benchmarks.serving.naive import model_file
+from benchmarks.serving.rounds import ask, in_rounds, median_rate, rates
+from benchmarks.serving.servers import (
+    MLFLOW_FOLDER,
+    naive_bentoml,
+    naive_fastapi,
+    naive_mlflow,
+    scoring,
+    serving,
+)
+from benchmarks.serving.world import World, world
+from cardwatch.features.table import FEATURE_NAMES
+
+CONNECTIONS: Final = 16
+ROUNDS: Final = 3
+ROWS: Final = 2_000
+GOALS: Final = {"mlflow": 50, "bentoml": 20, "fastapi": 20}
+TITLES: Final = {
+    "mlflow": "`mlflow models serve`",
+    "bentoml": "`@bentoml.api` with pydantic and pandas",
+    "fastapi": "FastAPI with pydantic and pandas",
+}
+
+
+def measure() -> Metrics:
+    """Requests per second of each at 16 connections, and how many times as many ours answers."""
+    made = world()
+    _save_for_mlflow(made)
+    named, split = _bodies(made)
+    with serving(made.settings, scoring, naive_mlflow, naive_bentoml, naive_fastapi) as servers:
+        ours, in_mlflow, in_bentoml, in_fastapi = servers
+        results = in_rounds(
+            {
+                "ours": lambda: ask(ours, "/v1/score", made.questions, connections=CONNECTIONS, headers=made.headers),
+                "mlflow": lambda: ask(in_mlflow, "/invocations", split, connections=CONNECTIONS, seconds=3.0),
+                "bentoml": lambda: ask(in_bentoml, "/predict", named, connections=CONNECTIONS, seconds=3.0),
+                "fastapi": lambda: ask(in_fastapi, "/predict", named, connections=CONNECTIONS, seconds=3.0),
+            },
+            rounds=ROUNDS,
+        )
+    return {
+        f"baseline_{name}": Metric(
+            value=median_rate(results["ours"]),
+            unit="requests per second",
+            baseline=median_rate(results[name]),
+            ratio=ratio(rates(results["ours"]), rates(results[name])),
+            how=f"`/v1/score` over {title}, {CONNECTIONS} connections",
+            goal=f"at least {GOALS[name]} times",
+        )
+        for name, title in TITLES.items()
+    }
+
+
+def _save_for_mlflow(made: World) -> None:
+    """The model with the signature that MLflow recommends; it also makes the missing value of a row a number's."""
+    booster = xgboost.Booster(model_file=str(model_file(made.settings.home)))
+    signature = ModelSignature(Schema([ColSpec("float", name, required=False) for name in FEATURE_NAMES]))
+    folder = str(made.settings.home / MLFLOW_FOLDER)
+    mlflow.xgboost.save_model(booster, folder, signature=signature, pip_requirements=["xgboost"])
+
+
+def _bodies(made: World) -> tuple[Path, Path]:
+    """The questions' features: as an object with names, and as MLflow's split frame."""
+    rows = [[None if math.isnan(value) else value for value in row] for row in made.rows[:ROWS].tolist()]
+    named, split = made.settings.home / "named.bodies", made.settings.home / "split.bodies"
+    write_bodies(named, [msgspec.json.encode(dict(zip(FEATURE_NAMES, row, strict=True))) for row in rows])
+    frames = ({"dataframe_split": {"columns": FEATURE_NAMES, "data": [row]}} for row in rows)
+    write_bodies(split, [msgspec.json.encode(frame) for frame in frames])
+    return named, split

@@ -1,0 +1,61 @@
+"""From the start of the process to the first answer that it is ready: ours, over BentoML's with an empty service.
+
+Both are started by turns, with warm disk caches and compiled code; ours finds the registry up and a champion in it. A
+round that is not counted comes first.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from adapters.settings import Settings
+from benchmarks.harness import Metric, Metrics, ratio
+from benchmarks.serving.servers import Maker, empty, on_free_ports, registry, scoring
+from benchmarks.serving.world import world
+from infra.local.supervisor import Part, Supervisor
+
+ROUNDS: Final = 5
+_POLL_SECONDS: Final = 0.02
+
+
+def measure() -> Metrics:
+    """Seconds to `/readyz`, of the whole: `bentoml serve` and its worker."""
+    with registry(world().settings) as (supervisor, settings):
+        seconds = _in_turn(supervisor, settings, {"empty": empty, "ours": scoring})
+    return {
+        "startup": Metric(
+            value=statistics.median(seconds["ours"]),
+            unit="s",
+            baseline=statistics.median(seconds["empty"]),
+            ratio=ratio(seconds["ours"], seconds["empty"]),
+            how="`python -m services.scoring` until it serves the champion, over `bentoml serve` of an empty service",
+            goal="at most 1.5 times",
+        )
+    }
+
+
+def _in_turn(supervisor: Supervisor, settings: Settings, makers: Mapping[str, Maker]) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in makers}
+    for round_ in range(ROUNDS + 1):
+        for (name, maker), own in zip(makers.items(), on_free_ports(settings, len(makers)), strict=True):
+            took = _start_seconds(supervisor, maker(own).part)
+            if round_ > 0:
+                seconds[name].append(took)
+    return seconds
+
+
+def _start_seconds(supervisor: Supervisor, part: Part) -> float:
+    """Asked more often than the supervisor does, and stopped again."""
+    begin = time.perf_counter()
+    supervisor.spawn([part])
+    while not part.ready():
+        supervisor.check()
+        if time.perf_counter() - begin > part.ready_within_seconds:
+            raise TimeoutError(f"{part.name} was not ready within {part.ready_within_seconds:g} s")
+        time.sleep(_POLL_SECONDS)
+    seconds = time.perf_counter() - begin
+    supervisor.stop(part.name)
+    return seconds
