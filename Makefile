@@ -25,7 +25,7 @@ test-spark: $(STAMP) ## the backfill on Spark against the local replay; installs
 	@$(BIN)/uv sync --frozen --inexact --quiet --group spark
 	@$(BIN)/pytest -m spark
 
-bench: $(STAMP) ## all benchmarks -> benchmarks/results/latest.json and a table; SUITES="replay" for some (five minutes)
+bench: $(STAMP) ## all benchmarks -> benchmarks/results/latest.json and a table; SUITES="replay" for some (a quarter of an hour)
 	@$(BIN)/uv sync --frozen --inexact --quiet --group bench
 	@$(BIN)/python -m benchmarks $(SUITES)
 

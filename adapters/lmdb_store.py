@@ -56,7 +56,8 @@ class LmdbStore:
     """
 
     def __init__(self, path: Path, *, readonly: bool = False, layout: str = STATE_LAYOUT) -> None:
-        self._path, self._where, self._layout = path, f"the feature store in {path}", layout
+        self._path, self._where = path, f"the feature store in {path}"
+        self._layout, self._layout_bytes = layout, layout.encode()
         try:
             if not readonly:
                 path.mkdir(parents=True, exist_ok=True)
@@ -166,8 +167,9 @@ class LmdbStore:
 
     def _states(self, transaction: lmdb.Transaction, card_ids: Sequence[str]) -> StateArray:
         stored = [transaction.get(_card_key(card_id)) for card_id in card_ids]
-        if (found := _text(transaction.get(_LAYOUT))) != self._layout:  # another version has made it anew since
-            require_layout(found, self._layout, where=self._where, is_empty=not any(stored))
+        found = transaction.get(_LAYOUT)
+        if found != self._layout_bytes:  # another version has made it anew since
+            require_layout(_text(found), self._layout, where=self._where, is_empty=not any(stored))
         return to_states(stored, card_ids, self._where)
 
     def _cards(self, transaction: lmdb.Transaction) -> Iterator[tuple[list[str], StateArray]]:

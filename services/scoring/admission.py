@@ -75,6 +75,8 @@ class Admission:
 
     def count(self, key: ApiKey, transactions: int) -> None:
         """Take `transactions` from what the key may send; raises `Refusal` 429 if that is used up."""
+        if key.rate_per_second is None:
+            return
         wait_seconds = self._limit.take(key, transactions, time.perf_counter())
         if wait_seconds is not None:
             self._shed("rate")

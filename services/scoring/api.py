@@ -39,6 +39,7 @@ from services.scoring.model_holder import ModelHolder, Served
 from services.scoring.question import Question
 
 THREADS: Final = 8
+"""For reads that wait for another machine; each holds a connection to it."""
 MOST_ROWS: Final = 20_000
 MOST_TRANSACTIONS: Final = 500
 MOST_TRANSACTION_BYTES: Final = 16_384
@@ -186,6 +187,7 @@ class ScoringApi:
         return f"no champion: {self._holder.why_not_ready()}"
 
     async def _ask(self, request: Request, transactions: Sequence[Transaction]) -> list[asking.Answer]:
+        self._admission.require_time(request)  # its body may have been slow
         champion = self._holder.serving.champion
         no_champion = self._no_champion() if champion is None else ""
         if self._question.may_wait:
@@ -211,6 +213,7 @@ class ScoringApi:
                 raise self._admission.too_late(request) from error
 
     async def _scores(self, request: Request, champion: Served, challenger: Served | None, rows: Rows) -> Scores:
+        self._admission.require_time(request)
         margins, probabilities = await self._probabilities(request, champion, rows.features)
         reasons: list[list[str]] = [[] for _ in margins]
         wanted = np.flatnonzero(probabilities >= rows.reasons_above)

@@ -27,7 +27,7 @@ from services.scoring.admission import Admission
 from services.scoring.api import ScoringApi
 from services.scoring.documentation import documentation
 from services.scoring.http import WHOLE, Routes
-from services.scoring.metrics import FLUSH_SECONDS, Metrics
+from services.scoring.metrics import FLUSH_SECONDS, Metrics, forget_dead_workers
 from services.scoring.model_holder import ModelHolder
 from services.scoring.question import Question
 from services.scoring.states import States
@@ -55,7 +55,7 @@ class Front:
             await self._bentoml_app(scope, receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._holder.start()
+        self._holder.await_first_look()
         gc.collect()
         gc.freeze()  # what is alive now stays: collections that walk it cost 100 ms
         gc.set_threshold(50_000, 20, 20)  # requests leave no cycles behind
@@ -74,10 +74,13 @@ class Front:
 
 
 def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
-    """All of the worker, warm but without a model, not started yet."""
+    """All of the worker, warm, its models being fetched."""
     logging.getLogger("services.scoring").setLevel(logging.INFO)
     end_with(os.getppid())
     sys.setswitchinterval(SWITCH_SECONDS)
+    # numba looks for scipy's linear algebra, which nothing here uses, and loading it takes a fifth of a second.
+    sys.modules.setdefault("scipy.linalg.cython_blas", None)  # type: ignore[arg-type]
+    forget_dead_workers(settings.home / "bentoml" / "prometheus_multiproc_dir")
     metrics = Metrics()
     holder = ModelHolder(ModelRegistry(settings.mlflow_url), settings.home / "models", on_swap=metrics.swapped)
     policy = read_policies(settings).decision
@@ -87,6 +90,7 @@ def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     )
     keys = KeyRing(str(settings.api_key), settings.keys_file)
     admission = Admission(keys, RateLimit(1.0 / settings.scoring_workers), settings.deadline_ms, metrics.shed)
+    holder.start()  # what it waits for and what is loaded here go on at the same time
     warm_kernel()
     warm_scoring(policy)
     api = ScoringApi(holder, question, admission, metrics)

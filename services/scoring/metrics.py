@@ -9,8 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
+import psutil
 from prometheus_client import Counter, Gauge, Histogram
 
 from cardwatch.events import Action
@@ -85,6 +87,16 @@ class Metrics:
         self._new_requests.clear()
         self._new_answers.clear()
         self._new_seconds.clear()
+
+
+def forget_dead_workers(folder: Path) -> None:
+    """Remove what workers that were killed said of themselves, else the page shows their model's version for ever.
+
+    `folder` is where the workers' values are. What they counted stays: it happened.
+    """
+    for file in folder.glob("gauge_live*.db"):
+        if not psutil.pid_exists(int(file.stem.rpartition("_")[2])):
+            file.unlink(missing_ok=True)
 
 
 class _Seconds:

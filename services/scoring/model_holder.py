@@ -10,6 +10,7 @@ check of the digest, and says so.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -28,6 +29,10 @@ from cardwatch.features.table import FEATURES
 
 POLL_SECONDS: Final = 1.0
 """One short question; more would be felt, for MLflow works four milliseconds on it."""
+FIRST_LOOK_SECONDS: Final = 3.0
+"""So long at most a start waits for the registry: who answers before the first look has no champion to answer with."""
+
+_HASH_BYTES: Final = hashlib.sha256().digest_size
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +71,7 @@ class Status(Struct, frozen=True, kw_only=True):
 
 
 class _Kept(Struct, frozen=True):
-    """The newest champion as it lies on disk."""
+    """The newest champion as it lies on disk, after a SHA-256 of these bytes: the digest says nothing of `version`."""
 
     version: ModelVersion
     files: dict[str, bytes]
@@ -91,7 +96,7 @@ class ModelHolder:
         self._on_swap = on_swap
         self._poll_seconds = poll_seconds
         self._one_at_a_time = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping, self._looked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._poll, name="model-poll", daemon=True)
         self._refused: dict[str, Refused] = {}
         self._problem: str | None = "the registry has not been asked yet"
@@ -100,6 +105,10 @@ class ModelHolder:
     def start(self) -> None:
         """Look at once and then every `poll_seconds`, in a thread."""
         self._thread.start()
+
+    def await_first_look(self) -> None:
+        """Return after the first look, if it is not long."""
+        self._looked.wait(FIRST_LOOK_SECONDS)
 
     def stop(self) -> None:
         """End the thread."""
@@ -142,6 +151,7 @@ class ModelHolder:
     def _poll(self) -> None:
         while not self._stopping.is_set():
             self.look()
+            self._looked.set()
             self._stopping.wait(self._poll_seconds)
 
     def _follow(self) -> None:
@@ -171,20 +181,22 @@ class ModelHolder:
         if wanted is None:
             raise ModelRefused(f"the registry has deleted version {number} under the alias {role}")
         try:
-            files = self._registry.files(wanted)
+            kept = self._kept_files(wanted) if role == CHAMPION else None
+            files = kept or self._registry.files(wanted)
             served = _ready(wanted, files)
         except ModelRefused as error:
             self._refused[role] = Refused(number, wanted.digest, str(error))
             log.warning("%s version %s is refused: %s", role, number, error)
             return held
-        if role == CHAMPION:
+        if role == CHAMPION and not kept:
             self._keep(wanted, files)
         self._tell(role, served)
         return served
 
     def _keep(self, version: ModelVersion, files: dict[str, bytes]) -> None:
         try:
-            write_atomically(self._kept, msgspec.msgpack.encode(_Kept(version, files)))
+            content = msgspec.msgpack.encode(_Kept(version, files))
+            write_atomically(self._kept, hashlib.sha256(content).digest() + content)
         except OSError as error:
             log.warning("the champion cannot be kept for a start without the registry: %s", error)
 
@@ -193,9 +205,7 @@ class ModelHolder:
         if self.serving.champion is not None:
             return problem
         try:
-            kept = msgspec.msgpack.decode(self._kept.read_bytes(), type=_Kept)
-            if digest_of(kept.files) != kept.version.digest:
-                raise CorruptModel("its bytes have changed")
+            kept = self._read_kept()
             served = _ready(kept.version, kept.files)
         except FileNotFoundError:
             return problem
@@ -204,6 +214,23 @@ class ModelHolder:
         self.serving = Serving(champion=served)
         self._tell(CHAMPION, served)
         return f"{problem}; serving version {kept.version.version}, the newest champion that was kept on disk"
+
+    def _kept_files(self, wanted: ModelVersion) -> dict[str, bytes] | None:
+        """The wanted version's files from disk, if they are there and whole: a worker that comes back is quick."""
+        try:
+            kept = self._read_kept()
+        except (OSError, msgspec.DecodeError, CorruptModel):
+            return None
+        return kept.files if kept.version == wanted else None
+
+    def _read_kept(self) -> _Kept:
+        content = self._kept.read_bytes()
+        if hashlib.sha256(content[_HASH_BYTES:]).digest() != content[:_HASH_BYTES]:
+            raise CorruptModel("its bytes have changed")
+        kept = msgspec.msgpack.decode(content[_HASH_BYTES:], type=_Kept)
+        if digest_of(kept.files) != kept.version.digest:
+            raise CorruptModel("its files are not those of its digest")
+        return kept
 
     def _tell(self, role: str, served: Served) -> None:
         self._on_swap(role, served.version.version)

@@ -27,6 +27,9 @@ PATIENCE_SECONDS: Final = 5.0
 MOST_CONNECTIONS: Final = 4_096
 """Of one worker. Beyond them a new one is closed at once."""
 SWEEP_SECONDS: Final = 1.0
+MOST_HEAD_BYTES: Final = 65_536
+"""Of a request line and headers, after the first 256 KiB at most that are read at once. Headers take twenty times their
+size in memory, before anybody has asked for a key."""
 MOST_HELD: Final = 16
 """So many answers are written together at most: the first of them waits for the last, less than a millisecond."""
 
@@ -39,7 +42,8 @@ class PatientProtocol(HttpToolsProtocol):
     """One connection. `coming_since`: when the request that is not whole yet began, None between requests."""
 
     coming_since: float | None = None
-    _next_sweep = 0.0
+    _head_bytes: int | None = None
+    _is_sweeping = False
     _held: Final[list[tuple[Any, bytes]]] = []
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -52,17 +56,31 @@ class PatientProtocol(HttpToolsProtocol):
         self.coming_since = time.perf_counter()
         if len(self.connections) > MOST_CONNECTIONS:
             transport.close()
-        if self.coming_since >= PatientProtocol._next_sweep:
-            PatientProtocol._next_sweep = self.coming_since + SWEEP_SECONDS
+        if not PatientProtocol._is_sweeping:
+            PatientProtocol._is_sweeping = True
             self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse a head without end, and do not wait for a request that does not begin."""
+        since, head_bytes = self.coming_since, self._head_bytes
+        super().data_received(data)
+        if self._head_bytes is not None:
+            if head_bytes is not None and self.coming_since is since:
+                self._head_bytes = head_bytes + len(data)
+                if self._head_bytes > MOST_HEAD_BYTES:
+                    self.send_400_response("The request line and headers are too large.")
+        elif self.coming_since is None and self.timeout_keep_alive_task is None and self._is_idle():
+            self.coming_since = time.perf_counter()  # empty lines: uvicorn would wait for more for ever
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
         self.coming_since = time.perf_counter()
+        self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
         """The request is known; its task begins after the bytes that are here have been read."""
+        self._head_bytes = None
         super().on_headers_complete()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope[ARRIVED], scope[TASKS], scope[WHOLE] = self.coming_since, self.tasks, partial(self._answer, self.cycle)
@@ -71,6 +89,9 @@ class PatientProtocol(HttpToolsProtocol):
         """The last byte."""
         self.coming_since = None
         super().on_message_complete()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is not None and self.cycle.response_complete
 
     def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
         """Do what two ASGI messages would; False, and nothing done, where they must do it themselves."""
@@ -81,12 +102,12 @@ class PatientProtocol(HttpToolsProtocol):
         cycle.message_event.set()
         if cycle.disconnected:
             return True
-        lines = [STATUS_LINE[status]]
+        lines, says_so = [STATUS_LINE[status]], False
         for name, value in (*self.server_state.default_headers, *headers):
             lines += (name, b": ", value, b"\r\n")
             if name == b"connection":
-                cycle.keep_alive = False
-        if not cycle.keep_alive:
+                cycle.keep_alive, says_so = False, True
+        if not cycle.keep_alive and not says_so:
             lines.append(b"connection: close\r\n")
         lines += (b"\r\n", body)
         self._write_with_others(b"".join(lines), last=not cycle.keep_alive)
@@ -105,14 +126,14 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _sweep(self) -> None:
         """Close whoever is too slow, and come again while anybody is connected."""
+        PatientProtocol._is_sweeping = bool(self.connections)
+        if PatientProtocol._is_sweeping:
+            self.loop.call_later(SWEEP_SECONDS, self._sweep)
         now = time.perf_counter()
         for connection in list(self.connections):
             since = getattr(connection, "coming_since", None)
             if since is not None and now - since > PATIENCE_SECONDS and connection.transport is not None:
                 connection.transport.close()
-        if self.connections:
-            PatientProtocol._next_sweep = now + SWEEP_SECONDS + 0.5
-            self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
 
 def _write_held() -> None:

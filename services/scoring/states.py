@@ -48,7 +48,7 @@ class States:
             store = self._current(now)
             return empty_states(len(card_ids)) if store is None else store.load(card_ids)
         except CardwatchError as error:
-            self._problem, self._rests_until = str(error), now + REST_SECONDS
+            self._problem, self._rests_until = str(error), self._now() + REST_SECONDS  # it may have taken long
             raise StoreUnavailable(str(error)) from error
 
     def close(self) -> None:

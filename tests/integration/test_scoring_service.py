@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import socket
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import httpx
 import msgspec
@@ -16,25 +13,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapters.lmdb_store import LmdbStore
-from adapters.model_registry import CHAMPION, ModelRegistry
-from adapters.model_tracking import ModelTracking
+from adapters.model_registry import CHAMPION
 from adapters.scoring_client import ScoringClient
 from adapters.scoring_wire import SCHEMA_HEADER
-from adapters.settings import Settings, child_environment, new_api_key
+from adapters.settings import Settings, new_api_key
 from cardwatch.errors import SchemaMismatch, ScoringUnavailable
 from cardwatch.events import Transaction
 from cardwatch.features.columns import encode
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference import ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.features.table import FEATURES, REASONS, SCHEMA_HASH
-from infra.local.ports import free_ports
-from infra.local.servers import mlflow_part
-from infra.local.supervisor import Part, Supervisor
-from models.detector import Fitted, TrainingSettings, fit_detector
+from cardwatch.features.table import REASONS, SCHEMA_HASH
+from models.detector import Fitted
 
-DEADLINE_SECONDS = 60.0
 TRANSACTION = {
     "transaction_id": "t-1",
     "card_id": "card-1",
@@ -47,114 +38,13 @@ TRANSACTION = {
     "country": "DE",
 }
 
-
-class Stack(NamedTuple):
-    settings: Settings
-    registry: ModelRegistry
-    ready_without_champion: httpx.Response
-    score_without_champion: str
-
-    @property
-    def key(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.settings.api_key}"}
-
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.settings.scoring_url + path, headers=self.key, trust_env=False)
-
-    def post(self, path: str, content: bytes = b"", **headers: str) -> httpx.Response:
-        return httpx.post(
-            self.settings.scoring_url + path, content=content, headers={**self.key, **headers}, trust_env=False
-        )
-
-    def register(self, fitted: Fitted, folder: Path) -> str:
-        fitted.save(folder)
-        facts = fitted.detector.facts
-        return ModelTracking(self.settings.mlflow_url).log_model(
-            folder, run_name="test", schema_hash=facts.schema_hash, fingerprint=facts.fingerprint
-        )
-
-    def promote(self, fitted: Fitted, folder: Path) -> str:
-        version = self.register(fitted, folder)
-        self.registry.set_alias(CHAMPION, version)
-        until(lambda: self.get("/v1/model").json()["version"] == version)
-        return version
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    home = tmp_path_factory.mktemp("scoring")
-    mlflow_port, scoring_port = free_ports(2)
-    settings = Settings(
-        home=home,
-        mlflow_url=f"http://127.0.0.1:{mlflow_port}",
-        scoring_url=f"http://127.0.0.1:{scoring_port}",
-        api_key=new_api_key(),
-    )
-    scoring = Part(
-        name="scoring",
-        command=[sys.executable, "-m", "services.scoring"],
-        environment=child_environment(settings),
-        ready=lambda: status(f"{settings.scoring_url}/livez") == 200,
-        ready_within_seconds=240.0,
-    )
-    with Supervisor(home) as supervisor:
-        supervisor.start(mlflow_part(settings), scoring)
-        until(lambda: "has no cardwatch@champion" in httpx.get(f"{settings.scoring_url}/readyz", trust_env=False).text)
-        ready = httpx.get(f"{settings.scoring_url}/readyz", trust_env=False)
-        scorer = client(settings)
-        with pytest.raises(ScoringUnavailable) as refusal:
-            scorer.score(rows(1), never(1), schema_hash=SCHEMA_HASH)
-        scorer.close()
-        registry = ModelRegistry(settings.mlflow_url)
-        yield Stack(settings, registry, ready, str(refusal.value))
-        registry.close()
-
-
-@pytest.fixture(scope="module")
-def detectors() -> tuple[Fitted, Fitted]:
-    return trained(seed=1), trained(seed=2)
-
-
-def trained(seed: int) -> Fitted:
-    features = rows(600, seed)
-    is_fraud = np.nan_to_num(features[:, 5 + seed]) > 1.0
-    return fit_detector(
-        features[:400],
-        is_fraud[:400],
-        calibration_features=features[400:],
-        calibration_is_fraud=is_fraud[400:],
-        settings=TrainingSettings(trees=10, depth=3, features_per_tree=1.0, max_bin=64, threads=1),
-    )
-
-
-def rows(count: int, seed: int = 0) -> NDArray[np.float32]:
-    random = np.random.default_rng(seed)
-    values = random.normal(size=(count, len(FEATURES))).astype(np.float32)
-    values[random.random(values.shape) < 0.1] = np.nan
-    return values
-
-
-def client(settings: Settings) -> ScoringClient:
-    return ScoringClient(settings, timeout_seconds=30.0)
+Rows = Callable[..., NDArray[np.float32]]
+Stack = Any
 
 
 def never(count: int) -> NDArray[np.float64]:
     """Reasons for no row."""
     return np.full(count, np.inf)
-
-
-def status(url: str) -> int:
-    try:
-        return httpx.get(url, timeout=5.0, trust_env=False).status_code
-    except httpx.HTTPError:
-        return 0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "not within the deadline"
-        time.sleep(0.02)
 
 
 def same_bits(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
@@ -169,13 +59,11 @@ def test_without_a_champion_it_lives_but_is_not_ready_and_says_how_to_get_one(st
 
 
 def test_scores_are_the_detectors_to_the_bit_and_only_probable_rows_get_reasons(
-    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, tmp_path: Path
 ) -> None:
-    version = stack.promote(detectors[0], tmp_path)
+    version = stack.promote(detectors[0], tmp_path / "model")
     asked = rows(200, seed=5)
-    scorer = client(stack.settings)
-    scores = scorer.score(asked, np.full(200, 0.5), schema_hash=SCHEMA_HASH)
-    scorer.close()
+    scores = stack.score(asked, reasons_above=0.5)
 
     detector = detectors[0].detector
     margins = detector.margins(asked)
@@ -189,13 +77,11 @@ def test_scores_are_the_detectors_to_the_bit_and_only_probable_rows_get_reasons(
 
 
 def test_a_batch_under_another_schema_or_with_a_ragged_body_is_refused(
-    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, tmp_path: Path
 ) -> None:
-    stack.promote(detectors[0], tmp_path)
-    scorer = client(stack.settings)
-    with pytest.raises(SchemaMismatch) as refusal:
+    stack.promote(detectors[0], tmp_path / "model")
+    with stack.client() as scorer, pytest.raises(SchemaMismatch) as refusal:
         scorer.score(rows(1), never(1), schema_hash="0123")
-    scorer.close()
     assert "0123" in str(refusal.value)
     assert SCHEMA_HASH in str(refusal.value)
 
@@ -206,62 +92,22 @@ def test_a_batch_under_another_schema_or_with_a_ragged_body_is_refused(
 
 
 def test_without_the_key_only_health_answers(stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path) -> None:
-    stack.promote(detectors[0], tmp_path)
+    stack.promote(detectors[0], tmp_path / "model")
     url = stack.settings.scoring_url
     for headers in ({}, {"Authorization": "Bearer guess"}, {"Authorization": str(stack.settings.api_key)}):
         for path in ("/invocations", "/v1/score", "/v1/reload"):
             assert httpx.post(url + path, headers=headers, trust_env=False).status_code == 401
         assert httpx.get(url + "/v1/model", headers=headers, trust_env=False).status_code == 401
     for path in ("/ping", "/livez", "/readyz"):
-        assert status(url + path) == 200
-
-
-def test_a_swap_under_load_fails_no_request_and_mixes_no_batch(
-    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
-) -> None:
-    old = stack.promote(detectors[0], tmp_path / "old")
-    new = stack.register(detectors[1], tmp_path / "new")
-    asked = rows(64, seed=9)
-    expected = dict(zip((old, new), (fitted.detector.margins(asked).tobytes() for fitted in detectors), strict=True))
-    assert expected[old] != expected[new]
-    seen: list[str] = []
-    wrong: list[str] = []
-    stop = threading.Event()
-
-    def ask() -> None:
-        scorer = client(stack.settings)
-        while not stop.is_set():
-            try:
-                scores = scorer.score(asked, never(64), schema_hash=SCHEMA_HASH)
-            except Exception as error:
-                wrong.append(repr(error))
-                continue
-            seen.append(scores.model_version)
-            if scores.margins.tobytes() != expected[scores.model_version]:
-                wrong.append("the margins are another model's")
-        scorer.close()
-
-    callers = [threading.Thread(target=ask) for _ in range(4)]
-    for caller in callers:
-        caller.start()
-    until(lambda: seen.count(old) >= 50)
-    stack.registry.set_alias(CHAMPION, new)
-    until(lambda: seen.count(new) >= 50)
-    stop.set()
-    for caller in callers:
-        caller.join()
-    assert wrong == []
-    assert set(seen) == {old, new}
+        assert stack.status(path) == 200
 
 
 def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
-    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, until: Callable[..., float], tmp_path: Path
 ) -> None:
     old = stack.promote(detectors[0], tmp_path / "old")
-    new = stack.register(detectors[1], tmp_path / "new")
-    [stored] = (stack.settings.home / "mlflow" / "artifacts").glob(
-        f"*/{run_of(stack, new)}/artifacts/detector/model.ubj"
-    )
+    new = stack.mlflow.register(detectors[1], tmp_path / "new")
+    stored = stack.mlflow.stored(new, "model.ubj")
     sound = stored.read_bytes()
     stored.write_bytes(sound[:-1])
     stack.registry.set_alias(CHAMPION, new)
@@ -273,10 +119,7 @@ def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
     assert "digest" in said["refused"]["reason"]
     ready = stack.get("/readyz")
     assert (ready.status_code, ready.json()["refused"]["version"]) == (200, new)
-    scorer = client(stack.settings)
-    found = scorer.score(rows(3), never(3), schema_hash=SCHEMA_HASH)
-    assert same_bits(found.margins, detectors[0].detector.margins(rows(3)))
-    scorer.close()
+    assert same_bits(stack.score(rows(3)).margins, detectors[0].detector.margins(rows(3)))
 
     stored.write_bytes(sound)
     assert stack.post("/v1/reload").json() == {
@@ -285,20 +128,14 @@ def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
     }  # fmt: skip
 
 
-def run_of(stack: Stack, version: str) -> str:
-    found = stack.registry.version(version)
-    assert found is not None
-    return found.run_id
-
-
 def test_a_question_sees_the_stored_state_and_changes_nothing(
-    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, tmp_path: Path
 ) -> None:
-    stack.promote(detectors[0], tmp_path)
+    stack.promote(detectors[0], tmp_path / "model")
     earlier = msgspec.convert({**TRANSACTION, "transaction_id": "t-0"}, Transaction)
     states, table = empty_states(1), ReferenceTable.empty()
     fold(states, np.zeros(1, np.int64), encode([earlier]), table)
-    with LmdbStore(stack.settings.store) as store:
+    with stack.store() as store:
         store.apply(0, expected=store.applied(0), position=1, card_ids=["card-1"], states=states)
         before = store.cards()
         answers = [stack.post("/v1/score", msgspec.json.encode(TRANSACTION)).json() for _ in range(2)]
@@ -323,36 +160,29 @@ def test_a_question_about_a_bad_transaction_names_the_field(stack: Stack) -> Non
 
 def test_nothing_that_was_sent_is_in_the_log(stack: Stack) -> None:
     stack.post("/v1/score", msgspec.json.encode({**TRANSACTION, "card_id": "card-not-to-be-logged"}))
-    log = (stack.settings.home / "logs" / "scoring.log").read_text()
+    log = stack.log.read_text()
     assert "not-to-be-logged" not in log
     assert str(stack.settings.api_key) not in log
 
 
 def test_requests_and_rows_are_counted_on_the_metrics_page(
-    stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path
+    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, tmp_path: Path
 ) -> None:
-    stack.promote(detectors[0], tmp_path)
+    stack.promote(detectors[0], tmp_path / "model")
 
     def counted() -> tuple[float, float]:
-        text = stack.get("/metrics").text
         return (
-            metric(text, 'cardwatch_scoring_requests_total{path="/invocations",status="422"}'),
-            metric(text, "cardwatch_scoring_rows_total"),
+            stack.metric("cardwatch_scoring_requests_total", path="/invocations", status="422"),
+            stack.metric("cardwatch_scoring_rows_total"),
         )
 
-    scorer = client(stack.settings)
     requests, scored = counted()
     stack.post("/invocations", b"x", **{SCHEMA_HEADER: SCHEMA_HASH})
-    scorer.score(rows(7), never(7), schema_hash=SCHEMA_HASH)
-    scorer.close()
+    stack.score(rows(7))
     assert counted() == (requests + 1, scored + 7)
 
 
-def metric(page: str, name: str) -> float:
-    return next((float(line.split()[-1]) for line in page.splitlines() if line.startswith(name + " ")), 0.0)
-
-
-def test_a_service_that_is_not_there_or_does_not_answer_in_time_is_unavailable() -> None:
+def test_a_service_that_is_not_there_or_does_not_answer_in_time_is_unavailable(rows: Rows) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         settings = Settings(scoring_url=f"http://127.0.0.1:{silent.getsockname()[1]}", api_key=new_api_key())
