@@ -10,29 +10,25 @@ check of the digest, and says so.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
-from adapters.files import write_atomically
 from adapters.model_registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
-from cardwatch.detector import Detector, digest_of
-from cardwatch.errors import CardwatchError, CorruptModel, ModelRefused, NoChampion, RegistryUnavailable
+from cardwatch.detector import Detector
+from cardwatch.errors import CardwatchError, ModelRefused, NoChampion, RegistryUnavailable
 from cardwatch.features.table import FEATURES
+from services.scoring.kept_champion import KeptChampion
 
 POLL_SECONDS: Final = 1.0
 """One short question; more would be felt, for MLflow works four milliseconds on it."""
 FIRST_LOOK_SECONDS: Final = 3.0
 """So long at most a start waits for the registry: who answers before the first look has no champion to answer with."""
-
-_HASH_BYTES: Final = hashlib.sha256().digest_size
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +66,6 @@ class Status(Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
-class _Kept(Struct, frozen=True):
-    """The newest champion as it lies on disk, after a SHA-256 of these bytes: the digest says nothing of `version`."""
-
-    version: ModelVersion
-    files: dict[str, bytes]
-
-
 class ModelHolder:
     """`serving` is what to score with. A refused model leaves the former one in place.
 
@@ -92,7 +81,7 @@ class ModelHolder:
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._registry = registry
-        self._kept = folder / "champion.msgpack"
+        self._kept = KeptChampion(folder / "champion.msgpack")
         self._on_swap = on_swap
         self._poll_seconds = poll_seconds
         self._one_at_a_time = threading.Lock()
@@ -181,7 +170,7 @@ class ModelHolder:
         if wanted is None:
             raise ModelRefused(f"the registry has deleted version {number} under the alias {role}")
         try:
-            kept = self._kept_files(wanted) if role == CHAMPION else None
+            kept = self._kept.files_of(wanted) if role == CHAMPION else None
             files = kept or self._registry.files(wanted)
             served = _ready(wanted, files)
         except ModelRefused as error:
@@ -189,48 +178,24 @@ class ModelHolder:
             log.warning("%s version %s is refused: %s", role, number, error)
             return held
         if role == CHAMPION and not kept:
-            self._keep(wanted, files)
+            self._kept.keep(wanted, files)
         self._tell(role, served)
         return served
-
-    def _keep(self, version: ModelVersion, files: dict[str, bytes]) -> None:
-        try:
-            content = msgspec.msgpack.encode(_Kept(version, files))
-            write_atomically(self._kept, hashlib.sha256(content).digest() + content)
-        except OSError as error:
-            log.warning("the champion cannot be kept for a start without the registry: %s", error)
 
     def _go_on_with_the_kept_one(self, problem: str) -> str:
         """Serve the champion on disk if there is none in memory; gives what there is to say."""
         if self.serving.champion is not None:
             return problem
         try:
-            kept = self._read_kept()
+            kept = self._kept.read()
+            if kept is None:
+                return problem
             served = _ready(kept.version, kept.files)
-        except FileNotFoundError:
-            return problem
-        except (OSError, msgspec.DecodeError, ModelRefused) as error:
-            return f"{problem}; the champion kept in {self._kept} cannot be used: {error}"
+        except ModelRefused as error:
+            return f"{problem}; the champion kept in {self._kept.file} cannot be used: {error}"
         self.serving = Serving(champion=served)
         self._tell(CHAMPION, served)
         return f"{problem}; serving version {kept.version.version}, the newest champion that was kept on disk"
-
-    def _kept_files(self, wanted: ModelVersion) -> dict[str, bytes] | None:
-        """The wanted version's files from disk, if they are there and whole: a worker that comes back is quick."""
-        try:
-            kept = self._read_kept()
-        except (OSError, msgspec.DecodeError, CorruptModel):
-            return None
-        return kept.files if kept.version == wanted else None
-
-    def _read_kept(self) -> _Kept:
-        content = self._kept.read_bytes()
-        if hashlib.sha256(content[_HASH_BYTES:]).digest() != content[:_HASH_BYTES]:
-            raise CorruptModel("its bytes have changed")
-        kept = msgspec.msgpack.decode(content[_HASH_BYTES:], type=_Kept)
-        if digest_of(kept.files) != kept.version.digest:
-            raise CorruptModel("its files are not those of its digest")
-        return kept
 
     def _tell(self, role: str, served: Served) -> None:
         self._on_swap(role, served.version.version)

@@ -49,6 +49,7 @@ class PatientProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.access_log = False  # it would be written for nobody: access logging is off
+        self.ws_protocol_class = None  # uvicorn would wait for ever for the handshake of a WebSocket, and not count it
 
     def connection_made(self, transport: Any) -> None:
         """A connection that is waiting for its first request counts as one that is coming."""
@@ -89,6 +90,12 @@ class PatientProtocol(HttpToolsProtocol):
         """The last byte."""
         self.coming_since = None
         super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """To CONNECT or an upgrade there is the answer of plain HTTP; nobody reads what follows, so it is the last."""
+        if self._is_idle():
+            self.transport.close()
+        self.cycle.keep_alive = False
 
     def _is_idle(self) -> bool:
         return self.cycle is not None and self.cycle.response_complete
@@ -137,6 +144,8 @@ class PatientProtocol(HttpToolsProtocol):
 
 
 def _write_held() -> None:
-    for transport, answer in PatientProtocol._held:
-        transport.write(answer)
-    PatientProtocol._held.clear()
+    held = PatientProtocol._held.copy()
+    PatientProtocol._held.clear()  # first, or what cannot be written would stand in the way of all others for ever
+    for transport, answer in held:
+        if not transport.is_closing():  # a request that is no HTTP may have followed in the same bytes
+            transport.write(answer)

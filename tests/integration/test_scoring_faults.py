@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,15 +99,23 @@ class Answered(NamedTuple):
 
 
 class Load:
-    """Clients in threads for as long as `under` lasts, and what they were told; `failed`: what went wrong."""
+    """Clients in threads for as long as `under` lasts, and what they were told.
+
+    `answers`: to questions. `batches`: per client of rows the version of each answer. `failed`: what went wrong.
+    """
 
     def __init__(self) -> None:
         self.answers: list[Answered] = []
-        self.versions: list[str] = []
+        self.batches: list[list[str]] = []
         self.seconds: list[float] = []
         self.failed: list[str] = []
         self._stop = threading.Event()
         self._clients = ExitStack()
+
+    @property
+    def done(self) -> int:
+        """How many batches were scored."""
+        return sum(map(len, self.batches))
 
     @contextmanager
     def under(self, *callers: Callable[[], None]) -> Iterator[None]:
@@ -130,13 +139,14 @@ class Load:
 
     def scoring(self, stack: Stack, asked: NDArray[np.float32], expected: dict[str, bytes]) -> Callable[[], None]:
         """A client like the stream worker: it complains if an answer is not all of the model that it names."""
-        scorer = self._clients.enter_context(stack.client())
+        scorer, versions = self._clients.enter_context(stack.client()), list[str]()
+        self.batches.append(versions)
 
         def call() -> None:
             begin = time.perf_counter()
             scores = scorer.score(asked, np.full(len(asked), np.inf), schema_hash=SCHEMA_HASH)
             self.seconds.append(time.perf_counter() - begin)
-            self.versions.append(scores.model_version)
+            versions.append(scores.model_version)
             if scores.margins.tobytes() != expected[scores.model_version]:
                 self.failed.append(f"margins that are not those of version {scores.model_version}")
 
@@ -195,23 +205,25 @@ def test_of_twenty_swaps_under_load_no_request_fails_and_no_answer_mixes_two_mod
     def is_of_one_model(answer: Answered) -> bool:
         return answer.status == 200 and margin_bytes(answer) == of_question[answer.body["model_version"]]
 
+    def versions_told() -> list[list[str]]:
+        return [*load.batches, [answer.body.get("model_version", "none") for answer in load.answers]]
+
     clients = [load.scoring(stack, batch, of_batch) for _ in range(CLIENTS)]
     with load.under(*clients, load.asking(stack, is_of_one_model)):
+        until(lambda: all(versions_told()), "answers by the first one")
         for swap in range(1, SWAPS + 1):
             new = versions[swap % 2]
             stack.registry.set_alias(CHAMPION, new)
             stack.post("/v1/reload")
-            begun = len(load.versions), len(load.answers)
 
-            def is_taken(begun: tuple[int, int] = begun, new: str = new) -> bool:
-                """All clients have been answered by the new one since, and none by the old one after that."""
-                batches, answers = load.versions[begun[0] + CLIENTS :], load.answers[begun[1] + 1 :]
-                return len(batches) >= 2 * CLIENTS and set(batches) == {new} and bool(answers)
+            def is_taken(new: str = new) -> bool:
+                return {told[-1] for told in versions_told()} == {new}
 
-            until(is_taken, f"swap {swap}")
+            until(is_taken, f"swap {swap} is seen by all")
     assert load.failed == []
-    requests = len(load.versions) + len(load.answers)
-    assert min(Counter(load.versions).values()) >= SWAPS / 2
+    for told in versions_told():
+        assert sum(one != next_one for one, next_one in pairwise(told)) == SWAPS  # never back to the former one
+    requests = load.done + len(load.answers)
     record_property("swaps", SWAPS)
     record_property("requests", requests)
     record_property("longest_ms", round(1e3 * max(load.seconds), 1))
@@ -385,7 +397,7 @@ def test_a_killed_worker_costs_no_batch_and_is_back_and_the_counts_of_all_add_up
     batch, load = rows(BATCH, seed=4), Load()
     expected = expected_margins(versions, detectors, batch)
     with load.under(*(load.scoring(stack, batch, expected) for _ in range(2 * CLIENTS))):
-        until(lambda: len(load.versions) > 100, "load")
+        until(lambda: load.done > 100, "load")
         callers = connections(stack)
         killed = max(callers, key=lambda pid: callers[pid])
         os.kill(killed, signal.SIGKILL)
@@ -398,12 +410,12 @@ def test_a_killed_worker_costs_no_batch_and_is_back_and_the_counts_of_all_add_up
 
         until(is_back, "a new worker that serves")
         seconds = time.monotonic() - begin
-        at_that_time = len(load.versions)
-        until(lambda: len(load.versions) > at_that_time + 100, "load")
+        at_that_time = load.done
+        until(lambda: load.done > at_that_time + 100, "load")
     assert load.failed == []
     assert survivor in stack.workers()
     record_property("callers_of_the_killed_worker", callers[killed])
-    record_property("batches", len(load.versions))
+    record_property("batches", load.done)
     record_property("failed_batches", len(load.failed))
     record_property("longest_ms", round(1e3 * max(load.seconds), 1))
     record_property("seconds_until_back", round(seconds, 1))
