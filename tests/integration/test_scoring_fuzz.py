@@ -1,7 +1,7 @@
 """Whatever bytes come, the scoring service answers or hangs up, never with 500, and goes on as before.
 
-Requests that are valid are damaged: in their bodies, their heads, their framing, and as a whole. They go over sockets to
-the running service, and, a hundred times as fast, to its endpoints in this process. Each failure shows what was sent.
+Requests that are valid are damaged: in their bodies, their heads, their framing, and as a whole. They go over sockets
+to the running service, and, far faster, to its endpoints in this process. Each failure shows what was sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from numpy.typing import NDArray
 
 from adapters.api_keys import KeyRing, RateLimit
 from adapters.model_registry import ModelVersion
@@ -48,7 +47,6 @@ from services.scoring.api import ScoringApi
 from services.scoring.documentation import documentation, openapi
 from services.scoring.http import Routes
 from services.scoring.model_holder import Served, Serving, Status
-from services.scoring.protocol import MOST_HEAD_BYTES
 from services.scoring.question import Question
 from services.scoring.states import States
 
@@ -95,50 +93,61 @@ def encoded(value: object) -> bytes:
 
 
 WORDS: Sequence[bytes] = [
-    *(b"null", b"true", b"false", b"0", b"-0", b"-0.0", b"1.0", b"1e308", b"1e400", b"-1e400", b"1e-400", b"3.5e38"),
-    *(b"NaN", b"nan", b"Infinity", b"inf", b"-1", b"1_0", b"0x10", b"9" * 400, b"12345678901234567890", b"1000000000001"),
-    *(b'""', b'"\\u0000"', b'"\\ud800"', b'"\\ud83d\\ude00"', b'"' + b"\xc3\xa9" * 65 + b'"', b'"\xff"', b'"\xed\xa0\x80"'),
-    *(b'"4111111111111111"', '"٤١١١١١١١١١١١١١١١"'.encode(), '"²222222222222222"'.encode(), b'"EUR\\n"', b'"5411"'),
-    *(b'"1970-01-01T00:00:00Z"', b'"1970-01-01T00:00:00+23:59"', b'"9998-12-31T23:59:59.9999999Z"', b'"0001-01-01T00:00:00Z"'),
-    *(b'"9999-12-31T23:59:59.999999-23:59"', b'"2026-02-29T00:00:00Z"', b'"2026-11-24T12:00:60Z"', b'"2026-11-24"'),
-    *(b"[]", b"{}", b"[[]]", b"[" * 5_000, b'{"a":' * 5_000, b"[[0]]", b'{"instances":[]}', b",", b":", b"\x00", b"\r\n", b"\xef\xbb\xbf"),
-    *(b"chip", b'"chip"', b'"declined"', b'"instances"', b'"features"', SCHEMA_HASH.encode(), b"a" * 20_000),
-]  # fmt: skip
+    *rb"""
+    null true false 0 -0 -0.0 1.0 -1 1e308 1e400 -1e400 1e-400 3.5e38 12345678901234567890 1000000000001
+    NaN nan Infinity inf 1_0 0x10 [] {} [[]] [[0]] , : chip "chip" "declined" "instances" "features" {"instances":[]}
+    "" "\u0000" "\ud800" "\ud83d\ude00" "EUR\n" "5411" "4111111111111111"
+    "1970-01-01T00:00:00Z" "1970-01-01T00:00:00+23:59" "0001-01-01T00:00:00Z" "9998-12-31T23:59:59.9999999Z"
+    "9999-12-31T23:59:59.999999-23:59" "2026-02-29T00:00:00Z" "2026-11-24T12:00:60Z" "2026-11-24"
+    """.split(),
+    *(
+        digits.encode()
+        for digits in (
+            '"\u0664\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661"',
+            '"\xb2222222222222"',
+        )
+    ),
+    *(b"\x00", b"\r\n", b"\xef\xbb\xbf", b'"\xff"', b'"\xed\xa0\x80"', b'"' + b"\xc3\xa9" * 65 + b'"'),
+    *(b"9" * 400, b"[" * 5_000, b'{"a":' * 5_000, b"a" * 20_000, SCHEMA_HASH.encode()),
+]
 TOKEN = re.compile(rb'"[^"]*"|[-+.\w]+')
-METHODS = (
-    "GET",
-    "POST",
-    "HEAD",
-    "PUT",
-    "DELETE",
-    "OPTIONS",
-    "PATCH",
-    "TRACE",
-    "CONNECT",
-    "QUERY",
-    "PRI",
-    "post",
-    "G\x00T",
-    "",
-)
+METHODS = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "QUERY", "PRI", "post", "G\x00T", "")
 PATHS = (
-    *("/", "/docs.json", "/metrics", "/livez", "/readyz", "/ping", "/v1/model", "/v1/reload", "/healthz", "/schema.json"),
-    *("*", "", "//", "/v1/score/", "/v1//score", "/v1/score/batch?x=1#y", "/v1/%73core", "/v1/score%00", "/%ff%fe", "/\xe9\xff"),
-    *("/static_content/../../etc/passwd", "/static_content/%2e%2e/%2e%2e/etc/passwd", "/static_content/%00", "/static_content/"),
-    *("/static_content/" + "a" * 5_000, "http://other/v1/score", "http://[::1", "https:///", "/v1/score HTTP/1.1", "/\x7f", "/ "),
-)  # fmt: skip
+    *b"""
+    / // * /docs.json /metrics /livez /readyz /ping /v1/model /v1/reload /healthz /schema.json /v1/score/ /v1//score
+    /v1/score/batch?x=1#y /v1/%73core /v1/score%00 /%ff%fe http://other/v1/score http://[::1 https:///
+    /static_content/ /static_content/../../etc/passwd /static_content/%2e%2e/%2e%2e/etc/passwd /static_content/%00
+    """.decode().split(),
+    *("", "/ ", "/\x7f", "/\xe9\xff", "/v1/score HTTP/1.1", "/static_content/" + "a" * 5_000),
+)
+UPGRADE = "Connection: Upgrade\r\nUpgrade: "
 HEADERS = (
-    *("Host: other", "Host: a\r\nHost: b", "Authorization: Bearer", "Authorization: Basic eDp5", "Authorization: \xff\xfe", "Accept: text/csv"),
-    *("Accept: application/msgpack", "Accept: */*;q=\xff, text/html", "Content-Type: text/csv", "Content-Type: application/json"),
-    *("Content-Type: application/octet-stream;;;", "Content-Type: \xe9", "Content-Encoding: gzip", "Connection: close", "Connection: keep-alive, x"),
-    *("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
-    *("Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__", "Expect: 100-continue", "Expect: 200-ok", ": no name", "No colon"),
-    *("Folded: a\r\n b", "A\tB: c", "X: \x00", "X:" + " " * 3_000, "X: " + "a" * 30_000, "\xe9: 1", "Content-Length: 5", "Trailer: X"),
-    *("Transfer-Encoding: chunked", "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: \x0bchunked", "Cookie: a=b; \xff"),
+    *(line.strip() for line in """Host: other
+    Authorization: Bearer
+    Authorization: Basic eDp5
+    Accept: text/csv
+    Accept: application/msgpack
+    Content-Type: text/csv
+    Content-Type: application/json
+    Content-Type: application/octet-stream;;;
+    Content-Encoding: gzip
+    Content-Length: 5
+    Transfer-Encoding: chunked
+    Transfer-Encoding: gzip, chunked
+    Connection: close
+    Connection: keep-alive, x
+    Expect: 100-continue
+    Expect: 200-ok
+    Trailer: X
+    : no name
+    no colon""".splitlines()),
+    *("Authorization: \xff\xfe", "Accept: */*;q=\xff, text/html", "Content-Type: \xe9", "Cookie: a=b; \xff", "\xe9: 1"),
+    *("Host: a\r\nHost: b", "Folded: a\r\n b", "A\tB: c", "X: \x00", "X:" + " " * 3_000, "X: " + "a" * 30_000),
+    *(f"{UPGRADE}websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eDp5", f"{UPGRADE}h2c"),
     *(f"{DEADLINE_HEADER}: {said}" for said in ("1", "60000", "60001", "0", "-1", "1.5", "\xb2", "9" * 5_000, "")),
     *(f"{REASONS_HEADER}: {said}" for said in ("0.5", "nan", "-inf", "1e999", PER_ROW, "\xff", "1_0", "")),
     *(f"{SCHEMA_HEADER}: {said}" for said in ("", "\xff", SCHEMA_HASH, "0" * 5_000)),
-    *(f"{ATTRIBUTES_HEADER}: {said}" for said in ("reasons-above=x", "reasons-above", ";;==;", "feature-schema=\xff", "=;" * 3_000)),
+    *(f"{ATTRIBUTES_HEADER}: {said}" for said in ("reasons-above=x", ";;==;", "feature-schema=\xff", "=;" * 3_000)),
 )  # fmt: skip
 
 
@@ -270,7 +279,7 @@ def service(stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path_factory: py
 LONG = [pytest.mark.long, pytest.mark.timeout(1_200)]
 
 
-@pytest.mark.parametrize("connections", [4_000, pytest.param(200_000, marks=LONG)])
+@pytest.mark.parametrize("connections", [4_000, pytest.param(100_000, marks=LONG)])
 def test_no_bytes_on_a_socket_hang_or_break_the_service(
     service: Stack, connections: int, until: Callable[..., float]
 ) -> None:
@@ -300,30 +309,27 @@ def answers(service: Stack) -> list[bytes]:
 async def all_sent(service: Stack, seed: int, connections: int) -> Counter[int]:
     """How often there was which status."""
     random = Random(seed)
-    damage = Damage(random, service.key["Authorization"])
-    free, seen = asyncio.Semaphore(AT_ONCE), Counter[int]()
+    damage, numbers, seen = Damage(random, service.key["Authorization"]), iter(range(connections)), Counter[int]()
 
-    async def one(number: int, fragments: list[bytes], patient: bool) -> None:
-        async with free:
-            received = await conversation(service.address, fragments, patient)
-        sent = b"".join(fragments)
-        about = f"connection {number} of seed {seed}: {sent[:2_000]!r}"
-        assert received is not None, f"neither answered nor closed: {about}"
-        for status, content in responses(received, b"HEAD" in sent):
-            seen[status] += 1
-            is_busy = status == 503 and content.startswith(b'{"error":"busy: ')
-            assert status in STATUSES or is_busy, f"{status} {content!r}: {about}"
+    async def one_after_the_other() -> None:
+        for number in numbers:
+            fragments = damage.fragments(damage.connection())
+            received = await conversation(service.address, fragments, patient=random.random() < 0.05)
+            sent = b"".join(fragments)
+            about = f"connection {number} of seed {seed}: {sent[:2_000]!r}"
+            assert received is not None, f"neither answered nor closed: {about}"
+            for status, content in responses(received, b"HEAD" in sent):
+                seen[status] += 1
+                is_busy = status == 503 and content.startswith(b'{"error":"busy: ')
+                assert status in STATUSES or is_busy, f"{status} {content!r}: {about}"
 
     async with asyncio.TaskGroup() as group:
-        for number in range(connections):
-            fragments = damage.fragments(damage.connection())
-            group.create_task(one(number, fragments, patient=random.random() < 0.05))
-            if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
+        for _ in range(AT_ONCE):
+            group.create_task(one_after_the_other())
     return seen
 
 
-async def conversation(address: tuple[str, int], fragments: list[bytes], patient: bool) -> bytes | None:
+async def conversation(address: tuple[str, int], fragments: list[bytes], *, patient: bool) -> bytes | None:
     """All that comes back until the service hangs up; None if it does not.
 
     Who is patient waits for as long as the service does. The others say that nothing more will come, once they got an
@@ -479,7 +485,7 @@ class Endpoints:
         return start["status"], body["body"]
 
 
-@pytest.mark.parametrize("requests", [15_000, pytest.param(1_500_000, marks=LONG)])
+@pytest.mark.parametrize("requests", [15_000, pytest.param(1_000_000, marks=LONG)])
 def test_no_body_and_no_headers_get_an_answer_that_is_not_documented(
     detectors: tuple[Fitted, Fitted], tmp_path: Path, requests: int
 ) -> None:
