@@ -7,6 +7,8 @@ import os
 import sys
 from urllib.parse import urlsplit
 
+from adapters.api_keys import read_keys
+from adapters.policies import read_policies
 from adapters.process import run_service
 from adapters.settings import Settings, child_environment, read_settings, tls_of
 from cardwatch.errors import Misconfigured
@@ -21,6 +23,9 @@ def main() -> None:
     """Replace this process by the server, so that its signals and status are the server's."""
     with run_service():
         settings = read_settings()
+        # What a worker cannot read it cannot be started with, and BentoML would start it again and again.
+        read_policies(settings)
+        read_keys(settings.keys_file)
         command = _command(settings)
         environment = _environment(settings)
         os.execve(command[0], command, environment)  # noqa: S606 (no shell is what we want)

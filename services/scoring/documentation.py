@@ -65,7 +65,6 @@ def openapi() -> dict[str, Any]:
             "title": "Cardwatch scoring",
             "version": "1",
             "description": _ABOUT.strip(),
-            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],

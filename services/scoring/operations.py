@@ -53,7 +53,13 @@ _AGAIN: Final = {
     }
 }
 _HEADERS: Final[dict[str, dict[str, Any]]] = {
-    "401": {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
+    "401": {
+        "WWW-Authenticate": {
+            "description": "How to say who you are.",
+            "required": True,
+            "schema": {"type": "string", "const": "Bearer"},
+        }
+    },
     "429": _AGAIN,
     "503": _AGAIN,
 }
@@ -91,7 +97,8 @@ def refusals() -> dict[str, Any]:
 
 def _method_not_allowed(method: str) -> dict[str, Any]:
     said = _json(_REFUSALS["405"], ref("Error"), {"method": {"error": f"this path takes {method}"}})
-    return {**said, "headers": {"Allow": {"required": True, "schema": {"const": method}}}}
+    schema = {"type": "string", "const": method}
+    return {**said, "headers": {"Allow": {"description": "The right method.", "required": True, "schema": schema}}}
 
 
 def _score() -> dict[str, Any]:

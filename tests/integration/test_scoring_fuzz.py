@@ -485,11 +485,11 @@ class Endpoints:
         return start["status"], body["body"]
 
 
-@pytest.mark.parametrize("requests", [15_000, pytest.param(1_000_000, marks=LONG)])
+@pytest.mark.parametrize("requests", [40_000, pytest.param(1_500_000, marks=LONG)])
 def test_no_body_and_no_headers_get_an_answer_that_is_not_documented(
     detectors: tuple[Fitted, Fitted], tmp_path: Path, requests: int
 ) -> None:
-    seed = SEED if requests <= 15_000 else SystemRandom().getrandbits(32)
+    seed = SEED if requests <= 40_000 else SystemRandom().getrandbits(32)
     endpoints, random = Endpoints(detectors[0], tmp_path), Random(seed)
     damage, valid = Damage(random, "Bearer key"), valid_requests()
     documented = {
@@ -515,4 +515,4 @@ def test_no_body_and_no_headers_get_an_answer_that_is_not_documented(
 
     seen = asyncio.run(asked_all())
     for path in {one.path for one in valid}:
-        assert min(seen[path, status] for status in (200, 400, 401, 413, 422)) > 0, f"seed {seed} tried too little"
+        assert min(seen[path, status] for status in (200, 400, 401, 422)) > 0, f"seed {seed} tried too little"
