@@ -211,11 +211,14 @@ def _row_headers() -> tuple[dict[str, Any], ...]:
     about_thresholds = (
         f"From which probability on rows get reasons, if a JSON body does not say it. `{PER_ROW}` is for binary rows."
     )
-    both = _header(ATTRIBUTES_HEADER, "Both, for a SageMaker endpoint passes no other headers.", {"type": "string"})
+    about_both = (
+        f"Both, for a SageMaker endpoint passes no other headers: `feature-schema={SCHEMA_HASH}; reasons-above=0.5`."
+    )
+    made_under = _header(SCHEMA_HEADER, "The feature schema of the rows.", {"type": "string", "const": SCHEMA_HASH})
     return (
-        _header(SCHEMA_HEADER, "The feature schema of the rows.", {"type": "string", "const": SCHEMA_HASH}),
+        {**made_under, "example": SCHEMA_HASH},
         {**_header(REASONS_HEADER, about_thresholds, threshold), "example": "0.5"},
-        {**both, "example": f"feature-schema={SCHEMA_HASH}; reasons-above=0.5"},
+        _header(ATTRIBUTES_HEADER, about_both, {"type": "string"}),
     )
 
 

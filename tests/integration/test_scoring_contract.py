@@ -8,6 +8,7 @@ status, a type, headers and a body that the document names.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections import Counter
@@ -47,7 +48,7 @@ Case = Any
 Stack = Any
 
 SEED = 20_261_124
-CASES = 120
+CASES = 150
 SHAPE = len(FEATURE_NAMES)
 UNKNOWN_HEADER = "x-schemathesis-unknown-property"
 
@@ -359,6 +360,15 @@ def headers(operation: dict[str, Any]) -> dict[str, str]:
     """Those of the documented headers that say the schema of rows."""
     known = {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
     return {SCHEMA_HEADER: known[SCHEMA_HEADER]["const"]} if SCHEMA_HEADER in known else {}
+
+
+def test_the_page_asks_nobody_but_this_service(service: Stack) -> None:
+    page = service.get("/").text
+    asked = re.findall(r'(?:src=|href=|url: |fetch\()"([^"]*)"', page)
+    assert {"./docs.json", "./readyz", "./static_content/swagger-ui-bundle.js"} <= set(asked)
+    assert [where for where in asked if not where.startswith(("./", "data:"))] == []
+    assert {service.get(where.removeprefix(".")).status_code for where in asked if where.startswith("./")} == {200}
+    assert "validatorUrl: null" in page  # else Swagger UI tells its own server where the document is
 
 
 def test_every_refusal_is_said_as_documented(
