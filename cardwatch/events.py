@@ -71,10 +71,12 @@ class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     merchant_id: Identifier
     occurred_at: UtcTime
     amount_minor: Annotated[int, Meta(ge=0, le=10**12)]
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217")]
-    merchant_category: Annotated[str, Meta(pattern="^[0-9]{4}$", description="ISO 18245")]
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217")]
+    merchant_category: Annotated[str, Meta(pattern="^[0-9]{4}$", max_length=4, description="ISO 18245")]
     channel: Channel
-    country: Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2, where the merchant is")]
+    country: Annotated[
+        str, Meta(pattern="^[A-Z]{2}$", max_length=2, description="ISO 3166-1 alpha-2, where the merchant is")
+    ]
     latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
     device_id: Identifier | None = None

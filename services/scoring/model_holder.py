@@ -25,8 +25,8 @@ from cardwatch.errors import CardwatchError, ModelRefused, NoChampion, RegistryU
 from cardwatch.features.table import FEATURES
 from services.scoring.kept_champion import KeptChampion
 
-POLL_SECONDS: Final = 1.0
-"""One short question; more would be felt, for MLflow works four milliseconds on it."""
+POLL_SECONDS: Final = 2.0
+"""One short question; more would be felt: MLflow works four milliseconds on it, and reading the answer takes one."""
 FIRST_LOOK_SECONDS: Final = 3.0
 """So long at most a start waits for the registry: who answers before the first look has no champion to answer with."""
 
