@@ -9,8 +9,9 @@
     GET  /v1/model             what is served, what was refused                                   (admin)
     GET  /ping /livez /readyz  (open)
 
-Answers are made on the thread that serves: handing a score of 40 µs to another costs more than making it. A long batch
-is made in slices with everybody else's turn between them. Only what may wait for another machine goes to a thread.
+Answers are made on the thread that serves: a score takes tens of microseconds, which is no reason to hand it to another
+thread and wait for it. A long batch is made in slices with everybody else's turn between them. Only what may wait for
+another machine goes to a thread.
 """
 
 from __future__ import annotations

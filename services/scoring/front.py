@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -97,12 +96,12 @@ def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     return Front(Routes(api.endpoints() | documentation(), metrics), bentoml_app, holder, metrics)
 
 
-def end_with(parent: int, gone: Callable[[int], None] = os._exit) -> None:
+def end_with(parent: int) -> None:
     """End this process when its parent has ended: a worker that outlived BentoML's supervisor would keep the port."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.2)
-        gone(1)
+        os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
