@@ -14,6 +14,7 @@ SINGLE_PARTITION_TOPICS: Final = ("progress",)
 KEYED_TOPICS: Final = ("transactions", "decisions", "labels", "dead-letters")
 
 _REQUEST_SECONDS: Final = 10.0
+_FIRST_ANSWER_SECONDS: Final = 3.0
 # After a topic's birth and a broker's start, the controller knows a leader before the leader knows itself.
 _YOUNG: Final = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -40,6 +41,17 @@ def wait_for_broker(bootstrap: str, timeout_seconds: float = 10.0) -> None:
                 f"no Kafka broker answers at {bootstrap} within {timeout_seconds:g} s: start it, or correct "
                 "CARDWATCH_KAFKA_BOOTSTRAP (leave it empty for the embedded broker)"
             )
+
+
+def ensure_topics(bootstrap: str, *, partitions: int) -> None:
+    """Do what every user of the log does first: see that the broker answers, and make the topics that are missing.
+
+    Raises what `wait_for_broker` and `create_topics` raise, and `Misconfigured` without an address.
+    """
+    if not bootstrap:
+        raise Misconfigured("CARDWATCH_KAFKA_BOOTSTRAP is not set: this process needs the address of a Kafka broker")
+    wait_for_broker(bootstrap, _FIRST_ANSWER_SECONDS)
+    create_topics(bootstrap, partitions=partitions)
 
 
 def create_topics(bootstrap: str, *, partitions: int) -> None:

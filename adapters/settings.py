@@ -19,8 +19,13 @@ from cardwatch.errors import Misconfigured
 PREFIX: Final = "CARDWATCH_"
 
 STORE_SCHEMES: Final = ("redis", "rediss", "valkey", "dynamodb")
+INDEX_SCHEMES: Final = ("postgresql",)
 
-_WHOLE_NUMBERS: Final = ("partitions", "scoring_workers", "deadline_ms")
+LOG_FORMATS: Final = ("text", "json")
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+_WHOLE_NUMBERS: Final = ("partitions", "scoring_workers", "deadline_ms", "watch_port")
+_WORDS: Final = {"log_format": LOG_FORMATS, "log_level": LOG_LEVELS}
 _PATHS: Final = ("home", "policy_file", "api_keys_file", "tls_certificate", "tls_key", "tls_ca")
 
 
@@ -45,6 +50,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     scoring service speaks TLS only, see `tls_of`. `tls_ca` is a PEM file of the authorities that a client trusts when
     `scoring_url` is https; without it, those of the machine. `scoring_workers` are the processes that answer, and
     `deadline_ms` is how long a scoring request may take in all if it does not say so itself.
+
+    `index_url` is the archive's index: empty for the SQLite file in the archive, or `postgresql://` and an address; a
+    secret for the same reason. `watch_port` is where this process answers `/livez`, `/readyz` and `/metrics` (the
+    scoring service does so where it answers everything else); None: nowhere. `bind` is the address that it and the
+    scoring service listen on. `log_format` is `text` for people or `json`; at `log_level` DEBUG every service has a
+    line for every transaction.
     """
 
     home: Path = Path(".cardwatch")
@@ -53,6 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     prefect_url: str = ""
     scoring_url: str = ""
     store_url: Secret = Secret("")
+    index_url: Secret = Secret("")
     api_key: Secret = Secret("")
     partitions: int = 4
     policy_file: Path | None = None
@@ -63,6 +75,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls_ca: Path | None = None
     scoring_workers: int = 1
     deadline_ms: int = 250
+    watch_port: int | None = None
+    bind: str = "127.0.0.1"
+    log_format: str = "text"
+    log_level: str = "INFO"
 
     @property
     def archive(self) -> Path:
@@ -143,16 +159,20 @@ def _convert(key: str, raw: str, name: str) -> object:
     if name == "api_key":
         return Secret(raw)
     if name == "store_url":
-        return _store_address(key, raw)
+        return _secret_address(key, raw, "a feature store", STORE_SCHEMES)
+    if name == "index_url":
+        return _secret_address(key, raw, "an index of the archive", INDEX_SCHEMES)
+    if name in _WORDS and raw not in _WORDS[name]:
+        raise Misconfigured(f"{key}={raw!r} is none of {', '.join(_WORDS[name])}")
     if name.endswith("_url") and not raw.startswith(("http://", "https://")):
         raise Misconfigured(f"{key}={raw!r} is not an address that begins with http:// or https://")
     return raw
 
 
-def _store_address(key: str, raw: str) -> Secret:
+def _secret_address(key: str, raw: str, what: str, schemes: tuple[str, ...]) -> Secret:
     scheme, separator, rest = raw.partition("://")
-    if scheme not in STORE_SCHEMES or not rest:
+    if scheme not in schemes or not rest:
         shown = f"{scheme}{separator}..." if separator else repr(raw)  # what follows may hold a password
-        known = ", ".join(f"{known}://" for known in STORE_SCHEMES)
-        raise Misconfigured(f"{key}={shown} is not the address of a feature store: it begins with one of {known}")
+        known = ", ".join(f"{known}://" for known in schemes)
+        raise Misconfigured(f"{key}={shown} is not the address of {what}: it begins with one of {known}")
     return Secret(raw)

@@ -11,6 +11,7 @@
     │   ├── ScoringUnavailable
     │   ├── OrchestratorUnavailable
     │   ├── StoreUnavailable
+    │   ├── ArchiveUnavailable
     │   └── JarsUnavailable    Kafka's jars are neither here nor to be fetched
     ├── Superseded             another worker has taken over; start again from what is committed (retriable)
     ├── ProcessDied            a part of the local stack ended by itself
@@ -84,6 +85,10 @@ class OrchestratorUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The feature store cannot be reached or does not answer in time."""
+
+
+class ArchiveUnavailable(Unavailable):
+    """The archive's index cannot be reached or does not answer in time."""
 
 
 class JarsUnavailable(Unavailable):

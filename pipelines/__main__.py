@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import sys
 
-from adapters.process import run_service
+from adapters.process import one_line_errors
 from adapters.settings import Settings, child_environment, read_settings
 from cardwatch.errors import Misconfigured
 
 
 def main() -> None:
     """Replace this process, keeping its id, by the runner."""
-    with run_service():
+    with one_line_errors():
         settings = read_settings()
         command = [sys.executable, "-m", "pipelines.runner"]
         os.execve(sys.executable, command, child_environment(settings, **prefect_environment(settings)))  # noqa: S606

@@ -10,7 +10,8 @@ from typing import Final
 from prefect.deployments.runner import EntrypointType
 from prefect.runner import Runner
 
-from adapters.process import mark_ready
+from adapters.health import Health, exposed
+from adapters.logs import set_up_logging
 from adapters.settings import Settings, read_settings
 from pipelines.bootstrap import bootstrap
 from pipelines.retrain import retrain
@@ -30,10 +31,13 @@ async def serve(settings: Settings) -> None:
         await asyncio.sleep(0.02)
     for number in (signal.SIGTERM, signal.SIGINT):  # in place of the runner's own, which loses a coroutine on its way
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    mark_ready(settings, "pipelines")
-    with suppress(asyncio.CancelledError):
+    health = Health()
+    health.ready()
+    with exposed(settings, health), suppress(asyncio.CancelledError):
         await serving
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(read_settings()))
+    chosen = read_settings()
+    set_up_logging(chosen, "pipelines")
+    asyncio.run(serve(chosen))

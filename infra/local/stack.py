@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from msgspec import structs
 
@@ -39,6 +39,7 @@ class LocalStack:
         self._given = settings
         self._report = report
         self._closing = ExitStack()
+        self._watch_ports: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         given = structs.replace(self._given, home=self._given.home.absolute())
@@ -82,7 +83,7 @@ class LocalStack:
         part = Part(
             name=name,
             command=[sys.executable, "-m", module, *arguments],
-            environment=self._environment(),
+            environment=self._environment(name),
             may_end=True,
         )
         self.supervisor.start(part)
@@ -115,24 +116,27 @@ class LocalStack:
             raise Misconfigured(
                 f"there is no process {name!r} in the local stack, only {', '.join(SERVERS + SERVICES)}"
             )
+        # Scoring lives before it has a model, and that is all that the others need of it.
+        question = f"{self.settings.scoring_url}/livez" if kind == "scoring" else f"{self.watched_at(name)}/readyz"
         return Part(
             name=name,
             command=[sys.executable, "-m", kind if kind == "pipelines" else f"services.{kind}"],
-            environment=self._environment(),
-            ready=self._readiness(kind),
+            environment=self._environment(name),
+            ready=lambda: answers(question),
         )
 
-    def _readiness(self, kind: str) -> Callable[[], bool]:
-        """Scoring lives before it has a model, so it is asked; the others leave a file when they do their work."""
-        if kind == "scoring":
-            return lambda: answers(f"{self.settings.scoring_url}/livez")
-        file = self.settings.home / "run" / f"{kind}.ready"
-        file.unlink(missing_ok=True)
-        return file.exists
+    def watched_at(self, name: str) -> str:
+        """Where this process of ours answers `/livez`, `/readyz` and `/metrics`: at the same address each time."""
+        if name == "scoring":
+            return self.settings.scoring_url
+        if name not in self._watch_ports:
+            [self._watch_ports[name]] = free_ports(1)
+        return f"http://{LOOPBACK}:{self._watch_ports[name]}"
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, name: str) -> dict[str, str]:
+        port = urlsplit(self.watched_at(name)).port
         return child_environment(
-            self.settings,
+            structs.replace(self.settings, watch_port=None if name == "scoring" else port),
             PYTHONUNBUFFERED="1",
             MLFLOW_DISABLE_TELEMETRY="true",
             DO_NOT_TRACK="1",

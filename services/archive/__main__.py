@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from functools import partial
 
 from adapters.archive import Archive
@@ -16,8 +17,9 @@ from adapters.kafka import (
     LogReader,
     ProgressWriter,
 )
-from adapters.process import mark_ready, run_service
-from adapters.settings import Settings, read_settings
+from adapters.kafka_admin import ensure_topics
+from adapters.process import Process, run_service
+from adapters.settings import Settings
 from adapters.table_store import TableStore
 from services.archive.archivist import Archivist
 from services.archive.feeding import rebuilt
@@ -27,11 +29,18 @@ POLL_SECONDS = 0.05
 
 
 def main() -> None:
-    """Put the archivist together and run it until SIGTERM."""
-    settings = read_settings()
-    with run_service() as stopping:
-        writer = ArchiveWriter(settings.archive)
-        inquiry = LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)
+    """Archive until SIGTERM."""
+    with run_service("archive") as process:
+        process.keep_working(lambda: work(process))
+
+
+def work(process: Process) -> None:
+    """Put the archivist together from what is archived, and run it for as long as log and index answer."""
+    settings = process.settings
+    ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
+    with ExitStack() as open_now:
+        writer = open_now.enter_context(closing(ArchiveWriter(settings.archive)))
+        inquiry = open_now.enter_context(closing(LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)))
         archive = Archive(settings.archive)
         archivist = Archivist(
             writer,
@@ -41,13 +50,13 @@ def main() -> None:
             decided_up_to=partial(inquiry.committed, TRANSACTIONS),
             announce=ProgressWriter(settings.kafka_bootstrap).write,
         )
-        with LogReader(settings.kafka_bootstrap, positions(settings, writer)) as reader:
-            mark_ready(settings, "archive")
-            while not stopping.is_set():
-                archivist.take(reader.poll(POLL_SECONDS))
-                archivist.close_days(reader)
+        reader = open_now.enter_context(LogReader(settings.kafka_bootstrap, positions(settings, writer)))
+        process.health.ready()
+        while not process.stopping.is_set():
+            archivist.take(reader.poll(POLL_SECONDS))
+            archivist.close_days(reader)
+            process.health.turn()
         archivist.flush()
-        writer.close()
 
 
 def positions(settings: Settings, writer: ArchiveWriter) -> dict[tuple[str, int], int]:

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from adapters.kafka import ProgressReader
+from adapters.kafka_admin import ensure_topics
 from adapters.process import run_service
-from adapters.settings import read_settings
 from services.generator.plan import read_plan
 from services.generator.schedule import Schedule
 from services.generator.sending import Source
@@ -18,11 +18,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m services.generator", description=__doc__)
     parser.add_argument("plan", type=Path, help="a JSON file, see services/generator/plan.py")
     arguments = parser.parse_args()
-    settings = read_settings()
-    with run_service() as stopping:
+    with run_service("generator") as process:
         plan = read_plan(arguments.plan)
-        source = Source(settings.kafka_bootstrap)
-        Schedule(plan, source, ProgressReader(settings.kafka_bootstrap), stopping).run()
+        ensure_topics(process.settings.kafka_bootstrap, partitions=process.settings.partitions)
+        source = Source(process.settings.kafka_bootstrap)
+        Schedule(plan, source, ProgressReader(process.settings.kafka_bootstrap), process.stopping).run()
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from contextlib import closing
 
 from adapters.archive import Archive
 from adapters.kafka import ProgressReader, ProgressWriter
+from adapters.kafka_admin import ensure_topics
 from adapters.model_registry import ModelRegistry
 from adapters.policies import read_policies
 from adapters.prefect_api import PrefectDeployments
-from adapters.process import mark_ready, run_service
+from adapters.process import Process, run_service
 from adapters.scoring_client import ServedModel
-from adapters.settings import read_settings
 from services.monitor.loop import follow
 from services.monitor.monitor import Monitor
 from services.monitor.observing import Observer
@@ -20,27 +20,33 @@ from services.monitor.retraining import Retrainer
 
 
 def main() -> None:
-    """Put the monitor together and run it until SIGTERM."""
-    with run_service() as stopping:
-        settings = read_settings()
-        policy = read_policies(settings).drift
-        patience = Patience(stopping)
-        with (
-            closing(ModelRegistry(settings.mlflow_url)) as registry,
-            closing(PrefectDeployments(settings.prefect_url)) as deployments,
-            closing(ServedModel(settings)) as served,
-            closing(ProgressReader(settings.kafka_bootstrap)) as reader,
-        ):
-            monitor = Monitor(
-                Observer(Archive(settings.archive), registry, policy),
-                registry,
-                Retrainer(deployments, registry, served, policy=policy, patience=patience),
-                ProgressWriter(settings.kafka_bootstrap).write,
-                policy=policy,
-                reports=settings.reports,
-                patience=patience,
-            )
-            follow(monitor, reader, patience, lambda: mark_ready(settings, "monitor"))
+    """Watch until SIGTERM."""
+    with run_service("monitor") as process:
+        process.keep_working(lambda: work(process))
+
+
+def work(process: Process) -> None:
+    """Put the monitor together from what the topic says, and run it."""
+    settings = process.settings
+    policy = read_policies(settings).drift
+    patience = Patience(process.stopping, process.health)
+    ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
+    with (
+        closing(ModelRegistry(settings.mlflow_url)) as registry,
+        closing(PrefectDeployments(settings.prefect_url)) as deployments,
+        closing(ServedModel(settings)) as served,
+        closing(ProgressReader(settings.kafka_bootstrap)) as reader,
+    ):
+        monitor = Monitor(
+            Observer(Archive(settings.archive), registry, policy),
+            registry,
+            Retrainer(deployments, registry, served, policy=policy, patience=patience),
+            ProgressWriter(settings.kafka_bootstrap).write,
+            policy=policy,
+            reports=settings.reports,
+            patience=patience,
+        )
+        follow(monitor, reader, patience)
 
 
 if __name__ == "__main__":

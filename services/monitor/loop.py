@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from cardwatch.progress import Progress
@@ -24,14 +23,14 @@ class Reader(Protocol):
         ...
 
 
-def follow(monitor: Monitor, reader: Reader, patience: Patience, on_ready: Callable[[], None]) -> None:
-    """Follow the topic until the process is asked to stop. `on_ready` is called when it has been read up to its end.
+def follow(monitor: Monitor, reader: Reader, patience: Patience) -> None:
+    """Follow the topic until the process is asked to stop.
 
-    Nothing is done before that: a later record may say that it has been done.
+    Nothing is done before it has been read up to its end: a later record may say that it has been done.
     """
     try:
         _catch_up(monitor, reader, patience)
-        on_ready()
+        patience.health.ready()
         while True:
             monitor.work()
             _take_next(monitor, reader, patience)

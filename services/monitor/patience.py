@@ -7,6 +7,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Final, TypeVar
 
+from adapters.health import Health
 from cardwatch.errors import CardwatchError
 
 T = TypeVar("T")
@@ -21,23 +22,31 @@ class Stopped(Exception):
 
 
 class Patience:
-    """Waits and tries again until it succeeds, for as long as `stopping` is not set."""
+    """Waits and tries again until it succeeds, for as long as `stopping` is not set. `health` is told of both."""
 
-    def __init__(self, stopping: Event, *, retry_seconds: float = RETRY_SECONDS) -> None:
-        self._stopping, self._retry_seconds = stopping, retry_seconds
+    def __init__(self, stopping: Event, health: Health, *, retry_seconds: float = RETRY_SECONDS) -> None:
+        self._stopping, self.health, self._retry_seconds = stopping, health, retry_seconds
 
     def pause(self, seconds: float) -> None:
         """Wait, or raise `Stopped`."""
+        self.health.turn()
         if self._stopping.wait(seconds):
             raise Stopped
 
     def insist(self, doing: str, call: Callable[[], T]) -> T:
         """The result of `call`, tried again after every retriable error; raises the others, and `Stopped`."""
+        waited = False
         while True:
             try:
-                return call()
+                result = call()
             except CardwatchError as error:
                 if not error.retriable:
                     raise
                 log.warning("%s: trying again in %g s: %s", doing, self._retry_seconds, error)
+                self.health.waiting(f"{doing}: {error}")
+                waited = True
+            else:
+                if waited:
+                    self.health.ready()
+                return result
             self.pause(self._retry_seconds)

@@ -8,8 +8,9 @@ import sys
 from urllib.parse import urlsplit
 
 from adapters.api_keys import read_keys
+from adapters.logs import set_up_logging
 from adapters.policies import read_policies
-from adapters.process import run_service
+from adapters.process import one_line_errors
 from adapters.settings import Settings, child_environment, read_settings, tls_of
 from cardwatch.errors import Misconfigured
 from infra.local.ports import require_free
@@ -21,8 +22,9 @@ _KEEP_ALIVE_SECONDS = 75
 
 def main() -> None:
     """Replace this process by the server, so that its signals and status are the server's."""
-    with run_service():
+    with one_line_errors():
         settings = read_settings()
+        set_up_logging(settings, "scoring")
         # What a worker cannot read it cannot be started with, and BentoML would start it again and again.
         read_policies(settings)
         read_keys(settings.keys_file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import sys
 import threading
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adapters.api_keys import KeyRing, RateLimit
 from adapters.feature_stores import open_reader
 from adapters.lmdb_store import data_file
+from adapters.logs import set_up_logging
 from adapters.model_registry import ModelRegistry
 from adapters.policies import read_policies
 from adapters.settings import Settings
@@ -74,7 +74,7 @@ class Front:
 
 def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     """All of the worker, warm, its models being fetched."""
-    logging.getLogger("services.scoring").setLevel(logging.INFO)
+    set_up_logging(settings, "scoring")
     end_with(os.getppid())
     sys.setswitchinterval(SWITCH_SECONDS)
     # numba looks for scipy's linear algebra, which nothing here uses, and loading it takes a fifth of a second.

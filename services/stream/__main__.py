@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import socket
 
 from adapters.archived_log import ArchivedLog
 from adapters.clock import epoch_ms
 from adapters.feature_stores import open_store
+from adapters.kafka_admin import ensure_topics
 from adapters.policies import read_policies
-from adapters.process import mark_ready, run_service
+from adapters.process import Process, run_service
 from adapters.scoring_client import ScoringClient
-from adapters.settings import read_settings
 from adapters.table_store import TableStore
 from cardwatch.features.warm import warm_kernel
 from services.stream.deciding import Decider
@@ -21,19 +22,31 @@ SCORING_DEADLINE_SECONDS = 5.0
 
 
 def main() -> None:
-    """Put the worker together and run it until SIGTERM."""
+    """Decide until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m services.stream", description=__doc__)
-    parser.add_argument("--slot", default="cardwatch-stream-0", help="the worker's lasting name among its siblings")
+    # A container keeps its host name when it is started again.
+    parser.add_argument(
+        "--slot",
+        default=f"cardwatch-stream-{socket.gethostname()}",
+        help="the worker's lasting name among its siblings; without it, the host's",
+    )
     slot = parser.parse_args().slot
-    settings = read_settings()
+    with run_service("stream") as process:
+        warm_kernel()
+        process.keep_working(lambda: work(process, slot))
+
+
+def work(process: Process, slot: str) -> None:
+    """Put the worker together and run it for as long as log and store answer."""
+    settings = process.settings
     policy = read_policies(settings).decision
+    ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
     scorer = ScoringClient(settings, timeout_seconds=SCORING_DEADLINE_SECONDS)
-    warm_kernel()
-    with run_service() as stopping, open_store(settings) as store:
+    with open_store(settings) as store:
         worker = StreamWorker(
             store, TableStore(settings.tables), Decider(scorer, policy, epoch_ms), ArchivedLog(settings.archive)
         )
-        run(worker, settings.kafka_bootstrap, slot, stopping, lambda: mark_ready(settings, "stream"))
+        run(worker, settings.kafka_bootstrap, slot, process.stopping, process.health)
 
 
 if __name__ == "__main__":

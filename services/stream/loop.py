@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from threading import Event
 from typing import Final
 
+from adapters.health import Health
 from adapters.kafka_stream import StreamLog
 from cardwatch.errors import BrokerUnavailable, StoreUnavailable, Superseded
 from services.stream.worker import StreamWorker
@@ -18,29 +18,31 @@ POLL_SECONDS: Final = 0.2
 RETRY_SECONDS: Final = 0.5
 
 
-def run(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, on_ready: Callable[[], None]) -> None:
+def run(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, health: Health) -> None:
     """Work until `stopping` is set. A fenced batch, a broker or a store that is away cost a new connection, no more."""
     while not stopping.is_set():
         try:
-            _follow(worker, bootstrap, slot, stopping, on_ready)
+            _follow(worker, bootstrap, slot, stopping, health)
         except (Superseded, BrokerUnavailable, StoreUnavailable) as error:
             log.warning("starting again from what is committed: %s", error)
+            health.waiting(str(error))
             stopping.wait(RETRY_SECONDS)
     log.info("ms a batch, median: %s", worker.stopwatch.report())
 
 
-def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, on_ready: Callable[[], None]) -> None:
+def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, health: Health) -> None:
     stream: StreamLog
 
     def take(partitions: list[int]) -> dict[int, int]:
         positions = worker.take(stream, partitions)
         log.info("took over %s", positions)
-        on_ready()
+        health.ready()
         return positions
 
     stream = StreamLog(bootstrap, slot, on_assigned=take, on_revoked=worker.give_back)
     try:
         while not stopping.is_set():
+            health.turn()
             if polled := stream.poll(POLL_SECONDS, most=MOST_RECORDS):
                 counts = worker.step(stream, polled)
                 if counts.duplicates or counts.dead_letters or counts.degraded:

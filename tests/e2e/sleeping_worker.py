@@ -14,7 +14,6 @@ from adapters.lmdb_store import LmdbStore
 from adapters.policies import read_policies
 from adapters.process import run_service
 from adapters.scoring_client import ScoringClient
-from adapters.settings import read_settings
 from adapters.table_store import TableStore
 from cardwatch.ports import StateArray
 from services.stream.deciding import Decider
@@ -37,12 +36,12 @@ class SleepsBeforeItsFirstWrite(LmdbStore):
 
 
 def main() -> None:
-    settings = read_settings()
-    policy = read_policies(settings).decision
-    scorer = ScoringClient(settings, timeout_seconds=5.0)
-    with run_service() as stopping, SleepsBeforeItsFirstWrite(settings.store) as store:
-        worker = StreamWorker(store, TableStore(settings.tables), Decider(scorer, policy, epoch_ms))
-        run(worker, settings.kafka_bootstrap, "sleeper", stopping, lambda: None)
+    with run_service("sleeper") as process, SleepsBeforeItsFirstWrite(process.settings.store) as store:
+        settings = process.settings
+        scorer = ScoringClient(settings, timeout_seconds=5.0)
+        decider = Decider(scorer, read_policies(settings).decision, epoch_ms)
+        worker = StreamWorker(store, TableStore(settings.tables), decider)
+        run(worker, settings.kafka_bootstrap, "sleeper", process.stopping, process.health)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from adapters.archive import Archive
 from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS
 from adapters.archive_writer import ArchiveWriter, decision_row, label_row
+from adapters.health import Health
 from adapters.model_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.prefect_api import RunState
 from cardwatch.drift import DriftPolicy, Measured
@@ -77,7 +78,7 @@ class World:
 
     def monitor(self) -> Monitor:
         """A monitor that has read the topic."""
-        patience = Patience(Event(), retry_seconds=0.0)
+        patience = Patience(Event(), Health(), retry_seconds=0.0)
         monitor = Monitor(
             Observer(Archive(self.folder / "archive"), self, POLICY),
             self,

@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 
+from adapters.health import Health
 from adapters.model_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.prefect_api import RunState
 from cardwatch.drift import DayObservation, DriftPolicy, Measured
@@ -154,7 +155,7 @@ class Parts:
                 raise Stopped
             self.topic.append(record)
 
-        patience = Patience(self.stopping, retry_seconds=0.0)
+        patience = Patience(self.stopping, Health(), retry_seconds=0.0)
         served = Served(self.registry)
         return Monitor(
             self.observer,
@@ -341,11 +342,11 @@ def test_nothing_is_done_before_the_topic_has_been_read_and_then_the_monitor_is_
         state="stable",
     )
     observed_when_ready: list[int] = []
-    follow(
-        parts.monitor(),
-        Topic([*live(0, 1), done], parts.stopping),
-        Patience(parts.stopping),
-        lambda: observed_when_ready.append(len(parts.observer.observed)),
-    )
+
+    class Noted(Health):
+        def ready(self) -> None:
+            observed_when_ready.append(len(parts.observer.observed))
+
+    follow(parts.monitor(), Topic([*live(0, 1), done], parts.stopping), Patience(parts.stopping, Noted()))
     assert observed_when_ready == [0]
     assert parts.observer.observed == [(on(1), "1")]

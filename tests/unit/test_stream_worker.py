@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from adapters.archive_writer import ArchiveWriter, transaction_row
 from adapters.archived_log import ArchivedLog
+from adapters.health import Health
 from adapters.kafka import DEAD_LETTERS, DECISIONS, TRANSACTIONS, Outgoing, Record
 from adapters.lmdb_store import LmdbStore
 from adapters.redis_store import RedisStore
@@ -429,7 +430,7 @@ def test_a_store_that_is_away_for_a_while_costs_the_loop_a_new_start_and_no_deci
     monkeypatch.setattr(loop, "StreamLog", Following)
     monkeypatch.setattr(loop, "RETRY_SECONDS", 0.01)
     with RedisStore(url) as store:
-        loop.run(worker(tmp_path, store), "", "slot", stopping, lambda: None)
+        loop.run(worker(tmp_path, store), "", "slot", stopping, Health())
         states = replayed(transactions)[1]
         assert {card: store.load([card]).tobytes() for card in states} == states
     assert starts == [None, 8, 8]
