@@ -17,6 +17,7 @@ from prometheus_client import Gauge, make_wsgi_app
 from adapters.settings import Settings
 from cardwatch.errors import PortInUse
 
+LOOPBACK: Final = "127.0.0.1"
 STALL_SECONDS: Final = 120.0
 """So long a main loop may work on one thing; beyond it, it hangs and somebody should start the process again."""
 
@@ -78,14 +79,11 @@ def exposed(settings: Settings, health: Health) -> Iterator[None]:
         return
     ready = Gauge("cardwatch_ready", "1 if the process does its work, 0 while it waits for something.")
     ready.set_function(lambda: float(health.why_not_ready is None))
+    host, port = settings.bind or LOOPBACK, settings.watch_port
     try:
-        server = make_server(
-            settings.bind, settings.watch_port, _application(health), server_class=_Server, handler_class=_Quiet
-        )
+        server = make_server(host, port, _application(health), server_class=_Server, handler_class=_Quiet)
     except OSError as error:
-        raise PortInUse(
-            f"CARDWATCH_WATCH_PORT={settings.watch_port} on {settings.bind} cannot be listened on: {error}"
-        ) from error
+        raise PortInUse(f"CARDWATCH_WATCH_PORT={port} on {host} cannot be listened on: {error}") from error
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="watch", daemon=True)
     thread.start()
     try:

@@ -19,13 +19,18 @@ from cardwatch.errors import Misconfigured
 PREFIX: Final = "CARDWATCH_"
 
 STORE_SCHEMES: Final = ("redis", "rediss", "valkey", "dynamodb")
-INDEX_SCHEMES: Final = ("postgresql",)
+SQL_SCHEMES: Final = ("postgresql",)
 
 LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _WHOLE_NUMBERS: Final = ("partitions", "scoring_workers", "deadline_ms", "watch_port")
 _WORDS: Final = {"log_format": LOG_FORMATS, "log_level": LOG_LEVELS}
+_SECRET_ADDRESSES: Final = {
+    "store_url": ("a feature store", STORE_SCHEMES),
+    "index_url": ("an index of the archive", SQL_SCHEMES),
+    "database_url": ("a database", SQL_SCHEMES),
+}
 _PATHS: Final = ("home", "policy_file", "api_keys_file", "tls_certificate", "tls_key", "tls_ca")
 
 
@@ -51,11 +56,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     `scoring_url` is https; without it, those of the machine. `scoring_workers` are the processes that answer, and
     `deadline_ms` is how long a scoring request may take in all if it does not say so itself.
 
-    `index_url` is the archive's index: empty for the SQLite file in the archive, or `postgresql://` and an address; a
-    secret for the same reason. `watch_port` is where this process answers `/livez`, `/readyz` and `/metrics` (the
-    scoring service does so where it answers everything else); None: nowhere. `bind` is the address that it and the
-    scoring service listen on. `log_format` is `text` for people or `json`; at `log_level` DEBUG every service has a
-    line for every transaction.
+    `index_url` is the archive's index: empty for the SQLite file in the archive, or `postgresql://` and an address.
+    `database_url` is where the MLflow or Prefect server that `infra.servers` starts keeps what it knows: empty for
+    SQLite in `home`, or the like. Both are secrets for the same reason.
+
+    `watch_port` is where this process answers `/livez`, `/readyz` and `/metrics` (the scoring service does so where it
+    answers everything else); None: nowhere. `bind` is the address that this process listens on with whatever it has:
+    empty for 127.0.0.1, and for the scoring service the host in `scoring_url`. `log_format` is `text` for people or
+    `json`; at `log_level` DEBUG every service has a line for every transaction.
     """
 
     home: Path = Path(".cardwatch")
@@ -76,7 +84,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     scoring_workers: int = 1
     deadline_ms: int = 250
     watch_port: int | None = None
-    bind: str = "127.0.0.1"
+    bind: str = ""
+    database_url: Secret = Secret("")
     log_format: str = "text"
     log_level: str = "INFO"
 
@@ -158,10 +167,8 @@ def _convert(key: str, raw: str, name: str) -> object:
         return Path(raw)
     if name == "api_key":
         return Secret(raw)
-    if name == "store_url":
-        return _secret_address(key, raw, "a feature store", STORE_SCHEMES)
-    if name == "index_url":
-        return _secret_address(key, raw, "an index of the archive", INDEX_SCHEMES)
+    if name in _SECRET_ADDRESSES:
+        return _secret_address(key, raw, *_SECRET_ADDRESSES[name])
     if name in _WORDS and raw not in _WORDS[name]:
         raise Misconfigured(f"{key}={raw!r} is none of {', '.join(_WORDS[name])}")
     if name.endswith("_url") and not raw.startswith(("http://", "https://")):

@@ -1,8 +1,6 @@
 """The kernel made ready: compiled, or loaded from disk, before anybody waits for it.
 
-A process calls `warm_kernel` before it says that it is ready. An image is built with
-`python -m cardwatch.features.warm`, under `NUMBA_CPU_NAME=generic` as it will run, so that it starts from a disk that
-cannot be written.
+A process calls `warm_kernel` before it says that it is ready. For images see `cardwatch.warm`.
 """
 
 from __future__ import annotations
@@ -34,7 +32,3 @@ def warm_kernel() -> None:
     for offsets in (np.int32, np.int64):
         bounds = np.frombuffer(np.array([0, 7], offsets).tobytes(), offsets)
         hash_slices(np.frombuffer(b"example", np.uint8), bounds)
-
-
-if __name__ == "__main__":
-    warm_kernel()

@@ -22,6 +22,7 @@ from adapters.policies import read_policies
 from adapters.settings import Settings
 from adapters.table_store import TableStore
 from cardwatch.features.warm import warm_kernel
+from cardwatch.warm import warm_scoring
 from services.scoring.admission import Admission
 from services.scoring.api import ScoringApi
 from services.scoring.documentation import documentation
@@ -30,7 +31,6 @@ from services.scoring.metrics import FLUSH_SECONDS, Metrics, forget_dead_workers
 from services.scoring.model_holder import ModelHolder
 from services.scoring.question import Question
 from services.scoring.states import States
-from services.scoring.warm import warm_scoring
 
 SWITCH_SECONDS: Final = 0.0005
 """How long the thread that looks at the registry may keep the interpreter from the one that serves."""

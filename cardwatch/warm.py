@@ -1,4 +1,8 @@
-"""What the first score would have to wait for, done before: compiled code loaded, for the very kinds of arrays."""
+"""What the first score would have to wait for, done before: compiled code loaded, for the very kinds of arrays.
+
+An image is built with `python -m cardwatch.warm`, under `NUMBA_CPU_NAME=generic` as it will run, so that it starts from
+a disk that cannot be written.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import numpy as np
 from cardwatch.calibration import Calibration
 from cardwatch.detector import Detector, DetectorFacts
 from cardwatch.features.table import FEATURE_NAMES, SCHEMA_HASH
+from cardwatch.features.warm import warm_kernel
 from cardwatch.policy import DecisionPolicy
 from cardwatch.trees.flat import NODE, FlatTrees
 
@@ -41,3 +46,8 @@ def warm_scoring(policy: DecisionPolicy) -> None:
         policy.decide(probabilities, np.zeros(1))
         detector.reasons(rows)
     detector.expected_margin()
+
+
+if __name__ == "__main__":
+    warm_kernel()
+    warm_scoring(DecisionPolicy())

@@ -1,0 +1,123 @@
+# One target per role: generator, stream, scoring, archive, monitor, pipelines, mlflow, prefect.
+#
+#   docker compose build            all of them
+#   docker build --target scoring . one
+#
+# Each holds the locked libraries of its role's dependency group (pyproject.toml) and our packages, compiled; nothing is
+# written to the image's own disk when it runs. Processes run as user 10001, who owns only what is below
+# /var/lib/cardwatch.
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS base
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PATH=/app/.venv/bin:$PATH \
+    # Kernels are compiled when the image is built, for any processor of its kind, and only loaded when it runs.
+    NUMBA_CPU_NAME=generic \
+    # Threads that spin for each other take the cores from the other containers.
+    OMP_WAIT_POLICY=passive \
+    CARDWATCH_HOME=/var/lib/cardwatch \
+    CARDWATCH_LOG_FORMAT=json \
+    DO_NOT_TRACK=1 \
+    MLFLOW_DISABLE_TELEMETRY=true
+WORKDIR /app
+RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/cardwatch --shell /usr/sbin/nologin cardwatch \
+    && for folder in archive tables reports; do mkdir -p /var/lib/cardwatch/$folder; done \
+    && chown -R cardwatch:cardwatch /var/lib/cardwatch
+
+# uv in the version that uv.lock names, in an environment that no image keeps.
+FROM base AS builder
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY pyproject.toml uv.lock ./
+RUN python3 -m venv /opt/uv \
+    && /opt/uv/bin/pip install --quiet "uv==$(awk '/^name = "uv"$/ { getline; gsub(/[^0-9.]/, ""); print }' uv.lock)"
+
+# The libraries of each role.
+FROM builder AS generator-libraries
+RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --only-group generator
+FROM builder AS stream-libraries
+RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group stream
+FROM builder AS scoring-libraries
+RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group scoring
+FROM builder AS archive-libraries
+RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group archive
+FROM builder AS monitor-libraries
+RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group monitor
+FROM builder AS pipelines-libraries
+RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group pipelines
+FROM builder AS mlflow-libraries
+RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --only-group mlflow
+FROM builder AS prefect-libraries
+RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --only-group prefect
+
+# Our packages that every role has.
+FROM base AS packages
+COPY cardwatch cardwatch
+COPY adapters adapters
+COPY services/__init__.py services/__init__.py
+RUN python3 -m compileall -q .
+
+FROM packages AS generator
+COPY --from=generator-libraries /app/.venv .venv
+COPY services/generator services/generator
+COPY examples/plans examples/plans
+RUN python3 -m compileall -q services
+USER 10001
+CMD ["python", "-m", "services.generator", "examples/plans/endless.json"]
+
+FROM packages AS stream
+COPY --from=stream-libraries /app/.venv .venv
+COPY services/stream services/stream
+RUN python3 -m compileall -q services && python3 -m cardwatch.warm
+USER 10001
+CMD ["python", "-m", "services.stream"]
+
+FROM packages AS scoring
+COPY --from=scoring-libraries /app/.venv .venv
+COPY infra infra
+COPY services/scoring services/scoring
+RUN python3 -m compileall -q infra services && python3 -m cardwatch.warm
+USER 10001
+EXPOSE 3000
+CMD ["python", "-m", "services.scoring"]
+
+FROM packages AS archive
+COPY --from=archive-libraries /app/.venv .venv
+COPY services/archive services/archive
+RUN python3 -m compileall -q services && python3 -m cardwatch.warm
+USER 10001
+CMD ["python", "-m", "services.archive"]
+
+FROM packages AS monitor
+COPY --from=monitor-libraries /app/.venv .venv
+COPY monitoring monitoring
+COPY services/monitor services/monitor
+RUN python3 -m compileall -q services monitoring
+USER 10001
+CMD ["python", "-m", "services.monitor"]
+
+FROM packages AS pipelines
+COPY --from=pipelines-libraries /app/.venv .venv
+COPY models models
+COPY pipelines pipelines
+COPY cli cli
+COPY infra infra
+RUN python3 -m compileall -q models pipelines cli infra && python3 -m cardwatch.warm
+USER 10001
+CMD ["python", "-m", "pipelines"]
+
+FROM packages AS mlflow
+COPY --from=mlflow-libraries /app/.venv .venv
+COPY infra infra
+RUN python3 -m compileall -q infra
+USER 10001
+EXPOSE 5000
+CMD ["python", "-m", "infra.servers", "mlflow"]
+
+FROM packages AS prefect
+COPY --from=prefect-libraries /app/.venv .venv
+COPY infra infra
+RUN python3 -m compileall -q infra
+USER 10001
+EXPOSE 4200
+CMD ["python", "-m", "infra.servers", "prefect"]
