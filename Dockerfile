@@ -28,27 +28,28 @@ RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/cardwatch --shell /
 # uv in the version that uv.lock names, in an environment that no image keeps.
 FROM base AS builder
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY infra/images/libraries /usr/local/bin/libraries
 COPY pyproject.toml uv.lock ./
 RUN python3 -m venv /opt/uv \
     && /opt/uv/bin/pip install --quiet "uv==$(awk '/^name = "uv"$/ { getline; gsub(/[^0-9.]/, ""); print }' uv.lock)"
 
 # The libraries of each role.
 FROM builder AS generator-libraries
-RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --only-group generator
+RUN --mount=type=cache,target=/root/.cache/uv libraries --only-group generator
 FROM builder AS stream-libraries
-RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group stream
+RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group stream
 FROM builder AS scoring-libraries
-RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group scoring
+RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group scoring
 FROM builder AS archive-libraries
-RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group archive
+RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group archive
 FROM builder AS monitor-libraries
-RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group monitor
+RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group monitor
 FROM builder AS pipelines-libraries
-RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --no-default-groups --group pipelines
+RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group pipelines
 FROM builder AS mlflow-libraries
-RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --only-group mlflow
+RUN --mount=type=cache,target=/root/.cache/uv libraries --only-group mlflow
 FROM builder AS prefect-libraries
-RUN --mount=type=cache,target=/root/.cache/uv /opt/uv/bin/uv sync --frozen --quiet --no-install-project --only-group prefect
+RUN --mount=type=cache,target=/root/.cache/uv libraries --only-group prefect
 
 # Our packages that every role has.
 FROM base AS packages

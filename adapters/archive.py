@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS, index_file
 from adapters.log_files import BATCH_ROWS, Stretch, find_stretches, partitions_of, read_in_log_order
-from cardwatch.errors import CardwatchError, Misconfigured
+from cardwatch.errors import ArchiveUnavailable, Misconfigured
 
 
 class Archive:
@@ -89,7 +89,7 @@ class Archive:
     def _index(self) -> Iterator[sqlite3.Connection]:
         path = index_file(self._folder)
         if not path.exists():
-            raise CardwatchError(f"there is no archive in {self._folder}: the archive service has not run here yet")
+            raise ArchiveUnavailable(f"there is no archive in {self._folder}: the archive service has not run here yet")
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)) as connection:
             yield connection
 

@@ -31,7 +31,7 @@ from adapters.stored_states import (
     was_written,
 )
 from cardwatch.errors import StaleWriter, StoreUnavailable
-from cardwatch.ports import Contents, Positioned, StateArray
+from cardwatch.ports import Contents, Positioned, StateArray, StoreSize
 
 CARDS_A_TRANSACTION: Final = 99
 KEYS_A_READ: Final = 100
@@ -85,6 +85,12 @@ class DynamoDbStore:
         """See the port."""
         found = self._get(f"{_PARTITION}{partition}")
         return int(found["applied_up_to"]["N"]) if found else 0
+
+    def size(self) -> StoreSize:
+        """See the port. AWS counts anew every six hours."""
+        with answering(self._where):
+            table = self._client.describe_table(TableName=self._table)["Table"]
+        return StoreSize(int(table["ItemCount"]), int(table["TableSizeBytes"]))
 
     def apply(
         self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray

@@ -121,6 +121,15 @@ class LogWriter:
         if left:
             raise BrokerUnavailable(f"{left} records were not taken by the broker within {timeout_seconds:g} s")
 
+    def write_progress(self, record: Progress) -> None:
+        """Queue a record of the topic `progress`."""
+        self.write(PROGRESS, "progress", msgspec.json.encode(record))
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether a record was given up, so that waiting longer is of no use."""
+        return self._failure is not None
+
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
         self._failure = self._failure or error
 
@@ -133,7 +142,7 @@ class ProgressWriter:
 
     def write(self, record: Progress) -> None:
         """Put one record on the topic and wait until it is there."""
-        self._writer.write(PROGRESS, "progress", msgspec.json.encode(record))
+        self._writer.write_progress(record)
         self._writer.flush()
 
 

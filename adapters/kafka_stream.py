@@ -110,6 +110,11 @@ class StreamLog:
         except KafkaException as error:
             raise broker_error(error, f"asking where {TRANSACTIONS}[{partition}] begins") from error
 
+    def end(self, partition: int) -> int | None:
+        """The offset after the last committed record as of the newest fetch, without asking; None before any."""
+        _, end = self._consumer.get_watermark_offsets(TopicPartition(TRANSACTIONS, partition), cached=True)
+        return None if end < 0 else int(end)
+
     def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
         """Write the records and the group's new positions in one Kafka transaction: all of it or none.
 

@@ -32,7 +32,7 @@ from adapters.stored_states import (
     to_states,
 )
 from cardwatch.errors import Misconfigured, StoreRefused, StoreUnavailable
-from cardwatch.ports import Contents, Positioned, StateArray
+from cardwatch.ports import Contents, Positioned, StateArray, StoreSize
 
 MAP_SIZE_BYTES: Final = 16 << 30
 """Room for six million cards. The file says that size at once and takes what it holds: it has holes."""
@@ -105,6 +105,14 @@ class LmdbStore:
         """See the port."""
         with self._env.begin() as transaction:
             return _position(transaction, partition)
+
+    def size(self) -> StoreSize:
+        """See the port. The pages in use, not the size of the file, which is reserved ahead."""
+        with self._env.begin() as transaction:
+            found = transaction.stat()
+            partitions = sum(1 for _ in _range(transaction, _APPLIED))
+        pages = found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"]
+        return StoreSize(max(int(found["entries"]) - 1 - partitions, 0), int(pages * found["psize"]))
 
     def apply(
         self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray

@@ -17,8 +17,8 @@ from adapters.settings import Settings
 TRANSACTION_ID: Final = "transaction_id"
 
 _FOR_PEOPLE: Final = "%(asctime)s %(levelname)-7s %(name)s  %(message)s"
-# Our own packages; what the libraries we use have to say is of interest from WARNING on.
-_OURS: Final = ("adapters", "cardwatch", "infra", "models", "monitoring", "pipelines", "services")
+# What the libraries we use have to say is of interest from WARNING on.
+OUR_PACKAGES: Final = ("adapters", "cardwatch", "cli", "infra", "models", "monitoring", "pipelines", "services")
 
 
 def about(transaction_id: str) -> dict[str, str]:
@@ -31,7 +31,7 @@ def set_up_logging(settings: Settings, service: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_as_json(service) if settings.log_format == "json" else _ForPeople(_FOR_PEOPLE))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    for package in _OURS:
+    for package in OUR_PACKAGES:
         logging.getLogger(package).setLevel(settings.log_level)
 
 

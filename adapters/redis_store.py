@@ -41,7 +41,7 @@ from adapters.stored_states import (
     was_written,
 )
 from cardwatch.errors import CardwatchError, Misconfigured, StoreRefused, StoreUnavailable
-from cardwatch.ports import Contents, Positioned, StateArray
+from cardwatch.ports import Contents, Positioned, StateArray, StoreSize
 
 TIMEOUT_SECONDS: Final = 2.0
 TRIES: Final = 2
@@ -117,6 +117,15 @@ class RedisStore:
         """See the port."""
         with self._answering():
             return int(self._server.get(_applied_key(partition)) or 0)
+
+    def size(self) -> StoreSize:
+        """See the port. In a database of its own, all keys but two and one for each partition are cards."""
+        with self._answering():
+            keys: Any = self._server.dbsize()
+            partitions: Any = self._server.scard(_PARTITIONS)
+            memory: Any = self._server.info("memory")
+        others = 2 + int(partitions) if partitions else 1
+        return StoreSize(max(int(keys) - others, 0), int(memory["used_memory_dataset"]))
 
     def apply(
         self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray

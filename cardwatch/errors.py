@@ -17,7 +17,7 @@
     ├── ProcessDied            a part of the local stack ended by itself
     ├── CorruptTable           a reference table's file that is damaged or cannot be read
     ├── ModelRefused           a model that must not be used
-    │   ├── NoChampion
+    │   ├── NoChampion         (retriable)
     │   ├── CorruptModel
     │   └── SchemaMismatch
     ├── StoreRefused           the feature store protects itself
@@ -114,7 +114,9 @@ class ModelRefused(CardwatchError):
 
 
 class NoChampion(ModelRefused):
-    """The registry has no model version under the alias `champion`."""
+    """The registry has no model version under the alias `champion`; it may be trained any moment."""
+
+    retriable = True
 
 
 class CorruptModel(ModelRefused):

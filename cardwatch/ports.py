@@ -21,6 +21,13 @@ class Positioned(NamedTuple):
     positions: NDArray[np.int64]
 
 
+class StoreSize(NamedTuple):
+    """How much a feature store holds. `bytes`: of the memory or disk that its cards take, about."""
+
+    cards: int
+    bytes: int
+
+
 class FeatureStore(Protocol):
     """Card states and, per partition, `applied`: the offset up to which the log is folded in. It never leads.
 
@@ -53,6 +60,10 @@ class FeatureStore(Protocol):
 
     def applied(self, partition: int) -> int:
         """The next offset of `partition` that has not been folded in; 0 for a new store."""
+        ...
+
+    def size(self) -> StoreSize:
+        """How much it holds, from what the store knows without counting; about right, and of this moment or before."""
         ...
 
     def apply(

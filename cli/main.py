@@ -14,6 +14,7 @@ from cardwatch.errors import CardwatchError, Misconfigured
 # Name: the module that has a command of the same name, and the line that `--help` shows.
 COMMANDS: Final = {
     "demo": ("cli.demo", "From nothing to the closed loop, on real parts, with a report."),
+    "bootstrap": ("cli.bootstrap", "Train the first champion once history is archived."),
     "evaluate": ("cli.evaluate", "Train and test on your own transactions."),
     "replay": ("cli.replay", "The archived log as feature rows, on all cores."),
     "backfill": ("cli.backfill", "The same by Spark, for histories that outgrow one machine."),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 from adapters.kafka import ProgressReader
 from adapters.kafka_admin import ensure_topics
-from adapters.process import run_service
-from services.generator.plan import read_plan
+from adapters.process import Process, run_service
+from services.generator.metrics import Metrics
+from services.generator.plan import Plan, read_plan
 from services.generator.schedule import Schedule
 from services.generator.sending import Source
 
@@ -20,9 +22,16 @@ def main() -> None:
     arguments = parser.parse_args()
     with run_service("generator") as process:
         plan = read_plan(arguments.plan)
-        ensure_topics(process.settings.kafka_bootstrap, partitions=process.settings.partitions)
-        source = Source(process.settings.kafka_bootstrap)
-        Schedule(plan, source, ProgressReader(process.settings.kafka_bootstrap), process.stopping).run()
+        metrics = Metrics()
+        process.keep_working(lambda: work(process, plan, metrics))
+
+
+def work(process: Process, plan: Plan, metrics: Metrics) -> None:
+    """Do what is left of the plan."""
+    settings = process.settings
+    ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
+    with closing(ProgressReader(settings.kafka_bootstrap)) as progress:
+        Schedule(plan, Source(process, metrics), progress, process, metrics).run()
 
 
 if __name__ == "__main__":

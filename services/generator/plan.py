@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from cardwatch.errors import Misconfigured
 from cardwatch.world.settings import WorldSettings
 
+Rate = Annotated[float, Meta(gt=0.0)]
+
 
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """History, then live days in step, then a phase at a fixed rate.
+    """History, then live days, then a phase at a fixed rate.
 
-    Live days end `days_after_promotion` days after the first promotion, and after `live_days` at the latest.
+    History goes into the log at once, before any stream worker runs; `history_in_step` sends a day of it only when the
+    day before is archived, so that workers that run already find the reference table of each day. It takes longer, and
+    they decide history by the rules.
+
+    Live days go in step with archive and monitor, or with `live_rate_per_second` transactions a second, evenly, whoever
+    keeps up. They end `days_after_promotion` days after the first promotion, and after `live_days` at the latest; if
+    both are null, when somebody stops the process.
     """
 
     world: WorldSettings
     history_days: int = 60
-    live_days: int = 45
-    days_after_promotion: int = 12
-    rate_per_second: float = 300.0
+    history_in_step: bool = False
+    live_days: int | None = 45
+    live_rate_per_second: Rate | None = None
+    days_after_promotion: int | None = 12
+    rate_per_second: Rate = 300.0
     rate_seconds: float = 15.0
     patience_seconds: float = 300.0
 

@@ -1,18 +1,21 @@
-"""What the generator does, day by day: history at once, live days in step, then a phase at a fixed rate."""
+"""What the generator does, day by day: history, live days in step or at a rate, then a phase at a fixed rate."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from threading import Event
+from itertools import count
 from typing import Final, Protocol
 
+from adapters.process import Process
 from cardwatch.errors import CardwatchError
+from cardwatch.events import Transaction
 from cardwatch.progress import (
     Bootstrapped,
     DayArchived,
+    DayEmitted,
     DayMonitored,
     Progress,
     RateEnded,
@@ -20,12 +23,15 @@ from cardwatch.progress import (
     RetrainingEnded,
 )
 from cardwatch.world.world import EventsOfDay, World
+from services.generator.metrics import Metrics
 from services.generator.plan import Plan
-from services.generator.sending import Source
+from services.generator.sending import Source, Stopped
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.005
+MOST_DAYS_AHEAD: Final = 3
+"""At a rate, the source waits for nobody, but for an archive that has fallen behind by so many days."""
 
 
 class Follower(Protocol):
@@ -35,47 +41,85 @@ class Follower(Protocol):
         """The next record, or None if none has come in time."""
         ...
 
-
-class Stopped(Exception):
-    """We were asked to stop while we waited."""
+    def caught_up(self) -> bool:
+        """Whether all that is in the topic has been returned."""
+        ...
 
 
 class Schedule:
-    """Runs a plan. It never looks at decisions: the world goes its way whatever we decide."""
+    """Runs a plan. It never looks at decisions: the world goes its way whatever we decide.
 
-    def __init__(self, plan: Plan, source: Source, progress: Follower, stopping: Event) -> None:
-        self._plan, self._source, self._progress, self._stopping = plan, source, progress, stopping
+    What the topic says to have been sent before is not sent again: a plan that was interrupted goes on.
+    """
+
+    def __init__(self, plan: Plan, source: Source, progress: Follower, process: Process, metrics: Metrics) -> None:
+        self._plan, self._source, self._progress, self._process = plan, source, progress, process
+        self._metrics = metrics
         self._world = World(plan.world)
         self._next_day = 0
+        self._emitted: dict[date, DayEmitted] = {}
         self._bootstrapped = False
         self._archived: date | None = None
         self._monitored: date | None = None
         self._promoted: date | None = None
+        self._rate_ended = False
 
     def run(self) -> None:
         """History, live days, fixed rate; returns early if asked to stop."""
         try:
+            self._catch_up()
             for _ in range(self._plan.history_days):
-                self._source.send_day(self._day(), decided=False)
+                self._history_day()
             self._until("the first champion", lambda: self._bootstrapped)
-            for _ in range(self._plan.live_days):
-                today = self._live_day()
-                if self._promoted and (today - self._promoted).days >= self._plan.days_after_promotion:
+            for number in count():
+                if number == self._plan.live_days or self._is_long_after_promotion():
                     break
-            self._fixed_rate()
+                self._live_day()
+            if not self._rate_ended:
+                self._fixed_rate()
         except Stopped:
             log.info("stopped before the end of the plan")
+
+    def _catch_up(self) -> None:
+        while not self._progress.caught_up():
+            self._take_next()
+        newest = max(self._emitted, default=None)
+        if newest is not None:
+            log.info("going on after %s", newest)
+        self._source.resume_after(self._emitted[newest] if newest else None)
 
     def _day(self) -> EventsOfDay:
         self._next_day += 1
         return self._world.day(self._next_day - 1)
 
-    def _live_day(self) -> date:
+    def _history_day(self) -> None:
         events = self._day()
-        self._source.send_day(events, decided=True)
-        self._until(f"the archive to report {events.day}", lambda: self._archived == events.day)
-        self._until(f"the monitor to report {events.day}", lambda: self._monitored == events.day)
-        return events.day
+        if events.day not in self._emitted:
+            self._source.send_day(events, decided=False)
+            self._sent(events)
+        if self._plan.history_in_step:
+            self._until(f"the archive to report {events.day}", lambda: self._has_archived(events.day))
+
+    def _live_day(self) -> None:
+        events = self._day()
+        if events.day in self._emitted:
+            return
+        if self._plan.live_rate_per_second is None:
+            self._source.send_day(events, decided=True)
+            self._sent(events)
+            self._until(f"the archive to report {events.day}", lambda: self._has_archived(events.day))
+            self._until(f"the monitor to report {events.day}", lambda: (self._monitored or date.min) >= events.day)
+            return
+        for due in self._paced(events.transactions, self._plan.live_rate_per_second):
+            self._source.send(due)
+        self._source.send_rest_of_day(events, decided=True)
+        self._sent(events)
+        while (record := self._progress.poll(0.0)) is not None:
+            self._note(record)
+        self._until(
+            f"the archive, which is more than {MOST_DAYS_AHEAD} days behind {events.day}",
+            lambda: (events.day - (self._archived or self._plan.world.first_day)).days <= MOST_DAYS_AHEAD,
+        )
 
     def _fixed_rate(self) -> None:
         """An open loop: what is due is sent on time, however the system copes with it."""
@@ -88,30 +132,64 @@ class Schedule:
         if not transactions:
             return
         self._source.announce(RateStarted(day=days[0].day, rate_per_second=rate, seconds=seconds))
+        sent = 0
+        for part in self._paced(transactions, rate):
+            self._source.send(part)
+            sent += len(part)
+        self._source.announce(RateEnded(day=days[0].day, transactions=sent, transaction_ends=self._source.ends()))
+
+    def _paced(self, transactions: Sequence[Transaction], rate: float) -> Iterator[Sequence[Transaction]]:
+        """What is due now, again and again; after an interruption first what had been due before it."""
         sent, start = 0, time.monotonic()
-        while sent < len(transactions) and not self._stopping.is_set():
+        while sent < len(transactions):
+            self._process.health.turn()
+            if self._process.stopping.is_set():
+                raise Stopped
             by_now = min(int((time.monotonic() - start) * rate) + 1, len(transactions))
-            self._source.send(transactions[sent:by_now])
+            yield transactions[sent:by_now]
             sent = by_now
             time.sleep(TICK_SECONDS)
-        self._source.announce(RateEnded(day=days[0].day, transactions=sent, transaction_ends=self._source.ends()))
+
+    def _sent(self, events: EventsOfDay) -> None:
+        self._metrics.sent_day(events.day)
+        log.info("%s: %d transactions and %d labels", events.day, len(events.transactions), len(events.labels))
+
+    def _has_archived(self, day: date) -> bool:
+        return self._archived is not None and self._archived >= day
+
+    def _is_long_after_promotion(self) -> bool:
+        after, newest = self._plan.days_after_promotion, max(self._emitted, default=None)
+        if after is None or self._promoted is None or newest is None:
+            return False
+        return (newest - self._promoted).days >= after
 
     def _until(self, what: str, reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self._plan.patience_seconds
         while not reached():
-            if self._stopping.is_set():
-                raise Stopped
             if time.monotonic() > deadline:
                 raise CardwatchError(f"waited {self._plan.patience_seconds:g} s for {what}, in vain; see its log")
-            if (record := self._progress.poll(0.2)) is not None:
-                self._note(record)
+            self._take_next()
+
+    def _take_next(self) -> None:
+        self._process.health.turn()
+        if self._process.stopping.is_set():
+            raise Stopped
+        if (record := self._progress.poll(0.2)) is not None:
+            self._note(record)
 
     def _note(self, record: Progress) -> None:
-        if isinstance(record, Bootstrapped):
-            self._bootstrapped = True
-        elif isinstance(record, DayArchived):
-            self._archived = record.day
-        elif isinstance(record, DayMonitored):
-            self._monitored = record.day
-        elif isinstance(record, RetrainingEnded) and record.promoted:
-            self._promoted = self._promoted or record.day
+        match record:
+            case DayEmitted(inferred=False):
+                self._emitted[record.day] = record
+            case Bootstrapped():
+                self._bootstrapped = True
+            case DayArchived():
+                self._archived = record.day
+            case DayMonitored():
+                self._monitored = record.day
+            case RetrainingEnded(promoted=True):
+                self._promoted = self._promoted or record.day
+            case RateEnded():
+                self._rate_ended = True
+            case _:
+                pass

@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable
 from typing import Final
 
-from adapters.kafka import LABELS, TRANSACTIONS, LogWriter, ProgressWriter
+from adapters.kafka import LABELS, TRANSACTIONS, LogReader, LogWriter
 from adapters.kafka_admin import end_offsets
-from cardwatch.events import Transaction, encode
+from adapters.logs import about
+from adapters.process import Process
+from cardwatch.errors import BrokerUnavailable
+from cardwatch.events import Label, Transaction, encode
 from cardwatch.progress import DayEmitted, Progress
 from cardwatch.world.world import EventsOfDay
+from services.generator.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS: Final = 2.0
+
+
+class Stopped(Exception):
+    """We were asked to stop while we waited."""
 
 
 class Source:
-    """Writes transactions and labels; the only one that does."""
+    """Writes transactions and labels; the only one that does.
 
-    def __init__(self, bootstrap: str) -> None:
-        self._writer = LogWriter(bootstrap)
-        self._progress = ProgressWriter(bootstrap)
-        self._bootstrap: Final = bootstrap
+    A broker that is away is waited for: what was handed over is sent in its order when it is back.
+    """
 
-    def send(self, transactions: Sequence[Transaction]) -> None:
+    def __init__(self, process: Process, metrics: Metrics) -> None:
+        self._writer = LogWriter(process.settings.kafka_bootstrap)
+        self._process, self._metrics = process, metrics
+        self._bootstrap: Final = process.settings.kafka_bootstrap
+        self._sent_before: set[bytes] = set()
+
+    def resume_after(self, day: DayEmitted | None) -> None:
+        """Read what is in the log after the end of `day` (of the beginning): it is not sent again.
+
+        The world makes the same records each time, so equal ones are the same.
+        """
+        ends = {TRANSACTIONS: day.transaction_ends if day else {}, LABELS: day.label_ends if day else {}}
+        stops = {(topic, p): end for topic in ends for p, end in self._end_offsets(topic).items()}
+        starts = {(topic, p): ends[topic].get(str(p), 0) for topic, p in stops}
+        with LogReader(self._bootstrap, starts) as reader:
+            while any(reader.reached(*place) < stop for place, stop in stops.items() if stop > starts[place]):
+                self._pause_for_the_broker()
+                self._sent_before.update(record.value for record in reader.poll(0.2) if record.value is not None)
+        if self._sent_before:
+            log.info("%d records of the next day have been sent before", len(self._sent_before))
+
+    def send(self, transactions: Iterable[Transaction]) -> None:
         """Queue transactions for the log."""
-        for transaction in transactions:
-            self._writer.write(TRANSACTIONS, transaction.card_id, encode(transaction))
+        self._write(TRANSACTIONS, transactions)
 
     def send_day(self, events: EventsOfDay, *, decided: bool) -> None:
         """Send a whole day; once it is in the log, say where it ends in each partition."""
         self.send(events.transactions)
-        for label in events.labels:
-            self._writer.write(LABELS, label.card_id, encode(label))
+        self.send_rest_of_day(events, decided=decided)
+
+    def send_rest_of_day(self, events: EventsOfDay, *, decided: bool) -> None:
+        """Send what is learned on a day whose transactions have been sent, and say where it ends."""
+        self._write(LABELS, events.labels)
         self.announce(
             DayEmitted(day=events.day, transaction_ends=self.ends(), label_ends=self._ends(LABELS), decided=decided)
         )
+        self._sent_before.clear()
 
     def ends(self) -> dict[str, int]:
         """Per partition, the offset after the last transaction, once all that was sent is in the log."""
@@ -40,8 +75,48 @@ class Source:
 
     def announce(self, record: Progress) -> None:
         """Put a record on the topic `progress`."""
-        self._progress.write(record)
+        self._writer.write_progress(record)
+        self._flush()
+
+    def _write(self, topic: str, events: Iterable[Transaction | Label]) -> None:
+        written = 0
+        for event in events:
+            value = encode(event)
+            if value in self._sent_before:
+                continue
+            self._writer.write(topic, event.card_id, value)
+            written += 1
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("sent to %s", topic, extra=about(event.transaction_id))
+        self._metrics.sent(topic, written)
 
     def _ends(self, topic: str) -> dict[str, int]:
-        self._writer.flush()
-        return {str(partition): end for partition, end in end_offsets(self._bootstrap, topic).items()}
+        self._flush()
+        return {str(partition): end for partition, end in self._end_offsets(topic).items()}
+
+    def _end_offsets(self, topic: str) -> dict[int, int]:
+        while True:
+            try:
+                return end_offsets(self._bootstrap, topic)
+            except BrokerUnavailable as error:
+                self._wait(error)
+
+    def _flush(self) -> None:
+        while True:
+            try:
+                self._writer.flush(FLUSH_SECONDS)
+                break
+            except BrokerUnavailable as error:
+                if self._writer.has_lost:
+                    raise
+                self._wait(error)
+        self._process.health.ready()
+
+    def _wait(self, error: BrokerUnavailable) -> None:
+        self._process.health.waiting(str(error))
+        self._pause_for_the_broker()
+
+    def _pause_for_the_broker(self) -> None:
+        self._process.health.turn()
+        if self._process.stopping.is_set():
+            raise Stopped

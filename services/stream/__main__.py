@@ -16,6 +16,7 @@ from adapters.table_store import TableStore
 from cardwatch.features.warm import warm_kernel
 from services.stream.deciding import Decider
 from services.stream.loop import run
+from services.stream.metrics import Metrics
 from services.stream.worker import StreamWorker
 
 SCORING_DEADLINE_SECONDS = 5.0
@@ -33,10 +34,11 @@ def main() -> None:
     slot = parser.parse_args().slot
     with run_service("stream") as process:
         warm_kernel()
-        process.keep_working(lambda: work(process, slot))
+        metrics = Metrics()
+        process.keep_working(lambda: work(process, slot, metrics))
 
 
-def work(process: Process, slot: str) -> None:
+def work(process: Process, slot: str, metrics: Metrics) -> None:
     """Put the worker together and run it for as long as log and store answer."""
     settings = process.settings
     policy = read_policies(settings).decision
@@ -44,9 +46,13 @@ def work(process: Process, slot: str) -> None:
     scorer = ScoringClient(settings, timeout_seconds=SCORING_DEADLINE_SECONDS)
     with open_store(settings) as store:
         worker = StreamWorker(
-            store, TableStore(settings.tables), Decider(scorer, policy, epoch_ms), ArchivedLog(settings.archive)
+            store,
+            TableStore(settings.tables),
+            Decider(scorer, policy, epoch_ms),
+            ArchivedLog(settings.archive),
+            metrics,
         )
-        run(worker, settings.kafka_bootstrap, slot, process.stopping, process.health)
+        run(worker, settings.kafka_bootstrap, slot, process.stopping, process.health, metrics.started_again)
 
 
 if __name__ == "__main__":

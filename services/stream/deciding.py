@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +21,21 @@ from services.stream.batch import Batch
 log = logging.getLogger(__name__)
 
 
+class Cause(StrEnum):
+    """Why the rules decide: the scoring service has no answer, it refuses the model, the reference table is stale."""
+
+    SCORING = "scoring"
+    MODEL = "model"
+    TABLE = "table"
+
+
+class Decided(NamedTuple):
+    """Decisions for every transaction that is not a repeat, a list per batch, and how many the rules made, by cause."""
+
+    decisions: list[list[Decision]]
+    by_rules: Counter[Cause]
+
+
 class Decider:
     """Asks the scorer, or the rules if it does not answer or the reference table is not to be relied on.
 
@@ -30,37 +46,42 @@ class Decider:
         self._scorer, self._policy, self._epoch_ms = scorer, policy, epoch_ms
         self._policy_version: Final = policy.version
 
-    def decide(self, batches: Sequence[Batch]) -> list[list[Decision]]:
-        """Decisions for every transaction that is not a repeat, a list per batch."""
+    def decide(self, batches: Sequence[Batch]) -> Decided:
+        """Decide all batches with one question to the scorer."""
         fresh = [np.flatnonzero(~batch.folded.duplicates) for batch in batches]
         rows = np.concatenate([batch.folded.features[kept] for batch, kept in zip(batches, fresh, strict=True)])
         if len(rows) == 0:
-            return [[] for _ in batches]
+            return Decided([[] for _ in batches], Counter())
         amounts = np.concatenate([_amounts(batch, kept) for batch, kept in zip(batches, fresh, strict=True)])
         why_rules = [
-            batch.tables[i].why_rules for batch, kept in zip(batches, fresh, strict=True) for i in kept.tolist()
+            _Why.of_table(batch.tables[i].why_rules)
+            for batch, kept in zip(batches, fresh, strict=True)
+            for i in kept.tolist()
         ]
         scores, verdicts = self._judge(rows, amounts, why_rules)
-        return self._write(batches, fresh, scores, verdicts)
+        by_rules = Counter(verdict.why_rules.cause for verdict in verdicts if verdict.why_rules is not None)
+        return Decided(self._write(batches, fresh, scores, verdicts), by_rules)
 
     def _judge(
-        self, rows: NDArray[np.float32], amounts: NDArray[np.float64], why_rules: list[str | None]
+        self, rows: NDArray[np.float32], amounts: NDArray[np.float64], why_rules: list[_Why | None]
     ) -> tuple[Scores | None, list[_Verdict]]:
         """A verdict for each row: the model's for those it may score, if it answers, and the rules' for the rest."""
         usable = [i for i, why in enumerate(why_rules) if why is None]
         scores, no_answer = self._ask(rows[usable], amounts[usable]) if usable else (None, None)
         by_model = dict(zip(usable, self._by_model(scores, amounts[usable]), strict=True)) if scores else {}
-        ruled = {i: why or no_answer or "" for i, why in enumerate(why_rules) if i not in by_model}
+        ruled = {i: why or no_answer or _NO_REASON for i, why in enumerate(why_rules) if i not in by_model}
         by_rules = dict(zip(ruled, self._by_rules(rows[list(ruled)], list(ruled.values())), strict=True))
         verdicts = by_model | by_rules
         return scores, [verdicts[i] for i in range(len(rows))]
 
-    def _ask(self, rows: NDArray[np.float32], amounts: NDArray[np.float64]) -> tuple[Scores | None, str | None]:
+    def _ask(self, rows: NDArray[np.float32], amounts: NDArray[np.float64]) -> tuple[Scores | None, _Why | None]:
         try:
             alarming = self._policy.alarming_probabilities(amounts)
             return self._scorer.score(rows, alarming, schema_hash=SCHEMA_HASH), None
-        except (ScoringUnavailable, ModelRefused) as error:
-            return None, str(error)
+        except ScoringUnavailable as error:
+            return None, _Why(Cause.SCORING, str(error))
+        except ModelRefused as error:
+            return None, _Why(Cause.MODEL, str(error))
 
     def _by_model(self, scores: Scores, amounts: NDArray[np.float64]) -> list[_Verdict]:
         actions = self._policy.decide(scores.probabilities, amounts)
@@ -76,9 +97,9 @@ class Decider:
             )
         ]
 
-    def _by_rules(self, rows: NDArray[np.float32], why_rules: Sequence[str]) -> list[_Verdict]:
+    def _by_rules(self, rows: NDArray[np.float32], why_rules: Sequence[_Why]) -> list[_Verdict]:
         for why, number in Counter(why_rules).items():
-            log.warning("the rules decide %d transactions: %s", number, why)
+            log.warning("the rules decide %d transactions: %s", number, why.text)
         actions, reasons = self._policy.decide_by_rules(rows)
         return [_Verdict(*verdict) for verdict in zip(actions, reasons, why_rules, strict=True)]
 
@@ -116,7 +137,7 @@ class Decider:
                         action=verdict.action,
                         reasons=list(verdict.reasons),
                         degraded=verdict.why_rules is not None,
-                        degraded_reason=verdict.why_rules,
+                        degraded_reason=verdict.why_rules.text if verdict.why_rules else None,
                         shadow_version=model.shadow.model_version if model and model.shadow else None,
                         shadow_margin=verdict.shadow_margin,
                         shadow_probability=verdict.shadow_probability,
@@ -127,12 +148,26 @@ class Decider:
         return written
 
 
+class _Why(NamedTuple):
+    """Why the rules and not the model, for a count and for a human."""
+
+    cause: Cause
+    text: str
+
+    @classmethod
+    def of_table(cls, why: str | None) -> _Why | None:
+        return None if why is None else cls(Cause.TABLE, why)
+
+
+_NO_REASON: Final = _Why(Cause.SCORING, "")
+
+
 class _Verdict(NamedTuple):
     """`why_rules`: why the rules and not the model; margin and probability are the model's."""
 
     action: Action
     reasons: list[str]
-    why_rules: str | None
+    why_rules: _Why | None
     margin: float | None = None
     probability: float | None = None
     shadow_margin: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from threading import Event
 from typing import Final
 
@@ -17,15 +18,28 @@ MOST_RECORDS: Final = 2_000
 POLL_SECONDS: Final = 0.2
 RETRY_SECONDS: Final = 0.5
 
+_CAUSES: Final = {Superseded: "superseded", BrokerUnavailable: "broker", StoreUnavailable: "store"}
 
-def run(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, health: Health) -> None:
-    """Work until `stopping` is set. A fenced batch, a broker or a store that is away cost a new connection, no more."""
+
+def run(
+    worker: StreamWorker,
+    bootstrap: str,
+    slot: str,
+    stopping: Event,
+    health: Health,
+    on_restart: Callable[[str], None] = lambda _cause: None,
+) -> None:
+    """Work until `stopping` is set. A fenced batch, a broker or a store that is away cost a new connection, no more.
+
+    `on_restart` is told each time, with the cause in a word.
+    """
     while not stopping.is_set():
         try:
             _follow(worker, bootstrap, slot, stopping, health)
         except (Superseded, BrokerUnavailable, StoreUnavailable) as error:
             log.warning("starting again from what is committed: %s", error)
             health.waiting(str(error))
+            on_restart(_CAUSES[type(error)])
             stopping.wait(RETRY_SECONDS)
     log.info("ms a batch, median: %s", worker.stopwatch.report())
 
@@ -44,8 +58,7 @@ def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, he
         while not stopping.is_set():
             health.turn()
             if polled := stream.poll(POLL_SECONDS, most=MOST_RECORDS):
-                counts = worker.step(stream, polled)
-                if counts.duplicates or counts.dead_letters or counts.degraded:
-                    log.info("%s", counts)
+                worker.step(stream, polled)
+            worker.measure(stream)
     finally:
         stream.close()

@@ -14,10 +14,15 @@ NEWEST: Final = 500
 
 
 class Stopwatch:
-    """Laps within a batch, by name, on a monotonic clock in seconds."""
+    """Laps within a batch, by name, on a monotonic clock in seconds. `on_lap` is told of each."""
 
-    def __init__(self, now_seconds: Callable[[], float] = time.perf_counter) -> None:
-        self._now_seconds = now_seconds
+    def __init__(
+        self,
+        now_seconds: Callable[[], float] = time.perf_counter,
+        *,
+        on_lap: Callable[[str, float], None] = lambda _name, _seconds: None,
+    ) -> None:
+        self._now_seconds, self._on_lap = now_seconds, on_lap
         self._laps_ms: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=NEWEST))
         self._last_seconds = 0.0
 
@@ -29,6 +34,7 @@ class Stopwatch:
         """What has passed since the last lap, or the start, went into `name`."""
         now_seconds = self._now_seconds()
         self._laps_ms[name].append((now_seconds - self._last_seconds) * 1000.0)
+        self._on_lap(name, now_seconds - self._last_seconds)
         self._last_seconds = now_seconds
 
     def report(self) -> str:

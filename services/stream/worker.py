@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
 
 from adapters.kafka import DEAD_LETTERS, DECISIONS, Outgoing, Record
 from cardwatch.errors import StaleWriter, StoreLeads, Superseded
@@ -14,7 +16,9 @@ from cardwatch.ports import FeatureStore
 from services.stream.batch import Batch, fold_batch
 from services.stream.deciding import Decider
 from services.stream.gap import History, fold_from_history, fold_gap
+from services.stream.metrics import Metrics
 from services.stream.stopwatch import Stopwatch
+from services.stream.telling import tell
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,10 @@ class Log(Protocol):
         """The offset where the topic begins: retention has deleted what was before it."""
         ...
 
+    def end(self, partition: int) -> int | None:
+        """The offset after the last committed record, as far as it is known without asking; None if it is not."""
+        ...
+
     def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
         """Records and positions in one transaction, or `Superseded`."""
         ...
@@ -39,27 +47,26 @@ class Log(Protocol):
         ...
 
 
-class Counts(NamedTuple):
-    """What one step did."""
-
-    decisions: int = 0
-    duplicates: int = 0
-    dead_letters: int = 0
-    degraded: int = 0
-
-
 class StreamWorker:
     """Owns some partitions of the log, their cards' states in the store, and their decisions.
 
     `history` has what the topic no longer holds.
     """
 
-    def __init__(self, store: FeatureStore, tables: Tables, decider: Decider, history: History | None = None) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        tables: Tables,
+        decider: Decider,
+        history: History | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._store, self._tables, self._decider, self._history = store, tables, decider, history
+        self._metrics = metrics or Metrics(CollectorRegistry())
         self._applied: dict[int, int] = {}
-        self.stopwatch = Stopwatch()
+        self.stopwatch = Stopwatch(on_lap=self._metrics.step_took)
 
-    def step(self, topic_log: Log, polled: Mapping[int, Sequence[Record]]) -> Counts:
+    def step(self, topic_log: Log, polled: Mapping[int, Sequence[Record]]) -> None:
         """Decide one polled batch, in the commit order of the design:
 
         1. fold it over states from the store, in memory only;
@@ -78,14 +85,15 @@ class StreamWorker:
         ]
         self._require_fresh_states(batches)
         self.stopwatch.lap("fold")
-        decisions = self._decider.decide(batches)
-        self.stopwatch.lap("score and decide")
-        topic_log.commit(_outgoing(batches, decisions), {batch.partition: batch.position for batch in batches})
+        decided = self._decider.decide(batches)
+        self.stopwatch.lap("score")
+        topic_log.commit(_outgoing(batches, decided.decisions), {batch.partition: batch.position for batch in batches})
         self.stopwatch.lap("commit")
+        self._metrics.committed(batches, decided)
         for batch in batches:
             self._apply(topic_log, batch)
         self.stopwatch.lap("apply")
-        return _count(batches, decisions)
+        tell(batches, decided.decisions)
 
     def take(self, topic_log: Log, partitions: Sequence[int]) -> dict[int, int]:
         """Take over partitions: bring the store up to what is committed, and return where to read on."""
@@ -98,6 +106,13 @@ class StreamWorker:
         """Forget partitions that are another worker's now."""
         for partition in partitions:
             self._applied.pop(partition, None)
+            self._metrics.gave_back(partition)
+
+    def measure(self, topic_log: Log) -> None:
+        """Note how far behind the log each partition is, and how large the store; for whoever watches."""
+        for partition, position in self._applied.items():
+            self._metrics.at(partition, position, topic_log.end(partition))
+        self._metrics.look_at(self._store)
 
     def catch_up(self, topic_log: Log, partition: int, committed: int | None) -> None:
         """Fold what was committed but not applied, without scoring, and what the topic has deleted from the archive.
@@ -113,12 +128,14 @@ class StreamWorker:
         if applied < first:
             fold_from_history(self._store, self._history, partition, applied, first)
             applied = first
+        self._metrics.unapplied(partition, max((committed or 0) - applied, 0))
         if committed is not None and applied < committed:
             log.info("transactions[%d]: folding %d..%d, decided but not applied", partition, applied, committed)
             for records in topic_log.read(partition, applied, committed):
                 fold_gap(self._store, partition, applied, records)
                 applied = records[-1].offset + 1
         self._applied[partition] = applied
+        self._metrics.unapplied(partition, 0)
 
     def _require_fresh_states(self, batches: Sequence[Batch]) -> None:
         """Refuse batches whose states were read from a store that has lost its newest writes by a restart."""
@@ -155,12 +172,3 @@ def _outgoing(batches: Sequence[Batch], decisions: Sequence[Sequence[Decision]])
         for batch in batches
         for letter in batch.dead_letters
     ]
-
-
-def _count(batches: Sequence[Batch], decisions: Sequence[Sequence[Decision]]) -> Counts:
-    return Counts(
-        decisions=sum(len(of_batch) for of_batch in decisions),
-        duplicates=sum(int(batch.folded.duplicates.sum()) for batch in batches),
-        dead_letters=sum(len(batch.dead_letters) for batch in batches),
-        degraded=sum(decision.degraded for of_batch in decisions for decision in of_batch),
-    )

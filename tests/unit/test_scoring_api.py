@@ -278,7 +278,7 @@ class Service:
             for offset, transaction in enumerate(transactions)
         ]
         batch = fold_batch(self.store, self.tables, 0, 0, records)
-        [decisions] = Decider(ByInvocations(self), POLICY, lambda: 1e12).decide([batch])
+        [decisions] = Decider(ByInvocations(self), POLICY, lambda: 1e12).decide([batch]).decisions
         return decisions
 
 

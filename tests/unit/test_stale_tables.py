@@ -69,7 +69,7 @@ def folded(folder: Path, transactions: Sequence[Transaction]) -> Batch:
 
 
 def decided(batch: Batch, scorer: Challenger) -> list[Decision]:
-    [decisions] = Decider(scorer, DecisionPolicy(), lambda: 0.0).decide([batch])
+    [decisions] = Decider(scorer, DecisionPolicy(), lambda: 0.0).decide([batch]).decisions
     return decisions
 
 

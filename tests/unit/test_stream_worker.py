@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import redis
 from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
 
 from adapters.archive_writer import ArchiveWriter, transaction_row
 from adapters.archived_log import ArchivedLog
@@ -35,6 +36,7 @@ from cardwatch.ports import FeatureStore, Scores, Shadow
 from services.stream import loop
 from services.stream.deciding import Decider
 from services.stream.gap import fold_gap
+from services.stream.metrics import Metrics
 from services.stream.worker import StreamWorker
 
 NOW_MS = 1_800_000_000_000.0
@@ -59,6 +61,9 @@ class MemoryLog:
 
     def first(self, partition: int) -> int:
         return self.begins
+
+    def end(self, partition: int) -> int | None:
+        return len(self.records)
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         return {} if self.position is None else dict.fromkeys(partitions, self.position)
@@ -130,9 +135,12 @@ def log_of(transactions: Sequence[Transaction]) -> MemoryLog:
     return MemoryLog([encode(t) for t in transactions], [t.card_id.encode() for t in transactions])
 
 
-def worker(folder: Path, store: FeatureStore, scorer: HalfOfAmount | None = None) -> StreamWorker:
+def worker(
+    folder: Path, store: FeatureStore, scorer: HalfOfAmount | None = None, counted: CollectorRegistry | None = None
+) -> StreamWorker:
     decider = Decider(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
-    return StreamWorker(store, TableStore(folder), decider, ArchivedLog(folder / "archive", batch_rows=4))
+    history = ArchivedLog(folder / "archive", batch_rows=4)
+    return StreamWorker(store, TableStore(folder), decider, history, Metrics(counted or CollectorRegistry()))
 
 
 def run(folder: Path, log: MemoryLog, crashes: Mapping[int, str], batch: int = 3) -> dict[str, bytes]:
@@ -244,21 +252,22 @@ def test_without_a_model_the_rules_decide_and_say_so(tmp_path: Path) -> None:
     with LmdbStore(tmp_path / "store") as store:
         stream = worker(tmp_path, store, scorer)
         stream.take(log, [0])
-        counts = stream.step(log, {0: log.records})
+        stream.step(log, {0: log.records})
     (decision,) = log.decisions()
     assert decision.degraded
     assert decision.degraded_reason == "no answer within 1 s"
     assert (decision.margin, decision.probability, decision.model_version) == (None, None, None)
-    assert counts.degraded == 1
 
 
 def test_a_repeat_gets_no_second_decision_and_is_counted(tmp_path: Path) -> None:
     log = log_of([payment(0), payment(0)])
     with LmdbStore(tmp_path / "store") as store:
-        stream = worker(tmp_path, store)
+        counted = CollectorRegistry()
+        stream = worker(tmp_path, store, counted=counted)
         stream.take(log, [0])
-        counts = stream.step(log, {0: log.records})
-    assert (counts.decisions, counts.duplicates) == (1, 1)
+        stream.step(log, {0: log.records})
+    assert len(log.decisions()) == 1
+    assert counted.get_sample_value("cardwatch_stream_repeats_total") == 1
     assert log.position == 2
 
 
@@ -423,6 +432,9 @@ def test_a_store_that_is_away_for_a_while_costs_the_loop_a_new_start_and_no_deci
             if positions == {0: 8}:
                 process.kill()
                 process.wait(timeout=10)
+
+        def end(self, partition: int) -> int | None:
+            return log.end(partition)
 
         def close(self) -> None:
             pass

@@ -1,0 +1,105 @@
+"""`cardwatch bootstrap`: have the first champion trained, once there is history to train it on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+from datetime import date
+from typing import Final
+
+import click
+
+from adapters.kafka import ProgressReader
+from adapters.kafka_admin import ensure_topics
+from adapters.prefect_api import PrefectDeployments, RunState
+from adapters.process import Process, run_service
+from adapters.scoring_client import ServedModel
+from cardwatch.errors import CardwatchError, ScoringUnavailable, Unavailable
+from cardwatch.progress import Bootstrapped, DayArchived
+
+DEPLOYMENT: Final = "bootstrap/local"
+POLL_SECONDS: Final = 0.5
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.option(
+    "--history-days",
+    default=30,
+    type=click.IntRange(min=20),
+    show_default=True,
+    help="Train when so many days are archived.",
+)
+@click.option(
+    "--wait-seconds",
+    default=900.0,
+    type=click.FloatRange(min=1.0),
+    show_default=True,
+    help="How long to wait for history, Prefect and the scoring service, in all.",
+)
+def bootstrap(history_days: int, wait_seconds: float) -> None:
+    """Wait for history, train the first champion, and wait until it is served.
+
+    It may be started before anything that it needs, again, and twice at once: where there is a champion, it stays.
+    """
+    deadline = time.monotonic() + wait_seconds
+    with run_service("bootstrap") as process:
+        process.keep_working(lambda: _work(process, history_days, deadline))
+
+
+def _work(process: Process, history_days: int, deadline: float) -> None:
+    """Each step raises what is retriable until its time is over, and is done again from the beginning."""
+    settings = process.settings
+    try:
+        ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
+        trained = _await_history(process, history_days, deadline)
+        if trained is None:
+            _train(process, deadline)
+        else:
+            log.info("version %s has been trained before", trained.champion_version)
+        with closing(ServedModel(settings)) as served:
+            version = served.version()
+        if version is None:
+            raise ScoringUnavailable(f"the scoring service at {settings.scoring_url} serves no champion yet")
+        log.info("version %s is champion and served", version)
+    except Unavailable as error:
+        if time.monotonic() > deadline:
+            raise CardwatchError(f"waited in vain: {error}") from error
+        raise
+
+
+def _await_history(process: Process, history_days: int, deadline: float) -> Bootstrapped | None:
+    """Follow the topic `progress` until enough days are archived; gives what says that all is done, if it is."""
+    archived: set[date] = set()
+    said = -1
+    with closing(ProgressReader(process.settings.kafka_bootstrap)) as progress:
+        while True:
+            match progress.poll(POLL_SECONDS):
+                case Bootstrapped() as done:
+                    return done
+                case DayArchived(day=day):
+                    archived.add(day)
+                case None if len(archived) >= history_days:
+                    return None
+                case None:
+                    process.health.waiting(f"{len(archived)} of {history_days} days of history are archived")
+                    if len(archived) > said:
+                        log.info("waiting: %s", process.health.why_not_ready)
+                        said = len(archived)
+                    if time.monotonic() > deadline or process.stopping.is_set():
+                        raise CardwatchError(f"only {len(archived)} of {history_days} days of history are archived")
+                case _:
+                    pass
+
+
+def _train(process: Process, deadline: float) -> None:
+    with closing(PrefectDeployments(process.settings.prefect_url)) as deployments:
+        run_id = deployments.run(DEPLOYMENT, {})
+        log.info("%s: run %s has been asked for", DEPLOYMENT, run_id)
+        deployments.wait(run_id, timeout_seconds=max(1.0, deadline - time.monotonic()), on_state=_tell)
+
+
+def _tell(state: RunState) -> None:
+    log.info("the run is %s", state.name)
