@@ -27,7 +27,7 @@ _INDEXING: Final = {
 
 
 class ArchiveWriter:
-    """The one writer of the archive in `folder`. `positions`: per topic and partition the next offset to be read."""
+    """The one writer of the archive in `folder`. `bytes`: the size of its Parquet files."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -39,6 +39,7 @@ class ArchiveWriter:
             raise Misconfigured(f"cannot write the archive in {folder}: {error}") from error
         self._folder = folder
         self._remove_unnamed_files()
+        self.bytes = sum(path.stat().st_size for path in folder.glob("*/date=*/*.parquet"))
 
     def close(self) -> None:
         """Let go of the index."""
@@ -90,6 +91,7 @@ class ArchiveWriter:
         with pq.ParquetWriter(path, SCHEMAS[kind], compression="zstd") as writer:
             for partition in np.unique(partitions).tolist():  # a row group each: replay reads one partition at a time
                 writer.write_table(in_log_order.filter(pa.array(partitions == partition)))
+        self.bytes += path.stat().st_size
         return str(relative)
 
     def _remove_unnamed_files(self) -> None:

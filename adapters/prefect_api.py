@@ -35,6 +35,14 @@ class RunState(Struct, frozen=True, kw_only=True):
         return self.kind in _ENDED
 
 
+class Run(Struct, frozen=True, kw_only=True):
+    """A run and how long it has been running, in seconds, up to its end if it has ended."""
+
+    run_id: str
+    state: RunState
+    seconds: float
+
+
 class PrefectDeployments:
     """Deployments of the Prefect server at `url` (with or without `/api`).
 
@@ -67,12 +75,27 @@ class PrefectDeployments:
 
     def state(self, run_id: str) -> RunState:
         """Where this run stands now."""
-        state = self._body(self._request("GET", f"/flow_runs/{run_id}"))["state"] or {}
-        return RunState(
-            kind=state.get("type") or "PENDING",
-            name=state.get("name") or "Pending",
-            message=state.get("message") or "",
-        )
+        return _state(self._body(self._request("GET", f"/flow_runs/{run_id}")))
+
+    def runs(self, name: str) -> list[Run]:
+        """The newest 200 runs of the deployment `name` ("flow/deployment"), the newest first."""
+        flow, _, deployment = name.partition("/")
+        asked = {
+            "flows": {"name": {"any_": [flow]}},
+            "deployments": {"name": {"any_": [deployment]}},
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": 200,
+        }
+        found = self._body(self._request("POST", "/flow_runs/filter", asked))
+        return [
+            Run(run_id=str(run["id"]), state=_state(run), seconds=float(run.get("total_run_time") or 0.0))
+            for run in found
+        ]
+
+    def crash(self, run_id: str, why: str) -> None:
+        """Say that nobody is at work on this run any more."""
+        state = {"type": "CRASHED", "name": "Crashed", "message": why}
+        self._body(self._request("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True}))
 
     def wait(
         self, run_id: str, *, timeout_seconds: float, on_state: Callable[[RunState], None] | None = None
@@ -116,13 +139,21 @@ class PrefectDeployments:
                 f"no Prefect server answers at {self._url}: {error or type(error).__name__}"
             ) from error
 
-    def _body(self, response: httpx.Response) -> dict[str, Any]:
+    def _body(self, response: httpx.Response) -> Any:
         if response.is_error:
             raise OrchestratorUnavailable(
                 f"Prefect at {response.url} answered {response.status_code}: {response.text[:300]}"
             )
         try:
-            body: dict[str, Any] = response.json()
+            return response.json()
         except ValueError as error:
             raise OrchestratorUnavailable(f"{response.url} does not answer like a Prefect server") from error
-        return body
+
+
+def _state(run: Mapping[str, Any]) -> RunState:
+    state = run["state"] or {}
+    return RunState(
+        kind=state.get("type") or "PENDING",
+        name=state.get("name") or "Pending",
+        message=state.get("message") or "",
+    )

@@ -22,6 +22,7 @@ from msgspec import Struct, structs
 STABLE = "stable"
 SUSPECTED = "drift suspected"
 WORN_OUT = "worn out"
+STATES = (STABLE, SUSPECTED, WORN_OUT)
 
 
 class DriftResult(Struct, frozen=True, kw_only=True):

@@ -73,7 +73,7 @@ def _work(process: Process, history_days: int, deadline: float) -> None:
 def _await_history(process: Process, history_days: int, deadline: float) -> Bootstrapped | None:
     """Follow the topic `progress` until enough days are archived; gives what says that all is done, if it is."""
     archived: set[date] = set()
-    said = -1
+    said = ""
     with closing(ProgressReader(process.settings.kafka_bootstrap)) as progress:
         while True:
             match progress.poll(POLL_SECONDS):
@@ -84,12 +84,13 @@ def _await_history(process: Process, history_days: int, deadline: float) -> Boot
                 case None if len(archived) >= history_days:
                     return None
                 case None:
-                    process.health.waiting(f"{len(archived)} of {history_days} days of history are archived")
-                    if len(archived) > said:
-                        log.info("waiting: %s", process.health.why_not_ready)
-                        said = len(archived)
+                    why = f"{len(archived)} of {history_days} days of history are archived"
+                    process.health.waiting(why)
+                    if why != said:
+                        log.info("waiting: %s", why)
+                        said = why
                     if time.monotonic() > deadline or process.stopping.is_set():
-                        raise CardwatchError(f"only {len(archived)} of {history_days} days of history are archived")
+                        raise CardwatchError(f"only {why}")
                 case _:
                     pass
 

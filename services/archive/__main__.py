@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from datetime import datetime
 from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from adapters.archive import Archive
 from adapters.archive_writer import ArchiveWriter
@@ -23,6 +27,7 @@ from adapters.settings import Settings
 from adapters.table_store import TableStore
 from services.archive.archivist import Archivist
 from services.archive.feeding import rebuilt
+from services.archive.metrics import Metrics
 from services.archive.resuming import resumed
 
 POLL_SECONDS = 0.05
@@ -31,10 +36,11 @@ POLL_SECONDS = 0.05
 def main() -> None:
     """Archive until SIGTERM."""
     with run_service("archive") as process:
-        process.keep_working(lambda: work(process))
+        metrics = Metrics()
+        process.keep_working(lambda: work(process, metrics))
 
 
-def work(process: Process) -> None:
+def work(process: Process, metrics: Metrics) -> None:
     """Put the archivist together from what is archived, and run it for as long as log and index answer."""
     settings = process.settings
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
@@ -49,14 +55,29 @@ def work(process: Process) -> None:
             resumed(archive, range(settings.partitions)),
             decided_up_to=partial(inquiry.committed, TRANSACTIONS),
             announce=ProgressWriter(settings.kafka_bootstrap).write,
+            metrics=metrics,
         )
+        metrics.resumed(
+            newest(archive.transactions(*archive.days()[-1:] * 2), "occurred_at") if archive.days() else None,
+            newest(archive.all_labels(), "observed_at"),
+            writer.bytes,
+        )
+        metrics.closed(max(writer.closed_days(), default=None))
         reader = open_now.enter_context(LogReader(settings.kafka_bootstrap, positions(settings, writer)))
         process.health.ready()
         while not process.stopping.is_set():
             archivist.take(reader.poll(POLL_SECONDS))
             archivist.close_days(reader)
+            for topic in (TRANSACTIONS, LABELS, DECISIONS):
+                metrics.lags(topic, reader.behind(topic))
             process.health.turn()
         archivist.flush()
+
+
+def newest(rows: pa.Table, column: str) -> datetime | None:
+    """The latest moment in a column."""
+    moment: datetime | None = pc.max(rows[column]).as_py()
+    return moment
 
 
 def positions(settings: Settings, writer: ArchiveWriter) -> dict[tuple[str, int], int]:

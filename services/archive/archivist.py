@@ -15,6 +15,7 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
+from time import monotonic
 from typing import Final
 
 from adapters.archive_writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
@@ -26,11 +27,14 @@ from cardwatch.features.reference import ReferenceBuilder, ReferenceTable
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
 from services.archive.feeding import feed
 from services.archive.inferring import DayInference, Log
+from services.archive.metrics import Metrics, tell
 from services.archive.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
 
 FLUSH_ROWS: Final = 50_000
+FLUSH_SECONDS: Final = 60.0
+"""So long at most a row waits to be written, else a slow stream would be archived once a day."""
 
 
 class Archivist:
@@ -49,8 +53,12 @@ class Archivist:
         *,
         decided_up_to: Callable[[Sequence[int]], Mapping[int, int]],
         announce: Callable[[Progress], None],
+        metrics: Metrics,
+        now_seconds: Callable[[], float] = monotonic,
     ) -> None:
         self._writer, self._tables, self._builder, self._watermarks = writer, tables, builder, watermarks
+        self._metrics, self._now_seconds = metrics, now_seconds
+        self._flush_at = now_seconds() + FLUSH_SECONDS
         self._decided_up_to, self._announce = decided_up_to, announce
         self._rows: defaultdict[str, list[Row]] = defaultdict(list)
         self._positions: dict[tuple[str, int], int] = writer.positions()
@@ -74,7 +82,7 @@ class Archivist:
                 log.warning("%s[%d] %d: %s", record.topic, record.partition, record.offset, error)
             if record.topic != PROGRESS:  # that one is read from its beginning at every start
                 self._positions[record.topic, record.partition] = record.offset + 1
-        if sum(map(len, self._rows.values())) >= FLUSH_ROWS:
+        if self._buffered >= FLUSH_ROWS or (self._buffered and self._now_seconds() >= self._flush_at):
             self.flush()
 
     def close_days(self, topic_log: Log) -> None:
@@ -83,12 +91,20 @@ class Archivist:
         self._inference.announce_days(topic_log, ends)
         while self._open_days and self._is_complete(self._open_days[0], topic_log):
             self._close(self._open_days.popleft())
+        self._metrics.waits(buffered_rows=self._buffered, open_days=len(self._open_days))
 
     def flush(self) -> None:
         """Write what is buffered, and the positions it brings us to, in one step."""
         feed(self._builder, self._rows[TRANSACTIONS], self._rows[LABELS])
         self._writer.write(self._rows, self._positions)
+        self._metrics.wrote(self._rows, self._writer.bytes)
+        tell(self._rows)
         self._rows.clear()
+        self._flush_at = self._now_seconds() + FLUSH_SECONDS
+
+    @property
+    def _buffered(self) -> int:
+        return sum(map(len, self._rows.values()))
 
     def _take_transaction(self, record: Record) -> None:
         transaction = decode(record.value, Transaction)
@@ -145,6 +161,7 @@ class Archivist:
             )
         )
         self._writer.close_day(emitted.day, table.table_id)
+        self._metrics.closed(emitted.day)
 
     def _stored_table(self, emitted: DayEmitted) -> ReferenceTable:
         tomorrow = emitted.day + timedelta(days=1)

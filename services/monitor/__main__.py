@@ -13,6 +13,7 @@ from adapters.prefect_api import PrefectDeployments
 from adapters.process import Process, run_service
 from adapters.scoring_client import ServedModel
 from services.monitor.loop import follow
+from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
 from services.monitor.observing import Observer
 from services.monitor.patience import Patience
@@ -22,10 +23,11 @@ from services.monitor.retraining import Retrainer
 def main() -> None:
     """Watch until SIGTERM."""
     with run_service("monitor") as process:
-        process.keep_working(lambda: work(process))
+        metrics = Metrics()
+        process.keep_working(lambda: work(process, metrics))
 
 
-def work(process: Process) -> None:
+def work(process: Process, metrics: Metrics) -> None:
     """Put the monitor together from what the topic says, and run it."""
     settings = process.settings
     policy = read_policies(settings).drift
@@ -45,6 +47,7 @@ def work(process: Process) -> None:
             policy=policy,
             reports=settings.reports,
             patience=patience,
+            metrics=metrics,
         )
         follow(monitor, reader, patience)
 

@@ -14,6 +14,8 @@ from cardwatch.drift import WORN_OUT, Assessment, DayObservation, DriftPolicy, M
 from cardwatch.progress import DayMonitored, DriftDetected, Progress, RetrainingEnded, RetrainingStarted
 from services.monitor.champions import Registry, find, promised
 from services.monitor.memory import Memory
+from services.monitor.metrics import Metrics
+from services.monitor.outcomes import Outcomes
 from services.monitor.patience import Patience
 from services.monitor.retraining import Outcome
 
@@ -25,6 +27,10 @@ class Observes(Protocol):
 
     def observe(self, day: date, champion: ModelVersion) -> DayObservation:
         """The day as the policy sees it."""
+        ...
+
+    def matured(self, day: date) -> Outcomes:
+        """What became of the transactions of the day whose labels have matured with `day`."""
         ...
 
     def save_report(self, path: Path) -> None:
@@ -56,14 +62,17 @@ class Monitor:
         policy: DriftPolicy,
         reports: Path,
         patience: Patience,
+        metrics: Metrics,
     ) -> None:
         self._observer, self._registry, self._retrainer = observer, registry, retrainer
+        self._metrics = metrics
         self._publish, self._policy, self._reports, self._patience = publish, policy, reports, patience
         self._memory = Memory(policy, cache(self._promised_of))
 
     def take(self, record: Progress) -> None:
         """Take in a record of the topic; what follows from it is done by `work`."""
         self._memory.take(record)
+        self._metrics.knows(record)
 
     def work(self) -> None:
         """Monitor every day that waits. What was begun before a restart is brought to its end, not done twice."""
@@ -85,23 +94,24 @@ class Monitor:
         if day in self._memory.started and day not in self._memory.ended:
             self._retrain(self._memory.started[day])
         self._tell(_monitored(seen, assessment))
+        self._metrics.matured(self._patience.insist(f"what became of {day}", lambda: self._observer.matured(day)))
 
     def _retrain(self, started: RetrainingStarted) -> None:
         outcome = self._retrainer.retrain(started)
         verdict = "promoted" if outcome.promoted else "refused"
         log.info("%s: challenger %s %s", started.day, outcome.challenger_version, verdict)
-        self._tell(
-            RetrainingEnded(
-                day=started.day,
-                challenger_version=outcome.challenger_version,
-                promoted=outcome.promoted,
-                reasons=outcome.reasons,
-            )
+        ended = RetrainingEnded(
+            day=started.day,
+            challenger_version=outcome.challenger_version,
+            promoted=outcome.promoted,
+            reasons=outcome.reasons,
         )
+        self._tell(ended)
+        self._metrics.retrained(ended)
 
     def _tell(self, record: Progress) -> None:
         self._patience.insist("telling the topic", lambda: self._publish(record))
-        self._memory.take(record)
+        self.take(record)
 
     def _champion_of(self, day: date) -> ModelVersion:
         """The champion that `day` is about: a retraining that this day asked for may have replaced it since."""

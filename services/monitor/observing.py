@@ -16,6 +16,7 @@ from cardwatch.drift import DayObservation, DriftPolicy, DriftResult
 from cardwatch.features.table import FEATURES
 from monitoring.evidently_drift import FeatureDrift
 from services.monitor.champions import Registry, promised, reference
+from services.monitor.outcomes import Outcomes, outcomes
 from services.monitor.performance import end_of, performance
 
 
@@ -39,6 +40,15 @@ class Observer:
             drift_share=drift.share,
             performance=performance(decisions, self._archive.labels(end_of(day)), champion.version),
             promised=promised(champion, fewest_frauds=policy.minimum_frauds),
+        )
+
+    def matured(self, day: date) -> Outcomes:
+        """What became of the transactions of the day whose labels have matured with `day`."""
+        then = day - timedelta(days=self._policy.maturity_days)
+        return outcomes(
+            self._archive.decisions(then, then),
+            self._archive.transactions(then, then),
+            self._archive.labels(end_of(day)),
         )
 
     def save_report(self, path: Path) -> None:

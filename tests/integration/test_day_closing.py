@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from prometheus_client import CollectorRegistry
 
 from adapters.archive import Archive
 from adapters.archive_writer import ArchiveWriter
@@ -31,6 +32,7 @@ from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progres
 from cli.main import main
 from services.archive.archivist import Archivist
 from services.archive.feeding import rebuilt
+from services.archive.metrics import Metrics
 from services.archive.resuming import resumed
 
 DAY = date(2025, 1, 6)
@@ -93,6 +95,7 @@ class Office:
             resumed(archive, range(PARTITIONS)),
             decided_up_to=partial(inquiry.committed, TRANSACTIONS),
             announce=ProgressWriter(self.bootstrap).write,
+            metrics=Metrics(CollectorRegistry()),
         )
         positions = {**self.start, **writer.positions(), (PROGRESS, 0): self.start[PROGRESS, 0]}
         with LogReader(self.bootstrap, positions) as reader:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
 
 from adapters.archive import Archive
 from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS
@@ -28,6 +29,7 @@ from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Tran
 from cardwatch.features.table import FEATURE_NAMES, FEATURES, SCHEMA_HASH, column
 from cardwatch.progress import DayArchived, DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from services.monitor.champions import reference
+from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
 from services.monitor.observing import Observer
 from services.monitor.patience import Patience
@@ -87,6 +89,7 @@ class World:
             policy=POLICY,
             reports=self.folder / "reports",
             patience=patience,
+            metrics=Metrics(CollectorRegistry()),
         )
         for record in list(self.topic):
             monitor.take(record)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from adapters.archive_writer import ArchiveWriter
 from adapters.kafka import LABELS, PROGRESS, TRANSACTIONS, Record
@@ -19,6 +20,7 @@ from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.features.reference import MERCHANT_VALUES, ReferenceBuilder, ReferenceTable
 from cardwatch.progress import DayEmitted
 from services.archive.archivist import Archivist
+from services.archive.metrics import Metrics
 from services.archive.watermarks import Watermarks
 
 FIRST = datetime(2025, 1, 6, tzinfo=UTC)
@@ -106,6 +108,7 @@ def tables(events: Sequence[Event], then: Sequence[tuple[int, Event]] = ()) -> l
             Watermarks([0]),
             decided_up_to=lambda _partitions: {},
             announce=lambda _event: None,
+            metrics=Metrics(CollectorRegistry()),
         )
         offset = 0
         for closing in range(DAYS):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from adapters.archive import Archive
 from adapters.archive_writer import ArchiveWriter
@@ -20,6 +21,7 @@ from cardwatch.features.table import FEATURES
 from cardwatch.progress import DayArchived, DayEmitted, Heartbeat, Progress
 from services.archive.archivist import Archivist
 from services.archive.feeding import rebuilt
+from services.archive.metrics import Metrics
 from services.archive.resuming import resumed
 
 DAY = date(2025, 1, 6)
@@ -125,6 +127,7 @@ class Desk:
             resumed(Archive(self.folder), [0]),
             decided_up_to=self.decided_up_to,
             announce=self.progress.append,
+            metrics=Metrics(CollectorRegistry()),
         )
 
     def decided_up_to(self, partitions: Sequence[int]) -> Mapping[int, int]:

@@ -1,16 +1,17 @@
 """The monitor's loop: days in order, nothing twice and nothing skipped, wherever it is stopped."""
 
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from threading import Event
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from adapters.health import Health
 from adapters.model_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.prefect_api import RunState
-from cardwatch.drift import DayObservation, DriftPolicy, Measured
+from cardwatch.drift import STATES, DayObservation, DriftPolicy, Measured
 from cardwatch.errors import (
     ModelRefused,
     NoChampion,
@@ -29,7 +30,9 @@ from cardwatch.progress import (
     RetrainingStarted,
 )
 from services.monitor.loop import follow
+from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
+from services.monitor.outcomes import Outcomes
 from services.monitor.patience import Patience, Stopped
 from services.monitor.retraining import DEPLOYMENT, MOST_RUNS, Retrainer
 
@@ -120,6 +123,9 @@ class Observer:
     def __init__(self) -> None:
         self.observed: list[tuple[date, str]] = []
 
+    def matured(self, day: date) -> Outcomes:
+        return {}
+
     def observe(self, day: date, champion: ModelVersion) -> DayObservation:
         self.observed.append((day, champion.version))
         worn_out = champion.version == "1" and day > on(LAST_GOOD)
@@ -145,6 +151,8 @@ class Parts:
         self.registry = Registry()
         self.deployments = Deployments(self.registry, promotes=promotes, ends=ends)
         self.observer = Observer()
+        self.counted = CollectorRegistry()
+        self.metrics = Metrics(self.counted)
         self.stopping = Event()
 
     def monitor(self, *, most_records: int = 1_000) -> Monitor:
@@ -165,6 +173,7 @@ class Parts:
             policy=POLICY,
             reports=self.reports,
             patience=patience,
+            metrics=self.metrics,
         )
 
     def run(self, monitor: Monitor, *days: Progress) -> None:
@@ -288,10 +297,32 @@ def test_registry_and_orchestrator_that_are_away_cost_time_and_no_day(
     assert "asking for the champion: trying again in 0 s: the registry is away" in caplog.text
 
 
-def test_a_registry_without_a_champion_is_an_error_and_no_wait(parts: Parts) -> None:
+def test_the_first_champion_is_waited_for(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
     parts.registry.failures = iter([NoChampion("train one")])
-    with pytest.raises(NoChampion):
-        parts.run(parts.monitor(), *live(0))
+    parts.run(parts.monitor(), *live(0))
+    assert [record.day for record in parts.monitored()] == [on(0)]
+    assert "asking for the champion: trying again in 0 s: train one" in caplog.text
+
+
+def test_the_metrics_are_those_of_the_newest_day_and_count_this_process_s_retrainings(parts: Parts) -> None:
+    parts.run(parts.monitor(), *live(*ALL_DAYS))
+    newest = parts.monitored()[-1]
+    moment = datetime.combine(newest.day, time(), UTC).timestamp()
+    assert parts.counted.get_sample_value("cardwatch_monitor_day_timestamp_seconds") == moment
+    assert parts.counted.get_sample_value("cardwatch_monitor_state", {"state": newest.state}) == 1.0
+    states = [parts.counted.get_sample_value("cardwatch_monitor_state", {"state": state}) for state in STATES]
+    assert sum(state or 0.0 for state in states) == 1.0
+    retrainings = {
+        verdict: parts.counted.get_sample_value("cardwatch_monitor_retrainings_total", {"verdict": verdict})
+        for verdict in ("promoted", "refused", "failed")
+    }
+    assert retrainings == {"promoted": 1.0, "refused": 0.0, "failed": 0.0}
+    again = CollectorRegistry()
+    restarted = Metrics(again)
+    for record in parts.topic:
+        restarted.knows(record)
+    assert again.get_sample_value("cardwatch_monitor_day_timestamp_seconds") == moment
+    assert again.get_sample_value("cardwatch_monitor_retrainings_total", {"verdict": "promoted"}) == 0.0
 
 
 def test_a_version_that_was_deleted_is_an_error(parts: Parts) -> None:

@@ -1,0 +1,36 @@
+"""What the flow runner knows of its runs, from the Prefect server: so it is right after a restart too."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Sequence
+
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge
+
+from adapters.prefect_api import Run
+
+STATES = ("scheduled", "pending", "running", "completed", "failed", "crashed", "cancelled")
+
+
+class Metrics:
+    """One per process, for Prometheus keeps a registry of names."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._runs = Gauge(
+            "cardwatch_pipelines_runs",
+            "Runs that the Prefect server knows, of the newest 200, by type of state.",
+            ["flow", "state"],
+            registry=registry,
+        )
+        self._seconds = Gauge(
+            "cardwatch_pipelines_run_seconds", "How long the newest completed run took.", ["flow"], registry=registry
+        )
+
+    def saw(self, flow: str, runs: Sequence[Run]) -> None:
+        """Note the runs of a flow, the newest first."""
+        tally = Tally(run.state.kind.lower() for run in runs)
+        for state in STATES:
+            self._runs.labels(flow, state).set(tally[state])
+        completed = [run.seconds for run in runs if run.state.kind == "COMPLETED"]
+        if completed:
+            self._seconds.labels(flow).set(completed[0])
