@@ -76,7 +76,7 @@ def _await_history(process: Process, history_days: int, deadline: float) -> Boot
     said = ""
     with closing(ProgressReader(process.settings.kafka_bootstrap)) as progress:
         while True:
-            match progress.poll(POLL_SECONDS):
+            match None if progress.caught_up() else progress.poll(POLL_SECONDS):
                 case Bootstrapped() as done:
                     return done
                 case DayArchived(day=day):
@@ -91,6 +91,7 @@ def _await_history(process: Process, history_days: int, deadline: float) -> Boot
                         said = why
                     if time.monotonic() > deadline or process.stopping.is_set():
                         raise CardwatchError(f"only {why}")
+                    process.stopping.wait(POLL_SECONDS)
                 case _:
                     pass
 
