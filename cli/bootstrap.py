@@ -12,6 +12,7 @@ import click
 
 from adapters.kafka import ProgressReader
 from adapters.kafka_admin import ensure_topics
+from adapters.model_registry import ModelRegistry
 from adapters.prefect_api import PrefectDeployments, RunState
 from adapters.process import Process, run_service
 from adapters.scoring_client import ServedModel
@@ -53,6 +54,8 @@ def _work(process: Process, history_days: int, deadline: float) -> None:
     """Each step raises what is retriable until its time is over, and is done again from the beginning."""
     settings = process.settings
     try:
+        with closing(ModelRegistry(settings.mlflow_url)) as registry:
+            registry.aliases()  # a run that finds no registry would have folded all of history for nothing
         ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
         trained = _await_history(process, history_days, deadline)
         if trained is None:

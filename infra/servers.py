@@ -48,6 +48,7 @@ def mlflow_server(settings: Settings) -> Server:
         command=[
             sys.executable, "-m", "mlflow", "server", *_listening(settings, settings.mlflow_url), "--workers", "1",
             "--artifacts-destination", str(folder / "artifacts"),
+            "--uvicorn-opts", "--log-level warning",  # else a line for each question that scoring asks
         ],
         environment={
             # Not an argument: it may hold a password, and arguments can be read by every process of the machine.
@@ -69,8 +70,9 @@ def prefect_server(settings: Settings) -> Server:
         **{f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in unused},
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": f"{settings.prefect_url}/api",
-        # Where its pages, in somebody's browser, find it.
+        # Where its pages, in somebody's browser, find it; they are written at the start, and not into an image.
         "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "pages"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "1",
