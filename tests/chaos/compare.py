@@ -1,0 +1,44 @@
+"""Piped into a container that has archive, tables and store: is every recorded feature, and every state, the replay's?
+
+Prints one line of JSON.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+from adapters.archive import Archive
+from adapters.feature_stores import open_reader
+from adapters.settings import read_settings
+from adapters.table_store import TableStore
+from pipelines.training_set import replay_log
+
+settings = read_settings()
+archive = Archive(settings.archive)
+days = archive.days()
+decisions = archive.decisions(days[0], days[-1])
+replayed = replay_log(archive, TableStore(settings.tables).all())
+
+
+def places(rows):
+    return zip(rows["partition"].to_pylist(), rows["log_offset"].to_pylist(), strict=True)
+
+
+rows = decisions["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+recorded = dict(zip(places(decisions), rows.reshape(decisions.num_rows, -1), strict=True))
+features = dict(zip(places(replayed.transactions), replayed.features, strict=True))
+store = open_reader(settings)
+states = store.load(replayed.cards)
+sys.stdout.write(
+    json.dumps(
+        {
+            "decisions": decisions.num_rows,
+            "transactions": len(features),
+            "features_that_differ": sum(features[place].tobytes() != row.tobytes() for place, row in recorded.items()),
+            "states_that_differ": sum(
+                one.tobytes() != other.tobytes() for one, other in zip(states, replayed.states, strict=True)
+            ),
+        }
+    )
+)

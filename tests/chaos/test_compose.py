@@ -1,0 +1,236 @@
+"""The compose file as it is, on the engine that is there: started, used, its parts killed one by one, taken down."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from adapters.kafka import DECISIONS, TRANSACTIONS, ProgressReader, publish_progress
+from adapters.kafka_admin import broker_answers, end_offsets
+from adapters.settings import Settings
+from cardwatch.errors import CardwatchError
+from cardwatch.progress import DayArchived, DayEmitted
+from cli.demo.counting import count_topics
+from infra.compose import Compose, find_engine
+from infra.local.ports import LOOPBACK, free_ports
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(2_400)]
+
+HERE = Path(__file__).parent
+RATE = 200.0
+CORE = ("kafka", "postgres", "valkey", "mlflow", "prefect", "pipelines", "scoring", "stream", "archive", "monitor")
+WATCHED = ("pipelines", "stream", "archive", "monitor")
+FIRST_DECISION_SECONDS = 90.0
+IDLE_MEMORY_MB = 3_000
+PUBLISHED = ("KAFKA_PORT", "MLFLOW_PORT", "PREFECT_PORT", "SCORING_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
+
+
+class Containers:
+    """The running project, and how tests look at it from outside."""
+
+    def __init__(self, compose: Compose, ports: dict[str, int], key: str) -> None:
+        self.compose, self.ports = compose, ports
+        self.settings = Settings(kafka_bootstrap=f"localhost:{ports['KAFKA_PORT']}")
+        self._key = key
+
+    def answers(self, port: str, path: str) -> bool:
+        url = f"http://{LOOPBACK}:{self.ports[port]}{path}"
+        try:
+            headers = {"Authorization": f"Bearer {self._key}"}
+            return httpx.get(url, headers=headers, timeout=3.0, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
+    def is_ready(self, service: str) -> bool:
+        try:
+            self.compose.run_in(service, "python", "-m", "adapters.probe", "http://127.0.0.1:9464/readyz")
+        except CardwatchError:
+            return False
+        return True
+
+    def succeeds(self, service: str, *command: str) -> bool:
+        try:
+            self.compose.run_in(service, *command)
+        except CardwatchError:
+            return False
+        return True
+
+    def decisions(self) -> int:
+        try:
+            return sum(end_offsets(self.settings.kafka_bootstrap, DECISIONS).values())
+        except CardwatchError:
+            return 0
+
+    def kill(self, service: str) -> None:
+        """SIGKILL to the container's first process, so that the restart policy is what brings it back."""
+        os.kill(self.compose.pid(service), signal.SIGKILL)
+
+    def scoring_workers(self) -> list[int]:
+        bentoml = psutil.Process(self.compose.pid("scoring"))
+        return [child.pid for child in bentoml.children() if "--worker-id" in child.cmdline()]
+
+
+@pytest.fixture(scope="module")
+def containers() -> Iterator[Containers]:
+    engine = find_engine()
+    if engine is None:
+        pytest.fail("there is neither Docker with compose nor podman-compose: nothing of this was tested")
+    key = secrets.token_urlsafe(16)
+    ports = dict(zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True))
+    environment = {name: str(port) for name, port in ports.items()} | {"CARDWATCH_API_KEY": key}
+    project = f"cardwatch-test-{secrets.token_hex(4)}"
+    compose = Compose(engine, project, environment, [HERE / "compose.yml"])
+    compose.build()
+    try:
+        yield Containers(compose, ports, key)
+    finally:
+        compose.down(volumes=True)
+
+
+def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
+    containers: Containers,
+    watch: Callable[[Settings], Any],
+    tabulate: Callable[[Any], str],
+    until: Callable[..., float],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    compose = containers.compose
+    begin = time.monotonic()
+    compose.up(profiles=["demo"])
+    until("a first decision", lambda: containers.decisions() > 0, 600.0)
+    first_decision = time.monotonic() - begin
+    until("a champion", lambda: containers.answers("SCORING_PORT", "/readyz"), 600.0)
+    champion = time.monotonic() - begin
+    for service in WATCHED:
+        until(f"{service} is ready", lambda service=service: containers.is_ready(service), 120.0)
+    memory = {service: memory_mb(containers, service) for service in CORE}
+    with capsys.disabled():
+        print(f"\nfirst decision after {first_decision:.0f} s, by the champion possible after {champion:.0f} s")
+        print("idle memory in MB:", memory, "in all", sum(memory.values()))
+    assert first_decision <= FIRST_DECISION_SECONDS
+    assert sum(memory.values()) <= IDLE_MEMORY_MB
+
+    watcher = watch(containers.settings)
+    compose.up("traffic", profiles=["traffic"])
+    until("traffic", lambda: watcher.is_steady(begin, RATE), 120.0)
+    felt = []
+    for victim, kill, is_back in victims(containers):
+        felt.append(watcher.feel(victim, kill, is_back, RATE))
+        with capsys.disabled():
+            print(tabulate(felt[-1:]).splitlines()[-1], flush=True)
+    compose.ask("kill", "--signal", "TERM", compose.containers("traffic")[0])
+    until("everything decided", lambda: is_all_decided(containers), 120.0)
+    counts = count_topics(containers.settings, {})
+    with capsys.disabled():
+        print(tabulate(felt))
+        print(counts)
+    assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)
+    assert counts.decisions + counts.repeats == counts.transactions
+    archive_everything(containers, until)
+    compared = json.loads(
+        compose.run_in("pipelines", "python", "-", given=(HERE / "compare.py").read_text(), seconds=300)
+    )
+    assert compared == {
+        "decisions": counts.decisions,
+        "transactions": counts.transactions,
+        "features_that_differ": 0,
+        "states_that_differ": 0,
+    }
+
+    compose.down(volumes=False)
+    of_project = f"label=com.docker.compose.project={compose.project}"
+    assert compose.ask("ps", "-aq", "--filter", of_project) == ""
+    assert len(volumes(compose)) > 5
+    compose.down(volumes=True)
+    assert volumes(compose) == []
+
+
+def victims(containers: Containers) -> list[tuple[str, Callable[[], None], Callable[[], bool]]]:
+    """Who is killed, how, and when it is back."""
+    workers = containers.scoring_workers()
+    assert len(workers) == 2
+    bootstrap = containers.settings.kafka_bootstrap
+
+    def scoring_is_back() -> bool:
+        return len(containers.scoring_workers()) == 2 and containers.answers("SCORING_PORT", "/readyz")
+
+    def store_is_back() -> bool:
+        return containers.succeeds("valkey", "valkey-cli", "ping") and containers.is_ready("stream")
+
+    def database_is_back() -> bool:
+        return (
+            containers.answers("MLFLOW_PORT", "/api/2.0/mlflow/registered-models/get?name=cardwatch")
+            and containers.answers("PREFECT_PORT", "/api/health")
+            and containers.is_ready("archive")
+            and containers.is_ready("pipelines")
+        )
+
+    def prefect_is_back() -> bool:
+        return containers.answers("PREFECT_PORT", "/api/health") and containers.is_ready("pipelines")
+
+    return [
+        ("scoring worker", lambda: os.kill(workers[0], signal.SIGKILL), scoring_is_back),
+        ("scoring", lambda: containers.kill("scoring"), scoring_is_back),
+        ("stream worker", lambda: containers.kill("stream"), lambda: containers.is_ready("stream")),
+        ("valkey", lambda: containers.kill("valkey"), store_is_back),
+        ("postgres", lambda: containers.kill("postgres"), database_is_back),
+        ("mlflow", lambda: containers.kill("mlflow"), lambda: containers.answers("MLFLOW_PORT", "/health")),
+        ("prefect", lambda: containers.kill("prefect"), prefect_is_back),
+        ("broker", lambda: containers.kill("kafka"), lambda: broker_answers(bootstrap)),
+    ]
+
+
+def memory_mb(containers: Containers, service: str) -> int:
+    """Resident memory of all of the service's processes, shared pages counted once for each process that has them."""
+    leader = psutil.Process(containers.compose.pid(service))
+    family = [leader, *leader.children(recursive=True)]
+    return sum(int(process.memory_full_info().pss) for process in family) >> 20
+
+
+def is_all_decided(containers: Containers) -> bool:
+    lag = containers.compose.run_in(
+        "stream", "python", "-c",
+        "from contextlib import closing\n"
+        "from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogInquiry\n"
+        "from adapters.kafka_admin import end_offsets\n"
+        "ends = end_offsets('kafka:9092', TRANSACTIONS)\n"
+        "with closing(LogInquiry('kafka:9092', STREAM_GROUP)) as inquiry:\n"
+        "    done = inquiry.committed(TRANSACTIONS, sorted(ends))\n"
+        "print(sum(end - done.get(p, 0) for p, end in ends.items()))",
+    )  # fmt: skip
+    return int(lag) <= 0
+
+
+def archive_everything(containers: Containers, until: Callable[..., float]) -> None:
+    """End a day as a source does, later than any so far, and wait until the archive has closed it."""
+    bootstrap = containers.settings.kafka_bootstrap
+    ends = [{str(p): end for p, end in end_offsets(bootstrap, topic).items()} for topic in (TRANSACTIONS, "labels")]
+    with closing(ProgressReader(bootstrap)) as progress:
+        days = []
+        while not progress.caught_up():
+            if isinstance(told := progress.poll(0.5), DayEmitted):
+                days.append(told.day)
+        day = max(days) + timedelta(days=60)
+        publish_progress(bootstrap, DayEmitted(day=day, transaction_ends=ends[0], label_ends=ends[1], decided=False))
+
+        def archived() -> bool:
+            told = progress.poll(0.5)
+            return isinstance(told, DayArchived) and told.day == day
+
+        until(f"{day} archived", archived, 120.0)
+
+
+def volumes(compose: Compose) -> list[str]:
+    return [name for name in compose.ask("volume", "ls", "-q").split() if name.startswith(compose.project)]
