@@ -102,9 +102,8 @@ def containers() -> Iterator[Containers]:
 def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
     containers: Containers,
     watch: Callable[[Settings], Any],
-    tabulate: Callable[[Any], str],
+    say: Callable[[object], None],
     until: Callable[..., float],
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     compose = containers.compose
     begin = time.monotonic()
@@ -116,9 +115,8 @@ def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
     for service in WATCHED:
         until(f"{service} is ready", lambda service=service: containers.is_ready(service), 120.0)
     memory = {service: memory_mb(containers, service) for service in CORE}
-    with capsys.disabled():
-        print(f"\nfirst decision after {first_decision:.0f} s, by the champion possible after {champion:.0f} s")
-        print("idle memory in MB:", memory, "in all", sum(memory.values()))
+    say(f"first decision after {first_decision:.0f} s, a champion after {champion:.0f} s")
+    say(f"idle memory in MB: {memory}, in all {sum(memory.values())}")
     assert first_decision <= FIRST_DECISION_SECONDS
     assert sum(memory.values()) <= IDLE_MEMORY_MB
 
@@ -128,20 +126,17 @@ def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
     felt = []
     for victim, kill, is_back in victims(containers):
         felt.append(watcher.feel(victim, kill, is_back, RATE))
-        with capsys.disabled():
-            print(tabulate(felt[-1:]).splitlines()[-1], flush=True)
+        say(felt[-1:])
     compose.ask("kill", "--signal", "TERM", compose.containers("traffic")[0])
     until("everything decided", lambda: is_all_decided(containers), 120.0)
     counts = count_topics(containers.settings, {})
-    with capsys.disabled():
-        print(tabulate(felt))
-        print(counts)
+    say(felt)
+    say(counts)
     assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)
     assert counts.decisions + counts.repeats == counts.transactions
     archive_everything(containers, until)
-    compared = json.loads(
-        compose.run_in("pipelines", "python", "-", given=(HERE / "compare.py").read_text(), seconds=300)
-    )
+    question = (HERE / "compare.py").read_text()
+    compared = json.loads(compose.run_in("pipelines", "python", "-", given=question, seconds=300.0))
     assert compared == {
         "decisions": counts.decisions,
         "transactions": counts.transactions,
