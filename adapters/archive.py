@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,36 +10,44 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from sqlalchemy import Select, select
 
-from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS, index_file
+from adapters.archive_index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex, index_file
+from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
 from adapters.log_files import BATCH_ROWS, Stretch, find_stretches, partitions_of, read_in_log_order
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 
 
 class Archive:
-    """The archive in `folder`. Days are event dates in UTC, ranges include both ends."""
+    """The archive in `folder`, its index at `index_url` or, without one, in the folder too.
 
-    def __init__(self, folder: Path) -> None:
+    Days are event dates in UTC, ranges include both ends. Every call raises `ArchiveUnavailable` while there is no
+    archive, or its index does not answer.
+    """
+
+    def __init__(self, folder: Path, index_url: str = "") -> None:
         self._folder = folder
+        self._index = ArchiveIndex(folder, index_url, readonly=True)
 
     def days(self) -> list[date]:
         """The days that hold transactions, in order."""
-        return [
-            date.fromisoformat(day)
-            for (day,) in self._ask("SELECT DISTINCT day FROM files WHERE kind = ? ORDER BY 1", TRANSACTIONS)
-        ]
+        days = select(FILES.c.day).distinct().where(FILES.c.kind == TRANSACTIONS).order_by(FILES.c.day)
+        return [date.fromisoformat(day) for (day,) in self._ask(days)]
 
     def closed_days(self) -> dict[date, str]:
         """The days that are complete, each with the id of the reference table built at its end."""
-        return {
-            date.fromisoformat(day): table
-            for day, table in self._ask("SELECT day, table_id FROM closed_days ORDER BY 1")
-        }
+        closed = select(CLOSED_DAYS.c.day, CLOSED_DAYS.c.table_id).order_by(CLOSED_DAYS.c.day)
+        return {date.fromisoformat(day): table for day, table in self._ask(closed)}
 
     def positions(self, topic: str) -> dict[int, int]:
         """Per partition the next offset that the archive does not hold yet."""
-        rows = self._ask("SELECT partition, next_offset FROM positions WHERE topic = ? ORDER BY 1", topic)
-        return {int(partition): int(offset) for partition, offset in rows}
+        known = select(POSITIONS.c.partition, POSITIONS.c.next_offset).where(POSITIONS.c.topic == topic)
+        return dict(sorted((int(partition), int(offset)) for partition, offset in self._ask(known)))
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an index to ask: known of a file, assumed of a server."""
+        return self._index.exists
 
     def transactions(self, first: date, last: date) -> pa.Table:
         """Transactions of these days, in log order (partition, then log_offset)."""
@@ -62,36 +68,26 @@ class Archive:
 
     def files(self, kind: str) -> list[tuple[Path, int | None]]:
         """The Parquet files of one kind that the manifest names, by day, each with its number of rows."""
-        named = self._ask("SELECT path, rows FROM files WHERE kind = ? ORDER BY day, path", kind)
-        return [(self._folder / path, int(rows)) for path, rows in named]
+        named = select(FILES.c.path, FILES.c.rows).where(FILES.c.kind == kind).order_by(FILES.c.day, FILES.c.path)
+        return [(self._folder / path, int(rows)) for path, rows in self._ask(named)]
 
     def log(self) -> FileLog:
         """Everything that is archived of transactions and decisions now, to be read in log order."""
         return FileLog(find_stretches(self.files(TRANSACTIONS)), find_stretches(self.files(DECISIONS)))
 
     def _read(self, kind: str, first: date, last: date) -> pa.Table:
-        named = self._ask(
-            "SELECT path FROM files WHERE kind = ? AND day BETWEEN ? AND ? ORDER BY path",
-            kind,
-            first.isoformat(),
-            last.isoformat(),
-        )
+        of_days = FILES.c.day.between(first.isoformat(), last.isoformat())
+        named = self._ask(select(FILES.c.path).where(FILES.c.kind == kind, of_days).order_by(FILES.c.path))
         tables = [pq.read_table(self._folder / path, schema=SCHEMAS[kind], partitioning=None) for (path,) in named]
         if not tables:
             return SCHEMAS[kind].empty_table()
         return pa.concat_tables(tables).sort_by([("partition", "ascending"), ("log_offset", "ascending")])
 
-    def _ask(self, query: str, *values: object) -> list[tuple[str, ...]]:
-        with self._index() as index:
-            return index.execute(query, values).fetchall()
-
-    @contextmanager
-    def _index(self) -> Iterator[sqlite3.Connection]:
-        path = index_file(self._folder)
-        if not path.exists():
+    def _ask(self, query: Select[Any]) -> Sequence[Any]:
+        if not self._index.exists:
             raise ArchiveUnavailable(f"there is no archive in {self._folder}: the archive service has not run here yet")
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)) as connection:
-            yield connection
+        with self._index.connected() as connection:
+            return connection.execute(query).all()
 
 
 class FileLog:

@@ -1,4 +1,4 @@
-"""How the archive lies on disk: Parquet by kind and event date, and one SQLite file as index and manifest.
+"""How the archive lies on disk: Parquet by kind and event date; index and manifest are `adapters.archive_index`'s.
 
 A Parquet file counts only if the manifest names it; files and positions enter the manifest in one SQL transaction, so a
 crash leaves at most an unnamed file behind, which the next start removes. Everything can be rebuilt from the topics.
@@ -6,7 +6,6 @@ crash leaves at most an unnamed file behind, which the next start removes. Every
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -80,29 +79,3 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
 }
 
 SCHEMAS: Final = {kind: pa.schema(columns) for kind, columns in _COLUMNS.items()}
-
-INDEX_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS positions (
-    topic TEXT, partition INTEGER, next_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition));
-CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, kind TEXT NOT NULL, day TEXT NOT NULL, rows INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS closed_days (
-    day TEXT PRIMARY KEY, table_id TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS transactions (
-    transaction_id TEXT PRIMARY KEY, card_id TEXT NOT NULL, occurred_at_ms INTEGER NOT NULL,
-    partition INTEGER NOT NULL, log_offset INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS transactions_by_card ON transactions (card_id, occurred_at_ms);
-CREATE TABLE IF NOT EXISTS decisions (
-    transaction_id TEXT PRIMARY KEY, day TEXT NOT NULL, action TEXT NOT NULL, probability REAL,
-    model_version TEXT, degraded INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS labels (
-    transaction_id TEXT NOT NULL, is_fraud INTEGER NOT NULL, effective_at_ms INTEGER NOT NULL,
-    observed_at_ms INTEGER NOT NULL, source TEXT NOT NULL, partition INTEGER NOT NULL, log_offset INTEGER NOT NULL,
-    PRIMARY KEY (partition, log_offset)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS labels_by_transaction ON labels (transaction_id);
-"""
-
-
-def index_file(folder: Path) -> Path:
-    """The SQLite file of the archive in `folder`."""
-    return folder / "index.sqlite"

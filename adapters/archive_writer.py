@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -12,74 +11,115 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import Select, Table, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.archive_layout import DECISIONS, INDEX_TABLES, LABELS, SCHEMAS, TRANSACTIONS, index_file
-from cardwatch.errors import Misconfigured
+from adapters import archive_index as index
+from adapters.archive_index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
+from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
+from cardwatch.errors import ArchiveUnavailable, Misconfigured
 from cardwatch.events import Decision, Label, Transaction, to_epoch_ms, utc_day
 
 Row = dict[str, Any]
 
-_INDEXING: Final = {
-    TRANSACTIONS: "INSERT OR IGNORE INTO transactions VALUES (?, ?, ?, ?, ?)",
-    DECISIONS: "INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?, ?, ?)",
-    LABELS: "INSERT OR IGNORE INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)",
-}
+_INDEXED: Final = {TRANSACTIONS: index.TRANSACTIONS, DECISIONS: index.DECISIONS, LABELS: index.LABELS}
+_WRITERS_LOCK: Final = 0x43_41_52_44  # any number, if it is always this one
 
 
 class ArchiveWriter:
-    """The one writer of the archive in `folder`. `bytes`: the size of its Parquet files."""
+    """The one writer of the archive in `folder`, its index at `index_url` or, without one, in the folder too.
 
-    def __init__(self, folder: Path) -> None:
+    `bytes` is the size of its Parquet files. Every call raises `ArchiveUnavailable` if the index does not answer; a
+    new writer then goes on from what is written, whether or not the last write was; so it does while another writer
+    is at work on the same index of a server. Raises `Misconfigured` if the archive cannot be written.
+    """
+
+    def __init__(self, folder: Path, index_url: str = "") -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._index = sqlite3.connect(index_file(folder), timeout=30.0)
-            self._index.execute("PRAGMA journal_mode = WAL")
-            self._index.executescript(INDEX_TABLES)
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise Misconfigured(f"cannot write the archive in {folder}: {error}") from error
         self._folder = folder
-        self._remove_unnamed_files()
+        self._index = ArchiveIndex(folder, index_url, readonly=False)
+        self._connection = self._index.connect()
+        try:
+            with self._index.answering():
+                self._require_the_only_one()
+                self._index.create(self._connection)
+                self._connection.commit()
+                self._remove_unnamed_files()
+        except BaseException:
+            self.close()
+            raise
         self.bytes = sum(path.stat().st_size for path in folder.glob("*/date=*/*.parquet"))
 
     def close(self) -> None:
         """Let go of the index."""
-        self._index.close()
+        self._connection.close()
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """Where reading goes on after a stop, however it came."""
-        rows = self._index.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
-        return {(topic, partition): offset for topic, partition, offset in rows}
+        """Where reading goes on after a stop, however it came: per topic and partition the next offset."""
+        rows = self._ask(select(POSITIONS.c.topic, POSITIONS.c.partition, POSITIONS.c.next_offset))
+        return {(topic, int(partition)): int(offset) for topic, partition, offset in rows}
 
     def closed_days(self) -> dict[date, str]:
         """Days that are complete, with the id of the table built at their end."""
-        rows = self._index.execute("SELECT day, table_id FROM closed_days").fetchall()
+        rows = self._ask(select(CLOSED_DAYS.c.day, CLOSED_DAYS.c.table_id))
         return {date.fromisoformat(day): table_id for day, table_id in rows}
 
     def write(self, rows: Mapping[str, Sequence[Row]], positions: Mapping[tuple[str, int], int]) -> None:
         """Archive rows of each kind together with the positions they bring us to: all of it or nothing."""
         named = [
-            (self._write_file(kind, day, of_day), kind, day, len(of_day))
+            {"path": self._write_file(kind, day, of_day), "kind": kind, "day": day, "rows": len(of_day)}
             for kind, of_kind in rows.items()
             for day, of_day in _by_day(kind, of_kind).items()
         ]
-        with self._index:
-            self._index.executemany("INSERT INTO files VALUES (?, ?, ?, ?)", named)
+        reached = [
+            {"topic": topic, "partition": partition, "next_offset": offset}
+            for (topic, partition), offset in positions.items()
+        ]
+        with self._index.answering(), self._connection.begin():
+            self._insert(FILES, named)
             for kind, of_kind in rows.items():
-                self._index.executemany(_INDEXING[kind], [_INDEX_ROW[kind](row) for row in of_kind])
-            self._index.executemany(
-                "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
-                [(topic, partition, offset) for (topic, partition), offset in positions.items()],
-            )
+                self._insert(_INDEXED[kind], [_INDEX_ROW[kind](row) for row in of_kind], once=True)
+            self._insert(POSITIONS, reached, replaces="next_offset")
 
     def close_day(self, day: date, table_id: str) -> None:
         """Record that a day is complete."""
-        with self._index:
-            self._index.execute("INSERT OR REPLACE INTO closed_days VALUES (?, ?)", (day.isoformat(), table_id))
+        with self._index.answering(), self._connection.begin():
+            self._insert(CLOSED_DAYS, [{"day": day.isoformat(), "table_id": table_id}], replaces="table_id")
 
     def count(self, kind: str, day: date) -> int:
         """Rows of this kind on this day."""
-        query = "SELECT COALESCE(SUM(rows), 0) FROM files WHERE kind = ? AND day = ?"
-        return int(self._index.execute(query, (kind, day.isoformat())).fetchone()[0])
+        rows = func.coalesce(func.sum(FILES.c.rows), 0)
+        return int(self._ask(select(rows).where(FILES.c.kind == kind, FILES.c.day == day.isoformat()))[0][0])
+
+    def _ask(self, query: Select[Any]) -> Sequence[Any]:
+        with self._index.answering(), self._connection.begin():
+            return self._connection.execute(query).all()
+
+    def _insert(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], *, once: bool = False, replaces: str | None = None
+    ) -> None:
+        """Insert rows; of those that are there already keep the old (`once`), or its column that `replaces` names."""
+        if not rows:
+            return
+        insert = (postgresql if self._index.is_shared else sqlite).insert(table)
+        if once:
+            insert = insert.on_conflict_do_nothing()
+        if replaces is not None:
+            keys = list(table.primary_key.columns)
+            insert = insert.on_conflict_do_update(index_elements=keys, set_={replaces: insert.excluded[replaces]})
+        self._connection.execute(insert, list(rows))
+
+    def _require_the_only_one(self) -> None:
+        """Hold a lock for as long as the connection lives: two writers would archive everything twice."""
+        if not self._index.is_shared:
+            return
+        free = self._connection.execute(text(f"SELECT pg_try_advisory_lock({_WRITERS_LOCK})")).scalar()
+        self._connection.commit()
+        if not free:
+            raise ArchiveUnavailable(f"another writer is at work on the archive in {self._folder}")
 
     def _write_file(self, kind: str, day: str, rows: Sequence[Row]) -> str:
         first = rows[0]
@@ -95,7 +135,7 @@ class ArchiveWriter:
         return str(relative)
 
     def _remove_unnamed_files(self) -> None:
-        named = {path for (path,) in self._index.execute("SELECT path FROM files")}
+        named = {path for (path,) in self._ask(select(FILES.c.path))}
         for path in self._folder.glob("*/date=*/*.parquet"):
             if str(path.relative_to(self._folder)) not in named:
                 path.unlink()
@@ -182,31 +222,31 @@ _AS_IT_IS: Final = (
 )
 
 _DAY_OF: Final = {TRANSACTIONS: "occurred_at", DECISIONS: "occurred_at", LABELS: "effective_at"}
-_INDEX_ROW: Final[dict[str, Callable[[Row], tuple[Any, ...]]]] = {
-    TRANSACTIONS: lambda row: (
-        row["transaction_id"],
-        row["card_id"],
-        to_epoch_ms(row["occurred_at"]),
-        row["partition"],
-        row["log_offset"],
-    ),
-    DECISIONS: lambda row: (
-        row["transaction_id"],
-        utc_day(row["occurred_at"]).isoformat(),
-        row["action"],
-        row["probability"],
-        row["model_version"],
-        row["degraded"],
-    ),
-    LABELS: lambda row: (
-        row["transaction_id"],
-        row["is_fraud"],
-        to_epoch_ms(row["effective_at"]),
-        to_epoch_ms(row["observed_at"]),
-        row["source"],
-        row["partition"],
-        row["log_offset"],
-    ),
+_INDEX_ROW: Final[dict[str, Callable[[Row], Row]]] = {
+    TRANSACTIONS: lambda row: {
+        "transaction_id": row["transaction_id"],
+        "card_id": row["card_id"],
+        "occurred_at_ms": to_epoch_ms(row["occurred_at"]),
+        "partition": row["partition"],
+        "log_offset": row["log_offset"],
+    },
+    DECISIONS: lambda row: {
+        "transaction_id": row["transaction_id"],
+        "day": utc_day(row["occurred_at"]).isoformat(),
+        "action": row["action"],
+        "probability": row["probability"],
+        "model_version": row["model_version"],
+        "degraded": int(row["degraded"]),
+    },
+    LABELS: lambda row: {
+        "transaction_id": row["transaction_id"],
+        "is_fraud": int(row["is_fraud"]),
+        "effective_at_ms": to_epoch_ms(row["effective_at"]),
+        "observed_at_ms": to_epoch_ms(row["observed_at"]),
+        "source": row["source"],
+        "partition": row["partition"],
+        "log_offset": row["log_offset"],
+    },
 }
 
 

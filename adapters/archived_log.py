@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from adapters.archive import Archive
-from adapters.archive_layout import DECISIONS, TRANSACTIONS, index_file
+from adapters.archive_layout import DECISIONS, TRANSACTIONS
 from adapters.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, distinct
 from adapters.log_files import BATCH_ROWS, PLACE, find_stretches, log_offsets, read_in_log_order
 from cardwatch.features.columns import COLUMNS
@@ -18,15 +18,15 @@ from cardwatch.features.gap import LogPart
 
 
 class ArchivedLog:
-    """The archived transactions of the archive in `folder`, in bounded memory. Safe while the archive is written."""
+    """The archived transactions of an archive (see `Archive`), in bounded memory. Safe while the archive is written."""
 
-    def __init__(self, folder: Path, *, batch_rows: int = BATCH_ROWS) -> None:
-        self._folder, self._batch_rows = folder, batch_rows
-        self._archive = Archive(folder)
+    def __init__(self, folder: Path, index_url: str = "", *, batch_rows: int = BATCH_ROWS) -> None:
+        self._batch_rows = batch_rows
+        self._archive = Archive(folder, index_url)
 
     def ends(self) -> dict[int, int]:
         """Per partition the next offset that the archive does not hold yet; empty if there is no archive."""
-        return self._archive.positions(TRANSACTIONS) if index_file(self._folder).exists() else {}
+        return self._archive.positions(TRANSACTIONS) if self._archive.exists else {}
 
     def decided(self) -> dict[int, int]:
         """Per partition the offset after the newest transaction of which the archive holds a decision."""

@@ -138,12 +138,17 @@ class ProgressWriter:
     """Writes the topic `progress`, one record at a time, each sure to be there when `write` returns."""
 
     def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
         self._writer = LogWriter(bootstrap)
 
     def write(self, record: Progress) -> None:
-        """Put one record on the topic and wait until it is there."""
-        self._writer.write_progress(record)
-        self._writer.flush()
+        """Put one record on the topic and wait until it is there; if that fails, it may be written again."""
+        try:
+            self._writer.write_progress(record)
+            self._writer.flush()
+        except BrokerUnavailable:
+            self._writer = LogWriter(self._bootstrap)  # the old one would go on with a record that is written again
+            raise
 
 
 def publish_progress(bootstrap: str, record: Progress) -> None:
@@ -182,7 +187,7 @@ class LogReader:
     def __init__(self, bootstrap: str, positions: Mapping[tuple[str, int], int]) -> None:
         self._consumer = Consumer({**reading(bootstrap), "group.id": "cardwatch-reader", "enable.partition.eof": True})
         self._inquiry = LogInquiry(bootstrap)
-        self._ends: dict[tuple[str, int], int] = {}
+        self._ends = dict(positions)
         self._consumer.assign([TopicPartition(t, p, o or OFFSET_BEGINNING) for (t, p), o in positions.items()])
 
     def __enter__(self) -> LogReader:
@@ -207,7 +212,7 @@ class LogReader:
         return [record for message in messages if (record := self._take(message)) is not None]
 
     def reached(self, topic: str, partition: int) -> int:
-        """The offset up to which everything committed has been read, control records included."""
+        """The offset up to which everything committed has been read, here or before, control records included."""
         return self._ends.get((topic, partition), 0)
 
     def end(self, topic: str, partition: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
@@ -24,6 +25,7 @@ from cardwatch.errors import BrokerUnavailable, CardwatchError, Superseded
 SESSION_TIMEOUT_MS: Final = 6_000
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 _TIMEOUT_SECONDS: Final = 10.0
+_LIBRDKAFKA: Final = logging.getLogger("librdkafka")
 
 
 class StreamLog:
@@ -66,6 +68,7 @@ class StreamLog:
                 "retry.backoff.ms": 1,
                 "queue.buffering.max.messages": 500_000,
                 "log_level": 0,
+                "logger": _LIBRDKAFKA,  # even so it says on stderr that it was fenced, in a form of its own
             }
         )
         try:
@@ -112,7 +115,10 @@ class StreamLog:
 
     def end(self, partition: int) -> int | None:
         """The offset after the last committed record as of the newest fetch, without asking; None before any."""
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(TRANSACTIONS, partition), cached=True)
+        try:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(TRANSACTIONS, partition), cached=True)
+        except KafkaException:  # a partition that it has not heard of yet
+            return None
         return None if end < 0 else int(end)
 
     def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:

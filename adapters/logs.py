@@ -45,9 +45,11 @@ def _as_json(service: str) -> JsonFormatter:
 
 
 class _ForPeople(logging.Formatter):
-    """A line with the transaction's id at its end, if it is about one."""
+    """A line with the transaction's id at its end, if it is about one; whatever the id is, it stays one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
         transaction_id = getattr(record, TRANSACTION_ID, None)
-        return line if transaction_id is None else f"{line}  [{transaction_id}]"
+        if transaction_id is None:
+            return line
+        return f"{line}  [{transaction_id.encode('unicode_escape').decode()}]"

@@ -20,6 +20,7 @@ from cardwatch.errors import CardwatchError, OrchestratorUnavailable
 _POLL_SECONDS: Final = 0.25
 _BUSY_SECONDS: Final = 20.0
 _ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+_UNDER_WAY: Final = frozenset({"PENDING", "RUNNING", "CANCELLING"})
 
 
 class RunState(Struct, frozen=True, kw_only=True):
@@ -33,6 +34,11 @@ class RunState(Struct, frozen=True, kw_only=True):
     def ended(self) -> bool:
         """Whether the run will not change any more."""
         return self.kind in _ENDED
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether somebody has taken the run up and is to bring it to its end."""
+        return self.kind in _UNDER_WAY
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -59,23 +65,33 @@ class PrefectDeployments:
 
     def exists(self, name: str) -> bool:
         """Whether `name` ("flow/deployment") is known to the server."""
-        return self._request("GET", f"/deployments/name/{name}").status_code == httpx.codes.OK
+        found = self._request("GET", f"/deployments/name/{name}")
+        if found.status_code == httpx.codes.NOT_FOUND:
+            return False
+        self._body(found)
+        return True
 
-    def run(self, name: str, parameters: Mapping[str, object]) -> str:
-        """Ask for a run of the deployment `name` ("flow/deployment"); its id, without waiting for it."""
+    def run(self, name: str, parameters: Mapping[str, object], *, key: str | None = None) -> str:
+        """Ask for a run of the deployment `name` ("flow/deployment"); its id, without waiting for it.
+
+        However often a run is asked for with the same `key`, it is the same run; without a key it is a new one.
+        """
         found = self._request("GET", f"/deployments/name/{name}")
         if found.status_code == httpx.codes.NOT_FOUND:
             raise OrchestratorUnavailable(
                 f"Prefect at {self._url} knows no deployment {name!r}: `python -m pipelines` serves it"
             )
         deployment = self._body(found)["id"]
-        asked = {"parameters": dict(parameters), "idempotency_key": uuid4().hex}  # asked twice, it is run once
+        asked = {"parameters": dict(parameters), "idempotency_key": key or uuid4().hex}
         created = self._request("POST", f"/deployments/{deployment}/create_flow_run", asked)
         return str(self._body(created)["id"])
 
     def state(self, run_id: str) -> RunState:
-        """Where this run stands now."""
-        return _state(self._body(self._request("GET", f"/flow_runs/{run_id}")))
+        """Where this run stands now; one that the server has forgotten with its database has crashed."""
+        found = self._request("GET", f"/flow_runs/{run_id}")
+        if found.status_code == httpx.codes.NOT_FOUND:
+            return RunState(kind="CRASHED", name="Forgotten", message=f"Prefect at {self._url} does not know the run")
+        return _state(self._body(found))
 
     def runs(self, name: str) -> list[Run]:
         """The newest 200 runs of the deployment `name` ("flow/deployment"), the newest first."""
@@ -93,9 +109,9 @@ class PrefectDeployments:
         ]
 
     def crash(self, run_id: str, why: str) -> None:
-        """Say that nobody is at work on this run any more."""
+        """Say that nobody is at work on this run any more; a run that has ended stays as it ended."""
         state = {"type": "CRASHED", "name": "Crashed", "message": why}
-        self._body(self._request("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True}))
+        self._body(self._request("POST", f"/flow_runs/{run_id}/set_state", {"state": state}))
 
     def wait(
         self, run_id: str, *, timeout_seconds: float, on_state: Callable[[RunState], None] | None = None

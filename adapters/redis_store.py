@@ -125,7 +125,8 @@ class RedisStore:
             partitions: Any = self._server.scard(_PARTITIONS)
             memory: Any = self._server.info("memory")
         others = 2 + int(partitions) if partitions else 1
-        return StoreSize(max(int(keys) - others, 0), int(memory["used_memory_dataset"]))
+        used = memory.get("used_memory_dataset", memory.get("used_memory", 0))  # not every server tells them apart
+        return StoreSize(max(int(keys) - others, 0), int(used))
 
     def apply(
         self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray

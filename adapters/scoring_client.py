@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,17 +15,22 @@ from numpy.typing import NDArray
 from adapters.scoring_wire import (
     BINARY,
     DEADLINE_HEADER,
+    IDS_HEADER,
+    NO_CHAMPION,
     PER_ROW,
     REASONS_HEADER,
     SCHEMA_HEADER,
     decode_scores,
+    encode_ids,
     encode_rows,
 )
 from adapters.settings import Settings
-from cardwatch.errors import Misconfigured, SchemaMismatch, ScoringUnavailable
+from cardwatch.errors import Misconfigured, NoModelServed, SchemaMismatch, ScoringUnavailable
 from cardwatch.ports import Scores
 
 READ_TIMEOUT_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
 
 
 class ScoringClient:
@@ -39,19 +46,29 @@ class ScoringClient:
         """Close the connections."""
         self._http.close()
 
-    def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
-        """Score float32 [n, features] rows, all by one model; see the port.
+    def score(
+        self,
+        rows: NDArray[np.float32],
+        reasons_above: NDArray[np.float64],
+        *,
+        schema_hash: str,
+        transaction_ids: Sequence[str] = (),
+    ) -> Scores:
+        """Score float32 [n, features] rows, all by one model; see the port. The ids go along at DEBUG only.
 
-        Raises `SchemaMismatch` if the model wants another schema than `schema_hash`, and `ScoringUnavailable` for every
-        other failure and when an answer takes longer than the timeout.
+        Raises `SchemaMismatch` if the model wants another schema than `schema_hash`, `NoModelServed` if there is none,
+        and `ScoringUnavailable` for every other failure and when an answer takes longer than the timeout.
         """
-        response = self._post(encode_rows(rows, reasons_above), {SCHEMA_HEADER: schema_hash})
+        headers = {SCHEMA_HEADER: schema_hash}
+        if transaction_ids and log.isEnabledFor(logging.DEBUG):
+            headers[IDS_HEADER] = encode_ids(transaction_ids)
+        response = self._post(encode_rows(rows, reasons_above), headers)
         if response.status_code == httpx.codes.CONFLICT:
             raise SchemaMismatch(_reason(response))
         if response.status_code != httpx.codes.OK:
-            raise ScoringUnavailable(
-                f"the scoring service at {self._url} answered {response.status_code}: {_reason(response)}"
-            )
+            reason = _reason(response)
+            kind = NoModelServed if reason.startswith(NO_CHAMPION) else ScoringUnavailable
+            raise kind(f"the scoring service at {self._url} answered {response.status_code}: {reason}")
         scores = decode_scores(response.content)
         if not len(scores.margins) == len(scores.probabilities) == len(scores.reasons) == len(rows):
             raise ScoringUnavailable(

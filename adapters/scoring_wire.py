@@ -10,6 +10,9 @@ of that table. They come in one of three bodies:
 
 The schema and the threshold for reasons may also stand in headers of their own, or, because an endpoint of SageMaker
 passes no others, in `X-Amzn-SageMaker-Custom-Attributes: feature-schema=HASH; reasons-above=0.5`.
+
+`X-Transaction-Ids` may say whose rows they are: ids in the rows' order, percent-encoded, with commas between them, and
+`...` at the end where not all of them fit. It is for log lines at DEBUG and changes no answer.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, takewhile
 from typing import Any, Final, NamedTuple, TypeVar, get_args
+from urllib.parse import quote, unquote
 
 import msgspec
 import numpy as np
@@ -32,7 +37,16 @@ SCHEMA_HEADER: Final = "X-Feature-Schema"
 REASONS_HEADER: Final = "X-Reasons-Above"
 ATTRIBUTES_HEADER: Final = "X-Amzn-SageMaker-Custom-Attributes"
 DEADLINE_HEADER: Final = "X-Deadline-Ms"
+IDS_HEADER: Final = "X-Transaction-Ids"
 PER_ROW: Final = "per-row"
+
+NO_CHAMPION: Final = "no champion"
+"""How the reason of a 503 begins if the service has nothing to score with."""
+
+MOST_IDS: Final = 200
+MOST_IDS_BYTES: Final = 8_192
+_NOT_ALL: Final = "..."
+_MOST_ID_CHARACTERS: Final = 64
 
 BINARY: Final = "application/octet-stream"
 MSGPACK: Final = "application/msgpack"
@@ -108,6 +122,24 @@ def decode_rows(body: bytes, content_type: str, headers: Mapping[bytes, bytes]) 
     if np.isnan(rows.reasons_above).any():
         raise InvalidRecord("a threshold for reasons is not a number")
     return rows
+
+
+def encode_ids(transaction_ids: Sequence[str]) -> str:
+    """The value of the header for these ids, or as many of them as fit."""
+    quoted = [quote(transaction_id, safe="") for transaction_id in transaction_ids[:MOST_IDS]]
+    room = MOST_IDS_BYTES - len(_NOT_ALL)
+    fitting = list(takewhile(lambda end: end <= room, accumulate(len(one) + 1 for one in quoted)))
+    rest = [_NOT_ALL] if len(fitting) < len(transaction_ids) else []
+    return ",".join([*quoted[: len(fitting)], *rest])
+
+
+def decode_ids(headers: Mapping[bytes, bytes]) -> list[str]:
+    """The ids of the first rows, as far as the request names them; whatever a caller sends is cut to size."""
+    said = _text(headers, IDS_HEADER)[:MOST_IDS_BYTES]
+    if not said:
+        return []
+    parts = said.split(",", MOST_IDS)[:MOST_IDS]
+    return [unquote(part)[:_MOST_ID_CHARACTERS] for part in parts if part != _NOT_ALL]
 
 
 def encode_scores(scores: Scores, accepted: str) -> bytes:

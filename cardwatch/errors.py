@@ -9,6 +9,7 @@
     │   ├── BrokerUnavailable
     │   ├── RegistryUnavailable
     │   ├── ScoringUnavailable
+    │   │   └── NoModelServed  it answers, but has no champion to answer with
     │   ├── OrchestratorUnavailable
     │   ├── StoreUnavailable
     │   ├── ArchiveUnavailable
@@ -77,6 +78,10 @@ class RegistryUnavailable(Unavailable):
 
 class ScoringUnavailable(Unavailable):
     """The scoring service cannot be reached, is not ready or missed the deadline."""
+
+
+class NoModelServed(ScoringUnavailable):
+    """The scoring service answers, but has no champion to answer with."""
 
 
 class OrchestratorUnavailable(Unavailable):

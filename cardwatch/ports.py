@@ -132,10 +132,17 @@ class Scores(Struct, frozen=True, kw_only=True):
 class Scorer(Protocol):
     """Feature rows to probabilities and reasons."""
 
-    def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
+    def score(
+        self,
+        rows: NDArray[np.float32],
+        reasons_above: NDArray[np.float64],
+        *,
+        schema_hash: str,
+        transaction_ids: Sequence[str] = (),
+    ) -> Scores:
         """Score float32 [n, features] rows made under `schema_hash`, or raise `ScoringUnavailable` by the deadline.
 
         `reasons_above`: float64 [n], from which probability on each row gets reasons: exact ones cost hundreds of
-        microseconds.
+        microseconds. `transaction_ids`: whose rows they are, in their order, for log lines and nothing else.
         """
         ...

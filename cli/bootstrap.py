@@ -20,6 +20,8 @@ from cardwatch.errors import CardwatchError, ScoringUnavailable, Unavailable
 from cardwatch.progress import Bootstrapped, DayArchived
 
 DEPLOYMENT: Final = "bootstrap/local"
+FEWEST_DAYS: Final = 26
+"""14 to train on, 7 to judge by, 5 for the labels to mature: the flow refuses less."""
 POLL_SECONDS: Final = 0.5
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 @click.option(
     "--history-days",
     default=30,
-    type=click.IntRange(min=20),
+    type=click.IntRange(min=FEWEST_DAYS),
     show_default=True,
     help="Train when so many days are archived.",
 )

@@ -46,7 +46,7 @@ def rebuild() -> None:
     An empty store is made from nothing; one that an interrupted rebuild left goes on where it is.
     """
     settings = read_settings()
-    archived = ArchivedLog(settings.archive)
+    archived = ArchivedLog(settings.archive, settings.index_url)
     with open_store(settings) as opened:
         for partition, stop in sorted(archived.decided().items()):
             begins = opened.applied(partition)

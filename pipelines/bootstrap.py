@@ -12,12 +12,12 @@ from prefect import flow, get_run_logger
 from adapters.feature_stores import open_store
 from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogInquiry, commit_offsets, publish_progress
 from adapters.model_registry import CHAMPION, ModelRegistry
-from adapters.settings import Settings, read_settings
+from adapters.settings import Settings
 from cardwatch.errors import ModelRefused
 from cardwatch.progress import Bootstrapped
 from cardwatch.promotion import windows
 from pipelines.retrain import MATURITY_DAYS, MINIMUM_TRAIN_DAYS, TRAIN_DAYS, replay, train_and_judge
-from pipelines.steps import step
+from pipelines.steps import begin_run, step
 from pipelines.training_set import ReplayedLog
 
 HOLDOUT_DAYS: Final = 7
@@ -33,7 +33,7 @@ def bootstrap(
     Started again after an interruption it does what is left: a champion that is there stays, and so does a partition
     of the store that has been written.
     """
-    settings = read_settings()
+    settings = begin_run()
     log = replay(settings)
     day = as_of_day or log.last_day
     with closing(ModelRegistry(settings.mlflow_url)) as registry:

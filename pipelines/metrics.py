@@ -23,7 +23,7 @@ class Metrics:
             registry=registry,
         )
         self._seconds = Gauge(
-            "cardwatch_pipelines_run_seconds", "How long the newest completed run took.", ["flow"], registry=registry
+            "cardwatch_pipelines_run_seconds", "How long the newest ended run took.", ["flow"], registry=registry
         )
 
     def saw(self, flow: str, runs: Sequence[Run]) -> None:
@@ -31,6 +31,6 @@ class Metrics:
         tally = Tally(run.state.kind.lower() for run in runs)
         for state in STATES:
             self._runs.labels(flow, state).set(tally[state])
-        completed = [run.seconds for run in runs if run.state.kind == "COMPLETED"]
-        if completed:
-            self._seconds.labels(flow).set(completed[0])
+        ended = [run.seconds for run in runs if run.state.ended]
+        if ended:
+            self._seconds.labels(flow).set(ended[0])

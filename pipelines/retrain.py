@@ -15,13 +15,13 @@ from adapters.archive import Archive
 from adapters.model_registry import ModelRegistry
 from adapters.model_tracking import ModelTracking
 from adapters.policies import read_policies
-from adapters.settings import Settings, read_settings
+from adapters.settings import Settings
 from adapters.table_store import TableStore
 from cardwatch.drift import DriftPolicy
 from cardwatch.promotion import Windows, windows
 from pipelines.fitting import Candidate, fit_candidate
 from pipelines.promote import Trial, hold_trial, load_champion, promote, register
-from pipelines.steps import step
+from pipelines.steps import begin_run, insist_on_being_wanted, step
 from pipelines.training_set import ReplayedLog, TrainingSet, end_of, replay_log, training_set
 
 MATURITY_DAYS: Final = DriftPolicy().maturity_days
@@ -35,7 +35,7 @@ def retrain(
     as_of_day: date, reasons: list[str], maturity_days: int = MATURITY_DAYS, judge_days: int = JUDGE_DAYS
 ) -> dict[str, Any]:
     """Train a challenger on what was known at the end of `as_of_day` and let the gate decide. `reasons`: why now."""
-    settings = read_settings()
+    settings = begin_run()
     log = replay(settings)
     chosen = windows(
         as_of_day,
@@ -68,7 +68,7 @@ def train_and_judge(
 @step
 def replay(settings: Settings) -> ReplayedLog:
     """The whole archived log through the kernel."""
-    log = replay_log(Archive(settings.archive), TableStore(settings.tables).all())
+    log = replay_log(Archive(settings.archive, settings.index_url), TableStore(settings.tables).all())
     get_run_logger().info("replayed %d transactions of %d cards", len(log.features), len(log.cards))
     return log
 
@@ -76,7 +76,7 @@ def replay(settings: Settings) -> ReplayedLog:
 @step
 def assemble(settings: Settings, log: ReplayedLog, as_of: date, chosen: Windows) -> TrainingSet:
     """Rows of both windows with the labels known at the end of `as_of`."""
-    rows = training_set(log, Archive(settings.archive).labels(end_of(as_of)), as_of, chosen)
+    rows = training_set(log, Archive(settings.archive, settings.index_url).labels(end_of(as_of)), as_of, chosen)
     get_run_logger().info(
         "%d rows, %d frauds, fingerprint %s: train on [%s, %s), judge on [%s, %s)",
         len(rows.is_fraud),
@@ -114,6 +114,7 @@ def publish(
     settings: Settings, candidate: Candidate, trial: Trial, chosen: Windows, name: str, because: list[str]
 ) -> str:
     """Register what was judged; the aliases follow the verdict."""
+    insist_on_being_wanted(settings)
     version = register(ModelTracking(settings.mlflow_url), candidate, trial, chosen, name=name, because=because)
     with closing(ModelRegistry(settings.mlflow_url)) as registry:
         promote(registry, version, candidate, trial.verdict)

@@ -1,6 +1,8 @@
 """Serves the flows: each run is a process of its own, started within a second of being asked for.
 
-It waits for a Prefect server that is not there, and serves anew whenever one comes back, with or without its memory.
+It waits for a Prefect server that is not there, and serves anew whenever one comes back, with or without its memory. A
+run that is in progress outlives a server that is away for a minute: Prefect's client asks again for so long, here and
+in the run's process. After some three minutes Prefect's runner gives up, and the run with it.
 """
 
 from __future__ import annotations
@@ -8,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import closing, suppress
-from typing import Final
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any, Final
 
 import httpx
+from prefect import Flow
 from prefect.deployments.runner import EntrypointType
 from prefect.exceptions import PrefectException
 from prefect.runner import Runner
@@ -24,83 +28,96 @@ from cardwatch.errors import OrchestratorUnavailable
 from pipelines.bootstrap import bootstrap
 from pipelines.metrics import Metrics
 from pipelines.retrain import retrain
+from pipelines.watching import Watch
 
 POLL_SECONDS: Final = 1.0
-LOOK_SECONDS: Final = 2.0
+AGAIN_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 5.0
 DEPLOYMENT: Final = "local"
-FLOWS: Final = (bootstrap, retrain)
+
+Flows = Sequence[Flow[..., Any]]
+FLOWS: Final[Flows] = (bootstrap, retrain)
 
 log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings) -> None:
-    """Serve `bootstrap/local` and `retrain/local`, one run at a time, until SIGTERM or SIGINT."""
-    health, metrics = Health(), Metrics()
-    with exposed(settings, health), closing(PrefectDeployments(settings.prefect_url)) as server:
-        serving = asyncio.create_task(_serve_again_and_again(server, health, metrics))
-        for number in (signal.SIGTERM, signal.SIGINT):  # in place of a runner's own, which loses a coroutine on its way
-            asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+async def serve(settings: Settings, flows: Flows = FLOWS) -> None:
+    """Serve `NAME/local` for each flow, one run at a time, until SIGTERM or SIGINT; there must be one such process."""
+    health = Health()
+    server = PrefectDeployments(settings.prefect_url, timeout_seconds=ANSWER_SECONDS)
+    with exposed(settings, health), closing(server):
+        watch = Watch(server, [f"{flow.name}/{DEPLOYMENT}" for flow in flows], health, Metrics())
+        working = asyncio.create_task(_work(flows, watch))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, working.cancel)
         with suppress(asyncio.CancelledError):
-            await serving
+            await working
 
 
-async def _serve_again_and_again(server: PrefectDeployments, health: Health, metrics: Metrics) -> None:
+async def _work(flows: Flows, watch: Watch) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watch.keep_looking())
+        tasks.create_task(_keep_serving(flows, watch))
+
+
+async def _keep_serving(flows: Flows, watch: Watch) -> None:
+    said = ""
     while True:
         try:
-            await _serve_once(server, health, metrics)
-        except (OrchestratorUnavailable, PrefectException, httpx.HTTPError, SystemExit) as error:
-            # A runner that has asked in vain a few times ends the process, with SystemExit.
-            log.warning("serving the flows again in %g s: %s %s", LOOK_SECONDS, type(error).__name__, error)
-            health.waiting(f"the Prefect server: {type(error).__name__} {error}")
-        await asyncio.sleep(LOOK_SECONDS)
+            await _serve_once(flows, watch)
+        except OrchestratorUnavailable as error:
+            watch.serves_no_longer(str(error))
+            if str(error) != said:
+                log.warning("registering the flows, again and again every %g s: %s", AGAIN_SECONDS, error)
+            said = str(error)
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
-async def _serve_once(server: PrefectDeployments, health: Health, metrics: Metrics) -> None:
-    """Serve until the server forgets our deployments, or the runner gives up."""
-    await _give_up_orphans(server)
-    runner = Runner(name="cardwatch", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False)
-    for flow in FLOWS:
-        deployment = await flow.ato_deployment(DEPLOYMENT, entrypoint_type=EntrypointType.MODULE_PATH)
-        await runner.aadd_deployment(deployment)
+async def _serve_once(flows: Flows, watch: Watch) -> None:
+    """Serve until `watch` says that it is over; raises `OrchestratorUnavailable` if Prefect's runner gives up first.
+
+    However it ends, no run's process is left.
+    """
+    await asyncio.to_thread(watch.give_up_all)
+    runner = _Runner(name="cardwatch", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False)
+    with _unavailable():
+        for flow in flows:
+            deployment = await flow.ato_deployment(DEPLOYMENT, entrypoint_type=EntrypointType.MODULE_PATH)
+            await runner.aadd_deployment(deployment)
     running = asyncio.create_task(runner.start())
     try:
         while not (runner.started or running.done()):
             await asyncio.sleep(0.02)
-        while not running.done():
-            if not await _look(server, health, metrics):
-                log.warning("the Prefect server has forgotten our deployments: registering them again")
-                return
-            await asyncio.wait([running], timeout=LOOK_SECONDS)
+        watch.serves(runner)
+        log.info("serving %s", ", ".join(flow.name for flow in flows))
+        while not (watch.is_over or running.done()):
+            await asyncio.wait([running], timeout=POLL_SECONDS)
     finally:
+        watch.serves_no_longer()
         running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        await asyncio.wait([running])
+    if not running.cancelled() and (error := running.exception()) is not None:
+        raise OrchestratorUnavailable(f"Prefect's runner gave up: {_innermost(error)}") from error
 
 
-async def _look(server: PrefectDeployments, health: Health, metrics: Metrics) -> bool:
-    """Note how the server and the runs are; False if it does not know our deployments any more."""
+class _Runner(Runner):  # type: ignore[misc]
+    def handle_sigterm(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing: the signal reaches the loop's handler as well, and Prefect's would leave in the middle of it."""
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """Whatever Prefect raises while it registers flows is the server's doing, and passes."""
     try:
-        for flow in FLOWS:
-            name = f"{flow.name}/{DEPLOYMENT}"
-            if not await asyncio.to_thread(server.exists, name):
-                return False
-            metrics.saw(flow.name, await asyncio.to_thread(server.runs, name))
-        health.ready()
-    except OrchestratorUnavailable as error:
-        health.waiting(str(error))
-    return True
+        yield
+    except (PrefectException, httpx.HTTPError, RuntimeError) as error:
+        raise OrchestratorUnavailable(f"the flows cannot be registered: {type(error).__name__} {error}") from error
 
 
-async def _give_up_orphans(server: PrefectDeployments) -> None:
-    """End what an earlier runner had begun: there is one runner, so nobody else is at work on it.
-
-    Whoever asked for such a run would wait for ever.
-    """
-    for flow in FLOWS:
-        for run in await asyncio.to_thread(server.runs, f"{flow.name}/{DEPLOYMENT}"):
-            if run.state.kind == "RUNNING":
-                log.warning("run %s of %s was begun by a runner that is gone: crashed", run.run_id, flow.name)
-                await asyncio.to_thread(server.crash, run.run_id, "the flow runner was started again")
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 if __name__ == "__main__":

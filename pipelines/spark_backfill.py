@@ -15,7 +15,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col, lit
 
 from adapters.archive import Archive, transaction_files
-from adapters.archive_layout import DECISIONS, index_file
+from adapters.archive_index import index_file
+from adapters.archive_layout import DECISIONS
 from adapters.arrow_columns import KERNEL_COLUMNS
 from adapters.feature_rows import KEY_COLUMNS
 from adapters.log_files import BATCH_ROWS, PLACE

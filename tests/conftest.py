@@ -6,12 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 
@@ -64,6 +66,78 @@ def start_redis(
 def redis_url(start_redis: Callable[..., tuple[str, subprocess.Popen[bytes]]]) -> str:
     """The address of a server that tests share; each uses keys of its own, or empties it first."""
     return start_redis()[0]
+
+
+class Postgres:
+    """A PostgreSQL server of its own, which a test may kill and start again."""
+
+    user, password = "cardwatch", "opensesame"
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs, self._data = programs, folder / "data"
+        [self.port] = free_ports(1)
+        # PostgreSQL refuses to run as root.
+        self._as = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+        if self._as:
+            shutil.chown(folder, **self._as)
+        (folder / "password").write_text(self.password)
+        self._run("initdb", "-D", str(self._data), "-U", self.user, "-A", "scram-sha-256", "--no-sync",
+                  f"--pwfile={folder / 'password'}")  # fmt: skip
+        self._options = ["-k", str(folder), "-p", str(self.port), "-h", LOOPBACK, "-c", "fsync=off"]
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again, and wait until it answers."""
+        command = [str(self._programs / "postgres"), "-D", str(self._data), *self._options]
+        self._process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **self._as,  # type: ignore[call-overload]
+        )
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+                return
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it without warning, and all connections with it."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(timeout=20)
+
+    def new_database(self) -> str:
+        """The address of an empty database."""
+        name = f"test_{time.monotonic_ns()}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{self.user}:{self.password}@{LOOPBACK}:{self.port}/{database}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._programs / program), *arguments], check=True, capture_output=True, cwd="/", **self._as
+        )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that tests share; each uses a database of its own."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    program = Path(shutil.which("postgres") or (found[-1] if found else ""))
+    if not program.name:
+        missing = "PostgreSQL is not installed; on Debian and Ubuntu: apt install postgresql"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
+    with tempfile.TemporaryDirectory(prefix="cardwatch-postgres-") as folder:
+        server = Postgres(program.parent, Path(folder))
+        yield server
+        server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,7 @@ class Run:
         )
         return summarise(
             self._plan,
-            Archive(stack.settings.archive),
+            Archive(stack.settings.archive, stack.settings.index_url),
             _all_progress(stack.settings),
             timings,
             currency=snapshot.currency,

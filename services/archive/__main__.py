@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, closing
 from datetime import datetime
 from functools import partial
+from time import monotonic
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,12 +28,16 @@ from adapters.kafka_admin import ensure_topics
 from adapters.process import Process, run_service
 from adapters.settings import Settings
 from adapters.table_store import TableStore
+from cardwatch.errors import Unavailable
 from services.archive.archivist import Archivist
 from services.archive.feeding import rebuilt
 from services.archive.metrics import Metrics
 from services.archive.resuming import resumed
 
-POLL_SECONDS = 0.05
+POLL_SECONDS: Final = 0.05
+LOOK_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -45,9 +52,9 @@ def work(process: Process, metrics: Metrics) -> None:
     settings = process.settings
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
     with ExitStack() as open_now:
-        writer = open_now.enter_context(closing(ArchiveWriter(settings.archive)))
+        writer = open_now.enter_context(closing(ArchiveWriter(settings.archive, settings.index_url)))
         inquiry = open_now.enter_context(closing(LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)))
-        archive = Archive(settings.archive)
+        archive = Archive(settings.archive, settings.index_url)
         archivist = Archivist(
             writer,
             TableStore(settings.tables),
@@ -64,14 +71,32 @@ def work(process: Process, metrics: Metrics) -> None:
         )
         metrics.closed(max(writer.closed_days(), default=None))
         reader = open_now.enter_context(LogReader(settings.kafka_bootstrap, positions(settings, writer)))
-        process.health.ready()
+        look_at = monotonic()
         while not process.stopping.is_set():
             archivist.take(reader.poll(POLL_SECONDS))
             archivist.close_days(reader)
-            for topic in (TRANSACTIONS, LABELS, DECISIONS):
-                metrics.lags(topic, reader.behind(topic))
+            if monotonic() >= look_at:
+                look(reader, writer, metrics)
+                process.health.ready()
+                look_at = monotonic() + LOOK_SECONDS
             process.health.turn()
+        finish(archivist)
+
+
+def look(reader: LogReader, writer: ArchiveWriter, metrics: Metrics) -> None:
+    """See how far behind reading is, and that log and index answer: in a quiet hour nothing else would ask them."""
+    reader.end(PROGRESS, 0)
+    writer.positions()
+    for topic in (TRANSACTIONS, LABELS, DECISIONS):
+        metrics.lags(topic, reader.behind(topic))
+
+
+def finish(archivist: Archivist) -> None:
+    """Write what is buffered, unless the index is away: the positions are older than these rows, so nothing is lost."""
+    try:
         archivist.flush()
+    except Unavailable as error:
+        log.warning("ending without writing the newest rows, which will be read again: %s", error)
 
 
 def newest(rows: pa.Table, column: str) -> datetime | None:

@@ -33,15 +33,21 @@ from services.archive.watermarks import Watermarks
 log = logging.getLogger(__name__)
 
 FLUSH_ROWS: Final = 50_000
-FLUSH_SECONDS: Final = 60.0
-"""So long at most a row waits to be written, else a slow stream would be archived once a day."""
+FLUSH_SECONDS: Final = 900.0
+"""So long at most a row waits, else a slow stream would be archived once a day. That makes up to 96 files of each kind
+for a day. To open one costs 1.5 ms: with one a minute, three months would take three minutes to read, and half of one
+so."""
 
 
 class Archivist:
     """Turns records into archive rows and closes days.
 
     `builder` and `watermarks` hold what earlier runs archived. `decided_up_to` asks for the stream worker's committed
-    offsets, `announce` puts the end of a day and a closed day on the topic `progress`.
+    offsets, `announce` puts the end of a day and a closed day on the topic `progress`. `now_seconds` is a clock that
+    does not go backwards.
+
+    Every method may raise what is retriable. Then it is over with this archivist: what it had buffered is read again,
+    from the written positions, by the next.
     """
 
     def __init__(
@@ -58,7 +64,7 @@ class Archivist:
     ) -> None:
         self._writer, self._tables, self._builder, self._watermarks = writer, tables, builder, watermarks
         self._metrics, self._now_seconds = metrics, now_seconds
-        self._flush_at = now_seconds() + FLUSH_SECONDS
+        self._oldest_seconds: float | None = None
         self._decided_up_to, self._announce = decided_up_to, announce
         self._rows: defaultdict[str, list[Row]] = defaultdict(list)
         self._positions: dict[tuple[str, int], int] = writer.positions()
@@ -68,7 +74,7 @@ class Archivist:
         )
 
     def take(self, records: Sequence[Record]) -> None:
-        """Buffer records; large buffers are written at once."""
+        """Buffer records, and write the buffer when it is large or old; to be called with nothing as well."""
         readers = {
             TRANSACTIONS: self._take_transaction,
             LABELS: self._take_label,
@@ -82,7 +88,7 @@ class Archivist:
                 log.warning("%s[%d] %d: %s", record.topic, record.partition, record.offset, error)
             if record.topic != PROGRESS:  # that one is read from its beginning at every start
                 self._positions[record.topic, record.partition] = record.offset + 1
-        if self._buffered >= FLUSH_ROWS or (self._buffered and self._now_seconds() >= self._flush_at):
+        if self._buffered >= FLUSH_ROWS or self._has_waited():
             self.flush()
 
     def close_days(self, topic_log: Log) -> None:
@@ -100,11 +106,19 @@ class Archivist:
         self._metrics.wrote(self._rows, self._writer.bytes)
         tell(self._rows)
         self._rows.clear()
-        self._flush_at = self._now_seconds() + FLUSH_SECONDS
+        self._oldest_seconds = None
 
     @property
     def _buffered(self) -> int:
         return sum(map(len, self._rows.values()))
+
+    def _has_waited(self) -> bool:
+        if not self._buffered:
+            return False
+        now = self._now_seconds()
+        if self._oldest_seconds is None:
+            self._oldest_seconds = now
+        return now - self._oldest_seconds >= FLUSH_SECONDS
 
     def _take_transaction(self, record: Record) -> None:
         transaction = decode(record.value, Transaction)

@@ -109,10 +109,11 @@ def tell(rows: Rows) -> None:
         days = (row["observed_at"] - row["effective_at"]).total_seconds() / _DAY_SECONDS
         log.log(
             logging.INFO if row["is_fraud"] else logging.DEBUG,
-            "%s says %s after %.1f days",
+            "%s says %s after %.1f days, observed at %s",
             row["source"],
             "fraud" if row["is_fraud"] else "genuine",
             days,
+            row["observed_at"].isoformat(),
             extra=about(row["transaction_id"]),
         )
     if log.isEnabledFor(logging.DEBUG):

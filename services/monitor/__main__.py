@@ -40,7 +40,7 @@ def work(process: Process, metrics: Metrics) -> None:
         closing(ProgressReader(settings.kafka_bootstrap)) as reader,
     ):
         monitor = Monitor(
-            Observer(Archive(settings.archive), registry, policy),
+            Observer(Archive(settings.archive, settings.index_url), registry, policy),
             registry,
             Retrainer(deployments, registry, served, policy=policy, patience=patience),
             ProgressWriter(settings.kafka_bootstrap).write,

@@ -15,7 +15,7 @@ from cardwatch.progress import DayMonitored, DriftDetected, Progress, Retraining
 from services.monitor.champions import Registry, find, promised
 from services.monitor.memory import Memory
 from services.monitor.metrics import Metrics
-from services.monitor.outcomes import Outcomes
+from services.monitor.outcomes import Outcomes, in_words
 from services.monitor.patience import Patience
 from services.monitor.retraining import Outcome
 
@@ -94,7 +94,10 @@ class Monitor:
         if day in self._memory.started and day not in self._memory.ended:
             self._retrain(self._memory.started[day])
         self._tell(_monitored(seen, assessment))
-        self._metrics.matured(self._patience.insist(f"what became of {day}", lambda: self._observer.matured(day)))
+        matured = self._patience.insist(f"what has matured with {day}", lambda: self._observer.matured(day))
+        self._metrics.matured(matured)
+        if matured:
+            log.info("matured with %s: %s", day, in_words(matured))
 
     def _retrain(self, started: RetrainingStarted) -> None:
         outcome = self._retrainer.retrain(started)

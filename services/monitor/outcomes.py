@@ -44,7 +44,7 @@ def outcomes(decisions: pa.Table, transactions: pa.Table, labels: pa.Table) -> O
     """
     frauds = frozenset(fraud_ids(labels).to_pylist())
     places = zip(transactions["partition"].to_pylist(), transactions["log_offset"].to_pylist(), strict=True)
-    currency_at: dict[tuple[Any, Any], str] = dict(zip(places, transactions["currency"].to_pylist(), strict=True))
+    currency_at: dict[tuple[Any, Any], Any] = dict(zip(places, transactions["currency"].to_pylist(), strict=True))
     sums: defaultdict[tuple[Outcome, str], Sum] = defaultdict(lambda: Sum(0, 0))
     rows = decisions.select(["partition", "log_offset", "transaction_id", "action", "amount_minor"]).to_pylist()
     for row in rows:
@@ -56,6 +56,17 @@ def outcomes(decisions: pa.Table, transactions: pa.Table, labels: pa.Table) -> O
         if outcome is not Outcome.PASSED:
             log.debug("%s, %s", outcome.value, row["action"], extra=about(row["transaction_id"]))
     return dict(sums)
+
+
+def in_words(found: Outcomes) -> str:
+    """Counts and sums in one line, each outcome with its currencies."""
+    parts = []
+    for outcome in Outcome:
+        sums = {currency: total for (kind, currency), total in sorted(found.items()) if kind is outcome}
+        amounts = ", ".join(f"{total.amount_minor} {currency}" for currency, total in sums.items())
+        count = sum(total.transactions for total in sums.values())
+        parts.append(f"{count} {outcome.value}" + (f" ({amounts})" if amounts else ""))
+    return ", ".join(parts) + ", amounts in minor units"
 
 
 def _outcome(*, alarmed: bool, is_fraud: bool) -> Outcome:

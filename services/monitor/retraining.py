@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -29,8 +31,8 @@ SERVING_DEADLINE_SECONDS: Final = 60.0
 class Deployments(Protocol):
     """What is needed of `adapters.prefect_api.PrefectDeployments`."""
 
-    def run(self, name: str, parameters: Mapping[str, object]) -> str:
-        """Ask for a run; gives its id."""
+    def run(self, name: str, parameters: Mapping[str, object], *, key: str) -> str:
+        """Ask for a run, or for the one that was asked for with this key before; gives its id."""
         ...
 
     def state(self, run_id: str) -> RunState:
@@ -76,16 +78,7 @@ class Retrainer:
         Started again after an interruption it does what is left: another champion is one that has been promoted.
         """
         worn_out = started.champion_version
-        failure = None
-        if self._champion().version == worn_out:
-            failure = self._run(
-                {
-                    "as_of_day": started.day.isoformat(),
-                    "reasons": started.reasons,
-                    "maturity_days": self._policy.maturity_days,
-                    "judge_days": self._policy.judge_days,
-                }
-            )
+        failure = self._run_until_completed(started)
         champion = self._champion()
         if champion.version != worn_out:
             self._wait_until_served(champion.version)
@@ -102,12 +95,24 @@ class Retrainer:
     def _champion(self) -> ModelVersion:
         return self._patience.insist("asking for the champion", self._registry.champion)
 
-    def _run(self, parameters: Mapping[str, object]) -> str | None:
-        """Run the flow until it completes, a few times at most; gives the reason if it never did."""
+    def _run_until_completed(self, started: RetrainingStarted) -> str | None:
+        """Run the flow until it completes, a few times at most; gives the reason if it never did.
+
+        A monitor that was started again meanwhile asks for the same runs, and so finds the one that is under way. A run
+        that has promoted its challenger has done its work, even if it could not tell the Prefect server.
+        """
+        parameters = {
+            "as_of_day": started.day.isoformat(),
+            "reasons": started.reasons,
+            "maturity_days": self._policy.maturity_days,
+            "judge_days": self._policy.judge_days,
+        }
+        failure = None
         for attempt in range(1, MOST_RUNS + 1):
-            run_id = self._patience.insist(
-                "starting the retraining", lambda: self._deployments.run(DEPLOYMENT, parameters)
-            )
+            if self._champion().version != started.champion_version:
+                return None
+            ask = partial(self._deployments.run, DEPLOYMENT, parameters, key=run_key(started, attempt))
+            run_id = self._patience.insist("starting the retraining", ask)
             log.info("%s: run %s has been asked for", DEPLOYMENT, run_id)
             state = self._until_ended(run_id)
             if state.kind == "COMPLETED":
@@ -139,6 +144,12 @@ class Retrainer:
                     f"version {version} became champion"
                 )
             self._patience.pause(self._poll_seconds)
+
+
+def run_key(started: RetrainingStarted, attempt: int) -> str:
+    """The same for the same record of the topic `progress` and attempt, and for nothing else."""
+    digest = hashlib.sha256(msgspec.json.encode(started)).hexdigest()
+    return f"retrain-{started.day}-{digest[:16]}-{attempt}"
 
 
 def verdict_reasons(version: ModelVersion) -> list[str]:

@@ -46,10 +46,11 @@ def _command(settings: Settings) -> list[str]:
         )
     options = [] if tls is None else ["--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1])]
     return [
-        sys.executable, "-m", "bentoml", "serve", "services.scoring.service:Scoring",
+        sys.executable, "-m", "services.scoring.supervisor", "serve", "services.scoring.service:Scoring",
         "--host", settings.bind or address.hostname, "--port", str(address.port),
         "--timeout-keep-alive", str(_KEEP_ALIVE_SECONDS),
         "--timeout-graceful-shutdown", "5",
+        "--quiet",  # a worker, until it speaks as we do; what is wrong comes out
         *options,
     ]  # fmt: skip
 

@@ -26,7 +26,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.api_keys import KeyScope
-from adapters.scoring_wire import BINARY, CSV, JSON, MSGPACK, Rows, decode_row, decode_rows, encode_scores
+from adapters.scoring_wire import (
+    BINARY,
+    CSV,
+    JSON,
+    MSGPACK,
+    NO_CHAMPION,
+    Rows,
+    decode_ids,
+    decode_row,
+    decode_rows,
+    encode_scores,
+)
 from cardwatch.errors import InvalidRecord, SchemaMismatch, ScoringUnavailable
 from cardwatch.events import Transaction, decode, decode_all
 from cardwatch.features.table import FEATURES, SCHEMA_HASH
@@ -38,6 +49,7 @@ from services.scoring.http import Answer, Endpoint, Refusal, Request, json_answe
 from services.scoring.metrics import Metrics
 from services.scoring.model_holder import ModelHolder, Served
 from services.scoring.question import Question
+from services.scoring.telling import is_asked_for, tell_of_answers, tell_of_explanation, tell_of_scores
 
 THREADS: Final = 8
 """For reads that wait for another machine; each holds a connection to it."""
@@ -63,6 +75,7 @@ class ScoringApi:
     def __init__(self, holder: ModelHolder, question: Question, admission: Admission, metrics: Metrics) -> None:
         self._holder, self._question, self._admission, self._metrics = holder, question, admission, metrics
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="remote-store")
+        self._tells: Final = is_asked_for()
 
     def endpoints(self) -> dict[tuple[str, str], Endpoint]:
         """By method and path."""
@@ -116,6 +129,8 @@ class ScoringApi:
         self._admission.count(key, count)
         scores = await self._scores(request, champion, serving.challenger, rows)
         self._metrics.scored(count)
+        if self._tells:
+            tell_of_scores(decode_ids(request.headers), scores)
         return Answer(encode_scores(scores, accepted), content_type=accepted.encode())
 
     async def explain(self, request: Request) -> Answer:
@@ -133,14 +148,15 @@ class ScoringApi:
             raise ScoringUnavailable(f"there is nothing to explain without the card's state: {asked.no_store}")
         if asked.folded.duplicates[0]:
             raise InvalidRecord("this transaction has been folded already", field="$.transaction_id")
-        return json_answer(
-            explain(
-                champion,
-                asked.folded.features,
-                transaction_id=transaction.transaction_id,
-                sequence=int(asked.folded.sequences[0]),
-            )
+        explanation = explain(
+            champion,
+            asked.folded.features,
+            transaction_id=transaction.transaction_id,
+            sequence=int(asked.folded.sequences[0]),
         )
+        if self._tells:
+            tell_of_explanation(transaction.transaction_id, explanation)
+        return json_answer(explanation)
 
     async def explain_features(self, request: Request) -> Answer:
         """Why a recorded feature row is scored as it is."""
@@ -185,7 +201,7 @@ class ScoringApi:
         return champion
 
     def _no_champion(self) -> str:
-        return f"no champion: {self._holder.why_not_ready()}"
+        return f"{NO_CHAMPION}: {self._holder.why_not_ready()}"
 
     async def _ask(self, request: Request, transactions: Sequence[Transaction]) -> list[asking.Answer]:
         self._admission.require_time(request)  # its body may have been slow
@@ -202,6 +218,8 @@ class ScoringApi:
             for place, of_place in zip(alerts.places, codes, strict=True):
                 answers[place].reasons.extend(of_place)
         self._metrics.decided(answers)
+        if self._tells:
+            tell_of_answers(answers, time.perf_counter() - request.arrived)
         return answers
 
     async def _elsewhere(self, request: Request, work: Callable[[], T]) -> T:

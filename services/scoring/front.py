@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adapters.api_keys import KeyRing, RateLimit
 from adapters.feature_stores import open_reader
 from adapters.lmdb_store import data_file
-from adapters.logs import set_up_logging
 from adapters.model_registry import ModelRegistry
 from adapters.policies import read_policies
 from adapters.settings import Settings
@@ -27,6 +26,7 @@ from services.scoring.admission import Admission
 from services.scoring.api import ScoringApi
 from services.scoring.documentation import documentation
 from services.scoring.http import WHOLE, Routes
+from services.scoring.logs import take_over_logging
 from services.scoring.metrics import FLUSH_SECONDS, Metrics, forget_dead_workers
 from services.scoring.model_holder import ModelHolder
 from services.scoring.question import Question
@@ -74,7 +74,7 @@ class Front:
 
 def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     """All of the worker, warm, its models being fetched."""
-    set_up_logging(settings, "scoring")
+    take_over_logging(settings)
     end_with(os.getppid())
     sys.setswitchinterval(SWITCH_SECONDS)
     # numba looks for scipy's linear algebra, which nothing here uses, and loading it takes a fifth of a second.

@@ -9,7 +9,9 @@ from adapters.scoring_wire import (
     BINARY,
     CSV,
     DEADLINE_HEADER,
+    IDS_HEADER,
     JSON,
+    MOST_IDS,
     MSGPACK,
     PER_ROW,
     REASONS_HEADER,
@@ -214,11 +216,16 @@ def _row_headers() -> tuple[dict[str, Any], ...]:
     about_both = (
         f"Both, for a SageMaker endpoint passes no other headers: `feature-schema={SCHEMA_HASH}; reasons-above=0.5`."
     )
+    about_ids = (
+        "Whose rows these are, in their order: percent-encoded, with commas between them. At log level DEBUG each has"
+        f" a line in the log, the first {MOST_IDS} at most; it changes no answer."
+    )
     made_under = _header(SCHEMA_HEADER, "The feature schema of the rows.", {"type": "string", "const": SCHEMA_HASH})
     return (
         {**made_under, "example": SCHEMA_HASH},
         {**_header(REASONS_HEADER, about_thresholds, threshold), "example": "0.5"},
         _header(ATTRIBUTES_HEADER, about_both, {"type": "string"}),
+        {**_header(IDS_HEADER, about_ids, {"type": "string"}), "example": "t-1,t-2"},
     )
 
 

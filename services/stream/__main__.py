@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import socket
+from contextlib import closing
 
 from adapters.archived_log import ArchivedLog
 from adapters.clock import epoch_ms
@@ -44,13 +45,14 @@ def work(process: Process, slot: str, metrics: Metrics) -> None:
     policy = read_policies(settings).decision
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
     scorer = ScoringClient(settings, timeout_seconds=SCORING_DEADLINE_SECONDS)
-    with open_store(settings) as store:
+    with closing(scorer), open_store(settings) as store:
         worker = StreamWorker(
             store,
             TableStore(settings.tables),
             Decider(scorer, policy, epoch_ms),
-            ArchivedLog(settings.archive),
+            ArchivedLog(settings.archive, settings.index_url),
             metrics,
+            on_progress=process.health.turn,
         )
         run(worker, settings.kafka_bootstrap, slot, process.stopping, process.health, metrics.started_again)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
@@ -11,29 +10,44 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cardwatch.errors import ModelRefused, ScoringUnavailable
-from cardwatch.events import Action, Decision, from_epoch_ms
+from cardwatch.errors import ModelRefused, NoModelServed, ScoringUnavailable
+from cardwatch.events import Action, Decision, Transaction, from_epoch_ms
 from cardwatch.features.table import SCHEMA_HASH
 from cardwatch.policy import DecisionPolicy
 from cardwatch.ports import Scorer, Scores
 from services.stream.batch import Batch
 
-log = logging.getLogger(__name__)
-
 
 class Cause(StrEnum):
-    """Why the rules decide: the scoring service has no answer, it refuses the model, the reference table is stale."""
+    """Why the rules decide."""
 
+    NO_CHAMPION = "no_champion"
+    """The scoring service answers, and has no model: none was trained yet, or none that it may use."""
     SCORING = "scoring"
+    """It does not answer, or not in time."""
     MODEL = "model"
+    """Its model was made for another feature schema than ours."""
     TABLE = "table"
+    """The reference table is stale or damaged."""
+
+
+class Why(NamedTuple):
+    """Why the rules and not the model, for a count and for a human."""
+
+    cause: Cause
+    text: str
+
+    @classmethod
+    def of_table(cls, why: str | None) -> Why | None:
+        """What `TableChoice.why_rules` says."""
+        return None if why is None else cls(Cause.TABLE, why)
 
 
 class Decided(NamedTuple):
-    """Decisions for every transaction that is not a repeat, a list per batch, and how many the rules made, by cause."""
+    """Decisions for every transaction that is not a repeat, a list per batch, and how many the rules made and why."""
 
     decisions: list[list[Decision]]
-    by_rules: Counter[Cause]
+    by_rules: Counter[Why]
 
 
 class Decider:
@@ -52,36 +66,39 @@ class Decider:
         rows = np.concatenate([batch.folded.features[kept] for batch, kept in zip(batches, fresh, strict=True)])
         if len(rows) == 0:
             return Decided([[] for _ in batches], Counter())
-        amounts = np.concatenate([_amounts(batch, kept) for batch, kept in zip(batches, fresh, strict=True)])
-        why_rules = [
-            _Why.of_table(batch.tables[i].why_rules)
-            for batch, kept in zip(batches, fresh, strict=True)
-            for i in kept.tolist()
-        ]
-        scores, verdicts = self._judge(rows, amounts, why_rules)
-        by_rules = Counter(verdict.why_rules.cause for verdict in verdicts if verdict.why_rules is not None)
+        asked = [(batch, i) for batch, kept in zip(batches, fresh, strict=True) for i in kept.tolist()]
+        transactions = [batch.transactions[i] for batch, i in asked]
+        why_rules = [Why.of_table(batch.tables[i].why_rules) for batch, i in asked]
+        scores, verdicts = self._judge(rows, transactions, why_rules)
+        by_rules = Counter(verdict.why_rules for verdict in verdicts if verdict.why_rules is not None)
         return Decided(self._write(batches, fresh, scores, verdicts), by_rules)
 
     def _judge(
-        self, rows: NDArray[np.float32], amounts: NDArray[np.float64], why_rules: list[_Why | None]
+        self, rows: NDArray[np.float32], transactions: Sequence[Transaction], why_rules: Sequence[Why | None]
     ) -> tuple[Scores | None, list[_Verdict]]:
         """A verdict for each row: the model's for those it may score, if it answers, and the rules' for the rest."""
         usable = [i for i, why in enumerate(why_rules) if why is None]
-        scores, no_answer = self._ask(rows[usable], amounts[usable]) if usable else (None, None)
-        by_model = dict(zip(usable, self._by_model(scores, amounts[usable]), strict=True)) if scores else {}
+        amounts = np.array([transactions[i].amount_minor for i in usable], np.float64)
+        transaction_ids = [transactions[i].transaction_id for i in usable]
+        scores, no_answer = self._ask(rows[usable], amounts, transaction_ids) if usable else (None, None)
+        by_model = dict(zip(usable, self._by_model(scores, amounts), strict=True)) if scores else {}
         ruled = {i: why or no_answer or _NO_REASON for i, why in enumerate(why_rules) if i not in by_model}
         by_rules = dict(zip(ruled, self._by_rules(rows[list(ruled)], list(ruled.values())), strict=True))
         verdicts = by_model | by_rules
         return scores, [verdicts[i] for i in range(len(rows))]
 
-    def _ask(self, rows: NDArray[np.float32], amounts: NDArray[np.float64]) -> tuple[Scores | None, _Why | None]:
+    def _ask(
+        self, rows: NDArray[np.float32], amounts: NDArray[np.float64], transaction_ids: Sequence[str]
+    ) -> tuple[Scores | None, Why | None]:
+        alarming = self._policy.alarming_probabilities(amounts)
         try:
-            alarming = self._policy.alarming_probabilities(amounts)
-            return self._scorer.score(rows, alarming, schema_hash=SCHEMA_HASH), None
+            return self._scorer.score(rows, alarming, schema_hash=SCHEMA_HASH, transaction_ids=transaction_ids), None
+        except NoModelServed as error:
+            return None, Why(Cause.NO_CHAMPION, str(error))
         except ScoringUnavailable as error:
-            return None, _Why(Cause.SCORING, str(error))
+            return None, Why(Cause.SCORING, str(error))
         except ModelRefused as error:
-            return None, _Why(Cause.MODEL, str(error))
+            return None, Why(Cause.MODEL, str(error))
 
     def _by_model(self, scores: Scores, amounts: NDArray[np.float64]) -> list[_Verdict]:
         actions = self._policy.decide(scores.probabilities, amounts)
@@ -97,9 +114,7 @@ class Decider:
             )
         ]
 
-    def _by_rules(self, rows: NDArray[np.float32], why_rules: Sequence[_Why]) -> list[_Verdict]:
-        for why, number in Counter(why_rules).items():
-            log.warning("the rules decide %d transactions: %s", number, why.text)
+    def _by_rules(self, rows: NDArray[np.float32], why_rules: Sequence[Why]) -> list[_Verdict]:
         actions, reasons = self._policy.decide_by_rules(rows)
         return [_Verdict(*verdict) for verdict in zip(actions, reasons, why_rules, strict=True)]
 
@@ -148,18 +163,7 @@ class Decider:
         return written
 
 
-class _Why(NamedTuple):
-    """Why the rules and not the model, for a count and for a human."""
-
-    cause: Cause
-    text: str
-
-    @classmethod
-    def of_table(cls, why: str | None) -> _Why | None:
-        return None if why is None else cls(Cause.TABLE, why)
-
-
-_NO_REASON: Final = _Why(Cause.SCORING, "")
+_NO_REASON: Final = Why(Cause.SCORING, "")
 
 
 class _Verdict(NamedTuple):
@@ -167,7 +171,7 @@ class _Verdict(NamedTuple):
 
     action: Action
     reasons: list[str]
-    why_rules: _Why | None
+    why_rules: Why | None
     margin: float | None = None
     probability: float | None = None
     shadow_margin: float | None = None
@@ -178,7 +182,3 @@ def _shadow_of_each(scores: Scores) -> Iterable[tuple[float | None, float | None
     if scores.shadow is None:
         return [(None, None)] * len(scores.margins)
     return zip(scores.shadow.margins.tolist(), scores.shadow.probabilities.tolist(), strict=True)
-
-
-def _amounts(batch: Batch, kept: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.array([batch.transactions[i].amount_minor for i in kept.tolist()], np.float64)

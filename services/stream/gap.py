@@ -39,8 +39,13 @@ def fold_gap(store: FeatureStore, partition: int, begins: int, records: Sequence
     fold_part(store, partition, begins, part)
 
 
-def fold_from_history(store: FeatureStore, history: History | None, partition: int, begins: int, stop: int) -> None:
-    """Fold [begins, stop), which the topic has deleted; raises `GapLost` if the archive does not hold it either."""
+def fold_from_history(
+    store: FeatureStore, history: History | None, partition: int, begins: int, stop: int
+) -> Iterator[int]:
+    """Fold [begins, stop), which the topic has deleted, and give the position after each part of it.
+
+    Raises `GapLost` if the archive does not hold it either.
+    """
     held = history.ends().get(partition, 0) if history is not None else 0
     if history is None or held < stop:
         raise GapLost(
@@ -51,3 +56,4 @@ def fold_from_history(store: FeatureStore, history: History | None, partition: i
     for part in history.parts(partition, begins, stop):
         fold_part(store, partition, begins, part)
         begins = part.position
+        yield begins

@@ -62,3 +62,4 @@ def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, he
             worker.measure(stream)
     finally:
         stream.close()
+        worker.give_back_all()

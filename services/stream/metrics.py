@@ -1,15 +1,17 @@
-"""What a stream worker counts. Only what was committed is counted: a batch that was thrown away is not."""
+"""What a stream worker counts. Of decisions only what was committed: a batch that was thrown away is not counted."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
+from math import nan
 from typing import Final, Protocol
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from cardwatch.errors import StoreUnavailable
+from cardwatch.errors import CardwatchError
 from cardwatch.events import Action
 from cardwatch.ports import StoreSize
 from services.stream.batch import Batch
@@ -22,6 +24,8 @@ STORE_LOOK_SECONDS: Final = 10.0
 STEPS: Final = ("fold", "score", "commit", "apply")
 RESTART_CAUSES: Final = ("superseded", "broker", "store")
 
+log = logging.getLogger(__name__)
+
 
 class Sized(Protocol):
     """What is needed of a feature store."""
@@ -32,13 +36,16 @@ class Sized(Protocol):
 
 
 class Metrics:
-    """One per process, for Prometheus keeps a registry of names; for the worker's thread alone."""
+    """One per process, for Prometheus keeps a registry of names; for the worker's thread alone.
+
+    `now_seconds` is a clock that does not go backwards.
+    """
 
     def __init__(
         self, registry: CollectorRegistry = REGISTRY, *, now_seconds: Callable[[], float] = time.monotonic
     ) -> None:
         self._now_seconds = now_seconds
-        self._look_at_store = 0.0
+        self._look_at_store_seconds = now_seconds()
         self._decisions = Counter(
             "cardwatch_stream_decisions", "Decisions of record.", ["action", "degraded"], registry=registry
         )
@@ -81,7 +88,7 @@ class Metrics:
         )
         self._unapplied = Gauge(
             "cardwatch_stream_unapplied_records",
-            "Decided, but not yet folded into the store.",
+            "Committed, but not yet folded into the store.",
             ["partition"],
             registry=registry,
         )
@@ -91,7 +98,6 @@ class Metrics:
         )
         self._store_bytes = Gauge("cardwatch_store_bytes", "Size of the feature store.", registry=registry)
         self._store_cards = Gauge("cardwatch_store_cards", "Cards in the feature store.", registry=registry)
-        self._owned: set[int] = set()
         self._show_zeros()
 
     def step_took(self, step: str, seconds: float) -> None:
@@ -110,44 +116,49 @@ class Metrics:
             self._decisions.labels(action, str(degraded).lower()).inc(number)
         for (action, currency), amount in amounts.items():
             self._amounts.labels(action, currency).inc(amount)
-        for cause, number in decided.by_rules.items():
-            self._degraded.labels(cause.value).inc(number)
+        for why, number in decided.by_rules.items():
+            self._degraded.labels(why.cause.value).inc(number)
         self._repeats.inc(sum(int(batch.folded.duplicates.sum()) for batch in batches))
         self._dead_letters.inc(sum(len(batch.dead_letters) for batch in batches))
         self._batch.observe(sum(len(batch.transactions) for batch in batches))
 
-    def at(self, partition: int, position: int, end: int | None) -> None:
+    def lag(self, partition: int, position: int, end: int | None) -> None:
         """Note where the worker stands in a partition of its own; `end` is None as long as nobody knows it."""
         if end is not None:
-            self._lag.labels(str(partition)).set(max(end - position, 0))
+            self._lag.labels(partition).set(max(end - position, 0))
 
     def unapplied(self, partition: int, records: int) -> None:
-        """Note how far the store is behind what is committed in a partition that the worker owns or takes over."""
-        self._owned.add(partition)
-        self._unapplied.labels(str(partition)).set(records)
-        self._partitions.set(len(self._owned))
+        """Note how far the store is behind what is committed, in a partition that is owned or being taken over."""
+        self._unapplied.labels(partition).set(records)
+
+    def owns(self, partitions: int) -> None:
+        """Note how many partitions are this worker's."""
+        self._partitions.set(partitions)
 
     def gave_back(self, partition: int) -> None:
         """A partition is another worker's now: it is the other's to speak of it."""
-        if partition in self._owned:
-            self._owned.remove(partition)
-            self._unapplied.remove(str(partition))
-            if (str(partition),) in self._lag._metrics:
-                self._lag.remove(str(partition))
-        self._partitions.set(len(self._owned))
+        self._lag.remove(partition)
+        self._unapplied.remove(partition)
+
+    def gave_back_all(self) -> None:
+        """Nothing is this worker's any more, not even what it was about to take over."""
+        self._lag.clear()
+        self._unapplied.clear()
+        self._partitions.set(0)
 
     def started_again(self, cause: str) -> None:
         """Count a batch that was thrown away, or a part that was away."""
         self._restarts.labels(cause).inc()
 
     def look_at(self, store: Sized) -> None:
-        """Note the size of the store, now and then; one that does not answer is noticed elsewhere."""
-        if self._now_seconds() < self._look_at_store:
+        """Note the size of the store, now and then. One that does not say it stops nobody because of a gauge."""
+        if self._now_seconds() < self._look_at_store_seconds:
             return
-        self._look_at_store = self._now_seconds() + STORE_LOOK_SECONDS
+        self._look_at_store_seconds = self._now_seconds() + STORE_LOOK_SECONDS
         try:
             size = store.size()
-        except StoreUnavailable:
+        except CardwatchError as error:
+            log.debug("the store does not say its size: %s", error)
             return
         self._store_bytes.set(size.bytes)
         self._store_cards.set(size.cards)
@@ -163,3 +174,5 @@ class Metrics:
             self._steps.labels(step)
         for why in RESTART_CAUSES:
             self._restarts.labels(why)
+        for unknown in (self._store_bytes, self._store_cards):
+            unknown.set(nan)

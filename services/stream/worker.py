@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -18,7 +18,7 @@ from services.stream.deciding import Decider
 from services.stream.gap import History, fold_from_history, fold_gap
 from services.stream.metrics import Metrics
 from services.stream.stopwatch import Stopwatch
-from services.stream.telling import tell
+from services.stream.telling import Teller
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Log(Protocol):
 class StreamWorker:
     """Owns some partitions of the log, their cards' states in the store, and their decisions.
 
-    `history` has what the topic no longer holds.
+    `history` has what the topic no longer holds. `on_progress` is called during what may take long.
     """
 
     def __init__(
@@ -60,10 +60,12 @@ class StreamWorker:
         decider: Decider,
         history: History | None = None,
         metrics: Metrics | None = None,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._tables, self._decider, self._history = store, tables, decider, history
-        self._metrics = metrics or Metrics(CollectorRegistry())
+        self._metrics, self._on_progress = metrics or Metrics(CollectorRegistry()), on_progress
         self._applied: dict[int, int] = {}
+        self._teller = Teller()
         self.stopwatch = Stopwatch(on_lap=self._metrics.step_took)
 
     def step(self, topic_log: Log, polled: Mapping[int, Sequence[Record]]) -> None:
@@ -76,6 +78,7 @@ class StreamWorker:
         5. next states and `applied` to the store, if `applied` is still where the batch began.
 
         Killed before 4 commits, nothing was seen. Killed between 4 and 5, or refused at 5, `catch_up` folds the gap.
+        What was committed is counted and told, whatever becomes of 5.
         """
         self.stopwatch.start()
         batches = [
@@ -83,23 +86,28 @@ class StreamWorker:
             for partition, records in polled.items()
             if partition in self._applied  # else it was taken from us while we polled
         ]
+        if not batches:
+            return
         self._require_fresh_states(batches)
         self.stopwatch.lap("fold")
         decided = self._decider.decide(batches)
         self.stopwatch.lap("score")
         topic_log.commit(_outgoing(batches, decided.decisions), {batch.partition: batch.position for batch in batches})
         self.stopwatch.lap("commit")
-        self._metrics.committed(batches, decided)
-        for batch in batches:
-            self._apply(topic_log, batch)
-        self.stopwatch.lap("apply")
-        tell(batches, decided.decisions)
+        try:
+            for batch in batches:
+                self._apply(topic_log, batch)
+            self.stopwatch.lap("apply")
+        finally:
+            self._metrics.committed(batches, decided)
+            self._teller.tell(batches, decided)
 
     def take(self, topic_log: Log, partitions: Sequence[int]) -> dict[int, int]:
         """Take over partitions: bring the store up to what is committed, and return where to read on."""
         committed = topic_log.committed(partitions)
         for partition in partitions:
             self.catch_up(topic_log, partition, committed.get(partition))
+        self._metrics.owns(len(self._applied))
         return {partition: self._applied[partition] for partition in partitions}
 
     def give_back(self, partitions: Sequence[int]) -> None:
@@ -107,11 +115,17 @@ class StreamWorker:
         for partition in partitions:
             self._applied.pop(partition, None)
             self._metrics.gave_back(partition)
+        self._metrics.owns(len(self._applied))
+
+    def give_back_all(self) -> None:
+        """Forget every partition: whoever said that they are ours is gone."""
+        self._applied.clear()
+        self._metrics.gave_back_all()
 
     def measure(self, topic_log: Log) -> None:
         """Note how far behind the log each partition is, and how large the store; for whoever watches."""
         for partition, position in self._applied.items():
-            self._metrics.at(partition, position, topic_log.end(partition))
+            self._metrics.lag(partition, position, topic_log.end(partition))
         self._metrics.look_at(self._store)
 
     def catch_up(self, topic_log: Log, partition: int, committed: int | None) -> None:
@@ -125,17 +139,24 @@ class StreamWorker:
                 f"transactions[{partition}]: the store has applied up to {applied}, but only {committed} is committed; "
                 "it was made from another log: remove it, and it is folded again from this one"
             )
+        goal = max(committed or 0, first)
         if applied < first:
-            fold_from_history(self._store, self._history, partition, applied, first)
+            for position in fold_from_history(self._store, self._history, partition, applied, first):
+                self._caught_up(partition, position, goal)
             applied = first
-        self._metrics.unapplied(partition, max((committed or 0) - applied, 0))
-        if committed is not None and applied < committed:
-            log.info("transactions[%d]: folding %d..%d, decided but not applied", partition, applied, committed)
-            for records in topic_log.read(partition, applied, committed):
+        self._caught_up(partition, applied, goal)
+        if applied < goal:
+            log.info("transactions[%d]: folding %d..%d, decided but not applied", partition, applied, goal)
+            for records in topic_log.read(partition, applied, goal):
                 fold_gap(self._store, partition, applied, records)
                 applied = records[-1].offset + 1
+                self._caught_up(partition, applied, goal)
         self._applied[partition] = applied
         self._metrics.unapplied(partition, 0)
+
+    def _caught_up(self, partition: int, applied: int, goal: int) -> None:
+        self._metrics.unapplied(partition, max(goal - applied, 0))
+        self._on_progress()
 
     def _require_fresh_states(self, batches: Sequence[Batch]) -> None:
         """Refuse batches whose states were read from a store that has lost its newest writes by a restart."""

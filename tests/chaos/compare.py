@@ -15,7 +15,7 @@ from adapters.table_store import TableStore
 from pipelines.training_set import replay_log
 
 settings = read_settings()
-archive = Archive(settings.archive)
+archive = Archive(settings.archive, settings.index_url)
 days = archive.days()
 decisions = archive.decisions(days[0], days[-1])
 replayed = replay_log(archive, TableStore(settings.tables).all())

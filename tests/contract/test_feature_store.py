@@ -22,7 +22,7 @@ from adapters.feature_stores import OpenStore
 from adapters.lmdb_store import LmdbStore
 from adapters.redis_store import RedisStore
 from adapters.snapshots import restore_snapshot, write_snapshot
-from adapters.stored_states import STATE_LAYOUT
+from adapters.stored_states import STATE_LAYOUT, chunks
 from cardwatch.errors import Misconfigured, StaleWriter, StoreRefused, StoreUnavailable
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
@@ -115,6 +115,19 @@ def test_five_hundred_cards_are_one_load(open_store: Open) -> None:
     with open_store() as store:
         store.apply(0, expected=0, position=1, card_ids=cards, states=written)
         assert store.load(cards).tobytes() == written.tobytes()
+
+
+def test_a_store_knows_about_how_much_it_holds(open_store: Open) -> None:
+    with open_store() as store:
+        assert store.size().cards <= 1  # DynamoDB counts items, the layout and the partitions among them
+        for partition, some in enumerate(chunks(names(250), 125)):
+            states = arbitrary_states(len(some))
+            store.apply(partition, expected=0, position=1, card_ids=some, states=states)
+        assert 250 <= store.size().cards <= 253
+    with open_store(readonly=True) as reader:
+        assert 250 <= reader.size().cards <= 253
+        if not isinstance(reader, DynamoDbStore):  # moto counts no bytes
+            assert reader.size().bytes > 250 * STATE.itemsize
 
 
 def test_partitions_are_applied_apart(open_store: Open) -> None:

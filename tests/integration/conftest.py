@@ -107,6 +107,10 @@ class Stack:
     def close(self) -> None:
         self._http.close()
 
+    def stop(self) -> None:
+        """End the service before the test ends."""
+        self._supervisor.stop(SERVICE)
+
     @property
     def key(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.settings.api_key}"}

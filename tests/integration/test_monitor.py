@@ -127,7 +127,7 @@ class World:
 
     # the flow runner
 
-    def run(self, name: str, parameters: Mapping[str, object]) -> str:
+    def run(self, name: str, parameters: Mapping[str, object], *, key: str) -> str:
         self.aliases = {CHAMPION: "2", CHALLENGER: "2"}
         return f"{name} of {parameters['as_of_day']}"
 

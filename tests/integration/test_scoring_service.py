@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +165,41 @@ def test_nothing_that_was_sent_is_in_the_log(stack: Stack) -> None:
     log = stack.log.read_text()
     assert "not-to-be-logged" not in log
     assert str(stack.settings.api_key) not in log
+
+
+def test_as_json_every_line_of_every_process_is_there_once_and_a_transaction_is_found_by_its_id(
+    start_scoring: Callable[..., Stack],
+    detectors: tuple[Fitted, Fitted],
+    rows: Rows,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stack = start_scoring(log_format="json", log_level="DEBUG")
+    version = stack.promote(detectors[0], tmp_path / "model")
+    answer = stack.post("/v1/score", msgspec.json.encode({**TRANSACTION, "transaction_id": "asked"})).json()
+    with stack.client() as scorer:
+        for level, ids in ((logging.INFO, ["untold"]), (logging.DEBUG, ["first, of two\n", "second"])):
+            caplog.set_level(level, "adapters.scoring_client")
+            scores = scorer.score(rows(len(ids)), never(len(ids)), schema_hash=SCHEMA_HASH, transaction_ids=ids)
+    with socket.create_connection(stack.address) as caller:
+        caller.sendall(b"this is not HTTP\r\n\r\n")
+        assert b"400" in caller.recv(100)
+    stack.stop()
+
+    lines = [json.loads(line) for line in stack.log.read_text().splitlines()]
+    assert {line["service"] for line in lines} == {"scoring"}
+    about = {line["transaction_id"]: line["message"] for line in lines if "transaction_id" in line}
+    probabilities = [f"{probability:.4f}" for probability in scores.probabilities]
+    assert about.pop("asked").startswith(
+        f"answered {answer['action']}, probability {answer['probability']:.4f}, version {version}, sequence 0, "
+    )
+    assert about == {
+        "first, of two\n": f"scored probability {probabilities[0]}, version {version}",
+        "second": f"scored probability {probabilities[1]}, version {version}",
+    }
+    # uvicorn's line, one of BentoML's worker and one of its supervisor.
+    for message in ("Invalid HTTP request", "Service cardwatch-scoring initialized", "Starting production HTTP"):
+        assert sum(line["message"].startswith(message) for line in lines) == 1
 
 
 def test_requests_and_rows_are_counted_on_the_metrics_page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -73,7 +73,14 @@ def shortened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class NobodyScores:
     """The rules decide."""
 
-    def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
+    def score(
+        self,
+        rows: NDArray[np.float32],
+        reasons_above: NDArray[np.float64],
+        *,
+        schema_hash: str,
+        transaction_ids: Sequence[str] = (),
+    ) -> Scores:
         raise ScoringUnavailable("no model in this test")
 
 

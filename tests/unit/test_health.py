@@ -91,6 +91,15 @@ def test_another_path_is_told_which_there_are(expose: Callable[[], str]) -> None
     assert get(f"{expose()}/") == (404, {"error": "there is no /, only /livez, /readyz and /metrics"})
 
 
+def test_whoever_wants_only_the_head_is_answered_with_the_same_status(
+    expose: Callable[[], str], health: Health
+) -> None:
+    url = expose()
+    for path, status in (("/livez", 200), ("/readyz", 503), ("/elsewhere", 404)):
+        response = httpx.head(url + path, trust_env=False)
+        assert (response.status_code, response.content) == (status, b"")
+
+
 def test_a_caller_that_says_nothing_keeps_nobody_waiting(expose: Callable[[], str]) -> None:
     url = expose()
     with socket.create_connection((LOOPBACK, int(url.rpartition(":")[2]))):

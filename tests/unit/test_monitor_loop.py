@@ -1,6 +1,6 @@
 """The monitor's loop: days in order, nothing twice and nothing skipped, wherever it is stopped."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from threading import Event
@@ -82,22 +82,28 @@ class Deployments:
     def __init__(self, registry: Registry, *, promotes: bool, ends: tuple[str, ...] = ("COMPLETED",)) -> None:
         self.asked: list[tuple[str, Mapping[str, object]]] = []
         self.away = 0
+        self.fails_after_promoting = False
+        self.when_asked: Callable[[], None] = lambda: None
         self._registry, self._promotes, self._ends = registry, promotes, ends
         self._looked: set[str] = set()
+        self._keys: list[str] = []
 
-    def run(self, name: str, parameters: Mapping[str, object]) -> str:
+    def run(self, name: str, parameters: Mapping[str, object], *, key: str) -> str:
         if self.away:
             self.away -= 1
             raise OrchestratorUnavailable("away")
-        self.asked.append((name, parameters))
-        return str(len(self.asked) - 1)
+        if key not in self._keys:
+            self._keys.append(key)
+            self.asked.append((name, parameters))
+            self.when_asked()
+        return str(self._keys.index(key))
 
     def state(self, run_id: str) -> RunState:
         if run_id not in self._looked:
             self._looked.add(run_id)
             return RunState(kind="RUNNING", name="Running", message="")
         kind = self._ends[min(int(run_id), len(self._ends) - 1)]
-        if kind == "COMPLETED":
+        if kind == "COMPLETED" or self.fails_after_promoting:
             self._registry.aliases[CHALLENGER] = "2"
             if self._promotes:
                 self._registry.aliases[CHAMPION] = "2"
@@ -284,6 +290,24 @@ def test_a_flow_that_always_crashes_ends_the_retraining_with_its_reason(tmp_path
     assert "ended as Crashed: out of memory" in ended.reasons[0]
     assert len(parts.deployments.asked) == MOST_RUNS
     assert parts.monitored()[-1].day == on(RETRAINED_ON)
+
+
+def test_a_run_that_has_promoted_its_challenger_and_could_not_say_so_is_not_run_again(tmp_path: Path) -> None:
+    parts = Parts(tmp_path, ends=("FAILED",))
+    parts.deployments.fails_after_promoting = True
+    parts.run(parts.monitor(), *live(*ALL_DAYS))
+    assert len(parts.deployments.asked) == 1
+    assert [(r.challenger_version, r.promoted) for r in parts.topic if isinstance(r, RetrainingEnded)] == [("2", True)]
+
+
+def test_a_monitor_that_was_stopped_during_a_run_finds_that_run_again(parts: Parts) -> None:
+    parts.deployments.when_asked = parts.stopping.set
+    with pytest.raises(Stopped):
+        parts.run(parts.monitor(), *live(*ALL_DAYS))
+    parts.stopping.clear()
+    parts.run(parts.monitor())
+    assert len(parts.deployments.asked) == 1
+    assert [record.promoted for record in parts.topic if isinstance(record, RetrainingEnded)] == [True]
 
 
 def test_registry_and_orchestrator_that_are_away_cost_time_and_no_day(

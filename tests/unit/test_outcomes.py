@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from adapters.archive_layout import LABELS, SCHEMAS
-from services.monitor.outcomes import Outcome, Sum, outcomes
+from services.monitor.outcomes import Outcome, Sum, in_words, outcomes
 
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
 
@@ -71,6 +71,17 @@ def test_fraud_is_caught_by_a_challenge_as_by_a_decline_and_a_genuine_payment_bo
         (Outcome.FALSE_ALARM, "EUR"): Sum(1, 7),
         (Outcome.PASSED, "EUR"): Sum(1, 5),
     }
+
+
+def test_a_line_says_counts_and_sums() -> None:
+    found = {
+        (Outcome.PASSED, "JPY"): Sum(1, 2),
+        (Outcome.CAUGHT, "EUR"): Sum(2, 120),
+        (Outcome.PASSED, "EUR"): Sum(7, 30),
+    }
+    assert in_words(found) == (
+        "2 caught (120 EUR), 0 missed, 0 false_alarm, 8 passed (30 EUR, 2 JPY), amounts in minor units"
+    )
 
 
 def test_amounts_of_different_currencies_are_not_added_up() -> None:

@@ -17,9 +17,10 @@ from cardwatch.errors import OrchestratorUnavailable
 
 
 class Busy(ThreadingHTTPServer):
-    """Knows one deployment; answers 503 to so many requests for a run, and remembers all that were asked for."""
+    """Answers every GET alike, and 503 to so many requests for a run; remembers all that were asked for."""
 
     refusals = 0
+    found = 200
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
@@ -30,7 +31,7 @@ class Answering(BaseHTTPRequestHandler):
     server: Busy
 
     def do_GET(self) -> None:
-        self._answer(200, {"id": "deployment"})
+        self._answer(self.server.found, {"id": "deployment", "state": {"type": "RUNNING", "name": "Running"}})
 
     def do_POST(self) -> None:
         self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -69,6 +70,30 @@ def test_a_busy_server_is_asked_again_for_the_same_run(server: Busy) -> None:
     assert len(server.asked) == 3
     assert server.asked[0] == server.asked[1] == server.asked[2]
     assert server.asked[0]["idempotency_key"]
+
+
+def test_a_run_with_a_key_is_asked_for_under_it(server: Busy) -> None:
+    with closing(PrefectDeployments(f"http://127.0.0.1:{server.server_port}")) as deployments:
+        deployments.run("retrain/local", {}, key="the first of the day")
+    assert [asked["idempotency_key"] for asked in server.asked] == ["the first of the day"]
+
+
+def test_a_run_that_the_server_has_forgotten_has_crashed(server: Busy) -> None:
+    with closing(PrefectDeployments(f"http://127.0.0.1:{server.server_port}")) as deployments:
+        assert deployments.state("7").kind == "RUNNING"
+        server.found = 404
+        state = deployments.state("7")
+    assert (state.kind, state.ended) == ("CRASHED", True)
+
+
+def test_a_deployment_is_unknown_only_if_the_server_says_so(server: Busy) -> None:
+    with closing(PrefectDeployments(f"http://127.0.0.1:{server.server_port}")) as deployments:
+        assert deployments.exists("retrain/local")
+        server.found = 404
+        assert not deployments.exists("retrain/local")
+        server.found = 500
+        with pytest.raises(OrchestratorUnavailable, match="answered 500"):
+            deployments.exists("retrain/local")
 
 
 def test_a_server_that_stays_busy_is_unavailable(server: Busy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ from adapters.scoring_wire import (
     BINARY,
     CSV,
     DEADLINE_HEADER,
+    IDS_HEADER,
     JSON,
     MSGPACK,
     PER_ROW,
@@ -288,7 +289,14 @@ class ByInvocations:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def score(self, asked: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
+    def score(
+        self,
+        asked: NDArray[np.float32],
+        reasons_above: NDArray[np.float64],
+        *,
+        schema_hash: str,
+        transaction_ids: Sequence[str] = (),
+    ) -> Scores:
         headers = {REASONS_HEADER: PER_ROW, SCHEMA_HEADER: schema_hash, "Content-Type": BINARY}
         reply = self._service.ask("POST", "/invocations", encode_rows(asked, reasons_above), **headers)
         assert reply.status == 200, reply
@@ -893,6 +901,31 @@ def test_there_is_one_sweep_however_many_connections_and_delays_there_are(
         connect()
         assert len(connect.timers.set) == 1
         connect.timers.run()
+
+
+# Log lines
+
+
+def test_at_debug_each_transaction_that_was_asked_about_has_a_line_and_else_none(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ask() -> dict[str, str]:
+        caplog.clear()
+        service.score(QUESTIONS[0])
+        service.score_batch(QUESTIONS[1:3])
+        service.ask("POST", "/v1/explain", FIRST)
+        service.invoke(encode_rows(rows(3)), BINARY, **{IDS_HEADER: "a%2Cb,," + "c" * 1_000})
+        return {vars(line)["transaction_id"]: line.getMessage() for line in caplog.records}
+
+    assert ask() == {}
+    caplog.set_level(logging.DEBUG, "services.scoring")
+    service.use(States(lambda: service.store, None, time.monotonic))
+    told = ask()
+    assert list(told) == ["q-0", "q-1", "q-2", "a,b", "c" * 64]
+    assert told["q-0"].startswith("explained probability 0.")
+    assert told["q-1"].startswith("answered ")
+    assert ", version 1, sequence " in told["q-1"]
+    assert told["a,b"].startswith("scored probability 0.")
 
 
 # Metrics

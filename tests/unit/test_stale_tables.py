@@ -31,7 +31,14 @@ class Challenger:
         self.available = available
         self.asked: list[int] = []
 
-    def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
+    def score(
+        self,
+        rows: NDArray[np.float32],
+        reasons_above: NDArray[np.float64],
+        *,
+        schema_hash: str,
+        transaction_ids: Sequence[str] = (),
+    ) -> Scores:
         self.asked.append(len(rows))
         if not self.available:
             raise ScoringUnavailable("no answer within 1 s")

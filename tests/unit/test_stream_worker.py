@@ -95,7 +95,14 @@ class HalfOfAmount:
         self.shadowed = False
         self.reasons_above: list[float] = []
 
-    def score(self, rows: NDArray[np.float32], reasons_above: NDArray[np.float64], *, schema_hash: str) -> Scores:
+    def score(
+        self,
+        rows: NDArray[np.float32],
+        reasons_above: NDArray[np.float64],
+        *,
+        schema_hash: str,
+        transaction_ids: Sequence[str] = (),
+    ) -> Scores:
         if not self.available:
             raise ScoringUnavailable("no answer within 1 s")
         high = rows[:, column("amount")] > 100

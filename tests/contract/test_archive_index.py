@@ -1,0 +1,186 @@
+"""What the archive promises, whichever database its index is in: SQLite beside the files, PostgreSQL on a server."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.archive import Archive
+from adapters.archive_layout import DECISIONS, LABELS, TRANSACTIONS
+from adapters.archive_writer import ArchiveWriter, Row, label_row, transaction_row
+from adapters.archived_log import ArchivedLog
+from cardwatch.errors import ArchiveUnavailable, Misconfigured
+from cardwatch.events import Channel, Label, LabelSource, Transaction
+
+NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
+MONDAY, TUESDAY = date(2025, 1, 6), date(2025, 1, 7)
+
+
+def payment(offset: int, at: datetime = NOON) -> Row:
+    transaction = Transaction(
+        transaction_id=f"t-{offset}",
+        card_id="c",
+        merchant_id="m",
+        occurred_at=at,
+        amount_minor=100,
+        currency="EUR",
+        merchant_category="5411",
+        channel=Channel.CHIP,
+        country="DE",
+    )
+    return transaction_row(transaction, 0, offset)
+
+
+def label(offset: int) -> Row:
+    said = Label(
+        transaction_id="t-0",
+        card_id="c",
+        merchant_id="m",
+        is_fraud=True,
+        effective_at=NOON,
+        observed_at=NOON + timedelta(days=2),
+        source=LabelSource.CUSTOMER,
+    )
+    return label_row(said, 0, offset)
+
+
+Place = tuple[Path, str]
+"""Where an archive is: folder, and the address of its index."""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres").new_database()
+    yield tmp_path / "archive", url
+    gc.collect()  # a connection that was not closed would say so now
+
+
+def write(place: Place, rows: dict[str, list[Row]], positions: dict[tuple[str, int], int]) -> None:
+    with closing(ArchiveWriter(*place)) as writer:
+        writer.write(rows, positions)
+
+
+def offsets(place: Place) -> list[int]:
+    found: list[int] = Archive(*place).transactions(date.min, date.max)["log_offset"].to_pylist()
+    return found
+
+
+def test_rows_and_positions_come_back_in_log_order(place: Place) -> None:
+    write(place, {TRANSACTIONS: [payment(1), payment(0, NOON + timedelta(days=1))]}, {(TRANSACTIONS, 0): 2})
+    archive = Archive(*place)
+    assert offsets(place) == [0, 1]
+    assert archive.days() == [MONDAY, TUESDAY]
+    assert archive.transactions(TUESDAY, TUESDAY)["transaction_id"].to_pylist() == ["t-0"]
+    assert archive.positions(TRANSACTIONS) == {0: 2}
+    assert archive.positions(DECISIONS) == {}
+    assert ArchivedLog(*place).ends() == {0: 2}
+    with closing(ArchiveWriter(*place)) as writer:
+        assert writer.positions() == {(TRANSACTIONS, 0): 2}
+        assert writer.count(TRANSACTIONS, MONDAY) == 1
+        assert writer.count(LABELS, MONDAY) == 0
+        assert writer.bytes == sum(path.stat().st_size for path in place[0].rglob("*.parquet"))
+
+
+def test_a_day_is_closed_once_and_its_newest_table_counts(place: Place) -> None:
+    with closing(ArchiveWriter(*place)) as writer:
+        writer.close_day(TUESDAY, "b")
+        writer.close_day(MONDAY, "a")
+        writer.close_day(TUESDAY, "c")
+        assert writer.closed_days() == {MONDAY: "a", TUESDAY: "c"}
+    assert list(Archive(*place).closed_days().items()) == [(MONDAY, "a"), (TUESDAY, "c")]
+
+
+def test_positions_move_on_and_what_was_indexed_before_stays_as_it_was(place: Place) -> None:
+    write(place, {LABELS: [label(0)]}, {(LABELS, 0): 1})
+    write(place, {LABELS: [label(1)]}, {(LABELS, 0): 2})
+    write(place, {TRANSACTIONS: [payment(0)]}, {(TRANSACTIONS, 0): 1})
+    write(place, {TRANSACTIONS: [payment(5) | {"transaction_id": "t-0"}]}, {(TRANSACTIONS, 0): 6})
+    assert Archive(*place).positions(LABELS) == {0: 2}
+    assert len(Archive(*place).labels(NOON + timedelta(days=3))) == 2
+    assert len(Archive(*place).labels(NOON + timedelta(days=2))) == 0
+    assert offsets(place) == [0, 5]
+
+
+def test_a_write_that_fails_leaves_nothing_and_can_be_done_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(place, {TRANSACTIONS: [payment(0)]}, {(TRANSACTIONS, 0): 1})
+    with monkeypatch.context() as failing, closing(ArchiveWriter(*place)) as writer:
+        insert = ArchiveWriter._insert
+
+        def no_positions(self: ArchiveWriter, table: Any, *arguments: Any, **options: Any) -> None:
+            if table.name == "positions":
+                raise MemoryError
+            insert(self, table, *arguments, **options)
+
+        failing.setattr(ArchiveWriter, "_insert", no_positions)
+        with pytest.raises(MemoryError):
+            writer.write({TRANSACTIONS: [payment(1)]}, {(TRANSACTIONS, 0): 2})
+    assert offsets(place) == [0]
+    assert len(list(place[0].rglob("*.parquet"))) == 2
+    with closing(ArchiveWriter(*place)) as again:
+        assert len(list(place[0].rglob("*.parquet"))) == 1
+        assert again.positions() == {(TRANSACTIONS, 0): 1}
+        again.write({TRANSACTIONS: [payment(1)]}, {(TRANSACTIONS, 0): 2})
+    assert offsets(place) == [0, 1]
+
+
+def test_an_archive_that_nobody_has_made_is_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveUnavailable, match="there is no archive"):
+        Archive(tmp_path).days()
+    assert ArchivedLog(tmp_path).ends() == {}
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Misconfigured, match="file/archive"):
+        ArchiveWriter(tmp_path / "file" / "archive")
+
+
+def test_a_server_that_is_killed_in_the_middle_costs_a_new_writer_and_nothing_else(
+    postgres: Any, tmp_path: Path
+) -> None:
+    place = tmp_path / "archive", postgres.new_database()
+    reader = Archive(*place)
+    with closing(ArchiveWriter(*place)) as writer:
+        writer.write({TRANSACTIONS: [payment(0)]}, {(TRANSACTIONS, 0): 1})
+        assert reader.positions(TRANSACTIONS) == {0: 1}
+        postgres.kill()
+        try:
+            with pytest.raises(ArchiveUnavailable):
+                writer.write({TRANSACTIONS: [payment(1)]}, {(TRANSACTIONS, 0): 2})
+            with pytest.raises(ArchiveUnavailable, match=f"{postgres.port}, database test_"):
+                reader.days()
+            with pytest.raises(ArchiveUnavailable) as refusal:
+                ArchiveWriter(*place)
+            assert postgres.password not in str(refusal.value)
+        finally:
+            postgres.start()
+    with closing(ArchiveWriter(*place)) as writer:
+        assert writer.positions() == {(TRANSACTIONS, 0): 1}
+        writer.write({TRANSACTIONS: [payment(1)]}, {(TRANSACTIONS, 0): 2})
+    assert reader.positions(TRANSACTIONS) == {0: 2}
+    assert offsets(place) == [0, 1]
+
+
+def test_of_two_writers_on_one_server_the_second_waits_for_the_end_of_the_first(postgres: Any, tmp_path: Path) -> None:
+    place = tmp_path / "archive", postgres.new_database()
+    with closing(ArchiveWriter(*place)), pytest.raises(ArchiveUnavailable, match="another writer is at work"):
+        ArchiveWriter(*place)
+    ArchiveWriter(*place).close()
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda url: url.replace("opensesame", "guessed"), lambda url: url + "_nowhere"], ids=["password", "name"]
+)
+def test_what_waiting_does_not_mend_is_said_at_once_and_without_the_password(
+    postgres: Any, tmp_path: Path, wrong: Callable[[str], str]
+) -> None:
+    with pytest.raises(Misconfigured, match="CARDWATCH_INDEX_URL") as refusal:
+        ArchiveWriter(tmp_path / "archive", wrong(postgres.new_database()))
+    assert "guessed" not in str(refusal.value)
+    assert "opensesame" not in str(refusal.value)
