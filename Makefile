@@ -4,16 +4,43 @@ BIN := .venv/bin
 STAMP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-long test-spark bench check clean
+.PHONY: help env demo up down ps logs images test test-long test-spark test-compose smoke-compose bench check clean
+
+# Docker's compose, or podman's, or nothing. EMBEDDED=1 says that containers are not wanted.
+ENGINE = $(if $(EMBEDDED),,$(shell $(BIN)/python -m infra.compose engine))
+PROFILES ?= demo observability
+COMPOSE = $(ENGINE) $(addprefix --profile ,$(PROFILES))
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: $(STAMP) ## make .venv from uv.lock (nothing to do when it is up to date)
 	@:
 
 demo: $(STAMP) ## from nothing to the closed loop: train, stream, drift, retrain, promote, recover; ends with a report
 	@$(BIN)/cardwatch demo
+
+up: $(STAMP) ## the stack until you stop it: in containers where an engine is, else embedded (EMBEDDED=1: embedded anyway)
+	@if [ -n "$(ENGINE)" ]; then \
+	    echo "in containers, with $(ENGINE); profiles: core $(PROFILES)"; \
+	    test -f .env || (umask 077; echo "CARDWATCH_API_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(24))')" > .env); \
+	    $(BIN)/python -m infra.compose images && $(COMPOSE) up -d && $(BIN)/python -m infra.compose addresses; \
+	else \
+	    echo "there is no container engine here, or none is wanted: the embedded stack"; \
+	    $(BIN)/cardwatch up; \
+	fi
+
+down: $(STAMP) ## stop it; data stay
+	@if [ -n "$(ENGINE)" ]; then $(COMPOSE) down; else $(BIN)/cardwatch down; fi
+
+ps: $(STAMP) ## what runs, and how it is
+	@if [ -n "$(ENGINE)" ]; then $(COMPOSE) ps; else $(BIN)/cardwatch ps; fi
+
+logs: $(STAMP) ## what it says; SERVICE="stream archive" for some
+	@if [ -n "$(ENGINE)" ]; then $(COMPOSE) logs $(SERVICE); else $(BIN)/cardwatch logs $(SERVICE); fi
+
+images: $(STAMP) ## build all images, and list their sizes
+	@$(BIN)/python -m infra.compose images
 
 test: $(STAMP) ## the test suite on real parts, with coverage
 	@$(BIN)/pytest -m "not long and not spark and not compose" --cov --cov-report=term:skip-covered
@@ -24,6 +51,12 @@ test-long: $(STAMP) ## what takes longer: the demo at full scale, eight times (h
 test-spark: $(STAMP) ## the backfill on Spark against the local replay; installs Spark first (half a gigabyte)
 	@$(BIN)/uv sync --frozen --inexact --quiet --group spark
 	@$(BIN)/pytest -m spark
+
+test-compose: $(STAMP) ## the compose file for real: up, used, each part killed under 200 transactions a second, down
+	@$(BIN)/pytest -m compose -k "not smoke"
+
+smoke-compose: $(STAMP) ## the compose file in short: images built, up, a first decision by the champion, down
+	@$(BIN)/pytest -m compose -k smoke
 
 bench: $(STAMP) ## all benchmarks -> benchmarks/results/latest.json and a table; SUITES="replay" for some (a quarter of an hour)
 	@$(BIN)/uv sync --frozen --inexact --quiet --group bench
@@ -37,8 +70,10 @@ check: $(STAMP) ## what CI runs: lint, format, types, imports, test, the backfil
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-spark
 
-clean: ## delete .cardwatch (data, logs, reports) and the tools' caches; the environment stays
-	@rm -rf .cardwatch .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml
+clean: ## down, and delete all data: volumes, .cardwatch, the tools' caches; the environment and images stay
+	@if [ -x $(BIN)/python ] && [ -n "$(ENGINE)" ]; then $(COMPOSE) down -v; fi
+	@if [ -x $(BIN)/cardwatch ]; then $(BIN)/cardwatch down; fi
+	@rm -rf .env .cardwatch .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml
 
 $(STAMP): uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || { \

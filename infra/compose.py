@@ -1,10 +1,12 @@
 """The containers of docker-compose.yml, by the engine that is there: Docker with its plugin, or podman-compose.
 
-`python -m infra.compose engine` prints the command to be used, and ends with status 1 if there is none.
+`python -m infra.compose engine` prints the command to be used, or nothing where there is none; `images` builds all and
+lists their sizes; `addresses` prints where a running stack is found.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 ASK_SECONDS: Final = 60.0
 START_SECONDS: Final = 600.0
 BUILD_SECONDS: Final = 2_400.0
+
+ADDRESSES: Final = {"Grafana": 3001, "Prometheus": 9090, "scoring": 3000, "MLflow": 5000, "Prefect": 4200}
+"""What the compose file publishes for people, at its default ports."""
 
 # Where podman builds, certificates of this machine are needed, and its network: both are what `docker build` has.
 _PODMAN_BUILD: Final = "--network host -v /etc/ssl/certs:/etc/ssl/certs:ro"
@@ -56,7 +61,8 @@ class Compose:
 
     def build(self) -> None:
         """Build every image of ours."""
-        podman = ("--podman-build-args", _PODMAN_BUILD) if self._engine.client == "podman" else ()
+        # Eight at once would fetch the same libraries eight times.
+        podman = ("--parallel", "1", "--podman-build-args", _PODMAN_BUILD) if self._engine.client == "podman" else ()
         self._compose(*podman, "--profile", "demo", "build", seconds=BUILD_SECONDS)
 
     def up(self, *services: str, profiles: Sequence[str] = (), scale: str | None = None) -> None:
@@ -127,12 +133,34 @@ def _succeeds(*command: str) -> bool:
         return False
 
 
+def _tell_images(engine: Engine) -> str:
+    compose = Compose(engine, "cardwatch", {})
+    compose.build()
+    sizes = compose.ask(
+        "image", "ls", "--format", "{{.Repository}} {{.Size}}", "--filter", "reference=*cardwatch/*:latest"
+    )
+    return "".join(f"{line.removeprefix('localhost/')}\n" for line in sorted(sizes.splitlines()))
+
+
+def _tell_addresses() -> str:
+    return "".join(f"{name:<12} http://localhost:{port}\n" for name, port in ADDRESSES.items())
+
+
 def main() -> None:
-    """Say which command there is."""
+    """Say what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m infra.compose", description=__doc__)
+    parser.add_argument("what", choices=["engine", "images", "addresses"])
+    what = parser.parse_args().what
     engine = find_engine()
-    if engine is None:
-        sys.exit(1)
-    sys.stdout.write(" ".join(engine.compose) + "\n")
+    match what:
+        case "engine":
+            sys.stdout.write(" ".join(engine.compose) if engine else "")
+        case "addresses":
+            sys.stdout.write(_tell_addresses())
+        case _ if engine is None:
+            sys.exit("there is neither Docker with compose nor podman-compose")
+        case _:
+            sys.stdout.write(_tell_images(engine))
 
 
 if __name__ == "__main__":

@@ -174,5 +174,5 @@ class Metrics:
             self._steps.labels(step)
         for why in RESTART_CAUSES:
             self._restarts.labels(why)
-        for unknown in (self._store_bytes, self._store_cards):
-            unknown.set(nan)
+        for of_store in (self._store_bytes, self._store_cards):
+            of_store.set(nan)  # a store that nobody has asked yet is not empty

@@ -51,7 +51,7 @@ class Teller:
         texts = {why.cause: why.text for why in by_rules}
         for why, number in by_rules.items():
             self._untold[why.cause] += number
-        for cause in {*texts, *self._quiet_until}:
+        for cause in sorted({*texts, *self._quiet_until}):
             if now_seconds < self._quiet_until.get(cause, now_seconds):
                 continue
             if number := self._untold.pop(cause, 0):

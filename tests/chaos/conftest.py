@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,9 +15,20 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from adapters.kafka import DECISIONS, LogReader
+from adapters.kafka import (
+    DECISIONS,
+    LABELS,
+    STREAM_GROUP,
+    TRANSACTIONS,
+    LogInquiry,
+    LogReader,
+    ProgressReader,
+    publish_progress,
+)
 from adapters.kafka_admin import end_offsets
 from adapters.settings import Settings
+from cardwatch.errors import CardwatchError
+from cardwatch.progress import DayArchived, DayEmitted
 
 STEADY_SECONDS = 5.0
 HEAL_SECONDS = 120.0
@@ -66,10 +79,9 @@ class Watcher:
     def is_steady(self, since: float, rate: float) -> bool:
         """Whether the model decides at the rate, all that came in the newest seconds, after that moment."""
         now = time.monotonic()
-        begin = max(since, now - STEADY_SECONDS)
-        if now - begin < STEADY_SECONDS:
+        if now - since < STEADY_SECONDS:
             return False
-        newest = self.since(begin)
+        newest = self.since(now - STEADY_SECONDS)
         enough = len(newest) > 0.9 * rate * STEADY_SECONDS
         return enough and not any(seen.degraded for seen in newest) and newest[-1].latency_ms < 1_000.0
 
@@ -156,5 +168,42 @@ def until() -> Callable[..., float]:
             assert time.monotonic() - begin < seconds, f"{what}: not within {seconds:g} s"
             time.sleep(0.25)
         return time.monotonic() - begin
+
+    return wait
+
+
+def is_all_decided(settings: Settings) -> bool:
+    try:
+        ends = end_offsets(settings.kafka_bootstrap, TRANSACTIONS)
+        with closing(LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+            committed = inquiry.committed(TRANSACTIONS, sorted(ends))
+    except CardwatchError:
+        return False
+    return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+
+@pytest.fixture
+def settle(until: Callable[..., float]) -> Callable[[Settings], None]:
+    """Waits until everything is decided and archived: ends a day as a source does, later than any so far."""
+
+    def wait(settings: Settings) -> None:
+        until("everything decided", lambda: is_all_decided(settings))
+        bootstrap = settings.kafka_bootstrap
+        ends = [{str(p): end for p, end in end_offsets(bootstrap, topic).items()} for topic in (TRANSACTIONS, LABELS)]
+        with closing(ProgressReader(bootstrap)) as progress:
+            days = []
+            while not progress.caught_up():
+                if isinstance(told := progress.poll(0.5), DayEmitted):
+                    days.append(told.day)
+            day = max(days) + timedelta(days=60)
+            publish_progress(
+                bootstrap, DayEmitted(day=day, transaction_ends=ends[0], label_ends=ends[1], decided=False)
+            )
+
+            def archived() -> bool:
+                told = progress.poll(0.5)
+                return isinstance(told, DayArchived) and told.day == day
+
+            until(f"{day} archived", archived)
 
     return wait

@@ -8,8 +8,6 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,10 @@ import httpx
 import psutil
 import pytest
 
-from adapters.kafka import DECISIONS, TRANSACTIONS, ProgressReader, publish_progress
+from adapters.kafka import DECISIONS
 from adapters.kafka_admin import broker_answers, end_offsets
 from adapters.settings import Settings
 from cardwatch.errors import CardwatchError
-from cardwatch.progress import DayArchived, DayEmitted
 from cli.demo.counting import count_topics
 from infra.compose import Compose, find_engine
 from infra.local.ports import LOOPBACK, free_ports
@@ -99,9 +96,24 @@ def containers() -> Iterator[Containers]:
         compose.down(volumes=True)
 
 
+def test_smoke_a_champion_decides_minutes_after_the_first_start(
+    containers: Containers, say: Callable[[object], None], until: Callable[..., float]
+) -> None:
+    begin = time.monotonic()
+    containers.compose.up(profiles=["demo"])
+    until("a first decision", lambda: containers.decisions() > 0, 300.0)
+    say(f"first decision after {time.monotonic() - begin:.0f} s")
+    until("a champion", lambda: containers.answers("SCORING_PORT", "/readyz"), 600.0)
+    say(f"a champion after {time.monotonic() - begin:.0f} s")
+    for service in WATCHED:
+        until(f"{service} is ready", lambda service=service: containers.is_ready(service), 120.0)
+    containers.compose.down(volumes=True)
+
+
 def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
     containers: Containers,
     watch: Callable[[Settings], Any],
+    settle: Callable[[Settings], None],
     say: Callable[[object], None],
     until: Callable[..., float],
 ) -> None:
@@ -128,13 +140,12 @@ def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
         felt.append(watcher.feel(victim, kill, is_back, RATE))
         say(felt[-1:])
     compose.ask("kill", "--signal", "TERM", compose.containers("traffic")[0])
-    until("everything decided", lambda: is_all_decided(containers), 120.0)
+    settle(containers.settings)
     counts = count_topics(containers.settings, {})
     say(felt)
     say(counts)
     assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)
     assert counts.decisions + counts.repeats == counts.transactions
-    archive_everything(containers, until)
     question = (HERE / "compare.py").read_text()
     compared = json.loads(compose.run_in("pipelines", "python", "-", given=question, seconds=300.0))
     assert compared == {
@@ -192,39 +203,6 @@ def memory_mb(containers: Containers, service: str) -> int:
     leader = psutil.Process(containers.compose.pid(service))
     family = [leader, *leader.children(recursive=True)]
     return sum(int(process.memory_full_info().pss) for process in family) >> 20
-
-
-def is_all_decided(containers: Containers) -> bool:
-    lag = containers.compose.run_in(
-        "stream", "python", "-c",
-        "from contextlib import closing\n"
-        "from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogInquiry\n"
-        "from adapters.kafka_admin import end_offsets\n"
-        "ends = end_offsets('kafka:9092', TRANSACTIONS)\n"
-        "with closing(LogInquiry('kafka:9092', STREAM_GROUP)) as inquiry:\n"
-        "    done = inquiry.committed(TRANSACTIONS, sorted(ends))\n"
-        "print(sum(end - done.get(p, 0) for p, end in ends.items()))",
-    )  # fmt: skip
-    return int(lag) <= 0
-
-
-def archive_everything(containers: Containers, until: Callable[..., float]) -> None:
-    """End a day as a source does, later than any so far, and wait until the archive has closed it."""
-    bootstrap = containers.settings.kafka_bootstrap
-    ends = [{str(p): end for p, end in end_offsets(bootstrap, topic).items()} for topic in (TRANSACTIONS, "labels")]
-    with closing(ProgressReader(bootstrap)) as progress:
-        days = []
-        while not progress.caught_up():
-            if isinstance(told := progress.poll(0.5), DayEmitted):
-                days.append(told.day)
-        day = max(days) + timedelta(days=60)
-        publish_progress(bootstrap, DayEmitted(day=day, transaction_ends=ends[0], label_ends=ends[1], decided=False))
-
-        def archived() -> bool:
-            told = progress.poll(0.5)
-            return isinstance(told, DayArchived) and told.day == day
-
-        until(f"{day} archived", archived, 120.0)
 
 
 def volumes(compose: Compose) -> list[str]:

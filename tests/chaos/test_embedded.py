@@ -1,0 +1,111 @@
+"""The same kills on the embedded stack: what dies is started again at once, as a supervisor would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from adapters.kafka_admin import broker_answers
+from adapters.prefect_api import PrefectDeployments
+from adapters.settings import Settings, child_environment, read_settings
+from cli.demo.counting import count_topics
+from infra.local.servers import answers
+from infra.local.stack import LocalStack
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1_500)]
+
+HERE = Path(__file__).parent
+RATE = 200.0
+
+
+@pytest.fixture
+def stack(tmp_path: Path, until: Callable[..., float]) -> Iterator[LocalStack]:
+    """The whole stack, its history archived, its first champion served, its worker in place."""
+    with LocalStack(read_settings({}, home=tmp_path / "home")) as running:
+        settings = running.settings
+        running.start("kafka", "mlflow", "prefect")
+        running.start("archive", "scoring", "pipelines", "monitor", "stream")
+        running.run("generator", "services.generator", str(HERE / "plans" / "history.json"))
+        running.supervisor.wait("generator")
+        with closing(PrefectDeployments(settings.prefect_url)) as deployments:
+            deployments.wait(deployments.run("bootstrap/local", {}), timeout_seconds=300.0)
+        until("the champion is served", lambda: answers(f"{settings.scoring_url}/readyz"))
+        yield running
+
+
+def test_each_part_may_be_killed_under_traffic(
+    stack: LocalStack,
+    watch: Callable[[Settings], Any],
+    settle: Callable[[Settings], None],
+    say: Callable[[object], None],
+    until: Callable[..., float],
+) -> None:
+    settings, begin = stack.settings, time.monotonic()
+    watcher = watch(settings)
+    stack.run("traffic", "services.generator", str(HERE / "plans" / "traffic.json"))
+    until("traffic", lambda: watcher.is_steady(begin, RATE))
+    felt = []
+    for victim, kill, is_back in victims(stack):
+        felt.append(watcher.feel(victim, kill, is_back, RATE))
+        say(felt[-1:])
+    stack.supervisor.stop("traffic")
+    settle(settings)
+    counts = count_topics(settings, {})
+    say(felt)
+    say(counts)
+    assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)
+    assert counts.decisions + counts.repeats == counts.transactions
+    compared = subprocess.run(
+        [sys.executable, str(HERE / "compare.py")],
+        env=child_environment(settings),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(compared.stdout) == {
+        "decisions": counts.decisions,
+        "transactions": counts.transactions,
+        "features_that_differ": 0,
+        "states_that_differ": 0,
+    }
+
+
+def victims(stack: LocalStack) -> list[tuple[str, Callable[[], None], Callable[[], bool]]]:
+    """Who is killed, how, and when it is back."""
+    settings = stack.settings
+
+    def kill(name: str) -> None:
+        stack.supervisor.kill(name)
+        stack.start(name, wait=False)
+
+    def kill_worker() -> None:
+        bentoml = psutil.Process(stack.supervisor.pid("scoring"))
+        [worker] = [child for child in bentoml.children() if "--worker-id" in child.cmdline()]
+        os.kill(worker.pid, signal.SIGKILL)
+
+    def is_ready(name: str) -> bool:
+        return answers(f"{stack.watched_at(name)}/readyz")
+
+    def prefect_is_back() -> bool:
+        return answers(f"{settings.prefect_url}/api/health") and is_ready("pipelines")
+
+    return [
+        ("scoring worker", kill_worker, lambda: is_ready("scoring")),
+        ("scoring", lambda: kill("scoring"), lambda: is_ready("scoring")),
+        ("stream worker", lambda: kill("stream"), lambda: is_ready("stream")),
+        ("archive", lambda: kill("archive"), lambda: is_ready("archive")),
+        ("mlflow", lambda: kill("mlflow"), lambda: answers(f"{settings.mlflow_url}/health")),
+        ("prefect", lambda: kill("prefect"), prefect_is_back),
+        ("broker", lambda: kill("kafka"), lambda: broker_answers(settings.kafka_bootstrap)),
+    ]
