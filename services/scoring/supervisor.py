@@ -1,4 +1,4 @@
-"""`python -m services.scoring.supervisor serve ...`: BentoML's command with our log lines and a quicker supervisor."""
+"""`python -m services.scoring.supervisor serve ...`: BentoML's command, with our logging and a quicker eye."""
 
 from __future__ import annotations
 
