@@ -12,7 +12,7 @@ from adapters.settings import read_settings
 from services.scoring.logs import take_over_logging
 
 CHECK_SECONDS: Final = 1
-"""How often the supervisor looks after its workers; BentoML says every 10 s, and a service with one is dark that long."""
+"""How often the supervisor looks after its workers; BentoML says every 10 s, and one worker is missed that long."""
 
 
 def main() -> None:
