@@ -47,6 +47,7 @@ class StreamLog:
         self._bootstrap = bootstrap
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._failure: CardwatchError | None = None
+        self._is_broker_away = False
         self._consumer = Consumer(
             {
                 **reading(bootstrap),
@@ -56,6 +57,7 @@ class StreamLog:
                 "heartbeat.interval.ms": 1_000,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
+                "error_cb": self._note,
             }
         )
         self._producer = Producer(
@@ -85,10 +87,15 @@ class StreamLog:
         self._consumer.close()
 
     def poll(self, timeout_seconds: float, *, most: int) -> dict[int, list[Record]]:
-        """The next records by partition, in log order; waits for the first at most `timeout_seconds`."""
+        """The next records by partition, in log order; waits for the first at most `timeout_seconds`.
+
+        Raises `BrokerUnavailable` when no broker can be reached any more, so that silence means that nothing came.
+        """
         first = self._consumer.poll(timeout_seconds)
         self._raise_failure()
         if first is None:
+            if self._is_broker_away:
+                raise BrokerUnavailable(f"no broker answers at {self._bootstrap} any more")
             return {}
         messages = [first, *self._consumer.consume(most - 1, timeout=0)]
         self._raise_failure()
@@ -150,6 +157,9 @@ class StreamLog:
                     yield batch
                 if time.monotonic() > deadline:
                     raise BrokerUnavailable(f"could not read {TRANSACTIONS}[{partition}] {start}..{stop} within 60 s")
+
+    def _note(self, error: KafkaError) -> None:
+        self._is_broker_away |= error.code() == KafkaError._ALL_BROKERS_DOWN
 
     def _abort(self) -> None:
         try:
