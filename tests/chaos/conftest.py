@@ -35,8 +35,8 @@ HEAL_SECONDS = 120.0
 
 
 class _Decision(Struct):
-    degraded: bool
     latency_ms: float
+    degraded: bool = False
 
 
 class Seen(NamedTuple):
