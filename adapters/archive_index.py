@@ -22,7 +22,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from cardwatch.errors import ArchiveUnavailable, CardwatchError, Misconfigured
@@ -152,6 +152,8 @@ class ArchiveIndex:
         text = said[0] if said else type(error).__name__
         if self._file is not None:
             return Misconfigured(f"{self._where} cannot be used: {text}")
+        if isinstance(error, ProgrammingError) and "does not exist" in text:  # a table, not the database
+            return ArchiveUnavailable(f"{self._where} holds no archive: the archive service has not run there yet")
         if any(refusal in str(error.orig) for refusal in _REFUSALS):
             return Misconfigured(f"{self._where} refuses us: {text}; correct CARDWATCH_INDEX_URL")
         if isinstance(error, OperationalError) or error.connection_invalidated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Select, Table, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from adapters import archive_index as index
 from adapters.archive_index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
@@ -54,7 +56,12 @@ class ArchiveWriter:
         self.bytes = sum(path.stat().st_size for path in folder.glob("*/date=*/*.parquet"))
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Let go of the index, at once: a server would notice only a moment after the connection has ended."""
+        if self._index.is_shared:
+            with suppress(DBAPIError):
+                self._connection.rollback()
+                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
+                self._connection.commit()
         self._connection.close()
 
     def positions(self) -> dict[tuple[str, int], int]:

@@ -87,13 +87,18 @@ def commit_offsets(bootstrap: str, group: str, topic: str, offsets: Mapping[int,
 
 
 class LogWriter:
-    """An idempotent producer for sources: generator, progress, tests. Records of one key stay in order."""
+    """An idempotent producer for sources: generator, progress, tests. Records of one key stay in order.
 
-    def __init__(self, bootstrap: str) -> None:
+    A `patient` one keeps its records for a broker that is away, however long that is; else they are given up after five
+    minutes.
+    """
+
+    def __init__(self, bootstrap: str, *, patient: bool = False) -> None:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
+                "message.timeout.ms": 0 if patient else 300_000,  # 0: never
                 "partitioner": "murmur2_random",  # what Kafka's own Java client does
                 "linger.ms": 2,
                 "compression.type": "lz4",
@@ -102,6 +107,7 @@ class LogWriter:
             }
         )
         self._failure: KafkaError | None = None
+        self.taken = 0
 
     def write(self, topic: str, key: str, value: bytes) -> None:
         """Queue a record; it is sure to be in the log only after `flush`."""
@@ -130,8 +136,19 @@ class LogWriter:
         """Whether a record was given up, so that waiting longer is of no use."""
         return self._failure is not None
 
+    @property
+    def waiting(self) -> int:
+        """How many records have been written and not been taken by the broker yet; `taken` counts those that have."""
+        return len(self._producer)
+
+    def close(self) -> None:
+        """Give up what the broker has not taken: it cannot come after what somebody else writes."""
+        self._producer.purge()
+        self._producer.flush(1.0)
+
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
         self._failure = self._failure or error
+        self.taken += error is None
 
 
 class ProgressWriter:
@@ -147,7 +164,8 @@ class ProgressWriter:
             self._writer.write_progress(record)
             self._writer.flush()
         except BrokerUnavailable:
-            self._writer = LogWriter(self._bootstrap)  # the old one would go on with a record that is written again
+            self._writer.close()  # else the record might come later as well, when it has been written again
+            self._writer = LogWriter(self._bootstrap)
             raise
 
 

@@ -23,6 +23,7 @@ from prefect.runner import Runner
 from adapters.health import Health, exposed
 from adapters.logs import set_up_logging
 from adapters.prefect_api import PrefectDeployments
+from adapters.process import one_line_errors
 from adapters.settings import Settings, read_settings
 from cardwatch.errors import OrchestratorUnavailable
 from pipelines.bootstrap import bootstrap
@@ -32,20 +33,18 @@ from pipelines.watching import Watch
 
 POLL_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 2.0
-ANSWER_SECONDS: Final = 5.0
 DEPLOYMENT: Final = "local"
 
 Flows = Sequence[Flow[..., Any]]
 FLOWS: Final[Flows] = (bootstrap, retrain)
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("pipelines.runner")  # also when it is run as __main__
 
 
 async def serve(settings: Settings, flows: Flows = FLOWS) -> None:
     """Serve `NAME/local` for each flow, one run at a time, until SIGTERM or SIGINT; there must be one such process."""
     health = Health()
-    server = PrefectDeployments(settings.prefect_url, timeout_seconds=ANSWER_SECONDS)
-    with exposed(settings, health), closing(server):
+    with exposed(settings, health), closing(PrefectDeployments(settings.prefect_url)) as server:
         watch = Watch(server, [f"{flow.name}/{DEPLOYMENT}" for flow in flows], health, Metrics())
         working = asyncio.create_task(_work(flows, watch))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,6 +64,7 @@ async def _keep_serving(flows: Flows, watch: Watch) -> None:
     while True:
         try:
             await _serve_once(flows, watch)
+            said = ""
         except OrchestratorUnavailable as error:
             watch.serves_no_longer(str(error))
             if str(error) != said:
@@ -88,8 +88,9 @@ async def _serve_once(flows: Flows, watch: Watch) -> None:
     try:
         while not (runner.started or running.done()):
             await asyncio.sleep(0.02)
-        watch.serves(runner)
-        log.info("serving %s", ", ".join(flow.name for flow in flows))
+        if runner.started:
+            watch.serves(runner)
+            log.info("serving %s", ", ".join(flow.name for flow in flows))
         while not (watch.is_over or running.done()):
             await asyncio.wait([running], timeout=POLL_SECONDS)
     finally:
@@ -110,7 +111,7 @@ def _unavailable() -> Iterator[None]:
     """Whatever Prefect raises while it registers flows is the server's doing, and passes."""
     try:
         yield
-    except (PrefectException, httpx.HTTPError, RuntimeError) as error:
+    except (PrefectException, httpx.HTTPError, RuntimeError, ValueError) as error:
         raise OrchestratorUnavailable(f"the flows cannot be registered: {type(error).__name__} {error}") from error
 
 
@@ -121,6 +122,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 if __name__ == "__main__":
-    chosen = read_settings()
-    set_up_logging(chosen, "pipelines")
-    asyncio.run(serve(chosen))
+    with one_line_errors():
+        chosen = read_settings()
+        set_up_logging(chosen, "pipelines")
+        asyncio.run(serve(chosen))

@@ -37,7 +37,7 @@ from services.archive.resuming import resumed
 POLL_SECONDS: Final = 0.05
 LOOK_SECONDS: Final = 5.0
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("services.archive")
 
 
 def main() -> None:

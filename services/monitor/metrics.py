@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
+from math import nan
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
@@ -43,6 +44,8 @@ class Metrics:
             ["outcome", "currency"],
             registry=registry,
         )
+        self._performance.set(nan)
+        self._baseline.set(nan)
         for verdict in VERDICTS:
             self._retrainings.labels(verdict)
         for outcome in Outcome:
@@ -53,10 +56,9 @@ class Metrics:
         if not isinstance(record, DayMonitored):
             return
         self._day.set(datetime.combine(record.day, time(), UTC).timestamp())
-        if record.average_precision is not None:
-            self._performance.set(record.average_precision)
-        if record.baseline_average_precision is not None:
-            self._baseline.set(record.baseline_average_precision)
+        # A new champion has none for some days: the last value of the old one would be taken for its own.
+        self._performance.set(_or_nan(record.average_precision))
+        self._baseline.set(_or_nan(record.baseline_average_precision))
         self._drift_share.set(record.drift_share)
         self._drifted.set(len(record.drifted_features))
         self._frauds.set(record.matured_frauds)
@@ -75,3 +77,7 @@ class Metrics:
         for (outcome, currency), total in outcomes.items():
             self._matured.labels(outcome.value).inc(total.transactions)
             self._amounts.labels(outcome.value, currency).inc(total.amount_minor)
+
+
+def _or_nan(value: float | None) -> float:
+    return nan if value is None else value

@@ -35,18 +35,19 @@ class Patience:
 
     def insist(self, doing: str, call: Callable[[], T]) -> T:
         """The result of `call`, tried again after every retriable error; raises the others, and `Stopped`."""
-        waited = False
+        said = ""
         while True:
             try:
                 result = call()
             except CardwatchError as error:
                 if not error.retriable:
                     raise
-                log.warning("%s: trying again in %g s: %s", doing, self._retry_seconds, error)
+                if str(error) != said:
+                    log.warning("%s: trying again every %g s: %s", doing, self._retry_seconds, error)
+                said = str(error)
                 self.health.waiting(f"{doing}: {error}")
-                waited = True
             else:
-                if waited:
+                if said:
                     self.health.ready()
                 return result
             self.pause(self._retry_seconds)

@@ -135,6 +135,11 @@ def test_an_archive_that_nobody_has_made_is_waited_for(tmp_path: Path) -> None:
     assert ArchivedLog(tmp_path).ends() == {}
 
 
+def test_on_a_server_too_an_archive_that_nobody_has_made_is_waited_for(postgres: Any, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveUnavailable, match="has not run there yet"):
+        Archive(tmp_path, postgres.new_database()).days()
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Misconfigured, match="file/archive"):

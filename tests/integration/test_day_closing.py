@@ -172,6 +172,20 @@ def test_days_of_a_source_that_announces_none_are_closed_once_by_its_heartbeats(
     ]
 
 
+def test_a_reader_knows_how_far_it_is_behind(office: Office) -> None:
+    office.send(*(payment(n, NOON) for n in range(400)))
+    with LogReader(office.bootstrap, office.start) as reader:
+        deadline = time.monotonic() + 30.0
+        read = 0
+        while reader.behind(TRANSACTIONS) != 400 - read or not read:  # an end is known when its partition is fetched
+            assert time.monotonic() < deadline, "not within 30 s"
+            read += len(reader.poll(0.05, most=1)) if not read else 0
+        while read < 400:
+            assert time.monotonic() < deadline, "not within 30 s"
+            read += len([record for record in reader.poll(0.05) if record.topic == TRANSACTIONS])
+        assert reader.behind(TRANSACTIONS) == 0
+
+
 def test_a_source_that_announces_its_days_is_believed_alone(office: Office) -> None:
     last = NOON + timedelta(days=3)
     with office.running() as run_until:

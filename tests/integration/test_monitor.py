@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from adapters.archive import Archive
-from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS
-from adapters.archive_writer import ArchiveWriter, decision_row, label_row
+from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
+from adapters.archive_writer import ArchiveWriter, decision_row, label_row, transaction_row
 from adapters.health import Health
 from adapters.model_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.prefect_api import RunState
@@ -32,6 +32,7 @@ from services.monitor.champions import reference
 from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
 from services.monitor.observing import Observer
+from services.monitor.outcomes import Outcome, Sum
 from services.monitor.patience import Patience
 from services.monitor.performance import performance
 from services.monitor.retraining import Retrainer
@@ -149,6 +150,7 @@ class World:
         labels = [label(f"t-{day}-{n}", noon, noon + late[n], offset=day * FRAUDS + n) for n in range(FRAUDS)]
         self.writer.write(
             {
+                TRANSACTIONS: [transaction_row(each.transaction, 0, each.offset) for each in decisions],
                 DECISIONS: [decision_row(each) for each in decisions],
                 LABELS: [label_row(each, 0, number) for number, each in labels],
             },
@@ -277,6 +279,16 @@ def test_the_new_champion_is_measured_by_its_own_decisions_and_reference(world: 
     assert [day.average_precision for day in after] == [None, None, 1.0]
     assert [day.state for day in after] == ["stable"] * 3
     assert max(day.drift_share for day in after) < POLICY.drift_share
+
+
+def test_what_became_of_a_day_is_known_by_the_labels_of_its_maturity(world: World) -> None:
+    observer = Observer(Archive(world.folder / "archive"), world, POLICY)
+    # with day 3, day 1 matures: everything was approved, 19 frauds are known and the twentieth is not
+    assert observer.matured(FIRST + timedelta(days=3)) == {
+        (Outcome.MISSED, "EUR"): Sum(19, 19_000),
+        (Outcome.PASSED, "EUR"): Sum(381, 381_000),
+    }
+    assert observer.matured(FIRST) == {}
 
 
 def test_another_versions_decisions_and_those_of_the_rules_do_not_count() -> None:

@@ -1,21 +1,29 @@
 """The flows on a real Prefect server, MLflow server and broker, over a small simulated history."""
 
+import os
+import signal
+import subprocess
+import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from datetime import date, timedelta
+from pathlib import Path
 
+import httpx
 import msgspec
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from msgspec import structs
 
 from adapters.archive_writer import ArchiveWriter, label_row, transaction_row
 from adapters.kafka import STREAM_GROUP, LogInquiry, ProgressReader
 from adapters.lmdb_store import LmdbStore
 from adapters.model_registry import CHALLENGER, ModelRegistry
 from adapters.prefect_api import PrefectDeployments
-from adapters.settings import Settings
+from adapters.settings import Settings, child_environment
 from adapters.table_store import TableStore
 from cardwatch.detector import Detector
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
@@ -27,8 +35,10 @@ from cardwatch.progress import Bootstrapped
 from cardwatch.promotion import PromotionPolicy
 from cardwatch.world.settings import WorldSettings
 from cardwatch.world.world import World
-from infra.local.ports import free_ports
+from infra.local.ports import LOOPBACK, free_ports
+from infra.local.servers import answers
 from infra.local.stack import LocalStack
+from pipelines.__main__ import prefect_environment
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -89,8 +99,9 @@ def archive_history(settings: Settings) -> dict[int, int]:
 class Bench:
     """The running stack and what the tests ask it."""
 
-    def __init__(self, settings: Settings, log_ends: dict[int, int]) -> None:
-        self.settings, self.log_ends = settings, log_ends
+    def __init__(self, stack: LocalStack, log_ends: dict[int, int]) -> None:
+        self.stack, self.log_ends = stack, log_ends
+        self.settings = settings = stack.settings
         self.flows = PrefectDeployments(settings.prefect_url)
         self.registry = ModelRegistry(settings.mlflow_url)
 
@@ -109,9 +120,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     policy_file.touch()
     settings = Settings(home=home, policy_file=policy_file, partitions=PARTITIONS)
     with LocalStack(settings) as stack:
-        stack.start("kafka", "mlflow", "prefect")
-        stack.start("pipelines")
-        bench = Bench(stack.settings, archive_history(settings))
+        stack.start("kafka", "mlflow", "prefect", "pipelines")
+        bench = Bench(stack, archive_history(settings))
         bench.use(ANYBODY_IS_BETTER)
         with closing(bench.flows), closing(bench.registry):
             bench.run("bootstrap")
@@ -216,3 +226,91 @@ def test_a_server_that_is_not_there_is_named() -> None:
         pytest.raises(OrchestratorUnavailable, match=f"no Prefect server answers at http://127.0.0.1:{port}/api"),
     ):
         flows.run("retrain/local", {})
+
+
+def test_the_runner_was_started_before_its_server_and_has_waited_for_it(bench: Bench) -> None:
+    said = bench.stack.supervisor.log("pipelines").read_text()
+    assert "no Prefect server answers" in said
+    assert "serving bootstrap, retrain" in said
+
+
+class Runner:
+    """A runner of the flow in `waiting_flow.py`, on the same server."""
+
+    def __init__(self, settings: Settings) -> None:
+        [port] = free_ports(1)
+        self.url = f"http://{LOOPBACK}:{port}"
+        self._command = [sys.executable, str(Path(__file__).with_name("waiting_flow.py"))]
+        self._environment = child_environment(
+            structs.replace(settings, watch_port=port),
+            **prefect_environment(settings),
+            PYTHONPATH=str(Path(__file__).parent),
+        )
+        self._groups: list[int] = []
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)
+        self._groups.append(self.process.pid)
+
+    def end(self) -> None:
+        for group in self._groups:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        self.process.wait(timeout=20)
+
+    def is_ready(self) -> bool:
+        return answers(f"{self.url}/readyz")
+
+
+@pytest.fixture(scope="module")
+def runner(bench: Bench, until: Callable[..., float]) -> Iterator[Runner]:
+    runner = Runner(bench.settings)
+    runner.start()
+    until(runner.is_ready, "the runner is ready")
+    yield runner
+    runner.end()
+
+
+@pytest.fixture
+def run_in_progress(bench: Bench, runner: Runner, tmp_path: Path, until: Callable[..., float]) -> str:
+    """A run that waits for the file `go`, to make the file `published`."""
+    run = bench.flows.run("wait/local", {"until": str(tmp_path / "go"), "published": str(tmp_path / "published")})
+    until(lambda: bench.flows.state(run).kind == "RUNNING", "the run is in progress")
+    return run
+
+
+def test_a_run_in_progress_outlives_a_server_that_is_killed_and_started_again(
+    bench: Bench, runner: Runner, run_in_progress: str, tmp_path: Path, until: Callable[..., float]
+) -> None:
+    served = bench.stack.watched_at("pipelines")
+    bench.stack.supervisor.kill("prefect")
+    until(lambda: not runner.is_ready() and not answers(f"{served}/readyz"), "both runners have noticed")
+    waiting = httpx.get(f"{runner.url}/readyz", trust_env=False)
+    assert waiting.status_code == 503
+    assert "no Prefect server answers" in waiting.json()["reason"]
+    assert answers(f"{runner.url}/livez")
+
+    bench.stack.start("prefect")
+    until(lambda: runner.is_ready() and answers(f"{served}/readyz"), "both runners have found it again")
+    (tmp_path / "go").touch()
+    bench.flows.wait(run_in_progress, timeout_seconds=SECONDS)
+    assert (tmp_path / "published").exists()
+
+
+def test_what_a_killed_runner_had_begun_is_given_up_and_publishes_nothing(
+    bench: Bench, runner: Runner, run_in_progress: str, tmp_path: Path, until: Callable[..., float]
+) -> None:
+    [at_work] = psutil.Process(runner.process.pid).children()
+    runner.process.kill()
+    runner.process.wait(timeout=20)
+    runner.start()
+    until(lambda: bench.flows.state(run_in_progress).ended, "the run is given up")
+    assert bench.flows.state(run_in_progress).kind == "CRASHED"
+    (tmp_path / "go").touch()
+    psutil.wait_procs([at_work], timeout=SECONDS)
+    assert not at_work.is_running()
+    assert not (tmp_path / "published").exists()
+
+    again = bench.flows.run("wait/local", {"until": str(tmp_path / "go"), "published": str(tmp_path / "published")})
+    bench.flows.wait(again, timeout_seconds=SECONDS)
+    assert (tmp_path / "published").exists()

@@ -13,13 +13,16 @@ from prometheus_client import CollectorRegistry
 from adapters.archive import Archive
 from adapters.archive_writer import ArchiveWriter
 from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, Record
+from adapters.logs import TRANSACTION_ID
 from adapters.table_store import TableStore
+from cardwatch.errors import ArchiveUnavailable, BrokerUnavailable, Unavailable
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction, encode
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference import MERCHANT_VALUES, ReferenceTable
 from cardwatch.features.table import FEATURES
 from cardwatch.progress import DayArchived, DayEmitted, Heartbeat, Progress
-from services.archive.archivist import Archivist
+from services.archive.__main__ import finish
+from services.archive.archivist import FLUSH_SECONDS, Archivist
 from services.archive.feeding import rebuilt
 from services.archive.metrics import Metrics
 from services.archive.resuming import resumed
@@ -111,6 +114,9 @@ class Desk:
         self.log = Log()
         self.decided = 0
         self.progress: list[Progress] = []
+        self.counted = CollectorRegistry()
+        self.metrics = Metrics(self.counted)
+        self.seconds = 0.0
         self.start()
 
     @property
@@ -127,7 +133,8 @@ class Desk:
             resumed(Archive(self.folder), [0]),
             decided_up_to=self.decided_up_to,
             announce=self.progress.append,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=self.metrics,
+            now_seconds=lambda: self.seconds,
         )
 
     def decided_up_to(self, partitions: Sequence[int]) -> Mapping[int, int]:
@@ -136,6 +143,10 @@ class Desk:
     def take(self, *records: Record) -> None:
         self.archivist.take(records)
         self.archivist.close_days(self.log)
+
+    def count(self, name: str, **labels: str) -> float | None:
+        """A value on the metrics page."""
+        return self.counted.get_sample_value(f"cardwatch_archive_{name}", labels)
 
     def ids(self) -> list[str]:
         return Archive(self.folder).transactions(date.min, date.max)["transaction_id"].to_pylist()
@@ -189,6 +200,97 @@ def test_what_was_not_flushed_before_a_crash_is_read_again_and_kept_once(desk: D
     assert desk.writer.positions() == {(TRANSACTIONS, 0): 1}
     desk.take(second, end_of_day(DAY, transactions=2, decided=False))
     assert desk.ids() == ["t-0", "t-1"]
+
+
+@pytest.mark.parametrize("call", ["write", "count", "close_day", "_announce", "_decided_up_to"])
+def test_what_is_away_in_the_middle_of_any_call_costs_a_restart_and_no_row(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    log = [
+        record(TRANSACTIONS, 0, encode(payment(0))),
+        record(TRANSACTIONS, 1, encode(payment(1))),
+        end_of_day(DAY, transactions=2, decided=True),
+    ]
+    desk.decided = 2
+    desk.take(log[0])
+    desk.archivist.flush()
+
+    def away(*_arguments: object) -> None:
+        raise BrokerUnavailable("no broker") if call.startswith("_") else ArchiveUnavailable("no index")
+
+    with monkeypatch.context() as patch, pytest.raises(Unavailable):
+        patch.setattr(desk.archivist if call.startswith("_") else desk.writer, call, away)
+        desk.take(*log[1:])
+    desk.start()
+    read_from = desk.writer.positions()[TRANSACTIONS, 0]
+    desk.take(*(each for each in log if each.topic == PROGRESS or each.offset >= read_from))
+    assert desk.ids() == ["t-0", "t-1"]
+    assert {(told.day, told.transactions) for told in desk.told} == {(DAY, 2)}
+    assert list(desk.writer.closed_days()) == [DAY]
+
+
+def test_asked_to_stop_while_the_index_is_away_it_ends_without_what_can_be_read_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_arguments: object) -> None:
+        raise ArchiveUnavailable("no index")
+
+    desk.take(record(TRANSACTIONS, 0, encode(payment(0))))
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.writer, "write", away)
+        finish(desk.archivist)
+    assert "which will be read again: no index" in caplog.text
+    assert desk.writer.positions() == {}
+    finish(desk.archivist)
+    assert desk.ids() == ["t-0"]
+
+
+def test_a_row_waits_a_quarter_of_an_hour_at_most(desk: Desk) -> None:
+    desk.seconds = 5_000.0
+    desk.take(record(TRANSACTIONS, 0, encode(payment(0))))
+    desk.seconds += FLUSH_SECONDS - 1.0
+    desk.take(record(TRANSACTIONS, 1, encode(payment(1))))
+    assert desk.ids() == []
+    desk.seconds += 1.0
+    desk.take()
+    assert desk.ids() == ["t-0", "t-1"]
+    desk.take(record(TRANSACTIONS, 2, encode(payment(2))))
+    desk.seconds += FLUSH_SECONDS - 1.0
+    desk.take()
+    assert len(desk.ids()) == 2
+
+
+def test_what_is_written_is_counted_when_it_is_written(desk: Desk) -> None:
+    observed = NOON + timedelta(days=3)
+    desk.take(
+        end_of_day(DAY, transactions=3, decided=False),
+        record(TRANSACTIONS, 0, encode(payment(0))),
+        record(TRANSACTIONS, 1, encode(payment(1, NOON - timedelta(hours=1)))),
+        record(LABELS, 0, encode(label(0, observed))),
+    )
+    assert [desk.count("buffered_rows"), desk.count("open_days"), desk.count("bytes")] == [3.0, 1.0, 0.0]
+    assert desk.count("rows_total", kind=TRANSACTIONS) == 0.0
+    desk.archivist.flush()
+    desk.take()
+    assert [desk.count("rows_total", kind=kind) for kind in (TRANSACTIONS, LABELS, DECISIONS)] == [2.0, 1.0, 0.0]
+    assert [desk.count("labels_total", is_fraud=said) for said in ("true", "false")] == [1.0, 0.0]
+    assert desk.count("label_delay_seconds_sum") == 3 * 86_400.0
+    assert desk.count("newest_transaction_timestamp_seconds") == NOON.timestamp()
+    assert desk.count("newest_label_timestamp_seconds") == observed.timestamp()
+    assert desk.count("bytes") == sum(path.stat().st_size for path in desk.folder.glob("*/date=*/*.parquet"))
+    assert desk.count("buffered_rows") == 0.0
+    desk.take(record(TRANSACTIONS, 2, encode(payment(2))))
+    assert [desk.count("open_days"), desk.count("buffered_rows")] == [0.0, 0.0]
+    assert desk.count("closed_day_timestamp_seconds") == datetime(2025, 1, 6, tzinfo=UTC).timestamp()
+
+
+def test_a_label_of_fraud_deserves_a_line_about_its_transaction(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "services.archive")
+    desk.take(record(LABELS, 0, encode(label(7, NOON + timedelta(days=3)))))
+    desk.archivist.flush()
+    [line] = caplog.records
+    assert line.message == "customer says fraud after 3.0 days, observed at 2025-01-09T12:00:00+00:00"
+    assert line.__dict__[TRANSACTION_ID] == "t-7"
 
 
 def test_a_file_that_no_crash_allowed_into_the_manifest_is_removed(desk: Desk) -> None:

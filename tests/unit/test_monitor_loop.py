@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from math import isnan
 from pathlib import Path
 from threading import Event
 
 import pytest
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from adapters.health import Health
@@ -13,6 +15,7 @@ from adapters.model_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.prefect_api import RunState
 from cardwatch.drift import STATES, DayObservation, DriftPolicy, Measured
 from cardwatch.errors import (
+    ArchiveUnavailable,
     ModelRefused,
     NoChampion,
     OrchestratorUnavailable,
@@ -32,7 +35,8 @@ from cardwatch.progress import (
 from services.monitor.loop import follow
 from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
-from services.monitor.outcomes import Outcomes
+from services.monitor.outcomes import Outcome as Fate
+from services.monitor.outcomes import Outcomes, Sum
 from services.monitor.patience import Patience, Stopped
 from services.monitor.retraining import DEPLOYMENT, MOST_RUNS, Retrainer
 
@@ -128,11 +132,15 @@ class Observer:
 
     def __init__(self) -> None:
         self.observed: list[tuple[date, str]] = []
+        self.has_matured: Outcomes = {}
+        self.failures: Iterator[Exception | None] = iter(())
 
     def matured(self, day: date) -> Outcomes:
-        return {}
+        return self.has_matured
 
     def observe(self, day: date, champion: ModelVersion) -> DayObservation:
+        if (failure := next(self.failures, None)) is not None:
+            raise failure
         self.observed.append((day, champion.version))
         worn_out = champion.version == "1" and day > on(LAST_GOOD)
         return DayObservation(
@@ -318,14 +326,22 @@ def test_registry_and_orchestrator_that_are_away_cost_time_and_no_day(
     parts.deployments.away = 2
     parts.run(parts.monitor(), *live(*ALL_DAYS))
     assert [record.day for record in parts.monitored()] == [on(day) for day in ALL_DAYS]
-    assert "asking for the champion: trying again in 0 s: the registry is away" in caplog.text
+    assert "asking for the champion: trying again every 0 s: the registry is away" in caplog.text
+
+
+def test_an_archive_that_is_not_there_yet_or_away_is_waited_for(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+    away = ArchiveUnavailable("there is no archive yet")
+    parts.observer.failures = iter([away, away, None, away])
+    parts.run(parts.monitor(), *live(0, 1))
+    assert [record.day for record in parts.monitored()] == [on(0), on(1)]
+    assert caplog.text.count(f"observing {on(0)}: trying again every 0 s: there is no archive yet") == 1
 
 
 def test_the_first_champion_is_waited_for(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
     parts.registry.failures = iter([NoChampion("train one")])
     parts.run(parts.monitor(), *live(0))
     assert [record.day for record in parts.monitored()] == [on(0)]
-    assert "asking for the champion: trying again in 0 s: train one" in caplog.text
+    assert "asking for the champion: trying again every 0 s: train one" in caplog.text
 
 
 def test_the_metrics_are_those_of_the_newest_day_and_count_this_process_s_retrainings(parts: Parts) -> None:
@@ -347,6 +363,28 @@ def test_the_metrics_are_those_of_the_newest_day_and_count_this_process_s_retrai
         restarted.knows(record)
     assert again.get_sample_value("cardwatch_monitor_day_timestamp_seconds") == moment
     assert again.get_sample_value("cardwatch_monitor_retrainings_total", {"verdict": "promoted"}) == 0.0
+
+
+def test_where_nothing_has_matured_there_is_no_performance_and_not_that_of_an_earlier_champion(parts: Parts) -> None:
+    def performance() -> float | None:
+        return parts.counted.get_sample_value("cardwatch_monitor_average_precision")
+
+    assert isnan(performance() or 0.0)
+    parts.run(parts.monitor(), *live(0))
+    assert performance() == GOOD.average_precision
+    parts.metrics.knows(structs.replace(parts.monitored()[0], champion_version="2", average_precision=None))
+    assert isnan(performance() or 0.0)
+
+
+def test_what_has_matured_is_counted_and_said(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "services.monitor")
+    parts.observer.has_matured = {(Fate.CAUGHT, "EUR"): Sum(2, 300), (Fate.MISSED, "EUR"): Sum(1, 50)}
+    parts.run(parts.monitor(), *live(0, 1))
+    name = "cardwatch_monitor_matured_transactions_total"
+    assert [parts.counted.get_sample_value(name, {"outcome": fate.value}) for fate in Fate] == [4.0, 2.0, 0.0, 0.0]
+    name, labels = "cardwatch_monitor_matured_amount_minor_total", {"outcome": "missed", "currency": "EUR"}
+    assert parts.counted.get_sample_value(name, labels) == 100.0
+    assert f"matured with {on(1)}: 2 caught (300 EUR), 1 missed (50 EUR), 0 false_alarm, 0 passed" in caplog.text
 
 
 def test_a_version_that_was_deleted_is_an_error(parts: Parts) -> None:
