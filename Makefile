@@ -45,7 +45,7 @@ images: $(STAMP) ## build all images, and list their sizes
 test: $(STAMP) ## the test suite on real parts, with coverage
 	@$(BIN)/pytest -m "not long and not spark and not compose" --cov --cov-report=term:skip-covered
 
-test-long: $(STAMP) ## what takes longer: the demo at full scale, eight times (half an hour)
+test-long: $(STAMP) ## what takes longer: kills under traffic, each alert tried, the demo at full scale eight times (an hour)
 	@$(BIN)/pytest -m long
 
 test-spark: $(STAMP) ## the backfill on Spark against the local replay; installs Spark first (half a gigabyte)

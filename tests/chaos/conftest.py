@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -180,6 +180,19 @@ def is_all_decided(settings: Settings) -> bool:
     except CardwatchError:
         return False
     return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+
+@pytest.fixture(scope="session")
+def history() -> Callable[[Settings, date], None]:
+    """Waits until history is archived up to this day."""
+
+    def wait(settings: Settings, last: date) -> None:
+        deadline = time.monotonic() + HEAL_SECONDS
+        with closing(ProgressReader(settings.kafka_bootstrap)) as progress:
+            while not (isinstance(told := progress.poll(0.5), DayArchived) and told.day == last):
+                assert time.monotonic() < deadline, f"{last} is not archived within {HEAL_SECONDS:g} s"
+
+    return wait
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from msgspec import structs
 from adapters.kafka import LABELS, TRANSACTIONS, LogWriter, publish_progress
 from adapters.kafka_admin import end_offsets
 from adapters.prefect_api import PrefectDeployments
-from adapters.settings import read_settings
+from adapters.settings import Settings, read_settings
 from cardwatch.events import Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayEmitted
 from cardwatch.world.settings import WorldSettings
@@ -129,7 +129,7 @@ def prometheus_part(stack: LocalStack, port: int, folder: Path) -> Part:
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
+def watched(tmp_path: Path, history: Callable[[Settings, date], None]) -> Iterator[Watched]:
     """History is archived; there is no champion yet."""
     [port] = free_ports(1)
     with LocalStack(read_settings({}, home=tmp_path / "home")) as stack:
@@ -139,7 +139,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
         folder.mkdir()
         stack.supervisor.spawn([prometheus_part(stack, port, folder)])
         stack.run("generator", "services.generator", str(HERE / "plans" / "history.json"))
-        stack.supervisor.wait("generator")
+        history(stack.settings, FIRST_LIVE_DAY - timedelta(days=1))
         yield Watched(stack, f"http://{LOOPBACK}:{port}")
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,21 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1_500)]
 
 HERE = Path(__file__).parent
 RATE = 200.0
+LAST_DAY = date(2025, 2, 2)
+"""Of the history in plans/history.json."""
 
 
 @pytest.fixture
-def stack(tmp_path: Path, until: Callable[..., float]) -> Iterator[LocalStack]:
+def stack(
+    tmp_path: Path, until: Callable[..., float], history: Callable[[Settings, date], None]
+) -> Iterator[LocalStack]:
     """The whole stack, its history archived, its first champion served, its worker in place."""
     with LocalStack(read_settings({}, home=tmp_path / "home")) as running:
         settings = running.settings
         running.start("kafka", "mlflow", "prefect")
         running.start("archive", "scoring", "pipelines", "monitor", "stream")
         running.run("generator", "services.generator", str(HERE / "plans" / "history.json"))
-        running.supervisor.wait("generator")
+        history(settings, LAST_DAY)
         with closing(PrefectDeployments(settings.prefect_url)) as deployments:
             deployments.wait(deployments.run("bootstrap/local", {}), timeout_seconds=300.0)
         until("the champion is served", lambda: answers(f"{settings.scoring_url}/readyz"))
