@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlalchemy import Select, select
 
-from adapters.archive_index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex, index_file
+from adapters.archive_index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
 from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
 from adapters.log_files import BATCH_ROWS, Stretch, find_stretches, partitions_of, read_in_log_order
+from adapters.settings import Secret, Settings
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 
 
@@ -117,22 +118,26 @@ class FileLog:
         return read_in_log_order(self._decisions, partition, ["table_id"], batch_rows=batch_rows)
 
 
-def open_log(folder: Path) -> FileLog:
+def index_url_of(folder: Path, settings: Settings) -> Secret:
+    """Where the index of the archive in `folder` is: `settings` know that of their own archive only."""
+    return settings.index_url if folder.resolve() == settings.archive.resolve() else Secret("")
+
+
+def open_log(folder: Path, index_url: str = "") -> FileLog:
     """The log in `folder`: an archive by its manifest, else every Parquet file below it, and no decisions.
 
     Raises `Misconfigured` if there is neither.
     """
-    if index_file(folder).exists():
-        return Archive(folder).log()
+    archive = Archive(folder, index_url)
+    if archive.exists:
+        return archive.log()
     return FileLog(find_stretches((path, None) for path in transaction_files(folder)))
 
 
-def transaction_files(folder: Path) -> list[Path]:
+def transaction_files(folder: Path, index_url: str = "") -> list[Path]:
     """The Parquet files of transactions in `folder`, an archive or not; raises `Misconfigured` if there is none."""
-    if index_file(folder).exists():
-        files = [path for path, _ in Archive(folder).files(TRANSACTIONS)]
-    else:
-        files = sorted(folder.rglob("*.parquet"))
+    archive = Archive(folder, index_url)
+    files = [path for path, _ in archive.files(TRANSACTIONS)] if archive.exists else sorted(folder.rglob("*.parquet"))
     if not files:
         raise Misconfigured(f"there are no transactions in {folder}: neither an archive nor Parquet files")
     return files

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Column,
     Connection,
@@ -19,10 +21,9 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
-    event,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from cardwatch.errors import ArchiveUnavailable, CardwatchError, Misconfigured
@@ -101,18 +102,19 @@ class ArchiveIndex:
     """The index of the archive in `folder`: at `index_url` (`postgresql://...`), or beside the files without one.
 
     Every call raises `ArchiveUnavailable` if the database does not answer, and `Misconfigured` if it never will: a
-    wrong password, no such database, a folder that cannot be written. No message holds a password.
+    wrong password, no such database, no address, a folder that cannot be written. No message holds a password.
     """
 
     def __init__(self, folder: Path, index_url: str = "", *, readonly: bool) -> None:
         self._file = None if index_url else index_file(folder)
         if self._file is not None:
-            self._where = f"the archive in {folder}"
+            self._where = f"the archive's index {self._file}"
             self._engine = _sqlite(self._file, readonly=readonly)
         else:
-            url = make_url(index_url)
-            self._where = f"the archive's index at {url.host}:{url.port or 5432}, database {url.database}"
-            self._engine = _postgresql(index_url)
+            url = _address(index_url)
+            server = f"{url.host or 'localhost'}:{url.port or 5432}"
+            self._where = f"the archive's index at {server}, database {url.database}"
+            self._engine = _postgresql(url)
 
     @property
     def is_shared(self) -> bool:
@@ -140,6 +142,17 @@ class ArchiveIndex:
             return self._engine.connect()
 
     @contextmanager
+    def transaction(self, connection: Connection) -> Iterator[None]:
+        """One SQL transaction: all of the block or nothing. Raises `ArchiveUnavailable` if the connection was lost.
+
+        SQLAlchemy would quietly make a new one, which holds no lock.
+        """
+        if connection.invalidated:
+            raise ArchiveUnavailable(f"the connection to {self._where} was lost: a new writer goes on")
+        with self.answering(), connection.begin():
+            yield
+
+    @contextmanager
     def answering(self) -> Iterator[None]:
         """Turn what the database or its driver raises into our errors."""
         try:
@@ -150,34 +163,50 @@ class ArchiveIndex:
     def _meaning(self, error: DBAPIError) -> CardwatchError:
         said = str(error.orig).strip().splitlines()
         text = said[0] if said else type(error).__name__
-        if self._file is not None:
-            return Misconfigured(f"{self._where} cannot be used: {text}")
-        if isinstance(error, ProgrammingError) and "does not exist" in text:  # a table, not the database
+        if text.startswith("no such table") or (isinstance(error, ProgrammingError) and "does not exist" in text):
             return ArchiveUnavailable(f"{self._where} holds no archive: the archive service has not run there yet")
+        if self._file is not None:
+            kind = ArchiveUnavailable if "locked" in text else Misconfigured
+            return kind(f"{self._where} cannot be used: {text}")
         if any(refusal in str(error.orig) for refusal in _REFUSALS):
             return Misconfigured(f"{self._where} refuses us: {text}; correct CARDWATCH_INDEX_URL")
-        if isinstance(error, OperationalError) or error.connection_invalidated:
-            return ArchiveUnavailable(f"{self._where} does not answer: {text}")
+        if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+            what_to_do = "start it, or correct CARDWATCH_INDEX_URL"
+            return ArchiveUnavailable(f"{self._where} does not answer: {text}; {what_to_do}")
         return CardwatchError(f"{self._where}: {text}")
 
 
 def _sqlite(file: Path, *, readonly: bool) -> Engine:
-    address = f"{file.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}&uri=true"
-    engine = create_engine(f"sqlite+pysqlite:///{address}", poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
-    if not readonly:
+    address = f"{file.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
 
-        @event.listens_for(engine, "connect")
-        def write_ahead(connection: Any, _record: object) -> None:
-            """Readers go on while the writer writes."""
-            connection.execute("PRAGMA journal_mode = WAL")
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)
+        if not readonly:
+            connection.execute("PRAGMA journal_mode = WAL")  # readers go on while the writer writes
+        return connection
 
-    return engine
+    # Connected here: an address in a URL of SQLAlchemy's is unquoted, and a folder may have ?, # or % in its name.
+    return create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
 
 
-def _postgresql(index_url: str) -> Engine:
-    url = make_url(index_url).set(drivername="postgresql+psycopg")
+def _address(index_url: str) -> URL:
+    """What `index_url` means; an @ too many would have part of a password taken for a host or a database."""
+    try:
+        url = make_url(index_url)
+        is_clear = bool(url.database) and index_url.count("@") == (0 if url.username is None else 1)
+    except (ArgumentError, ValueError):
+        is_clear = False
+    if not is_clear:
+        raise Misconfigured(
+            "CARDWATCH_INDEX_URL is not like postgresql://user:password@host:port/database; in the password @ is"
+            " written %40, and / ? # % likewise are %2F %3F %23 %25"
+        )
+    return url
+
+
+def _postgresql(url: URL) -> Engine:
     return create_engine(
-        url,
+        url.set(drivername="postgresql+psycopg"),
         poolclass=NullPool,  # a connection for each use: a server that was started again is found again
         connect_args={
             "connect_timeout": CONNECT_SECONDS,

@@ -31,9 +31,10 @@ _WRITERS_LOCK: Final = 0x43_41_52_44  # any number, if it is always this one
 class ArchiveWriter:
     """The one writer of the archive in `folder`, its index at `index_url` or, without one, in the folder too.
 
-    `bytes` is the size of its Parquet files. Every call raises `ArchiveUnavailable` if the index does not answer; a
-    new writer then goes on from what is written, whether or not the last write was; so it does while another writer
-    is at work on the same index of a server. Raises `Misconfigured` if the archive cannot be written.
+    `bytes` is the size of its Parquet files. Every call raises `ArchiveUnavailable` if the index does not answer, and
+    from then on if the connection was lost; a new writer then goes on from what is written, whether or not the last
+    write was. Making one raises it too while another writer is at work on the same index of a server, and
+    `Misconfigured` if the archive cannot be written.
     """
 
     def __init__(self, folder: Path, index_url: str = "") -> None:
@@ -57,7 +58,7 @@ class ArchiveWriter:
 
     def close(self) -> None:
         """Let go of the index, at once: a server would notice only a moment after the connection has ended."""
-        if self._index.is_shared:
+        if self._index.is_shared and not (self._connection.closed or self._connection.invalidated):
             with suppress(DBAPIError):
                 self._connection.rollback()
                 self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
@@ -85,7 +86,7 @@ class ArchiveWriter:
             {"topic": topic, "partition": partition, "next_offset": offset}
             for (topic, partition), offset in positions.items()
         ]
-        with self._index.answering(), self._connection.begin():
+        with self._index.transaction(self._connection):
             self._insert(FILES, named)
             for kind, of_kind in rows.items():
                 self._insert(_INDEXED[kind], [_INDEX_ROW[kind](row) for row in of_kind], once=True)
@@ -93,7 +94,7 @@ class ArchiveWriter:
 
     def close_day(self, day: date, table_id: str) -> None:
         """Record that a day is complete."""
-        with self._index.answering(), self._connection.begin():
+        with self._index.transaction(self._connection):
             self._insert(CLOSED_DAYS, [{"day": day.isoformat(), "table_id": table_id}], replaces="table_id")
 
     def count(self, kind: str, day: date) -> int:
@@ -102,7 +103,7 @@ class ArchiveWriter:
         return int(self._ask(select(rows).where(FILES.c.kind == kind, FILES.c.day == day.isoformat()))[0][0])
 
     def _ask(self, query: Select[Any]) -> Sequence[Any]:
-        with self._index.answering(), self._connection.begin():
+        with self._index.transaction(self._connection):
             return self._connection.execute(query).all()
 
     def _insert(

@@ -50,6 +50,11 @@ class Process:
                 said = str(error)
             self.stopping.wait(retry_seconds)
 
+    def end_as_stopped(self) -> None:
+        """For a process with an end of its own: end with the status of SIGTERM if it was asked to stop before that."""
+        if self.stopping.is_set():
+            sys.exit(128 + signal.SIGTERM)
+
 
 @contextmanager
 def run_service(name: str) -> Iterator[Process]:

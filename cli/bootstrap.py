@@ -7,13 +7,14 @@ import time
 from contextlib import closing
 from datetime import date
 from typing import Final
+from uuid import uuid4
 
 import click
 
 from adapters.kafka import ProgressReader
 from adapters.kafka_admin import ensure_topics
 from adapters.model_registry import ModelRegistry
-from adapters.prefect_api import PrefectDeployments, RunState
+from adapters.prefect_api import PrefectDeployments
 from adapters.process import Process, run_service
 from adapters.scoring_client import ServedModel
 from cardwatch.errors import CardwatchError, ScoringUnavailable, Unavailable
@@ -47,23 +48,23 @@ def bootstrap(history_days: int, wait_seconds: float) -> None:
 
     It may be started before anything that it needs, again, and twice at once: where there is a champion, it stays.
     """
-    deadline = time.monotonic() + wait_seconds
+    deadline, key = time.monotonic() + wait_seconds, uuid4().hex
     with run_service("bootstrap") as process:
-        process.keep_working(lambda: _work(process, history_days, deadline))
+        process.keep_working(lambda: work(process, history_days, deadline, key))
+        process.end_as_stopped()
 
 
-def _work(process: Process, history_days: int, deadline: float) -> None:
+def work(process: Process, history_days: int, deadline: float, key: str) -> None:
     """Each step raises what is retriable until its time is over, and is done again from the beginning."""
     settings = process.settings
     try:
         with closing(ModelRegistry(settings.mlflow_url)) as registry:
             registry.aliases()  # a run that finds no registry would have folded all of history for nothing
         ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
-        trained = _await_history(process, history_days, deadline)
-        if trained is None:
-            _train(process, deadline)
-        else:
-            log.info("version %s has been trained before", trained.champion_version)
+        if not is_done(process, history_days, deadline):
+            _train(process, deadline, key)
+        if process.stopping.is_set():
+            return
         with closing(ServedModel(settings)) as served:
             version = served.version()
         if version is None:
@@ -75,38 +76,47 @@ def _work(process: Process, history_days: int, deadline: float) -> None:
         raise
 
 
-def _await_history(process: Process, history_days: int, deadline: float) -> Bootstrapped | None:
-    """Follow the topic `progress` until enough days are archived; gives what says that all is done, if it is."""
+def is_done(process: Process, history_days: int, deadline: float) -> bool:
+    """Follow the topic `progress` until it says that there is a champion, or that enough days are archived for one."""
     archived: set[date] = set()
     said = ""
     with closing(ProgressReader(process.settings.kafka_bootstrap)) as progress:
-        while True:
+        while not process.stopping.is_set():
             match None if progress.caught_up() else progress.poll(POLL_SECONDS):
-                case Bootstrapped() as done:
-                    return done
+                case Bootstrapped():
+                    return True
                 case DayArchived(day=day):
                     archived.add(day)
                 case None if len(archived) >= history_days:
-                    return None
+                    return False
                 case None:
                     why = f"{len(archived)} of {history_days} days of history are archived"
                     process.health.waiting(why)
                     if why != said:
                         log.info("waiting: %s", why)
                         said = why
-                    if time.monotonic() > deadline or process.stopping.is_set():
+                    if time.monotonic() > deadline:
                         raise CardwatchError(f"only {why}")
                     process.stopping.wait(POLL_SECONDS)
                 case _:
                     pass
+    return True  # asked to stop: nothing is to be trained
 
 
-def _train(process: Process, deadline: float) -> None:
+def _train(process: Process, deadline: float, key: str) -> None:
+    """Have the flow run, once for `key` however often the Prefect server is away meanwhile, and see it through."""
     with closing(PrefectDeployments(process.settings.prefect_url)) as deployments:
-        run_id = deployments.run(DEPLOYMENT, {})
+        run_id = deployments.run(DEPLOYMENT, {}, key=key)
         log.info("%s: run %s has been asked for", DEPLOYMENT, run_id)
-        deployments.wait(run_id, timeout_seconds=max(1.0, deadline - time.monotonic()), on_state=_tell)
-
-
-def _tell(state: RunState) -> None:
-    log.info("the run is %s", state.name)
+        state = seen = None
+        while state is None or not state.ended:
+            state = deployments.state(run_id)
+            if state != seen:
+                log.info("the run is %s", state.name)
+                process.health.waiting(f"the run {run_id} of {DEPLOYMENT} is {state.name}")
+            seen = state
+            if time.monotonic() > deadline:
+                raise CardwatchError(f"the run {run_id} is still {state.name} when the time to wait is over")
+            if process.stopping.wait(POLL_SECONDS):
+                return
+        deployments.wait(run_id, timeout_seconds=1.0)  # it has ended: raises if it failed

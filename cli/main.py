@@ -14,6 +14,10 @@ from cardwatch.errors import CardwatchError, Misconfigured
 # Name: the module that has a command of the same name, and the line that `--help` shows.
 COMMANDS: Final = {
     "demo": ("cli.demo", "From nothing to the closed loop, on real parts, with a report."),
+    "up": ("cli.stack.up", "Start the whole system on this machine, and leave it running."),
+    "down": ("cli.stack.down", "Stop it."),
+    "ps": ("cli.stack.ps", "What of it runs, and what each process waits for."),
+    "logs": ("cli.stack.logs", "What its processes say."),
     "bootstrap": ("cli.bootstrap", "Train the first champion once history is archived."),
     "evaluate": ("cli.evaluate", "Train and test on your own transactions."),
     "replay": ("cli.replay", "The archived log as feature rows, on all cores."),

@@ -24,9 +24,10 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
-from adapters.archive import open_log
+from adapters.archive import index_url_of, open_log
 from adapters.feature_rows import feature_rows, write_feature_rows
 from adapters.log_files import BATCH_ROWS
+from adapters.settings import Secret, read_settings
 from adapters.table_store import TableStore
 from cardwatch.errors import Misconfigured
 from cardwatch.features.reference import DAY_MS
@@ -43,6 +44,7 @@ _EPOCH: Final = date(1970, 1, 1)
 class ReplayRequest(Struct, frozen=True, kw_only=True):
     """What to replay: `transactions` is an archive, or a folder of Parquet files that has its columns.
 
+    `index_url` is where the archive's index is, if it is not in the archive.
     `first_day` and `last_day` choose the rows that are written; everything before them is folded all the same.
     `jobs`: processes at most, all cores if None.
     """
@@ -50,6 +52,7 @@ class ReplayRequest(Struct, frozen=True, kw_only=True):
     transactions: Path
     tables: Path
     out: Path
+    index_url: Secret = Secret("")
     first_day: date | None = None
     last_day: date | None = None
     jobs: int | None = None
@@ -63,7 +66,7 @@ def replay(request: ReplayRequest) -> int:
     damaged log or a table that is gone. Then `out` is as it was.
     """
     with _appearing_at(request.out) as folder:
-        log = open_log(request.transactions)
+        log = open_log(request.transactions, request.index_url)
         partitions = log.partitions
         if not partitions:
             raise Misconfigured(f"{request.transactions} has no transactions yet: there is nothing to replay")
@@ -81,7 +84,7 @@ def replay(request: ReplayRequest) -> int:
 
 def write_partition(request: ReplayRequest, partition: int, folder: Path) -> int:
     """Replay one partition into its file in `folder`; gives the number of rows written."""
-    log, shelf = open_log(request.transactions), TableShelf(TableStore(request.tables).all())
+    log, shelf = open_log(request.transactions, request.index_url), TableShelf(TableStore(request.tables).all())
 
     def batches() -> Iterator[pa.Table]:
         for batch in replay_partition(log, partition, shelf, CardStates(), batch_rows=request.batch_rows):
@@ -124,7 +127,9 @@ def main() -> None:
     parser.add_argument("--last-day", type=date.fromisoformat)
     parser.add_argument("--jobs", type=int)
     with run_command():
-        request = ReplayRequest(**vars(parser.parse_args()))
+        asked = parser.parse_args()
+        index_url = index_url_of(asked.transactions, read_settings())
+        request = ReplayRequest(**vars(asked), index_url=index_url)
         rows = replay(request)
         sys.stdout.write(f"{rows} feature rows in {request.out}\n")
 

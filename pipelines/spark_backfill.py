@@ -14,12 +14,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col, lit
 
-from adapters.archive import Archive, transaction_files
-from adapters.archive_index import index_file
+from adapters.archive import Archive, index_url_of, transaction_files
 from adapters.archive_layout import DECISIONS
 from adapters.arrow_columns import KERNEL_COLUMNS
 from adapters.feature_rows import KEY_COLUMNS
 from adapters.log_files import BATCH_ROWS, PLACE
+from adapters.settings import read_settings
 from adapters.table_store import TableStore
 from cardwatch.errors import CardwatchError, Misconfigured
 from pipelines.backfill import parse_arguments
@@ -29,17 +29,18 @@ from pipelines.spark_folding import SPARK_SCHEMA, fold_task
 _COLUMNS: Final = list(dict.fromkeys([*KERNEL_COLUMNS, *KEY_COLUMNS]))
 
 
-def backfill(spark: Any, transactions: Path, tables: Path, out: Path) -> None:
+def backfill(spark: Any, transactions: Path, tables: Path, out: Path, index_url: str = "") -> None:
     """Write the feature rows of an archive, or of a folder of Parquet files that has its columns, to `out`.
 
     Each transaction has the table recorded in its decision, where an archive holds one, else the table by the rule.
+    The archive's index is at `index_url`, or in it.
     """
     if out.exists():
         raise Misconfigured(f"{out} is there already; name another folder, or remove it")
-    rows = spark.read.parquet(*map(str, transaction_files(transactions))).select(*_COLUMNS)
+    rows = spark.read.parquet(*map(str, transaction_files(transactions, index_url))).select(*_COLUMNS)
     stored = spark.sparkContext.broadcast([table.to_bytes() for table in TableStore(tables).all()])
     (
-        _with_recorded_tables(spark, rows, transactions)
+        _with_recorded_tables(spark, rows, Archive(transactions, index_url))
         .repartition("card_id")
         .sortWithinPartitions("card_id", *PLACE)
         .mapInArrow(partial(fold_task, stored), SPARK_SCHEMA)
@@ -47,8 +48,8 @@ def backfill(spark: Any, transactions: Path, tables: Path, out: Path) -> None:
     )
 
 
-def _with_recorded_tables(spark: Any, rows: DataFrame, folder: Path) -> DataFrame:
-    files = Archive(folder).files(DECISIONS) if index_file(folder).exists() else []
+def _with_recorded_tables(spark: Any, rows: DataFrame, archive: Archive) -> DataFrame:
+    files = archive.files(DECISIONS) if archive.exists else []
     if not files:
         return rows.withColumn("table_id", lit(None).cast("string"))
     recorded = spark.read.parquet(*(str(path) for path, _ in files)).select(*PLACE, col("table_id"))
@@ -90,7 +91,8 @@ def main() -> None:
     with run_command():
         asked = parse_arguments()
         with _session(asked.master) as spark:
-            backfill(spark, asked.transactions, asked.tables, asked.out)
+            index_url = index_url_of(asked.transactions, read_settings())
+            backfill(spark, asked.transactions, asked.tables, asked.out, index_url)
         sys.stdout.write(f"feature rows in {asked.out}\n")
 
 

@@ -56,6 +56,16 @@ def members(leader: Identity) -> list[Any]:
     return [process for process in found if _lives(process)]
 
 
+def memory_bytes(leader: Identity, *, alone: bool = False) -> int:
+    """What the processes of `members` hold in memory, or `leader` `alone`; what they share counts for each."""
+    held = 0
+    with suppress(psutil.NoSuchProcess):
+        for process in [psutil.Process(leader.pid)] if alone else members(leader):
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                held += process.memory_info().rss
+    return held
+
+
 def end(leaders: Iterable[Identity], *, grace_seconds: float | None) -> None:
     """End these sessions: SIGTERM to their leaders, and after `grace_seconds` SIGKILL to whoever still lives.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Final
@@ -31,19 +32,22 @@ class StackRecord(Struct, frozen=True, kw_only=True):
 def claim(file: Path) -> StackRecord:
     """Make this process the owner of `file`, after ending what a killed owner has left running.
 
-    Raises `Misconfigured` if the owner is alive, or if the file cannot be written.
+    Of several that claim it at the same time, one gets it. Raises `Misconfigured` if the owner is alive, or if the file
+    cannot be written.
     """
     try:
-        previous = read_record(file)
-        if previous and previous.owner.alive:
-            raise Misconfigured(
-                f"{file.parent} is in use by process {previous.owner.pid}: stop that one first, "
-                "or give this one another folder in CARDWATCH_HOME"
-            )
-        end_leftovers(previous)
-        record = StackRecord(owner=Identity.of(os.getpid()))
         file.parent.mkdir(parents=True, exist_ok=True)
-        record.write(file)
+        with file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            previous = read_record(file)
+            if previous and previous.owner.alive:
+                raise Misconfigured(
+                    f"{file.parent} is in use by process {previous.owner.pid}: stop that one first, "
+                    "or give this one another folder in CARDWATCH_HOME"
+                )
+            end_leftovers(previous)
+            record = StackRecord(owner=Identity.of(os.getpid()))
+            record.write(file)
     except OSError as error:
         raise Misconfigured(
             f"CARDWATCH_HOME={str(file.parent)!r} cannot be written ({error.strerror}): "
@@ -56,7 +60,7 @@ def read_record(file: Path) -> StackRecord | None:
     """The record in `file`; None if there is none, or one that cannot be understood."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=StackRecord)
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from http import HTTPStatus
 from typing import Final
 
 import httpx
@@ -21,6 +22,21 @@ def answers(url: str) -> bool:
         return _client().get(url).is_success
     except httpx.HTTPError:
         return False
+
+
+def refusal(url: str) -> str | None:
+    """Why `GET url` is not answered with success, in the words of whoever answers; None if it is."""
+    try:
+        answer = _client().get(url)
+    except httpx.HTTPError:
+        return "it does not answer yet"
+    if answer.is_success:
+        return None
+    try:
+        said = answer.json()
+        return str(said.get("reason") or said["error"])
+    except (ValueError, KeyError, AttributeError):
+        return f"it answers {answer.status_code} {HTTPStatus(answer.status_code).phrase}"
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -15,13 +16,16 @@ from adapters.settings import Settings, child_environment, new_api_key
 from cardwatch.errors import Misconfigured, Unavailable
 from infra.local.jars import Report
 from infra.local.kafka import EmbeddedKafka
-from infra.local.ports import LOOPBACK, free_ports
+from infra.local.ports import LOOPBACK, choose_ports, free_ports
 from infra.local.servers import answers, mlflow_part, prefect_part
 from infra.local.supervisor import Part, Supervisor
+from infra.local.targets import write_targets
 
 SERVERS: Final = ("kafka", "mlflow", "prefect")
 # In the order in which they may stop from the end: nobody outlives whom it asks.
 SERVICES: Final = ("scoring", "pipelines", "archive", "stream", "monitor")
+# What has an address of its own, in the settings.
+ADDRESSED: Final = ("kafka", "mlflow", "prefect", "scoring")
 
 _HEALTH: Final = {"mlflow_url": "/health", "prefect_url": "/api/health", "scoring_url": "/livez"}
 
@@ -29,14 +33,19 @@ _HEALTH: Final = {"mlflow_url": "/health", "prefect_url": "/api/health", "scorin
 class LocalStack:
     """Starts what is asked for by name, on free ports, and stops all of it on leaving.
 
+    `ports` names those that are preferred, by process, for as long as nobody else has them.
+
     An address that `settings` already has is somebody else's server: it is checked instead of started. The entered
     stack's `settings` have every address filled in, and a key for the scoring service if there was none. A second
     worker is started as `stream-2`: what follows the last `-` only tells processes of a kind apart. Raises
     `Misconfigured` on entering for a home that cannot be written or is in use.
     """
 
-    def __init__(self, settings: Settings, *, report: Report = lambda _: None) -> None:
+    def __init__(
+        self, settings: Settings, *, ports: Mapping[str, int] | None = None, report: Report = lambda _: None
+    ) -> None:
         self._given = settings
+        self._preferred = dict(ports or {})
         self._report = report
         self._closing = ExitStack()
         self._watch_ports: dict[str, int] = {}
@@ -44,8 +53,9 @@ class LocalStack:
     def __enter__(self) -> Self:
         given = structs.replace(self._given, home=self._given.home.absolute())
         self.supervisor = self._closing.enter_context(Supervisor(given.home))
-        mlflow, prefect, scoring = (f"http://{LOOPBACK}:{port}" for port in free_ports(3))
-        self._kafka = EmbeddedKafka(given, report=self._report)
+        ports = choose_ports({name: self._preferred.get(name, 0) for name in ADDRESSED})
+        mlflow, prefect, scoring = (f"http://{LOOPBACK}:{ports[name]}" for name in ADDRESSED[1:])
+        self._kafka = EmbeddedKafka(given, port=ports["kafka"], report=self._report)
         self.settings = structs.replace(
             given,
             kafka_bootstrap=given.kafka_bootstrap or self._kafka.bootstrap,
@@ -67,7 +77,7 @@ class LocalStack:
         Raises `ProcessDied` if any process of the stack has ended, `Unavailable` for one that is not ready in time and
         for somebody's own server that does not answer, and what `EmbeddedKafka` raises.
         """
-        ours = [name for name in names if not self._is_given(name)]
+        ours = [name for name in names if not self.is_given(name)]
         # The broker's part takes seconds to make: it comes last, while the others already start.
         self.supervisor.spawn(self._part(name) for name in sorted(ours, key=lambda name: name == "kafka"))
         for name in set(names) - set(ours):
@@ -80,19 +90,23 @@ class LocalStack:
 
     def run(self, name: str, module: str, *arguments: str) -> None:
         """Start `python -m module arguments` as `name`, a process that may end: see `Supervisor.wait`."""
-        part = Part(
+        self.supervisor.start(self.job(name, module, *arguments))
+
+    def job(self, name: str, module: str, *arguments: str) -> Part:
+        """How `python -m module arguments` is started as `name`, a process that may end."""
+        return Part(
             name=name,
             command=[sys.executable, "-m", module, *arguments],
             environment=self._environment(name),
             may_end=True,
         )
-        self.supervisor.start(part)
 
-    def _is_given(self, name: str) -> bool:
-        return name in ("kafka", "mlflow", "prefect", "scoring") and bool(getattr(self._given, _address_of(name)))
+    def is_given(self, name: str) -> bool:
+        """Whether this is somebody else's server, by its address in the settings."""
+        return name in ADDRESSED and bool(getattr(self._given, address_of(name)))
 
     def _check_given(self, name: str) -> None:
-        key = _address_of(name)
+        key = address_of(name)
         address = getattr(self.settings, key)
         if name == "kafka":
             wait_for_broker(address)
@@ -126,11 +140,16 @@ class LocalStack:
         )
 
     def watched_at(self, name: str) -> str:
-        """Where this process of ours answers `/livez`, `/readyz` and `/metrics`: at the same address each time."""
+        """Where this process of ours answers `/livez`, `/readyz` and `/metrics`: at the same address each time.
+
+        A file in the home says so to Prometheus, see `infra.local.targets`.
+        """
         if name == "scoring":
             return self.settings.scoring_url
         if name not in self._watch_ports:
             [self._watch_ports[name]] = free_ports(1)
+            watched = {name: self.watched_at(name) for name in ("scoring", *self._watch_ports)}
+            write_targets(self.settings.home, watched)
         return f"http://{LOOPBACK}:{self._watch_ports[name]}"
 
     def _environment(self, name: str) -> dict[str, str]:
@@ -144,5 +163,6 @@ class LocalStack:
         )
 
 
-def _address_of(name: str) -> str:
+def address_of(name: str) -> str:
+    """The setting that has the address of one of `ADDRESSED`."""
     return "kafka_bootstrap" if name == "kafka" else f"{name}_url"

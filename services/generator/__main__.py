@@ -1,14 +1,21 @@
-"""The generator as a process: `python -m services.generator PLAN.json`. It ends when the plan is done."""
+"""The generator as a process: `python -m services.generator PLAN.json`. It ends when the plan is done.
+
+Killed and started again, it sends what is left: the topic `progress` says which days are whole in the log, and what
+follows them in the topics is what it had sent of the next.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+
 from adapters.kafka import ProgressReader
 from adapters.kafka_admin import ensure_topics
-from adapters.process import Process, run_service
+from adapters.process import Process, one_line_errors, run_service
 from services.generator.metrics import Metrics
 from services.generator.plan import Plan, read_plan
 from services.generator.schedule import Schedule
@@ -19,19 +26,25 @@ def main() -> None:
     """Run the plan that the argument names."""
     parser = argparse.ArgumentParser(prog="python -m services.generator", description=__doc__)
     parser.add_argument("plan", type=Path, help="a JSON file, see services/generator/plan.py")
+    parser.add_argument("--show", action="store_true", help="only print the plan, with every default, as JSON")
     arguments = parser.parse_args()
+    if arguments.show:
+        with one_line_errors():
+            sys.stdout.buffer.write(msgspec.json.encode(read_plan(arguments.plan)) + b"\n")
+        return
     with run_service("generator") as process:
         plan = read_plan(arguments.plan)
         metrics = Metrics()
         process.keep_working(lambda: work(process, plan, metrics))
+        process.end_as_stopped()
 
 
 def work(process: Process, plan: Plan, metrics: Metrics) -> None:
     """Do what is left of the plan."""
     settings = process.settings
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
-    with closing(ProgressReader(settings.kafka_bootstrap)) as progress:
-        Schedule(plan, Source(process, metrics), progress, process, metrics).run()
+    with closing(ProgressReader(settings.kafka_bootstrap)) as progress, closing(Source(process, metrics)) as source:
+        Schedule(plan, source, progress, process, metrics).run()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from cardwatch.errors import Misconfigured
 from cardwatch.world.settings import WorldSettings
 
 Rate = Annotated[float, Meta(gt=0.0)]
+Days = Annotated[int, Meta(ge=0)]
 
 
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,16 +23,18 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     they decide history by the rules.
 
     Live days go in step with archive and monitor, or with `live_rate_per_second` transactions a second, evenly, whoever
-    keeps up. They end `days_after_promotion` days after the first promotion, and after `live_days` at the latest; if
-    both are null, when somebody stops the process.
+    keeps up; only an archive that is more than three days behind is waited for. They end `days_after_promotion` days
+    after the first promotion, and after `live_days` at the latest; if both are null, when somebody stops the process.
+
+    A wait for somebody else that takes longer than `patience_seconds` ends the process.
     """
 
     world: WorldSettings
-    history_days: int = 60
+    history_days: Days = 60
     history_in_step: bool = False
-    live_days: int | None = 45
+    live_days: Days | None = 45
     live_rate_per_second: Rate | None = None
-    days_after_promotion: int | None = 12
+    days_after_promotion: Days | None = 12
     rate_per_second: Rate = 300.0
     rate_seconds: float = 15.0
     patience_seconds: float = 300.0

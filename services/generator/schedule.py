@@ -30,6 +30,7 @@ from services.generator.sending import Source, Stopped
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.005
+SAY_AFTER_SECONDS: Final = 3.0
 MOST_DAYS_AHEAD: Final = 3
 """At a rate, the source waits for nobody, but for an archive that has fallen behind by so many days."""
 
@@ -57,6 +58,7 @@ class Schedule:
         self._metrics = metrics
         self._world = World(plan.world)
         self._next_day = 0
+        self._today: date | None = None
         self._emitted: dict[date, DayEmitted] = {}
         self._bootstrapped = False
         self._archived: date | None = None
@@ -89,8 +91,11 @@ class Schedule:
         self._source.resume_after(self._emitted[newest] if newest else None)
 
     def _day(self) -> EventsOfDay:
+        self._process.health.turn()
+        events = self._world.day(self._next_day)
         self._next_day += 1
-        return self._world.day(self._next_day - 1)
+        self._today = events.day
+        return events
 
     def _history_day(self) -> None:
         events = self._day()
@@ -102,23 +107,24 @@ class Schedule:
 
     def _live_day(self) -> None:
         events = self._day()
-        if events.day in self._emitted:
-            return
-        if self._plan.live_rate_per_second is None:
-            self._source.send_day(events, decided=True)
+        if events.day not in self._emitted:
+            rate = self._plan.live_rate_per_second
+            for due in [events.transactions] if rate is None else self._evenly(events.transactions, rate):
+                self._source.send(due)
+            self._source.send_rest_of_day(events, decided=True)
             self._sent(events)
-            self._until(f"the archive to report {events.day}", lambda: self._has_archived(events.day))
-            self._until(f"the monitor to report {events.day}", lambda: (self._monitored or date.min) >= events.day)
+        self._follow_live_day(events.day)
+
+    def _follow_live_day(self, day: date) -> None:
+        if self._plan.live_rate_per_second is None:
+            self._until(f"the archive to report {day}", lambda: self._has_archived(day))
+            self._until(f"the monitor to report {day}", lambda: (self._monitored or date.min) >= day)
             return
-        for due in self._paced(events.transactions, self._plan.live_rate_per_second):
-            self._source.send(due)
-        self._source.send_rest_of_day(events, decided=True)
-        self._sent(events)
         while (record := self._progress.poll(0.0)) is not None:
             self._note(record)
         self._until(
-            f"the archive, which is more than {MOST_DAYS_AHEAD} days behind {events.day}",
-            lambda: (events.day - (self._archived or self._plan.world.first_day)).days <= MOST_DAYS_AHEAD,
+            f"the archive, which is more than {MOST_DAYS_AHEAD} days behind {day}",
+            lambda: (day - (self._archived or self._plan.world.first_day)).days <= MOST_DAYS_AHEAD,
         )
 
     def _fixed_rate(self) -> None:
@@ -132,14 +138,15 @@ class Schedule:
         if not transactions:
             return
         self._source.announce(RateStarted(day=days[0].day, rate_per_second=rate, seconds=seconds))
-        sent = 0
-        for part in self._paced(transactions, rate):
+        for part in self._evenly(transactions, rate):
             self._source.send(part)
-            sent += len(part)
-        self._source.announce(RateEnded(day=days[0].day, transactions=sent, transaction_ends=self._source.ends()))
+        self._source.announce(
+            RateEnded(day=days[0].day, transactions=len(transactions), transaction_ends=self._source.ends())
+        )
 
-    def _paced(self, transactions: Sequence[Transaction], rate: float) -> Iterator[Sequence[Transaction]]:
-        """What is due now, again and again; after an interruption first what had been due before it."""
+    def _evenly(self, transactions: Sequence[Transaction], rate: float) -> Iterator[Sequence[Transaction]]:
+        """What is due now, again and again, of those not sent before; after a standstill all that was due in it."""
+        transactions = self._source.unsent(transactions)
         sent, start = 0, time.monotonic()
         while sent < len(transactions):
             self._process.health.turn()
@@ -158,17 +165,25 @@ class Schedule:
         return self._archived is not None and self._archived >= day
 
     def _is_long_after_promotion(self) -> bool:
-        after, newest = self._plan.days_after_promotion, max(self._emitted, default=None)
-        if after is None or self._promoted is None or newest is None:
+        after = self._plan.days_after_promotion
+        if after is None or self._promoted is None or self._today is None:
             return False
-        return (newest - self._promoted).days >= after
+        return (self._today - self._promoted).days >= after
 
     def _until(self, what: str, reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + self._plan.patience_seconds
+        begin, said = time.monotonic(), False
         while not reached():
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - begin
+            if waited > self._plan.patience_seconds:
                 raise CardwatchError(f"waited {self._plan.patience_seconds:g} s for {what}, in vain; see its log")
+            if waited > SAY_AFTER_SECONDS and not said:
+                said = True
+                log.info("waiting for %s", what)
+                self._process.health.waiting(f"it needs {what}")
             self._take_next()
+        if said:
+            log.info("no longer waiting for %s", what)
+        self._process.health.ready()
 
     def _take_next(self) -> None:
         self._process.health.turn()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from adapters.kafka import LABELS, TRANSACTIONS, LogReader, LogWriter
@@ -19,6 +20,8 @@ from services.generator.metrics import Metrics
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 2.0
+MOST_WAITING: Final = 100_000
+"""So many records may wait for a broker that is away; then the source waits with them."""
 
 
 class Stopped(Exception):
@@ -28,14 +31,20 @@ class Stopped(Exception):
 class Source:
     """Writes transactions and labels; the only one that does.
 
-    A broker that is away is waited for: what was handed over is sent in its order when it is back.
+    A broker that is away is waited for, however long: what was handed over is sent in its order when it is back. Should
+    a record be refused nevertheless, `BrokerUnavailable` is raised, and another source goes on after `close`.
     """
 
     def __init__(self, process: Process, metrics: Metrics) -> None:
-        self._writer = LogWriter(process.settings.kafka_bootstrap)
+        self._writer = LogWriter(process.settings.kafka_bootstrap, patient=True)
         self._process, self._metrics = process, metrics
         self._bootstrap: Final = process.settings.kafka_bootstrap
         self._sent_before: set[bytes] = set()
+        self._taken, self._taken_at = 0, time.monotonic()
+
+    def close(self) -> None:
+        """Send nothing more, not even what waits for the broker."""
+        self._writer.close()
 
     def resume_after(self, day: DayEmitted | None) -> None:
         """Read what is in the log after the end of `day` (of the beginning): it is not sent again.
@@ -50,11 +59,16 @@ class Source:
                 self._pause_for_the_broker()
                 self._sent_before.update(record.value for record in reader.poll(0.2) if record.value is not None)
         if self._sent_before:
-            log.info("%d records of the next day have been sent before", len(self._sent_before))
+            log.info("%d records of the next days are in the log already", len(self._sent_before))
+
+    def unsent(self, transactions: Sequence[Transaction]) -> Sequence[Transaction]:
+        """Those that are not in the log from before an interruption."""
+        return [each for each in transactions if encode(each) not in self._sent_before]
 
     def send(self, transactions: Iterable[Transaction]) -> None:
-        """Queue transactions for the log."""
+        """Queue transactions for the log; `health` learns whether the broker takes them."""
         self._write(TRANSACTIONS, transactions)
+        self._look_at_the_broker()
 
     def send_day(self, events: EventsOfDay, *, decided: bool) -> None:
         """Send a whole day; once it is in the log, say where it ends in each partition."""
@@ -89,6 +103,16 @@ class Source:
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("sent to %s", topic, extra=about(event.transaction_id))
         self._metrics.sent(topic, written)
+
+    def _look_at_the_broker(self) -> None:
+        now = time.monotonic()
+        if self._writer.taken > self._taken or not self._writer.waiting:
+            self._taken, self._taken_at = self._writer.taken, now
+            self._process.health.ready()
+        elif now - self._taken_at > FLUSH_SECONDS:
+            self._process.health.waiting(f"the broker has taken none of {self._writer.waiting} records")
+        if self._writer.waiting > MOST_WAITING:
+            self._flush()
 
     def _ends(self, topic: str) -> dict[str, int]:
         self._flush()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 import pytest
+import yaml
 
 from adapters.archive import Archive
 from adapters.kafka import (
@@ -30,6 +36,7 @@ from cardwatch.features.table import SCHEMA_HASH
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, Progress
 from cardwatch.promotion import windows
 from cardwatch.world.settings import WorldSettings
+from infra.local.ports import LOOPBACK, free_ports
 from infra.local.servers import answers
 from infra.local.stack import LocalStack
 from models.detector import TrainingSettings
@@ -41,6 +48,7 @@ HISTORY_DAYS = 16
 CARDS = 300
 RATE = 150
 PATIENCE_SECONDS = 120.0
+RULES = Path(__file__).resolve().parents[2] / "monitoring" / "prometheus"
 
 
 def until(what: str, reached: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
@@ -143,3 +151,73 @@ def go() -> Callable[[System], None]:
         system.publish(Bootstrapped(day=FIRST_DAY, champion_version="1", average_precision=0.5))
 
     return begin
+
+
+class Prometheus:
+    """A running Prometheus with our rules, and what tests ask of it."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, trust_env=False, timeout=30.0)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def is_ready(self) -> bool:
+        try:
+            return self._client.get("/-/ready").is_success
+        except httpx.TransportError:
+            return False
+
+    def rules(self) -> list[dict[str, Any]]:
+        """All rules with their health."""
+        return [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
+
+    def series(self, expr: str, *, begin: float, end: float, step: float) -> list[dict[str, Any]]:
+        """What an expression gave over a time, in seconds since 1970: of each series the labels and the samples."""
+        return self._ask("query_range", query=expr, start=begin, end=end, step=step)["result"]  # type: ignore[no-any-return]
+
+    def _ask(self, path: str, **parameters: object) -> Any:
+        answer = self._client.get(f"/api/v1/{path}", params={name: str(value) for name, value in parameters.items()})
+        assert answer.is_success, answer.text
+        return answer.json()["data"]
+
+
+@pytest.fixture(scope="module")
+def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Prometheus]]:
+    """Starts a Prometheus with our rules that looks every second at what a stack's file of targets names."""
+    program = shutil.which("prometheus")
+    if program is None:
+        missing = "prometheus is not installed; on Debian and Ubuntu: apt install prometheus"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
+    with ExitStack() as running:
+
+        def start(targets: Path) -> Prometheus:
+            folder = tmp_path_factory.mktemp("prometheus")
+            (folder / "prometheus.yml").write_text(yaml.safe_dump(every_second(targets)))
+            [port] = free_ports(1)
+            options = {
+                "config.file": folder / "prometheus.yml",
+                "storage.tsdb.path": folder / "data",
+                "web.listen-address": f"{LOOPBACK}:{port}",
+                "log.level": "warn",
+            }
+            command = [program, *(f"--{name}={value}" for name, value in options.items())]
+            with (folder / "log").open("wb") as log:
+                process = subprocess.Popen(command, stdout=log, stderr=log)
+            running.callback(process.wait, timeout=10)
+            running.callback(process.kill)
+            prometheus = running.enter_context(closing(Prometheus(f"http://{LOOPBACK}:{port}")))
+            until("Prometheus is ready", prometheus.is_ready)
+            return prometheus
+
+        yield start
+
+
+def every_second(targets: Path) -> dict[str, Any]:
+    """The configuration for a stack without containers, with everything at a pace for tests."""
+    configuration: dict[str, Any] = yaml.safe_load((RULES / "embedded.yml").read_text())
+    configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    configuration["rule_files"] = [str(RULES / "rules" / "*.yml")]
+    [watched] = configuration["scrape_configs"]
+    watched["file_sd_configs"] = [{"files": [str(targets)], "refresh_interval": "1s"}]
+    return configuration

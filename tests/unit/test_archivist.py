@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -109,8 +110,8 @@ class Killed(BaseException):
 class Desk:
     """An archivist over a folder that outlives it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, index_url: str = "") -> None:
+        self.folder, self.index_url = folder, index_url
         self.log = Log()
         self.decided = 0
         self.progress: list[Progress] = []
@@ -124,13 +125,13 @@ class Desk:
         return [event for event in self.progress if isinstance(event, DayArchived)]
 
     def start(self) -> None:
-        self.writer = ArchiveWriter(self.folder)
+        self.writer, archive = ArchiveWriter(self.folder, self.index_url), Archive(self.folder, self.index_url)
         self.tables = TableStore(self.folder / "tables")
         self.archivist = Archivist(
             self.writer,
             self.tables,
-            rebuilt(Archive(self.folder)),
-            resumed(Archive(self.folder), [0]),
+            rebuilt(archive),
+            resumed(archive, [0]),
             decided_up_to=self.decided_up_to,
             announce=self.progress.append,
             metrics=self.metrics,
@@ -149,7 +150,8 @@ class Desk:
         return self.counted.get_sample_value(f"cardwatch_archive_{name}", labels)
 
     def ids(self) -> list[str]:
-        return Archive(self.folder).transactions(date.min, date.max)["transaction_id"].to_pylist()
+        archive = Archive(self.folder, self.index_url)
+        return archive.transactions(date.min, date.max)["transaction_id"].to_pylist()
 
 
 @pytest.fixture
@@ -502,3 +504,25 @@ def test_a_transaction_from_the_far_future_does_not_make_a_restart_forget_the_pr
         ids.append([table.table_id for table in desk.tables.all()])
     assert len(ids[0]) == 2
     assert ids[0] == ids[1]
+
+
+def test_an_index_on_a_server_that_is_killed_costs_what_was_buffered_and_that_is_read_again(
+    postgres: Any, tmp_path: Path
+) -> None:
+    first, second = (record(TRANSACTIONS, offset, encode(payment(offset))) for offset in range(2))
+    desk = Desk(tmp_path, postgres.new_database())
+    desk.take(first)
+    desk.archivist.flush()
+    desk.take(second)
+    postgres.kill()
+    with pytest.raises(ArchiveUnavailable):
+        desk.archivist.flush()
+    desk.writer.close()
+    postgres.start()
+    desk.start()
+    assert desk.writer.positions() == {(TRANSACTIONS, 0): 1}
+    desk.take(end_of_day(DAY, transactions=2, decided=False), second)
+    assert [(told.day, told.transactions) for told in desk.told] == [(DAY, 2)]
+    assert desk.ids() == ["t-0", "t-1"]
+    assert desk.writer.closed_days() == {DAY: desk.told[0].table_id}
+    desk.writer.close()

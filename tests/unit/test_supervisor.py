@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from adapters.settings import Settings, child_environment
 from cardwatch.errors import Misconfigured, PortInUse, ProcessDied, Unavailable
-from infra.local.ports import LOOPBACK, free_ports, require_free
+from infra.local.ports import LOOPBACK, choose_ports, free_ports, require_free
 from infra.local.signals import undisturbed
 from infra.local.supervisor import Part, Supervisor
 
@@ -141,6 +142,52 @@ def test_what_was_killed_on_purpose_is_no_accident_and_may_start_again(tmp_path:
         assert supervisor.pid("worker") != first
 
 
+def test_what_has_died_is_started_again_after_a_pause_and_its_orphans_are_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    note = tmp_path / "child"
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(part("other", SLEEPER))
+        supervisor.start(part("victim", STUBBORN, str(note), ready=lambda: note.exists() and note.read_text() != ""))
+        first, orphan, other = supervisor.pid("victim"), int(note.read_text()), supervisor.pid("other")
+        assert supervisor.revive() == []
+        os.kill(first, signal.SIGKILL)
+        died_at = time.monotonic()
+        assert eventually(lambda: supervisor.revive() == ["victim"])
+        assert time.monotonic() - died_at >= 1.0
+        assert not runs(orphan)
+        again = supervisor.pid("victim")
+        assert (again != first, runs(again), supervisor.pid("other")) == (True, True, other)
+        assert sorted(recorded(tmp_path)) == sorted([again, other])  # so a killed supervisor leaves none of them
+        assert caplog.messages == ["victim ended by signal 9; it is started again in 1 s"]
+    assert not runs(again)
+
+
+def test_why_a_process_ended_is_said_with_its_last_line_when_it_is_started_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.spawn([part("refusing", "raise SystemExit('no such file\\n')", may_end=True)])
+        assert eventually(lambda: supervisor.revive() == ["refusing"])
+        assert caplog.messages[0] == "refusing ended with status 1 (no such file); it is started again in 1 s"
+
+
+def test_what_may_end_and_has_is_done_and_not_started_again(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(part("job", "print('done')", may_end=True), part("service", SLEEPER, may_end=True))
+        assert eventually(lambda: supervisor.done == ["job"])
+        assert supervisor.revive() == []
+
+
+def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
+    for said in ("first", "second"):
+        with Supervisor(tmp_path) as supervisor:
+            supervisor.start(part("job", f"print({said!r})", may_end=True))
+            supervisor.wait("job")
+            assert supervisor.log("job").read_text() == f"{said}\n"
+    assert (tmp_path / "logs" / "job.log.1").read_text() == "first\n"
+
+
 def test_a_stopped_process_is_ended_without_waiting_for_its_grace(tmp_path: Path) -> None:
     with Supervisor(tmp_path, grace_seconds=300.0) as supervisor:
         supervisor.start(part("stopped", SLEEPER))
@@ -193,6 +240,19 @@ def test_a_home_with_a_living_owner_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_of_two_that_claim_a_home_at_the_same_time_one_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "said").open("wb") as said:
+        owners = [subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stderr=said) for _ in range(2)]
+    try:
+        assert eventually(lambda: any(owner.poll() is not None for owner in owners))
+        [other] = [owner for owner in owners if owner.poll() is None]
+        assert f"in use by process {other.pid}" in (tmp_path / "said").read_text()
+    finally:
+        for owner in owners:
+            owner.kill()
+            owner.wait()
+
+
 def test_a_record_of_a_process_id_that_now_belongs_to_another_ends_nobody(tmp_path: Path) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -222,6 +282,18 @@ def test_a_taken_port_is_refused_by_its_number() -> None:
     ) as server:
         assert eventually(lambda: _taken(port))
         server.kill()
+
+
+def test_wanted_ports_are_chosen_where_they_are_free() -> None:
+    free, taken = free_ports(2)
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, taken))
+        listener.listen()
+        chosen = choose_ports({"one": free, "other": taken, "any": 0})
+    assert chosen["one"] == free
+    assert chosen["other"] != taken
+    assert len({*chosen.values()}) == 3
+    assert choose_ports({}) == {}
 
 
 def _taken(port: int) -> bool:

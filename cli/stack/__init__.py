@@ -1,0 +1,1 @@
+"""`cardwatch up`, `down`, `ps` and `logs`: the embedded stack as something that runs until it is stopped."""

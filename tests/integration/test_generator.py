@@ -1,0 +1,130 @@
+"""The generator on a real broker: whatever is killed, the log has what the world made, once and in its order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from adapters.kafka import LABELS, PROGRESS, TRANSACTIONS, LogReader, Record, publish_progress
+from adapters.kafka_admin import create_topics, end_offsets
+from adapters.settings import child_environment, read_settings
+from cardwatch.events import encode
+from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, decode_progress
+from cardwatch.world.settings import WorldSettings
+from cardwatch.world.world import World
+from infra.local.kafka import EmbeddedKafka
+from infra.local.ports import LOOPBACK, free_ports
+from infra.local.servers import refusal
+from infra.local.supervisor import Part, Supervisor
+
+WORLD = WorldSettings(seed=3, cards=50, fraud_share=0.05)
+RATE = 80
+FAR_AWAY = date(2030, 1, 1)
+
+
+def until(what: str, reached: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        time.sleep(0.02)
+
+
+class Bench:
+    """A broker and a generator, each of which can be killed and started again."""
+
+    def __init__(self, home: Path, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        broker = EmbeddedKafka(read_settings({}, home=home))
+        settings = read_settings({}, home=home, kafka_bootstrap=broker.bootstrap)
+        [port] = free_ports(1)
+        plan = home / "plan.json"
+        endless = {"live_days": None, "days_after_promotion": None, "live_rate_per_second": RATE}
+        plan.write_bytes(msgspec.json.encode({"world": WORLD, "history_days": 2, **endless}))
+        self._question = f"http://{LOOPBACK}:{port}/readyz"
+        self._bootstrap = broker.bootstrap
+        self._parts = {
+            "kafka": broker.part(),
+            "generator": Part(
+                name="generator",
+                command=[sys.executable, "-m", "services.generator", str(plan)],
+                environment=child_environment(settings, CARDWATCH_WATCH_PORT=str(port)),
+            ),
+        }
+
+    def start(self, name: str) -> None:
+        self._supervisor.start(self._parts[name])
+
+    def kill(self, name: str) -> None:
+        self._supervisor.kill(name)
+
+    def let_traffic_begin(self) -> None:
+        """What bootstrap and archive would say."""
+        create_topics(self._bootstrap, partitions=3)
+        publish_progress(self._bootstrap, Bootstrapped(day=FAR_AWAY, champion_version="1", average_precision=0.5))
+        archived = DayArchived(day=FAR_AWAY, transactions=0, decisions=0, labels=0, table_id="")
+        publish_progress(self._bootstrap, archived)
+
+    def await_transactions(self, more: int) -> None:
+        wanted = self._sent() + more
+        until(f"{wanted} transactions", lambda: self._sent() >= wanted)
+
+    def await_refusal(self, reason: str) -> None:
+        until(reason, lambda: reason in (refusal(self._question) or ""))
+
+    def read(self, topic: str) -> Iterator[Record]:
+        ends = end_offsets(self._bootstrap, topic)
+        with LogReader(self._bootstrap, {(topic, partition): 0 for partition in ends}) as reader:
+            while any(reader.reached(topic, partition) < end for partition, end in ends.items()):
+                yield from reader.poll(0.2)
+
+    def _sent(self) -> int:
+        return sum(end_offsets(self._bootstrap, TRANSACTIONS).values())
+
+
+@pytest.mark.long
+def test_whoever_is_killed_the_log_has_what_the_world_made_once_and_in_its_order(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        bench = Bench(tmp_path, supervisor)
+        bench.start("generator")
+        bench.await_refusal("no Kafka broker answers")
+        bench.start("kafka")
+        bench.let_traffic_begin()
+        for _ in range(3):
+            bench.await_transactions(more=150)
+            bench.kill("generator")
+            bench.start("generator")
+        bench.await_transactions(more=50)
+        bench.kill("kafka")
+        bench.await_refusal("the broker has taken none of")
+        bench.start("kafka")
+        bench.await_transactions(more=200)
+        supervisor.stop("generator")
+
+        sent: defaultdict[int, list[bytes | None]] = defaultdict(list)
+        partition_of: dict[str, int] = {}
+        for record in bench.read(TRANSACTIONS):
+            sent[record.partition].append(record.value)
+            partition_of[(record.key or b"").decode()] = record.partition
+        labels = [record.value for record in bench.read(LABELS)]
+        told = [decode_progress(record.value) for record in bench.read(PROGRESS)]
+
+    world, made = World(WORLD), defaultdict(list)
+    days, ended, learned = 0, [each.day for each in told if isinstance(each, DayEmitted)], 0
+    while days <= len(ended):  # the last one was not sent whole
+        events = world.day(days)
+        days += 1
+        learned += len(events.labels) if days <= len(ended) else 0
+        for each in events.transactions:
+            made[partition_of.get(each.card_id, -1)].append(encode(each))
+    assert sum(map(len, sent.values())) > 850
+    for partition, values in sent.items():
+        assert values == made[partition][: len(values)]
+    assert ended == sorted(set(ended))
+    assert len(labels) == len(set(labels)) == learned
