@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 import pytest
 import yaml
 from msgspec import structs
@@ -84,8 +84,10 @@ class Watched:
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
     def signal(self, name: str, number: int) -> None:
-        """To every process of the part's session, its children included."""
-        os.killpg(self.stack.supervisor.pid(name), number)
+        """To every process of the part: its workers lead groups of their own."""
+        leader = psutil.Process(self.stack.supervisor.pid(name))
+        for process in (leader, *leader.children(recursive=True)):
+            process.send_signal(number)
 
     def emit(self, day: date, *, decided: bool, beyond: int = 0) -> None:
         """End a day as a source does; `beyond`: at so many records of each partition that are not written yet."""
