@@ -515,10 +515,12 @@ def test_an_index_on_a_server_that_is_killed_costs_what_was_buffered_and_that_is
     desk.archivist.flush()
     desk.take(second)
     postgres.kill()
-    with pytest.raises(ArchiveUnavailable):
-        desk.archivist.flush()
-    desk.writer.close()
-    postgres.start()
+    try:
+        with pytest.raises(ArchiveUnavailable):
+            desk.archivist.flush()
+        desk.writer.close()
+    finally:
+        postgres.start()
     desk.start()
     assert desk.writer.positions() == {(TRANSACTIONS, 0): 1}
     desk.take(end_of_day(DAY, transactions=2, decided=False), second)

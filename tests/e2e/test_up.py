@@ -1,0 +1,172 @@
+"""`cardwatch up` as somebody uses it: started in no order, used, its processes killed, stopped, gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogInquiry
+from adapters.kafka_admin import end_offsets
+from adapters.settings import Settings, child_environment, read_settings
+from cardwatch.world.settings import WorldSettings
+from cli.demo.counting import TopicCounts, count_topics
+from infra.local.family import Identity
+from infra.local.home import StackHome, Standing
+from infra.local.servers import answers
+from infra.local.standing import why_not_ready
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+PATIENCE_SECONDS = 240.0
+PLAN = {
+    "world": WorldSettings(seed=5, cards=300, fraud_share=0.02),
+    "history_days": 26,
+    "history_in_step": True,
+    "live_days": None,
+    "live_rate_per_second": 40,
+    "days_after_promotion": None,
+}
+
+
+def until(what: str, reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not reached():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SECONDS:g} s"
+        time.sleep(0.1)
+
+
+class User:
+    """Somebody at a shell, with a home of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._given = read_settings({}, home=folder)
+        self.home = StackHome(self._given)
+
+    def types(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *command],
+            env=child_environment(self._given),
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+
+    @property
+    def standing(self) -> Standing:
+        standing = self.home.standing()
+        assert standing is not None
+        return standing
+
+    @property
+    def processes(self) -> dict[str, Identity]:
+        record = self.home.record()
+        assert record is not None
+        return {name: who for name, who in record.processes.items() if name not in self.standing.done}
+
+    @property
+    def settings(self) -> Settings:
+        """As in a shell that has sourced the addresses."""
+        return read_settings(self.standing.environment)
+
+    def await_ready(self) -> None:
+        places = {name: place for name, place in self.standing.places.items() if name not in self.standing.done}
+        until("everything ready", lambda: not any(why_not_ready(places).values()))
+
+    def count(self) -> TopicCounts:
+        """What became of everything that was sent, once no more is sent."""
+        address = self.settings.kafka_bootstrap
+        ends = end_offsets(address, TRANSACTIONS)
+        with closing(LogInquiry(address, STREAM_GROUP)) as inquiry:
+            until(
+                "everything decided",
+                lambda: all(inquiry.committed(TRANSACTIONS, [p]).get(p, 0) >= end for p, end in ends.items()),
+            )
+        return count_topics(self.settings, {})
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    folder = tmp_path_factory.mktemp("home")
+    plan = folder / "my-plan.json"
+    plan.write_bytes(msgspec.json.encode(PLAN))
+    user = User(folder)
+    try:
+        ended = user.types("up", "--plan", str(plan))
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        yield user
+    finally:
+        user.types("down")
+
+
+def left(user: User) -> list[str]:
+    """Command lines of processes that belong to this user's stack."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(user.home.folder) in line:
+            found.append(line)
+    return found
+
+
+def test_it_comes_back_when_the_model_decides_and_everything_is_ready(user: User) -> None:
+    assert answers(f"{user.settings.scoring_url}/readyz")
+    shown = user.types("ps").stdout.splitlines()
+    assert [line.split()[0] for line in shown[1:]] == ["stack", *user.standing.places]
+    assert {line.split()[-1] for line in shown[2:]} == {"ready", "done"}
+    assert user.types("logs", "generator", "-n", "1").stdout.startswith("generator | ")
+
+
+def test_a_second_up_says_where_it_runs_and_starts_nothing(user: User) -> None:
+    before = user.processes
+    again = user.types("up")
+    assert again.returncode == 0
+    assert "it runs already" in again.stdout
+    assert user.settings.mlflow_url in again.stdout
+    assert user.processes == before
+
+
+def test_every_process_that_is_killed_is_started_again_and_becomes_ready(user: User) -> None:
+    for name, victim in user.processes.items():
+        os.kill(victim.pid, signal.SIGKILL)
+        until(f"{name} again", lambda name=name, victim=victim: user.processes[name] != victim)
+        user.await_ready()
+    assert user.standing.revived == dict.fromkeys(user.processes, 1)
+
+
+def test_stopped_and_killed_and_started_again_it_goes_on_and_nothing_is_sent_or_decided_twice(user: User) -> None:
+    owner = user.standing.owner
+    os.kill(owner.pid, signal.SIGKILL)
+    until("its processes are gone", lambda: left(user) == [])
+    assert user.types("ps").returncode == 1
+    again = user.types("up")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert user.types("down").returncode == 0
+    assert left(user) == []
+
+    quiet = user.types("up", "--no-traffic")
+    assert quiet.returncode == 0, quiet.stdout + quiet.stderr
+    assert "generator" not in user.processes
+    counts = user.count()
+    assert counts.transactions > 300 * 2 * 26 * 0.8
+    assert (counts.lost, counts.repeats, counts.duplicates, counts.strays) == (0, 0, 0, 0)
+    assert counts.decisions == counts.transactions
+
+
+def test_down_stops_it_and_deletes_its_data_if_asked(user: User) -> None:
+    assert user.types("down").returncode == 0
+    assert left(user) == []
+    assert user.home.folder.exists()
+    again = user.types("down", "--delete-data")
+    assert (again.returncode, user.home.folder.exists()) == (0, False)
+    assert "no stack runs" in again.stdout
