@@ -121,7 +121,7 @@ def test_too_few_days_are_named_when_the_time_is_over(world: World) -> None:
 
 def test_a_champion_that_is_not_served_is_waited_for_until_the_time_is_over(world: World) -> None:
     world.told, world.served = [CHAMPION], None
-    with pytest.raises(CardwatchError, match="waited in vain: the scoring service at .* serves no champion yet"):
+    with pytest.raises(CardwatchError, match=r"waited in vain: the scoring service at .* serves no champion yet"):
         work(wait_seconds=0.05)
 
 
