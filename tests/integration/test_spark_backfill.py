@@ -123,7 +123,7 @@ def test_spark_uses_the_table_that_a_decision_in_the_archive_recorded(tmp_path: 
     rows = pq.read_table(tmp_path / "files", partitioning=None).sort_by(PLACE).to_pylist()
     stale = [  # every third was decided with the oldest table, whatever the rule says
         {name: row.get(name) for name in SCHEMAS[DECISIONS].names}
-        | {"features": [0.0] * len(FEATURES), "table_id": tables[0].table_id}
+        | {"features": [0.0] * len(FEATURES), "table_id": tables[0].table_id, "action": "approve", "degraded": False}
         for row in rows[::3]
     ]
     writer = ArchiveWriter(tmp_path / "log")
