@@ -50,7 +50,9 @@ class Follower(Protocol):
 class Schedule:
     """Runs a plan. It never looks at decisions: the world goes its way whatever we decide.
 
-    What the topic says to have been sent before is not sent again: a plan that was interrupted goes on.
+    What was sent before an interruption is not sent again: the topic says which days were sent whole, and what the log
+    holds after those is left out of the next. A day of the world follows from the days before it, so these are made
+    again, some hundred a second, and not sent.
     """
 
     def __init__(self, plan: Plan, source: Source, progress: Follower, process: Process, metrics: Metrics) -> None:
