@@ -14,10 +14,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import Gauge, make_wsgi_app
 
-from adapters.settings import Settings
+from adapters.settings import LOOPBACK, Settings
 from cardwatch.errors import PortInUse
 
-LOOPBACK: Final = "127.0.0.1"
 STALL_SECONDS: Final = 120.0
 """So long a main loop may work on one thing; beyond it, it hangs and somebody should start the process again."""
 

@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 from cardwatch.errors import Misconfigured
 
 PREFIX: Final = "CARDWATCH_"
+LOOPBACK: Final = "127.0.0.1"
 
 STORE_SCHEMES: Final = ("redis", "rediss", "valkey", "dynamodb")
 SQL_SCHEMES: Final = ("postgresql",)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
 
+from adapters import settings
 from cardwatch.errors import PortInUse
 
-LOOPBACK: Final = "127.0.0.1"
+LOOPBACK: Final = settings.LOOPBACK
 
 
 def free_ports(count: int) -> list[int]:

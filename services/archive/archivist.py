@@ -27,7 +27,8 @@ from cardwatch.features.reference import ReferenceBuilder, ReferenceTable
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
 from services.archive.feeding import feed
 from services.archive.inferring import DayInference, Log
-from services.archive.metrics import Metrics, tell
+from services.archive.metrics import Metrics
+from services.archive.telling import tell
 from services.archive.watermarks import Watermarks
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
@@ -10,9 +9,6 @@ from typing import Any, Final
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from adapters.kafka import DECISIONS, LABELS, TRANSACTIONS
-from adapters.logs import about
-
-log = logging.getLogger(__name__)
 
 _DAY_SECONDS: Final = 86_400.0
 DELAY_BUCKETS: Final = tuple(_DAY_SECONDS * days for days in (0.25, 0.5, 1, 2, 3, 5, 7, 10, 14, 21, 30, 60, 90))
@@ -101,22 +97,3 @@ class Metrics:
         self._labels.labels(str(row["is_fraud"]).lower()).inc()
         self._delay.observe((row["observed_at"] - row["effective_at"]).total_seconds())
         self._newest_label = max(self._newest_label, row["observed_at"].timestamp())
-
-
-def tell(rows: Rows) -> None:
-    """Log lines about what was written: labels of fraud, and at DEBUG everything."""
-    for row in rows.get(LABELS, ()):
-        days = (row["observed_at"] - row["effective_at"]).total_seconds() / _DAY_SECONDS
-        log.log(
-            logging.INFO if row["is_fraud"] else logging.DEBUG,
-            "%s says %s after %.1f days, observed at %s",
-            row["source"],
-            "fraud" if row["is_fraud"] else "genuine",
-            days,
-            row["observed_at"].isoformat(),
-            extra=about(row["transaction_id"]),
-        )
-    if log.isEnabledFor(logging.DEBUG):
-        for kind in (TRANSACTIONS, DECISIONS):
-            for row in rows.get(kind, ()):
-                log.debug("archived from %s", kind, extra=about(row["transaction_id"]))
