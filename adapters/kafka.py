@@ -23,6 +23,7 @@ from confluent_kafka import (
 )
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from adapters.records import Record
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured, Superseded
 from cardwatch.progress import Progress, decode_progress
 
@@ -42,17 +43,6 @@ _COORDINATOR_MOVES: Final = (
 )
 
 T = TypeVar("T")
-
-
-class Record(NamedTuple):
-    """One record of a topic. `timestamp_ms` is when its producer sent it, on the wall clock."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
 
 
 class Outgoing(NamedTuple):

@@ -14,12 +14,12 @@ from adapters.kafka import (
     TRANSACTIONS,
     LogReader,
     Outgoing,
-    Record,
     broker_error,
     committed_offsets,
     reading,
     to_record,
 )
+from adapters.records import Record
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Superseded
 
 SESSION_TIMEOUT_MS: Final = 6_000

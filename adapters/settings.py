@@ -32,7 +32,9 @@ _SECRET_ADDRESSES: Final = {
     "index_url": ("an index of the archive", SQL_SCHEMES),
     "database_url": ("a database", SQL_SCHEMES),
 }
-_PATHS: Final = ("home", "policy_file", "api_keys_file", "tls_certificate", "tls_key", "tls_ca")
+_PATHS: Final = (
+    "home", "policy_file", "api_keys_file", "tls_certificate", "tls_key", "tls_ca", "model_folder", "tf_plugins",
+)  # fmt: skip
 
 
 class Secret(str):
@@ -60,6 +62,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     `index_url` is the archive's index: empty for the SQLite file in the archive, or `postgresql://` and an address.
     `database_url` is where the MLflow or Prefect server that `infra.servers` starts keeps what it knows: empty for
     SQLite in `home`, or the like. Both are secrets for the same reason.
+
+    On AWS: `endpoint` is the SageMaker endpoint that scores, `data_bucket` the S3 bucket of all that is kept,
+    `decisions_stream` the Kinesis stream of decisions, `dead_letters_queue` the URL of the SQS queue of refused
+    records, `model_package_group` the registry and `event_bus` the EventBridge bus that is told of drift.
+    `model_folder` is where the scoring service finds its one model if it follows no registry; `as_of_day` and
+    `execution` say to a job which day it is about and which run it belongs to. `tf_plugins` is a folder with
+    Terraform's providers, for machines that do not reach its registry.
 
     `watch_port` is where this process answers `/livez`, `/readyz` and `/metrics` (the scoring service does so where it
     answers everything else); None: nowhere. `bind` is the address that this process listens on with whatever it has:
@@ -89,6 +98,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: Secret = Secret("")
     log_format: str = "text"
     log_level: str = "INFO"
+    endpoint: str = ""
+    data_bucket: str = ""
+    decisions_stream: str = ""
+    dead_letters_queue: str = ""
+    model_package_group: str = ""
+    event_bus: str = ""
+    model_folder: Path | None = None
+    as_of_day: str = ""
+    execution: str = ""
+    tf_plugins: Path | None = None
 
     @property
     def archive(self) -> Path:

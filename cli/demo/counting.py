@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from adapters.kafka import DEAD_LETTERS, DECISIONS, TRANSACTIONS, LogReader, Record
+from adapters.kafka import DEAD_LETTERS, DECISIONS, TRANSACTIONS, LogReader
 from adapters.kafka_admin import end_offsets
+from adapters.records import Record
 from adapters.settings import Settings
 from cardwatch.errors import BrokerUnavailable
 from cli.demo.observer import Positions

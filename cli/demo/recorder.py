@@ -18,7 +18,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, Record
+from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
+from adapters.records import Record
 from cardwatch.events import Action
 from cardwatch.progress import Progress, RateEnded, RateStarted, decode_progress
 from cli.demo.plan import DemoPlan

@@ -19,7 +19,8 @@ from time import monotonic
 from typing import Final
 
 from adapters.archive_writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
-from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, Record
+from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
+from adapters.records import Record
 from adapters.table_store import TableStore
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Decision, Label, Transaction, decode

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from adapters.kafka import Record
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.records import Record
 from cardwatch.errors import InvalidRecord, Superseded
 from cardwatch.events import DeadLetter, Transaction, decode, utc_day
 from cardwatch.features.columns import card_index, encode
@@ -40,22 +43,27 @@ def fold_batch(store: FeatureStore, tables: Tables, partition: int, begins: int,
     good, transactions, dead_letters = sort_out(records)
     cards, index = card_index([transaction.card_id for transaction in transactions])
     states = store.load(cards)
-    days = [utc_day(transaction.occurred_at) for transaction in transactions]
-    choices = {day: choose_table(tables, day) for day in set(days)}
-    used = [choices[day] for day in days]
-    folded = fold_with_tables(states, index, encode(transactions), [choice.table for choice in used])
     return Batch(
         partition,
         begins,
         records[-1].offset + 1,
         good,
         transactions,
-        folded,
-        used,
+        *fold_transactions(tables, states, index, transactions),
         cards,
         states,
         dead_letters,
     )
+
+
+def fold_transactions(
+    tables: Tables, states: StateArray, card_index: NDArray[np.int64], transactions: Sequence[Transaction]
+) -> tuple[Folded, list[TableChoice]]:
+    """Fold transactions into `states`, each with the reference table of its day; gives the tables too."""
+    days = [utc_day(transaction.occurred_at) for transaction in transactions]
+    choices = {day: choose_table(tables, day) for day in set(days)}
+    used = [choices[day] for day in days]
+    return fold_with_tables(states, card_index, encode(transactions), [choice.table for choice in used]), used
 
 
 def sort_out(records: Sequence[Record]) -> tuple[list[Record], list[Transaction], list[DeadLetter]]:

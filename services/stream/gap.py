@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from adapters.kafka import Record
+from adapters.records import Record
 from cardwatch.errors import GapLost
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.gap import LogPart, fold_part

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
-from adapters.kafka import DEAD_LETTERS, DECISIONS, Outgoing, Record
+from adapters.kafka import DEAD_LETTERS, DECISIONS, Outgoing
+from adapters.records import Record
 from cardwatch.errors import StaleWriter, StoreLeads, Superseded
 from cardwatch.events import Decision, encode
 from cardwatch.features.table_choice import Tables

@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.kafka import LABELS, PROGRESS, TRANSACTIONS, LogReader, Record, publish_progress
+from adapters.kafka import LABELS, PROGRESS, TRANSACTIONS, LogReader, publish_progress
 from adapters.kafka_admin import create_topics, end_offsets
+from adapters.records import Record
 from adapters.settings import child_environment, read_settings
 from cardwatch.events import encode
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, decode_progress

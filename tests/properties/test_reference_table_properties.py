@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from adapters.archive_writer import ArchiveWriter
-from adapters.kafka import LABELS, PROGRESS, TRANSACTIONS, Record
+from adapters.kafka import LABELS, PROGRESS, TRANSACTIONS
+from adapters.records import Record
 from adapters.table_store import TableStore
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.features.reference import MERCHANT_VALUES, ReferenceBuilder, ReferenceTable

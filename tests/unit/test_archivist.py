@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from adapters.archive import Archive
 from adapters.archive_writer import ArchiveWriter
-from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, Record
+from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from adapters.logs import TRANSACTION_ID
+from adapters.records import Record
 from adapters.table_store import TableStore
 from cardwatch.errors import ArchiveUnavailable, BrokerUnavailable, Unavailable
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction, encode

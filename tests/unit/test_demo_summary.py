@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from adapters.kafka import Record
+from adapters.records import Record
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cli.demo.counting import Ledger, TopicCounts
 from cli.demo.gate import checks

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, Record
+from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
+from adapters.records import Record
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction, encode
 from cardwatch.progress import (
     Bootstrapped,

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapters.kafka import TRANSACTIONS, Record
+from adapters.kafka import TRANSACTIONS
 from adapters.lmdb_store import LmdbStore
+from adapters.records import Record
 from adapters.table_store import TableStore
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.events import EPOCH, Action, Channel, Decision, Transaction, encode

@@ -19,8 +19,9 @@ from prometheus_client import CollectorRegistry
 
 from adapters.archived_log import ArchivedLog
 from adapters.health import Health
-from adapters.kafka import DECISIONS, TRANSACTIONS, Outgoing, Record
+from adapters.kafka import DECISIONS, TRANSACTIONS, Outgoing
 from adapters.lmdb_store import LmdbStore
+from adapters.records import Record
 from cardwatch.errors import (
     BrokerUnavailable,
     CardwatchError,

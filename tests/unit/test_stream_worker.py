@@ -19,8 +19,9 @@ from prometheus_client import CollectorRegistry
 from adapters.archive_writer import ArchiveWriter, transaction_row
 from adapters.archived_log import ArchivedLog
 from adapters.health import Health
-from adapters.kafka import DEAD_LETTERS, DECISIONS, TRANSACTIONS, Outgoing, Record
+from adapters.kafka import DEAD_LETTERS, DECISIONS, TRANSACTIONS, Outgoing
 from adapters.lmdb_store import LmdbStore
+from adapters.records import Record
 from adapters.redis_store import RedisStore
 from adapters.table_store import TableStore
 from cardwatch.errors import GapLost, ScoringUnavailable, StoreLeads, Superseded
