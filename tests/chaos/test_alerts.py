@@ -7,22 +7,25 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 import psutil
 import pytest
+import redis
 import yaml
 from msgspec import structs
 
 from adapters.kafka import LABELS, TRANSACTIONS, LogWriter, publish_progress
 from adapters.kafka_admin import end_offsets
 from adapters.prefect_api import PrefectDeployments
-from adapters.settings import Settings, read_settings
+from adapters.settings import Secret, Settings, read_settings
 from cardwatch.events import Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayEmitted
 from cardwatch.world.settings import WorldSettings
@@ -36,6 +39,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(3_000)]
 HERE = Path(__file__).parent
 RULES = HERE.parents[1] / "monitoring" / "prometheus"
 WORLD = WorldSettings(seed=11, cards=1500, fraud_share=0.01)  # as plans/history.json has it
+CHANGING = WorldSettings(seed=13, cards=700, fraud_share=0.012, change_day=37)  # as tests/e2e/test_loop.py has it
 HISTORY_DAYS = 28
 FIRST_LIVE_DAY = WORLD.first_day + timedelta(days=HISTORY_DAYS)
 WATCHED = ("stream", "scoring", "archive", "monitor", "pipelines")
@@ -79,9 +83,15 @@ class Watched:
         self.stack, self.settings = stack, stack.settings
         self._http = httpx.Client(base_url=url, trust_env=False, timeout=10.0)
 
+    def close(self) -> None:
+        self._http.close()
+
     def firing(self) -> set[str]:
+        """What fires, by name and, for those that come in two severities, by name and severity."""
         alerts = self._http.get("/api/v1/alerts").raise_for_status().json()["data"]["alerts"]
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+        labels = [alert["labels"] for alert in alerts if alert["state"] == "firing"]
+        names = {of_one["alertname"] for of_one in labels}
+        return names | {f"{of_one['alertname']} {of_one['severity']}" for of_one in labels}
 
     def value(self, query: str) -> float:
         """The first value of an expression now, 0 if it has none."""
@@ -136,44 +146,128 @@ def prometheus_part(stack: LocalStack, port: int, folder: Path) -> Part:
 
 
 @pytest.fixture
-def watched(tmp_path: Path, history: Callable[[Settings, date], None]) -> Iterator[Watched]:
-    """History is archived; there is no champion yet."""
-    [port] = free_ports(1)
-    with LocalStack(read_settings({}, home=tmp_path / "home")) as stack:
-        stack.start("kafka", "mlflow", "prefect")
-        stack.start("archive", "scoring", "pipelines", "monitor", "stream")
-        folder = tmp_path / "prometheus"
-        folder.mkdir()
-        stack.supervisor.spawn([prometheus_part(stack, port, folder)])
-        stack.run("generator", "services.generator", str(HERE / "plans" / "history.json"))
-        history(stack.settings, FIRST_LIVE_DAY - timedelta(days=1))
-        yield Watched(stack, f"http://{LOOPBACK}:{port}")
+def watching(tmp_path: Path) -> Callable[[Settings], AbstractContextManager[Watched]]:
+    """Makes a stack that a Prometheus watches, with its three servers; the rest is started by the test."""
+
+    @contextmanager
+    def start(settings: Settings) -> Iterator[Watched]:
+        [port] = free_ports(1)
+        with LocalStack(settings) as stack:
+            stack.start("kafka", "mlflow", "prefect")
+            folder = tmp_path / "prometheus"
+            folder.mkdir()
+            stack.supervisor.spawn([prometheus_part(stack, port, folder)])
+            with closing(Watched(stack, f"http://{LOOPBACK}:{port}")) as watched:
+                yield watched
+
+    return start
+
+
+@pytest.fixture
+def trial(until: Callable[..., float], say: Callable[[object], None]) -> Callable[..., AbstractContextManager[None]]:
+    """Waits for alerts to fire, lets the remedy be followed, and waits until they are over."""
+
+    @contextmanager
+    def hold(
+        watched: Watched, *alerts: str, meanwhile: Callable[[], None] = lambda: None, is_over: bool = True
+    ) -> Iterator[None]:
+        """The fault has been made when this begins; the remedy is followed inside. `meanwhile`: what keeps it up."""
+        begin, seconds = time.monotonic(), {}
+
+        def fires(alert: str) -> bool:
+            meanwhile()
+            return alert in watched.firing()
+
+        for alert in alerts:
+            until(f"{alert} fires", partial(fires, alert), FIRES_SECONDS)
+            seconds[alert] = time.monotonic() - begin
+            if not is_over:
+                say(f"{alert:<30} fired after {seconds[alert]:4.0f} s")
+        yield
+        for alert, fired in seconds.items() if is_over else ():
+            over = until(f"{alert} is over", lambda a=alert: a not in watched.firing(), OVER_SECONDS)
+            say(f"{alert:<30} fired after {fired:4.0f} s, over {over:4.0f} s after the remedy")
+
+    return hold
 
 
 def test_every_fault_is_noticed_and_every_remedy_ends_it(
-    watched: Watched, until: Callable[..., float], say: Callable[[object], None]
+    tmp_path: Path,
+    watching: Callable[[Settings], AbstractContextManager[Watched]],
+    history: Callable[[Settings, date], None],
+    trial: Callable[..., AbstractContextManager[None]],
+    until: Callable[..., float],
 ) -> None:
+    """History is archived; there is no champion yet."""
+    with watching(read_settings({}, home=tmp_path / "home")) as watched:
+        watched.stack.start("archive", "scoring", "pipelines", "monitor", "stream")
+        watched.stack.run("generator", "services.generator", str(HERE / "plans" / "history.json"))
+        history(watched.settings, FIRST_LIVE_DAY - timedelta(days=1))
+        try_every_fault(watched, partial(trial, watched), until)
+
+
+def test_a_store_that_is_lost_and_slow_is_noticed_and_filled_again(
+    tmp_path: Path,
+    watching: Callable[[Settings], AbstractContextManager[Watched]],
+    history: Callable[[Settings, date], None],
+    start_redis: Callable[..., tuple[str, Any]],
+    trial: Callable[..., AbstractContextManager[None]],
+    until: Callable[..., float],
+) -> None:
+    url, _ = start_redis()
+    # Each partition's part of this small log goes in one write, and a write takes three seconds at most.
+    settings = read_settings({}, home=tmp_path / "home", store_url=Secret(url), partitions=16)
+    with watching(settings) as watched:
+        watched.stack.start("archive", "scoring", "stream")
+        watched.stack.run("generator", "services.generator", str(HERE / "plans" / "history.json"))
+        history(watched.settings, FIRST_LIVE_DAY - timedelta(days=1))
+        watched.stack.supervisor.kill("stream")
+        with closing(redis.Redis.from_url(url)) as store:
+            store.flushdb()
+            watched.stack.start("stream", wait=False)
+            with trial(watched, "StoreBehind", meanwhile=SlowWrites(store)):
+                pass  # it is quick again
+            until("every card is in the store", lambda: watched.value("sum(cardwatch_stream_unapplied_records)") == 0)
+
+
+def test_a_champion_that_cannot_be_replaced_is_noticed_and_replaced_by_a_gate_that_can_be_passed(
+    tmp_path: Path,
+    watching: Callable[[Settings], AbstractContextManager[Watched]],
+    history: Callable[[Settings, date], None],
+    trial: Callable[..., AbstractContextManager[None]],
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[promotion]\nminimum_average_precision_ratio = 100.0\n")
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(
+        msgspec.json.encode({"world": CHANGING, "history_days": 30, "live_days": 60, "patience_seconds": 900})
+    )
+    with watching(read_settings({}, home=tmp_path / "home", policy_file=policy)) as watched:
+        watched.stack.start("archive")
+        watched.stack.run("generator", "services.generator", str(plan))
+        history(watched.settings, CHANGING.first_day + timedelta(days=29))
+        watched.stack.start("pipelines", "scoring", "monitor")
+        bootstrap(watched)
+        watched.stack.start("stream")
+        with closing(PrefectDeployments(watched.settings.prefect_url)) as deployments:
+            crash = partial(crash_retrainings, deployments)
+            with trial(watched, "RetrainingFailed", meanwhile=crash, is_over=False):
+                pass  # an hour later it is over
+        with trial(watched, "ModelWornOut"):
+            policy.write_text("")
+
+
+def try_every_fault(watched: Watched, trial: Callable[..., Any], until: Callable[..., float]) -> None:
     traffic = Traffic(watched.settings.kafka_bootstrap, 50.0)
     traffic.start()
-
-    @contextmanager
-    def trial(*alerts: str) -> Iterator[None]:
-        """The fault has been made when this begins; the remedy is followed inside."""
-        begin, seconds = time.monotonic(), {}
-        for alert in alerts:
-            until(f"{alert} fires", lambda alert=alert: alert in watched.firing(), FIRES_SECONDS)
-            seconds[alert] = time.monotonic() - begin
-        yield
-        for alert, fired in seconds.items():
-            over = until(f"{alert} is over", lambda a=alert: a not in watched.firing(), OVER_SECONDS)
-            say(f"{alert:<22} fired after {fired:4.0f} s, over {over:4.0f} s after the remedy")
 
     with trial("NoChampion", "DecisionsDegraded"):
         bootstrap(watched)
 
     traffic.rate = 600.0
     watched.signal("scoring", signal.SIGSTOP)
-    with trial("ProcessDown", "DecisionsDegraded", "LatencyBudgetBurning", "LagGrowing"):
+    # Late decisions stay in the half hour that the warning looks back on, so only the critical one is over soon.
+    with trial("ProcessDown", "DecisionsDegraded", "LatencyBudgetBurning critical", "LagGrowing"):
         watched.signal("scoring", signal.SIGCONT)
         traffic.rate = 50.0
 
@@ -213,6 +307,27 @@ def test_every_fault_is_noticed_and_every_remedy_ends_it(
     with trial("MonitorBehind", "ProcessNotReady"):
         watched.stack.start("mlflow")
     traffic.stop()
+
+
+class SlowWrites:
+    """Called often, it lets few writes through: those of a moment between two pauses. Reads are answered."""
+
+    PAUSE_SECONDS, MOMENT_SECONDS = 3.0, 0.1
+
+    def __init__(self, store: redis.Redis) -> None:
+        self._store, self._again = store, 0.0
+
+    def __call__(self) -> None:
+        if (now := time.monotonic()) >= self._again:
+            self._store.client_pause(int(self.PAUSE_SECONDS * 1_000), all=False)
+            self._again = now + self.PAUSE_SECONDS + self.MOMENT_SECONDS
+
+
+def crash_retrainings(deployments: PrefectDeployments) -> None:
+    """As if the machine that they run on had died."""
+    for run in deployments.runs("retrain/local"):
+        if run.state.is_under_way:
+            deployments.crash(run.run_id, "tried by a test")
 
 
 def bootstrap(watched: Watched) -> None:
