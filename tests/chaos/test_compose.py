@@ -76,7 +76,15 @@ class Containers:
 
     def scoring_workers(self) -> list[int]:
         bentoml = psutil.Process(self.compose.pid("scoring"))
-        return [child.pid for child in bentoml.children() if "--worker-id" in child.cmdline()]
+        return [child.pid for child in bentoml.children() if "--worker-id" in command_of(child)]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Empty for one that has just ended."""
+    try:
+        return process.cmdline()  # type: ignore[no-any-return]
+    except psutil.NoSuchProcess:
+        return []
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +101,8 @@ def containers() -> Iterator[Containers]:
     try:
         yield Containers(compose, ports, key)
     finally:
+        for traffic in compose.containers("traffic"):  # of a profile of its own, which `down` does not know
+            compose.ask("rm", "-f", traffic)
         compose.down(volumes=True)
 
 
