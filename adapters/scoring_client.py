@@ -16,16 +16,16 @@ from adapters.scoring_wire import (
     BINARY,
     DEADLINE_HEADER,
     IDS_HEADER,
-    NO_CHAMPION,
     PER_ROW,
     REASONS_HEADER,
     SCHEMA_HEADER,
-    decode_scores,
+    decode_refusal,
+    decode_scores_of,
     encode_ids,
     encode_rows,
 )
 from adapters.settings import Settings
-from cardwatch.errors import Misconfigured, NoModelServed, SchemaMismatch, ScoringUnavailable
+from cardwatch.errors import Misconfigured, ScoringUnavailable
 from cardwatch.ports import Scores
 
 READ_TIMEOUT_SECONDS: Final = 5.0
@@ -37,7 +37,7 @@ class ScoringClient:
     """A `cardwatch.ports.Scorer` over kept-alive connections; the service is told how long we will wait."""
 
     def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
-        self._url = settings.scoring_url.rstrip("/")
+        self._name = f"the scoring service at {settings.scoring_url.rstrip('/')}"
         self._http = _client(settings, timeout_seconds)
         deadline_ms = max(int(timeout_seconds * 1000), 1)
         self._http.headers.update({"Content-Type": BINARY, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: str(deadline_ms)})
@@ -63,26 +63,15 @@ class ScoringClient:
         if transaction_ids and log.isEnabledFor(logging.DEBUG):
             headers[IDS_HEADER] = encode_ids(transaction_ids)
         response = self._post(encode_rows(rows, reasons_above), headers)
-        if response.status_code == httpx.codes.CONFLICT:
-            raise SchemaMismatch(_reason(response))
         if response.status_code != httpx.codes.OK:
-            reason = _reason(response)
-            kind = NoModelServed if reason.startswith(NO_CHAMPION) else ScoringUnavailable
-            raise kind(f"the scoring service at {self._url} answered {response.status_code}: {reason}")
-        scores = decode_scores(response.content)
-        if not len(scores.margins) == len(scores.probabilities) == len(scores.reasons) == len(rows):
-            raise ScoringUnavailable(
-                f"the scoring service at {self._url} answered {len(scores.margins)} scores to {len(rows)} rows"
-            )
-        return scores
+            raise decode_refusal(response.status_code, response.text, self._name)
+        return decode_scores_of(response.content, len(rows), self._name)
 
     def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         try:
             return self._once_more_if_closed(body, headers)
         except httpx.HTTPError as error:
-            raise ScoringUnavailable(
-                f"the scoring service at {self._url} does not answer: {type(error).__name__} {error}"
-            ) from error
+            raise ScoringUnavailable(f"{self._name} does not answer: {type(error).__name__} {error}") from error
 
     def _once_more_if_closed(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         # A kept connection may be closed by the server at the moment of use. Scoring changes nothing: ask again.
@@ -131,10 +120,3 @@ def _trusting(authorities: Path) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=authorities)
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(f"CARDWATCH_TLS_CA={str(authorities)!r} holds no certificates that can be read") from error
-
-
-def _reason(response: httpx.Response) -> str:
-    try:
-        return str(response.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return response.text[:200]

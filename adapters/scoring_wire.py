@@ -8,11 +8,14 @@ of that table. They come in one of three bodies:
 - `application/json`: `{"feature_schema": ..., "instances": [[...], ...], "reasons_above": 0.5 or a list}`;
 - `text/csv`: a line for each row, no heading.
 
-The schema and the threshold for reasons may also stand in headers of their own, or, because an endpoint of SageMaker
-passes no others, in `X-Amzn-SageMaker-Custom-Attributes: feature-schema=HASH; reasons-above=0.5`.
+The schema and the threshold for reasons may also stand in headers of their own. `X-Transaction-Ids` may say whose rows
+they are: ids in the rows' order, percent-encoded, with commas between them, and `...` at the end where not all of them
+fit. It is for log lines at DEBUG and changes no answer.
 
-`X-Transaction-Ids` may say whose rows they are: ids in the rows' order, percent-encoded, with commas between them, and
-`...` at the end where not all of them fit. It is for log lines at DEBUG and changes no answer.
+Of all these headers an endpoint of SageMaker passes none, but one of its own with up to 1,024 characters. So what any
+of ours says may also stand there, under its name without `X-`:
+`X-Amzn-SageMaker-Custom-Attributes: feature-schema=HASH;reasons-above=0.5;deadline-ms=250`. The header counts, where
+there is one. Spaces around names and values are not read.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from functools import cache
+from http import HTTPStatus
 from itertools import accumulate, takewhile
 from typing import Any, Final, NamedTuple, TypeVar, get_args
 from urllib.parse import quote, unquote
@@ -29,7 +34,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from cardwatch.errors import InvalidRecord, ScoringUnavailable
+from cardwatch.errors import InvalidRecord, NoModelServed, SchemaMismatch, ScoringUnavailable
 from cardwatch.features.table import FEATURES
 from cardwatch.ports import Scores
 
@@ -42,6 +47,9 @@ PER_ROW: Final = "per-row"
 
 NO_CHAMPION: Final = "no champion"
 """How the reason of a 503 begins if the service has nothing to score with."""
+
+MOST_ATTRIBUTES_CHARACTERS: Final = 1_024
+"""Of SageMaker's custom attributes, each of them visible ASCII."""
 
 MOST_IDS: Final = 200
 MOST_IDS_BYTES: Final = 8_192
@@ -57,7 +65,6 @@ ROW_TYPE: Final = np.dtype("<f4")
 THRESHOLD_TYPE: Final = np.dtype("<f8")
 WIDTH: Final = len(FEATURES)
 _ROW_BYTES: Final = WIDTH * ROW_TYPE.itemsize
-
 
 T = TypeVar("T")
 
@@ -124,10 +131,38 @@ def decode_rows(body: bytes, content_type: str, headers: Mapping[bytes, bytes]) 
     return rows
 
 
-def encode_ids(transaction_ids: Sequence[str]) -> str:
+def said_in(headers: Mapping[bytes, bytes], header: str) -> str | None:
+    """What a request says in one of our headers, or in the custom attribute of its name; None if in neither.
+
+    `headers` have lower-case names.
+    """
+    value = headers.get(_name(header))
+    if value is not None:
+        return value.decode("latin-1").strip()
+    attributes = headers.get(_name(ATTRIBUTES_HEADER))
+    return None if attributes is None else _attributes(attributes).get(_attribute(header))
+
+
+def encode_attributes(values: Mapping[str, str]) -> str:
+    """The custom attributes that say what these headers of ours would: values by header.
+
+    Raises `ValueError` if they cannot: for more than `MOST_ATTRIBUTES_CHARACTERS`, a semicolon in a value, or anything
+    but visible ASCII.
+    """
+    if any(";" in value for value in values.values()):
+        raise ValueError("a value with a semicolon cannot be a custom attribute")
+    encoded = ";".join(f"{_attribute(header)}={value}" for header, value in values.items())
+    if len(encoded) > MOST_ATTRIBUTES_CHARACTERS:
+        raise ValueError(f"{len(encoded):,} characters of custom attributes are more than SageMaker passes")
+    if not all("!" <= character <= "~" for character in encoded):
+        raise ValueError("custom attributes are visible ASCII")
+    return encoded
+
+
+def encode_ids(transaction_ids: Sequence[str], *, most_bytes: int = MOST_IDS_BYTES) -> str:
     """The value of the header for these ids, or as many of them as fit."""
     quoted = [quote(transaction_id, safe="") for transaction_id in transaction_ids[:MOST_IDS]]
-    room = MOST_IDS_BYTES - len(_NOT_ALL)
+    room = most_bytes - len(_NOT_ALL)
     fitting = list(takewhile(lambda end: end <= room, accumulate(len(one) + 1 for one in quoted)))
     rest = [_NOT_ALL] if len(fitting) < len(transaction_ids) else []
     return ",".join([*quoted[: len(fitting)], *rest])
@@ -135,10 +170,10 @@ def encode_ids(transaction_ids: Sequence[str]) -> str:
 
 def decode_ids(headers: Mapping[bytes, bytes]) -> list[str]:
     """The ids of the first rows, as far as the request names them; whatever a caller sends is cut to size."""
-    said = _text(headers, IDS_HEADER)[:MOST_IDS_BYTES]
-    if not said:
+    text = (said_in(headers, IDS_HEADER) or "")[:MOST_IDS_BYTES]
+    if not text:
         return []
-    parts = said.split(",", MOST_IDS)[:MOST_IDS]
+    parts = text.split(",", MOST_IDS)[:MOST_IDS]
     return [unquote(part)[:_MOST_ID_CHARACTERS] for part in parts if part != _NOT_ALL]
 
 
@@ -159,13 +194,36 @@ def decode_scores(body: bytes) -> Scores:
         raise ScoringUnavailable(f"the scoring service answered what is not scores: {error}") from error
 
 
+def decode_scores_of(body: bytes, rows: int, scorer: str) -> Scores:
+    """Read the MessagePack scores of so many rows from `scorer`; raises `ScoringUnavailable` for anything else."""
+    scores = decode_scores(body)
+    if not len(scores.margins) == len(scores.probabilities) == len(scores.reasons) == rows:
+        raise ScoringUnavailable(f"{scorer} answered {len(scores.margins)} scores to {rows} rows")
+    return scores
+
+
+def decode_refusal(status: int, body: str, scorer: str) -> SchemaMismatch | ScoringUnavailable:
+    """What to raise when `scorer` answered with this status, which is not 200, and this body."""
+    reason = _reason(body)
+    if status == HTTPStatus.CONFLICT:
+        return SchemaMismatch(reason)
+    kind = NoModelServed if reason.startswith(NO_CHAMPION) else ScoringUnavailable
+    return kind(f"{scorer} answered {status}: {reason}")
+
+
+def _reason(body: str) -> str:
+    try:
+        return str(msgspec.json.decode(body)["error"])
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
+        return body[:200]
+
+
 class _Said:
     """What the headers say about the rows."""
 
     def __init__(self, headers: Mapping[bytes, bytes]) -> None:
-        attributes = _attributes(_text(headers, ATTRIBUTES_HEADER))
-        self.schema_hash = _text(headers, SCHEMA_HEADER) or attributes.get("feature-schema", "")
-        self.threshold = _text(headers, REASONS_HEADER) or attributes.get("reasons-above", "")
+        self.schema_hash = said_in(headers, SCHEMA_HEADER) or ""
+        self.threshold = said_in(headers, REASONS_HEADER) or ""
 
     def threshold_for_all(self, rows: int) -> NDArray[np.float64]:
         if not self.threshold:
@@ -263,10 +321,15 @@ def _to_csv(scores: Scores) -> bytes:
     return "".join(f"{margin!r},{probability!r},{'|'.join(codes)}\n" for margin, probability, codes in lines).encode()
 
 
-def _text(headers: Mapping[bytes, bytes], name: str) -> str:
-    return headers.get(name.lower().encode(), b"").decode("latin-1").strip()
+@cache
+def _name(header: str) -> bytes:
+    return header.lower().encode()
 
 
-def _attributes(text: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in text.split(";"))
+def _attribute(header: str) -> str:
+    return header.lower().removeprefix("x-")
+
+
+def _attributes(text: bytes) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.decode("latin-1").split(";"))
     return {name.strip().lower(): value.strip() for name, _, value in pairs}

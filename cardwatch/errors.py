@@ -13,9 +13,12 @@
     │   ├── OrchestratorUnavailable
     │   ├── StoreUnavailable
     │   ├── ArchiveUnavailable
+    │   ├── StreamUnavailable  a Kinesis stream does not take or give records now
+    │   ├── StorageUnavailable a bucket of S3 does not take or give objects now
     │   └── JarsUnavailable    Kafka's jars are neither here nor to be fetched
     ├── Superseded             another worker has taken over; start again from what is committed (retriable)
     ├── ProcessDied            a part of the local stack ended by itself
+    ├── ObjectMissing          an object that must be in a bucket is not there
     ├── CorruptTable           a reference table's file that is damaged or cannot be read
     ├── ModelRefused           a model that must not be used
     │   ├── NoChampion         (retriable)
@@ -96,6 +99,14 @@ class ArchiveUnavailable(Unavailable):
     """The archive's index cannot be reached or does not answer in time."""
 
 
+class StreamUnavailable(Unavailable):
+    """A Kinesis stream cannot be reached, or has not taken all of the records that were put into it."""
+
+
+class StorageUnavailable(Unavailable):
+    """A bucket of S3 cannot be reached, or does not take a call now."""
+
+
 class JarsUnavailable(Unavailable):
     """Kafka's jars are not in the local cache and cannot be fetched."""
 
@@ -108,6 +119,10 @@ class Superseded(CardwatchError):
 
 class ProcessDied(CardwatchError):
     """A process of the local stack ended by itself; the message holds the last lines of its log."""
+
+
+class ObjectMissing(CardwatchError):
+    """An object that must be in a bucket is not there; the message names both."""
 
 
 class CorruptTable(CardwatchError):

@@ -1,11 +1,20 @@
-"""`python -m services.scoring`: become `bentoml serve` on the address in the settings."""
+"""`python -m services.scoring`: become `bentoml serve` on the address in the settings.
+
+`python -m services.scoring serve` is how SageMaker starts a container: the same with the model in a folder, on the port
+that SageMaker names, without keys (`services.scoring.on_sagemaker`).
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
+
+from msgspec import structs
 
 from adapters.api_keys import read_keys
 from adapters.logs import set_up_logging
@@ -16,8 +25,23 @@ from cardwatch.errors import Misconfigured
 from infra.local.ports import require_free
 
 SERVICE = "cardwatch-scoring"
+SAGEMAKER_MODEL_FOLDER: Final = Path("/opt/ml/model")
+SAGEMAKER_BIND: Final = "0.0.0.0"  # noqa: S104 (a container's own network, where only SageMaker is)
+SAGEMAKER_PORT: Final = "8080"
+SAGEMAKER_PORT_VARIABLE: Final = "SAGEMAKER_BIND_TO_PORT"
+"""Set by SageMaker where it wants another port."""
 
 _KEEP_ALIVE_SECONDS = 75
+
+
+class Start(NamedTuple):
+    """What is started: a BentoML service, where it listens, and the settings of its workers."""
+
+    target: str
+    host: str
+    port: int
+    settings: Settings
+    options: tuple[str, ...] = ()
 
 
 def main() -> None:
@@ -25,41 +49,68 @@ def main() -> None:
     with one_line_errors():
         settings = read_settings()
         set_up_logging(settings, "scoring")
-        # What a worker cannot read it cannot be started with, and BentoML would start it again and again.
-        read_policies(settings)
-        read_keys(settings.keys_file)
-        command = _command(settings)
-        environment = _environment(settings)
+        start = start_of(sys.argv[1:], settings)
+        require_free(start.port, "the scoring service")
+        command, environment = _command(start), _environment(start.settings)
         os.execve(command[0], command, environment)  # noqa: S606 (no shell is what we want)
 
 
-def _command(settings: Settings) -> list[str]:
+def start_of(arguments: Sequence[str], settings: Settings) -> Start:
+    """What these arguments and settings ask for; raises `Misconfigured` naming what cannot be used."""
+    if not arguments:
+        return _service(settings)
+    if list(arguments) == ["serve"]:
+        return _on_sagemaker(settings)
+    raise Misconfigured(
+        f"the scoring service does not know {' '.join(arguments)!r}: it takes no argument, or `serve` on SageMaker"
+    )
+
+
+def _service(settings: Settings) -> Start:
+    # What a worker cannot read it cannot be started with, and BentoML would start it again and again.
+    read_policies(settings)
+    read_keys(settings.keys_file)
     address = urlsplit(settings.scoring_url)
     if not address.hostname or not address.port:
         raise Misconfigured(f"CARDWATCH_SCORING_URL={settings.scoring_url!r} must name a host and a port to listen on")
-    require_free(address.port, "the scoring service")
     tls = tls_of(settings)
     if (address.scheme == "https") != (tls is not None):
         raise Misconfigured(
             f"CARDWATCH_SCORING_URL={settings.scoring_url!r} and CARDWATCH_TLS_CERTIFICATE do not go together: an"
             " address with https:// needs a certificate, and a certificate such an address"
         )
-    options = [] if tls is None else ["--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1])]
+    if not settings.api_key:
+        raise Misconfigured("CARDWATCH_API_KEY is not set: the scoring service does not run without one")
+    if not settings.mlflow_url and not settings.model_folder:
+        raise Misconfigured(
+            "CARDWATCH_MLFLOW_URL is not set: the scoring service takes its model from there, or from a folder"
+            " (CARDWATCH_MODEL_FOLDER)"
+        )
+    options = () if tls is None else ("--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1]))
+    host = settings.bind or address.hostname
+    return Start("services.scoring.service:Scoring", host, address.port, settings, options)
+
+
+def _on_sagemaker(settings: Settings) -> Start:
+    port = child_environment(settings).get(SAGEMAKER_PORT_VARIABLE, SAGEMAKER_PORT)
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise Misconfigured(f"{SAGEMAKER_PORT_VARIABLE}={port!r} is not a port")
+    settings = structs.replace(settings, model_folder=settings.model_folder or SAGEMAKER_MODEL_FOLDER)
+    return Start("services.scoring.service:OnSageMaker", settings.bind or SAGEMAKER_BIND, int(port), settings)
+
+
+def _command(start: Start) -> list[str]:
     return [
-        sys.executable, "-m", "services.scoring.supervisor", "serve", "services.scoring.service:Scoring",
-        "--host", settings.bind or address.hostname, "--port", str(address.port),
+        sys.executable, "-m", "services.scoring.supervisor", "serve", start.target,
+        "--host", start.host, "--port", str(start.port),
         "--timeout-keep-alive", str(_KEEP_ALIVE_SECONDS),
         "--timeout-graceful-shutdown", "5",
         "--quiet",  # a worker, until it speaks as we do; what is wrong comes out
-        *options,
+        *start.options,
     ]  # fmt: skip
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    if not settings.api_key:
-        raise Misconfigured("CARDWATCH_API_KEY is not set: the scoring service does not run without one")
-    if not settings.mlflow_url:
-        raise Misconfigured("CARDWATCH_MLFLOW_URL is not set: the scoring service takes its model from there")
     bentoml_home = settings.home.absolute() / "bentoml"
     try:
         bentoml_home.mkdir(parents=True, exist_ok=True)

@@ -10,10 +10,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
-from adapters.api_keys import ApiKey, KeyRing, KeyScope, RateLimit
-from adapters.scoring_wire import DEADLINE_HEADER
+from adapters.api_keys import ApiKey, KeyScope, RateLimit
+from adapters.scoring_wire import DEADLINE_HEADER, said_in
 from services.scoring.http import Refusal, Request
 
 MOST_WAITING: Final = 2_000
@@ -22,13 +22,29 @@ MOST_ELSEWHERE: Final = 64
 """Of them, those that wait for another machine."""
 LONGEST_DEADLINE_MS: Final = 60_000
 _REFRESH_SECONDS: Final = 1.0
-_DEADLINE: Final = DEADLINE_HEADER.lower().encode()
+
+
+class Keys(Protocol):
+    """The keys that are taken; see `adapters.api_keys.KeyRing`."""
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of all that are valid now."""
+        ...
+
+    def check(self, authorization: bytes, scope: KeyScope, /) -> ApiKey:
+        """The key in an `Authorization` header, if it is valid for `scope`; raises `KeyRefused`."""
+        ...
+
+    def refresh(self) -> bool:
+        """Whether other keys are valid than before."""
+        ...
 
 
 class Admission:
     """`deadline_ms` holds for requests that name none. `shed` is told why a request was refused to protect others."""
 
-    def __init__(self, keys: KeyRing, limit: RateLimit, deadline_ms: int, shed: Callable[[str], None]) -> None:
+    def __init__(self, keys: Keys, limit: RateLimit, deadline_ms: int, shed: Callable[[str], None]) -> None:
         self._keys, self._limit, self._default_seconds, self._shed = keys, limit, deadline_ms / 1e3, shed
         self._refresh_at = 0.0
         self._elsewhere = 0
@@ -44,8 +60,8 @@ class Admission:
 
     def admit(self, request: Request) -> None:
         """Set the request's deadline; raises `Refusal` if there is no room or no time for it."""
-        said = request.headers.get(_DEADLINE)
-        seconds = self._default_seconds if said is None else _deadline_seconds(said)
+        allowed = said_in(request.headers, DEADLINE_HEADER)
+        seconds = self._default_seconds if allowed is None else _deadline_seconds(allowed)
         request.deadline = request.arrived + seconds
         if request.waiting > MOST_WAITING:
             raise self._busy(MOST_WAITING)
@@ -91,7 +107,7 @@ class Admission:
         return Refusal(503, f"busy: {most:,} requests are waiting", retry_after="1")
 
 
-def _deadline_seconds(said: bytes) -> float:
-    if not (said.isdigit() and len(said) <= 5 and 0 < int(said) <= LONGEST_DEADLINE_MS):
+def _deadline_seconds(allowed: str) -> float:
+    if not (allowed.isdecimal() and len(allowed) <= 5 and 0 < int(allowed) <= LONGEST_DEADLINE_MS):
         raise Refusal(400, f"{DEADLINE_HEADER} is not a whole number of milliseconds from 1 to {LONGEST_DEADLINE_MS}")
-    return int(said) / 1e3
+    return int(allowed) / 1e3

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adapters.api_keys import KeyRing, RateLimit
 from adapters.feature_stores import open_reader
 from adapters.lmdb_store import data_file
+from adapters.model_folder import ModelFolder
 from adapters.model_registry import ModelRegistry
 from adapters.policies import read_policies
 from adapters.settings import Settings
@@ -74,14 +75,7 @@ class Front:
 
 def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     """All of the worker, warm, its models being fetched."""
-    take_over_logging(settings)
-    end_with(os.getppid())
-    sys.setswitchinterval(SWITCH_SECONDS)
-    # numba looks for scipy's linear algebra, which nothing here uses, and loading it takes a fifth of a second.
-    sys.modules.setdefault("scipy.linalg.cython_blas", None)  # type: ignore[arg-type]
-    forget_dead_workers(settings.home / "bentoml" / "prometheus_multiproc_dir")
-    metrics = Metrics()
-    holder = ModelHolder(ModelRegistry(settings.mlflow_url), settings.home / "models", on_swap=metrics.swapped)
+    metrics, holder = begin(settings)
     policy = read_policies(settings).decision
     file = None if settings.store_url else data_file(settings.store)
     question = Question(
@@ -89,11 +83,27 @@ def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     )
     keys = KeyRing(str(settings.api_key), settings.keys_file)
     admission = Admission(keys, RateLimit(1.0 / settings.scoring_workers), settings.deadline_ms, metrics.shed)
-    holder.start()  # what it waits for and what is loaded here go on at the same time
     warm_kernel()
     warm_scoring(policy)
     api = ScoringApi(holder, question, admission, metrics)
     return Front(Routes(api.endpoints() | documentation(), metrics), bentoml_app, holder, metrics)
+
+
+def begin(settings: Settings) -> tuple[Metrics, ModelHolder]:
+    """What every worker does first. Models are being fetched from then on, while the rest is loaded."""
+    take_over_logging(settings)
+    end_with(os.getppid())
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # numba looks for scipy's linear algebra, which nothing here uses, and loading it takes a fifth of a second.
+    sys.modules.setdefault("scipy.linalg.cython_blas", None)  # type: ignore[arg-type]
+    forget_dead_workers(settings.home / "bentoml" / "prometheus_multiproc_dir")
+    metrics = Metrics()
+    if settings.model_folder:
+        holder = ModelHolder(ModelFolder(settings.model_folder), None, on_swap=metrics.swapped)
+    else:
+        holder = ModelHolder(ModelRegistry(settings.mlflow_url), settings.home / "models", on_swap=metrics.swapped)
+    holder.start()
+    return metrics, holder
 
 
 def end_with(parent: int) -> None:

@@ -27,6 +27,21 @@ class Kept(Struct, frozen=True):
     files: dict[str, bytes]
 
 
+class NothingKept:
+    """In place of `KeptChampion`, for a source that is on this machine's disk itself."""
+
+    file: Final = None
+
+    def keep(self, version: ModelVersion, files: dict[str, bytes]) -> None:
+        """Nothing."""
+
+    def read(self) -> None:
+        """Nothing was kept."""
+
+    def files_of(self, wanted: ModelVersion) -> None:
+        """None of them was."""
+
+
 class KeptChampion:
     """One file, replaced as a whole; any number of workers may read and write it."""
 

@@ -1,11 +1,11 @@
-"""Holds the champion, and the challenger in its shadow: follows the registry's aliases and swaps what is served.
+"""Holds the champion, and the challenger in its shadow: follows the aliases of a source and swaps what is served.
 
 The swap is the assignment of one reference. Who scores takes the reference once and keeps it for the whole request, so
 nothing is scored by two models, and nobody waits. Models arrive ready to be used, so a swap costs the serving thread
 nothing; the digest covers every byte of them.
 
-The newest champion is kept on disk. A worker that starts while the registry is away goes on with it, after the same
-check of the digest, and says so.
+The newest champion of a registry is kept on disk. A worker that starts while the registry is away goes on with it,
+after the same check of the digest, and says so.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from adapters.model_registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
+from adapters.model_registry import CHALLENGER, CHAMPION, ModelVersion
 from cardwatch.detector import Detector
 from cardwatch.errors import CardwatchError, ModelRefused, NoChampion, RegistryUnavailable
 from cardwatch.features.table import FEATURES
-from services.scoring.kept_champion import KeptChampion
+from services.scoring.kept_champion import KeptChampion, NothingKept
+from services.scoring.model_source import ModelSource
 
 POLL_SECONDS: Final = 2.0
 """One short question; more would be felt: MLflow works four milliseconds on it, and reading the answer takes one."""
@@ -69,26 +70,27 @@ class Status(Struct, frozen=True, kw_only=True):
 class ModelHolder:
     """`serving` is what to score with. A refused model leaves the former one in place.
 
-    `on_swap` is told the name of the role and the version whenever one is taken into service.
+    `folder` is where the newest champion is kept, None for a source that is on this disk itself. `on_swap` is told the
+    name of the role and the version whenever one is taken into service.
     """
 
     def __init__(
         self,
-        registry: ModelRegistry,
-        folder: Path,
+        source: ModelSource,
+        folder: Path | None,
         *,
         on_swap: Callable[[str, str], None] = lambda _role, _version: None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._registry = registry
-        self._kept = KeptChampion(folder / "champion.msgpack")
+        self._source = source
+        self._kept = KeptChampion(folder / "champion.msgpack") if folder else NothingKept()
         self._on_swap = on_swap
         self._poll_seconds = poll_seconds
         self._one_at_a_time = threading.Lock()
         self._stopping, self._looked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._poll, name="model-poll", daemon=True)
         self._refused: dict[str, Refused] = {}
-        self._problem: str | None = "the registry has not been asked yet"
+        self._problem: str | None = "no model has been looked for yet"
         self.serving = Serving()
 
     def start(self) -> None:
@@ -103,7 +105,7 @@ class ModelHolder:
         """End the thread."""
         self._stopping.set()
         self._thread.join()
-        self._registry.close()
+        self._source.close()
 
     def status(self) -> Status:
         """What is served now, and what stands against the aliases being served."""
@@ -144,9 +146,9 @@ class ModelHolder:
             self._stopping.wait(self._poll_seconds)
 
     def _follow(self) -> None:
-        aliases = self._registry.aliases()
+        aliases = self._source.aliases()
         if CHAMPION not in aliases:
-            raise self._registry.no_champion()
+            raise self._source.no_champion()
         champion, shadow = self._take(CHAMPION, aliases[CHAMPION], self.serving.champion), self.serving.challenger
         if shadow and champion and shadow.version == champion.version:
             shadow = None  # it has won
@@ -166,12 +168,12 @@ class ModelHolder:
         self._refused.pop(role, None)
         if held and held.version.version == number:
             return held
-        wanted = self._registry.version(number)
+        wanted = self._source.version(number)
         if wanted is None:
-            raise ModelRefused(f"the registry has deleted version {number} under the alias {role}")
+            raise ModelRefused(f"version {number} under the alias {role} was deleted")
         try:
             kept = self._kept.files_of(wanted) if role == CHAMPION else None
-            files = kept or self._registry.files(wanted)
+            files = kept or self._source.files(wanted)
             served = _ready(wanted, files)
         except ModelRefused as error:
             self._refused[role] = Refused(number, wanted.digest, str(error))

@@ -23,10 +23,10 @@ from services.scoring.admission import LONGEST_DEADLINE_MS
 from services.scoring.api import (
     MOST_BATCH_BYTES,
     MOST_FEATURES_BYTES,
-    MOST_ROWS,
     MOST_TRANSACTION_BYTES,
     MOST_TRANSACTIONS,
 )
+from services.scoring.invocations import MOST_ROWS
 from services.scoring.schemas import ref
 
 SCORE: Final = "Score"
@@ -213,8 +213,9 @@ def _row_headers() -> tuple[dict[str, Any], ...]:
     about_thresholds = (
         f"From which probability on rows get reasons, if a JSON body does not say it. `{PER_ROW}` is for binary rows."
     )
-    about_both = (
-        f"Both, for a SageMaker endpoint passes no other headers: `feature-schema={SCHEMA_HASH}; reasons-above=0.5`."
+    about_all = (
+        "What these headers say, by their names without `X-`, for a SageMaker endpoint passes no others:"
+        f" `feature-schema={SCHEMA_HASH};reasons-above=0.5;deadline-ms=250`."
     )
     about_ids = (
         "Whose rows these are, in their order: percent-encoded, with commas between them. At log level DEBUG each has"
@@ -224,7 +225,7 @@ def _row_headers() -> tuple[dict[str, Any], ...]:
     return (
         {**made_under, "example": SCHEMA_HASH},
         {**_header(REASONS_HEADER, about_thresholds, threshold), "example": "0.5"},
-        _header(ATTRIBUTES_HEADER, about_both, {"type": "string"}),
+        _header(ATTRIBUTES_HEADER, about_all, {"type": "string"}),
         {**_header(IDS_HEADER, about_ids, {"type": "string"}), "example": "t-1,t-2"},
     )
 

@@ -14,8 +14,8 @@ import msgspec
 
 from cardwatch.events import Transaction
 from cardwatch.features.table import FEATURE_NAMES, SCHEMA_HASH
-from services.scoring.api import MOST_ROWS
 from services.scoring.explanation import Explanation
+from services.scoring.invocations import MOST_ROWS
 from services.scoring.model_holder import Status
 from services.scoring.question import Answer
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from adapters.feature_stores import OpenStore
 from cardwatch.errors import CardwatchError, StoreUnavailable
 from cardwatch.features.state import empty_states
 from cardwatch.ports import StateArray
+
+if TYPE_CHECKING:  # it imports LMDB, which a function on AWS does not have
+    from adapters.feature_stores import OpenStore
 
 LOOK_SECONDS: Final = 1.0
 """How often the embedded store's file is looked at: one that was removed would be read on as if nothing were."""

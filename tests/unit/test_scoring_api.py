@@ -23,9 +23,10 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from adapters.api_keys import KeyRing, KeyScope, RateLimit, add_key
-from adapters.kafka import TRANSACTIONS, Record
+from adapters.kafka import TRANSACTIONS
 from adapters.lmdb_store import LmdbStore, data_file
 from adapters.model_registry import CHAMPION, ModelVersion
+from adapters.records import Record
 from adapters.scoring_wire import (
     ATTRIBUTES_HEADER,
     BINARY,
@@ -58,13 +59,13 @@ from models.detector import Fitted, TrainingSettings, fit_detector
 from services.scoring.admission import MOST_ELSEWHERE, Admission
 from services.scoring.api import (
     MOST_FEATURES_BYTES,
-    MOST_ROWS,
     MOST_TRANSACTION_BYTES,
     MOST_TRANSACTIONS,
     ScoringApi,
 )
 from services.scoring.documentation import documentation, openapi
 from services.scoring.http import ARRIVED, Answer, Refusal, Request, Routes
+from services.scoring.invocations import MOST_ROWS
 from services.scoring.metrics import Metrics, forget_dead_workers
 from services.scoring.model_holder import ModelHolder
 from services.scoring.protocol import PATIENCE_SECONDS, SWEEP_SECONDS, PatientProtocol

@@ -1,0 +1,82 @@
+"""What SageMaker asks of a container, held to the scoring service as `python -m services.scoring serve` starts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from adapters.scoring_wire import (
+    ATTRIBUTES_HEADER,
+    BINARY,
+    DEADLINE_HEADER,
+    JSON,
+    MSGPACK,
+    SCHEMA_HEADER,
+    decode_scores,
+    encode_attributes,
+    encode_rows,
+)
+from cardwatch.features.table import FEATURES, SCHEMA_HASH
+from models.detector import Fitted
+
+Serving = Any
+ROWS = np.zeros((2, len(FEATURES)), np.float32)
+
+
+@pytest.fixture(scope="module")
+def ready(container: Serving, fitted: Fitted) -> Serving:
+    """The container with a model."""
+    container.serve(fitted.files, "3")
+    return container
+
+
+def invoke(serving: Serving, body: bytes, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.post(f"{serving.url}/invocations", content=body, headers=named, trust_env=False, timeout=30)
+
+
+def attributes(**more: str) -> dict[str, str]:
+    return {ATTRIBUTES_HEADER: encode_attributes({SCHEMA_HEADER: SCHEMA_HASH, **more})}
+
+
+def test_it_answers_without_a_key_to_what_sagemaker_passes_on(ready: Serving, fitted: Fitted) -> None:
+    answer = invoke(ready, encode_rows(ROWS), **attributes(), Content_Type=BINARY, Accept=MSGPACK)
+    assert answer.status_code == 200, answer.text
+    assert decode_scores(answer.content).margins.tobytes() == fitted.detector.margins(ROWS).tobytes()
+
+
+def test_the_deadline_among_the_attributes_counts(ready: Serving) -> None:
+    body = encode_rows(ROWS)
+    refused = invoke(ready, body, **attributes(**{DEADLINE_HEADER: "soon"}))
+    assert (refused.status_code, DEADLINE_HEADER in refused.text) == (400, True)
+    many = encode_rows(np.zeros((5_000, len(FEATURES)), np.float32), np.zeros(5_000))
+    late = invoke(ready, many, **attributes(**{DEADLINE_HEADER: "1", "X-Reasons-Above": "per-row"}))
+    assert late.status_code == 503
+    assert "within 1 ms" in late.text
+
+
+def test_json_rows_say_their_schema_themselves(ready: Serving) -> None:
+    row = ",".join(["0.5"] * len(FEATURES))
+    body = f'{{"feature_schema": "{SCHEMA_HASH}", "instances": [[{row}]]}}'.encode()
+    answer = invoke(ready, body, Content_Type=JSON)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["margins"]) == 1
+
+
+def test_ping_says_which_version_is_served(ready: Serving) -> None:
+    assert ready.get("/ping").json()["version"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", path) for path in ("/", "/docs.json", "/metrics", "/healthz", "/livez", "/readyz", "/v1/model")),
+        *(("POST", path) for path in ("/v1/score", "/v1/score/batch", "/v1/explain", "/v1/reload", "/execution")),
+    ],
+)
+def test_it_answers_nothing_else(ready: Serving, method: str, path: str) -> None:
+    answer = httpx.request(method, ready.url + path, trust_env=False, timeout=30)
+    assert (answer.status_code, answer.json()) == (404, {"error": "there is no such path"})
