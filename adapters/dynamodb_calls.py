@@ -12,7 +12,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from cardwatch.errors import Misconfigured, StoreRefused, StoreUnavailable
+from cardwatch.errors import Misconfigured, StaleWriter, StoreRefused, StoreUnavailable
 
 Item = dict[str, Any]
 
@@ -39,6 +39,8 @@ def answering(where: str) -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "TransactionCanceledException":
             raise
+        if code == "ConditionalCheckFailedException":
+            raise StaleWriter(f"{where}: somebody else has written since it was read") from error
         if code == "ResourceNotFoundException":
             raise Misconfigured(
                 f"{where}: there is no such table in this region; create it with a string key pk"

@@ -23,6 +23,7 @@ SUITES: Final = {
     "baselines": "benchmarks.serving_baselines",
     "startup": "benchmarks.startup",
     "memory": "benchmarks.memory",
+    "function": "benchmarks.stream_function",
 }
 """By name the module that measures it, imported when its turn comes: what one needs may be missing or slow to load."""
 RESULTS: Final = Path(__file__).parent / "results" / "latest.json"

@@ -1,0 +1,148 @@
+"""The stream function on a batch, without the endpoint: its whole call, over the writes that it cannot spare.
+
+DynamoDB is moto's, in a process of its own, and takes most of the time: it works some milliseconds for each item. What
+is ours is the processor time.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.card_outbox import Batch, Card, CardOutbox, Folded
+from adapters.dynamodb_calls import create_table
+from adapters.table_store import TableStore
+from benchmarks.harness import Metric, Metrics, ratio
+from benchmarks.transactions import random_transactions
+from cardwatch.errors import Unavailable
+from cardwatch.events import DeadLetter, encode
+from cardwatch.features.state import STATE
+from cardwatch.policy import DecisionPolicy
+from cardwatch.ports import Scores
+from infra.local.ports import LOOPBACK, free_ports
+from services.stream.deciding import Decider
+from services.stream.telling import Teller
+from services.stream_lambda.arrivals import Arrival
+from services.stream_lambda.telling import Counts
+from services.stream_lambda.worker import BatchWorker
+
+BATCH: Final = 100
+CARDS: Final = 20_000
+ROUNDS: Final = 20
+_DECISION_BYTES: Final = 2_500
+
+
+class _AtOnce:
+    """A scorer that costs nothing, and takes what is decided from the function's hands."""
+
+    def score(
+        self,
+        rows: NDArray[np.float32],
+        reasons_above: NDArray[np.float64],
+        *,
+        schema_hash: str,
+        transaction_ids: Sequence[str] = (),
+    ) -> Scores:
+        n = len(rows)
+        margins, probabilities = np.full(n, -4, np.float32), np.full(n, 0.01)
+        return Scores(
+            model_version="1", model_digest="", margins=margins, probabilities=probabilities, reasons=[[]] * n
+        )
+
+    def decisions(self, batch: str, lines: Sequence[bytes]) -> None:
+        """Delivered."""
+
+    def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Delivered."""
+
+
+def measure() -> Metrics:
+    """Milliseconds of a call with a batch, in all and of the processor, the bare writes taking turns with it."""
+    transactions = random_transactions(BATCH * (ROUNDS + 2), CARDS, seed=4)
+    arrivals = [
+        Arrival(place, transaction.card_id.encode(), encode(transaction), 0)
+        for place, transaction in enumerate(transactions)
+    ]
+    seconds: dict[str, list[float]] = {"call": [], "writes": [], "processor": []}
+    with tempfile.TemporaryDirectory() as folder, _dynamodb() as url, closing(CardOutbox(url)) as cards:
+        nobody = _AtOnce()
+        decider = Decider(nobody, DecisionPolicy(), lambda: 0.0)
+        worker = BatchWorker(cards, TableStore(Path(folder)), decider, nobody, Counts(Teller()))
+        bare = count()
+        for round_ in range(ROUNDS + 2):
+            batch = arrivals[round_ * BATCH : (round_ + 1) * BATCH]
+            begin, used = time.perf_counter(), time.process_time()
+            worker.work(0, batch)
+            took, worked = time.perf_counter() - begin, time.process_time() - used
+            begin = time.perf_counter()
+            cards.write(Batch(1, 0, 0, []), [_bare_write(next(bare)) for _ in {each.key for each in batch}])
+            if round_ > 1:
+                seconds["call"].append(took)
+                seconds["processor"].append(worked)
+                seconds["writes"].append(time.perf_counter() - begin)
+    return {
+        "function_batch": Metric(
+            value=statistics.median(seconds["call"]) * 1e3,
+            unit="ms",
+            baseline=statistics.median(seconds["writes"]) * 1e3,
+            ratio=ratio(seconds["call"], seconds["writes"]),
+            how="the stream function, a batch of 100, moto's DynamoDB, no endpoint, over the bare writes of its cards",
+            goal="at most 300",
+        ),
+        "function_batch_processor": Metric(
+            value=statistics.median(seconds["processor"]) * 1e3,
+            unit="ms",
+            how="the same, processor time of the function alone",
+        ),
+    }
+
+
+def _bare_write(number: int) -> Folded:
+    state = np.zeros(1, STATE).tobytes()
+    return Folded(f"bare-{number}", state, Card(False, {}, None, []), number, [b"x" * _DECISION_BYTES])
+
+
+@contextmanager
+def _dynamodb() -> Iterator[str]:
+    """The address of a table on moto, with credentials that it takes."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        os.environ.setdefault(name, "testing")  # noqa: TID251 (moto takes any)
+    [port] = free_ports(1)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _await(f"http://{LOOPBACK}:{port}/moto-api/")
+        url = f"dynamodb://bench?region=eu-central-1&endpoint=http://{LOOPBACK}:{port}"
+        create_table(url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _await(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            httpx.get(url, trust_env=False)
+            return
+        except httpx.TransportError:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"nothing answers at {url}") from None
+            time.sleep(0.1)

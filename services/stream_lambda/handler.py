@@ -1,0 +1,82 @@
+"""The composition root of the function: `handle` is what Lambda calls with each batch of a shard."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from adapters.card_outbox import CardOutbox
+from adapters.clock import epoch_ms
+from adapters.kinesis import KinesisWriter
+from adapters.logs import set_up_logging
+from adapters.object_storage import Bucket
+from adapters.policies import read_policies
+from adapters.sagemaker_scorer import EndpointScorer
+from adapters.settings import read_settings
+from adapters.sqs import Queue
+from adapters.table_mirror import TableMirror
+from cardwatch.errors import Misconfigured
+from cardwatch.features.warm import warm_kernel
+from services.stream.deciding import Decider
+from services.stream.telling import Teller
+from services.stream_lambda.arrivals import arrivals_of, failures, shard_of
+from services.stream_lambda.delivery import Delivery
+from services.stream_lambda.telling import Counts
+from services.stream_lambda.worker import BatchWorker
+
+NEEDED: Final = ("store_url", "endpoint", "data_bucket", "decisions_stream", "dead_letters_queue")
+
+
+class Function:
+    """Everything that lives as long as Lambda keeps the container."""
+
+    def __init__(self) -> None:
+        settings = read_settings()
+        if missing := [f"CARDWATCH_{name.upper()}" for name in NEEDED if not getattr(settings, name)]:
+            raise Misconfigured(f"{', '.join(missing)}: not set, and this function does not run without")
+        set_up_logging(settings, "stream")
+        bucket = Bucket(settings.data_bucket)
+        self._tables = TableMirror(bucket, settings.tables, time.monotonic)
+        self._counts = Counts(Teller())
+        self._worker = BatchWorker(
+            CardOutbox(settings.store_url),
+            self._tables,
+            Decider(
+                EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000),
+                read_policies(settings).decision,
+                epoch_ms,
+            ),
+            Delivery(
+                KinesisWriter(settings.decisions_stream).write,
+                bucket.put,
+                Queue(settings.dead_letters_queue).send,
+            ),
+            self._counts,
+        )
+        warm_kernel()
+
+    def handle(self, event: Mapping[str, Any], name: str) -> dict[str, list[dict[str, str]]]:
+        """Decide the batch, and say which records are to come again. Raises: all of them."""
+        begin = time.monotonic()
+        self._counts.reset()
+        self._tables.refresh()
+        try:
+            return failures(self._worker.work(shard_of(event), arrivals_of(event)))
+        finally:
+            line = self._counts.line(name, now_ms=epoch_ms(), duration_ms=(time.monotonic() - begin) * 1_000)
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
+
+
+@cache
+def _function() -> Function:
+    return Function()
+
+
+def handle(event: Mapping[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """Lambda's entry: an event of a Kinesis event source mapping in, its partial-batch answer out."""
+    return _function().handle(event, context.function_name)

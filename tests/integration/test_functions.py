@@ -1,0 +1,255 @@
+"""Both functions as Lambda calls them, on moto's DynamoDB, Kinesis, S3 and SQS; nobody answers for the endpoint."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import boto3
+import numpy as np
+import pytest
+from msgspec import json as msgspec_json
+from numpy.typing import NDArray
+
+from adapters.dynamodb_calls import create_table
+from adapters.dynamodb_store import DynamoDbStore
+from adapters.object_storage import Bucket
+from adapters.table_mirror import HELD, LOOK_SECONDS, PREFIX, TableMirror
+from adapters.table_store import TableStore
+from cardwatch.errors import CorruptTable, Misconfigured, ScoringUnavailable
+from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode
+from cardwatch.features.reference import ReferenceBuilder, ReferenceTable
+from cardwatch.policy import DecisionPolicy
+from cardwatch.ports import Scores
+from cardwatch.world.settings import WorldSettings
+from cardwatch.world.world import World
+from services.score_lambda import handler as score_handler
+from services.score_lambda.asking import RemoteQuestion
+from services.scoring.question import Answer, Question
+from services.scoring.states import States
+from services.stream_lambda import handler as stream_handler
+from services.stream_lambda.delivery import MOST_MESSAGE_BYTES
+
+REGION = "eu-central-1"
+CONTEXT = SimpleNamespace(function_name="cardwatch-test-stream")
+
+
+class Cloud(NamedTuple):
+    """What the functions find by their settings."""
+
+    bucket: str
+    queue: str
+    stream: str
+    table: str
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, region_name=REGION)
+
+    def decisions(self) -> list[bytes]:
+        kinesis = self.client("kinesis")
+        [shard] = kinesis.list_shards(StreamName=self.stream)["Shards"]
+        iterator = kinesis.get_shard_iterator(
+            StreamName=self.stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        return [record["Data"] for record in kinesis.get_records(ShardIterator=iterator)["Records"]]
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        bucket = Bucket(self.bucket)
+        return {found.key: bucket.get(found.key) for found in bucket.objects(prefix)}
+
+    def letters(self) -> list[DeadLetter]:
+        answer = self.client("sqs").receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10)
+        return [decode(message["Body"].encode(), DeadLetter) for message in answer.get("Messages", [])]
+
+
+@pytest.fixture
+def cloud(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    name = f"cardwatch-{uuid4().hex[:12]}"
+    made = Cloud(name, "", f"{name}-decisions", f"dynamodb://{name}-cards?region={REGION}&endpoint={dynamodb_endpoint}")
+    create_table(made.table)
+    made.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    made.client("kinesis").create_stream(StreamName=made.stream, ShardCount=1)
+    made = made._replace(queue=made.client("sqs").create_queue(QueueName=f"{name}-dead-letters")["QueueUrl"])
+    for key, value in {
+        "STORE_URL": made.table, "DATA_BUCKET": name, "DECISIONS_STREAM": made.stream, "ENDPOINT": f"{name}-scoring",
+        "DEAD_LETTERS_QUEUE": made.queue, "HOME": str(tmp_path), "DEADLINE_MS": "500",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"CARDWATCH_{key}", value)
+    stream_handler._function.cache_clear()
+    score_handler._function.cache_clear()
+    yield made
+    stream_handler._function.cache_clear()
+    score_handler._function.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def transactions() -> Sequence[Transaction]:
+    return World(WorldSettings(seed=4, cards=50, merchants=200)).day(0).transactions[:12]
+
+
+def event_of(values: Mapping[str, bytes] | Sequence[tuple[str, bytes]], *, shard: int = 0) -> dict[str, Any]:
+    """As an event source mapping of Kinesis makes it."""
+    pairs = list(values.items()) if isinstance(values, Mapping) else values
+    return {
+        "Records": [
+            {
+                "eventID": f"shardId-{shard:012}:{10**55 + number}",
+                "eventSource": "aws:kinesis",
+                "kinesis": {
+                    "partitionKey": key,
+                    "sequenceNumber": str(10**55 + number),
+                    "data": base64.b64encode(value).decode(),
+                    "approximateArrivalTimestamp": time.time(),  # noqa: TID251 (what AWS says)
+                },
+            }
+            for number, (key, value) in enumerate(pairs)
+        ]
+    }
+
+
+def of(transactions: Sequence[Transaction]) -> list[tuple[str, bytes]]:
+    return [(transaction.card_id, encode(transaction)) for transaction in transactions]
+
+
+def test_a_batch_is_decided_delivered_to_stream_and_bucket_and_told_as_metrics(
+    cloud: Cloud, transactions: Sequence[Transaction], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = stream_handler.handle(event_of([*of(transactions), ("card", b"{}")], shard=2), CONTEXT)
+    assert answer == {"batchItemFailures": []}
+    delivered = cloud.decisions()
+    assert {decode(line, Decision).transaction.transaction_id for line in delivered} == {
+        each.transaction_id for each in transactions
+    }
+    assert cloud.objects("decisions/") == {f"decisions/shard=2/{0:020}.jsonl": b"\n".join(delivered) + b"\n"}
+    [letter] = cloud.letters()
+    assert (letter.partition, letter.offset, letter.value) == (2, len(transactions), b"{}")
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["Decisions"], told["DeadLetters"], told["Degraded"]) == (12, 1, 12)
+    assert told["Function"] == CONTEXT.function_name
+
+
+def test_a_dead_letter_that_is_too_large_for_a_message_lies_in_the_bucket(cloud: Cloud) -> None:
+    poison = b"x" * (MOST_MESSAGE_BYTES + 1)
+    stream_handler.handle(event_of({"card": poison}), CONTEXT)
+    [letter] = cloud.letters()
+    assert letter.value is None
+    [(key, whole)] = cloud.objects("dead-letters/").items()
+    assert key in letter.reason
+    assert decode(whole, DeadLetter).value == poison
+
+
+def test_a_setting_that_is_missing_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CARDWATCH_ENDPOINT")
+    monkeypatch.delenv("CARDWATCH_DATA_BUCKET")
+    for handle in (stream_handler.handle, score_handler.handle):
+        with pytest.raises(Misconfigured, match="CARDWATCH_ENDPOINT, CARDWATCH_DATA_BUCKET"):
+            handle({}, CONTEXT)
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_question_is_answered_from_the_states_of_the_stream_and_changes_nothing(
+    cloud: Cloud, transactions: Sequence[Transaction], encoded: bool
+) -> None:
+    stream_handler.handle(event_of(of(transactions[:-1])), CONTEXT)
+    asked = transactions[-1]
+    seen_before = sum(each.card_id == asked.card_id for each in transactions[:-1])
+    body = encode(asked)
+    event = {
+        "body": base64.b64encode(body).decode() if encoded else body.decode(),
+        "isBase64Encoded": encoded,
+    }
+    for _ in range(2):
+        response = score_handler.handle(event, CONTEXT)
+        assert response["statusCode"] == 200
+        answer = msgspec_json.decode(response["body"], type=Answer)
+        assert (answer.transaction_id, answer.sequence) == (asked.transaction_id, seen_before)
+        assert answer.degraded
+        assert "SageMaker endpoint" in (answer.degraded_reason or "")
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "told"),
+    [
+        ({"body": None}, 422, "truncated"),
+        ({"body": "{}"}, 422, "transaction_id"),
+        ({"body": "%%", "isBase64Encoded": True}, 422, "base64"),
+        ({"body": "x" * 20_000}, 413, "20,000 bytes"),
+    ],
+)
+def test_a_question_that_is_none_is_refused_with_the_reason(
+    cloud: Cloud, event: dict[str, Any], status: int, told: str
+) -> None:
+    response = score_handler.handle(event, CONTEXT)
+    assert response["statusCode"] == status
+    assert told in json.loads(response["body"])["error"]
+
+
+class Fixed:
+    """A scorer that finds everything alarming, or does not answer."""
+
+    answers = True
+
+    def score(
+        self,
+        rows: NDArray[np.float32],
+        reasons_above: NDArray[np.float64],
+        *,
+        schema_hash: str,
+        transaction_ids: Sequence[str] = (),
+    ) -> Scores:
+        if not self.answers:
+            raise ScoringUnavailable("no answer within 0.25 s")
+        return Scores(
+            model_version="3",
+            model_digest="d",
+            margins=np.full(len(rows), 4.5, np.float32),
+            probabilities=np.full(len(rows), 0.99),
+            reasons=[["amount_high"]] * len(rows),
+        )
+
+
+def test_a_question_is_decided_by_the_model_or_says_that_the_rules_did(
+    cloud: Cloud, transactions: Sequence[Transaction], tmp_path: Path
+) -> None:
+    policy, scorer = DecisionPolicy(), Fixed()
+    states = States(lambda: DynamoDbStore(cloud.table, readonly=True), None, time.monotonic)
+    question = RemoteQuestion(Question(states, TableStore(tmp_path / "tables"), policy), scorer, policy)
+    by_model = question.ask(transactions[0])
+    assert (by_model.margin, by_model.probability, by_model.model_version) == (4.5, 0.99, "3")
+    assert by_model.reasons == ["amount_high"]
+    scorer.answers = False
+    by_rules = question.ask(transactions[0])
+    assert (by_rules.margin, by_rules.degraded, by_rules.degraded_reason) == (None, True, "no answer within 0.25 s")
+    states.close()
+
+
+def test_the_newest_tables_are_found_and_one_that_is_not_here_is_not_taken_for_an_empty_one(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    bucket, now = Bucket(cloud.bucket), [0.0]
+    mirror = TableMirror(bucket, tmp_path / "mirror", lambda: now[0])
+    mirror.refresh()
+    days = [date(2025, 3, 1) + timedelta(days=number) for number in range(HELD + 3)]
+    tables = {day: ReferenceBuilder().build(day) for day in days}
+    source = TableStore(tmp_path / "source")
+    for table in tables.values():
+        source.put(table)
+    for file in (tmp_path / "source").iterdir():
+        bucket.put(PREFIX + file.name, file)
+    mirror.refresh()
+    assert mirror.newest(days[-1]).table_id == ReferenceTable.empty().table_id  # it has looked a moment ago
+    now[0] += LOOK_SECONDS
+    mirror.refresh()
+    assert mirror.newest(days[-1]).table_id == tables[days[-1]].table_id
+    assert len(list((tmp_path / "mirror").glob("*.table"))) == HELD
+    with pytest.raises(CorruptTable, match="begin at"):
+        mirror.newest(days[2])
