@@ -1,4 +1,4 @@
-# One target per role: generator, stream, scoring, archive, monitor, pipelines, mlflow, prefect.
+# One target per role: generator, stream, scoring, archive, monitor, pipelines, mlflow, prefect, and lambda for AWS.
 #
 #   docker compose build            all of them
 #   docker build --target scoring . one
@@ -46,6 +46,8 @@ FROM builder AS monitor-libraries
 RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group monitor
 FROM builder AS pipelines-libraries
 RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group pipelines
+FROM builder AS lambda-libraries
+RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group lambda
 FROM builder AS mlflow-libraries
 RUN --mount=type=cache,target=/root/.cache/uv libraries --only-group mlflow
 FROM builder AS prefect-libraries
@@ -79,8 +81,9 @@ COPY infra infra
 COPY services/scoring services/scoring
 RUN python3 -m compileall -q infra services && python3 -m cardwatch.warm
 USER 10001
-EXPOSE 3000
-CMD ["python", "-m", "services.scoring"]
+EXPOSE 3000 8080
+# One image, started in two ways: as it is, and with the argument `serve`, as SageMaker starts a container.
+ENTRYPOINT ["python", "-m", "services.scoring"]
 
 FROM packages AS archive
 COPY --from=archive-libraries /app/.venv .venv
@@ -106,6 +109,19 @@ COPY infra infra
 RUN python3 -m compileall -q models pipelines cli infra && python3 -m cardwatch.warm
 USER 10001
 CMD ["python", "-m", "pipelines"]
+
+# The functions on AWS; `services.score_lambda.handler.handle` is the other one. Their disk cannot be written but for /tmp.
+FROM packages AS lambda
+COPY --from=lambda-libraries /app/.venv .venv
+COPY services/stream services/stream
+COPY services/scoring services/scoring
+COPY services/stream_lambda services/stream_lambda
+COPY services/score_lambda services/score_lambda
+COPY pipelines pipelines
+RUN python3 -m compileall -q services pipelines && python3 -m cardwatch.warm
+USER 10001
+ENTRYPOINT ["python", "-m", "awslambdaric"]
+CMD ["services.stream_lambda.handler.handle"]
 
 FROM packages AS mlflow
 COPY --from=mlflow-libraries /app/.venv .venv

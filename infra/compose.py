@@ -65,6 +65,13 @@ class Compose:
         podman = ("--parallel", "1", "--podman-build-args", _PODMAN_BUILD) if self._engine.client == "podman" else ()
         self._compose(*podman, "--profile", "demo", "build", seconds=BUILD_SECONDS)
 
+    def build_target(self, target: str) -> str:
+        """Build a target of the Dockerfile that no service here runs, and give the image's name."""
+        options = _PODMAN_BUILD.split() if self._engine.client == "podman" else []
+        name = f"cardwatch/{target}"
+        self.ask("build", *options, "--target", target, "--tag", name, str(ROOT), seconds=BUILD_SECONDS)
+        return name
+
     def up(self, *services: str, profiles: Sequence[str] = (), scale: str | None = None) -> None:
         """Create and start these services, or all of the profiles and of the core."""
         chosen = [part for profile in profiles for part in ("--profile", profile)]

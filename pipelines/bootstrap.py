@@ -16,12 +16,12 @@ from adapters.settings import Settings
 from cardwatch.errors import ModelRefused
 from cardwatch.progress import Bootstrapped
 from cardwatch.promotion import windows
+from pipelines import stages
 from pipelines.retrain import MATURITY_DAYS, MINIMUM_TRAIN_DAYS, TRAIN_DAYS, replay, train_and_judge
 from pipelines.steps import begin_run, step
 from pipelines.training_set import ReplayedLog
 
-HOLDOUT_DAYS: Final = 7
-"""A whole week, so that the baseline knows every weekday."""
+HOLDOUT_DAYS: Final = stages.HOLDOUT_DAYS
 
 
 @flow(name="bootstrap")  # type: ignore[untyped-decorator]

@@ -36,9 +36,11 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 def fit_candidate(
-    training: TrainingSet, log: ReplayedLog, folder: Path, settings: TrainingSettings = RECIPE
+    training: TrainingSet, recent: NDArray[np.float32], folder: Path, settings: TrainingSettings = RECIPE
 ) -> Candidate:
     """Fit a detector, and save it with its reference sample. The same archive gives the same bytes.
+
+    `recent`: what drift will be measured from, see `recent_rows`.
 
     Trees are grown on four fifths of the cards and calibrated on the others: both span the whole time, so the newest
     kind of fraud is in the trees, and no card is on both sides.
@@ -52,7 +54,7 @@ def fit_candidate(
         settings=settings,
     )
     fitted.save(folder)
-    pq.write_table(reference_sample(fitted.detector, log), folder / REFERENCE_FILE)
+    pq.write_table(reference_sample(fitted.detector, recent), folder / REFERENCE_FILE)
     return Candidate(
         detector=fitted.detector,
         folder=folder,
@@ -61,17 +63,21 @@ def fit_candidate(
     )
 
 
-def reference_sample(detector: Detector, log: ReplayedLog) -> pa.Table:
-    """What drift is measured from: feature rows and `margin` of the newest week, whose labels nobody needs.
+def recent_rows(log: ReplayedLog) -> NDArray[np.float32]:
+    """What drift is measured from: feature rows of the newest week, whose labels nobody needs, float32 [n, features].
 
     At most `REFERENCE_ROWS` rows, evenly spread over the log. A whole week, so that every weekday counts alike.
     """
     days = log.occurred_at_ms // DAY_MS
     recent = np.flatnonzero((days > days.max() - REFERENCE_DAYS) & ~log.duplicates)
     spread = np.linspace(0, len(recent) - 1, min(len(recent), REFERENCE_ROWS)).astype(np.int64)
-    rows = log.features[recent[spread]]
-    columns = {name: pa.array(rows[:, position]) for position, name in enumerate(FEATURE_NAMES)}
-    return pa.table({**columns, "margin": pa.array(detector.margins(rows))})
+    return log.features[recent[spread]]
+
+
+def reference_sample(detector: Detector, recent: NDArray[np.float32]) -> pa.Table:
+    """These rows as columns named like the features, and the detector's `margin` of each."""
+    columns = {name: pa.array(recent[:, position]) for position, name in enumerate(FEATURE_NAMES)}
+    return pa.table({**columns, "margin": pa.array(detector.margins(recent))})
 
 
 def _held_out(card_ids: NDArray[np.object_]) -> NDArray[np.bool_]:

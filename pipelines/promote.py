@@ -7,9 +7,10 @@ artifact `verdict.json` of its run. The alias moves only if the registered bytes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from math import nan
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct, structs
@@ -17,7 +18,7 @@ from msgspec import Struct, structs
 from adapters.model_registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
 from adapters.model_tracking import ModelTracking
 from adapters.policies import Policies
-from cardwatch.detector import Detector
+from cardwatch.detector import Detector, DetectorFacts
 from cardwatch.errors import CorruptModel
 from cardwatch.features.table import SCHEMA_HASH
 from cardwatch.promotion import Performance, Verdict, Windows, judge
@@ -27,6 +28,18 @@ from pipelines.fitting import Candidate
 from pipelines.training_set import TrainingSet
 
 TRAINED_UNTIL: Final = "trained_until"
+
+
+class Champions(Protocol):
+    """What is needed of a registry to judge against its champion."""
+
+    def alias(self, name: str) -> ModelVersion | None:
+        """The version under an alias."""
+        ...
+
+    def files(self, version: ModelVersion) -> Mapping[str, bytes]:
+        """The version's files, checked against its digest."""
+        ...
 
 
 class Champion(Struct, frozen=True, kw_only=True):
@@ -48,7 +61,14 @@ class Trial(Struct, frozen=True, kw_only=True):
     judge_until: date
 
 
-def load_champion(registry: ModelRegistry) -> Champion | None:
+class Description(Struct, frozen=True, kw_only=True):
+    """What is registered with a judged model, whatever the registry: its tags, and pages by name."""
+
+    tags: dict[str, str]
+    pages: dict[str, str]
+
+
+def load_champion(registry: Champions) -> Champion | None:
     """The champion, its files checked against the registered digest; None if there is none yet."""
     version = registry.alias(CHAMPION)
     if version is None:
@@ -80,33 +100,42 @@ def hold_trial(
     )
 
 
-def register(
-    tracking: ModelTracking, candidate: Candidate, trial: Trial, windows: Windows, *, name: str, because: list[str]
-) -> str:
-    """Log and register a judged candidate; gives its version. `because` says why it was trained."""
-    facts = candidate.detector.facts
-    periods = {"trained_from": str(windows.train_from), TRAINED_UNTIL: str(windows.judge_from)}
-    judged = {"judged_from": str(trial.judge_from), "judged_until": str(trial.judge_until)}
-    return tracking.log_model(
-        candidate.folder,
-        run_name=name,
-        schema_hash=SCHEMA_HASH,
-        fingerprint=candidate.fingerprint,
-        params={**facts.settings, "rows": facts.rows, "frauds": facts.frauds, **periods, **judged},
-        metrics=_metrics(trial),
-        texts={
-            "model_card.md": model_card(facts, trial.challenger, digest=candidate.digest, notes=periods),
-            "verdict.json": msgspec.json.format(msgspec.json.encode(trial)).decode(),
-        },
+def describe(facts: DetectorFacts, trial: Trial, windows: Windows, *, digest: str, because: list[str]) -> Description:
+    """The tags and pages of a judged candidate. `because` says why it was trained."""
+    periods = _periods(windows)
+    return Description(
         tags={
             **periods,
-            **judged,
+            **_judged(trial),
             "because": _json(because),
             "verdict": "promoted" if trial.verdict.promoted else "refused",
             "verdict_reasons": _json(trial.verdict.reasons),
             "average_precision": _json(trial.challenger.average_precision),
             "frauds": _json(trial.challenger.frauds),
         },
+        pages={
+            "model_card.md": model_card(facts, trial.challenger, digest=digest, notes=periods),
+            "verdict.json": msgspec.json.format(msgspec.json.encode(trial)).decode(),
+        },
+    )
+
+
+def register(
+    tracking: ModelTracking, candidate: Candidate, trial: Trial, windows: Windows, *, name: str, because: list[str]
+) -> str:
+    """Log and register a judged candidate; gives its version. `because` says why it was trained."""
+    facts = candidate.detector.facts
+    described = describe(facts, trial, windows, digest=candidate.digest, because=because)
+    counts = {"rows": facts.rows, "frauds": facts.frauds}
+    return tracking.log_model(
+        candidate.folder,
+        run_name=name,
+        schema_hash=SCHEMA_HASH,
+        fingerprint=candidate.fingerprint,
+        params={**facts.settings, **counts, **_periods(windows), **_judged(trial)},
+        metrics=_metrics(trial),
+        texts=described.pages,
+        tags=described.tags,
     )
 
 
@@ -125,6 +154,14 @@ def promote(registry: ModelRegistry, version: str, candidate: Candidate, verdict
     if verdict.promoted:
         registry.set_alias(CHAMPION, version)
     return registered
+
+
+def _periods(windows: Windows) -> dict[str, str]:
+    return {"trained_from": str(windows.train_from), TRAINED_UNTIL: str(windows.judge_from)}
+
+
+def _judged(trial: Trial) -> dict[str, str]:
+    return {"judged_from": str(trial.judge_from), "judged_until": str(trial.judge_until)}
 
 
 def _measure(detector: Detector, rows: TrainingSet, policies: Policies) -> tuple[Performance, Evaluation]:

@@ -17,17 +17,17 @@ from adapters.model_tracking import ModelTracking
 from adapters.policies import read_policies
 from adapters.settings import Settings
 from adapters.table_store import TableStore
-from cardwatch.drift import DriftPolicy
-from cardwatch.promotion import Windows, windows
-from pipelines.fitting import Candidate, fit_candidate
-from pipelines.promote import Trial, hold_trial, load_champion, promote, register
+from cardwatch.promotion import Windows
+from pipelines import stages
+from pipelines.fitting import Candidate, recent_rows
+from pipelines.promote import Trial, promote, register
 from pipelines.steps import begin_run, insist_on_being_wanted, step
-from pipelines.training_set import ReplayedLog, TrainingSet, end_of, replay_log, training_set
+from pipelines.training_set import ReplayedLog, TrainingSet
 
-MATURITY_DAYS: Final = DriftPolicy().maturity_days
-JUDGE_DAYS: Final = DriftPolicy().judge_days
-TRAIN_DAYS: Final = 90
-MINIMUM_TRAIN_DAYS: Final = 14
+MATURITY_DAYS: Final = stages.MATURITY_DAYS
+JUDGE_DAYS: Final = stages.JUDGE_DAYS
+TRAIN_DAYS: Final = stages.TRAIN_DAYS
+MINIMUM_TRAIN_DAYS: Final = stages.MINIMUM_TRAIN_DAYS
 
 
 @flow(name="retrain")  # type: ignore[untyped-decorator]
@@ -37,14 +37,7 @@ def retrain(
     """Train a challenger on what was known at the end of `as_of_day` and let the gate decide. `reasons`: why now."""
     settings = begin_run()
     log = replay(settings)
-    chosen = windows(
-        as_of_day,
-        first=log.first_day,
-        maturity_days=maturity_days,
-        judge_days=judge_days,
-        train_days=TRAIN_DAYS,
-        minimum_train_days=MINIMUM_TRAIN_DAYS,
-    )
+    chosen = stages.choose_windows(log, as_of_day, maturity_days=maturity_days, judge_days=judge_days)
     version, trial = train_and_judge(settings, log, as_of_day, chosen, name=f"retrain {as_of_day}", because=reasons)
     return {
         "version": version,
@@ -68,45 +61,30 @@ def train_and_judge(
 @step
 def replay(settings: Settings) -> ReplayedLog:
     """The whole archived log through the kernel."""
-    log = replay_log(Archive(settings.archive, settings.index_url), TableStore(settings.tables).all())
-    get_run_logger().info("replayed %d transactions of %d cards", len(log.features), len(log.cards))
-    return log
+    archive = Archive(settings.archive, settings.index_url)
+    return stages.replay(archive, TableStore(settings.tables), get_run_logger())
 
 
 @step
 def assemble(settings: Settings, log: ReplayedLog, as_of: date, chosen: Windows) -> TrainingSet:
     """Rows of both windows with the labels known at the end of `as_of`."""
-    rows = training_set(log, Archive(settings.archive, settings.index_url).labels(end_of(as_of)), as_of, chosen)
-    get_run_logger().info(
-        "%d rows, %d frauds, fingerprint %s: train on [%s, %s), judge on [%s, %s)",
-        len(rows.is_fraud),
-        int(rows.is_fraud.sum()),
-        rows.fingerprint[:12],
-        chosen.train_from,
-        chosen.judge_from,
-        chosen.judge_from,
-        chosen.judge_until,
-    )
-    return rows
+    archive = Archive(settings.archive, settings.index_url)
+    return stages.assemble(archive, log, as_of, chosen, get_run_logger())
 
 
 @step
 def fit(rows: TrainingSet, log: ReplayedLog, chosen: Windows, folder: Path) -> Candidate:
     """Fit on the training window alone."""
-    candidate = fit_candidate(rows.between(chosen.train_from, chosen.judge_from), log, folder)
-    get_run_logger().info("fitted the model %s", candidate.digest[:12])
-    return candidate
+    return stages.fit(rows, recent_rows(log), chosen, folder, get_run_logger())
 
 
 @step
 def judge_against_champion(settings: Settings, candidate: Candidate, rows: TrainingSet, chosen: Windows) -> Trial:
     """Champion and challenger on the same rows."""
     with closing(ModelRegistry(settings.mlflow_url)) as registry:
-        champion = load_champion(registry)
-    trial = hold_trial(champion, candidate.detector, rows, chosen, read_policies(settings))
-    for reason in trial.verdict.reasons:
-        get_run_logger().info("%s", reason)
-    return trial
+        return stages.judge_against_champion(
+            registry, candidate.detector, rows, chosen, read_policies(settings), get_run_logger()
+        )
 
 
 @step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-from cardwatch.drift import DayObservation, DriftPolicy, Measured, Watch, after_retraining, assess
+from cardwatch.drift import Assessment, DayObservation, DriftPolicy, Measured, Watch, after_retraining, assess
 from cardwatch.progress import (
     DayArchived,
     DayEmitted,
@@ -72,4 +72,19 @@ def observed_then(told: DayMonitored, promised: Measured | None) -> DayObservati
             else Measured(average_precision=told.average_precision, frauds=told.matured_frauds)
         ),
         promised=promised,
+    )
+
+
+def monitored(seen: DayObservation, assessment: Assessment) -> DayMonitored:
+    """The record of a day from which the observation can be had again (`observed_then`)."""
+    performance, baseline = seen.performance, assessment.baseline
+    return DayMonitored(
+        day=seen.day,
+        champion_version=seen.champion_version,
+        average_precision=performance.average_precision if performance else None,
+        baseline_average_precision=baseline.average_precision if baseline else None,
+        matured_frauds=performance.frauds if performance else 0,
+        drifted_features=seen.drifted_features,
+        drift_share=seen.drift_share,
+        state=assessment.state,
     )

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from adapters.model_registry import ModelVersion
 from cardwatch.drift import WORN_OUT, Assessment, DayObservation, DriftPolicy, Measured, assess
-from cardwatch.progress import DayMonitored, DriftDetected, Progress, RetrainingEnded, RetrainingStarted
+from cardwatch.progress import DriftDetected, Progress, RetrainingEnded, RetrainingStarted
 from services.monitor.champions import Registry, find, promised
-from services.monitor.memory import Memory
+from services.monitor.memory import Memory, monitored
 from services.monitor.metrics import Metrics
 from services.monitor.outcomes import Outcomes, in_words
 from services.monitor.patience import Patience
@@ -93,7 +93,7 @@ class Monitor:
             self._tell(RetrainingStarted(day=day, champion_version=version, reasons=reasons))
         if day in self._memory.started and day not in self._memory.ended:
             self._retrain(self._memory.started[day])
-        self._tell(_monitored(seen, assessment))
+        self._tell(monitored(seen, assessment))
         matured = self._patience.insist(f"what has matured with {day}", lambda: self._observer.matured(day))
         self._metrics.matured(matured)
         if matured:
@@ -131,17 +131,3 @@ class Monitor:
 
 def _why(assessment: Assessment) -> str:
     return f" ({'; '.join(assessment.reasons)})" if assessment.reasons else ""
-
-
-def _monitored(seen: DayObservation, assessment: Assessment) -> DayMonitored:
-    performance, baseline = seen.performance, assessment.baseline
-    return DayMonitored(
-        day=seen.day,
-        champion_version=seen.champion_version,
-        average_precision=performance.average_precision if performance else None,
-        baseline_average_precision=baseline.average_precision if baseline else None,
-        matured_frauds=performance.frauds if performance else 0,
-        drifted_features=seen.drifted_features,
-        drift_share=seen.drift_share,
-        state=assessment.state,
-    )

@@ -10,12 +10,13 @@ import pytest
 
 from adapters.settings import Secret, Settings, child_environment
 from infra.local.ports import free_ports
+from services.scoring.__main__ import SAGEMAKER_BIND, start_of
 
 
-def started_with(settings: Settings) -> tuple[int, str]:
+def started_with(settings: Settings, *arguments: str, **variables: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "services.scoring"],
-        env=child_environment(settings),
+        [sys.executable, "-m", "services.scoring", *arguments],
+        env=child_environment(settings, **variables),
         capture_output=True,
         text=True,
         timeout=60,
@@ -41,3 +42,41 @@ def test_a_file_that_cannot_be_read_stops_the_start_instead_of_every_worker(
     assert status == 2
     assert file in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "named"),
+    [
+        (["serv"], {}, "does not know 'serv'"),
+        (["serve", "me"], {}, "does not know 'serve me'"),
+        (["serve"], {"SAGEMAKER_BIND_TO_PORT": "http"}, "SAGEMAKER_BIND_TO_PORT='http'"),
+        (["serve"], {"SAGEMAKER_BIND_TO_PORT": "65536"}, "SAGEMAKER_BIND_TO_PORT='65536'"),
+        ([], {"CARDWATCH_SCORING_URL": "http://127.0.0.1:1"}, "CARDWATCH_API_KEY is not set"),
+        ([], {"CARDWATCH_SCORING_URL": "http://127.0.0.1:1", "CARDWATCH_API_KEY": "k"}, "CARDWATCH_MODEL_FOLDER"),
+    ],
+)
+def test_what_it_cannot_be_started_with_is_named(
+    tmp_path: Path, arguments: list[str], variables: dict[str, str], named: str
+) -> None:
+    status, said = started_with(Settings(home=tmp_path), *arguments, **variables)
+    assert (status, len(said.splitlines())) == (2, 1)
+    assert named in said
+
+
+def test_a_container_is_where_sagemaker_looks_for_it_unless_settings_say_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SAGEMAKER_BIND_TO_PORT", raising=False)
+    start = start_of(["serve"], Settings(home=tmp_path))
+    assert start.target == "services.scoring.service:OnSageMaker"
+    assert (start.host, start.port) == (SAGEMAKER_BIND, 8080)
+    assert start.settings.model_folder == Path("/opt/ml/model")
+
+    monkeypatch.setenv("SAGEMAKER_BIND_TO_PORT", "9000")
+    start = start_of(["serve"], Settings(home=tmp_path, bind="127.0.0.1", model_folder=tmp_path))
+    assert (start.host, start.port, start.settings.model_folder) == ("127.0.0.1", 9000, tmp_path)
+
+
+def test_without_the_argument_no_setting_makes_it_one_that_asks_for_no_key(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, scoring_url="http://127.0.0.1:1", api_key=Secret("key"), model_folder=tmp_path)
+    assert start_of([], settings).target == "services.scoring.service:Scoring"

@@ -271,8 +271,9 @@ def try_every_fault(watched: Watched, trial: Callable[..., Any], until: Callable
         watched.signal("scoring", signal.SIGCONT)
         traffic.rate = 50.0
 
-    with hurried_questions(watched), trial("ScoringRefuses"):
-        pass
+    callers = HurriedCallers(watched)
+    with trial("ScoringRefuses"):
+        callers.stop()
 
     watched.write(TRANSACTIONS, "card", b"this is no transaction")
     with trial("DeadLetters"):
@@ -339,29 +340,28 @@ def metrics(watched: Watched, name: str) -> str:
     return httpx.get(f"{watched.stack.watched_at(name)}/metrics", trust_env=False).text
 
 
-@contextmanager
-def hurried_questions(watched: Watched) -> Iterator[None]:
-    """Callers that give the service less time than it needs, for as long as the block runs."""
-    stopping = threading.Event()
-    world = World(WORLD)
-    transaction = world.day(0).transactions[0]
-    headers = {"Authorization": f"Bearer {str.__str__(watched.settings.api_key)}", "X-Deadline-Ms": "1"}
+class HurriedCallers:
+    """Callers that give the service less time than it needs, from the start until they are stopped."""
 
-    def ask() -> None:
-        with httpx.Client(base_url=watched.settings.scoring_url, headers=headers, trust_env=False) as http:
-            while not stopping.wait(0.002):
-                body = encode(structs.replace(transaction, transaction_id=uuid4().hex))
+    def __init__(self, watched: Watched) -> None:
+        self._stopping = threading.Event()
+        self._transaction = World(WORLD).day(0).transactions[0]
+        self._url = watched.settings.scoring_url
+        self._headers = {"Authorization": f"Bearer {str.__str__(watched.settings.api_key)}", "X-Deadline-Ms": "1"}
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(4)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self._url, headers=self._headers, trust_env=False) as http:
+            while not self._stopping.wait(0.002):
+                body = encode(structs.replace(self._transaction, transaction_id=uuid4().hex))
                 http.post("/v1/score/batch", content=b"[" + b",".join([body] * 200) + b"]")
-
-    callers: list[Any] = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
-    for caller in callers:
-        caller.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        for caller in callers:
-            caller.join()
 
 
 def late_label(observed: datetime) -> Label:

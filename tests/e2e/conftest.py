@@ -40,7 +40,7 @@ from infra.local.ports import LOOPBACK, free_ports
 from infra.local.servers import answers
 from infra.local.stack import LocalStack
 from models.detector import TrainingSettings
-from pipelines.fitting import fit_candidate
+from pipelines.fitting import fit_candidate, recent_rows
 from pipelines.training_set import end_of, replay_log, training_set
 
 FIRST_DAY = date(2025, 1, 6)
@@ -100,7 +100,7 @@ class System:
         chosen = windows(log.last_day, first=log.first_day, maturity_days=2, judge_days=3, train_days=30)
         training = training_set(log, history.labels(end_of(log.last_day)), log.last_day, chosen)
         with tempfile.TemporaryDirectory() as folder:
-            candidate = fit_candidate(training, log, Path(folder), TrainingSettings(trees=30, threads=1))
+            candidate = fit_candidate(training, recent_rows(log), Path(folder), TrainingSettings(trees=30, threads=1))
             version = ModelTracking(self.settings.mlflow_url).log_model(
                 candidate.folder, run_name="test", schema_hash=SCHEMA_HASH, fingerprint=candidate.fingerprint
             )

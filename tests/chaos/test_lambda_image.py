@@ -1,0 +1,65 @@
+"""The image of the functions on AWS, started as Lambda starts it: nothing but /tmp can be written."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+
+import pytest
+
+from infra.compose import Compose, find_engine
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(1_800)]
+
+MOST_MB = 700
+MOST_SECONDS = 3.0
+SETTINGS = {
+    "AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
+    "CARDWATCH_STORE_URL": "dynamodb://cards?region=eu-central-1", "CARDWATCH_ENDPOINT": "endpoint",
+    "CARDWATCH_DATA_BUCKET": "bucket", "CARDWATCH_DECISIONS_STREAM": "decisions",
+    "CARDWATCH_DEAD_LETTERS_QUEUE": "https://queue.example/1/dead-letters", "CARDWATCH_HOME": "/tmp/cardwatch",  # noqa: S108 (Lambda has no other)
+}  # fmt: skip
+MEASURE = """
+import json, sys, time
+begin = time.perf_counter()
+module = __import__(sys.argv[1], fromlist=["handle"])
+imported = time.perf_counter()
+module._function()
+print(json.dumps([imported - begin, time.perf_counter() - imported, time.process_time()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def compose() -> Compose:
+    engine = find_engine()
+    if engine is None:
+        pytest.fail("there is neither Docker with compose nor podman-compose: nothing of this was tested")
+    return Compose(engine, "cardwatch-lambda", {})
+
+
+@pytest.fixture(scope="module")
+def image(compose: Compose) -> str:
+    return compose.build_target("lambda")
+
+
+def test_it_is_small_enough_to_start_soon(compose: Compose, image: str, say: Callable[[object], None]) -> None:
+    size_mb = int(compose.ask("image", "inspect", "-f", "{{.Size}}", image)) / 1e6
+    say(f"the image of the functions has {size_mb:.0f} MB")
+    assert size_mb <= MOST_MB
+
+
+@pytest.mark.parametrize("handler", ["services.stream_lambda.handler", "services.score_lambda.handler"])
+def test_a_cold_start_takes_seconds_at_most(
+    compose: Compose, image: str, say: Callable[[object], None], handler: str
+) -> None:
+    variables = [part for name, value in SETTINGS.items() for part in ("-e", f"{name}={value}")]
+    options = ["--rm", "--read-only", "--tmpfs", "/tmp", *variables, "--entrypoint", "python"]  # noqa: S108 (Lambda's)
+    starts = [json.loads(compose.ask("run", *options, image, "-c", MEASURE, handler)) for _ in range(5)]
+    imported, made, processor = (statistics.median(of_one) for of_one in zip(*starts, strict=True))
+    say(f"{handler}: imports {imported:.1f} s, clients and kernel {made:.1f} s, of the processor {processor:.1f} s")
+    assert imported + made <= MOST_SECONDS
+
+
+def test_the_function_that_moves_models_can_be_imported_too(compose: Compose, image: str) -> None:
+    compose.ask("run", "--rm", "--read-only", "--entrypoint", "python", image, "-c", "import pipelines.aws.handler")
