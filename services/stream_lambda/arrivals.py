@@ -1,4 +1,4 @@
-"""What Lambda hands over: an event of one shard's records, and what it wants to hear of those that failed."""
+"""What Lambda hands over, records of Kinesis or of Kafka, and what it wants to hear of those that failed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, Final, NamedTuple
 from adapters.records import Record
 
 TRANSACTIONS: Final = "transactions"
+KAFKA: Final = "aws:kafka"
+"""The event source of a mapping that reads MSK."""
 
 
 class Arrival(NamedTuple):
-    """One record of a Kinesis shard. `sequence_number` grows within the shard, and is the same when it comes again."""
+    """One record of a shard. `sequence_number` grows within the shard, and is the same when the record comes again."""
 
     sequence_number: int
     key: bytes
@@ -24,23 +26,39 @@ class Arrival(NamedTuple):
         return Record(TRANSACTIONS, shard, offset, self.arrived_ms, self.key, self.value)
 
 
-def shard_of(event: Mapping[str, Any]) -> int:
-    """The number of the shard that all records of the event are from."""
+def batches_of(event: Mapping[str, Any]) -> dict[int, list[Arrival]]:
+    """The records of an event by shard, in the order of each: one shard of Kinesis, or partitions of a Kafka topic.
+
+    What a sequence number is to a shard, an offset is to a partition.
+    """
+    if event.get("eventSource") == KAFKA:
+        return {
+            records[0]["partition"]: [_from_kafka(record) for record in records] for records in _by_partition(event)
+        }
     shard_id, _, _ = event["Records"][0]["eventID"].partition(":")
-    return int(shard_id.rpartition("-")[2])
+    return {int(shard_id.rpartition("-")[2]): [_from_kinesis(record["kinesis"]) for record in event["Records"]]}
 
 
-def arrivals_of(event: Mapping[str, Any]) -> list[Arrival]:
-    """The records of the event, in the order of the shard."""
-    return [
-        Arrival(
-            sequence_number=int(of_one["sequenceNumber"]),
-            key=of_one["partitionKey"].encode(),
-            value=base64.b64decode(of_one["data"]),
-            arrived_ms=int(of_one["approximateArrivalTimestamp"] * 1_000),
-        )
-        for of_one in (record["kinesis"] for record in event["Records"])
-    ]
+def _by_partition(event: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+    return [records for records in event["records"].values() if records]
+
+
+def _from_kinesis(record: Mapping[str, Any]) -> Arrival:
+    return Arrival(
+        sequence_number=int(record["sequenceNumber"]),
+        key=record["partitionKey"].encode(),
+        value=base64.b64decode(record["data"]),
+        arrived_ms=int(record["approximateArrivalTimestamp"] * 1_000),
+    )
+
+
+def _from_kafka(record: Mapping[str, Any]) -> Arrival:
+    return Arrival(
+        sequence_number=record["offset"],
+        key=base64.b64decode(record.get("key") or ""),
+        value=base64.b64decode(record.get("value") or ""),
+        arrived_ms=record["timestamp"],
+    )
 
 
 def failures(sequence_numbers: Sequence[int]) -> dict[str, list[dict[str, str]]]:

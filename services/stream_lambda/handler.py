@@ -19,11 +19,11 @@ from adapters.sagemaker_scorer import EndpointScorer
 from adapters.settings import read_settings
 from adapters.sqs import Queue
 from adapters.table_mirror import TableMirror
-from cardwatch.errors import Misconfigured
+from cardwatch.errors import Misconfigured, StoreUnavailable
 from cardwatch.features.warm import warm_kernel
 from services.stream.deciding import Decider
 from services.stream.telling import Teller
-from services.stream_lambda.arrivals import arrivals_of, failures, shard_of
+from services.stream_lambda.arrivals import KAFKA, batches_of, failures
 from services.stream_lambda.delivery import Delivery
 from services.stream_lambda.telling import Counts
 from services.stream_lambda.worker import BatchWorker
@@ -60,12 +60,19 @@ class Function:
         warm_kernel()
 
     def handle(self, event: Mapping[str, Any], name: str) -> dict[str, list[dict[str, str]]]:
-        """Decide the batch, and say which records are to come again. Raises: all of them."""
+        """Decide the batch, and say which records are to come again. Raises: all of them.
+
+        Of several partitions the names of single records would say nothing, so then it is all or nothing.
+        """
         begin = time.monotonic()
         self._counts.reset()
         self._tables.refresh()
         try:
-            return failures(self._worker.work(shard_of(event), arrivals_of(event)))
+            batches = batches_of(event)
+            left = [number for shard, arrivals in batches.items() for number in self._worker.work(shard, arrivals)]
+            if left and event.get("eventSource") == KAFKA:
+                raise StoreUnavailable(f"{len(left)} records of {len(batches)} partitions are to come again")
+            return failures(left)
         finally:
             line = self._counts.line(name, now_ms=epoch_ms(), duration_ms=(time.monotonic() - begin) * 1_000)
             sys.stdout.write(json.dumps(line) + "\n")
@@ -78,5 +85,5 @@ def _function() -> Function:
 
 
 def handle(event: Mapping[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
-    """Lambda's entry: an event of a Kinesis event source mapping in, its partial-batch answer out."""
+    """Lambda's entry: an event of an event source mapping in, its partial-batch answer out."""
     return _function().handle(event, context.function_name)

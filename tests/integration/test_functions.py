@@ -137,6 +137,38 @@ def test_a_batch_is_decided_delivered_to_stream_and_bucket_and_told_as_metrics(
     assert told["Function"] == CONTEXT.function_name
 
 
+def event_of_kafka(partitions: Mapping[int, Sequence[tuple[str, bytes]]]) -> dict[str, Any]:
+    """As an event source mapping of MSK makes it."""
+    return {
+        "eventSource": "aws:kafka",
+        "records": {
+            f"transactions-{partition}": [
+                {
+                    "topic": "transactions", "partition": partition, "offset": offset, "timestamp": 1_700_000_000_000,
+                    "key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(value).decode(),
+                }
+                for offset, (key, value) in enumerate(pairs)
+            ]
+            for partition, pairs in partitions.items()
+        },
+    }  # fmt: skip
+
+
+def test_records_of_kafka_are_decided_by_partition_and_those_that_come_again_are_known(
+    cloud: Cloud, transactions: Sequence[Transaction]
+) -> None:
+    pairs = of(transactions)
+    event = event_of_kafka({5: pairs[:7], 6: pairs[7:]})
+    stream_handler.handle(event, CONTEXT)
+    once = [decode(line, Decision) for line in cloud.decisions()]
+    stream_handler.handle(event, CONTEXT)
+    assert {decision.transaction.transaction_id for decision in once} == {each.transaction_id for each in transactions}
+    assert {(decision.partition, decision.offset) for decision in once} == {
+        *((5, offset) for offset in range(7)), *((6, offset) for offset in range(5)),
+    }  # fmt: skip
+    assert set(cloud.decisions()) == {encode(decision) for decision in once}
+
+
 def test_a_dead_letter_that_is_too_large_for_a_message_lies_in_the_bucket(cloud: Cloud) -> None:
     poison = b"x" * (MOST_MESSAGE_BYTES + 1)
     stream_handler.handle(event_of({"card": poison}), CONTEXT)
