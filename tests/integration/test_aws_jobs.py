@@ -365,6 +365,7 @@ def without_places(rows: pa.Table) -> pa.Table:
     return rows.drop_columns(["log_offset"]).sort_by([("transaction_id", "ascending")])
 
 
+@pytest.mark.proves("moto", "the archive job makes the tables of the local archive, to the bit")
 def test_tables_are_those_that_the_archive_service_makes_of_the_same_records(
     history: Bank, local: LocalArchive
 ) -> None:
@@ -387,6 +388,7 @@ def test_rows_are_those_that_the_archive_service_writes(history: Bank, local: Lo
     assert dict(list(archive.closed_days().items())[:HISTORY_DAYS]) == local.archive.closed_days()
 
 
+@pytest.mark.proves("moto", "a replay of the archive gives every recorded feature, to the bit")
 def test_replaying_the_archive_gives_every_recorded_feature_to_the_bit(history: Bank) -> None:
     archive = fetched(history)
     replayed = stages.replay(archive, TableStore(history.folder / "tables"), logging.getLogger())
@@ -446,6 +448,7 @@ class Dying(Bucket):
         return super().put(key, content, replaces=replaces)
 
 
+@pytest.mark.proves("moto", "the archive job may be killed at any write")
 def test_killed_at_any_step_and_run_again_it_is_as_if_it_had_not_been(short: Bank) -> None:
     day, untouched = short.days[1].day, short.bucket
     whole = copied(untouched, f"{untouched.name}-whole")
@@ -599,6 +602,7 @@ def ask(stand: Stand, patch: pytest.MonkeyPatch, **event: Any) -> dict[str, Any]
     return handler.handle(event)
 
 
+@pytest.mark.proves("moto", "the jobs make the model that the Prefect flow makes")
 def test_the_jobs_make_the_very_model_that_the_stages_of_the_flow_make(stand: Stand) -> None:
     bank = stand.bank
     url = train(bank, "same-model")

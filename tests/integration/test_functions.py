@@ -120,6 +120,7 @@ def of(transactions: Sequence[Transaction]) -> list[tuple[str, bytes]]:
     return [(transaction.card_id, encode(transaction)) for transaction in transactions]
 
 
+@pytest.mark.proves("moto", "decisions reach Kinesis and S3, dead letters SQS")
 def test_a_batch_is_decided_delivered_to_stream_and_bucket_and_told_as_metrics(
     cloud: Cloud, transactions: Sequence[Transaction], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,6 +155,7 @@ def event_of_kafka(partitions: Mapping[int, Sequence[tuple[str, bytes]]]) -> dic
     }  # fmt: skip
 
 
+@pytest.mark.proves("moto", "records of MSK, in events as AWS documents them, are decided")
 def test_records_of_kafka_are_decided_by_partition_and_those_that_come_again_are_known(
     cloud: Cloud, transactions: Sequence[Transaction]
 ) -> None:
@@ -187,6 +189,7 @@ def test_a_setting_that_is_missing_is_named(cloud: Cloud, monkeypatch: pytest.Mo
             handle({}, CONTEXT)
 
 
+@pytest.mark.proves("moto", "a question is answered from the states in DynamoDB")
 @pytest.mark.parametrize("encoded", [False, True])
 def test_a_question_is_answered_from_the_states_of_the_stream_and_changes_nothing(
     cloud: Cloud, transactions: Sequence[Transaction], encoded: bool

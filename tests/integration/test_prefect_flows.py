@@ -279,6 +279,7 @@ def run_in_progress(bench: Bench, runner: Runner, tmp_path: Path, until: Callabl
     return run
 
 
+@pytest.mark.long
 def test_a_run_in_progress_outlives_a_server_that_is_killed_and_started_again(
     bench: Bench, runner: Runner, run_in_progress: str, tmp_path: Path, until: Callable[..., float]
 ) -> None:
@@ -297,6 +298,7 @@ def test_a_run_in_progress_outlives_a_server_that_is_killed_and_started_again(
     assert (tmp_path / "published").exists()
 
 
+@pytest.mark.long
 def test_what_a_killed_runner_had_begun_is_given_up_and_publishes_nothing(
     bench: Bench, runner: Runner, run_in_progress: str, tmp_path: Path, until: Callable[..., float]
 ) -> None:

@@ -249,6 +249,7 @@ def hand_over(system: System, arrivals: Sequence[Arrival], *, shard: int = SHARD
         left = [each for each in left if failed and each.sequence_number >= min(failed)] if failed else left[batch:]
 
 
+@pytest.mark.proves("moto", "the function decides as the local stack does, to the bit")
 def test_decisions_equal_those_of_the_local_stack_to_the_bit(
     system: System, arrivals: list[Arrival], tmp_path: Path
 ) -> None:
@@ -257,6 +258,7 @@ def test_decisions_equal_those_of_the_local_stack_to_the_bit(
     assert as_decided(system.delivered.decided) == as_decided(decided_locally(arrivals, tmp_path))
 
 
+@pytest.mark.proves("moto", "card states in DynamoDB equal those in LMDB, to the bit")
 def test_states_are_those_that_a_question_reads_from_the_same_table(
     system: System, arrivals: list[Arrival], tmp_path: Path
 ) -> None:
@@ -267,6 +269,7 @@ def test_states_are_those_that_a_question_reads_from_the_same_table(
         assert remote.load(cards).tobytes() == local.load(cards).tobytes()
 
 
+@pytest.mark.proves("moto", "a batch that comes again after a crash at any step is decided once")
 @pytest.mark.parametrize(("step", "moment"), CRASHES)
 def test_a_call_that_dies_anywhere_loses_nothing_and_decides_nothing_twice(
     system: System, arrivals: list[Arrival], tmp_path: Path, step: str, moment: str
@@ -297,6 +300,7 @@ def test_the_next_batch_delivers_what_a_batch_that_was_given_up_has_written(
     assert len(system.delivered.decided) == 50
 
 
+@pytest.mark.proves("moto", "after a resharding the child delivers what its parent left")
 def test_the_child_of_a_shard_delivers_what_its_parent_has_left_unfinished(
     system: System, arrivals: list[Arrival], tmp_path: Path
 ) -> None:
@@ -307,6 +311,7 @@ def test_the_child_of_a_shard_delivers_what_its_parent_has_left_unfinished(
     assert as_decided(system.delivered.decided) == as_decided(decided_locally(arrivals, tmp_path))
 
 
+@pytest.mark.proves("moto", "a batch that is handed over again changes nothing")
 def test_a_batch_that_is_delivered_again_changes_nothing(system: System, arrivals: list[Arrival]) -> None:
     hand_over(system, arrivals)
     before = system.delivered.decided
@@ -326,6 +331,7 @@ def test_a_payment_that_its_sender_repeats_has_one_decision(system: System, arri
     assert len(system.delivered.lines) == 10
 
 
+@pytest.mark.proves("moto", "records of an older shard that come late are decided once")
 def test_records_of_a_parent_shard_that_come_late_are_decided_late_and_once(
     system: System, arrivals: list[Arrival]
 ) -> None:
@@ -341,6 +347,7 @@ def test_records_of_a_parent_shard_that_come_late_are_decided_late_and_once(
     assert all(newest[card] < number for card, number in sequences.items())
 
 
+@pytest.mark.proves("moto", "an endpoint that throttles or times out leaves it to the rules")
 @pytest.mark.parametrize("problem", ["ThrottlingException: rate exceeded", "no answer within 1 s"])
 def test_an_endpoint_that_does_not_answer_leaves_it_to_the_rules_and_states_are_the_same(
     system: System, arrivals: list[Arrival], tmp_path: Path, problem: str
@@ -355,6 +362,7 @@ def test_an_endpoint_that_does_not_answer_leaves_it_to_the_rules_and_states_are_
     assert {name: each.features for name, each in decided.items()} == {n: each.features for n, each in local.items()}
 
 
+@pytest.mark.proves("moto", "a poison record becomes a dead letter, and its batch goes on")
 def test_a_poison_record_becomes_a_dead_letter_and_the_others_are_decided(
     system: System, arrivals: list[Arrival]
 ) -> None:
@@ -373,6 +381,7 @@ def test_a_batch_of_nothing_but_poison_takes_no_offsets(system: System, arrivals
     assert [decision.offset for decision in system.delivered.decided.values()] == [0]
 
 
+@pytest.mark.proves("moto", "conditional writes that conflict are done again, with one decision")
 @pytest.mark.parametrize("before", [0, 30])
 def test_cards_that_another_call_has_written_meanwhile_are_read_again_and_decided_once(
     system: System, arrivals: list[Arrival], tmp_path: Path, before: int

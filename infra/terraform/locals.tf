@@ -1,0 +1,39 @@
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+locals {
+  prefix     = "${var.name}-${var.environment}"
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
+  zones      = [for letter in var.zones : "${var.region}${letter}"]
+
+  # "arn:aws:<service>:<region>:<account>" is how most ARNs begin; for what must be named before it is made.
+  arn_of = {
+    for service in ["cloudwatch", "ec2", "events", "kms", "lambda", "logs", "sagemaker", "states"] :
+    service => "arn:${local.partition}:${service}:${var.region}:${local.account_id}"
+  }
+
+  tags = merge(
+    {
+      Project     = var.name
+      Environment = var.environment
+      ManagedBy   = "terraform"
+    },
+    var.tags,
+  )
+
+  # The repositories of infra/terraform/bootstrap, unless var.images names another place.
+  registry = "${local.account_id}.dkr.ecr.${var.region}.${data.aws_partition.current.dns_suffix}"
+  images = merge(
+    {
+      for part in ["lambda", "scoring", "archive", "monitor", "pipelines"] :
+      part => "${local.registry}/${local.prefix}-${part}:${var.image_tag}"
+    },
+    var.images,
+  )
+
+  private_subnet_ids = aws_subnet.private[*].id
+
+  endpoint_name = "${local.prefix}-scoring"
+}

@@ -1,0 +1,164 @@
+"""Terraform as its tests use it: a copy of the roots, and everything in it as AWS would be told to make it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import pytest
+
+from adapters.settings import read_settings
+from infra.aws.terraform import INSTALL
+
+ROOT = Path(__file__).resolve().parents[3]
+ENVIRONMENTS = ("moto", "production", "sandbox")
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+
+# What Terraform is told here instead of by AWS, and the variables that no environment has for itself.
+NOWHERE = """
+provider "aws" {
+  region                      = "eu-central-1"
+  access_key                  = "none"
+  secret_key                  = "none"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+}
+
+override_data {
+  target = data.aws_caller_identity.current
+  values = { account_id = "123456789012" }
+}
+
+variables {
+  image_tag               = "abc"
+  champion_model_data_url = "s3://models-of-somebody/models/first/model.tar.gz"
+  model_reader_accounts   = ["210987654321"]
+}
+"""
+
+
+class Resource(NamedTuple):
+    """What would be made: where it stands in the configuration, its type, and its attributes."""
+
+    address: str
+    type: str
+    values: dict[str, Any]
+
+
+class Terraform(NamedTuple):
+    """The program, in a folder, with an environment in which it finds its providers and no account."""
+
+    program: str
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """What came of a command."""
+        return subprocess.run(
+            [self.program, f"-chdir={folder or self.folder}", *arguments, "-no-color"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def missing(what: str) -> NoReturn:
+    """Say loudly that something is not there and that its tests did not run; on CI it has to be there."""
+    if os.environ.get("CI"):  # noqa: TID251 (about this run of tests)
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    """Terraform in a copy of `infra/terraform`, whose providers are there and whose backend is not."""
+    program = shutil.which("terraform")
+    if program is None:
+        missing(f"Terraform is not installed, and nothing of infra/terraform was tested: {INSTALL}")
+    home = tmp_path_factory.mktemp("terraform")
+    for folder in ("infra/terraform", "docs/contracts"):
+        shutil.copytree(ROOT / folder, home / folder, ignore=shutil.ignore_patterns(".terraform*"))
+    found = Terraform(program, home / "infra" / "terraform", _environment(home))
+    init = found.run("init", "-backend=false", "-input=false")
+    assert init.returncode == 0, init.stderr
+    return found
+
+
+def _environment(home: Path) -> dict[str, str]:
+    inherited = {
+        key: value
+        for key, value in os.environ.items()  # noqa: TID251 (a child's)
+        if not key.startswith(("AWS_", "TF_")) or key in ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
+    }
+    if mirror := read_settings().tf_plugins:
+        configuration = home / "terraform.rc"
+        path = json.dumps(str(mirror.absolute()))
+        configuration.write_text(f"provider_installation {{\n  filesystem_mirror {{\n    path = {path}\n  }}\n}}\n")
+        inherited["TF_CLI_CONFIG_FILE"] = str(configuration)
+    return {**inherited, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+
+
+@pytest.fixture(scope="session")
+def checkov() -> str:
+    """The program checkov: beside this interpreter, or where the variable says."""
+    beside = Path(sys.executable).with_name("checkov")
+    program = os.environ.get("CARDWATCH_CHECKOV") or (str(beside) if beside.is_file() else None)  # noqa: TID251
+    if program is None:
+        missing(
+            "checkov is not installed, and infra/terraform was NOT checked by it: `uv tool install checkov`, and its"
+            " path in CARDWATCH_CHECKOV"
+        )
+    return program
+
+
+@pytest.fixture(scope="session")
+def made(terraform: Terraform) -> list[Resource]:
+    """Everything, applied with the variables of `production` but without AWS: policies and definitions are whole.
+
+    Terraform is told to leave the making of every resource, and gives it an ARN of ours. What it would read of AWS is
+    answered here; what it only computes, such as policies, it does compute. Before that each environment is planned.
+    """
+    file = terraform.folder / "tests" / "everything.tftest.hcl"
+    plans = [_run(f"plan_{name}", "plan", name) for name in ENVIRONMENTS]
+    file.write_text("\n".join([NOWHERE, *_left_unmade(terraform.folder), *plans, _run("make", "apply", "production")]))
+    tested = terraform.run("test", "-json", "-verbose", f"-filter=tests/{file.name}")
+    said = [json.loads(line) for line in tested.stdout.splitlines()]
+    assert tested.returncode == 0, [line["diagnostic"] for line in said if line.get("type") == "diagnostic"]
+    [state] = [line["test_state"] for line in said if line.get("type") == "test_state"]
+    return [
+        Resource(found["address"], found["type"], found["values"])
+        for found in state["root_module"]["resources"]
+        if found["mode"] == "managed"
+    ]
+
+
+def _run(name: str, command: str, environment: str) -> str:
+    variables = (ROOT / "infra" / "terraform" / "envs" / environment / "terraform.tfvars").read_text(encoding="utf-8")
+    return f'run "{name}" {{\n  command = {command}\n\n  variables {{\n{variables}\n  }}\n}}\n'
+
+
+def _left_unmade(folder: Path) -> list[str]:
+    resources = [
+        found.groups()
+        for path in sorted(folder.glob("*.tf"))
+        for found in re.finditer(r'^resource "(\w+)" "(\w+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    return [
+        f"override_resource {{\n  target = {kind}.{name}\n  values = {{ {_answer(kind, name)} }}\n}}\n"
+        for kind, name in resources
+    ]
+
+
+def _answer(kind: str, name: str) -> str:
+    arns = {"arn": f"arn:aws:{kind.split('_')[1]}:{REGION}:{ACCOUNT}:{kind}/{name}"}
+    if kind == "aws_api_gateway_rest_api":
+        arns["execution_arn"] = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{name}"
+    return ", ".join(f'{attribute} = "{value}"' for attribute, value in arns.items())
