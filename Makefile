@@ -4,11 +4,14 @@ BIN := .venv/bin
 STAMP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up down ps logs images test test-long test-spark test-compose smoke-compose bench check clean
+.PHONY: help env demo up down ps logs images test test-long test-spark test-compose smoke-compose \
+    aws-local aws-plan aws-deploy aws-destroy bench check clean
 
 # Docker's compose, or podman's, or nothing. EMBEDDED=1 says that containers are not wanted.
 ENGINE = $(if $(EMBEDDED),,$(shell $(BIN)/python -m infra.compose engine))
 PROFILES ?= demo observability
+# An environment of infra/terraform/envs.
+ENV ?= sandbox
 COMPOSE = $(ENGINE) $(addprefix --profile ,$(PROFILES))
 
 help: ## list the targets
@@ -57,6 +60,18 @@ test-compose: $(STAMP) ## the compose file for real: up, used, each part killed 
 
 smoke-compose: $(STAMP) ## the compose file in short: images built, up, a first decision by the champion, down
 	@$(BIN)/pytest -m compose -k smoke
+
+aws-local: $(STAMP) ## the system on AWS, played by moto on this machine: apply, use, retrain, destroy (Terraform, no account, no Docker)
+	@$(BIN)/cardwatch aws local
+
+aws-plan: $(STAMP) ## what Terraform would change in your AWS account; ENV=sandbox, IMAGE_TAG=... the first time
+	@$(BIN)/cardwatch aws plan $(ENV) $(if $(IMAGE_TAG),--image-tag $(IMAGE_TAG))
+
+aws-deploy: $(STAMP) ## check, price, apply and try it in your AWS account; ENV=sandbox, IMAGE_TAG=... the first time
+	@$(BIN)/cardwatch aws deploy $(ENV) $(if $(IMAGE_TAG),--image-tag $(IMAGE_TAG))
+
+aws-destroy: $(STAMP) ## remove it from your AWS account, with its data; ENV=sandbox
+	@$(BIN)/cardwatch aws destroy $(ENV)
 
 bench: $(STAMP) ## all benchmarks -> benchmarks/results/latest.json and a table; SUITES="replay" for some (a quarter of an hour)
 	@$(BIN)/uv sync --frozen --inexact --quiet --group bench

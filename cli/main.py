@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "replay": ("cli.replay", "The archived log as feature rows, on all cores."),
     "backfill": ("cli.backfill", "The same by Spark, for histories that outgrow one machine."),
     "simulate": ("cli.simulate", "Write the demo's world as one file."),
+    "aws": ("cli.aws", "The same system on AWS, or on moto on this machine."),
     "kafka": ("cli.kafka", "Run the embedded Kafka broker until Ctrl-C."),
     "store": ("cli.store", "Snapshot, restore or rebuild the feature store."),
     "tables": ("cli.tables", "List the reference tables, and check them."),

@@ -1,0 +1,173 @@
+"""As much of Terraform's language as an environment's variables need: literals, and the defaults of variables.
+
+Terraform itself can say what a variable is, but only once its provider is installed; a price is asked for before that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cardwatch.errors import Misconfigured
+
+Value = str | float | bool | None | list["Value"] | dict[str, "Value"]
+
+T = TypeVar("T")
+
+_TOKEN: Final = re.compile(
+    r"""
+    (?P<skip>  [ \t\r,]+ | \#[^\n]* | //[^\n]* | /\*.*?\*/ )
+  | (?P<line>  \n )
+  | (?P<string>"(?:[^"\\]|\\.)*")
+  | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
+  | (?P<word>  [A-Za-z_][\w-]* )
+  | (?P<sign>  . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_WORDS: Final[dict[str, Value]] = {"true": True, "false": False, "null": None}
+_ESCAPES: Final = {r"\"": '"', r"\\": "\\", r"\n": "\n", r"\t": "\t"}
+_VARIABLE: Final = re.compile(r'^variable\s+"(?P<name>[\w-]+)"\s*\{(?P<body>.*?)^\}', re.MULTILINE | re.DOTALL)
+_DEFAULT: Final = re.compile(r"^  default\s*=(?P<value>.*)", re.MULTILINE | re.DOTALL)
+
+
+class Variables:
+    """What an environment sets, by name. Each getter raises `Misconfigured` if the variable is not of its kind."""
+
+    def __init__(self, values: Mapping[str, Value], where: Path) -> None:
+        self._values, self._where = values, where
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def text(self, name: str) -> str:
+        """A string; empty for null."""
+        value = self._value(name)
+        return "" if value is None else self._of_kind(name, value, str)
+
+    def number(self, name: str) -> float:
+        """A number."""
+        return self._of_kind(name, self._value(name), float)
+
+    def flag(self, name: str) -> bool:
+        """True or false."""
+        return self._of_kind(name, self._value(name), bool)
+
+    def words(self, name: str) -> list[str]:
+        """A list of strings."""
+        return [self._of_kind(name, word, str) for word in self._of_kind(name, self._value(name), list)]
+
+    def texts(self, name: str) -> dict[str, str]:
+        """A map of strings."""
+        found = self._of_kind(name, self._value(name), dict)
+        return {key: self._of_kind(name, value, str) for key, value in found.items()}
+
+    def numbers(self, name: str) -> dict[str, float]:
+        """A map of numbers."""
+        found = self._of_kind(name, self._value(name), dict)
+        return {key: self._of_kind(name, value, float) for key, value in found.items()}
+
+    def _value(self, name: str) -> Value:
+        if name not in self._values:
+            raise Misconfigured(f"{self._where} sets no {name}, and it has no default")
+        return self._values[name]
+
+    def _of_kind(self, name: str, value: Value, kind: type[T]) -> T:
+        if not isinstance(value, kind):
+            raise Misconfigured(f"{self._where}: {name} = {value!r} is not of the kind {kind.__name__}")
+        return value
+
+
+def read_variables(root: Path, tfvars: Path) -> Variables:
+    """The variables of the Terraform root `root` with the values of the file `tfvars`, else their defaults.
+
+    Raises `Misconfigured` naming the file for what cannot be read, and for a value of a variable that the root does
+    not declare.
+    """
+    declared: set[str] = set()
+    values: dict[str, Value] = {}
+    for path in sorted(root.glob("*.tf")):
+        for found in _VARIABLE.finditer(_text(path)):
+            declared.add(found["name"])
+            if default := _DEFAULT.search(found["body"]):
+                values[found["name"]] = _Reader(default["value"], path).value()
+    given = _Reader(_text(tfvars), tfvars).assignments()
+    if unknown := sorted(set(given) - declared):
+        raise Misconfigured(f"{tfvars}: {root} declares no variable {', '.join(unknown)}")
+    return Variables({**values, **given}, tfvars)
+
+
+def read_assignments(path: Path) -> Variables:
+    """The assignments of a file without blocks, such as a backend's."""
+    return Variables(_Reader(_text(path), path).assignments(), path)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be read: {error}") from error
+
+
+class _Reader:
+    """Reads literals one after the other; what is no literal is refused with the file's name."""
+
+    def __init__(self, text: str, path: Path) -> None:
+        self._path = path
+        self._tokens = [
+            (str(found.lastgroup), found[0]) for found in _TOKEN.finditer(text) if found.lastgroup != "skip"
+        ]
+        self._next = 0
+
+    def assignments(self, closing: str = "") -> dict[str, Value]:
+        """`name = value` (or `name: value`) up to `closing` or the end."""
+        found: dict[str, Value] = {}
+        while True:
+            kind, text = self._take()
+            if text == closing:
+                return found
+            if kind not in ("word", "string") or self._take()[1] not in ("=", ":"):
+                raise self._refusal(text)
+            found[_unquoted(text) if kind == "string" else text] = self.value()
+
+    def value(self) -> Value:
+        """The literal that comes next."""
+        kind, text = self._take()
+        if kind == "string" and "${" not in text:
+            return _unquoted(text)
+        if kind == "number":
+            return float(text)
+        if kind == "word" and text in _WORDS:
+            return _WORDS[text]
+        if text == "{":
+            return self.assignments("}")
+        if text == "[":
+            return self._list()
+        raise self._refusal(text)
+
+    def _list(self) -> list[Value]:
+        found: list[Value] = []
+        while self._peek() != "]":
+            found.append(self.value())
+        self._take()
+        return found
+
+    def _peek(self) -> str:
+        while self._next < len(self._tokens) and self._tokens[self._next][0] == "line":
+            self._next += 1
+        return self._tokens[self._next][1] if self._next < len(self._tokens) else ""
+
+    def _take(self) -> tuple[str, str]:
+        text = self._peek()
+        kind = self._tokens[self._next][0] if text else ""
+        self._next += 1
+        return kind, text
+
+    def _refusal(self, text: str) -> Misconfigured:
+        return Misconfigured(f"{self._path}: {text!r} is not a literal; a price needs variables that are")
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\.", lambda found: _ESCAPES.get(found[0], found[0]), text[1:-1])

@@ -1,0 +1,34 @@
+"""The local AWS as a process of a supervisor, and where its clients find it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from adapters.probe import probe
+from adapters.settings import LOOPBACK, Settings, child_environment
+from infra.local.supervisor import Part
+
+REGION: Final = "eu-central-1"
+CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+}
+"""What it takes from everybody: it asks nobody who they are."""
+
+
+def part(port: int, *arguments: str) -> Part:
+    """The server at `port`; further `arguments` are those of `python -m infra.moto`."""
+    return Part(
+        name="moto",
+        command=[sys.executable, "-m", "infra.moto", "--port", str(port), *arguments],
+        environment=child_environment(Settings(), **CREDENTIALS),
+        ready=lambda: probe(f"{url(port)}/moto-api/") is None,
+    )
+
+
+def url(port: int) -> str:
+    """Where it is found: what AWS_ENDPOINT_URL has to say."""
+    return f"http://{LOOPBACK}:{port}"
