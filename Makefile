@@ -46,7 +46,7 @@ images: $(STAMP) ## build all images, and list their sizes
 	@$(BIN)/python -m infra.compose images
 
 test: $(STAMP) ## the test suite on real parts, with coverage
-	@$(BIN)/pytest -m "not long and not spark and not compose" --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not long and not spark and not compose" --cov --cov-report=term:skip-covered
 
 test-long: $(STAMP) ## what takes longer: kills under traffic, each alert tried, the demo at full scale eight times (an hour)
 	@$(BIN)/pytest -m long

@@ -96,7 +96,9 @@ class FlatTrees(NamedTuple):
             raise CorruptModel(
                 f"the flat trees have format {file.format}, this version reads {FORMAT}: retrain the model"
             )
-        trees = cls(features=file.features, base_margin=np.float32(file.base_margin), **arrays)
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and that is refused below
+            base_margin = np.float32(file.base_margin)
+        trees = cls(features=file.features, base_margin=base_margin, **arrays)
         trees._require_sound()
         return trees
 

@@ -116,7 +116,7 @@ def fitted() -> Fitted:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, fitted: Fitted) -> Iterator[Serving]:
     """The service, with a damaged model."""
     home = tmp_path_factory.mktemp("service")
@@ -134,7 +134,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, fitted: Fitted) -> Iterato
         yield serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory, fitted: Fitted) -> Iterator[Serving]:
     """The container of a SageMaker endpoint, with a damaged model; its scorer asks SageMaker's runtime."""
     home = tmp_path_factory.mktemp("container")

@@ -123,6 +123,7 @@ def edited(name: str, place: int, value: Any) -> FlatTrees:
         pytest.param(lambda: stump()._replace(features=0), id="no features"),
         pytest.param(lambda: stump()._replace(features=2**31), id="a row larger than memory"),
         pytest.param(lambda: stump()._replace(base_margin=np.float32(np.nan)), id="no base margin"),
+        pytest.param(lambda: stump()._replace(base_margin=1e300), id="a base margin beyond float32"),
     ],
 )
 def test_a_poisoned_file_is_refused_before_it_is_walked(poisoned: Callable[[], FlatTrees]) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -108,13 +107,13 @@ def _environment(home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def checkov() -> str:
-    """The program checkov: beside this interpreter, or where the variable says."""
-    beside = Path(sys.executable).with_name("checkov")
-    program = os.environ.get("CARDWATCH_CHECKOV") or (str(beside) if beside.is_file() else None)  # noqa: TID251
+    """The program checkov: in its own environment, or where the variable says."""
+    own = ROOT / "tools" / "checkov" / ".venv" / "bin" / "checkov"
+    program = os.environ.get("CARDWATCH_CHECKOV") or (str(own) if own.is_file() else None)  # noqa: TID251
     if program is None:
         missing(
-            "checkov is not installed, and infra/terraform was NOT checked by it: `uv tool install checkov`, and its"
-            " path in CARDWATCH_CHECKOV"
+            "checkov is not installed, and infra/terraform was NOT checked by it: "
+            "`.venv/bin/uv sync --frozen --project tools/checkov`, or its path in CARDWATCH_CHECKOV"
         )
     return program
 
