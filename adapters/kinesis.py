@@ -114,6 +114,30 @@ class KinesisReader:
         self._client.close()
 
 
+def read_stretch(stream: str, shard_id: str, first: str, last: str, *, client: Any = None) -> list[tuple[str, bytes]]:
+    """The records of a shard between two sequence numbers, both included, as (partition key, value).
+
+    Those that the stream has deleted since are left out, so compare their number with what it should be. Raises
+    `StreamUnavailable`, and `Misconfigured` for a shard that is not there any more. `client` is for tests.
+    """
+    kinesis = client or aws_client("kinesis")
+    found: list[tuple[str, bytes]] = []
+    with answering(f"shard {shard_id} of Kinesis stream {stream}", StreamUnavailable):
+        iterator = kinesis.get_shard_iterator(
+            StreamName=stream, ShardId=shard_id, ShardIteratorType="AT_SEQUENCE_NUMBER", StartingSequenceNumber=first
+        )["ShardIterator"]
+        while iterator is not None:
+            answer = kinesis.get_records(ShardIterator=iterator)
+            for record in answer["Records"]:
+                if int(record["SequenceNumber"]) > int(last):
+                    return found
+                found.append((record["PartitionKey"], record["Data"]))
+            if not answer["Records"] and not answer.get("MillisBehindLatest"):
+                return found
+            iterator = answer.get("NextShardIterator")
+    return found
+
+
 def _requests(records: Sequence[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
     request: list[tuple[str, bytes]] = []
     size = 0

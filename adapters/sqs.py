@@ -1,10 +1,10 @@
-"""An SQS queue that messages are put into."""
+"""An SQS queue: messages put into it, and taken out when somebody has done what they ask for."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from adapters.aws_calls import answering, aws_client
 from cardwatch.errors import StreamUnavailable
@@ -15,8 +15,15 @@ PAUSES_SECONDS: Final = (0.1, 0.4, 1.6)
 """Before messages that SQS did not take are sent again."""
 
 
+class Message(NamedTuple):
+    """A message that was received; `handle` is what it is deleted by."""
+
+    body: str
+    handle: str
+
+
 class Queue:
-    """Puts messages into the queue at `url`. `client` is for tests."""
+    """The queue at `url`. `client` is for tests. Every call raises `StreamUnavailable` if SQS does not answer."""
 
     def __init__(self, url: str, *, client: Any = None) -> None:
         self._url, self._client = url, client or aws_client("sqs")
@@ -34,6 +41,21 @@ class Queue:
             size += len(body)
         if request:
             self._send(request)
+
+    def receive(self) -> Iterator[Message]:
+        """Messages, one after another, until none comes. One that is not deleted comes again later."""
+        while True:
+            with answering(self._where, StreamUnavailable):
+                answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=MESSAGES_A_REQUEST)
+            if not (messages := answer.get("Messages", [])):
+                return
+            for message in messages:
+                yield Message(message["Body"], message["ReceiptHandle"])
+
+    def delete(self, message: Message) -> None:
+        """Take a message out for good."""
+        with answering(self._where, StreamUnavailable):
+            self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.handle)
 
     def _send(self, bodies: list[str]) -> None:
         left = {str(place): body for place, body in enumerate(bodies)}

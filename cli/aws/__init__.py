@@ -8,7 +8,7 @@ from cli.aws.account import check, deploy, destroy, plan
 from cli.aws.documents import cost, document
 from cli.aws.local import local
 from cli.aws.model import model
-from cli.aws.traffic import send, smoke
+from cli.aws.traffic import redrive, send, smoke
 
 
 @click.group()
@@ -20,5 +20,5 @@ def aws() -> None:
     """
 
 
-for command in (check, cost, plan, deploy, model, smoke, send, destroy, local, document):
+for command in (check, cost, plan, deploy, model, smoke, send, redrive, destroy, local, document):
     aws.add_command(command)

@@ -1,4 +1,4 @@
-"""`cardwatch aws send` and `smoke`: transactions from this machine for the system on AWS."""
+"""`cardwatch aws send`, `smoke` and `redrive`: transactions from this machine for the system on AWS."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from adapters.api_gateway import api_key, ask
 from adapters.aws_account import Account
 from adapters.aws_calls import aws_client
 from adapters.clock import epoch_ms
-from adapters.kinesis import KinesisReader, KinesisWriter
+from adapters.kinesis import KinesisReader, KinesisWriter, read_stretch
 from adapters.object_storage import Bucket
 from adapters.settings import Settings, read_settings
+from adapters.sqs import Queue
 from cardwatch.errors import Misconfigured
 from cardwatch.events import encode
 from cardwatch.world.settings import WorldSettings
 from cardwatch.world.world import World
+from infra.aws import redrive as abandoned
 from infra.aws.environments import TERRAFORM, Environment, LocalFiles
 from infra.aws.smoke import await_decisions, new_transactions, question, read_answer
 from infra.aws.terraform import Terraform
@@ -116,6 +118,31 @@ def smoke_test(environment: Environment, settings: Settings) -> None:
         f"POST /v1/score: {answer.action.value} after {(time.monotonic() - begin) * 1000:,.0f} ms, having seen "
         f"{answer.sequence} transactions of the card{'; degraded' if answer.degraded else ''}"
     )
+
+
+@click.command()
+@click.argument("env")
+def redrive(env: str) -> None:
+    """Send the transactions of batches that Lambda gave up once more, as long as ENV's stream still has them.
+
+    First take away what made them fail: the queue says when that was, the function's log why.
+    """
+    environment = _reached_from_here(env)
+    region = environment.region
+    outputs = ready_terraform(environment, read_settings(), Account(region)).outputs()
+    queue = Queue(str(outputs["abandoned_queue_url"]), client=aws_client("sqs", region=region))
+    kinesis = aws_client("kinesis", region=region)
+    stream = environment.transactions
+    with closing(KinesisWriter(stream, region=region)) as writer:
+        done = abandoned.redrive(
+            queue,
+            lambda batch: read_stretch(
+                stream, batch.shard_id, batch.start_sequence_number, batch.end_sequence_number, client=kinesis
+            ),
+            writer.write,
+        )
+    click.echo(f"{done.records:,} transactions of {done.batches:,} batches are in {stream} again")
+    abandoned.require_all_sent(done)
 
 
 def _reached_from_here(name: str) -> Environment:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
-from adapters.aws_calls import aws_client
+from adapters.aws_calls import answering, aws_client
 
 KINDS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("apigateway", "get_api_keys", {}),
     ("apigateway", "get_rest_apis", {}),
     ("apigateway", "get_usage_plans", {}),
-    ("budgets", "describe_budgets", {"AccountId": "123456789012"}),
     ("cloudwatch", "describe_alarms", {}),
     ("cloudwatch", "list_dashboards", {}),
     ("dynamodb", "list_tables", {}),
@@ -48,13 +45,14 @@ KINDS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("stepfunctions", "list_state_machines", {}),
     ("wafv2", "list_web_acls", {"Scope": "REGIONAL"}),
 )
-"""Service, call and arguments. What has no name of its own is found by the tags that carry the environment's name."""
+"""Service, call and arguments. What has no name of its own is found by a tag that carries the environment's name."""
+
+_GONE: Final = {"deleted", "deleting", "TERMINATED", "PendingDeletion"}
+"""States of what is listed for a while after its end."""
 
 
 def leftovers(prefix: str, *, region: str | None = None) -> list[str]:
-    """What is left whose name, ARN or tag begins with `prefix`, as `service call: name`. Keys that wait for their
-    deletion, as KMS has it, do not count.
-    """
+    """What is left whose name, ARN or tag begins with `prefix`, as `service call: name`."""
     name = re.compile(rf"(?<![\w-]){re.escape(prefix)}[\w./-]*")
     return [
         f"{service} {call}: {found}"
@@ -64,13 +62,28 @@ def leftovers(prefix: str, *, region: str | None = None) -> list[str]:
 
 
 def _listing(service: str, call: str, arguments: dict[str, Any], region: str | None) -> str:
-    """Everything that a call lists, as text."""
+    """Everything that a call lists and that is not gone, as text."""
     client = aws_client(service, region=region)
     try:
-        if client.can_paginate(call):
-            return "\n".join(str(page) for page in client.get_paginator(call).paginate(**arguments))
-        return str(getattr(client, call)(**arguments))
-    except ClientError as error:
-        return f"{error}"
+        with answering(f"{service} {call}"):
+            if client.can_paginate(call):
+                pages = list(client.get_paginator(call).paginate(**arguments))
+            else:
+                pages = [getattr(client, call)(**arguments)]
     finally:
         client.close()
+    return str(_present(pages))
+
+
+def _present(listed: Any) -> Any:
+    """The same without what has come to its end."""
+    if isinstance(listed, list):
+        return [_present(each) for each in listed if not (isinstance(each, dict) and _is_gone(each))]
+    if isinstance(listed, dict):
+        return {key: _present(value) for key, value in listed.items()}
+    return listed
+
+
+def _is_gone(each: dict[str, Any]) -> bool:
+    states = [each.get(key) for key in ("State", "state", "KeyState", "Status")]
+    return any(isinstance(state, str) and state in _GONE for state in states)

@@ -31,14 +31,16 @@ class Lived(Struct, frozen=True, kw_only=True):
     degraded: int
     declined: int
     versions: dict[str, int]
+    excuses: dict[str, int]
     latencies_ms: list[float]
 
     def __str__(self) -> str:
         """For people."""
+        degraded = f"{self.degraded:,} degraded" + "".join(f", {why}" for why in self.excuses)
         versions = ", ".join(f"{count:,} by version {version}" for version, count in sorted(self.versions.items()))
         cuts = statistics.quantiles(self.latencies_ms, n=100, method="inclusive")
         return (
-            f"{self.sent:,} transactions, {self.decided:,} decided ({versions}; {self.degraded:,} degraded, "
+            f"{self.sent:,} transactions, {self.decided:,} decided ({versions}; {degraded}, "
             f"{self.declined:,} declined), {self.again:,} delivered twice; from the stream to the decision "
             f"{cuts[49]:,.0f} ms (p50), {cuts[98]:,.0f} ms (p99)"
         )
@@ -89,5 +91,6 @@ def _counted(sent: int, decisions: list[Decision]) -> Lived:
         degraded=sum(decision.degraded for decision in first.values()),
         declined=sum(decision.action.value == "decline" for decision in first.values()),
         versions=dict(Counter(decision.model_version or "none" for decision in first.values())),
+        excuses=dict(Counter(decision.degraded_reason for decision in first.values() if decision.degraded_reason)),
         latencies_ms=[decision.latency_ms for decision in first.values()],
     )

@@ -34,7 +34,7 @@ def run(settings: Settings, *, report: Report) -> None:
         report(f"Terraform {Terraform(own, home).version()}; moto with our extension; everything in {home}")
         [port] = free_ports(1)
         with Supervisor(home) as supervisor:
-            supervisor.start(part(port))
+            supervisor.start(part(port, home))
             status = _tell(own, port, report)
             if status != 0:
                 tail = supervisor.log("moto").read_text(errors="replace").splitlines()[-_LOG_LINES:]

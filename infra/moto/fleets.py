@@ -12,6 +12,7 @@ from infra.moto.capture import Capture
 from infra.moto.models import ModelContainer, NotStarted, Reply
 
 _POLL_SECONDS: Final = 0.1
+_DRAIN_SECONDS: Final = 10.0
 
 
 class Fleet:
@@ -26,7 +27,7 @@ class Fleet:
         self._production, self._shadows, self._capture = production, shadows, capture
         self._served = [0] * len(production)
         self._copies = ThreadPoolExecutor(max(1, len(shadows)), thread_name_prefix="shadow")
-        self._lock = threading.Lock()
+        self._lock, self._asking, self._quiet = threading.Lock(), 0, threading.Condition()
 
     def start(self) -> None:
         """Start all at the same time; raises `NotStarted`, with none of them left, if one does not."""
@@ -45,7 +46,9 @@ class Fleet:
         return container.variant, self._ask(container, body, headers)
 
     def stop(self) -> None:
-        """End all containers."""
+        """End all containers, once those who are asking have their answers."""
+        with self._quiet:
+            self._quiet.wait_for(lambda: not self._asking, timeout=_DRAIN_SECONDS)
         self._copies.shutdown(cancel_futures=True)
         for container in self._containers():
             container.stop()
@@ -64,7 +67,14 @@ class Fleet:
             return self._production[chosen][0]
 
     def _ask(self, container: ModelContainer, body: bytes, headers: Mapping[str, str]) -> Reply:
-        reply = container.ask(body, headers)
+        with self._quiet:
+            self._asking += 1
+        try:
+            reply = container.ask(body, headers)
+        finally:
+            with self._quiet:
+                self._asking -= 1
+                self._quiet.notify_all()
         if reply.status == 200:
             sent = headers.get("Content-Type", ""), body
             self._capture.keep(container.variant, sent, (reply.headers.get("content-type", ""), reply.body))

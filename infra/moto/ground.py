@@ -10,6 +10,7 @@ from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.emrserverless.responses import EMRServerlessResponse
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.kinesis.responses import KinesisResponse
+from moto.s3.models import FakeDeleteMarker
 from moto.s3.responses import S3Response
 
 from infra.moto.added import added
@@ -32,6 +33,11 @@ def is_action_permitted(statement: IAMPolicyStatement, *arguments: Any, **named:
     if statement._statement.get("Effect") == "Deny" and statement._statement.get("Condition") == _WITHOUT_TLS:
         return PermissionResult.NEUTRAL
     return _is_action_permitted(statement, *arguments, **named)
+
+
+@added("s3", "DeleteObjects where a bucket was versioned once", FakeDeleteMarker)
+def dispose(marker: FakeDeleteMarker) -> None:
+    """moto fails on it, for its delete markers cannot be thrown away. Terraform empties a bucket in this way."""
 
 
 @added("kinesis", "CreateStream with tags", KinesisResponse)

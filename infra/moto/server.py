@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Final
 
 from adapters.probe import probe
@@ -19,12 +20,15 @@ CREDENTIALS: Final = {
 """What it takes from everybody: it asks nobody who they are."""
 
 
-def part(port: int, *arguments: str) -> Part:
-    """The server at `port`; further `arguments` are those of `python -m infra.moto`."""
+def part(port: int, folder: Path, *arguments: str) -> Part:
+    """The server at `port`, with the disks of its containers in `folder`.
+
+    Further `arguments` are those of `python -m infra.moto`.
+    """
     return Part(
         name="moto",
         command=[sys.executable, "-m", "infra.moto", "--port", str(port), *arguments],
-        environment=child_environment(Settings(), **CREDENTIALS),
+        environment=child_environment(Settings(), TMPDIR=str(folder), **CREDENTIALS),
         ready=lambda: probe(f"{url(port)}/moto-api/") is None,
     )
 

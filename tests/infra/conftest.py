@@ -68,7 +68,7 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program.write_text(textwrap.dedent(FAKE_MODEL))
     [port] = free_ports(1)
     with Supervisor(folder) as supervisor:
-        supervisor.start(part(port, "--image", f"fake={sys.executable} {program}"))
+        supervisor.start(part(port, folder, "--image", f"fake={sys.executable} {program}"))
         yield url(port)
 
 

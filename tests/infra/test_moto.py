@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import textwrap
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.moto.batches import Answer, Delivery, GivenUp, Rules, Shard
+
 ROLE = "arn:aws:iam::123456789012:role/anybody"
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/cardwatch-lambda:1"
 
 Client = Callable[[str], Any]
+
+pytestmark = pytest.mark.proves(
+    "ours", "functions of images run, and an event source mapping hands over a shard's records"
+)
 
 _number = count()
 
@@ -332,3 +339,85 @@ def test_a_mapping_that_is_deleted_reads_no_more(streams: Streams, client: Clien
     streams.put(stream, "b")
     wait_until(lambda: seen(other) == [["a"], ["b"]], "the second record, by another reader")
     assert seen(file) == [["a"]]
+
+
+def test_every_addition_to_moto_says_why_it_is_there() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # what moto imports has some
+        from infra.moto.extension import EXTENSIONS  # noqa: PLC0415
+    assert len(EXTENSIONS) > 20
+    assert not [f"{each.service} {each.call}" for each in EXTENSIONS if len(each.reason) < 20]
+    assert not [f"{each.owner} {each.name}" for each in EXTENSIONS if not each.name]
+
+
+def test_a_bucket_policy_against_calls_without_tls_lets_calls_through(client: Client) -> None:
+    s3, name = client("s3"), new_name("bucket")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    s3.put_object(Bucket=name, Key="a", Body=b"a")
+    assert s3.get_object(Bucket=name, Key="a")["Body"].read() == b"a"
+
+
+def test_a_bucket_that_was_versioned_once_can_be_emptied(client: Client) -> None:
+    s3, name = client("s3"), new_name("bucket")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=name, Key="a", Body=b"a")
+    s3.delete_object(Bucket=name, Key="a")
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+    found = s3.list_object_versions(Bucket=name)
+    for each in [*found["Versions"], *found["DeleteMarkers"]]:
+        s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": each["Key"], "VersionId": each["VersionId"]}]})
+    s3.delete_bucket(Bucket=name)
+
+
+def delivered(rules: Rules, answers: list[Answer], *, age_seconds: float = 0.0) -> tuple[list[str], list[GivenUp]]:
+    """What a function was asked for records 1, 2 and 3 while it gave these answers, and what was given up."""
+    asked: list[str] = []
+    given_up: list[GivenUp] = []
+    coming = iter(answers)
+
+    def invoke(records: Sequence[str]) -> Answer:
+        asked.append("".join(records))
+        return next(coming)
+
+    shard = Shard(invoke, str, lambda _record: age_seconds, lambda attempts: attempts < 5, given_up.append)
+    Delivery(rules, shard).deliver(["1", "2", "3"])
+    return asked, given_up
+
+
+FAILED, TAKEN = Answer("{}", failed=True), Answer("null", failed=False)
+
+
+def reported(*numbers: object) -> Answer:
+    return Answer(json.dumps({"batchItemFailures": [{"itemIdentifier": number} for number in numbers]}), failed=False)
+
+
+def test_a_batch_that_is_too_old_is_given_up_after_its_next_failure() -> None:
+    asked, [given_up] = delivered(Rules(age_seconds=60), [FAILED], age_seconds=61.0)
+    assert asked == ["123"] and given_up.condition == "RecordAgeExceeded" and list(given_up.records) == ["1", "2", "3"]
+
+
+def test_without_end_a_batch_is_tried_until_it_is_taken() -> None:
+    assert delivered(Rules(), [FAILED, FAILED, FAILED, TAKEN]) == (["123"] * 4, [])
+
+
+def test_attempts_are_counted_anew_when_some_records_were_taken() -> None:
+    answers = [FAILED, reported("2"), FAILED, TAKEN]
+    assert delivered(Rules(partial=True, retries=1), answers) == (["123", "123", "23", "23"], [])
+
+
+@pytest.mark.parametrize("wrong", [reported("9"), reported(""), reported(None), Answer("[]", failed=False)])
+def test_an_answer_that_aws_would_not_understand_is_a_failure_of_the_whole_batch(wrong: Answer) -> None:
+    assert delivered(Rules(partial=True), [wrong, TAKEN]) == (["123", "123"], [])
+
+
+def test_partial_answers_count_for_nothing_where_the_mapping_does_not_ask_for_them() -> None:
+    assert delivered(Rules(), [reported("2")]) == (["123"], [])

@@ -21,6 +21,10 @@ ROLE = "arn:aws:iam::123456789012:role/some-models"
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/cardwatch-test-fake:1"
 BUCKET = "some-models"
 
+pytestmark = pytest.mark.proves(
+    "ours", "models answer behind endpoints, jobs run, state machines wait for them, rules start them"
+)
+
 _number = count()
 
 
@@ -433,3 +437,18 @@ def test_a_definition_is_checked_without_a_state_machine(jobs: Jobs) -> None:
     good = {"StartAt": "Only", "States": {"Only": {"Type": "Pass", "End": True}}}
     assert check(definition=json.dumps(good))["result"] == "OK"
     assert check(definition=json.dumps({"StartAt": "Nowhere", "States": 3}))["result"] == "FAIL"
+
+
+def test_a_group_of_model_packages_keeps_its_policy_and_goes_when_it_is_empty(models: Models) -> None:
+    sagemaker, group = models.sagemaker, new_name("group")
+    sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    sagemaker.put_model_package_group_policy(ModelPackageGroupName=group, ResourcePolicy='{"Statement": []}')
+    assert sagemaker.get_model_package_group_policy(ModelPackageGroupName=group)["ResourcePolicy"]
+    package = sagemaker.create_model_package(ModelPackageGroupName=group, ModelApprovalStatus="Approved")
+    with pytest.raises(ClientError, match="it has model packages"):
+        sagemaker.delete_model_package_group(ModelPackageGroupName=group)
+    sagemaker.delete_model_package(ModelPackageName=package["ModelPackageArn"])
+    sagemaker.delete_model_package_group_policy(ModelPackageGroupName=group)
+    sagemaker.delete_model_package_group(ModelPackageGroupName=group)
+    with pytest.raises(ClientError, match="does not exist"):
+        sagemaker.describe_model_package_group(ModelPackageGroupName=group)

@@ -1,0 +1,91 @@
+"""`cardwatch aws local`: the same Terraform, Lambda code, jobs and models on moto, from nothing to nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.archive import Archive
+from adapters.object_storage import Bucket
+from adapters.settings import read_settings
+from adapters.stored_archive import EVERYTHING, StoredArchive
+from adapters.stored_progress import Part, StoredProgress
+from adapters.table_store import TableStore
+from cardwatch.world.settings import WorldSettings
+from cardwatch.world.world import World
+from infra.aws.history import PARTITIONS, store_archive, write_history
+from infra.aws.local import run
+from infra.moto.server import CREDENTIALS
+from services.archive.rekeying import PARTITIONS as PARTITIONS_OF_THE_JOB
+
+BUDGET_SECONDS = 360.0
+WORLD = WorldSettings(seed=7, cards=60, fraud_share=0.03)
+
+pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning")
+
+
+@pytest.fixture
+def bucket(local_aws: str, client: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": local_aws}.items():
+        monkeypatch.setenv(name, value)
+    location = {"LocationConstraint": CREDENTIALS["AWS_REGION"]}
+    client("s3").create_bucket(Bucket="a-past", CreateBucketConfiguration=location)
+    return Bucket("a-past")
+
+
+def test_a_past_in_a_bucket_is_an_archive_with_tables_and_states(bucket: Bucket, tmp_path: Path) -> None:
+    world = World(WORLD)
+    days = [world.day(number) for number in range(4)]
+    (tmp_path / "past").mkdir()
+    history = write_history(days, tmp_path / "past")
+    store_archive(history, bucket)
+
+    fetched = StoredArchive(bucket, tmp_path / "fetched")
+    archive: Archive = fetched.fetch_index()
+    fetched.fetch_files(EVERYTHING)
+    sent = [transaction.transaction_id for events in days for transaction in events.transactions]
+    first, last = days[0].day, days[-1].day
+    assert sorted(archive.transactions(first, last)["transaction_id"].to_pylist()) == sorted(sent)
+    assert len(archive.all_labels()) == sum(len(events.labels) for events in days)
+    assert list(archive.closed_days()) == [events.day for events in days]
+    assert history.transactions == len(sent)
+    assert sorted(history.cards) == sorted({each.card_id for events in days for each in events.transactions})
+    assert int(history.states["sequence"].sum()) == len(sent)
+
+    bucket.fetch_folder("tables/", tmp_path / "tables")
+    assert TableStore(tmp_path / "tables").of_day(last + timedelta(days=1)) is not None
+    assert StoredProgress(bucket).of_day(first, Part.ARCHIVE) == [history.days[0]]
+
+
+def test_a_card_has_its_past_where_the_archives_job_puts_its_future() -> None:
+    assert PARTITIONS == PARTITIONS_OF_THE_JOB
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.proves(
+    "ours", "Terraform's apply, an empty second plan, decisions, jobs, a retraining, a new champion, and its destroy"
+)
+def test_everything_is_applied_used_and_destroyed_within_its_time() -> None:
+    if shutil.which("terraform") is None:
+        missing = "NOT RUN: Terraform is not installed, see https://developer.hashicorp.com/terraform/install"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
+    lines: list[str] = []
+    begin = time.monotonic()
+    run(read_settings(), report=lines.append)
+    took_seconds = time.monotonic() - begin
+    told = "\n".join(lines)
+    decided = re.findall(r"([\d,]+) transactions, ([\d,]+) decided \(.*?by version (\d)", told)
+    assert [sent == got for sent, got, _version in decided] == [True, True, True]
+    assert [version for _sent, _got, version in decided] == ["1", "1", "2"]
+    assert re.search(r"terraform plan, again\n +nothing to do", told)
+    assert re.search(r"what is left\n +nothing", told)
+    assert took_seconds < BUDGET_SECONDS, told
