@@ -23,7 +23,6 @@ from cardwatch.errors import Misconfigured, ObjectMissing, StorageUnavailable, S
 
 CHUNK_BYTES: Final = 1 << 20
 CALLS_AT_ONCE: Final = 8
-NOTE_FILE: Final = ".in-bucket.json"
 
 _MISSING: Final = {"NoSuchKey", "404"}
 _NOT_REPLACED: Final = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
@@ -123,7 +122,8 @@ class Bucket:
 
         Only those whose names `wanted` says; only those that are not here as they are there. No file is removed.
         """
-        notes = _read_notes(folder)
+        note = self._note_file(folder, prefix)
+        notes = _read_notes(note)
         changed = [
             (name, found)
             for found in self.objects(prefix)
@@ -133,14 +133,15 @@ class Bucket:
             etags = threads.map(lambda each: self.download(each[1].key, _inside(folder, each[0])), changed)
             notes |= {name: _noted(folder / name, etag) for (name, _), etag in zip(changed, etags, strict=True)}
         if changed:
-            _write_notes(folder, notes)
+            _write_notes(note, notes)
 
     def store_folder(self, folder: Path, prefix: str, *, wanted: Callable[[str], bool] = bool) -> None:
         """Store the files of `folder` under `prefix`, those that `wanted` says and that are not stored as they are.
 
         Names that begin with a dot are passed over. No object is removed.
         """
-        notes = _read_notes(folder)
+        note = self._note_file(folder, prefix)
+        notes = _read_notes(note)
         names = [str(PurePosixPath(path.relative_to(folder))) for path in sorted(folder.rglob("[!.]*"))]
         changed = [
             name
@@ -151,7 +152,11 @@ class Bucket:
             etags = threads.map(lambda name: self.put(prefix + name, folder / name), changed)
             notes |= {name: _noted(folder / name, etag) for name, etag in zip(changed, etags, strict=True)}
         if changed:
-            _write_notes(folder, notes)
+            _write_notes(note, notes)
+
+    def _note_file(self, folder: Path, prefix: str) -> Path:
+        """What is known of a folder is known of it and one prefix of one bucket."""
+        return folder / f".in-{self.name}-{prefix.replace('/', '-')}.json"
 
     def _pages(self, **arguments: Any) -> Iterator[Mapping[str, Any]]:
         with answering(self._where, StorageUnavailable):
@@ -183,15 +188,15 @@ def _inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _read_notes(folder: Path) -> dict[str, _Note]:
+def _read_notes(file: Path) -> dict[str, _Note]:
     try:
-        return msgspec.json.decode((folder / NOTE_FILE).read_bytes(), type=dict[str, _Note])
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, _Note])
     except (FileNotFoundError, msgspec.DecodeError):
         return {}
 
 
-def _write_notes(folder: Path, notes: Mapping[str, _Note]) -> None:
-    write_atomically(folder / NOTE_FILE, msgspec.json.encode(notes))
+def _write_notes(file: Path, notes: Mapping[str, _Note]) -> None:
+    write_atomically(file, msgspec.json.encode(notes))
 
 
 def _noted(path: Path, etag: str) -> _Note:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from adapters.aws_account import Account
+from adapters.aws_calls import aws_client
+from adapters.object_storage import Bucket, s3_place
 from adapters.settings import read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.aws.documents import tell_cost
 from cli.aws.traffic import ready_terraform, smoke_test
+from infra.aws.champion import register_first_champion
 from infra.aws.environments import BOOTSTRAP, TERRAFORM, Environment, LocalFiles
+from infra.aws.made import remove_models, remove_packages
 from infra.aws.preflight import IMAGE, MODEL, STATE_BUCKET, Finding, Preflight
 from infra.aws.terraform import Terraform
 
@@ -59,6 +64,7 @@ def deploy(env: str, image_tag: str | None, *, yes: bool) -> None:
         tell_cost(target.environment, 0.0)
         _confirm(f"Apply this to {env}?", yes=yes)
         terraform.apply(variables)
+    target.register_first_champion(terraform.outputs())
     smoke_test(target.environment, target.settings)
 
 
@@ -73,7 +79,12 @@ def destroy(env: str, image_tag: str | None, *, yes: bool) -> None:
     """
     target = _Target(env, image_tag)
     _confirm(f"Remove {target.environment.prefix} with all its data?", yes=yes)
-    target.terraform().destroy(target.variables())
+    terraform, region = target.terraform(), target.environment.region
+    # What retraining has made: a registry with versions cannot be removed, and Terraform does not know of the others.
+    if group := terraform.outputs().get("model_package_group"):
+        remove_packages(str(group), region=region)
+    terraform.destroy(target.variables())
+    remove_models(target.environment.prefix, region=region)
 
 
 class _Target:
@@ -95,6 +106,21 @@ class _Target:
     def terraform(self) -> Terraform:
         """The system's Terraform, ready for this environment's state."""
         return ready_terraform(self.environment, self.settings, self._account)
+
+    def register_first_champion(self, outputs: Mapping[str, Any]) -> None:
+        """Register the model that the endpoint was made with, if the registry is empty: the monitor asks for it."""
+        region = self.environment.region
+        place, key = s3_place(self.environment.model_url(self._account.identity().account))
+        packed = Bucket(place, client=aws_client("s3", region=region, read_seconds=60)).get(key)
+        version = register_first_champion(
+            packed,
+            group=str(outputs["model_package_group"]),
+            bucket=str(outputs["data_bucket"]),
+            image=str(outputs["scoring_image"]),
+            region=region,
+        )
+        if version is not None:
+            click.echo(f"the first champion is registered as version {version}")
 
     def bootstrap(self) -> None:
         """Make what must exist before: buckets for state and first model, repositories for images; if they do not.

@@ -8,6 +8,7 @@ from typing import Final
 
 from adapters.aws_calls import aws_client
 from adapters.model_folder import unpack_model
+from adapters.model_registry import CHALLENGER
 from adapters.object_storage import Bucket
 from adapters.sagemaker_registry import Registration, SageMakerRegistry
 from adapters.settings import Settings, child_environment
@@ -60,8 +61,15 @@ def remove_workshop(region: str) -> None:
     sagemaker.delete_model_package_group(ModelPackageGroupName=WORKSHOP)
 
 
-def register_first_champion(packed: bytes, *, group: str, bucket: str, image: str) -> str:
-    """Make the model that the endpoint serves the registry's first version, approved; gives its number."""
+def register_first_champion(packed: bytes, *, group: str, bucket: str, image: str, region: str) -> str | None:
+    """Make the model that the endpoint serves the registry's first version, approved; gives its number.
+
+    None, and nothing is done, where there is a version already.
+    """
+    registry = SageMakerRegistry(group, client=aws_client("sagemaker", region=region))
+    if registry.alias(CHALLENGER) is not None:
+        return None
     version, files = unpack_model(packed)
     registration = Registration(execution=EXECUTION, files=files, tags=version.tags, image=image, approved=True)
-    return SageMakerRegistry(group).register(Bucket(bucket), registration).version.version
+    storage = Bucket(bucket, client=aws_client("s3", region=region, read_seconds=60))
+    return registry.register(storage, registration).version.version

@@ -108,7 +108,8 @@ class Story:
                 packed,
                 group=outputs["model_package_group"],
                 bucket=outputs["data_bucket"],
-                image=self._deployment.scoring_image,
+                image=outputs["scoring_image"],
+                region=self._region,
             )
             self._detail(f"{len(self._history.cards):,} cards; version {version} is champion")
 

@@ -39,3 +39,8 @@ output "dashboard_name" {
   description = "The CloudWatch dashboard."
   value       = aws_cloudwatch_dashboard.cardwatch.dashboard_name
 }
+
+output "scoring_image" {
+  description = "The image that serves models: a first champion is registered with it."
+  value       = local.images["scoring"]
+}

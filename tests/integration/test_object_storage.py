@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from adapters.object_storage import NOTE_FILE, Bucket, s3_place
+from adapters.object_storage import Bucket, s3_place
 from cardwatch.errors import Misconfigured, ObjectMissing, StorageUnavailable, Superseded
 
 REGION = "eu-central-1"
@@ -71,7 +71,7 @@ def test_a_folder_fetches_what_has_changed_and_what_is_wanted(bucket: Bucket, tm
         bucket.put(f"tables/{name}", name.encode())
     folder = tmp_path / "tables"
     bucket.fetch_folder("tables/", folder, wanted=lambda name: name != "three")
-    assert {path.name for path in folder.rglob("*") if path.is_file()} == {"one", "two", NOTE_FILE}
+    assert {path.name for path in folder.rglob("[!.]*") if path.is_file()} == {"one", "two"}
     kept = (folder / "one").stat().st_mtime_ns
     bucket.put("tables/deep/two", b"TWO")
     bucket.fetch_folder("tables/", folder)
@@ -131,3 +131,19 @@ def test_what_is_no_address_of_an_object_is_refused(url: str) -> None:
 
 def test_the_address_of_an_object_is_taken_apart() -> None:
     assert s3_place("s3://bucket/models/1/model.tar.gz") == ("bucket", "models/1/model.tar.gz")
+
+
+def test_a_folder_that_one_bucket_has_is_stored_into_another_as_well(
+    dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "one.txt").write_bytes(b"1")
+    for name in ("first-of-two-buckets", "second-of-two-buckets"):
+        boto3.client("s3").create_bucket(Bucket=name)
+        bucket = Bucket(name)
+        for prefix in ("a/", "b/"):
+            bucket.store_folder(folder, prefix)
+            assert bucket.get(f"{prefix}one.txt") == b"1"

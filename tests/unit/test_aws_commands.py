@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 
 from adapters.aws_account import Account
 from adapters.kinesis import KinesisReader
-from adapters.model_folder import unpack_model
+from adapters.model_folder import pack_model, unpack_model
 from adapters.model_registry import ModelVersion
+from adapters.sagemaker_registry import SageMakerRegistry
 from cardwatch.detector import digest_of
 from cardwatch.events import Action, Decision, Label, Transaction, decode, encode
 from cardwatch.world.settings import WorldSettings
@@ -160,6 +161,20 @@ def test_a_terraform_output_is_what_smoke_asks_for() -> None:
         assert f"output {json.dumps(name)} {{" in outputs
 
 
+GROUP = "cardwatch-sandbox"
+
+
+def put_model() -> None:
+    """As `cardwatch aws model` does."""
+    files = {"trees.bin": b"trees"}
+    tags = {"digest": digest_of(files), "verdict": "promoted"}
+    boto3.client("s3", region_name=REGION).put_object(
+        Bucket=f"cardwatch-sandbox-releases-{ACCOUNT}",
+        Key="models/first/model.tar.gz",
+        Body=pack_model(ModelVersion(version="1", run_id="", tags=tags), files),
+    )
+
+
 class FakeTerraform:
     """Notes what it is asked to do, and by which root."""
 
@@ -181,13 +196,21 @@ class FakeTerraform:
 
     def apply(self, variables: Path) -> None:
         self.said.append(f"{self._root}: apply {variables.name}")
-        if self._root == "bootstrap":
+        if self._root == "terraform":
+            boto3.client("sagemaker", region_name=REGION).create_model_package_group(ModelPackageGroupName=GROUP)
+        else:
             s3 = boto3.client("s3", region_name=REGION)
-            for kind in ("state", "releases"):
+            for kind in ("state", "releases", "data"):
                 s3.create_bucket(
                     Bucket=f"cardwatch-sandbox-{kind}-{ACCOUNT}",
                     CreateBucketConfiguration={"LocationConstraint": REGION},
                 )
+
+    def outputs(self) -> dict[str, object]:
+        if f"{self._root}: apply sandbox.tfvars" not in self.said and self.changes:
+            return {}
+        data = f"cardwatch-sandbox-data-{ACCOUNT}"
+        return {"model_package_group": GROUP, "data_bucket": data, "scoring_image": "1.dkr.ecr.example/scoring:abc"}
 
     def destroy(self, variables: Path) -> None:
         self.said.append(f"{self._root}: destroy {variables.name}")
@@ -198,6 +221,9 @@ def terraform(aws: None, monkeypatch: pytest.MonkeyPatch) -> type[FakeTerraform]
     monkeypatch.setattr(FakeTerraform, "said", [])
     for module in ("cli.aws.account", "cli.aws.traffic"):
         monkeypatch.setattr(f"{module}.Terraform", FakeTerraform)
+    note = FakeTerraform.said.append
+    monkeypatch.setattr("cli.aws.account.remove_packages", lambda group, region: note(f"packages of {group}"))
+    monkeypatch.setattr("cli.aws.account.remove_models", lambda prefix, region: note(f"models of {prefix}"))
     monkeypatch.setattr("cli.aws.account.smoke_test", lambda *_: FakeTerraform.said.append("smoke"))
     monkeypatch.setattr(Account, "sagemaker_quotas", lambda _account: QUOTAS)
     monkeypatch.setattr(Account, "free_concurrency", lambda _account: 1000)
@@ -218,9 +244,7 @@ def test_a_first_deployment_makes_the_buckets_and_asks_for_the_model(terraform: 
 
 def test_with_the_model_there_it_plans_tells_the_price_applies_and_tries(terraform: type[FakeTerraform]) -> None:
     run("deploy", "sandbox", "--image-tag", "abc", "--yes")
-    boto3.client("s3", region_name=REGION).put_object(
-        Bucket=f"cardwatch-sandbox-releases-{ACCOUNT}", Key="models/first/model.tar.gz", Body=b"x"
-    )
+    put_model()
     result = run("deploy", "sandbox", "--yes")  # the tag of last time is known only once a plan was made
     assert "--image-tag is not given" in result.output
 
@@ -228,6 +252,8 @@ def test_with_the_model_there_it_plans_tells_the_price_applies_and_tries(terrafo
     assert result.exit_code == 0, result.output
     assert terraform.said == [*BOOTSTRAPPED, *PLANNED, "terraform: apply sandbox.tfvars", "smoke"]
     assert "$ a month at 0 transactions a second" in result.output
+    assert "the first champion is registered as version 1" in result.output
+    assert SageMakerRegistry(GROUP, client=boto3.client("sagemaker", region_name=REGION)).champion().version == "1"
 
     terraform.said.clear()
     terraform.changes = False
@@ -237,12 +263,16 @@ def test_with_the_model_there_it_plans_tells_the_price_applies_and_tries(terrafo
         terraform.changes = True
     assert terraform.said == [*PLANNED, "smoke"]
 
+    terraform.said.clear()
+    terraform.said.append("terraform: apply sandbox.tfvars")
+    assert run("destroy", "sandbox", "--yes").exit_code == 0
+    removed = [f"packages of {GROUP}", "terraform: destroy sandbox.tfvars", "models of cardwatch-sandbox"]
+    assert terraform.said[-3:] == removed  # in the one order in which all of it can be removed
+
 
 def test_nothing_is_applied_that_was_not_agreed_to(terraform: type[FakeTerraform]) -> None:
     run("deploy", "sandbox", "--image-tag", "abc", "--yes")
-    boto3.client("s3", region_name=REGION).put_object(
-        Bucket=f"cardwatch-sandbox-releases-{ACCOUNT}", Key="models/first/model.tar.gz", Body=b"x"
-    )
+    put_model()
     terraform.said.clear()
     result = CliRunner().invoke(main, ["aws", "deploy", "sandbox", "--image-tag", "abc"], input="n\n")
     assert result.exit_code == 1
@@ -268,7 +298,7 @@ def test_an_environment_is_destroyed_only_when_asked_twice(terraform: type[FakeT
     refused = CliRunner().invoke(main, ["aws", "destroy", "sandbox", "--image-tag", "abc"], input="n\n")
     assert (refused.exit_code, terraform.said) == (1, [])
     assert run("destroy", "sandbox", "--image-tag", "abc", "--yes").exit_code == 0
-    assert terraform.said == [PLANNED[0], "terraform: destroy sandbox.tfvars"]
+    assert terraform.said == [PLANNED[0], "terraform: destroy sandbox.tfvars", "models of cardwatch-sandbox"]
 
 
 def decided(transaction: Transaction) -> bytes:
@@ -360,7 +390,7 @@ def test_the_first_model_is_the_champion_of_the_registry(aws: None, monkeypatch:
     assert f"is at s3://{releases}/models/first/model.tar.gz" in result.output
     stored = s3.get_object(Bucket=releases, Key="models/first/model.tar.gz")["Body"].read()
     version, files = unpack_model(stored)
-    assert (version.version, files) == ("3", dict(Registry.files_of))
+    assert (version.version, files) == ("1", dict(Registry.files_of))
 
 
 def test_document_writes_both_pages(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
