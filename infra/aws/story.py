@@ -22,9 +22,10 @@ from adapters.object_storage import Bucket
 from adapters.process import one_line_errors
 from adapters.sagemaker_registry import SageMakerRegistry
 from adapters.settings import Settings, read_settings
+from adapters.stored_progress import Part, StoredProgress
 from cardwatch.errors import CardwatchError
 from cardwatch.events import encode
-from cardwatch.progress import RetrainingStarted
+from cardwatch.progress import DayMonitored, RetrainingStarted
 from cardwatch.world.settings import WorldSettings
 from cardwatch.world.world import World
 from infra.aws.champion import MODEL_KEY, register_first_champion, remove_workshop, train_first_champion
@@ -132,6 +133,7 @@ class Story:
             with self._step(f"state machine daily: {self._day(number)} is archived and watched"):
                 name = f"daily-{self._day(number)}"
                 daily.run(name, {"day": str(self._day(number))}, patience_seconds=PATIENCE_SECONDS)
+                self._detail(_in_words(StoredProgress(Bucket(outputs["data_bucket"])), self._day(number)))
         with self._step("a question about one more transaction"):
             self._ask(outputs)
         with self._step("the event DriftDetected, put by hand: days of loss would take longer than this"):
@@ -198,6 +200,15 @@ class Story:
     def _detail(self, what: str) -> None:
         sys.stdout.write(f"          {what}\n")
         sys.stdout.flush()
+
+
+def _in_words(progress: StoredProgress, day: date) -> str:
+    """What the job `Watch` has seen of a day. Raises `CardwatchError` if it has said nothing."""
+    for record in progress.of_day(day, Part.MONITOR):
+        if isinstance(record, DayMonitored):
+            drifted = f"{len(record.drifted_features)} features have drifted ({record.drift_share:.0%})"
+            return f"version {record.champion_version} is {record.state}; {drifted}"
+    raise CardwatchError(f"the job Watch has said nothing of {day}")
 
 
 def main() -> None:

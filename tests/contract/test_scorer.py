@@ -96,8 +96,8 @@ def test_what_is_no_row_is_refused(served: Served) -> None:
 
 
 def test_an_answer_that_would_come_too_late_is_not_waited_for(served: Served) -> None:
-    asked = rows(5_000)  # each with reasons: seconds of work
-    with served.serving.open_scorer(0.05) as scorer:
+    asked = rows(20_000)  # each with reasons: at ten microseconds a row, twenty times the deadline
+    with served.serving.open_scorer(0.01) as scorer:
         begin = time.perf_counter()
         with pytest.raises(ScoringUnavailable) as refusal:
             scorer.score(asked, np.zeros(len(asked)), schema_hash=SCHEMA_HASH)
