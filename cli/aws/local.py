@@ -11,7 +11,7 @@ from adapters.settings import read_settings
 def local() -> None:
     """Apply the same Terraform on moto, run the system there end to end, destroy it. No account, no Docker.
 
-    It needs Terraform and no network. What this proves and what it does not: docs/aws.md.
+    It needs Terraform and its AWS provider. What this proves and what it does not: docs/aws.md.
     """
     from infra.aws.local import run  # noqa: PLC0415 (moto takes seconds, and no other command needs it)
 
