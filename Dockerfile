@@ -71,15 +71,14 @@ CMD ["python", "-m", "services.generator", "examples/plans/endless.json"]
 FROM packages AS stream
 COPY --from=stream-libraries /app/.venv .venv
 COPY services/stream services/stream
-RUN python3 -m compileall -q services && python3 -m cardwatch.warm
+RUN python3 -m compileall -q services && python3 -m cardwatch.warm_up
 USER 10001
 CMD ["python", "-m", "services.stream"]
 
 FROM packages AS scoring
 COPY --from=scoring-libraries /app/.venv .venv
-COPY infra infra
 COPY services/scoring services/scoring
-RUN python3 -m compileall -q infra services && python3 -m cardwatch.warm
+RUN python3 -m compileall -q services && python3 -m cardwatch.warm_up
 USER 10001
 EXPOSE 3000 8080
 # One image, started in two ways: as it is, and with the argument `serve`, as SageMaker starts a container.
@@ -88,7 +87,7 @@ ENTRYPOINT ["python", "-m", "services.scoring"]
 FROM packages AS archive
 COPY --from=archive-libraries /app/.venv .venv
 COPY services/archive services/archive
-RUN python3 -m compileall -q services && python3 -m cardwatch.warm
+RUN python3 -m compileall -q services && python3 -m cardwatch.warm_up
 USER 10001
 CMD ["python", "-m", "services.archive"]
 
@@ -105,36 +104,35 @@ COPY --from=pipelines-libraries /app/.venv .venv
 COPY models models
 COPY pipelines pipelines
 COPY cli cli
-COPY infra infra
-RUN python3 -m compileall -q models pipelines cli infra && python3 -m cardwatch.warm
+RUN python3 -m compileall -q models pipelines cli && python3 -m cardwatch.warm_up
 USER 10001
 CMD ["python", "-m", "pipelines"]
 
-# The functions on AWS; `services.score_lambda.handler.handle` is the other one. Their disk cannot be written but for /tmp.
+# The functions on AWS; `services.scoring.aws.handler.handle` is the other one. Their disk cannot be written but for /tmp.
 FROM packages AS lambda
 COPY --from=lambda-libraries /app/.venv .venv
 COPY services/stream services/stream
 COPY services/scoring services/scoring
-COPY services/stream_lambda services/stream_lambda
-COPY services/score_lambda services/score_lambda
 COPY pipelines pipelines
-RUN python3 -m compileall -q services pipelines && python3 -m cardwatch.warm
+RUN python3 -m compileall -q services pipelines && python3 -m cardwatch.warm_up
 USER 10001
 ENTRYPOINT ["python", "-m", "awslambdaric"]
-CMD ["services.stream_lambda.handler.handle"]
+CMD ["services.stream.aws.handler.handle"]
 
 FROM packages AS mlflow
 COPY --from=mlflow-libraries /app/.venv .venv
-COPY infra infra
+COPY infra/__init__.py infra/__init__.py
+COPY infra/images infra/images
 RUN python3 -m compileall -q infra
 USER 10001
 EXPOSE 5000
-CMD ["python", "-m", "infra.servers", "mlflow"]
+CMD ["python", "-m", "infra.images.servers", "mlflow"]
 
 FROM packages AS prefect
 COPY --from=prefect-libraries /app/.venv .venv
-COPY infra infra
+COPY infra/__init__.py infra/__init__.py
+COPY infra/images infra/images
 RUN python3 -m compileall -q infra
 USER 10001
 EXPOSE 4200
-CMD ["python", "-m", "infra.servers", "prefect"]
+CMD ["python", "-m", "infra.images.servers", "prefect"]

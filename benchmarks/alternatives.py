@@ -20,7 +20,7 @@ from river import stats, utils
 from benchmarks.harness import Metric, Metrics, each_in_turn, in_turn, ratio
 from benchmarks.transactions import random_columns
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 
 ROWS: Final = 30_000

@@ -13,15 +13,15 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from adapters.lmdb_store import LmdbStore
-from adapters.redis_store import RedisStore
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.feature_store.redis import RedisStore
 from benchmarks.harness import Metric, Metrics, each_in_turn, in_turn
 from benchmarks.redis_server import redis_server
 from benchmarks.transactions import random_columns, random_table, random_transactions
 from cardwatch.events import Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.kernel import Folded, fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.ports import FeatureStore
 

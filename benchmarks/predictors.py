@@ -23,8 +23,8 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from benchmarks.harness import Metric, Metrics, each_in_turn, in_turn, ratio
 from benchmarks.serving.naive import model_file
 from benchmarks.serving.world import world
-from cardwatch.detector import Detector
-from cardwatch.features.table import FEATURES
+from cardwatch.detector.detector import Detector
+from cardwatch.features.definitions import FEATURES
 
 BATCH: Final = 512
 CALLS: Final = 10

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from infra.local.ports import LOOPBACK, free_ports
+from adapters.runtime.ports import LOOPBACK, free_ports
 
 
 @contextmanager

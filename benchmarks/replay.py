@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from adapters.archive import open_log
-from adapters.table_store import TableStore
+from adapters.archive.reader import open_log
+from adapters.archive.reference_tables import TableStore
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.histories import write_history
 from benchmarks.transactions import random_columns, random_table

@@ -1,6 +1,7 @@
 """Where the microseconds of one question go: each step of `/v1/score` alone, and all of it without a socket.
 
-The steps are those of `services/scoring/question.py` in their order, on the world that the servers are measured with.
+The steps are those of `services/scoring/api/preview.py` in their order, on the world that the servers are measured
+with.
 What is left to the whole is the way between them.
 """
 
@@ -17,25 +18,25 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from adapters.api_keys import KeyRing, KeyScope, RateLimit
-from adapters.feature_stores import open_reader
-from adapters.lmdb_store import data_file
-from adapters.model_registry import ModelVersion
-from adapters.table_store import TableStore
+from adapters.archive.reference_tables import TableStore
+from adapters.feature_store.lmdb import data_file
+from adapters.feature_store.open import open_reader
+from adapters.model_registry.mlflow_registry import ModelVersion
+from adapters.scoring.api_keys import KeyRing, KeyScope, RateLimit
 from benchmarks.harness import Metric, Metrics, each_in_turn
 from benchmarks.serving.world import World, world
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import Action, Transaction, decode, utc_day
 from cardwatch.features.columns import encode
 from cardwatch.features.kernel import fold
-from cardwatch.features.table_choice import choose_table
-from cardwatch.policy import DecisionPolicy
-from services.scoring.admission import Admission
-from services.scoring.api import ScoringApi
-from services.scoring.http import Routes
+from cardwatch.features.reference_choice import choose_table
+from services.scoring.api.card_states import States
+from services.scoring.api.endpoints import ScoringApi
+from services.scoring.api.preview import Answer, Question
+from services.scoring.http.admission import Admission
+from services.scoring.http.routes import Routes
 from services.scoring.metrics import Metrics as Counters
-from services.scoring.model_holder import Served, Serving
-from services.scoring.question import Answer, Question
-from services.scoring.states import States
+from services.scoring.model.manager import Served, Serving
 
 TIMES: Final = 10_000
 _ONE: Final = np.zeros(1, np.int64)

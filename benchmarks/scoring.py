@@ -16,9 +16,9 @@ import httpx
 import msgspec
 from msgspec import structs
 
-from adapters.feature_stores import open_reader, open_store
-from adapters.scoring_wire import BINARY, REASONS_HEADER, SCHEMA_HEADER
-from adapters.settings import Secret, Settings
+from adapters.feature_store.open import open_reader, open_store
+from adapters.runtime.settings import Secret, Settings
+from adapters.scoring.wire_format import BINARY, REASONS_HEADER, SCHEMA_HEADER
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.load import Result
 from benchmarks.redis_server import redis_server
@@ -26,7 +26,7 @@ from benchmarks.serving.rounds import Results, ask, in_rounds, median_rate
 from benchmarks.serving.servers import Candidate, Server, floor, scoring, serving
 from benchmarks.serving.world import BATCH, ROWS, World, world
 from cardwatch.events import Action
-from cardwatch.features.table import SCHEMA_HASH
+from cardwatch.features.definitions import SCHEMA_HASH
 
 CONNECTIONS: Final = 16
 OPEN_CONNECTIONS: Final = 64

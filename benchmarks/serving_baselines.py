@@ -29,7 +29,7 @@ from benchmarks.serving.servers import (
     serving,
 )
 from benchmarks.serving.world import World, world
-from cardwatch.features.table import FEATURE_NAMES
+from cardwatch.features.definitions import FEATURE_NAMES
 
 CONNECTIONS: Final = 16
 ROUNDS: Final = 3

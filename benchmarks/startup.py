@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from adapters.settings import Settings
+from adapters.runtime.settings import Settings
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.serving.servers import Maker, empty, on_free_ports, registry, scoring
 from benchmarks.serving.world import world
-from infra.local.supervisor import Part, Supervisor
+from infra.local_stack.supervisor import Part, Supervisor
 
 ROUNDS: Final = 5
 _POLL_SECONDS: Final = 0.02

@@ -22,22 +22,22 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.card_outbox import Batch, Card, CardOutbox, Folded
-from adapters.dynamodb_calls import create_table
-from adapters.table_store import TableStore
+from adapters.archive.reference_tables import TableStore
+from adapters.aws.dynamodb import create_table
+from adapters.aws.dynamodb_outbox import Batch, Card, CardOutbox, Folded
+from adapters.runtime.ports import LOOPBACK, free_ports
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.transactions import random_transactions
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import Unavailable
 from cardwatch.events import DeadLetter, encode
 from cardwatch.features.state import STATE
-from cardwatch.policy import DecisionPolicy
 from cardwatch.ports import Scores
-from infra.local.ports import LOOPBACK, free_ports
-from services.stream.deciding import Decider
-from services.stream.telling import Teller
-from services.stream_lambda.arrivals import Arrival
-from services.stream_lambda.telling import Counts
-from services.stream_lambda.worker import BatchWorker
+from services.stream.aws.embedded_metrics import Counts
+from services.stream.aws.event_records import Arrival
+from services.stream.aws.worker import BatchWorker
+from services.stream.decider import Decider
+from services.stream.decision_log import Teller
 
 BATCH: Final = 100
 CARDS: Final = 20_000

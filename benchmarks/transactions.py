@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cardwatch.events import Channel, Outcome, Transaction, from_epoch_ms
 from cardwatch.features.columns import COLUMNS
-from cardwatch.features.reference import DAY_MS, MERCHANT_VALUES, ReferenceTable
+from cardwatch.features.reference_table import DAY_MS, MERCHANT_VALUES, ReferenceTable
 
 FIRST_DAY: Final = 20_089
 """1 January 2025."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from adapters.settings import read_settings
+from adapters.runtime.settings import read_settings
 from cli.pipeline_process import run_pipeline
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)

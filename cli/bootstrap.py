@@ -11,12 +11,12 @@ from uuid import uuid4
 
 import click
 
-from adapters.kafka import ProgressReader
-from adapters.kafka_admin import ensure_topics
-from adapters.model_registry import ModelRegistry
-from adapters.prefect_api import PrefectDeployments
-from adapters.process import Process, run_service
-from adapters.scoring_client import ServedModel
+from adapters.kafka.client import ProgressReader
+from adapters.kafka.topics import ensure_topics
+from adapters.model_registry.mlflow_registry import ModelRegistry
+from adapters.prefect import PrefectDeployments
+from adapters.runtime.process import Process, run_service
+from adapters.scoring.client import ServedModel
 from cardwatch.errors import CardwatchError, ScoringUnavailable, Unavailable
 from cardwatch.progress import Bootstrapped, DayArchived
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import click
 
-from adapters.kafka import TRANSACTIONS, publish_progress
-from adapters.kafka_admin import end_offsets
-from adapters.settings import read_settings
+from adapters.kafka.client import TRANSACTIONS, publish_progress
+from adapters.kafka.topics import end_offsets
+from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.progress import Heartbeat
 

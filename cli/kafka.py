@@ -6,9 +6,9 @@ import time
 
 import click
 
-from adapters.settings import read_settings
-from infra.local.kafka import EmbeddedKafka
-from infra.local.supervisor import Supervisor
+from adapters.runtime.settings import read_settings
+from infra.local_stack.embedded_kafka import EmbeddedKafka
+from infra.local_stack.supervisor import Supervisor
 
 
 @click.command()

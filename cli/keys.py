@@ -6,9 +6,9 @@ from datetime import UTC
 
 import click
 
-from adapters.api_keys import ApiKey, KeyScope, add_key, read_keys, revoke_key
-from adapters.clock import epoch_ms
-from adapters.settings import read_settings
+from adapters.runtime.clock import epoch_ms
+from adapters.runtime.settings import read_settings
+from adapters.scoring.api_keys import ApiKey, KeyScope, add_key, read_keys, revoke_key
 from cardwatch.events import from_epoch_ms
 
 _SCOPES = click.Choice([scope.value for scope in KeyScope])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from adapters.settings import child_environment, read_settings
+from adapters.runtime.settings import child_environment, read_settings
 
 
 def run_pipeline(module: str, arguments: Mapping[str, object | None]) -> None:

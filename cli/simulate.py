@@ -12,11 +12,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adapters.archive_layout import SCHEMAS, TRANSACTIONS, UTC_MS
+from adapters.archive.layout import SCHEMAS, TRANSACTIONS, UTC_MS
 from cardwatch.errors import Misconfigured
-from cardwatch.world.drafts import Kind
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import EventsOfDay, World
+from cardwatch.simulation.drafts import Kind
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import EventsOfDay, World
 
 _LOG_PLACE: Final = ("partition", "log_offset")
 COLUMNS: Final = pa.schema(

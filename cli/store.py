@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from adapters.archived_log import ArchivedLog
-from adapters.feature_stores import open_store
-from adapters.settings import read_settings
-from adapters.snapshots import Snapshot, restore_snapshot, write_snapshot
-from cardwatch.features.gap import fold_part
+from adapters.archive.archived_log import ArchivedLog
+from adapters.feature_store.open import open_store
+from adapters.feature_store.snapshots import Snapshot, restore_snapshot, write_snapshot
+from adapters.runtime.settings import read_settings
+from cardwatch.features.log_segment import fold_part
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 

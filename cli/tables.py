@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from adapters.settings import read_settings
-from adapters.table_store import TableStore
+from adapters.archive.reference_tables import TableStore
+from adapters.runtime.settings import read_settings
 
 
 @click.command()

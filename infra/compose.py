@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from adapters.settings import child_environment, read_settings
+from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.errors import CardwatchError, Unavailable
 
 ROOT: Final = Path(__file__).resolve().parent.parent

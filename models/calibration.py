@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from cardwatch.calibration import Calibration
+from cardwatch.detector.calibration import Calibration
 
 
 def fit_calibration(margins: NDArray[np.float32], is_fraud: NDArray[np.bool_]) -> Calibration:

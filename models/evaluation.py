@@ -13,8 +13,8 @@ from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from cardwatch.decision.cost_policy import DecisionPolicy, incurred_cost_minor
 from cardwatch.events import Action
-from cardwatch.policy import DecisionPolicy, incurred_cost_minor
 
 CARDS_A_DAY: Final = 100
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import structs
 
-from cardwatch.detector import DetectorFacts
+from cardwatch.detector.detector import DetectorFacts
 from models.evaluation import Evaluation
 
 _PAGE = """\

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cardwatch.drift import DriftResult
-from cardwatch.features.table import FEATURE_NAMES
+from cardwatch.drift.policy import DriftResult
+from cardwatch.features.definitions import FEATURE_NAMES
 from monitoring.watched import MARGIN, WATCHED
 
 MOST_ROWS: Final = 2_000

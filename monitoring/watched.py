@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cardwatch.features.table import FEATURE_NAMES
+from cardwatch.features.definitions import FEATURE_NAMES
 
 MARGIN: Final = "margin"
 """The model's raw score, watched like a feature: it moves when any mixture of features moves that the model heeds."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
-from adapters.process import one_line_errors
-from adapters.settings import Settings, child_environment, read_settings
+from adapters.runtime.process import one_line_errors
+from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import Misconfigured
 
 

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.files import read_folder
-from cardwatch.detector import Detector, digest_of
-from cardwatch.features.reference import DAY_MS
-from cardwatch.features.table import FEATURE_NAMES
-from models.detector import TrainingSettings, fit_detector
+from adapters.runtime.files import read_folder
+from cardwatch.detector.detector import Detector, digest_of
+from cardwatch.features.definitions import FEATURE_NAMES
+from cardwatch.features.reference_table import DAY_MS
+from models.training import TrainingSettings, fit_detector
 from pipelines.training_set import ReplayedLog, TrainingSet
 
 REFERENCE_FILE: Final = "reference.parquet"

@@ -13,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adapters.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, distinct
-from adapters.log_files import BATCH_ROWS, log_offsets
+from adapters.archive.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, distinct
+from adapters.archive.log_files import BATCH_ROWS, log_offsets
 from cardwatch.features.kernel import Folded
 from cardwatch.features.replay import TableShelf, fold_by_place
 from cardwatch.features.state import STATE, empty_states
 
 
 class Log(Protocol):
-    """What is needed of the archived log (`adapters.archive.ArchivedLog`)."""
+    """What is needed of the archived log (`adapters.archive.reader.ArchivedLog`)."""
 
     @property
     def partitions(self) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 
-from adapters.prefect_api import Run
+from adapters.prefect import Run
 
 STATES = ("scheduled", "pending", "running", "completed", "failed", "crashed", "cancelled")
 

@@ -15,13 +15,13 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct, structs
 
-from adapters.model_registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
-from adapters.model_tracking import ModelTracking
-from adapters.policies import Policies
-from cardwatch.detector import Detector, DetectorFacts
+from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
+from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.runtime.policy_file import Policies
+from cardwatch.detector.detector import Detector, DetectorFacts
 from cardwatch.errors import CorruptModel
-from cardwatch.features.table import SCHEMA_HASH
-from cardwatch.promotion import Performance, Verdict, Windows, judge
+from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.promotion.gate import Performance, Verdict, Windows, judge
 from models.evaluation import Evaluation, evaluate
 from models.model_card import model_card
 from pipelines.fitting import Candidate

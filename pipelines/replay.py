@@ -24,13 +24,13 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
-from adapters.archive import index_url_of, open_log
-from adapters.feature_rows import feature_rows, write_feature_rows
-from adapters.log_files import BATCH_ROWS
-from adapters.settings import Secret, read_settings
-from adapters.table_store import TableStore
+from adapters.archive.feature_rows import feature_rows, write_feature_rows
+from adapters.archive.log_files import BATCH_ROWS
+from adapters.archive.reader import index_url_of, open_log
+from adapters.archive.reference_tables import TableStore
+from adapters.runtime.settings import Secret, read_settings
 from cardwatch.errors import Misconfigured
-from cardwatch.features.reference import DAY_MS
+from cardwatch.features.reference_table import DAY_MS
 from cardwatch.features.replay import TableShelf
 from pipelines.command import run_command
 from pipelines.folding import CardStates, replay_partition

@@ -11,13 +11,13 @@ from typing import Any, Final
 from msgspec import structs
 from prefect import flow, get_run_logger
 
-from adapters.archive import Archive
-from adapters.model_registry import ModelRegistry
-from adapters.model_tracking import ModelTracking
-from adapters.policies import read_policies
-from adapters.settings import Settings
-from adapters.table_store import TableStore
-from cardwatch.promotion import Windows
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import TableStore
+from adapters.model_registry.mlflow_registry import ModelRegistry
+from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.settings import Settings
+from cardwatch.promotion.gate import Windows
 from pipelines import stages
 from pipelines.fitting import Candidate, recent_rows
 from pipelines.promote import Trial, promote, register

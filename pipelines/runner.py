@@ -20,16 +20,16 @@ from prefect.deployments.runner import EntrypointType
 from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 
-from adapters.health import Health, exposed
-from adapters.logs import set_up_logging
-from adapters.prefect_api import PrefectDeployments
-from adapters.process import one_line_errors
-from adapters.settings import Settings, read_settings
+from adapters.prefect import PrefectDeployments
+from adapters.runtime.health import Health, exposed
+from adapters.runtime.logs import set_up_logging
+from adapters.runtime.process import one_line_errors
+from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import OrchestratorUnavailable
 from pipelines.bootstrap import bootstrap
 from pipelines.metrics import Metrics
 from pipelines.retrain import retrain
-from pipelines.watching import Watch
+from pipelines.run_watch import Watch
 
 POLL_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 2.0

@@ -13,12 +13,12 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.archive import Archive
-from adapters.policies import Policies
-from adapters.table_store import TableStore
-from cardwatch.detector import Detector
-from cardwatch.drift import DriftPolicy
-from cardwatch.promotion import Windows, windows
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import TableStore
+from adapters.runtime.policy_file import Policies
+from cardwatch.detector.detector import Detector
+from cardwatch.drift.policy import DriftPolicy
+from cardwatch.promotion.gate import Windows, windows
 from pipelines.fitting import Candidate, fit_candidate
 from pipelines.promote import Champions, Trial, hold_trial, load_champion
 from pipelines.training_set import ReplayedLog, TrainingSet, end_of, replay_log, training_set

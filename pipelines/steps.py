@@ -10,9 +10,9 @@ from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from adapters.logs import set_up_logging
-from adapters.prefect_api import PrefectDeployments
-from adapters.settings import Settings, read_settings
+from adapters.prefect import PrefectDeployments
+from adapters.runtime.logs import set_up_logging
+from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
 
 P = ParamSpec("P")

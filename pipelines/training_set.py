@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.archive import fraud_ids
-from adapters.log_files import log_offsets
+from adapters.archive.log_files import log_offsets
+from adapters.archive.reader import fraud_ids
 from cardwatch.errors import Misconfigured
-from cardwatch.features.reference import DAY_MS, ReferenceTable
+from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.replay import TableShelf
-from cardwatch.features.table import SCHEMA_HASH
-from cardwatch.promotion import Windows
+from cardwatch.promotion.gate import Windows
 from pipelines.folding import CardStates, Log, Replayed, replay_partition
 
 _EPOCH: Final = date(1970, 1, 1)
@@ -33,7 +33,7 @@ _KEPT: Final = ["transaction_id", "card_id", "occurred_at", "amount_minor", "par
 
 
 class History(Protocol):
-    """What is needed of the archive (`adapters.archive.Archive`)."""
+    """What is needed of the archive (`adapters.archive.reader.Archive`)."""
 
     def log(self) -> Log:
         """Everything that it holds of transactions and decisions, to be read in log order."""

@@ -17,10 +17,10 @@ import psycopg
 import pytest
 import redis
 
-from adapters.settings import Settings
-from infra.local.kafka import EmbeddedKafka
-from infra.local.ports import LOOPBACK, free_ports
-from infra.local.supervisor import Supervisor
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings
+from infra.local_stack.embedded_kafka import EmbeddedKafka
+from infra.local_stack.supervisor import Supervisor
 
 
 def pytest_configure() -> None:

@@ -13,9 +13,9 @@ import pandas as pd
 import xgboost
 from pydantic import BaseModel, create_model
 
-from adapters.settings import read_settings
-from cardwatch.detector import MODEL_FILE
-from cardwatch.features.table import FEATURE_NAMES
+from adapters.runtime.settings import read_settings
+from cardwatch.detector.detector import MODEL_FILE
+from cardwatch.features.definitions import FEATURE_NAMES
 
 DETECTOR_FOLDER: Final = "detector"
 """In a benchmark's home: the model that all servers answer with."""

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import psutil
 from msgspec import Struct, structs
 
-from adapters.settings import Settings, child_environment
-from infra.local.ports import LOOPBACK, free_ports
-from infra.local.servers import answers, mlflow_part
-from infra.local.supervisor import Part, Supervisor
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings, child_environment
+from infra.local_stack.servers import answers, mlflow_part
+from infra.local_stack.supervisor import Part, Supervisor
 
 MLFLOW_FOLDER: Final = "mlflow-model"
 """In a benchmark's home: the same model as MLflow wants it."""

@@ -16,25 +16,25 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from adapters.lmdb_store import LmdbStore
-from adapters.model_registry import CHAMPION, ModelRegistry
-from adapters.model_tracking import ModelTracking
-from adapters.settings import Settings, new_api_key
-from adapters.table_store import TableStore
+from adapters.archive.reference_tables import TableStore
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.model_registry.mlflow_registry import CHAMPION, ModelRegistry
+from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.runtime.settings import Settings, new_api_key
 from benchmarks.load import write_bodies
 from benchmarks.serving.naive import DETECTOR_FOLDER
 from benchmarks.serving.servers import registry
 from benchmarks.transactions import DAYS, FIRST_DAY, MERCHANTS, random_columns, random_table, random_transactions
-from cardwatch.calibration import Calibration
-from cardwatch.detector import FACTS_FILE, Detector
+from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.detector.calibration import Calibration
+from cardwatch.detector.detector import FACTS_FILE, Detector
 from cardwatch.events import Action, Transaction, encode, from_epoch_ms
 from cardwatch.features.columns import encode as kernel_rows
 from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import DAY_MS, ReferenceTable
+from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.policy import DecisionPolicy
-from models.detector import Fitted, TrainingSettings, fit_detector
+from models.training import Fitted, TrainingSettings, fit_detector
 
 CARDS: Final = 100_000
 GROUPS: Final = 10

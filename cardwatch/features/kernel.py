@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.compiled import compiled
+from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.geography import degrees_east, distance_km
 from cardwatch.features.novelty import NEVER, day_of, meet
-from cardwatch.features.reference import DAY_MS, ReferenceTable
+from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.state import (
     CASH_24H,
     CASH_AMOUNT_24H,
@@ -42,7 +43,6 @@ from cardwatch.features.state import (
     WEEK,
     WINDOWS_MS,
 )
-from cardwatch.features.table import FEATURES, column
 from cardwatch.features.windows import add_amount, count_in_windows, count_one, move_windows
 
 SMALL_MINOR: Final = 300

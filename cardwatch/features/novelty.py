@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from cardwatch.compiled import compiled
-from cardwatch.features.reference import DAY_MS
+from cardwatch.features.reference_table import DAY_MS
 
 NEVER: Final = -1
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.errors import CardwatchError
+from cardwatch.features.definitions import FEATURES
 from cardwatch.features.kernel import Folded, fold
-from cardwatch.features.reference import DAY_MS, ReferenceTable
-from cardwatch.features.table import FEATURES
+from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 
 
 class TableShelf:

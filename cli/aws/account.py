@@ -8,18 +8,18 @@ from typing import Any
 
 import click
 
-from adapters.aws_account import Account
-from adapters.aws_calls import aws_client
-from adapters.object_storage import Bucket, s3_place
-from adapters.settings import read_settings
+from adapters.aws.account import Account
+from adapters.aws.clients import aws_client
+from adapters.aws.s3 import Bucket, s3_place
+from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.aws.documents import tell_cost
 from cli.aws.traffic import ready_terraform, smoke_test
-from infra.aws.champion import register_first_champion
-from infra.aws.environments import BOOTSTRAP, TERRAFORM, Environment, LocalFiles
-from infra.aws.made import remove_models, remove_packages
-from infra.aws.preflight import IMAGE, MODEL, STATE_BUCKET, Finding, Preflight
-from infra.aws.terraform import Terraform
+from infra.aws.deploy.champion import register_first_champion
+from infra.aws.deploy.cleanup import remove_models, remove_packages
+from infra.aws.deploy.environments import BOOTSTRAP, TERRAFORM, Environment, LocalFiles
+from infra.aws.deploy.preflight import IMAGE, MODEL, STATE_BUCKET, Finding, Preflight
+from infra.aws.deploy.terraform import Terraform
 
 _TAG = click.option("--image-tag", help="The tag under which the images were pushed.  [default: that of last time]")
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")

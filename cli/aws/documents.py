@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from infra.aws.bill import bill, total
-from infra.aws.cost_document import costs_document
-from infra.aws.environments import Environment
-from infra.aws.prices import PAGE, costs_page, inputs_of, prices_in
+from infra.aws.cost.bill import bill, total
+from infra.aws.cost.document import costs_document
+from infra.aws.cost.prices import PAGE, costs_page, inputs_of, prices_in
+from infra.aws.cost.sizing import size_for, size_of
+from infra.aws.deploy.environments import Environment
 from infra.aws.proofs import PROOFS_PAGE, proofs_document
-from infra.aws.sizing import size_for, size_of
 
 
 @click.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from adapters.settings import read_settings
+from adapters.runtime.settings import read_settings
 
 
 @click.command()
@@ -13,6 +13,6 @@ def local() -> None:
 
     It needs Terraform and its AWS provider. What this proves and what it does not: docs/aws.md.
     """
-    from infra.aws.local import run  # noqa: PLC0415 (moto takes seconds, and no other command needs it)
+    from infra.aws.acceptance.on_moto import run  # noqa: PLC0415 (moto takes seconds, and no other command needs it)
 
     run(read_settings(), report=click.echo)

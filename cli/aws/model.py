@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 import click
 from msgspec import structs
 
-from adapters.aws_account import Account
-from adapters.aws_calls import aws_client
-from adapters.model_folder import pack_model
-from adapters.model_registry import ModelRegistry
-from adapters.object_storage import Bucket
-from adapters.settings import read_settings
+from adapters.aws.account import Account
+from adapters.aws.clients import aws_client
+from adapters.aws.s3 import Bucket
+from adapters.model_registry.mlflow_registry import ModelRegistry
+from adapters.model_registry.model_folder import pack_model
+from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
-from infra.aws.environments import Environment
+from infra.aws.deploy.environments import Environment
 
 FIRST: Final = "1"
 

@@ -10,23 +10,23 @@ from datetime import UTC, datetime
 
 import click
 
-from adapters.api_gateway import api_key, ask
-from adapters.aws_account import Account
-from adapters.aws_calls import aws_client
-from adapters.clock import epoch_ms
-from adapters.kinesis import KinesisReader, KinesisWriter, read_stretch
-from adapters.object_storage import Bucket
-from adapters.settings import Settings, read_settings
-from adapters.sqs import Queue
+from adapters.aws.account import Account
+from adapters.aws.api_gateway import api_key, ask
+from adapters.aws.clients import aws_client
+from adapters.aws.kinesis import KinesisReader, KinesisWriter, read_stretch
+from adapters.aws.s3 import Bucket
+from adapters.aws.sqs import Queue
+from adapters.runtime.clock import epoch_ms
+from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.events import encode
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import World
-from infra.aws import redrive as abandoned
-from infra.aws.environments import TERRAFORM, Environment, LocalFiles
-from infra.aws.smoke import await_decisions, new_transactions, question, read_answer
-from infra.aws.terraform import Terraform
-from infra.aws.traffic import Traffic
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import World
+from infra.aws.acceptance.smoke import await_decisions, new_transactions, question, read_answer
+from infra.aws.acceptance.traffic import Traffic
+from infra.aws.deploy import redrive as abandoned
+from infra.aws.deploy.environments import TERRAFORM, Environment, LocalFiles
+from infra.aws.deploy.terraform import Terraform
 
 
 @click.command()

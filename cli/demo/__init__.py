@@ -9,9 +9,9 @@ from typing import Final
 
 import click
 
-from adapters.policies import read_policies
-from adapters.settings import read_settings
-from cardwatch.world.settings import WorldSettings
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.settings import read_settings
+from cardwatch.simulation.settings import WorldSettings
 from cli.demo.plan import DemoPlan
 
 CHANGE_AFTER_DAYS: Final = 14

@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from adapters.kafka import DEAD_LETTERS, DECISIONS, TRANSACTIONS, LogReader
-from adapters.kafka_admin import end_offsets
-from adapters.records import Record
-from adapters.settings import Settings
+from adapters.kafka.client import DEAD_LETTERS, DECISIONS, TRANSACTIONS, LogReader
+from adapters.kafka.topics import end_offsets
+from adapters.runtime.settings import Settings
 from cardwatch.errors import BrokerUnavailable
+from cardwatch.records import Record
 from cli.demo.observer import Positions
 
 _MOST_SILENT_POLLS: Final = 30

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
-from adapters.clock import epoch_ms
-from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, LogReader
-from adapters.kafka_admin import end_offsets
-from adapters.settings import Settings
+from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, LogReader
+from adapters.kafka.topics import end_offsets
+from adapters.runtime.clock import epoch_ms
+from adapters.runtime.settings import Settings
 from cli.demo.recorder import Recorder
 
 Positions = Mapping[tuple[str, int], int]

@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.archive import fraud_ids
+from adapters.archive.reader import fraud_ids
 from cardwatch.events import EPOCH, Action
 from models.evaluation import evaluate
 
 
 class DecisionArchive(Protocol):
-    """What a summary needs of `adapters.archive.Archive`."""
+    """What a summary needs of `adapters.archive.reader.Archive`."""
 
     def decisions(self, first: date, last: date) -> pa.Table:
         """Decisions on transactions of these days, both ends included."""

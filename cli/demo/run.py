@@ -15,14 +15,14 @@ from msgspec import structs
 from rich.console import Console, Group
 from rich.text import Text
 
-from adapters.archive import Archive
-from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogInquiry, ProgressReader
-from adapters.kafka_admin import end_offsets
-from adapters.prefect_api import PrefectDeployments
-from adapters.settings import Settings
+from adapters.archive.reader import Archive
+from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogInquiry, ProgressReader
+from adapters.kafka.topics import end_offsets
+from adapters.prefect import PrefectDeployments
+from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError, Misconfigured, Unavailable
 from cardwatch.progress import DayArchived, Progress
-from cardwatch.world.settings import WorldSettings
+from cardwatch.simulation.settings import WorldSettings
 from cli.demo.closing import closing as closing_screen
 from cli.demo.counting import TopicCounts, count_topics
 from cli.demo.observer import Observer, Positions, live_positions
@@ -33,8 +33,8 @@ from cli.demo.screen import render
 from cli.demo.snapshot import EventKind
 from cli.demo.summary import DemoSummary, measure, summarise
 from cli.demo.view import open_view, save_picture
-from infra.local.servers import answers
-from infra.local.stack import LocalStack
+from infra.local_stack.servers import answers
+from infra.local_stack.stack import LocalStack
 
 PATIENCE_SECONDS: Final = 300.0
 PICTURE_COLUMNS: Final = 100

@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from cardwatch.errors import Misconfigured
-from cardwatch.features.table import SCHEMA_HASH
+from cardwatch.features.definitions import SCHEMA_HASH
 from cli.evaluate.dataset import Dataset, read_dataset
 from cli.evaluate.families import FamilyResult, families_table, run_families
 from cli.evaluate.mapping_file import load_mapping
 from cli.evaluate.rejects import failing, rejecting
 from cli.evaluate.replay import Report
 from cli.evaluate.run import FoldResult, Summary, prepare, run_folds, summarise
-from models.protocol import Protocol, to_date
+from models.prequential import Protocol, to_date
 
 
 class DataFacts(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.tabular import column_names, read_text
+from adapters.archive.tabular import column_names, read_text
 from cardwatch.errors import MappingError
 from cardwatch.features.columns import (
     CHANNEL_CODES,
@@ -26,7 +26,7 @@ from cli.evaluate.fields import Columns, parse_batch
 from cli.evaluate.mapping import Code, Mapping, TransactionFields
 from cli.evaluate.mapping_file import suggestion
 from cli.evaluate.rejects import Fault, Refuse
-from models.protocol import DAY_MS
+from models.prequential import DAY_MS
 
 SEPARATORS: Final = (";", "\t", "|", ",")
 

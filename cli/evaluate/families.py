@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from rich import box
 from rich.table import Table
 
-from cardwatch.features.table import FAMILIES, FEATURES
+from cardwatch.features.definitions import FAMILIES, FEATURES
 from cli.evaluate.replay import Report
 from cli.evaluate.run import Experiment, FoldResult, Summary, judge_without, summarise
 from models.evaluation import Evaluation

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.tabular import TextBatch
+from adapters.archive.tabular import TextBatch
 from cli.evaluate import parsing
 from cli.evaluate.mapping import CODE_RULES, Mapping
 from cli.evaluate.rejects import Fault
-from models.protocol import DAY_MS
+from models.prequential import DAY_MS
 
 Columns = dict[str, Any]
 """Our field -> its n values: numpy arrays of numbers, `parsing.Coded` texts."""

@@ -11,9 +11,9 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from adapters.tabular import CsvDialect
+from adapters.archive.tabular import CsvDialect
 from cardwatch.events import Channel, Outcome, to_epoch_ms
-from models.protocol import Protocol
+from models.prequential import Protocol
 
 TIME_FORMATS: Final = ("iso", "epoch_s", "epoch_ms", "seconds_since", "hours_since", "days_since")
 

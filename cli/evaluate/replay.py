@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.events import from_epoch_ms
+from cardwatch.features.definitions import FEATURES
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceBuilder
+from cardwatch.features.reference_table import ReferenceBuilder
 from cardwatch.features.state import empty_states
-from cardwatch.features.table import FEATURES
 from cli.evaluate.dataset import Dataset
-from models.protocol import to_date
+from models.prequential import to_date
 
 Report = Callable[[str], object]
 """Told in a few words what is being done."""

@@ -10,14 +10,13 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from cardwatch.calibration import Calibration
-from cardwatch.detector import Detector
+from cardwatch.detector.calibration import Calibration
+from cardwatch.detector.detector import Detector
 from cardwatch.errors import Misconfigured
 from cli.evaluate.dataset import Dataset
 from cli.evaluate.replay import FeatureRows, Report, feature_rows
-from models.detector import TrainingSettings, fit_detector
 from models.evaluation import Evaluation, evaluate
-from models.protocol import (
+from models.prequential import (
     Fold,
     Protocol,
     RowsToTestOn,
@@ -27,6 +26,7 @@ from models.protocol import (
     rows_to_train_on,
     to_date,
 )
+from models.training import TrainingSettings, fit_detector
 
 HELD_OUT: Final = 5
 """One in so many training cards calibrates the probabilities."""

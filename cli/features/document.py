@@ -8,7 +8,9 @@ from typing import Final
 
 import jinja2
 
-from cardwatch.features import kernel, reference, state, table
+from cardwatch.features import definitions as table
+from cardwatch.features import kernel, state
+from cardwatch.features import reference_table as reference
 from cli.features.state_fields import state_rows
 
 WINDOW_NAMES: Final = ("10 min", "1 h", "24 h", "7 d", "30 d")

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from cardwatch.events import Channel, Transaction, to_epoch_ms
 from cardwatch.features.columns import encode
+from cardwatch.features.definitions import column
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import HOUR, TILES, WINDOWS_MS, empty_states
-from cardwatch.features.table import column
 from cardwatch.features.windows import move_windows
 
 TILE_MS: Final = WINDOWS_MS[HOUR] // TILES

@@ -10,8 +10,8 @@ from typing import Final
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.local.home import Place, Standing
-from infra.local.stack import SERVERS
+from infra.local_stack.stack import SERVERS
+from infra.local_stack.stack_home import Place, Standing
 
 DECISIONS: Final = "cardwatch_stream_decisions"
 LOOK_SECONDS: Final = 0.5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from adapters.settings import read_settings
+from adapters.runtime.settings import read_settings
 from cli.stack.places import short
-from infra.local.home import StackHome
+from infra.local_stack.stack_home import StackHome
 
 
 @click.command()

@@ -12,10 +12,10 @@ from typing import BinaryIO, Final
 
 import click
 
-from adapters.settings import read_settings
+from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.stack.places import short
-from infra.local.home import StackHome
+from infra.local_stack.stack_home import StackHome
 
 POLL_SECONDS: Final = 0.2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from infra.local.home import StackHome, Standing
+from infra.local_stack.stack_home import StackHome, Standing
 
 _FOR_PEOPLE: Final = {"scoring": "Scoring", "mlflow": "MLflow", "prefect": "Prefect", "kafka": "Kafka"}
 

@@ -9,14 +9,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from adapters.clock import epoch_ms
-from adapters.settings import read_settings
+from adapters.runtime.clock import epoch_ms
+from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError
 from cli.stack.places import short
-from infra.local.family import Identity, memory_bytes
-from infra.local.home import StackHome, Standing
-from infra.local.record import StackRecord
-from infra.local.standing import why_not_ready
+from infra.local_stack.process_record import StackRecord
+from infra.local_stack.process_tree import Identity, memory_bytes
+from infra.local_stack.running_stack import why_not_ready
+from infra.local_stack.stack_home import StackHome, Standing
 
 HEADINGS: Final = ("name", "pid", "up", "MB", "address", "state")
 _RIGHT: Final = ("pid", "up", "MB")

@@ -12,16 +12,16 @@ from typing import Any, Final
 import click
 import msgspec
 
-from adapters.logs import set_up_logging
-from adapters.policies import read_policies
-from adapters.settings import Settings, child_environment, read_settings
+from adapters.runtime.logs import set_up_logging
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.bootstrap import FEWEST_DAYS
 from cli.stack.arrival import Arrival, Lookout, model_has_decided
 from cli.stack.places import addresses
-from infra.local.home import StackHome, Standing
-from infra.local.standing import stand, why_not_ready
-from infra.local.supervisor import keep_previous
+from infra.local_stack.running_stack import stand, why_not_ready
+from infra.local_stack.stack_home import StackHome, Standing
+from infra.local_stack.supervisor import keep_previous
 
 ENDLESS: Final = Path(__file__).resolve().parents[2] / "examples" / "plans" / "endless.json"
 HISTORY_DAYS: Final = 30

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from cardwatch.errors import Misconfigured
-from infra.aws.tables import read_page, table, with_generated
+from infra.aws.markdown_tables import read_page, table, with_generated
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROOFS_PAGE: Final = ROOT / "docs" / "aws.md"

@@ -7,7 +7,7 @@ import logging
 import shlex
 import warnings
 
-from adapters.settings import LOOPBACK
+from adapters.runtime.settings import LOOPBACK
 
 
 def main() -> None:

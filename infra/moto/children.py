@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from moto.settings import moto_server_port
 
-from adapters.settings import LOOPBACK, Settings, child_environment
+from adapters.runtime.settings import LOOPBACK, Settings, child_environment
 
 Child = subprocess.Popen[bytes]
 

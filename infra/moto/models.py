@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from adapters.settings import LOOPBACK
-from infra.local.ports import free_ports
+from adapters.runtime.ports import free_ports
+from adapters.runtime.settings import LOOPBACK
 from infra.moto import storage
 from infra.moto.children import Child, children, environment
 from infra.moto.images import Disk, entry_point

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from adapters.probe import probe
-from adapters.settings import LOOPBACK, Settings, child_environment
-from infra.local.supervisor import Part
+from adapters.runtime.probe import probe
+from adapters.runtime.settings import LOOPBACK, Settings, child_environment
+from infra.local_stack.supervisor import Part
 
 REGION: Final = "eu-central-1"
 CREDENTIALS: Final = {

@@ -8,7 +8,7 @@ locals {
   functions = {
     stream = {
       description          = "Transactions to decisions: kernel, rules and policy, one call of the endpoint for a batch"
-      handler              = "services.stream_lambda.handler.handle"
+      handler              = "services.stream.aws.handler.handle"
       memory_mb            = var.stream_memory_mb
       timeout_seconds      = var.stream_timeout_seconds
       reserved_concurrency = var.stream_reserved_concurrency
@@ -16,7 +16,7 @@ locals {
     }
     score = {
       description          = "Answers POST /v1/score and changes nothing"
-      handler              = "services.score_lambda.handler.handle"
+      handler              = "services.scoring.aws.handler.handle"
       memory_mb            = var.score_memory_mb
       timeout_seconds      = var.score_timeout_seconds
       reserved_concurrency = var.score_reserved_concurrency

@@ -15,7 +15,7 @@ resource "aws_lambda_function" "model" {
   reserved_concurrent_executions = var.model_reserved_concurrency
 
   image_config {
-    command = ["pipelines.aws.handler.handle"]
+    command = ["pipelines.sagemaker.handler.handle"]
   }
 
   environment {

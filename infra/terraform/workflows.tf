@@ -22,10 +22,10 @@ locals {
   job_name_suffix = "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 0)"
 
   job_steps = {
-    Archive  = { image = "archive", arguments = ["services.archive.day"] }
-    Watch    = { image = "monitor", arguments = ["services.monitor.day"] }
-    Assemble = { image = "pipelines", arguments = ["pipelines.aws", "assemble"] }
-    Judge    = { image = "pipelines", arguments = ["pipelines.aws", "judge"] }
+    Archive  = { image = "archive", arguments = ["services.archive.aws.daily_job"] }
+    Watch    = { image = "monitor", arguments = ["services.monitor.aws.daily_job"] }
+    Assemble = { image = "pipelines", arguments = ["pipelines.sagemaker", "assemble"] }
+    Judge    = { image = "pipelines", arguments = ["pipelines.sagemaker", "judge"] }
   }
 
   job_seconds = var.job_hours * 3600
@@ -85,7 +85,7 @@ locals {
         TrainingImage       = local.images["pipelines"]
         TrainingInputMode   = "File"
         ContainerEntrypoint = ["python", "-m"]
-        ContainerArguments  = ["pipelines.aws", "fit"]
+        ContainerArguments  = ["pipelines.sagemaker", "fit"]
       }
       OutputDataConfig = {
         "S3OutputPath.$" = "States.Format('s3://${aws_s3_bucket.data.bucket}/models/{}', $$.Execution.Name)"
@@ -111,7 +111,7 @@ locals {
 
   # --- States: calls of the function `model` ----------------------------------------------------------------------
 
-  # What an action is told besides its execution, and where its answer goes: see pipelines/aws/actions.py.
+  # What an action is told besides its execution, and where its answer goes: see pipelines/sagemaker/actions.py.
   model_calls = {
     Verdict = {
       payload = { action = "verdict" }

@@ -12,9 +12,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.archive import Archive
-from adapters.archive_writer import ArchiveWriter
-from adapters.kafka import (
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import ArchiveWriter
+from adapters.kafka.client import (
     DECISIONS,
     LABELS,
     PROGRESS,
@@ -24,15 +25,14 @@ from adapters.kafka import (
     LogReader,
     ProgressWriter,
 )
-from adapters.kafka_admin import ensure_topics
-from adapters.process import Process, run_service
-from adapters.settings import Settings
-from adapters.table_store import TableStore
+from adapters.kafka.topics import ensure_topics
+from adapters.runtime.process import Process, run_service
+from adapters.runtime.settings import Settings
 from cardwatch.errors import Unavailable
-from services.archive.archivist import Archivist
-from services.archive.feeding import rebuilt
+from services.archive.archiver import Archivist
 from services.archive.metrics import Metrics
-from services.archive.resuming import resumed
+from services.archive.recovery import resumed
+from services.archive.reference_feed import rebuilt
 
 POLL_SECONDS: Final = 0.05
 LOOK_SECONDS: Final = 5.0

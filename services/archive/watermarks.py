@@ -26,7 +26,7 @@ from itertools import pairwise
 from typing import Final
 
 from cardwatch.events import EPOCH, to_epoch_ms, utc_day
-from cardwatch.features.reference import DAY_MS, WINDOW_DAYS
+from cardwatch.features.reference_table import DAY_MS, WINDOW_DAYS
 from cardwatch.progress import Heartbeat
 
 ALLOWED_LATENESS_MS: Final = 3_600_000

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from adapters.kafka import ProgressReader
-from adapters.kafka_admin import ensure_topics
-from adapters.process import Process, one_line_errors, run_service
+from adapters.kafka.client import ProgressReader
+from adapters.kafka.topics import ensure_topics
+from adapters.runtime.process import Process, one_line_errors, run_service
 from services.generator.metrics import Metrics
 from services.generator.plan import Plan, read_plan
 from services.generator.schedule import Schedule
-from services.generator.sending import Source
+from services.generator.sender import Source
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from adapters.kafka import LABELS, TRANSACTIONS
+from adapters.kafka.client import LABELS, TRANSACTIONS
 
 
 class Metrics:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cardwatch.errors import Misconfigured
-from cardwatch.world.settings import WorldSettings
+from cardwatch.simulation.settings import WorldSettings
 
 Rate = Annotated[float, Meta(gt=0.0)]
 Days = Annotated[int, Meta(ge=0)]

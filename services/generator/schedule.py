@@ -9,7 +9,7 @@ from datetime import date
 from itertools import count
 from typing import Final, Protocol
 
-from adapters.process import Process
+from adapters.runtime.process import Process
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Transaction
 from cardwatch.progress import (
@@ -22,10 +22,10 @@ from cardwatch.progress import (
     RateStarted,
     RetrainingEnded,
 )
-from cardwatch.world.world import EventsOfDay, World
+from cardwatch.simulation.simulation import EventsOfDay, World
 from services.generator.metrics import Metrics
 from services.generator.plan import Plan
-from services.generator.sending import Source, Stopped
+from services.generator.sender import Source, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ MOST_DAYS_AHEAD: Final = 3
 
 
 class Follower(Protocol):
-    """The topic `progress`, see `adapters.kafka.ProgressReader`."""
+    """The topic `progress`, see `adapters.kafka.client.ProgressReader`."""
 
     def poll(self, timeout_seconds: float) -> Progress | None:
         """The next record, or None if none has come in time."""

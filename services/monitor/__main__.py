@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from adapters.archive import Archive
-from adapters.kafka import ProgressReader, ProgressWriter
-from adapters.kafka_admin import ensure_topics
-from adapters.model_registry import ModelRegistry
-from adapters.policies import read_policies
-from adapters.prefect_api import PrefectDeployments
-from adapters.process import Process, run_service
-from adapters.scoring_client import ServedModel
+from adapters.archive.reader import Archive
+from adapters.kafka.client import ProgressReader, ProgressWriter
+from adapters.kafka.topics import ensure_topics
+from adapters.model_registry.mlflow_registry import ModelRegistry
+from adapters.prefect import PrefectDeployments
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.process import Process, run_service
+from adapters.scoring.client import ServedModel
 from services.monitor.loop import follow
 from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
-from services.monitor.observing import Observer
-from services.monitor.patience import Patience
+from services.monitor.observation import Observer
 from services.monitor.retraining import Retrainer
+from services.monitor.retry import Patience
 
 
 def main() -> None:

@@ -10,17 +10,17 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.model_registry import ModelVersion
-from cardwatch.drift import Measured
+from adapters.model_registry.mlflow_registry import ModelVersion
+from cardwatch.drift.policy import Measured
 from cardwatch.errors import CorruptModel, ModelRefused
-from cardwatch.features.table import FEATURE_NAMES
+from cardwatch.features.definitions import FEATURE_NAMES
 
 REFERENCE_FILE: Final = "reference.parquet"
 MARGIN: Final = "margin"
 
 
 class Registry(Protocol):
-    """What the monitor needs of `adapters.model_registry.ModelRegistry`."""
+    """What the monitor needs of `adapters.model_registry.mlflow_registry.ModelRegistry`."""
 
     def champion(self) -> ModelVersion:
         """The version under `champion`, or `NoChampion`."""

@@ -6,13 +6,13 @@ from typing import Final, Protocol
 
 from cardwatch.progress import Progress
 from services.monitor.monitor import Monitor
-from services.monitor.patience import Patience, Stopped
+from services.monitor.retry import Patience, Stopped
 
 POLL_SECONDS: Final = 0.2
 
 
 class Reader(Protocol):
-    """What is needed of `adapters.kafka.ProgressReader`."""
+    """What is needed of `adapters.kafka.client.ProgressReader`."""
 
     def poll(self, timeout_seconds: float) -> Progress | None:
         """The next record, or None."""

@@ -7,7 +7,7 @@ from math import nan
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from cardwatch.drift import STATES
+from cardwatch.drift.policy import STATES
 from cardwatch.progress import DayMonitored, Progress, RetrainingEnded
 from services.monitor.outcomes import Outcome, Outcomes
 

@@ -9,21 +9,21 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from adapters.model_registry import ModelVersion
-from cardwatch.drift import WORN_OUT, Assessment, DayObservation, DriftPolicy, Measured, assess
+from adapters.model_registry.mlflow_registry import ModelVersion
+from cardwatch.drift.policy import WORN_OUT, Assessment, DayObservation, DriftPolicy, Measured, assess
 from cardwatch.progress import DriftDetected, Progress, RetrainingEnded, RetrainingStarted
 from services.monitor.champions import Registry, find, promised
-from services.monitor.memory import Memory, monitored
 from services.monitor.metrics import Metrics
 from services.monitor.outcomes import Outcomes, in_words
-from services.monitor.patience import Patience
+from services.monitor.progress_state import Memory, monitored
 from services.monitor.retraining import Outcome
+from services.monitor.retry import Patience
 
 log = logging.getLogger(__name__)
 
 
 class Observes(Protocol):
-    """What is needed of `services.monitor.observing.Observer`."""
+    """What is needed of `services.monitor.observation.Observer`."""
 
     def observe(self, day: date, champion: ModelVersion) -> DayObservation:
         """The day as the policy sees it."""

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from adapters.archive import fraud_ids
-from adapters.logs import about
+from adapters.archive.reader import fraud_ids
+from adapters.runtime.logs import about
 from cardwatch.events import Action
 
 log = logging.getLogger(__name__)

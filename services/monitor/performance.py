@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score
 
-from adapters.archive import fraud_ids
-from cardwatch.drift import Measured
+from adapters.archive.reader import fraud_ids
+from cardwatch.drift.policy import Measured
 
 
 def end_of(day: date) -> datetime:

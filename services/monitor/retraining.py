@@ -12,13 +12,13 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from adapters.model_registry import CHALLENGER, ModelVersion
-from adapters.prefect_api import RunState
-from cardwatch.drift import DriftPolicy
+from adapters.model_registry.mlflow_registry import CHALLENGER, ModelVersion
+from adapters.prefect import RunState
+from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.progress import RetrainingStarted
 from services.monitor.champions import Registry
-from services.monitor.patience import Patience
+from services.monitor.retry import Patience
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ SERVING_DEADLINE_SECONDS: Final = 60.0
 
 
 class Deployments(Protocol):
-    """What is needed of `adapters.prefect_api.PrefectDeployments`."""
+    """What is needed of `adapters.prefect.PrefectDeployments`."""
 
     def run(self, name: str, parameters: Mapping[str, object], *, key: str) -> str:
         """Ask for a run, or for the one that was asked for with this key before; gives its id."""
@@ -41,7 +41,7 @@ class Deployments(Protocol):
 
 
 class Served(Protocol):
-    """What is needed of `adapters.scoring_client.ServedModel`."""
+    """What is needed of `adapters.scoring.client.ServedModel`."""
 
     def version(self) -> str | None:
         """The version that is served."""

@@ -1,7 +1,7 @@
 """`python -m services.scoring`: become `bentoml serve` on the address in the settings.
 
 `python -m services.scoring serve` is how SageMaker starts a container: the same with the model in a folder, on the port
-that SageMaker names, without keys (`services.scoring.on_sagemaker`).
+that SageMaker names, without keys (`services.scoring.aws.sagemaker`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from adapters.api_keys import read_keys
-from adapters.logs import set_up_logging
-from adapters.policies import read_policies
-from adapters.process import one_line_errors
-from adapters.settings import Settings, child_environment, read_settings, tls_of
+from adapters.runtime.logs import set_up_logging
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.ports import require_free
+from adapters.runtime.process import one_line_errors
+from adapters.runtime.settings import Settings, child_environment, read_settings, tls_of
+from adapters.scoring.api_keys import read_keys
 from cardwatch.errors import Misconfigured
-from infra.local.ports import require_free
 
 SERVICE = "cardwatch-scoring"
 SAGEMAKER_MODEL_FOLDER: Final = Path("/opt/ml/model")

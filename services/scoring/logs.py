@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from adapters.logs import set_up_logging
-from adapters.settings import Settings
+from adapters.runtime.logs import set_up_logging
+from adapters.runtime.settings import Settings
 
 _LEVELS: Final = {"bentoml": logging.INFO, "circus": logging.WARNING, "uvicorn.error": logging.WARNING}
 

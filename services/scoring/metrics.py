@@ -16,7 +16,7 @@ import psutil
 from prometheus_client import Counter, Gauge, Histogram
 
 from cardwatch.events import Action
-from services.scoring.question import Answer
+from services.scoring.api.preview import Answer
 
 BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Seconds: a score takes a tenth of a millisecond."""

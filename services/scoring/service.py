@@ -11,7 +11,7 @@ from typing import Final
 import bentoml
 from starlette.types import ASGIApp
 
-from adapters.settings import Settings, read_settings
+from adapters.runtime.settings import Settings, read_settings
 
 NAME: Final = "cardwatch-scoring"
 _NO_ACCESS_LOG: Final = {"access": {"enabled": False}}
@@ -24,7 +24,7 @@ class FrontedService(bentoml.Service):  # type: ignore[misc]
         """The application; only the worker asks for it, so only the worker imports what models need."""
         from uvicorn.config import HTTP_PROTOCOLS  # noqa: PLC0415
 
-        from services.scoring import protocol  # noqa: PLC0415
+        from services.scoring.http import timeout_protocol as protocol  # noqa: PLC0415
 
         # BentoML starts uvicorn with its default protocol and offers no way to name another.
         HTTP_PROTOCOLS["auto"] = protocol.NAME
@@ -32,7 +32,7 @@ class FrontedService(bentoml.Service):  # type: ignore[misc]
 
     @staticmethod
     def _front(settings: Settings, bentoml_app: ASGIApp) -> ASGIApp:
-        from services.scoring.front import build_front  # noqa: PLC0415
+        from services.scoring.application import build_front  # noqa: PLC0415
 
         return build_front(settings, bentoml_app)
 
@@ -42,7 +42,7 @@ class SageMakerService(FrontedService):
 
     @staticmethod
     def _front(settings: Settings, bentoml_app: ASGIApp) -> ASGIApp:
-        from services.scoring.on_sagemaker import build_container  # noqa: PLC0415
+        from services.scoring.aws.sagemaker import build_container  # noqa: PLC0415
 
         return build_container(settings, bentoml_app)
 

@@ -8,7 +8,7 @@ from typing import Final
 from bentoml._internal import log as bentoml_logging
 from bentoml._internal.utils import circus
 
-from adapters.settings import read_settings
+from adapters.runtime.settings import read_settings
 from services.scoring.logs import take_over_logging
 
 CHECK_SECONDS: Final = 1

@@ -6,16 +6,16 @@ import argparse
 import socket
 from contextlib import closing
 
-from adapters.archived_log import ArchivedLog
-from adapters.clock import epoch_ms
-from adapters.feature_stores import open_store
-from adapters.kafka_admin import ensure_topics
-from adapters.policies import read_policies
-from adapters.process import Process, run_service
-from adapters.scoring_client import ScoringClient
-from adapters.table_store import TableStore
-from cardwatch.features.warm import warm_kernel
-from services.stream.deciding import Decider
+from adapters.archive.archived_log import ArchivedLog
+from adapters.archive.reference_tables import TableStore
+from adapters.feature_store.open import open_store
+from adapters.kafka.topics import ensure_topics
+from adapters.runtime.clock import epoch_ms
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.process import Process, run_service
+from adapters.scoring.client import ScoringClient
+from cardwatch.features.warm_up import warm_kernel
+from services.stream.decider import Decider
 from services.stream.loop import run
 from services.stream.metrics import Metrics
 from services.stream.worker import StreamWorker

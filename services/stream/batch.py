@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.records import Record
 from cardwatch.errors import InvalidRecord, Superseded
 from cardwatch.events import DeadLetter, Transaction, decode, utc_day
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.kernel import Folded
+from cardwatch.features.reference_choice import TableChoice, Tables, choose_table
 from cardwatch.features.replay import fold_with_tables
-from cardwatch.features.table_choice import TableChoice, Tables, choose_table
 from cardwatch.ports import FeatureStore, StateArray
+from cardwatch.records import Record
 
 
 class Batch(NamedTuple):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from threading import Event
 from typing import Final
 
-from adapters.health import Health
-from adapters.kafka_stream import StreamLog
+from adapters.kafka.transactional_log import StreamLog
+from adapters.runtime.health import Health
 from cardwatch.errors import BrokerUnavailable, StoreUnavailable, Superseded
 from services.stream.worker import StreamWorker
 

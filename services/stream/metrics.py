@@ -15,7 +15,7 @@ from cardwatch.errors import CardwatchError
 from cardwatch.events import Action
 from cardwatch.ports import StoreSize
 from services.stream.batch import Batch
-from services.stream.deciding import Cause, Decided
+from services.stream.decider import Cause, Decided
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 STEP_BUCKETS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)

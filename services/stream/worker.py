@@ -8,24 +8,24 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
-from adapters.kafka import DEAD_LETTERS, DECISIONS, Outgoing
-from adapters.records import Record
+from adapters.kafka.client import DEAD_LETTERS, DECISIONS, Outgoing
 from cardwatch.errors import StaleWriter, StoreLeads, Superseded
 from cardwatch.events import Decision, encode
-from cardwatch.features.table_choice import Tables
+from cardwatch.features.reference_choice import Tables
 from cardwatch.ports import FeatureStore
+from cardwatch.records import Record
 from services.stream.batch import Batch, fold_batch
-from services.stream.deciding import Decider
-from services.stream.gap import History, fold_from_history, fold_gap
+from services.stream.decider import Decider
+from services.stream.decision_log import Teller
 from services.stream.metrics import Metrics
+from services.stream.recovery import History, fold_from_history, fold_gap
 from services.stream.stopwatch import Stopwatch
-from services.stream.telling import Teller
 
 log = logging.getLogger(__name__)
 
 
 class Log(Protocol):
-    """What the worker needs of the log, see `adapters.kafka_stream.StreamLog`."""
+    """What the worker needs of the log, see `adapters.kafka.transactional_log.StreamLog`."""
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         """The group's committed offset per partition; partitions without one are left out."""

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cardwatch.errors import MappingError, Misconfigured
-from cardwatch.features.table import FAMILIES
+from cardwatch.features.definitions import FAMILIES
 from cli.evaluate import evaluate
 
 HANDBOOK = Path(__file__).parents[2] / "examples" / "mappings" / "handbook.yaml"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from adapters.api_keys import KeyRing, KeyScope, read_keys
-from adapters.settings import Settings, child_environment
+from adapters.runtime.settings import Settings, child_environment
+from adapters.scoring.api_keys import KeyRing, KeyScope, read_keys
 from cardwatch.errors import Misconfigured
 from cli.keys import keys
 from cli.main import main

@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.archive_layout import DECISIONS, TRANSACTIONS
-from adapters.archive_writer import ArchiveWriter, decision_row, transaction_row
-from adapters.feature_rows import feature_matrix
-from adapters.settings import child_environment, read_settings
-from adapters.table_store import TableStore
+from adapters.archive.feature_rows import feature_matrix
+from adapters.archive.layout import DECISIONS, TRANSACTIONS
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import ArchiveWriter, decision_row, transaction_row
+from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Action, Channel, Decision, Transaction
+from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.hashing import identity_hashes
-from cardwatch.features.reference import MERCHANT_VALUES, ReferenceTable
-from cardwatch.features.table import FEATURES, column
+from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from pipelines.replay import ReplayRequest, replay
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.settings import Secret, Settings, child_environment
-from infra.local.ports import free_ports
+from adapters.runtime.ports import free_ports
+from adapters.runtime.settings import Secret, Settings, child_environment
 from services.scoring.__main__ import SAGEMAKER_BIND, start_of
 
 

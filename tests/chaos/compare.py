@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 
-from adapters.archive import Archive
-from adapters.feature_stores import open_reader
-from adapters.settings import read_settings
-from adapters.table_store import TableStore
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import TableStore
+from adapters.feature_store.open import open_reader
+from adapters.runtime.settings import read_settings
 from pipelines.training_set import replay_log
 
 settings = read_settings()

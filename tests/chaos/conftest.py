@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from adapters.kafka import (
+from adapters.kafka.client import (
     DECISIONS,
     LABELS,
     STREAM_GROUP,
@@ -25,8 +25,8 @@ from adapters.kafka import (
     ProgressReader,
     publish_progress,
 )
-from adapters.kafka_admin import end_offsets
-from adapters.settings import Settings
+from adapters.kafka.topics import end_offsets
+from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError
 from cardwatch.progress import DayArchived, DayEmitted
 

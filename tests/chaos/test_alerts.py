@@ -22,17 +22,17 @@ import redis
 import yaml
 from msgspec import structs
 
-from adapters.kafka import LABELS, TRANSACTIONS, LogWriter, publish_progress
-from adapters.kafka_admin import end_offsets
-from adapters.prefect_api import PrefectDeployments
-from adapters.settings import Secret, Settings, read_settings
+from adapters.kafka.client import LABELS, TRANSACTIONS, LogWriter, publish_progress
+from adapters.kafka.topics import end_offsets
+from adapters.prefect import PrefectDeployments
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Secret, Settings, read_settings
 from cardwatch.events import Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayEmitted
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import World
-from infra.local.ports import LOOPBACK, free_ports
-from infra.local.stack import LocalStack
-from infra.local.supervisor import Part
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import World
+from infra.local_stack.stack import LocalStack
+from infra.local_stack.supervisor import Part
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3_000)]
 

@@ -15,13 +15,13 @@ import httpx
 import psutil
 import pytest
 
-from adapters.kafka import DECISIONS
-from adapters.kafka_admin import broker_answers, end_offsets
-from adapters.settings import Settings
+from adapters.kafka.client import DECISIONS
+from adapters.kafka.topics import broker_answers, end_offsets
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError
 from cli.demo.counting import count_topics
 from infra.compose import Compose, find_engine
-from infra.local.ports import LOOPBACK, free_ports
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2_400)]
 
@@ -52,7 +52,7 @@ class Containers:
 
     def is_ready(self, service: str) -> bool:
         try:
-            self.compose.run_in(service, "python", "-m", "adapters.probe", "http://127.0.0.1:9464/readyz")
+            self.compose.run_in(service, "python", "-m", "adapters.runtime.probe", "http://127.0.0.1:9464/readyz")
         except CardwatchError:
             return False
         return True

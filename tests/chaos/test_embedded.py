@@ -17,12 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
-from adapters.kafka_admin import broker_answers
-from adapters.prefect_api import PrefectDeployments
-from adapters.settings import Settings, child_environment, read_settings
+from adapters.kafka.topics import broker_answers
+from adapters.prefect import PrefectDeployments
+from adapters.runtime.settings import Settings, child_environment, read_settings
 from cli.demo.counting import count_topics
-from infra.local.servers import answers
-from infra.local.stack import LocalStack
+from infra.local_stack.servers import answers
+from infra.local_stack.stack import LocalStack
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1_500)]
 

@@ -49,7 +49,7 @@ def test_it_is_small_enough_to_start_soon(compose: Compose, image: str, say: Cal
     assert size_mb <= MOST_MB
 
 
-@pytest.mark.parametrize("handler", ["services.stream_lambda.handler", "services.score_lambda.handler"])
+@pytest.mark.parametrize("handler", ["services.stream.aws.handler", "services.scoring.aws.handler"])
 def test_a_cold_start_takes_seconds_at_most(
     compose: Compose, image: str, say: Callable[[object], None], handler: str
 ) -> None:
@@ -62,4 +62,6 @@ def test_a_cold_start_takes_seconds_at_most(
 
 
 def test_the_function_that_moves_models_can_be_imported_too(compose: Compose, image: str) -> None:
-    compose.ask("run", "--rm", "--read-only", "--entrypoint", "python", image, "-c", "import pipelines.aws.handler")
+    compose.ask(
+        "run", "--rm", "--read-only", "--entrypoint", "python", image, "-c", "import pipelines.sagemaker.handler"
+    )

@@ -16,16 +16,16 @@ import httpx
 import numpy as np
 import pytest
 
-from adapters.model_folder import write_model
-from adapters.model_registry import ModelVersion
-from adapters.sagemaker_scorer import EndpointScorer
-from adapters.scoring_client import ScoringClient
-from adapters.settings import Settings, child_environment, new_api_key
-from cardwatch.detector import digest_of
-from cardwatch.features.table import FEATURES, SCHEMA_HASH
-from infra.local.ports import LOOPBACK, free_ports
-from infra.local.supervisor import Part, Supervisor
-from models.detector import Fitted, TrainingSettings, fit_detector
+from adapters.aws.sagemaker_scorer import EndpointScorer
+from adapters.model_registry.mlflow_registry import ModelVersion
+from adapters.model_registry.model_folder import write_model
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings, child_environment, new_api_key
+from adapters.scoring.client import ScoringClient
+from cardwatch.detector.detector import digest_of
+from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
+from infra.local_stack.supervisor import Part, Supervisor
+from models.training import Fitted, TrainingSettings, fit_detector
 
 ENDPOINT = "cardwatch-test-scoring"
 PASSED_ON = ("Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes")

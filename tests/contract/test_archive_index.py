@@ -14,12 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters import archive_index
-from adapters.archive import Archive, index_url_of, open_log, transaction_files
-from adapters.archive_layout import DECISIONS, LABELS, TRANSACTIONS
-from adapters.archive_writer import ArchiveWriter, Row, label_row, transaction_row
-from adapters.archived_log import ArchivedLog
-from adapters.settings import Secret, Settings
+from adapters.archive import index as archive_index
+from adapters.archive.archived_log import ArchivedLog
+from adapters.archive.layout import DECISIONS, LABELS, TRANSACTIONS
+from adapters.archive.reader import Archive, index_url_of, open_log, transaction_files
+from adapters.archive.writer import ArchiveWriter, Row, label_row, transaction_row
+from adapters.runtime.settings import Secret, Settings
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 from cardwatch.events import Channel, Label, LabelSource, Transaction
 
@@ -169,7 +169,7 @@ def test_an_index_that_an_earlier_version_made_is_read_and_written(tmp_path: Pat
     assert Archive(tmp_path).positions(TRANSACTIONS) == {0: 2}
 
 
-# What `adapters.archive_layout` held before there was SQLAlchemy.
+# What `adapters.archive.layout` held before there was SQLAlchemy.
 MADE_EARLIER = """
 CREATE TABLE positions (topic TEXT, partition INTEGER, next_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE files (path TEXT PRIMARY KEY, kind TEXT NOT NULL, day TEXT NOT NULL, rows INTEGER NOT NULL);

@@ -16,19 +16,19 @@ import numpy as np
 import pytest
 import redis
 
-from adapters.dynamodb_calls import create_table
-from adapters.dynamodb_store import DynamoDbStore
-from adapters.feature_stores import OpenStore
-from adapters.lmdb_store import LmdbStore
-from adapters.redis_store import RedisStore
-from adapters.snapshots import restore_snapshot, write_snapshot
-from adapters.stored_states import STATE_LAYOUT, chunks
+from adapters.aws.dynamodb import create_table
+from adapters.feature_store.dynamodb import DynamoDbStore
+from adapters.feature_store.layout import STATE_LAYOUT, chunks
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.feature_store.open import OpenStore
+from adapters.feature_store.redis import RedisStore
+from adapters.feature_store.snapshots import restore_snapshot, write_snapshot
 from cardwatch.errors import Misconfigured, StaleWriter, StoreRefused, StoreUnavailable
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
-from cardwatch.features.gap import LogPart, fold_part
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.log_segment import LogPart, fold_part
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import STATE, empty_states
 from cardwatch.ports import Contents
 
@@ -388,7 +388,7 @@ def test_a_worker_of_another_version_cannot_write_into_a_redis_that_was_made_ane
 
 def test_lmdb_is_read_by_another_process_while_it_is_open(tmp_path: Path) -> None:
     asking = (
-        "import sys; from pathlib import Path; from adapters.lmdb_store import LmdbStore;"
+        "import sys; from pathlib import Path; from adapters.feature_store.lmdb import LmdbStore;"
         "print(LmdbStore(Path(sys.argv[1]), readonly=True).load(['a'])['sequence'][0])"
     )
     states = empty_states(1)

@@ -8,15 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adapters.files import read_folder
-from adapters.model_registry import CHAMPION, ModelRegistry
-from adapters.model_tracking import ModelTracking
-from adapters.settings import Settings
-from cardwatch.detector import digest_of
+from adapters.model_registry.mlflow_registry import CHAMPION, ModelRegistry
+from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.runtime.files import read_folder
+from adapters.runtime.ports import free_ports
+from adapters.runtime.settings import Settings
+from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
-from infra.local.ports import free_ports
-from infra.local.servers import mlflow_part
-from infra.local.supervisor import Supervisor
+from infra.local_stack.servers import mlflow_part
+from infra.local_stack.supervisor import Supervisor
 
 FILES = {"detector.json": b"{}", "model.ubj": b"\x00\x01trees\xff"}
 

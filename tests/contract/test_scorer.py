@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from cardwatch.errors import NoModelServed, SchemaMismatch, ScoringUnavailable
-from cardwatch.features.table import FEATURES, SCHEMA_HASH
-from models.detector import Fitted
+from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
+from models.training import Fitted
 
 VERSION = "2"
 Serving = Any

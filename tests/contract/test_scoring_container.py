@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from adapters.scoring_wire import (
+from adapters.scoring.wire_format import (
     ATTRIBUTES_HEADER,
     BINARY,
     DEADLINE_HEADER,
@@ -19,8 +19,8 @@ from adapters.scoring_wire import (
     encode_attributes,
     encode_rows,
 )
-from cardwatch.features.table import FEATURES, SCHEMA_HASH
-from models.detector import Fitted
+from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
+from models.training import Fitted
 
 Serving = Any
 ROWS = np.zeros((2, len(FEATURES)), np.float32)

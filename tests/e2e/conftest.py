@@ -18,8 +18,9 @@ import msgspec
 import pytest
 import yaml
 
-from adapters.archive import Archive
-from adapters.kafka import (
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import TableStore
+from adapters.kafka.client import (
     STREAM_GROUP,
     TRANSACTIONS,
     LogInquiry,
@@ -27,19 +28,18 @@ from adapters.kafka import (
     commit_offsets,
     publish_progress,
 )
-from adapters.kafka_admin import end_offsets
-from adapters.model_registry import CHAMPION, ModelRegistry
-from adapters.model_tracking import ModelTracking
-from adapters.settings import Settings, read_settings
-from adapters.table_store import TableStore
-from cardwatch.features.table import SCHEMA_HASH
+from adapters.kafka.topics import end_offsets
+from adapters.model_registry.mlflow_registry import CHAMPION, ModelRegistry
+from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings, read_settings
+from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, Progress
-from cardwatch.promotion import windows
-from cardwatch.world.settings import WorldSettings
-from infra.local.ports import LOOPBACK, free_ports
-from infra.local.servers import answers
-from infra.local.stack import LocalStack
-from models.detector import TrainingSettings
+from cardwatch.promotion.gate import windows
+from cardwatch.simulation.settings import WorldSettings
+from infra.local_stack.servers import answers
+from infra.local_stack.stack import LocalStack
+from models.training import TrainingSettings
 from pipelines.fitting import fit_candidate, recent_rows
 from pipelines.training_set import end_of, replay_log, training_set
 

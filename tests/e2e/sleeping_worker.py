@@ -9,14 +9,14 @@ import os
 import signal
 from collections.abc import Sequence
 
-from adapters.clock import epoch_ms
-from adapters.lmdb_store import LmdbStore
-from adapters.policies import read_policies
-from adapters.process import run_service
-from adapters.scoring_client import ScoringClient
-from adapters.table_store import TableStore
+from adapters.archive.reference_tables import TableStore
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.runtime.clock import epoch_ms
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.process import run_service
+from adapters.scoring.client import ScoringClient
 from cardwatch.ports import StateArray
-from services.stream.deciding import Decider
+from services.stream.decider import Decider
 from services.stream.loop import run
 from services.stream.worker import StreamWorker
 

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from adapters.archive import Archive
-from adapters.kafka import DECISIONS
-from adapters.lmdb_store import LmdbStore
-from adapters.table_store import TableStore
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import TableStore
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.kafka.client import DECISIONS
 from cli.demo.counting import count_topics
 from cli.demo.observer import live_positions
-from infra.local.servers import answers
+from infra.local_stack.servers import answers
 from pipelines.training_set import replay_log
 
 KILLS_EACH = 3

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from adapters.clock import epoch_ms
-from adapters.settings import child_environment, read_settings
-from infra.local import targets
+from adapters.runtime.clock import epoch_ms
+from adapters.runtime.settings import child_environment, read_settings
+from infra.local_stack import prometheus_targets as targets
 
 DASHBOARDS = Path(__file__).resolve().parents[2] / "monitoring" / "grafana" / "dashboards"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adapters.settings import child_environment, read_settings
+from adapters.runtime.settings import child_environment, read_settings
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3_600)]
 

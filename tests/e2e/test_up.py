@@ -15,15 +15,15 @@ import msgspec
 import psutil
 import pytest
 
-from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogInquiry
-from adapters.kafka_admin import end_offsets
-from adapters.settings import Settings, child_environment, read_settings
-from cardwatch.world.settings import WorldSettings
+from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogInquiry
+from adapters.kafka.topics import end_offsets
+from adapters.runtime.settings import Settings, child_environment, read_settings
+from cardwatch.simulation.settings import WorldSettings
 from cli.demo.counting import TopicCounts, count_topics
-from infra.local.family import Identity
-from infra.local.home import StackHome, Standing
-from infra.local.servers import answers
-from infra.local.standing import why_not_ready
+from infra.local_stack.process_tree import Identity
+from infra.local_stack.running_stack import why_not_ready
+from infra.local_stack.servers import answers
+from infra.local_stack.stack_home import StackHome, Standing
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

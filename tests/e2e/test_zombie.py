@@ -10,11 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-from adapters.lmdb_store import LmdbStore
-from adapters.settings import child_environment
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.runtime.settings import child_environment
 from cli.demo.counting import count_topics
 from cli.demo.observer import live_positions
-from infra.local.supervisor import Part
+from infra.local_stack.supervisor import Part
 
 SLEEPING_WORKER = Path(__file__).with_name("sleeping_worker.py")
 

@@ -11,8 +11,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from infra.local.ports import free_ports
-from infra.local.supervisor import Supervisor
+from adapters.runtime.ports import free_ports
+from infra.local_stack.supervisor import Supervisor
 from infra.moto.server import REGION, part, url
 
 Client = Callable[[str], Any]

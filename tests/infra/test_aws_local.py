@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from adapters.archive import Archive
-from adapters.object_storage import Bucket
-from adapters.settings import read_settings
-from adapters.stored_archive import EVERYTHING, StoredArchive
-from adapters.stored_progress import Part, StoredProgress
-from adapters.table_store import TableStore
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import World
-from infra.aws.history import PARTITIONS, store_archive, write_history
-from infra.aws.local import run
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import TableStore
+from adapters.aws.s3 import Bucket
+from adapters.aws.s3_archive import EVERYTHING, StoredArchive
+from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.runtime.settings import read_settings
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import World
+from infra.aws.acceptance.history import PARTITIONS, store_archive, write_history
+from infra.aws.acceptance.on_moto import run
 from infra.moto.server import CREDENTIALS
-from services.archive.rekeying import PARTITIONS as PARTITIONS_OF_THE_JOB
+from services.archive.aws.repartition import PARTITIONS as PARTITIONS_OF_THE_JOB
 
 BUDGET_SECONDS = 360.0
 WORLD = WorldSettings(seed=7, cards=60, fraud_share=0.03)

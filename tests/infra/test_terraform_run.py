@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from adapters.settings import Settings, read_settings
+from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
-from infra.aws.executions import Machine
-from infra.aws.terraform import Terraform
+from infra.aws.deploy.executions import Machine
+from infra.aws.deploy.terraform import Terraform
 from infra.moto.server import CREDENTIALS, REGION
 
 Client = Callable[[str], Any]

@@ -17,17 +17,17 @@ import pytest
 from msgspec import structs
 from numpy.typing import NDArray
 
-from adapters.lmdb_store import LmdbStore
-from adapters.model_registry import CHALLENGER, CHAMPION, MODEL, ModelRegistry
-from adapters.model_tracking import ModelTracking
-from adapters.scoring_client import ScoringClient
-from adapters.settings import Settings, child_environment, new_api_key
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, MODEL, ModelRegistry
+from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings, child_environment, new_api_key
+from adapters.scoring.client import ScoringClient
 from cardwatch.errors import ScoringUnavailable
-from cardwatch.features.table import FEATURES, SCHEMA_HASH
-from infra.local.ports import LOOPBACK, free_ports
-from infra.local.servers import mlflow_part
-from infra.local.supervisor import Part, Supervisor
-from models.detector import Fitted, TrainingSettings, fit_detector
+from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
+from infra.local_stack.servers import mlflow_part
+from infra.local_stack.supervisor import Part, Supervisor
+from models.training import Fitted, TrainingSettings, fit_detector
 
 DEADLINE_SECONDS = 60.0
 SERVICE, REGISTRY = "scoring", "mlflow"

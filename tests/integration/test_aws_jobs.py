@@ -28,23 +28,23 @@ from msgspec import structs
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from adapters import jobs
-from adapters.archive import Archive
-from adapters.archive_writer import ArchiveWriter
-from adapters.event_bus import EventBus
-from adapters.kafka import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
-from adapters.model_folder import pack_model, read_model, unpack_model
-from adapters.object_storage import Bucket, s3_place
-from adapters.policies import Policies
-from adapters.records import Record
-from adapters.sagemaker_endpoint import Endpoint
-from adapters.sagemaker_registry import Package, Registration, SageMakerRegistry
-from adapters.settings import Settings
-from adapters.stored_archive import StoredArchive
-from adapters.stored_progress import Part, StoredProgress
-from adapters.table_store import TableStore
-from cardwatch.detector import Detector, digest_of
-from cardwatch.drift import Burden, DriftPolicy
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import ArchiveWriter
+from adapters.aws.eventbridge import EventBus
+from adapters.aws.s3 import Bucket, s3_place
+from adapters.aws.s3_archive import StoredArchive
+from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.aws.sagemaker_endpoint import Endpoint
+from adapters.aws.sagemaker_registry import Package, Registration, SageMakerRegistry
+from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
+from adapters.model_registry.model_folder import pack_model, read_model, unpack_model
+from adapters.runtime import jobs
+from adapters.runtime.policy_file import Policies
+from adapters.runtime.settings import Settings
+from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.detector.detector import Detector, digest_of
+from cardwatch.drift.policy import Burden, DriftPolicy
 from cardwatch.errors import (
     ArchiveUnavailable,
     CorruptModel,
@@ -57,9 +57,8 @@ from cardwatch.errors import (
 )
 from cardwatch.events import Decision, Label, Transaction, decode, encode
 from cardwatch.features.columns import card_index
+from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.features.state import STATE
-from cardwatch.features.table import SCHEMA_HASH
-from cardwatch.policy import DecisionPolicy
 from cardwatch.ports import Scores
 from cardwatch.progress import (
     Bootstrapped,
@@ -70,27 +69,28 @@ from cardwatch.progress import (
     RetrainingEnded,
     RetrainingStarted,
 )
-from cardwatch.promotion import PromotionPolicy
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import World
-from models.detector import TrainingSettings
+from cardwatch.promotion.gate import PromotionPolicy
+from cardwatch.records import Record
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import World
+from models.training import TrainingSettings
 from pipelines import fitting, stages
-from pipelines.aws import handler
-from pipelines.aws.__main__ import main as pipelines_main
-from pipelines.aws.execution import Execution
-from pipelines.aws.jobs import Run, assemble, bootstrap, fit, judge
 from pipelines.fitting import recent_rows
-from services.archive.archivist import Archivist
-from services.archive.day import archive_day
-from services.archive.day import main as archive_main
-from services.archive.feeding import rebuilt
+from pipelines.sagemaker import handler
+from pipelines.sagemaker.__main__ import main as pipelines_main
+from pipelines.sagemaker.execution import Execution
+from pipelines.sagemaker.jobs import Run, assemble, bootstrap, fit, judge
+from services.archive.archiver import Archivist
+from services.archive.aws.daily_job import archive_day
+from services.archive.aws.daily_job import main as archive_main
+from services.archive.aws.repartition import partition_of
 from services.archive.metrics import Metrics
-from services.archive.rekeying import partition_of
-from services.archive.resuming import resumed
-from services.monitor.day import Watcher, watch_day
-from services.monitor.day import main as watch_main
+from services.archive.recovery import resumed
+from services.archive.reference_feed import rebuilt
+from services.monitor.aws.daily_job import Watcher, watch_day
+from services.monitor.aws.daily_job import main as watch_main
 from services.stream.batch import Batch, fold_transactions
-from services.stream.deciding import Decider
+from services.stream.decider import Decider
 
 REGION = "eu-central-1"
 GROUP = "cardwatch-test"
@@ -1002,7 +1002,7 @@ def test_as_processes_the_jobs_go_by_their_environment(
     archive_main()
     watch_main()
     for step in ("assemble", "fit"):
-        monkeypatch.setattr("sys.argv", ["pipelines.aws", step])
+        monkeypatch.setattr("sys.argv", ["pipelines.sagemaker", step])
         pipelines_main()
 
     assert [type(told) for told in StoredProgress(bucket).of_day(day, Part.MONITOR)] == [DayMonitored]
@@ -1044,7 +1044,7 @@ def test_an_event_that_the_bus_has_not_taken_is_put_again_by_whoever_comes_next(
 
 
 def test_the_function_model_needs_nothing_that_fits_or_reads_archives() -> None:
-    code = "import sys, pipelines.aws.handler; print(*(sys.modules.keys() & set(sys.argv[1:])))"
+    code = "import sys, pipelines.sagemaker.handler; print(*(sys.modules.keys() & set(sys.argv[1:])))"
     heavy = ["xgboost", "sklearn", "pyarrow", "sqlalchemy", "prefect", "pandas", "confluent_kafka"]
     loaded = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []

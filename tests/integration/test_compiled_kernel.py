@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import cardwatch.features
-from adapters.settings import Settings, child_environment
+from adapters.runtime.settings import Settings, child_environment
 
 SOURCES = Path(cardwatch.features.__file__).parents[2]
 
@@ -19,7 +19,7 @@ FOLD = """
 import hashlib, numpy as np
 from cardwatch.features.columns import COLUMNS
 from cardwatch.features.kernel import _fold, fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 rng = np.random.default_rng(7)
 rows = np.zeros(20_000, COLUMNS)

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
-from adapters.archive import Archive
-from adapters.archive_writer import ArchiveWriter
-from adapters.kafka import (
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import ArchiveWriter
+from adapters.kafka.client import (
     LABELS,
     PROGRESS,
     STREAM_GROUP,
@@ -25,15 +26,14 @@ from adapters.kafka import (
     LogWriter,
     ProgressWriter,
 )
-from adapters.kafka_admin import create_topics, end_offsets
-from adapters.table_store import TableStore
+from adapters.kafka.topics import create_topics, end_offsets
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
 from cli.main import main
-from services.archive.archivist import Archivist
-from services.archive.feeding import rebuilt
+from services.archive.archiver import Archivist
 from services.archive.metrics import Metrics
-from services.archive.resuming import resumed
+from services.archive.recovery import resumed
+from services.archive.reference_feed import rebuilt
 
 DAY = date(2025, 1, 6)
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)

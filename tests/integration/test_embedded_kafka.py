@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from adapters.kafka_admin import KEYED_TOPICS, broker_answers, create_topics, end_offsets, wait_for_broker
-from adapters.settings import Settings, child_environment
+from adapters.kafka.topics import KEYED_TOPICS, broker_answers, create_topics, end_offsets, wait_for_broker
+from adapters.runtime.java import find_java
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import BrokerUnavailable, JarsUnavailable, Misconfigured, PortInUse, Unavailable
-from infra.local.jars import kafka_jars, read_lock
-from infra.local.java import find_java
-from infra.local.kafka import EmbeddedKafka
-from infra.local.ports import LOOPBACK, free_ports
-from infra.local.stack import LocalStack
-from infra.local.supervisor import Supervisor
+from infra.local_stack.embedded_kafka import EmbeddedKafka
+from infra.local_stack.kafka_jars import kafka_jars, read_lock
+from infra.local_stack.stack import LocalStack
+from infra.local_stack.supervisor import Supervisor
 
 ADDRESS = re.compile(r"Kafka listens on (\S+)")
 

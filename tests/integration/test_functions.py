@@ -18,24 +18,24 @@ import pytest
 from msgspec import json as msgspec_json
 from numpy.typing import NDArray
 
-from adapters.dynamodb_calls import create_table
-from adapters.dynamodb_store import DynamoDbStore
-from adapters.object_storage import Bucket
-from adapters.table_mirror import HELD, LOOK_SECONDS, PREFIX, TableMirror
-from adapters.table_store import TableStore
+from adapters.archive.reference_tables import TableStore
+from adapters.aws.dynamodb import create_table
+from adapters.aws.reference_table_cache import HELD, LOOK_SECONDS, PREFIX, TableMirror
+from adapters.aws.s3 import Bucket
+from adapters.feature_store.dynamodb import DynamoDbStore
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import CorruptTable, Misconfigured, ScoringUnavailable
 from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode
-from cardwatch.features.reference import ReferenceBuilder, ReferenceTable
-from cardwatch.policy import DecisionPolicy
+from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
 from cardwatch.ports import Scores
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import World
-from services.score_lambda import handler as score_handler
-from services.score_lambda.asking import RemoteQuestion
-from services.scoring.question import Answer, Question
-from services.scoring.states import States
-from services.stream_lambda import handler as stream_handler
-from services.stream_lambda.delivery import MOST_MESSAGE_BYTES
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import World
+from services.scoring.api.card_states import States
+from services.scoring.api.preview import Answer, Question
+from services.scoring.aws import handler as score_handler
+from services.scoring.aws.remote_preview import RemoteQuestion
+from services.stream.aws import handler as stream_handler
+from services.stream.aws.delivery import MOST_MESSAGE_BYTES
 
 REGION = "eu-central-1"
 CONTEXT = SimpleNamespace(function_name="cardwatch-test-stream")

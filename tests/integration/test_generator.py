@@ -12,18 +12,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.kafka import LABELS, PROGRESS, TRANSACTIONS, LogReader, publish_progress
-from adapters.kafka_admin import create_topics, end_offsets
-from adapters.records import Record
-from adapters.settings import child_environment, read_settings
+from adapters.kafka.client import LABELS, PROGRESS, TRANSACTIONS, LogReader, publish_progress
+from adapters.kafka.topics import create_topics, end_offsets
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.events import encode
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, decode_progress
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import World
-from infra.local.kafka import EmbeddedKafka
-from infra.local.ports import LOOPBACK, free_ports
-from infra.local.servers import refusal
-from infra.local.supervisor import Part, Supervisor
+from cardwatch.records import Record
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import World
+from infra.local_stack.embedded_kafka import EmbeddedKafka
+from infra.local_stack.servers import refusal
+from infra.local_stack.supervisor import Part, Supervisor
 
 WORLD = WorldSettings(seed=3, cards=50, fraud_share=0.05)
 RATE = 80

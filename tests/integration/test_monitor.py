@@ -17,25 +17,25 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from adapters.archive import Archive
-from adapters.archive_layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
-from adapters.archive_writer import ArchiveWriter, decision_row, label_row, transaction_row
-from adapters.health import Health
-from adapters.model_registry import CHALLENGER, CHAMPION, ModelVersion
-from adapters.prefect_api import RunState
-from cardwatch.drift import DriftPolicy, Measured
+from adapters.archive.layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
+from adapters.archive.reader import Archive
+from adapters.archive.writer import ArchiveWriter, decision_row, label_row, transaction_row
+from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelVersion
+from adapters.prefect import RunState
+from adapters.runtime.health import Health
+from cardwatch.drift.policy import DriftPolicy, Measured
 from cardwatch.errors import CorruptModel
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction
-from cardwatch.features.table import FEATURE_NAMES, FEATURES, SCHEMA_HASH, column
+from cardwatch.features.definitions import FEATURE_NAMES, FEATURES, SCHEMA_HASH, column
 from cardwatch.progress import DayArchived, DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from services.monitor.champions import reference
 from services.monitor.metrics import Metrics
 from services.monitor.monitor import Monitor
-from services.monitor.observing import Observer
+from services.monitor.observation import Observer
 from services.monitor.outcomes import Outcome, Sum
-from services.monitor.patience import Patience
 from services.monitor.performance import performance
 from services.monitor.retraining import Retrainer
+from services.monitor.retry import Patience
 
 FIRST = date(2025, 3, 3)
 CHANGE = 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from adapters.object_storage import Bucket, s3_place
+from adapters.aws.s3 import Bucket, s3_place
 from cardwatch.errors import Misconfigured, ObjectMissing, StorageUnavailable, Superseded
 
 REGION = "eu-central-1"

@@ -18,26 +18,26 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec import structs
 
-from adapters.archive_writer import ArchiveWriter, label_row, transaction_row
-from adapters.kafka import STREAM_GROUP, LogInquiry, ProgressReader
-from adapters.lmdb_store import LmdbStore
-from adapters.model_registry import CHALLENGER, ModelRegistry
-from adapters.prefect_api import PrefectDeployments
-from adapters.settings import Settings, child_environment
-from adapters.table_store import TableStore
-from cardwatch.detector import Detector
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import ArchiveWriter, label_row, transaction_row
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.kafka.client import STREAM_GROUP, LogInquiry, ProgressReader
+from adapters.model_registry.mlflow_registry import CHALLENGER, ModelRegistry
+from adapters.prefect import PrefectDeployments
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings, child_environment
+from cardwatch.detector.detector import Detector
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
 from cardwatch.features.columns import encode
+from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.features.hashing import identity_hash
-from cardwatch.features.reference import ReferenceBuilder
-from cardwatch.features.table import FEATURE_NAMES, SCHEMA_HASH
+from cardwatch.features.reference_table import ReferenceBuilder
 from cardwatch.progress import Bootstrapped
-from cardwatch.promotion import PromotionPolicy
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import World
-from infra.local.ports import LOOPBACK, free_ports
-from infra.local.servers import answers
-from infra.local.stack import LocalStack
+from cardwatch.promotion.gate import PromotionPolicy
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import World
+from infra.local_stack.servers import answers
+from infra.local_stack.stack import LocalStack
 from pipelines.__main__ import prefect_environment
 
 pytestmark = pytest.mark.timeout(900)

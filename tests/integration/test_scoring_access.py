@@ -29,17 +29,17 @@ from cryptography.x509.oid import NameOID
 from msgspec import structs
 from numpy.typing import NDArray
 
-from adapters.api_keys import KeyScope, add_key, revoke_key
-from adapters.model_registry import CHAMPION
-from adapters.scoring_client import ScoringClient, ServedModel
-from adapters.scoring_wire import BINARY, DEADLINE_HEADER, JSON, SCHEMA_HEADER, encode_rows
-from adapters.settings import Settings, child_environment
+from adapters.model_registry.mlflow_registry import CHAMPION
+from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings, child_environment
+from adapters.scoring.api_keys import KeyScope, add_key, revoke_key
+from adapters.scoring.client import ScoringClient, ServedModel
+from adapters.scoring.wire_format import BINARY, DEADLINE_HEADER, JSON, SCHEMA_HEADER, encode_rows
 from cardwatch.errors import ScoringUnavailable
-from cardwatch.features.table import SCHEMA_HASH
-from infra.local.ports import LOOPBACK, free_ports
-from models.detector import Fitted
-from services.scoring.api import MOST_TRANSACTION_BYTES, MOST_TRANSACTIONS
-from services.scoring.protocol import PATIENCE_SECONDS, SWEEP_SECONDS
+from cardwatch.features.definitions import SCHEMA_HASH
+from models.training import Fitted
+from services.scoring.api.endpoints import MOST_TRANSACTION_BYTES, MOST_TRANSACTIONS
+from services.scoring.http.timeout_protocol import PATIENCE_SECONDS, SWEEP_SECONDS
 
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
 TRANSACTION = {

@@ -27,8 +27,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from adapters.api_keys import KeyScope, add_key
-from adapters.scoring_wire import (
+from adapters.scoring.api_keys import KeyScope, add_key
+from adapters.scoring.wire_format import (
     ATTRIBUTES_HEADER,
     BINARY,
     CSV,
@@ -41,8 +41,8 @@ from adapters.scoring_wire import (
     SCHEMA_HEADER,
     decode_scores,
 )
-from cardwatch.features.table import FEATURE_NAMES, SCHEMA_HASH
-from models.detector import Fitted
+from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
+from models.training import Fitted
 
 Case = Any
 Stack = Any

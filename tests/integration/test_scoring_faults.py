@@ -25,21 +25,21 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from adapters.model_registry import CHALLENGER, CHAMPION
-from adapters.redis_store import RedisStore
-from adapters.scoring_wire import DEADLINE_HEADER
-from adapters.settings import Secret
-from cardwatch.detector import FACTS_FILE, TREES_FILE
+from adapters.feature_store.redis import RedisStore
+from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION
+from adapters.runtime.settings import Secret
+from adapters.scoring.wire_format import DEADLINE_HEADER
+from cardwatch.detector.detector import FACTS_FILE, TREES_FILE
+from cardwatch.detector.trees.flat import NODE, FlatTrees
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.events import Channel, Transaction, encode
 from cardwatch.features.columns import encode as kernel_rows
+from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.features.table import SCHEMA_HASH
 from cardwatch.ports import FeatureStore, StateArray
-from cardwatch.trees.flat import NODE, FlatTrees
-from models.detector import Fitted
+from models.training import Fitted
 
 CARD = "card-of-the-faults"
 SWAPS, CLIENTS, BATCH = 20, 4, 64

@@ -25,9 +25,10 @@ import numpy as np
 import psutil
 import pytest
 
-from adapters.api_keys import KeyRing, RateLimit
-from adapters.model_registry import ModelVersion
-from adapters.scoring_wire import (
+from adapters.archive.reference_tables import TableStore
+from adapters.model_registry.mlflow_registry import ModelVersion
+from adapters.scoring.api_keys import KeyRing, RateLimit
+from adapters.scoring.wire_format import (
     ATTRIBUTES_HEADER,
     BINARY,
     CSV,
@@ -38,18 +39,17 @@ from adapters.scoring_wire import (
     ROW_TYPE,
     SCHEMA_HEADER,
 )
-from adapters.table_store import TableStore
-from cardwatch.features.table import SCHEMA_HASH
-from cardwatch.policy import DecisionPolicy
-from models.detector import Fitted
-from services.scoring import examples
-from services.scoring.admission import Admission
-from services.scoring.api import ScoringApi
-from services.scoring.documentation import documentation, openapi
-from services.scoring.http import Routes
-from services.scoring.model_holder import Served, Serving, Status
-from services.scoring.question import Question
-from services.scoring.states import States
+from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.features.definitions import SCHEMA_HASH
+from models.training import Fitted
+from services.scoring.api.card_states import States
+from services.scoring.api.endpoints import ScoringApi
+from services.scoring.api.preview import Question
+from services.scoring.http.admission import Admission
+from services.scoring.http.routes import Routes
+from services.scoring.model.manager import Served, Serving, Status
+from services.scoring.openapi import examples
+from services.scoring.openapi.documentation import documentation, openapi
 
 Stack = Any
 

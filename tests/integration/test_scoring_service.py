@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapters.model_registry import CHAMPION
-from adapters.scoring_client import ScoringClient
-from adapters.scoring_wire import SCHEMA_HEADER
-from adapters.settings import Settings, new_api_key
+from adapters.model_registry.mlflow_registry import CHAMPION
+from adapters.runtime.settings import Settings, new_api_key
+from adapters.scoring.client import ScoringClient
+from adapters.scoring.wire_format import SCHEMA_HEADER
 from cardwatch.errors import SchemaMismatch, ScoringUnavailable
 from cardwatch.events import Transaction
 from cardwatch.features.columns import encode
+from cardwatch.features.definitions import REASONS, SCHEMA_HASH
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.features.table import REASONS, SCHEMA_HASH
-from models.detector import Fitted
+from models.training import Fitted
 
 TRANSACTION = {
     "transaction_id": "t-1",
@@ -179,7 +179,7 @@ def test_as_json_every_line_of_every_process_is_there_once_and_a_transaction_is_
     answer = stack.post("/v1/score", msgspec.json.encode({**TRANSACTION, "transaction_id": "asked"})).json()
     with stack.client() as scorer:
         for level, ids in ((logging.INFO, ["untold"]), (logging.DEBUG, ["first, of two\n", "second"])):
-            caplog.set_level(level, "adapters.scoring_client")
+            caplog.set_level(level, "adapters.scoring.client")
             scores = scorer.score(rows(len(ids)), never(len(ids)), schema_hash=SCHEMA_HASH, transaction_ids=ids)
     with socket.create_connection(stack.address) as caller:
         caller.sendall(b"this is not HTTP\r\n\r\n")

@@ -13,26 +13,26 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from numpy.typing import NDArray
 
-from adapters.archive_writer import ArchiveWriter, transaction_row
-from adapters.archived_log import ArchivedLog
-from adapters.kafka import STREAM_GROUP, TRANSACTIONS, LogWriter, commit_offsets
-from adapters.kafka_admin import create_topics
-from adapters.kafka_stream import StreamLog
-from adapters.lmdb_store import LmdbStore
-from adapters.settings import Settings
-from adapters.table_store import TableStore
+from adapters.archive.archived_log import ArchivedLog
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import ArchiveWriter, transaction_row
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogWriter, commit_offsets
+from adapters.kafka.topics import create_topics
+from adapters.kafka.transactional_log import StreamLog
+from adapters.runtime.settings import Settings
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import GapLost, ScoringUnavailable
 from cardwatch.events import EPOCH, Channel, Transaction, encode
 from cardwatch.features.columns import card_index
 from cardwatch.features.columns import encode as encode_rows
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.policy import DecisionPolicy
 from cardwatch.ports import Scores
-from infra.local.kafka import EmbeddedKafka
-from infra.local.supervisor import Supervisor
-from services.stream.deciding import Decider
+from infra.local_stack.embedded_kafka import EmbeddedKafka
+from infra.local_stack.supervisor import Supervisor
+from services.stream.decider import Decider
 from services.stream.worker import StreamWorker
 
 LOG = [

@@ -11,20 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.archive_layout import DECISIONS, SCHEMAS, TRANSACTIONS
-from adapters.archive_writer import ArchiveWriter
-from adapters.feature_rows import KEY_COLUMNS, feature_matrix
-from adapters.settings import child_environment, read_settings
-from adapters.table_store import TableStore
+from adapters.archive.feature_rows import KEY_COLUMNS, feature_matrix
+from adapters.archive.layout import DECISIONS, SCHEMAS, TRANSACTIONS
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import ArchiveWriter
+from adapters.runtime.settings import child_environment, read_settings
 from benchmarks.histories import write_history
 from cardwatch.events import EPOCH, Channel, Outcome, Transaction
 from cardwatch.features.columns import card_index, encode
+from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import MERCHANT_VALUES, ReferenceTable
+from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.features.replay import TableShelf
 from cardwatch.features.state import empty_states
-from cardwatch.features.table import FEATURES, column
 from pipelines.replay import ReplayRequest, replay
 
 pytestmark = pytest.mark.spark

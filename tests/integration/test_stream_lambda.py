@@ -12,26 +12,26 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapters.card_outbox import Batch, CardOutbox, Folded
-from adapters.dynamodb_calls import create_table
-from adapters.dynamodb_store import DynamoDbStore
-from adapters.kafka import DECISIONS, TRANSACTIONS, Outgoing
-from adapters.lmdb_store import LmdbStore
-from adapters.records import Record
-from adapters.table_store import TableStore
+from adapters.archive.reference_tables import TableStore
+from adapters.aws.dynamodb import create_table
+from adapters.aws.dynamodb_outbox import Batch, CardOutbox, Folded
+from adapters.feature_store.dynamodb import DynamoDbStore
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.kafka.client import DECISIONS, TRANSACTIONS, Outgoing
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import ScoringUnavailable, StreamUnavailable, Superseded
 from cardwatch.events import DeadLetter, Decision, decode, encode
-from cardwatch.features.table import FEATURES
-from cardwatch.policy import DecisionPolicy
+from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import World
-from services.stream.deciding import Decider
-from services.stream.telling import Teller
+from cardwatch.records import Record
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import World
+from services.stream.aws.embedded_metrics import Counts
+from services.stream.aws.event_records import Arrival
+from services.stream.aws.worker import BatchWorker
+from services.stream.decider import Decider
+from services.stream.decision_log import Teller
 from services.stream.worker import StreamWorker
-from services.stream_lambda.arrivals import Arrival
-from services.stream_lambda.telling import Counts
-from services.stream_lambda.worker import BatchWorker
 
 NOW_MS = 1_800_000_000_000.0
 SHARD = 3

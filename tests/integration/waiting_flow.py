@@ -9,8 +9,8 @@ from pathlib import Path
 
 from prefect import flow
 
-from adapters.logs import set_up_logging
-from adapters.settings import read_settings
+from adapters.runtime.logs import set_up_logging
+from adapters.runtime.settings import read_settings
 from pipelines.runner import serve
 from pipelines.steps import begin_run, insist_on_being_wanted
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from cardwatch.drift import (
+from cardwatch.drift.policy import (
     WORN_OUT,
     DayObservation,
     DriftPolicy,

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from cardwatch.events import EPOCH, Channel, Outcome, Transaction, to_epoch_ms
 from cardwatch.features.columns import encode
+from cardwatch.features.definitions import FEATURE_NAMES, column
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.features.table import FEATURE_NAMES, column
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 WINDOWS_MS = {"10m": 10 * MINUTE_MS, "1h": HOUR_MS, "24h": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS}

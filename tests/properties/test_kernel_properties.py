@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from cardwatch.events import EPOCH, Channel, Outcome, Transaction, decode, encode
 from cardwatch.features.columns import card_index
 from cardwatch.features.columns import encode as encode_rows
+from cardwatch.features.definitions import column
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.features.table import column
 
 identifiers = st.sampled_from([f"id-{i}" for i in range(6)])
 moments = st.integers(0, 40 * 86_400_000).map(lambda ms: EPOCH + timedelta(days=20_000, milliseconds=ms))

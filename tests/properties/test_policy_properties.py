@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import Action
-from cardwatch.policy import DecisionPolicy
 
 
 def nothing_or(least: float, most: float) -> st.SearchStrategy[float]:

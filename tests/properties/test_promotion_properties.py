@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cardwatch.promotion import NotEnoughHistory, Performance, PromotionPolicy, judge, windows
+from cardwatch.promotion.gate import NotEnoughHistory, Performance, PromotionPolicy, judge, windows
 
 ratios = st.floats(0, 1)
 POLICY = PromotionPolicy()

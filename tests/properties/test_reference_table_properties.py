@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from adapters.archive_writer import ArchiveWriter
-from adapters.kafka import LABELS, PROGRESS, TRANSACTIONS
-from adapters.records import Record
-from adapters.table_store import TableStore
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import ArchiveWriter
+from adapters.kafka.client import LABELS, PROGRESS, TRANSACTIONS
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
-from cardwatch.features.reference import MERCHANT_VALUES, ReferenceBuilder, ReferenceTable
+from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceBuilder, ReferenceTable
 from cardwatch.progress import DayEmitted
-from services.archive.archivist import Archivist
+from cardwatch.records import Record
+from services.archive.archiver import Archivist
 from services.archive.metrics import Metrics
 from services.archive.watermarks import Watermarks
 

@@ -17,15 +17,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from adapters.archive_layout import SCHEMAS, TRANSACTIONS
-from adapters.archive_writer import transaction_row
-from adapters.feature_rows import feature_matrix
-from adapters.settings import child_environment, read_settings
-from adapters.table_store import TableStore
+from adapters.archive.feature_rows import feature_matrix
+from adapters.archive.layout import SCHEMAS, TRANSACTIONS
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import transaction_row
+from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.events import EPOCH, Channel, Outcome, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.hashing import identity_hash
-from cardwatch.features.reference import MERCHANT_VALUES, ReferenceTable
+from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.features.replay import fold_with_tables
 from cardwatch.features.state import empty_states
 from pipelines.replay import ReplayRequest, replay

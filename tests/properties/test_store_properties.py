@@ -15,18 +15,18 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters import dynamodb_store
-from adapters.dynamodb_calls import create_table
-from adapters.dynamodb_store import DynamoDbStore
-from adapters.feature_stores import OpenStore
-from adapters.lmdb_store import LmdbStore
-from adapters.redis_store import RedisStore
-from adapters.snapshots import restore_snapshot, write_snapshot
+from adapters.aws.dynamodb import create_table
+from adapters.feature_store import dynamodb as dynamodb_store
+from adapters.feature_store.dynamodb import DynamoDbStore
+from adapters.feature_store.lmdb import LmdbStore
+from adapters.feature_store.open import OpenStore
+from adapters.feature_store.redis import RedisStore
+from adapters.feature_store.snapshots import restore_snapshot, write_snapshot
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
-from cardwatch.features.gap import LogPart, fold_part
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference import ReferenceTable
+from cardwatch.features.log_segment import LogPart, fold_part
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 
 Opened = Callable[[], OpenStore]

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cardwatch.trees.contributions import contributions, expected_margin
-from cardwatch.trees.flat import FlatTrees
-from cardwatch.trees.margins import margins
-from models.flatten import flatten, library_margins
+from cardwatch.detector.trees.contributions import contributions, expected_margin
+from cardwatch.detector.trees.flat import FlatTrees
+from cardwatch.detector.trees.margins import margins
+from models.tree_export import flatten, library_margins
 
 FEATURES = 9
 

@@ -4,8 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cardwatch.events import Transaction, decode, encode
-from cardwatch.world.settings import WorldSettings
-from cardwatch.world.world import EventsOfDay, World
+from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.simulation import EventsOfDay, World
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 seeds = st.integers(0, 2**63)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
-from adapters.settings import read_settings
-from infra.aws.terraform import INSTALL
+from adapters.runtime.settings import read_settings
+from infra.aws.deploy.terraform import INSTALL
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENTS = ("moto", "production", "sandbox")

@@ -1,0 +1,56 @@
+"""The archive read as the log that it is: one partition by offset, for folding what a feature store lacks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from adapters.archive.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, distinct
+from adapters.archive.layout import DECISIONS, TRANSACTIONS
+from adapters.archive.log_files import BATCH_ROWS, PLACE, find_stretches, log_offsets, read_in_log_order
+from adapters.archive.reader import Archive
+from cardwatch.features.columns import COLUMNS
+from cardwatch.features.log_segment import LogPart
+
+
+class ArchivedLog:
+    """The archived transactions of an archive (see `Archive`), in bounded memory. Safe while the archive is written."""
+
+    def __init__(self, folder: Path, index_url: str = "", *, batch_rows: int = BATCH_ROWS) -> None:
+        self._batch_rows = batch_rows
+        self._archive = Archive(folder, index_url)
+
+    def ends(self) -> dict[int, int]:
+        """Per partition the next offset that the archive does not hold yet; empty if there is no archive."""
+        return self._archive.positions(TRANSACTIONS) if self._archive.exists else {}
+
+    def decided(self) -> dict[int, int]:
+        """Per partition the offset after the newest transaction of which the archive holds a decision."""
+        ends: defaultdict[int, int] = defaultdict(int)
+        for path, _ in self._archive.files(DECISIONS):
+            places = pq.read_table(path, columns=list(PLACE), partitioning=None)
+            partitions, offsets = places["partition"].to_numpy(), log_offsets(places)
+            for partition in np.unique(partitions).tolist():
+                ends[partition] = max(ends[partition], int(offsets[partitions == partition].max()) + 1)
+        return dict(ends)
+
+    def parts(self, partition: int, start: int, stop: int) -> Iterator[LogPart]:
+        """The transactions of [start, stop) in log order; the last part's position is `stop`."""
+        files = find_stretches(self._archive.files(TRANSACTIONS))
+        needed = [each for each in files if each.last_offset >= start and each.first_offset < stop]
+        position = start
+        for table in read_in_log_order(needed, partition, KERNEL_COLUMNS, batch_rows=self._batch_rows):
+            offsets = log_offsets(table)
+            first, last = np.searchsorted(offsets, [start, stop]).tolist()
+            if first == last:
+                continue
+            rows, offsets = table.slice(first, last - first), offsets[first:last]
+            cards, card_index = distinct(rows["card_id"])
+            position = int(offsets[-1]) + 1
+            yield LogPart(position, cards, card_index, offsets, arrow_kernel_rows(rows))
+        if position < stop:
+            yield LogPart(stop, [], np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, COLUMNS))

@@ -1,0 +1,265 @@
+"""Writing the archive: rows become Parquet files, and files, index rows and positions become visible in one step."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Select, Table, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from adapters.archive import index
+from adapters.archive.index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
+from adapters.archive.layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
+from cardwatch.errors import ArchiveUnavailable, Misconfigured
+from cardwatch.events import Decision, Label, Transaction, to_epoch_ms, utc_day
+
+Row = dict[str, Any]
+
+_INDEXED: Final = {TRANSACTIONS: index.TRANSACTIONS, DECISIONS: index.DECISIONS, LABELS: index.LABELS}
+_WRITERS_LOCK: Final = 0x43_41_52_44  # any number, if it is always this one
+
+
+class ArchiveWriter:
+    """The one writer of the archive in `folder`, its index at `index_url` or, without one, in the folder too.
+
+    `bytes` is the size of its Parquet files. Every call raises `ArchiveUnavailable` if the index does not answer, and
+    from then on if the connection was lost; a new writer then goes on from what is written, whether or not the last
+    write was. Making one raises it too while another writer is at work on the same index of a server, and
+    `Misconfigured` if the archive cannot be written.
+    """
+
+    def __init__(self, folder: Path, index_url: str = "") -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(f"cannot write the archive in {folder}: {error}") from error
+        self._folder = folder
+        self._index = ArchiveIndex(folder, index_url, readonly=False)
+        self._connection = self._index.connect()
+        try:
+            with self._index.answering():
+                self._require_the_only_one()
+                self._index.create(self._connection)
+                self._connection.commit()
+                self._remove_unnamed_files()
+        except BaseException:
+            self.close()
+            raise
+        self.bytes = sum(path.stat().st_size for path in folder.glob("*/date=*/*.parquet"))
+
+    def close(self) -> None:
+        """Let go of the index, at once: a server would notice only a moment after the connection has ended."""
+        if self._index.is_shared and not (self._connection.closed or self._connection.invalidated):
+            with suppress(DBAPIError):
+                self._connection.rollback()
+                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
+                self._connection.commit()
+        self._connection.close()
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Where reading goes on after a stop, however it came: per topic and partition the next offset."""
+        rows = self._ask(select(POSITIONS.c.topic, POSITIONS.c.partition, POSITIONS.c.next_offset))
+        return {(topic, int(partition)): int(offset) for topic, partition, offset in rows}
+
+    def closed_days(self) -> dict[date, str]:
+        """Days that are complete, with the id of the table built at their end."""
+        rows = self._ask(select(CLOSED_DAYS.c.day, CLOSED_DAYS.c.table_id))
+        return {date.fromisoformat(day): table_id for day, table_id in rows}
+
+    def write(self, rows: Mapping[str, Sequence[Row]], positions: Mapping[tuple[str, int], int]) -> None:
+        """Archive rows of each kind together with the positions they bring us to: all of it or nothing."""
+        named = [
+            {"path": self._write_file(kind, day, of_day), "kind": kind, "day": day, "rows": len(of_day)}
+            for kind, of_kind in rows.items()
+            for day, of_day in _by_day(kind, of_kind).items()
+        ]
+        reached = [
+            {"topic": topic, "partition": partition, "next_offset": offset}
+            for (topic, partition), offset in positions.items()
+        ]
+        with self._index.transaction(self._connection):
+            self._insert(FILES, named)
+            for kind, of_kind in rows.items():
+                self._insert(_INDEXED[kind], [_INDEX_ROW[kind](row) for row in of_kind], once=True)
+            self._insert(POSITIONS, reached, replaces="next_offset")
+
+    def close_day(self, day: date, table_id: str) -> None:
+        """Record that a day is complete."""
+        with self._index.transaction(self._connection):
+            self._insert(CLOSED_DAYS, [{"day": day.isoformat(), "table_id": table_id}], replaces="table_id")
+
+    def count(self, kind: str, day: date) -> int:
+        """Rows of this kind on this day."""
+        rows = func.coalesce(func.sum(FILES.c.rows), 0)
+        return int(self._ask(select(rows).where(FILES.c.kind == kind, FILES.c.day == day.isoformat()))[0][0])
+
+    def _ask(self, query: Select[Any]) -> Sequence[Any]:
+        with self._index.transaction(self._connection):
+            return self._connection.execute(query).all()
+
+    def _insert(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], *, once: bool = False, replaces: str | None = None
+    ) -> None:
+        """Insert rows; of those that are there already keep the old (`once`), or its column that `replaces` names."""
+        if not rows:
+            return
+        insert = (postgresql if self._index.is_shared else sqlite).insert(table)
+        if once:
+            insert = insert.on_conflict_do_nothing()
+        if replaces is not None:
+            keys = list(table.primary_key.columns)
+            insert = insert.on_conflict_do_update(index_elements=keys, set_={replaces: insert.excluded[replaces]})
+        self._connection.execute(insert, list(rows))
+
+    def _require_the_only_one(self) -> None:
+        """Hold a lock for as long as the connection lives: two writers would archive everything twice."""
+        if not self._index.is_shared:
+            return
+        free = self._connection.execute(text(f"SELECT pg_try_advisory_lock({_WRITERS_LOCK})")).scalar()
+        self._connection.commit()
+        if not free:
+            raise ArchiveUnavailable(f"another writer is at work on the archive in {self._folder}")
+
+    def _write_file(self, kind: str, day: str, rows: Sequence[Row]) -> str:
+        first = rows[0]
+        relative = Path(kind) / f"date={day}" / f"{first['partition']:04d}-{first['log_offset']:012d}.parquet"
+        path = self._folder / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        in_log_order = pa.Table.from_pylist(sorted(rows, key=_place_in_log), schema=SCHEMAS[kind])
+        partitions = in_log_order["partition"].to_numpy()
+        with pq.ParquetWriter(path, SCHEMAS[kind], compression="zstd") as writer:
+            for partition in np.unique(partitions).tolist():  # a row group each: replay reads one partition at a time
+                writer.write_table(in_log_order.filter(pa.array(partitions == partition)))
+        self.bytes += path.stat().st_size
+        return str(relative)
+
+    def _remove_unnamed_files(self) -> None:
+        named = {path for (path,) in self._ask(select(FILES.c.path))}
+        for path in self._folder.glob("*/date=*/*.parquet"):
+            if str(path.relative_to(self._folder)) not in named:
+                path.unlink()
+
+
+def _place_in_log(row: Mapping[str, Any]) -> tuple[int, int]:
+    return row["partition"], row["log_offset"]
+
+
+def transaction_row(transaction: Transaction, partition: int, offset: int) -> Row:
+    """A transaction as a row of the archive, with its place in the log."""
+    return {
+        "transaction_id": transaction.transaction_id,
+        "card_id": transaction.card_id,
+        "merchant_id": transaction.merchant_id,
+        "occurred_at": transaction.occurred_at,
+        "amount_minor": transaction.amount_minor,
+        "currency": transaction.currency,
+        "merchant_category": transaction.merchant_category,
+        "channel": transaction.channel.value,
+        "country": transaction.country,
+        "latitude": transaction.latitude,
+        "longitude": transaction.longitude,
+        "device_id": transaction.device_id,
+        "customer_id": transaction.customer_id,
+        "previous_outcome": transaction.previous_outcome.value if transaction.previous_outcome else None,
+        "partition": partition,
+        "log_offset": offset,
+    }
+
+
+def label_row(label: Label, partition: int, offset: int) -> Row:
+    """A label as a row of the archive, with its place in the label log."""
+    return {
+        "transaction_id": label.transaction_id,
+        "card_id": label.card_id,
+        "merchant_id": label.merchant_id,
+        "is_fraud": label.is_fraud,
+        "effective_at": label.effective_at,
+        "observed_at": label.observed_at,
+        "source": label.source.value,
+        "partition": partition,
+        "log_offset": offset,
+    }
+
+
+def decision_row(decision: Decision) -> Row:
+    """A decision as a row of the archive; partition and log_offset are its transaction's place in the log."""
+    transaction = decision.transaction
+    row = {name: getattr(decision, name) for name in _AS_IT_IS}
+    return row | {
+        "transaction_id": transaction.transaction_id,
+        "card_id": transaction.card_id,
+        "merchant_id": transaction.merchant_id,
+        "occurred_at": transaction.occurred_at,
+        "amount_minor": transaction.amount_minor,
+        "merchant_category": transaction.merchant_category,
+        "channel": transaction.channel.value,
+        "country": transaction.country,
+        "log_offset": decision.offset,
+        "action": decision.action.value,
+    }
+
+
+_AS_IT_IS: Final = (
+    "partition",
+    "sequence",
+    "features",
+    "feature_schema",
+    "table_id",
+    "model_version",
+    "model_digest",
+    "policy_version",
+    "margin",
+    "probability",
+    "reasons",
+    "degraded",
+    "degraded_reason",
+    "shadow_version",
+    "shadow_margin",
+    "shadow_probability",
+    "decided_at",
+    "latency_ms",
+)
+
+_DAY_OF: Final = {TRANSACTIONS: "occurred_at", DECISIONS: "occurred_at", LABELS: "effective_at"}
+_INDEX_ROW: Final[dict[str, Callable[[Row], Row]]] = {
+    TRANSACTIONS: lambda row: {
+        "transaction_id": row["transaction_id"],
+        "card_id": row["card_id"],
+        "occurred_at_ms": to_epoch_ms(row["occurred_at"]),
+        "partition": row["partition"],
+        "log_offset": row["log_offset"],
+    },
+    DECISIONS: lambda row: {
+        "transaction_id": row["transaction_id"],
+        "day": utc_day(row["occurred_at"]).isoformat(),
+        "action": row["action"],
+        "probability": row["probability"],
+        "model_version": row["model_version"],
+        "degraded": int(row["degraded"]),
+    },
+    LABELS: lambda row: {
+        "transaction_id": row["transaction_id"],
+        "is_fraud": int(row["is_fraud"]),
+        "effective_at_ms": to_epoch_ms(row["effective_at"]),
+        "observed_at_ms": to_epoch_ms(row["observed_at"]),
+        "source": row["source"],
+        "partition": row["partition"],
+        "log_offset": row["log_offset"],
+    },
+}
+
+
+def _by_day(kind: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
+    days: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        days[utc_day(row[_DAY_OF[kind]]).isoformat()].append(row)
+    return dict(days)

@@ -1,0 +1,48 @@
+"""Questions to an API behind AWS API Gateway, signed by the caller's AWS credentials (SigV4) and with its API key."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import boto3
+import httpx
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from adapters.aws.clients import answering, aws_client
+from cardwatch.errors import CardwatchError, Misconfigured, ScoringUnavailable
+
+TIMEOUT_SECONDS: Final = 30.0
+"""API Gateway answers within 29 seconds, one way or the other."""
+
+
+def api_key(key_id: str, region: str, *, client: Any = None) -> str:
+    """The value of the API key of this id. Raises `Misconfigured` if there is none, or it may not be read.
+
+    `client` is for tests.
+    """
+    with answering(f"API key {key_id}"):
+        found = (client or aws_client("apigateway", region=region)).get_api_key(apiKey=key_id, includeValue=True)
+    return str(found["value"])
+
+
+def ask(url: str, body: bytes, *, region: str, key: str) -> bytes:
+    """POST `body`, JSON, and give the answer's body.
+
+    Raises `ScoringUnavailable` if nobody answers or the answer is an error of the server's or a throttle, and
+    `CardwatchError` with what was said for any other refusal.
+    """
+    credentials = boto3.Session().get_credentials()
+    if credentials is None:
+        raise Misconfigured(f"{url} cannot be asked without credentials; sign in with the AWS command")
+    request = AWSRequest("POST", url, data=body, headers={"Content-Type": "application/json", "x-api-key": key})
+    SigV4Auth(credentials.get_frozen_credentials(), "execute-api", region).add_auth(request)
+    try:
+        answer = httpx.post(url, content=body, headers=dict(request.headers.items()), timeout=TIMEOUT_SECONDS)
+    except httpx.HTTPError as error:
+        raise ScoringUnavailable(f"{url} does not answer: {error!r}") from error
+    if answer.status_code == 429 or answer.status_code >= 500:
+        raise ScoringUnavailable(f"{url} answers {answer.status_code}: {answer.text[:500]}")
+    if answer.status_code != 200:
+        raise CardwatchError(f"{url} refuses with status {answer.status_code}: {answer.text[:500]}")
+    return answer.content

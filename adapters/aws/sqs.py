@@ -1,0 +1,72 @@
+"""An SQS queue: messages put into it, and taken out when somebody has done what they ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from adapters.aws.clients import answering, aws_client
+from cardwatch.errors import StreamUnavailable
+
+MESSAGES_A_REQUEST: Final = 10
+BYTES_A_REQUEST: Final = 1024 * 1024
+PAUSES_SECONDS: Final = (0.1, 0.4, 1.6)
+"""Before messages that SQS did not take are sent again."""
+
+
+class Message(NamedTuple):
+    """A message that was received; `handle` is what it is deleted by."""
+
+    body: str
+    handle: str
+
+
+class Queue:
+    """The queue at `url`. `client` is for tests. Every call raises `StreamUnavailable` if SQS does not answer."""
+
+    def __init__(self, url: str, *, client: Any = None) -> None:
+        self._url, self._client = url, client or aws_client("sqs")
+        self._where = f"SQS queue {url.rpartition('/')[2]}"
+
+    def send(self, bodies: Sequence[bytes]) -> None:
+        """Put messages of UTF-8 into the queue, each at least once, or raise `StreamUnavailable`."""
+        request: list[str] = []
+        size = 0
+        for body in bodies:
+            if request and (len(request) == MESSAGES_A_REQUEST or size + len(body) > BYTES_A_REQUEST):
+                self._send(request)
+                request, size = [], 0
+            request.append(body.decode())
+            size += len(body)
+        if request:
+            self._send(request)
+
+    def receive(self) -> Iterator[Message]:
+        """Messages, one after another, until none comes. One that is not deleted comes again later."""
+        while True:
+            with answering(self._where, StreamUnavailable):
+                answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=MESSAGES_A_REQUEST)
+            if not (messages := answer.get("Messages", [])):
+                return
+            for message in messages:
+                yield Message(message["Body"], message["ReceiptHandle"])
+
+    def delete(self, message: Message) -> None:
+        """Take a message out for good."""
+        with answering(self._where, StreamUnavailable):
+            self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.handle)
+
+    def _send(self, bodies: list[str]) -> None:
+        left = {str(place): body for place, body in enumerate(bodies)}
+        for pause_seconds in (*PAUSES_SECONDS, 0.0):
+            with answering(self._where, StreamUnavailable):
+                answer = self._client.send_message_batch(
+                    QueueUrl=self._url,
+                    Entries=[{"Id": place, "MessageBody": body} for place, body in left.items()],
+                )
+            left = {failed["Id"]: left[failed["Id"]] for failed in answer.get("Failed", [])}
+            if not left:
+                return
+            time.sleep(pause_seconds)
+        raise StreamUnavailable(f"{self._where} has not taken {len(left)} of {len(bodies)} messages")

@@ -1,0 +1,246 @@
+"""The feature store in DynamoDB, one table with the string key `pk`.
+
+Items: `card#` + card id -> `card_state` (the bytes of a STATE), `state_layout`, and the place in the log up to which it
+is folded (`log_partition`, `log_position`); `partition#` + number -> `applied_up_to`; `layout` -> `state_layout`.
+All reads are consistent ones.
+
+TransactWriteItems takes 100 items: 99 cards and the partition. A batch of more cards takes several, one after the
+other. Each checks that `applied` is still where the batch began and that no card goes back; the last one moves
+`applied`. What a crash leaves between two of them is described at `cardwatch.ports.FeatureStore`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final
+
+import numpy as np
+
+from adapters.aws.dynamodb import CALLS_AT_ONCE, Item, answering, connect, get_items, put_items
+from adapters.feature_store.layout import (
+    STATE_LAYOUT,
+    UNFINISHED,
+    chunks,
+    not_empty,
+    require_layout,
+    stale_writer,
+    to_states,
+    was_written,
+)
+from cardwatch.errors import StaleWriter, StoreUnavailable
+from cardwatch.ports import Contents, Positioned, StateArray, StoreSize
+
+CARDS_A_TRANSACTION: Final = 99
+KEYS_A_READ: Final = 100
+
+_CARD: Final = "card#"
+_PARTITION: Final = "partition#"
+_LAYOUT: Final = "layout"
+
+
+class DynamoDbStore:
+    """A `cardwatch.ports.PortableStore` at `url`: `dynamodb://TABLE`, with `?region=...&endpoint=...` or without.
+
+    `readonly` for processes that only ask. Raises `Misconfigured` if there is no such table, `StoreUnavailable` if
+    nobody answers, `StoreRefused` if it holds states of another `layout`.
+    """
+
+    def __init__(self, url: str, *, readonly: bool = False, layout: str = STATE_LAYOUT) -> None:
+        self._table, self._client = connect(url)
+        self._where, self._layout = f"the feature store in DynamoDB table {self._table}", layout
+        self._threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="dynamodb")
+        try:
+            self._require_layout(readonly=readonly)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> DynamoDbStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._threads.shutdown()
+        self._client.close()
+
+    def load(self, card_ids: Sequence[str]) -> StateArray:
+        """See the port."""
+        return self._states(self._items(card_ids), card_ids)
+
+    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> Positioned:
+        """See the port. A card restored from a snapshot has position 0: its snapshot was of one moment."""
+        items = self._items(card_ids)
+        positions = [int(item["log_position"]["N"]) if item else 0 for item in items]
+        return Positioned(self._states(items, card_ids), np.array(positions, np.int64))
+
+    def applied(self, partition: int) -> int:
+        """See the port."""
+        found = self._get(f"{_PARTITION}{partition}")
+        return int(found["applied_up_to"]["N"]) if found else 0
+
+    def size(self) -> StoreSize:
+        """See the port. AWS counts anew every six hours."""
+        with answering(self._where):
+            table = self._client.describe_table(TableName=self._table)["Table"]
+        return StoreSize(int(table["ItemCount"]), int(table["TableSizeBytes"]))
+
+    def apply(
+        self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray
+    ) -> None:
+        """See the port. All but the last transaction only check `applied`; the last one moves it."""
+        puts = [
+            self._put_card(card_id, state.tobytes(), partition, position)
+            for card_id, state in zip(card_ids, states, strict=True)
+        ]
+        *before, last = list(chunks(puts, CARDS_A_TRANSACTION)) or [[]]
+        check = self._partition_item(partition, expected)
+        for some in before:
+            self._transact([*some, {"ConditionCheck": check}], partition, expected, position)
+        move = {
+            **check,
+            "UpdateExpression": "SET applied_up_to = :position",
+            "ExpressionAttributeValues": {
+                **check["ExpressionAttributeValues"],
+                ":position": {"N": str(position)},
+            },
+        }
+        self._transact([*last, {"Update": move}], partition, expected, position)
+
+    @contextmanager
+    def contents(self) -> Iterator[Contents]:
+        """See the port."""
+        applied = self._all_applied()
+        yield Contents(applied, self._cards(applied))
+
+    def fill(self, contents: Contents) -> None:
+        """See the port."""
+        if any(item["pk"]["S"] != _LAYOUT for page in self._pages() for item in page):
+            raise not_empty(self._where)
+        self._put_layout(UNFINISHED)
+        for card_ids, states in contents.cards:
+            items = [self._card(card_id, state.tobytes()) for card_id, state in zip(card_ids, states, strict=True)]
+            list(self._threads.map(self._put, chunks(items, 25)))
+        self._put(
+            [
+                {"pk": {"S": f"{_PARTITION}{partition}"}, "applied_up_to": {"N": str(position)}}
+                for partition, position in contents.applied.items()
+            ]
+        )
+        self._put_layout(self._layout)
+
+    def _items(self, card_ids: Sequence[str]) -> list[Item | None]:
+        keys = [f"{_CARD}{card_id}" for card_id in card_ids]
+        found: dict[str, Item] = {}
+        for part in self._threads.map(self._read, chunks(keys, KEYS_A_READ)):
+            found.update(part)
+        return [found.get(key) for key in keys]
+
+    def _read(self, keys: list[str]) -> dict[str, Item]:
+        with answering(self._where):
+            return get_items(self._client, self._table, keys)
+
+    def _put(self, items: list[Item]) -> None:
+        with answering(self._where):
+            for some in chunks(items, 25):
+                put_items(self._client, self._table, some)
+
+    def _get(self, key: str) -> Item | None:
+        return self._read([key]).get(key)
+
+    def _states(self, items: Sequence[Item | None], card_ids: Sequence[str]) -> StateArray:
+        for layout in {item["state_layout"]["S"] for item in items if item}:
+            require_layout(layout, self._layout, where=self._where, is_empty=False)
+        return to_states([item["card_state"]["B"] if item else None for item in items], card_ids, self._where)
+
+    def _card(self, card_id: str, state: bytes, partition: int = 0, position: int = 0) -> Item:
+        return {
+            "pk": {"S": f"{_CARD}{card_id}"},
+            "card_state": {"B": state},
+            "state_layout": {"S": self._layout},
+            "log_partition": {"N": str(partition)},
+            "log_position": {"N": str(position)},
+        }
+
+    def _put_card(self, card_id: str, state: bytes, partition: int, position: int) -> Item:
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": self._card(card_id, state, partition, position),
+                "ConditionExpression": "attribute_not_exists(pk) OR log_position <= :position",
+                "ExpressionAttributeValues": {":position": {"N": str(position)}},
+            }
+        }
+
+    def _partition_item(self, partition: int, expected: int) -> Item:
+        unmade = "attribute_not_exists(pk) OR " if expected == 0 else ""
+        return {
+            "TableName": self._table,
+            "Key": {"pk": {"S": f"{_PARTITION}{partition}"}},
+            "ConditionExpression": f"{unmade}applied_up_to = :expected",
+            "ExpressionAttributeValues": {":expected": {"N": str(expected)}},
+        }
+
+    def _transact(self, items: list[Item], partition: int, expected: int, position: int) -> None:
+        try:
+            with answering(self._where):
+                self._client.transact_write_items(TransactItems=items)
+        except self._client.exceptions.TransactionCanceledException as error:
+            raise self._why_cancelled(error.response, partition, expected, position) from error
+
+    def _why_cancelled(
+        self, response: Mapping[str, Any], partition: int, expected: int, position: int
+    ) -> StaleWriter | StoreUnavailable:
+        codes = [reason.get("Code", "None") for reason in response.get("CancellationReasons", [])]
+        if "ConditionalCheckFailed" not in codes:
+            return StoreUnavailable(f"{self._where} has cancelled a transaction: {', '.join(sorted(set(codes)))}")
+        if codes[-1] == "ConditionalCheckFailed":
+            return stale_writer(partition, expected, self.applied(partition))
+        return StaleWriter(
+            f"partition {partition}: cards of the batch {expected}..{position} are folded beyond it; "
+            "another worker has written since"
+        )
+
+    def _cards(self, applied: Mapping[int, int]) -> Iterator[tuple[list[str], StateArray]]:
+        for page in self._pages():
+            items = [item for item in page if item["pk"]["S"].startswith(_CARD)]
+            for item in items:
+                if int(item["log_position"]["N"]) > applied.get(int(item["log_partition"]["N"]), 0):
+                    raise was_written(self._where)
+            card_ids = [item["pk"]["S"].removeprefix(_CARD) for item in items]
+            yield card_ids, self._states(items, card_ids)
+        if self._all_applied() != applied:
+            raise was_written(self._where)
+
+    def _all_applied(self) -> dict[int, int]:
+        items = [item for page in self._pages(_PARTITION) for item in page]
+        return {int(item["pk"]["S"].removeprefix(_PARTITION)): int(item["applied_up_to"]["N"]) for item in items}
+
+    def _pages(self, prefix: str = "") -> Iterator[list[Item]]:
+        only: Item = {}
+        if prefix:
+            only = {
+                "FilterExpression": "begins_with(pk, :prefix)",
+                "ExpressionAttributeValues": {":prefix": {"S": prefix}},
+            }
+        with answering(self._where):
+            pages = self._client.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True, **only)
+            for page in pages:
+                yield page["Items"]
+
+    def _put_layout(self, layout: str) -> None:
+        self._put([{"pk": {"S": _LAYOUT}, "state_layout": {"S": layout}}])
+
+    def _require_layout(self, *, readonly: bool) -> None:
+        found = self._get(_LAYOUT)
+        layout = found["state_layout"]["S"] if found else None
+        require_layout(layout, self._layout, where=self._where, is_empty=layout is None)
+        if layout is None and not readonly:
+            self._put_layout(self._layout)

@@ -1,0 +1,221 @@
+"""The embedded feature store: LMDB. One writer at a time, readers in any process, survives a kill.
+
+States are written into the memory map (`writemap`), which the system brings to the disk when it likes: a quarter of the
+cost of writing pages. A killed process loses nothing. After a crash of the whole machine the store may be damaged;
+it is a view of the log, so it is removed and folded again, or filled from a snapshot.
+
+Keys: `card:` + card id -> the bytes of a STATE; `applied:` + partition -> the next offset, 8 bytes little-endian;
+`layout` -> the fingerprint of the states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
+from pathlib import Path
+from shutil import disk_usage
+from types import TracebackType
+from typing import Final
+
+import lmdb
+import numpy as np
+
+from adapters.feature_store.layout import (
+    CARDS_AT_ONCE,
+    STATE_LAYOUT,
+    UNFINISHED,
+    chunks,
+    not_empty,
+    require_layout,
+    stale_writer,
+    to_states,
+)
+from cardwatch.errors import Misconfigured, StoreRefused, StoreUnavailable
+from cardwatch.ports import Contents, Positioned, StateArray, StoreSize
+
+MAP_SIZE_BYTES: Final = 16 << 30
+"""Room for six million cards. The file says that size at once and takes what it holds: it has holes."""
+LEAST_FREE_BYTES: Final = 256 << 20
+"""With less free disk nothing is written: the system kills who writes to a map that finds no room."""
+
+_CARD: Final = b"card:"
+_APPLIED: Final = b"applied:"
+_LAYOUT: Final = b"layout"
+
+
+def data_file(path: Path) -> Path:
+    """The file that holds the store in the folder `path`; it is there once somebody has made the store."""
+    return path / "data.mdb"
+
+
+class LmdbStore:
+    """A `cardwatch.ports.PortableStore` in the folder `path`. `readonly` for processes that only ask.
+
+    Raises `StoreRefused` if it holds states of another `layout`.
+    """
+
+    def __init__(self, path: Path, *, readonly: bool = False, layout: str = STATE_LAYOUT) -> None:
+        self._path, self._where = path, f"the feature store in {path}"
+        self._layout, self._layout_bytes = layout, layout.encode()
+        try:
+            if not readonly:
+                path.mkdir(parents=True, exist_ok=True)
+            self._env = lmdb.open(
+                str(path),
+                map_size=MAP_SIZE_BYTES,
+                readonly=readonly,
+                sync=False,
+                writemap=not readonly,
+                max_readers=1024,
+                readahead=False,
+            )
+        except (OSError, lmdb.Error) as error:
+            raise Misconfigured(f"cannot open the feature store in {path}: {error}") from error
+        try:
+            self._require_layout(readonly=readonly)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> LmdbStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._env.close()
+
+    def load(self, card_ids: Sequence[str]) -> StateArray:
+        """See the port. One read transaction, so that all states are of one moment."""
+        with self._env.begin(buffers=True) as transaction:
+            return self._states(transaction, card_ids)
+
+    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> Positioned:
+        """See the port."""
+        with self._env.begin(buffers=True) as transaction:
+            states = self._states(transaction, card_ids)
+            return Positioned(states, np.full(len(card_ids), _position(transaction, partition), np.int64))
+
+    def applied(self, partition: int) -> int:
+        """See the port."""
+        with self._env.begin() as transaction:
+            return _position(transaction, partition)
+
+    def size(self) -> StoreSize:
+        """See the port. The pages in use, not the size of the file, which is reserved ahead."""
+        with self._env.begin() as transaction:
+            found = transaction.stat()
+            partitions = sum(1 for _ in _range(transaction, _APPLIED))
+        pages = found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"]
+        return StoreSize(max(int(found["entries"]) - 1 - partitions, 0), int(pages * found["psize"]))
+
+    def apply(
+        self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray
+    ) -> None:
+        """See the port. LMDB holds one write lock across processes, so check and write are one step."""
+        with self._writing() as transaction:
+            found = _position(transaction, partition)
+            if found != expected:
+                raise stale_writer(partition, expected, found)
+            _put(transaction, card_ids, states)
+            transaction.put(_applied_key(partition), _bytes(position))
+
+    @contextmanager
+    def contents(self) -> Iterator[Contents]:
+        """See the port."""
+        with self._env.begin() as transaction:
+            partitions = [int(key[len(_APPLIED) :]) for key, _ in _range(transaction, _APPLIED)]
+            applied = {partition: _position(transaction, partition) for partition in partitions}
+            yield Contents(applied, self._cards(transaction))
+
+    def fill(self, contents: Contents) -> None:
+        """See the port."""
+        with self._env.begin(write=True) as transaction:
+            if transaction.stat()["entries"] > 1:  # the layout is there from the start
+                raise not_empty(self._where)
+            transaction.put(_LAYOUT, UNFINISHED.encode())
+        for card_ids, states in contents.cards:
+            with self._writing() as transaction:
+                _put(transaction, card_ids, states)
+        with self._env.begin(write=True) as transaction:
+            for partition, position in contents.applied.items():
+                transaction.put(_applied_key(partition), _bytes(position))
+            transaction.put(_LAYOUT, self._layout.encode())
+
+    def cards(self) -> dict[str, bytes]:
+        """Every card's state as its bytes, for comparing stores."""
+        with self._env.begin() as transaction:
+            return {key[len(_CARD) :].decode(): value for key, value in _range(transaction, _CARD)}
+
+    @contextmanager
+    def _writing(self) -> Iterator[lmdb.Transaction]:
+        free = disk_usage(self._path).free
+        if free < LEAST_FREE_BYTES:
+            raise StoreUnavailable(f"{self._where} has {free >> 20} MB of disk left: make room, and it goes on")
+        try:
+            with self._env.begin(write=True) as transaction:
+                yield transaction
+        except lmdb.MapFullError as error:
+            raise StoreRefused(
+                f"{self._where} is full at {MAP_SIZE_BYTES >> 30} GB: use Redis or DynamoDB, see CARDWATCH_STORE_URL"
+            ) from error
+
+    def _require_layout(self, *, readonly: bool) -> None:
+        with self._env.begin(write=not readonly) as transaction:
+            found = transaction.get(_LAYOUT)
+            is_empty = transaction.stat()["entries"] == 0
+            require_layout(_text(found), self._layout, where=self._where, is_empty=is_empty)
+            if not readonly:
+                transaction.put(_LAYOUT, self._layout.encode())
+
+    def _states(self, transaction: lmdb.Transaction, card_ids: Sequence[str]) -> StateArray:
+        stored = [transaction.get(_card_key(card_id)) for card_id in card_ids]
+        found = transaction.get(_LAYOUT)
+        if found != self._layout_bytes:  # another version has made it anew since
+            require_layout(_text(found), self._layout, where=self._where, is_empty=not any(stored))
+        return to_states(stored, card_ids, self._where)
+
+    def _cards(self, transaction: lmdb.Transaction) -> Iterator[tuple[list[str], StateArray]]:
+        for chunk in chunks(_range(transaction, _CARD), CARDS_AT_ONCE):
+            card_ids = [key[len(_CARD) :].decode() for key, _ in chunk]
+            yield card_ids, to_states([state for _, state in chunk], card_ids, self._where)
+
+
+def _put(transaction: lmdb.Transaction, card_ids: Sequence[str], states: StateArray) -> None:
+    """All of them in one call, and in the order of the keys: neighbours share pages."""
+    packed = np.ascontiguousarray(states).view(np.uint8).reshape(len(card_ids), states.itemsize)
+    transaction.cursor().putmulti(sorted(zip(map(_card_key, card_ids), packed, strict=True), key=itemgetter(0)))
+
+
+def _card_key(card_id: str) -> bytes:
+    return _CARD + card_id.encode()
+
+
+def _applied_key(partition: int) -> bytes:
+    return _APPLIED + b"%d" % partition
+
+
+def _bytes(position: int) -> bytes:
+    return position.to_bytes(8, "little")
+
+
+def _position(transaction: lmdb.Transaction, partition: int) -> int:
+    return int.from_bytes(transaction.get(_applied_key(partition)) or b"", "little")
+
+
+def _range(transaction: lmdb.Transaction, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    cursor = transaction.cursor()
+    if cursor.set_range(prefix):
+        for key, value in cursor:
+            if not bytes(key).startswith(prefix):
+                return
+            yield bytes(key), bytes(value)
+
+
+def _text(stored: bytes | memoryview | None) -> str | None:
+    return None if stored is None else bytes(stored).decode()

@@ -1,0 +1,164 @@
+"""The model registry: an MLflow server, spoken to over HTTP. MLflow itself is not imported: that costs seconds.
+
+Endpoints are those of MLflow 3: its REST API for versions and aliases, and for files the one that its own pages use,
+which works whatever store the artifacts are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from msgspec import Struct
+
+from cardwatch.detector.detector import digest_of
+from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
+
+MODEL: Final = "cardwatch"
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+ARTIFACTS: Final = "detector"
+"""The folder of a run's artifacts that holds the detector's files and nothing else."""
+
+_API: Final = "/api/2.0/mlflow"
+
+
+class ModelVersion(Struct, frozen=True, kw_only=True):
+    """One registered version. `digest` and `schema_hash` are what its tags say: empty if nobody set them."""
+
+    version: str
+    run_id: str
+    tags: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The digest that the files must have."""
+        return self.tags.get("digest", "")
+
+    @property
+    def schema_hash(self) -> str:
+        """The feature schema that the model was trained on."""
+        return self.tags.get("schema_hash", "")
+
+
+class ModelRegistry:
+    """Versions, aliases and files of the model `cardwatch`.
+
+    Every call raises `RegistryUnavailable` if the server does not answer in time or answers what it should not.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
+        self._url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self._url, timeout=timeout_seconds, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def champion(self) -> ModelVersion:
+        """The version under `champion`; raises `NoChampion` if there is none."""
+        found = self.alias(CHAMPION)
+        if found is None:
+            raise self.no_champion()
+        return found
+
+    def no_champion(self) -> NoChampion:
+        """What to raise where there is none."""
+        return NoChampion(f"the registry at {self._url} has no {MODEL}@{CHAMPION}: train one with the flow `bootstrap`")
+
+    def aliases(self) -> dict[str, str]:
+        """Every alias and the number of its version, in one short question; empty if the model does not exist."""
+        response = self._send("GET", "/registered-models/get", params={"name": MODEL})
+        if _says(response, "RESOURCE_DOES_NOT_EXIST"):
+            return {}
+        found = self._checked(response)["registered_model"].get("aliases", [])
+        return {each["alias"]: str(each["version"]) for each in found}
+
+    def alias(self, name: str) -> ModelVersion | None:
+        """The version under an alias, None if the alias or the model does not exist."""
+        response = self._send("GET", "/registered-models/alias", params={"name": MODEL, "alias": name})
+        if _says(response, "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        return _version(self._checked(response)["model_version"])
+
+    def version(self, version: str) -> ModelVersion | None:
+        """A version by its number, None if it does not exist."""
+        response = self._send("GET", "/model-versions/get", params={"name": MODEL, "version": version})
+        if _says(response, "RESOURCE_DOES_NOT_EXIST"):
+            return None
+        return _version(self._checked(response)["model_version"])
+
+    def set_alias(self, name: str, version: str) -> None:
+        """Point an alias at a version, taking it from the one that had it."""
+        body = {"name": MODEL, "alias": name, "version": version}
+        self._checked(self._send("POST", "/registered-models/alias", json=body))
+
+    def set_tag(self, version: str, key: str, value: str) -> None:
+        """Set a tag of a version, replacing its former value."""
+        body = {"name": MODEL, "version": version, "key": key, "value": value}
+        self._checked(self._send("POST", "/model-versions/set-tag", json=body))
+
+    def files(self, version: ModelVersion) -> dict[str, bytes]:
+        """The version's files by name; raises `CorruptModel` if they were changed since it was registered."""
+        files = {name: self._file(version, name) for name in self._file_names(version)}
+        found = digest_of(files)
+        if found != version.digest:
+            raise CorruptModel(
+                f"version {version.version} of {MODEL} has digest {found}, the registry recorded"
+                f" {version.digest or 'none'}: its files were changed after it was registered"
+            )
+        return files
+
+    def _file_names(self, version: ModelVersion) -> list[str]:
+        params = {"run_id": version.run_id, "path": ARTIFACTS}
+        listing = self._checked(self._send("GET", "/artifacts/list", params=params))
+        return [Path(file["path"]).name for file in listing.get("files", []) if not file.get("is_dir")]
+
+    def _file(self, version: ModelVersion, name: str) -> bytes:
+        params = {"name": MODEL, "version": version.version, "path": name}
+        response = self._request("GET", "/model-versions/get-artifact", params=params)
+        if response.is_error:
+            raise self._refusal(response)
+        return response.content
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        return self._request(method, _API + path, **arguments)
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise RegistryUnavailable(
+                f"the model registry at {self._url} does not answer: {type(error).__name__} {error}"
+            ) from error
+
+    def _checked(self, response: httpx.Response) -> dict[str, Any]:
+        if response.is_error:
+            raise self._refusal(response)
+        try:
+            answer: dict[str, Any] = response.json()
+        except ValueError as error:
+            raise self._refusal(response) from error
+        return answer
+
+    def _refusal(self, response: httpx.Response) -> RegistryUnavailable:
+        return RegistryUnavailable(
+            f"the model registry at {self._url} answered {response.status_code} to"
+            f" {response.request.method} {response.request.url.path}: {response.text[:200]}"
+        )
+
+
+def _version(found: Mapping[str, Any]) -> ModelVersion:
+    tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
+    return ModelVersion(version=str(found["version"]), run_id=found.get("run_id", ""), tags=tags)
+
+
+def _says(response: httpx.Response, *codes: str) -> bool:
+    if not response.is_client_error:
+        return False
+    try:
+        return response.json().get("error_code") in codes
+    except ValueError:
+        return False

@@ -1,0 +1,95 @@
+"""Training runs and new model versions, through MLflow's own client.
+
+Importing MLflow takes seconds, so only a call does it.
+
+All that is logged is data: parameters, metrics, JSON, Markdown and XGBoost's own format.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from adapters.model_registry.mlflow_registry import ARTIFACTS, CHAMPION, MODEL, ModelRegistry
+from adapters.runtime.files import read_folder
+from cardwatch.detector.detector import digest_of
+from cardwatch.errors import RegistryUnavailable
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT: Final = "cardwatch"
+
+
+class ModelTracking:
+    """Runs in the experiment `cardwatch` of the MLflow server at `url`, and versions of the model `cardwatch`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def log_model(
+        self,
+        folder: Path,
+        *,
+        run_name: str,
+        schema_hash: str,
+        fingerprint: str,
+        params: Mapping[str, object] | None = None,
+        metrics: Mapping[str, float | None] | None = None,
+        texts: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Log a detector's folder as a run and register it; gives the new version's number.
+
+        `texts` are further artifacts, file name to content (the model card). A metric that is None is left out. `tags`
+        are set on the version besides `digest`, `schema_hash` and `fingerprint`. The version has no alias yet.
+        Raises `RegistryUnavailable` if the server does not answer or refuses.
+        """
+        self._require_server()
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        files = read_folder(folder)
+        try:
+            client = self._client()
+            run_id = self._start_run(client, run_name)
+            for key, value in (params or {}).items():
+                client.log_param(run_id, key, value)
+            for key, number in (metrics or {}).items():
+                if number is not None:
+                    client.log_metric(run_id, key, number)
+            client.log_artifacts(run_id, str(folder), ARTIFACTS)
+            for name, text in (texts or {}).items():
+                client.log_text(run_id, text, name)
+            client.set_terminated(run_id)
+            identity = {"digest": digest_of(files), "schema_hash": schema_hash, "fingerprint": fingerprint}
+            return self._register(client, run_id, {**(tags or {}), **identity})
+        except (MlflowException, OSError) as error:
+            raise RegistryUnavailable(f"MLflow at {self._url} did not take the model: {error}") from error
+
+    def _require_server(self) -> None:
+        # Fails at once where MLflow's client would retry for minutes.
+        registry = ModelRegistry(self._url)
+        try:
+            registry.alias(CHAMPION)
+        finally:
+            registry.close()
+
+    def _client(self) -> MlflowClient:
+        from mlflow.tracking import MlflowClient  # noqa: PLC0415
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        return MlflowClient(tracking_uri=self._url, registry_uri=self._url)
+
+    def _start_run(self, client: MlflowClient, run_name: str) -> str:
+        found = client.get_experiment_by_name(EXPERIMENT)
+        experiment_id = client.create_experiment(EXPERIMENT) if found is None else found.experiment_id
+        run_id: str = client.create_run(experiment_id, run_name=run_name).info.run_id
+        return run_id
+
+    def _register(self, client: MlflowClient, run_id: str, tags: dict[str, Any]) -> str:
+        if not client.search_registered_models(f"name = '{MODEL}'"):
+            client.create_registered_model(MODEL)
+        source = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACTS}"
+        return str(client.create_model_version(MODEL, source, run_id, tags=tags).version)

@@ -1,0 +1,122 @@
+"""The scoring service, asked over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.runtime.settings import Settings
+from adapters.scoring.wire_format import (
+    BINARY,
+    DEADLINE_HEADER,
+    IDS_HEADER,
+    PER_ROW,
+    REASONS_HEADER,
+    SCHEMA_HEADER,
+    decode_refusal,
+    decode_scores_of,
+    encode_ids,
+    encode_rows,
+)
+from cardwatch.errors import Misconfigured, ScoringUnavailable
+from cardwatch.ports import Scores
+
+READ_TIMEOUT_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class ScoringClient:
+    """A `cardwatch.ports.Scorer` over kept-alive connections; the service is told how long we will wait."""
+
+    def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
+        self._name = f"the scoring service at {settings.scoring_url.rstrip('/')}"
+        self._http = _client(settings, timeout_seconds)
+        deadline_ms = max(int(timeout_seconds * 1000), 1)
+        self._http.headers.update({"Content-Type": BINARY, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: str(deadline_ms)})
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def score(
+        self,
+        rows: NDArray[np.float32],
+        reasons_above: NDArray[np.float64],
+        *,
+        schema_hash: str,
+        transaction_ids: Sequence[str] = (),
+    ) -> Scores:
+        """Score float32 [n, features] rows, all by one model; see the port. The ids go along at DEBUG only.
+
+        Raises `SchemaMismatch` if the model wants another schema than `schema_hash`, `NoModelServed` if there is none,
+        and `ScoringUnavailable` for every other failure and when an answer takes longer than the timeout.
+        """
+        headers = {SCHEMA_HEADER: schema_hash}
+        if transaction_ids and log.isEnabledFor(logging.DEBUG):
+            headers[IDS_HEADER] = encode_ids(transaction_ids)
+        response = self._post(encode_rows(rows, reasons_above), headers)
+        if response.status_code != httpx.codes.OK:
+            raise decode_refusal(response.status_code, response.text, self._name)
+        return decode_scores_of(response.content, len(rows), self._name)
+
+    def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        try:
+            return self._once_more_if_closed(body, headers)
+        except httpx.HTTPError as error:
+            raise ScoringUnavailable(f"{self._name} does not answer: {type(error).__name__} {error}") from error
+
+    def _once_more_if_closed(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        # A kept connection may be closed by the server at the moment of use. Scoring changes nothing: ask again.
+        try:
+            return self._http.post("/invocations", content=body, headers=headers)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            return self._http.post("/invocations", content=body, headers=headers)
+
+
+class ServedModel:
+    """Asks the scoring service which model version it serves."""
+
+    def __init__(self, settings: Settings, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
+        self._url = settings.scoring_url.rstrip("/")
+        self._http = _client(settings, timeout_seconds)
+
+    def version(self) -> str | None:
+        """The served version, None if there is none yet. Raises `ScoringUnavailable` without a proper answer."""
+        try:
+            response = self._http.get("/v1/model").raise_for_status()
+            served: str | None = response.json()["version"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise ScoringUnavailable(
+                f"the scoring service at {self._url} does not say what it serves: {type(error).__name__} {error}"
+            ) from error
+        return served
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+def _client(settings: Settings, timeout_seconds: float) -> httpx.Client:
+    return httpx.Client(
+        base_url=settings.scoring_url.rstrip("/"),
+        timeout=timeout_seconds,
+        headers={"Authorization": "Bearer " + settings.api_key},
+        limits=httpx.Limits(keepalive_expiry=30.0),
+        trust_env=False,
+        verify=True if settings.tls_ca is None else _trusting(settings.tls_ca),
+    )
+
+
+def _trusting(authorities: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except (OSError, ssl.SSLError) as error:
+        raise Misconfigured(f"CARDWATCH_TLS_CA={str(authorities)!r} holds no certificates that can be read") from error

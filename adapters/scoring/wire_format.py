@@ -1,0 +1,335 @@
+"""The forms in which feature rows and scores travel over HTTP, for both sides.
+
+Rows are float32 in the order of the feature table, missing ones NaN (JSON: null, CSV: an empty field), under the hash
+of that table. They come in one of three bodies:
+
+- `application/octet-stream`: little-endian float32, row after row; after them, if the header `X-Reasons-Above` says
+  `per-row`, one little-endian float64 for each row;
+- `application/json`: `{"feature_schema": ..., "instances": [[...], ...], "reasons_above": 0.5 or a list}`;
+- `text/csv`: a line for each row, no heading.
+
+The schema and the threshold for reasons may also stand in headers of their own. `X-Transaction-Ids` may say whose rows
+they are: ids in the rows' order, percent-encoded, with commas between them, and `...` at the end where not all of them
+fit. It is for log lines at DEBUG and changes no answer.
+
+Of all these headers an endpoint of SageMaker passes none, but one of its own with up to 1,024 characters. So what any
+of ours says may also stand there, under its name without `X-`:
+`X-Amzn-SageMaker-Custom-Attributes: feature-schema=HASH;reasons-above=0.5;deadline-ms=250`. The header counts, where
+there is one. Spaces around names and values are not read.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from functools import cache
+from http import HTTPStatus
+from itertools import accumulate, takewhile
+from typing import Any, Final, NamedTuple, TypeVar, get_args
+from urllib.parse import quote, unquote
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from cardwatch.errors import InvalidRecord, NoModelServed, SchemaMismatch, ScoringUnavailable
+from cardwatch.features.definitions import FEATURES
+from cardwatch.ports import Scores
+
+SCHEMA_HEADER: Final = "X-Feature-Schema"
+REASONS_HEADER: Final = "X-Reasons-Above"
+ATTRIBUTES_HEADER: Final = "X-Amzn-SageMaker-Custom-Attributes"
+DEADLINE_HEADER: Final = "X-Deadline-Ms"
+IDS_HEADER: Final = "X-Transaction-Ids"
+PER_ROW: Final = "per-row"
+
+NO_CHAMPION: Final = "no champion"
+"""How the reason of a 503 begins if the service has nothing to score with."""
+
+MOST_ATTRIBUTES_CHARACTERS: Final = 1_024
+"""Of SageMaker's custom attributes, each of them visible ASCII."""
+
+MOST_IDS: Final = 200
+MOST_IDS_BYTES: Final = 8_192
+_NOT_ALL: Final = "..."
+_MOST_ID_CHARACTERS: Final = 64
+
+BINARY: Final = "application/octet-stream"
+MSGPACK: Final = "application/msgpack"
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
+
+ROW_TYPE: Final = np.dtype("<f4")
+THRESHOLD_TYPE: Final = np.dtype("<f8")
+WIDTH: Final = len(FEATURES)
+_ROW_BYTES: Final = WIDTH * ROW_TYPE.itemsize
+
+T = TypeVar("T")
+
+
+class Rows(NamedTuple):
+    """What was asked: float32 [n, features], the schema they were made under ("" for none said), and from which
+    probability on each row gets reasons, float64 [n] (infinite: never).
+    """
+
+    features: NDArray[np.float32]
+    schema_hash: str
+    reasons_above: NDArray[np.float64]
+
+
+class _JsonRows(Struct, frozen=True, forbid_unknown_fields=True):
+    instances: list[list[float | None]]
+    feature_schema: str = ""
+    reasons_above: float | list[float] | None = None
+
+
+class _RecordedRow(Struct, frozen=True):
+    features: list[float | None]
+    feature_schema: str
+
+
+def _array(kind: Any, data: object) -> NDArray[Any]:
+    """Little-endian bytes as an array of the field's own type."""
+    if not isinstance(data, bytes):
+        raise ValueError(f"{type(data).__name__} in place of bytes")
+    dtype = np.dtype(get_args(get_args(kind)[1])[0])
+    return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False)
+
+
+def _bytes(array: NDArray[Any]) -> bytes:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_bytes)
+_DECODER: Final = msgspec.msgpack.Decoder(Scores, dec_hook=_array)
+_JSON_ENCODER: Final = msgspec.json.Encoder(enc_hook=lambda array: array.tolist())
+_JSON_ROWS: Final = msgspec.json.Decoder(_JsonRows)
+_RECORDED_ROW: Final = msgspec.json.Decoder(_RecordedRow)
+
+
+def encode_rows(rows: NDArray[np.float32], reasons_above: NDArray[np.float64] | None = None) -> bytes:
+    """The binary body of these rows, with a threshold for each if they are given."""
+    body = np.ascontiguousarray(rows, ROW_TYPE).tobytes()
+    return body if reasons_above is None else body + np.ascontiguousarray(reasons_above, THRESHOLD_TYPE).tobytes()
+
+
+def decode_rows(body: bytes, content_type: str, headers: Mapping[bytes, bytes]) -> Rows:
+    """Read the rows of a request; `headers` have lower-case names. Raises `InvalidRecord`, saying what is wrong."""
+    said = _Said(headers)
+    if content_type == BINARY:
+        rows = _from_binary(body, said)
+    elif content_type == JSON:
+        rows = _from_json(body, said)
+    else:
+        rows = Rows(_from_csv(body), said.schema_hash, said.threshold_for_all(0))
+        rows = rows._replace(reasons_above=said.threshold_for_all(len(rows.features)))
+    _require_finite(rows.features)
+    if np.isnan(rows.reasons_above).any():
+        raise InvalidRecord("a threshold for reasons is not a number")
+    return rows
+
+
+def said_in(headers: Mapping[bytes, bytes], header: str) -> str | None:
+    """What a request says in one of our headers, or in the custom attribute of its name; None if in neither.
+
+    `headers` have lower-case names.
+    """
+    value = headers.get(_name(header))
+    if value is not None:
+        return value.decode("latin-1").strip()
+    attributes = headers.get(_name(ATTRIBUTES_HEADER))
+    return None if attributes is None else _attributes(attributes).get(_attribute(header))
+
+
+def encode_attributes(values: Mapping[str, str]) -> str:
+    """The custom attributes that say what these headers of ours would: values by header.
+
+    Raises `ValueError` if they cannot: for more than `MOST_ATTRIBUTES_CHARACTERS`, a semicolon in a value, or anything
+    but visible ASCII.
+    """
+    if any(";" in value for value in values.values()):
+        raise ValueError("a value with a semicolon cannot be a custom attribute")
+    encoded = ";".join(f"{_attribute(header)}={value}" for header, value in values.items())
+    if len(encoded) > MOST_ATTRIBUTES_CHARACTERS:
+        raise ValueError(f"{len(encoded):,} characters of custom attributes are more than SageMaker passes")
+    if not all("!" <= character <= "~" for character in encoded):
+        raise ValueError("custom attributes are visible ASCII")
+    return encoded
+
+
+def encode_ids(transaction_ids: Sequence[str], *, most_bytes: int = MOST_IDS_BYTES) -> str:
+    """The value of the header for these ids, or as many of them as fit."""
+    quoted = [quote(transaction_id, safe="") for transaction_id in transaction_ids[:MOST_IDS]]
+    room = most_bytes - len(_NOT_ALL)
+    fitting = list(takewhile(lambda end: end <= room, accumulate(len(one) + 1 for one in quoted)))
+    rest = [_NOT_ALL] if len(fitting) < len(transaction_ids) else []
+    return ",".join([*quoted[: len(fitting)], *rest])
+
+
+def decode_ids(headers: Mapping[bytes, bytes]) -> list[str]:
+    """The ids of the first rows, as far as the request names them; whatever a caller sends is cut to size."""
+    text = (said_in(headers, IDS_HEADER) or "")[:MOST_IDS_BYTES]
+    if not text:
+        return []
+    parts = text.split(",", MOST_IDS)[:MOST_IDS]
+    return [unquote(part)[:_MOST_ID_CHARACTERS] for part in parts if part != _NOT_ALL]
+
+
+def encode_scores(scores: Scores, accepted: str) -> bytes:
+    """The body of an answer. MessagePack holds arrays as little-endian bytes, JSON as lists; both are exact."""
+    if accepted == MSGPACK:
+        return _ENCODER.encode(scores)
+    if accepted == JSON:
+        return _JSON_ENCODER.encode(scores)
+    return _to_csv(scores)
+
+
+def decode_scores(body: bytes) -> Scores:
+    """Read MessagePack scores; raises `ScoringUnavailable` for anything else."""
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ScoringUnavailable(f"the scoring service answered what is not scores: {error}") from error
+
+
+def decode_scores_of(body: bytes, rows: int, scorer: str) -> Scores:
+    """Read the MessagePack scores of so many rows from `scorer`; raises `ScoringUnavailable` for anything else."""
+    scores = decode_scores(body)
+    if not len(scores.margins) == len(scores.probabilities) == len(scores.reasons) == rows:
+        raise ScoringUnavailable(f"{scorer} answered {len(scores.margins)} scores to {rows} rows")
+    return scores
+
+
+def decode_refusal(status: int, body: str, scorer: str) -> SchemaMismatch | ScoringUnavailable:
+    """What to raise when `scorer` answered with this status, which is not 200, and this body."""
+    reason = _reason(body)
+    if status == HTTPStatus.CONFLICT:
+        return SchemaMismatch(reason)
+    kind = NoModelServed if reason.startswith(NO_CHAMPION) else ScoringUnavailable
+    return kind(f"{scorer} answered {status}: {reason}")
+
+
+def _reason(body: str) -> str:
+    try:
+        return str(msgspec.json.decode(body)["error"])
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
+        return body[:200]
+
+
+class _Said:
+    """What the headers say about the rows."""
+
+    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
+        self.schema_hash = said_in(headers, SCHEMA_HEADER) or ""
+        self.threshold = said_in(headers, REASONS_HEADER) or ""
+
+    def threshold_for_all(self, rows: int) -> NDArray[np.float64]:
+        if not self.threshold:
+            return np.full(rows, np.inf)
+        try:
+            return np.full(rows, float(self.threshold))
+        except ValueError as error:
+            raise InvalidRecord(f"{REASONS_HEADER} is not a number") from error
+
+
+def _from_binary(body: bytes, said: _Said) -> Rows:
+    per_row = said.threshold == PER_ROW
+    row_bytes = _ROW_BYTES + THRESHOLD_TYPE.itemsize if per_row else _ROW_BYTES
+    count, rest = divmod(len(body), row_bytes)
+    if rest or not count:
+        with_thresholds = " and a float64 threshold each" if per_row else ""
+        raise InvalidRecord(
+            f"{len(body)} bytes are not rows of {WIDTH} float32{with_thresholds} ({row_bytes} bytes a row)"
+        )
+    features = np.frombuffer(body, ROW_TYPE, count * WIDTH).astype(np.float32, copy=False).reshape(count, WIDTH)
+    if not per_row:
+        return Rows(features, said.schema_hash, said.threshold_for_all(count))
+    thresholds = np.frombuffer(body, THRESHOLD_TYPE, offset=count * _ROW_BYTES).astype(np.float64, copy=False)
+    return Rows(features, said.schema_hash, thresholds)
+
+
+def _from_json(body: bytes, said: _Said) -> Rows:
+    asked = _decoded(_JSON_ROWS, body)
+    features = _features(asked.instances)
+    thresholds = said.threshold_for_all(len(features))
+    if isinstance(asked.reasons_above, list):
+        if len(asked.reasons_above) != len(features):
+            raise InvalidRecord("one number, or one for each row", field="$.reasons_above")
+        thresholds = np.array(asked.reasons_above, np.float64)
+    elif asked.reasons_above is not None:
+        thresholds = np.full(len(features), asked.reasons_above)
+    return Rows(features, asked.feature_schema or said.schema_hash, thresholds)
+
+
+def decode_row(body: bytes) -> Rows:
+    """Read the one row of a decision's record, as it is or only its `feature_schema` and `features`."""
+    recorded = _decoded(_RECORDED_ROW, body)
+    rows = Rows(_features([recorded.features], field="$.features"), recorded.feature_schema, np.full(1, np.inf))
+    _require_finite(rows.features)
+    return rows
+
+
+def _features(instances: Sequence[Sequence[float | None]], field: str = "") -> NDArray[np.float32]:
+    if not instances:
+        raise InvalidRecord("there are no rows", field="$.instances")
+    for place, instance in enumerate(instances):
+        if len(instance) != WIDTH:
+            raise InvalidRecord(
+                f"has {len(instance)} values, a row has {WIDTH}", field=field or f"$.instances[{place}]"
+            )
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused as such
+        return np.array(instances, np.float64).astype(np.float32)
+
+
+def _require_finite(features: NDArray[np.float32]) -> None:
+    if np.isinf(features).any():
+        raise InvalidRecord("a feature is infinite: features are finite, or missing")
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        reason, _, path = str(error).partition(" - at `")
+        raise InvalidRecord(reason, field=path.rstrip("`")) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRecord("not JSON in UTF-8, or nested too deeply") from error
+
+
+def _from_csv(body: bytes) -> NDArray[np.float32]:
+    try:
+        lines = [line for line in csv.reader(io.StringIO(body.decode())) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidRecord(f"not CSV in UTF-8: {error}") from error
+    if not lines:
+        raise InvalidRecord("there are no rows")
+    return _features([_numbers(line, place) for place, line in enumerate(lines)])
+
+
+def _numbers(line: Sequence[str], place: int) -> list[float | None]:
+    try:
+        return [float(field) if field.strip() else None for field in line]
+    except ValueError as error:
+        raise InvalidRecord("holds what is not a number; there is no heading", field=f"line {place + 1}") from error
+
+
+def _to_csv(scores: Scores) -> bytes:
+    """Per row its margin, its probability, and its reasons with a bar between them."""
+    lines = zip(scores.margins.tolist(), scores.probabilities.tolist(), scores.reasons, strict=True)
+    return "".join(f"{margin!r},{probability!r},{'|'.join(codes)}\n" for margin, probability, codes in lines).encode()
+
+
+@cache
+def _name(header: str) -> bytes:
+    return header.lower().encode()
+
+
+def _attribute(header: str) -> str:
+    return header.lower().removeprefix("x-")
+
+
+def _attributes(text: bytes) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.decode("latin-1").split(";"))
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}

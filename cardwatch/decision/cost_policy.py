@@ -1,0 +1,135 @@
+"""From a probability to an action: the cheapest one in expectation, and rules for when there is no probability.
+
+Costs are per transaction in minor units. Approving fraud costs its amount. A challenge annoys a genuine customer, and
+stops most fraud. A decline stops all fraud, but costs the margin of a genuine sale and some goodwill. So the
+threshold moves with the amount, as it should: a doubtful cup of coffee goes through, a doubtful television is
+challenged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from cardwatch.compiled import compiled
+from cardwatch.events import Action
+from cardwatch.features.definitions import column
+
+ACTIONS: Final = (Action.APPROVE, Action.CHALLENGE, Action.DECLINE)
+
+_COUNT_1H, _SMALL_COUNT_1H = column("count_1h"), column("small_count_1h")
+_AMOUNT, _AMOUNT_TO_MAX = column("amount"), column("amount_to_max")
+_SPEED, _DISTANCE = column("speed_from_last_kmh"), column("distance_from_last_km")
+
+
+class DecisionPolicy(Struct, frozen=True, kw_only=True):
+    """What mistakes cost, and when the rules speak. Read from the policy file; the version is a hash of the values."""
+
+    challenge_cost_minor: float = 100.0
+    challenge_stops_fraud: float = 0.9
+    decline_cost_minor: float = 500.0
+    lost_margin: float = 0.05
+    rule_speed_kmh: float = 1_000.0
+    rule_distance_km: float = 500.0
+    rule_count_1h: float = 8.0
+    rule_small_count_1h: float = 3.0
+    rule_amount: float = 1_000.0
+    rule_amount_to_max: float = 3.0
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a value does."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
+
+    def expected_costs(
+        self, probabilities: NDArray[np.float64], amounts_minor: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Expected cost in minor units, float64 [n, 3], of approving, challenging and declining each transaction."""
+        costs = np.empty((len(probabilities), len(ACTIONS)), np.float64)
+        _expected_costs(probabilities, amounts_minor, *self._costs(), costs)
+        return costs
+
+    def decide(self, probabilities: NDArray[np.float64], amounts_minor: NDArray[np.float64]) -> list[Action]:
+        """The cheapest action for each transaction; of two equally cheap ones the milder."""
+        choices = np.empty(len(probabilities), np.int64)
+        _cheapest(probabilities, amounts_minor, *self._costs(), choices)
+        return [ACTIONS[choice] for choice in choices.tolist()]
+
+    def _costs(self) -> tuple[float, float, float, float]:
+        """As floats, whatever the file said: one compiled form for all."""
+        return (
+            float(self.challenge_stops_fraud),
+            float(self.challenge_cost_minor),
+            float(self.decline_cost_minor),
+            float(self.lost_margin),
+        )
+
+    def alarming_probabilities(self, amounts_minor: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Per amount the probability, float64 [n], below which a transaction is certainly approved.
+
+        Approving is cheapest up to where it costs as much as challenging or declining; a billionth less leaves room for
+        rounding. It tells a scorer which rows will need reasons.
+        """
+        stopped = amounts_minor * self.challenge_stops_fraud
+        declining = self.decline_cost_minor + self.lost_margin * amounts_minor
+        with np.errstate(divide="ignore", invalid="ignore"):
+            challenge_from = self.challenge_cost_minor / (stopped + self.challenge_cost_minor)
+            decline_from = declining / (amounts_minor + declining)
+        return np.nan_to_num(np.minimum(challenge_from, decline_from), nan=0.0) * (1.0 - 1e-9)
+
+    def decide_by_rules(self, features: NDArray[np.float32]) -> tuple[list[Action], list[list[str]]]:
+        """Actions and reasons without a model, from float32 [n, features]. Rules challenge, they never decline."""
+        with np.errstate(invalid="ignore"):
+            fired = {
+                "RULE_SPEED": (features[:, _SPEED] > self.rule_speed_kmh)
+                & (features[:, _DISTANCE] > self.rule_distance_km),
+                "RULE_VELOCITY": features[:, _COUNT_1H] >= self.rule_count_1h,
+                "RULE_CARD_TESTING": features[:, _SMALL_COUNT_1H] >= self.rule_small_count_1h,
+                "RULE_AMOUNT": (features[:, _AMOUNT] >= self.rule_amount)
+                & (features[:, _AMOUNT_TO_MAX] > self.rule_amount_to_max),
+            }
+        reasons = [[code for code, hits in fired.items() if hits[i]] for i in range(len(features))]
+        return [Action.CHALLENGE if codes else Action.APPROVE for codes in reasons], reasons
+
+
+@compiled
+def _costs_of(probability, amount_minor, stops, challenge_cost, decline_cost, lost_margin):  # type: ignore[no-untyped-def]
+    fraud_minor = probability * amount_minor
+    genuine = 1.0 - probability
+    challenge = fraud_minor * (1.0 - stops) + genuine * challenge_cost
+    return fraud_minor, challenge, genuine * (decline_cost + lost_margin * amount_minor)
+
+
+@compiled
+def _expected_costs(probabilities, amounts_minor, stops, challenge_cost, decline_cost, lost_margin, costs):  # type: ignore[no-untyped-def]
+    for i in range(len(probabilities)):
+        costs[i, 0], costs[i, 1], costs[i, 2] = _costs_of(
+            probabilities[i], amounts_minor[i], stops, challenge_cost, decline_cost, lost_margin
+        )
+
+
+@compiled
+def _cheapest(probabilities, amounts_minor, stops, challenge_cost, decline_cost, lost_margin, choices):  # type: ignore[no-untyped-def]
+    for i in range(len(probabilities)):
+        approve, challenge, decline = _costs_of(
+            probabilities[i], amounts_minor[i], stops, challenge_cost, decline_cost, lost_margin
+        )
+        choices[i] = 0 if approve <= challenge and approve <= decline else (1 if challenge <= decline else 2)
+
+
+def incurred_cost_minor(
+    policy: DecisionPolicy,
+    actions: Sequence[Action],
+    is_fraud: NDArray[np.bool_],
+    amounts_minor: NDArray[np.float64],
+) -> float:
+    """What these actions cost in hindsight, in minor units: `expected_costs` with the truth as the probability."""
+    costs = policy.expected_costs(is_fraud.astype(np.float64), amounts_minor)
+    chosen = np.array([ACTIONS.index(action) for action in actions], np.int64)
+    return float(np.take_along_axis(costs, chosen[:, None], axis=1).sum())

@@ -1,0 +1,131 @@
+"""Exact Shapley values of trees: by how much each feature of a row moved its margin.
+
+They are the path-dependent values of TreeSHAP (Lundberg and others 2020, "From local explanations to global
+understanding with explainable AI for trees"), which XGBoost calls `pred_contribs`, by another way.
+
+A leaf of value v on whose path m different features split contributes to feature i
+
+    v (o_i - z_i) * sum over subsets S of the others: |S|! (m-|S|-1)! / m! * prod(o_j, j in S) * prod(z_j, j not in S)
+
+where o_j is 1 if the row goes the leaf's way at every split on j, else 0, and z_j the share of the training weight
+that goes it. The factorials are Euler's beta integral of t^|S| (1-t)^(m-|S|-1), so the sum over subsets is a product
+under an integral, v (o_i - z_i) * integral of prod(t o_j + (1-t) z_j, j != i) dt: a polynomial of degree m-1, for
+which Gauss-Legendre quadrature with m/2 points is exact. Products over a path and sums over its leaves are then shared
+by all leaves, as in Linear TreeSHAP (Yu and others 2022), and a tree takes one pass down and one pass up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardwatch.compiled import compiled
+from cardwatch.detector.trees.flat import FlatTrees
+from cardwatch.detector.trees.rows import double_row, next_node
+
+
+def contributions(trees: FlatTrees, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Per row and feature, in units of the margin: float64 [n, features], positive where it speaks for fraud.
+
+    A row's contributions and `expected_margin` add up to its margin. Raises `ValueError` for rows of another width.
+    """
+    if rows.ndim != 2 or rows.shape[1] != trees.features:
+        raise ValueError(f"the trees want rows of {trees.features} features, these have the shape {rows.shape}")
+    out = np.zeros(rows.shape, np.float64)
+    rows = np.ascontiguousarray(rows, np.float32)
+    _contributions(
+        rows, trees.nodes, trees.values, trees.roots, trees.shares, trees.same, trees.points, trees.weights, out
+    )
+    return out
+
+
+def expected_margin(trees: FlatTrees) -> float:
+    """The mean margin of the training rows, by their weight: what contributions are counted from."""
+    return float(trees.base_margin) + float(_mean_of_leaves(trees.nodes, trees.values, trees.shares, trees.same))
+
+
+@compiled
+def _contributions(rows, nodes, values, roots, shares, same, points, weights, out):  # type: ignore[no-untyped-def]
+    doubled = np.empty(2 * rows.shape[1], np.float32)
+    largest = _largest_tree(nodes, roots)
+    products, inverses = np.empty((largest, len(points))), np.empty((largest, len(points)))
+    follows = np.empty(largest, np.bool_)
+    for i in range(len(rows)):
+        double_row(rows[i], doubled)
+        for tree in range(len(roots)):
+            root = roots[tree]
+            end = roots[tree + 1] if tree + 1 < len(roots) else len(nodes)
+            _descend(nodes, doubled, shares, same, points, values, root, end, products, inverses, follows)
+            _ascend(nodes, shares, same, weights, root, end, products, inverses, follows, out[i])
+
+
+@compiled
+def _largest_tree(nodes, roots):  # type: ignore[no-untyped-def]
+    largest = len(nodes) - roots[-1]
+    for tree in range(len(roots) - 1):
+        largest = max(largest, roots[tree + 1] - roots[tree])
+    return largest
+
+
+@compiled
+def _descend(nodes, doubled, shares, same, points, values, root, end, products, inverses, follows):  # type: ignore[no-untyped-def]
+    """From the root to the leaves, at every point t: `products` of t o + (1-t) z over each path's features.
+
+    `inverses` holds one over that term for the edge's own feature (a product is cheaper than a quotient), `follows` its
+    o. A feature that splits again replaces its former term. At a leaf the product is multiplied by the leaf's value.
+    """
+    products[0] = 1.0
+    for n in range(root, end):
+        if nodes[n].left <= n:
+            for q in range(len(points)):
+                products[n - root, q] *= values[n]
+            continue
+        taken = next_node(nodes, doubled, n)
+        for child in range(nodes[n].left, nodes[n].left + 2):
+            before, k = same[child], child - root
+            follows[k] = child == taken and (before < 0 or follows[before - root])
+            for q in range(len(points)):
+                term = (1.0 - points[q]) * shares[child] + (points[q] if follows[k] else 0.0)
+                product = products[n - root, q]
+                products[k, q] = (product if before < 0 else product * inverses[before - root, q]) * term
+                inverses[k, q] = 1.0 / term
+
+
+@compiled
+def _ascend(nodes, shares, same, weights, root, end, products, inverses, follows, out):  # type: ignore[no-untyped-def]
+    """From the leaves to the root: sums of products over the leaves below, and what each edge's feature gets of them.
+
+    Below an edge whose feature splits again, the former edge's part is taken back: it was counted further up.
+    """
+    for n in range(end - 1, root - 1, -1):
+        left = nodes[n].left
+        if left <= n:
+            continue
+        total = 0.0
+        for child in range(left, left + 2):
+            before, k = same[child], child - root
+            gain = (1.0 if follows[k] else 0.0) - shares[child]
+            gain_before = 0.0 if before < 0 else (1.0 if follows[before - root] else 0.0) - shares[before]
+            for q in range(len(weights)):
+                part = gain * inverses[k, q]
+                if before >= 0:
+                    part -= gain_before * inverses[before - root, q]
+                total += weights[q] * products[k, q] * part
+        feature = nodes[n].feature
+        out[feature if feature < len(out) else feature - len(out)] += total
+        for q in range(len(weights)):
+            products[n - root, q] = products[left - root, q] + products[left + 1 - root, q]
+
+
+@compiled
+def _mean_of_leaves(nodes, values, shares, same):  # type: ignore[no-untyped-def]
+    total, reach = 0.0, np.ones(len(nodes))
+    for n in range(len(nodes)):
+        left = nodes[n].left
+        if left <= n:
+            total += reach[n] * values[n]
+            continue
+        for child in range(left, left + 2):
+            share = shares[child] if same[child] < 0 else shares[child] / shares[same[child]]
+            reach[child] = reach[n] * share
+    return total

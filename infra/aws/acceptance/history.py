@@ -1,0 +1,153 @@
+"""A past for a system that begins today: simulated days archived as the archive's job would have archived them.
+
+Nobody has decided these days, so there are transactions, labels, reference tables and card states, and no decisions:
+what a bank brings along that switches over. The first champion is trained on it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import date, timedelta
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from adapters.archive.layout import LABELS, TRANSACTIONS
+from adapters.archive.reference_tables import TableStore
+from adapters.archive.writer import ArchiveWriter, Row, label_row, transaction_row
+from adapters.aws.s3 import Bucket
+from adapters.aws.s3_archive import StoredArchive
+from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.feature_store.dynamodb import DynamoDbStore
+from cardwatch.events import Label, Transaction, to_epoch_ms
+from cardwatch.features.columns import card_index, encode
+from cardwatch.features.hashing import identity_hash
+from cardwatch.features.kernel import fold
+from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
+from cardwatch.features.state import empty_states
+from cardwatch.ports import Contents
+from cardwatch.progress import DayArchived
+from cardwatch.simulation.simulation import EventsOfDay
+
+PARTITIONS: Final = 16
+"""Those of the archive's log on AWS: a card's past has to be where the archive's job will put its future."""
+
+CARDS_AT_ONCE: Final = 1_000
+
+_DAY: Final = timedelta(days=1)
+
+
+class History(Struct, frozen=True, kw_only=True):
+    """What `write_history` has written: an archive and its tables in `folder`, and every card's state after it."""
+
+    folder: Path
+    days: list[DayArchived]
+    cards: list[str]
+    states: NDArray[np.void]
+
+    @property
+    def transactions(self) -> int:
+        """How many there are."""
+        return sum(day.transactions for day in self.days)
+
+    @property
+    def last_day(self) -> date:
+        """The newest day."""
+        return self.days[-1].day
+
+
+def write_history(days: Sequence[EventsOfDay], folder: Path) -> History:
+    """Archive these days in `folder`, which is empty, each with the reference table for the day after it."""
+    builder, tables = ReferenceBuilder(), TableStore(folder / "tables")
+    ends: defaultdict[tuple[str, int], int] = defaultdict(int)
+    told: list[DayArchived] = []
+    with closing(ArchiveWriter(folder / "archive")) as writer:
+        for events in days:
+            transactions = [_transaction(each, ends) for each in events.transactions]
+            labels = [_label(each, ends) for each in events.labels]
+            writer.write({TRANSACTIONS: transactions, LABELS: labels}, ends)
+            _feed(builder, events)
+            table = builder.build(events.day + _DAY)
+            tables.put(table)
+            writer.close_day(events.day, table.table_id)
+            told.append(
+                DayArchived(
+                    day=events.day,
+                    transactions=len(transactions),
+                    decisions=0,
+                    labels=writer.count(LABELS, events.day),
+                    table_id=table.table_id,
+                )
+            )
+    cards, states = _folded([each for events in days for each in events.transactions])
+    return History(folder=folder, days=told, cards=cards, states=states)
+
+
+def store_archive(history: History, bucket: Bucket) -> None:
+    """Put archive, tables and what is said of the days into a bucket that has none."""
+    progress = StoredProgress(bucket)
+    for day in history.days:
+        progress.write(day.day, Part.ARCHIVE, [day])
+    with TemporaryDirectory() as copied:  # a folder remembers what it has stored, not in which bucket
+        folder = Path(copied) / "past"
+        copytree(history.folder, folder)
+        bucket.store_folder(folder / "tables", "tables/")
+        StoredArchive(bucket, folder / "archive").store()
+
+
+def store_states(history: History, url: str) -> None:
+    """Fill an empty feature store in DynamoDB with the cards' states."""
+    parts = [
+        (history.cards[start : start + CARDS_AT_ONCE], history.states[start : start + CARDS_AT_ONCE])
+        for start in range(0, len(history.cards), CARDS_AT_ONCE)
+    ]
+    with closing(DynamoDbStore(url)) as store:
+        store.fill(Contents({}, iter(parts)))
+
+
+def _transaction(transaction: Transaction, ends: defaultdict[tuple[str, int], int]) -> Row:
+    place = (TRANSACTIONS, _partition(transaction.card_id))
+    ends[place] += 1
+    return transaction_row(transaction, place[1], ends[place] - 1)
+
+
+def _label(label: Label, ends: defaultdict[tuple[str, int], int]) -> Row:
+    place = (LABELS, _partition(label.card_id))
+    ends[place] += 1
+    return label_row(label, place[1], ends[place] - 1)
+
+
+def _partition(card_id: str) -> int:
+    return identity_hash(card_id) % PARTITIONS
+
+
+def _feed(builder: ReferenceBuilder, events: EventsOfDay) -> None:
+    transactions = events.transactions
+    builder.add_transactions(
+        np.array([identity_hash(each.merchant_id) for each in transactions], np.uint64),
+        np.array([to_epoch_ms(each.occurred_at) for each in transactions], np.int64),
+        np.array([each.amount_minor for each in transactions], np.int64),
+    )
+    for label in events.labels:
+        builder.add_label(
+            label.transaction_id,
+            identity_hash(label.merchant_id),
+            is_fraud=label.is_fraud,
+            effective_at=label.effective_at,
+            observed_at=label.observed_at,
+        )
+
+
+def _folded(transactions: Sequence[Transaction]) -> tuple[list[str], NDArray[Any]]:
+    """Every card's state after these, in log order. Tables play no part in states."""
+    cards, index = card_index([each.card_id for each in transactions])
+    states = empty_states(len(cards))
+    fold(states, index, encode(transactions), ReferenceTable.empty())
+    return cards, states

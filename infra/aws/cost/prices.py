@@ -1,0 +1,99 @@
+"""What docs/aws-costs.md says: unit prices by region, inputs of the arithmetic, and quotas of a new account."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from cardwatch.errors import Misconfigured
+from infra.aws.markdown_tables import number, read_page, rows_of
+
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "aws-costs.md"
+
+_DATE: Final = re.compile(r"^Prices as of (\d{4}-\d{2})\b", re.MULTILINE)
+
+
+class Prices(Struct, frozen=True):
+    """Dollars a unit in one region, as of a month: YYYY-MM. What a unit is, the page says."""
+
+    as_of: str
+    region: str
+    dollars: Mapping[str, float]
+
+    def of(self, name: str) -> float:
+        """The price of this name; raises `Misconfigured` naming the page if it has none."""
+        if name not in self.dollars:
+            raise Misconfigured(f"{PAGE} has no price {name!r}; add a row to its table of prices")
+        return self.dollars[name]
+
+
+class Inputs(Struct, frozen=True):
+    """What a transaction, a batch and a month are made of; each is explained in the page's table of this name."""
+
+    transaction_bytes: float
+    decision_bytes: float
+    card_item_bytes: float
+    shard_item_bytes: float
+    shard_writes_a_batch: float
+    batch_ms: float
+    rows_a_second_and_cpu: float
+    endpoint_share: float
+    headroom: float
+    questions_share: float
+    question_ms: float
+    transactions_a_card_and_day: float
+    most_cards: float
+    log_bytes_a_batch: float
+    row_bytes: float
+    kept_days: float
+    image_gb: float
+    alarms: float
+    job_hours_a_day: float
+    retrainings_a_month: float
+    retraining_hours: float
+    backfill_cpu_hours: float
+    hours_a_month: float
+
+
+class Quota(Struct, frozen=True):
+    """What a new account may have of something, and what it is."""
+
+    name: str
+    default: float
+    meaning: str
+
+
+def prices_in(region: str, page: str) -> Prices:
+    """The prices of a region; raises `Misconfigured` if the page has no column for it."""
+    head, *rows = rows_of(page, "price")
+    if region not in head[2:]:
+        raise Misconfigured(f"{PAGE} has no prices for {region}, only for {', '.join(head[2:])}; add a column")
+    column = head.index(region)
+    found = _DATE.search(page)
+    if found is None:
+        raise Misconfigured(f"{PAGE} does not say what month its prices are of")
+    return Prices(found[1], region, {row[0]: number(row[column], f"price {row[0]}") for row in rows})
+
+
+def inputs_of(page: str) -> Inputs:
+    """The inputs; raises `Misconfigured` if one is missing, or one is not known here."""
+    _, *rows = rows_of(page, "input")
+    values = {row[0]: number(row[1], f"input {row[0]}") for row in rows}
+    if wrong := sorted(set(values) ^ set(Inputs.__struct_fields__)):
+        raise Misconfigured(f"{PAGE}: inputs that are missing, or that nothing is computed from: {', '.join(wrong)}")
+    return Inputs(**values)
+
+
+def quotas_of(page: str) -> dict[str, Quota]:
+    """The quotas by name."""
+    _, *rows = rows_of(page, "quota")
+    return {row[0]: Quota(row[0], number(row[1], f"quota {row[0]}"), row[2]) for row in rows}
+
+
+def costs_page() -> str:
+    """The text of docs/aws-costs.md."""
+    return read_page(PAGE)

@@ -1,0 +1,141 @@
+"""The embedded broker: Apache Kafka itself, one node that is broker and controller, on the loopback interface."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import Final
+
+from adapters.kafka.topics import broker_answers
+from adapters.runtime.java import find_java
+from adapters.runtime.ports import LOOPBACK, free_ports, require_free
+from adapters.runtime.settings import Settings, child_environment
+from cardwatch.errors import Misconfigured
+from infra.local_stack.kafka_jars import Report, kafka_jars
+from infra.local_stack.supervisor import Part
+
+_LOG4J: Final = Path(__file__).with_name("log4j2.properties")
+
+# A broker that lives for minutes gains from the quick compiler alone.
+_JVM: Final = (
+    "-Xmx384m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xshare:auto",
+    f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}",
+)
+
+_BROKER: Final = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    # One node: nothing has a second copy.
+    "default.replication.factor": "1",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    # Fewer files to make at the first start.
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.num.partitions": "4",
+    "log.cleaner.dedupe.buffer.size": "8388608",
+    # Nobody joins later, commits need not wait for company, and a transaction right after another may begin.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "group.coordinator.append.linger.ms": "0",
+    "add.partitions.to.txn.retry.backoff.ms": "1",
+    # The open transaction of a dead worker blocks its readers until it is found to be over time.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    "auto.create.topics.enable": "false",
+    # The log is the truth: nothing is deleted for its age.
+    "log.retention.ms": "-1",
+}
+
+
+class EmbeddedKafka:
+    """One broker whose data live in `settings.home/kafka` and outlive it.
+
+    `port` 0 lets the system choose; a given one that is taken raises `PortInUse`. It starts nothing by itself: a
+    `Supervisor` starts its `part`.
+    """
+
+    def __init__(self, settings: Settings, *, port: int = 0, report: Report = lambda _: None) -> None:
+        self._settings = settings
+        self._folder = settings.home.absolute() / "kafka"
+        chosen, self._controller_port = free_ports(2)
+        self._port = require_free(port, "the embedded Kafka broker") if port else chosen
+        self._report = report
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for clients."""
+        return f"{LOOPBACK}:{self._port}"
+
+    def part(self) -> Part:
+        """How to start the broker; its jars are fetched and its data folder is formatted first, where missing.
+
+        Raises `JarsUnavailable`, and `Misconfigured` if no Java is found or another broker works on the same data.
+        """
+        java = find_java(self._settings.java)
+        jars = kafka_jars(report=self._report)
+        self._refuse_second_broker()
+        command = [str(java.path), *java.flags, *_JVM, "-cp", os.pathsep.join(map(str, jars))]
+        properties = self._write_properties()
+        if not (self._data / "meta.properties").exists():
+            _format([*command, "kafka.tools.StorageTool", "format", f"--cluster-id={_new_id()}", "-c", str(properties)])
+        return Part(
+            name="kafka",
+            command=[*command, "kafka.Kafka", str(properties)],
+            environment=child_environment(self._settings),
+            ready=lambda: broker_answers(self.bootstrap, timeout_seconds=0.5),
+        )
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def _write_properties(self) -> Path:
+        controller = f"{LOOPBACK}:{self._controller_port}"
+        places = {
+            "log.dirs": str(self._data),
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
+            "controller.quorum.voters": f"1@{controller}",
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / "server.properties"
+        file.write_text("".join(f"{key}={value}\n" for key, value in {**_BROKER, **places}.items()))
+        return file
+
+    def _refuse_second_broker(self) -> None:
+        """Kafka holds a lock on its data; unasked, a second broker would die with a stack trace in its log."""
+        lock = self._data / ".lock"
+        if not lock.exists():
+            return
+        with lock.open("r+b") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise Misconfigured(
+                    f"another broker works on {self._data}: stop it, give its address in CARDWATCH_KAFKA_BOOTSTRAP, "
+                    "or choose another folder in CARDWATCH_HOME"
+                ) from error
+
+
+def _new_id() -> str:
+    """A cluster id in Kafka's own form."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+
+
+def _format(command: list[str]) -> None:
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise Misconfigured(
+            f"Kafka's data folder cannot be formatted: {(answer.stderr or answer.stdout).strip()[-800:]}"
+        )

@@ -1,0 +1,100 @@
+"""The backfill itself, in a process that has Spark's environment: cards are spread over tasks, each in log order."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import col, lit
+
+from adapters.archive.arrow_columns import KERNEL_COLUMNS
+from adapters.archive.feature_rows import KEY_COLUMNS
+from adapters.archive.layout import DECISIONS
+from adapters.archive.log_files import BATCH_ROWS, PLACE
+from adapters.archive.reader import Archive, index_url_of, transaction_files
+from adapters.archive.reference_tables import TableStore
+from adapters.runtime.settings import read_settings
+from cardwatch.errors import CardwatchError, Misconfigured
+from pipelines.command import run_command
+from pipelines.spark.folding import SPARK_SCHEMA, fold_task
+from pipelines.spark.launcher import parse_arguments
+
+_COLUMNS: Final = list(dict.fromkeys([*KERNEL_COLUMNS, *KEY_COLUMNS]))
+
+
+def backfill(spark: Any, transactions: Path, tables: Path, out: Path, index_url: str = "") -> None:
+    """Write the feature rows of an archive, or of a folder of Parquet files that has its columns, to `out`.
+
+    Each transaction has the table recorded in its decision, where an archive holds one, else the table by the rule.
+    The archive's index is at `index_url`, or in it.
+    """
+    if out.exists():
+        raise Misconfigured(f"{out} is there already; name another folder, or remove it")
+    rows = spark.read.parquet(*map(str, transaction_files(transactions, index_url))).select(*_COLUMNS)
+    stored = spark.sparkContext.broadcast([table.to_bytes() for table in TableStore(tables).all()])
+    (
+        _with_recorded_tables(spark, rows, Archive(transactions, index_url))
+        .repartition("card_id")
+        .sortWithinPartitions("card_id", *PLACE)
+        .mapInArrow(partial(fold_task, stored), SPARK_SCHEMA)
+        .write.parquet(str(out))
+    )
+
+
+def _with_recorded_tables(spark: Any, rows: DataFrame, archive: Archive) -> DataFrame:
+    files = archive.files(DECISIONS) if archive.exists else []
+    if not files:
+        return rows.withColumn("table_id", lit(None).cast("string"))
+    recorded = spark.read.parquet(*(str(path) for path, _ in files)).select(*PLACE, col("table_id"))
+    return rows.join(recorded, list(PLACE), "left")
+
+
+@contextmanager
+def _session(master: str) -> Iterator[Any]:
+    """A Spark session on the loopback interface, without its web pages; its errors become ours."""
+    builder = SparkSession.builder.master(master).appName("cardwatch backfill")
+    for key, value in {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MILLIS",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH_ROWS),
+    }.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        yield spark
+    except PySparkException as error:
+        raise CardwatchError(f"Spark could not finish: {_cause(str(error))}") from error
+    finally:
+        spark.stop()
+
+
+def _cause(message: str) -> str:
+    """What a worker's traceback inside Spark's own message ends with, else the first line."""
+    raised = re.findall(r"^\S*cardwatch\.errors\.\w+: (.*)$", message, re.MULTILINE)
+    return raised[-1] if raised else message.strip().splitlines()[0]
+
+
+def main() -> None:
+    """Do what the command line says."""
+    with run_command():
+        asked = parse_arguments()
+        with _session(asked.master) as spark:
+            index_url = index_url_of(asked.transactions, read_settings())
+            backfill(spark, asked.transactions, asked.tables, asked.out, index_url)
+        sys.stdout.write(f"feature rows in {asked.out}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What Spark's Python workers run: the one kernel over rows that are sorted by card and, within it, in log order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from adapters.archive.arrow_columns import arrow_kernel_rows, distinct
+from adapters.archive.feature_rows import FEATURE_ROWS, feature_rows
+from cardwatch.features.definitions import FEATURES
+from cardwatch.features.kernel import Folded
+from cardwatch.features.reference_table import ReferenceTable
+from cardwatch.features.replay import TableShelf, fold_by_place
+from cardwatch.features.state import empty_states
+
+SPARK_SCHEMA: Final = (
+    "transaction_id string, card_id string, occurred_at timestamp, amount_minor bigint, partition int, "
+    "log_offset bigint, sequence bigint, is_duplicate boolean, features array<float>"
+)
+"""`FEATURE_ROWS` as Spark writes it: its lists have no fixed size."""
+
+_SPARK_TYPES: Final[dict[str, pa.DataType]] = {"occurred_at": pa.timestamp("us", "UTC")}
+
+
+def fold_task(tables: Any, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """`fold_sorted` with tables that Spark has broadcast."""
+    return fold_sorted(tables.value, batches)
+
+
+def fold_sorted(tables: Sequence[bytes], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Feature rows of a task's transactions, which come with `table_id`: the recorded one, null for the rule's.
+
+    `tables` are the stored forms of all reference tables. In memory is a batch, the states of its cards, and the
+    state of the card that the batch before ended with.
+    """
+    shelf = TableShelf([ReferenceTable.from_bytes(table) for table in tables])
+    open_card, open_state = "", empty_states(1)
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        transactions = pa.Table.from_batches([batch])
+        cards, index = distinct(transactions["card_id"])
+        states = empty_states(len(cards))
+        if cards[0] == open_card:
+            states[:1] = open_state
+        folded = _fold(transactions, states, index, shelf)
+        open_card, open_state = cards[-1], states[-1:].copy()
+        yield from _as_spark_has_it(feature_rows(transactions, folded)).to_batches()
+
+
+def _fold(transactions: pa.Table, states: NDArray[np.void], index: NDArray[np.int64], shelf: TableShelf) -> Folded:
+    """Fold in log order, which is each card's order too, and has longer runs of one table than card after card."""
+    rows = arrow_kernel_rows(transactions)
+    used = _tables_used(transactions, np.ascontiguousarray(rows["occurred_at_ms"]), shelf)
+    order = np.lexsort((transactions["log_offset"].to_numpy(), transactions["partition"].to_numpy()))
+    ordered = fold_by_place(states, index[order], rows[order], shelf.tables, used[order])
+    back = np.argsort(order)
+    return Folded(ordered.features[back], ordered.sequences[back], ordered.duplicates[back])
+
+
+def _tables_used(transactions: pa.Table, occurred_at_ms: NDArray[np.int64], shelf: TableShelf) -> NDArray[np.int64]:
+    used = shelf.by_rule(occurred_at_ms)
+    is_recorded = transactions["table_id"].is_valid().to_numpy()
+    if is_recorded.any():
+        table_ids, codes = distinct(transactions["table_id"].drop_null())
+        used[is_recorded] = shelf.recorded(table_ids)[codes]
+    return used
+
+
+def _as_spark_has_it(rows: pa.Table) -> pa.Table:
+    lists: Any = rows["features"].combine_chunks()
+    bounds: Any = np.arange(0, (rows.num_rows + 1) * len(FEATURES), len(FEATURES), dtype=np.int32)
+    features = pa.ListArray.from_arrays(bounds, lists.flatten())
+    columns = {name: rows[name] for name in FEATURE_ROWS.names} | {"features": features}
+    return pa.table({name: column.cast(_SPARK_TYPES.get(name, column.type)) for name, column in columns.items()})

@@ -1,0 +1,34 @@
+"""Log lines about what was archived: labels of fraud, and at DEBUG everything."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from adapters.kafka.client import DECISIONS, LABELS, TRANSACTIONS
+from adapters.runtime.logs import about
+from services.archive.metrics import Rows
+
+log = logging.getLogger(__name__)
+
+_DAY: Final = timedelta(days=1)
+
+
+def tell(rows: Rows) -> None:
+    """Tell of rows that were written."""
+    for row in rows.get(LABELS, ()):
+        days = (row["observed_at"] - row["effective_at"]) / _DAY
+        log.log(
+            logging.INFO if row["is_fraud"] else logging.DEBUG,
+            "%s says %s after %.1f days, observed at %s",
+            row["source"],
+            "fraud" if row["is_fraud"] else "genuine",
+            days,
+            row["observed_at"].isoformat(),
+            extra=about(row["transaction_id"]),
+        )
+    if log.isEnabledFor(logging.DEBUG):
+        for kind in (TRANSACTIONS, DECISIONS):
+            for row in rows.get(kind, ()):
+                log.debug("archived from %s", kind, extra=about(row["transaction_id"]))

@@ -1,0 +1,79 @@
+"""Why a score is what it is: exact contributions of all features, and the reason codes with their meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from cardwatch.detector.detector import strongest_reasons
+from cardwatch.features.definitions import FEATURES
+from cardwatch.features.reason_codes import REASON_TEXTS
+from services.scoring.model.manager import Served
+
+
+class Contribution(Struct, frozen=True, kw_only=True):
+    """One feature's share. `contribution` is in units of the margin, positive where it speaks for fraud."""
+
+    feature: str
+    meaning: str
+    value: float | None
+    contribution: float
+    reason: str
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """A reason code as a decision carries it, and what it means."""
+
+    code: str
+    text: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """`expected_margin` and the contributions add up to `margin`; the strongest come first, none is zero."""
+
+    transaction_id: str | None
+    sequence: int | None
+    model_version: str
+    model_digest: str
+    margin: float
+    probability: float
+    expected_margin: float
+    reasons: list[Reason]
+    contributions: list[Contribution]
+
+
+def explain(
+    champion: Served, row: NDArray[np.float32], *, transaction_id: str | None = None, sequence: int | None = None
+) -> Explanation:
+    """Explain the score of one feature row, float32 [1, features]."""
+    margins = champion.detector.margins(row)
+    [contributions] = champion.detector.contributions(row)
+    return Explanation(
+        transaction_id=transaction_id,
+        sequence=sequence,
+        model_version=champion.version.version,
+        model_digest=champion.version.digest,
+        margin=float(margins[0]),
+        probability=float(champion.detector.probabilities(margins)[0]),
+        expected_margin=champion.detector.expected_margin(),
+        reasons=[Reason(code=code, text=REASON_TEXTS[code]) for code in strongest_reasons(contributions)],
+        contributions=_strongest_first(contributions, row[0].astype(np.float64).tolist()),
+    )
+
+
+def _strongest_first(contributions: NDArray[np.float64], values: Sequence[float]) -> list[Contribution]:
+    order = np.argsort(-np.abs(contributions), kind="stable").tolist()
+    return [
+        Contribution(
+            feature=FEATURES[i].name,
+            meaning=FEATURES[i].meaning,
+            value=None if np.isnan(values[i]) else values[i],
+            contribution=float(contributions[i]),
+            reason=FEATURES[i].reason,
+        )
+        for i in order
+        if contributions[i] != 0.0
+    ]

@@ -1,0 +1,88 @@
+"""The composition root of the function behind API Gateway: `POST /v1/score`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any, Final
+
+import msgspec
+
+from adapters.aws.reference_table_cache import TableMirror
+from adapters.aws.s3 import Bucket
+from adapters.aws.sagemaker_scorer import EndpointScorer
+from adapters.feature_store.dynamodb import DynamoDbStore
+from adapters.runtime.logs import set_up_logging
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.settings import read_settings
+from cardwatch.errors import InvalidRecord, Misconfigured
+from cardwatch.events import Transaction, decode
+from cardwatch.features.warm_up import warm_kernel
+from services.scoring.api.card_states import States
+from services.scoring.api.preview import Question
+from services.scoring.aws.remote_preview import RemoteQuestion
+
+MOST_BYTES: Final = 16_384
+NEEDED: Final = ("store_url", "endpoint", "data_bucket")
+
+log = logging.getLogger(__name__)
+
+
+class Function:
+    """Everything that lives as long as Lambda keeps the container."""
+
+    def __init__(self) -> None:
+        settings = read_settings()
+        if missing := [f"CARDWATCH_{name.upper()}" for name in NEEDED if not getattr(settings, name)]:
+            raise Misconfigured(f"{', '.join(missing)}: not set, and this function does not run without")
+        set_up_logging(settings, "score")
+        policy = read_policies(settings).decision
+        self._tables = TableMirror(Bucket(settings.data_bucket), settings.tables, time.monotonic)
+        states = States(partial(DynamoDbStore, settings.store_url, readonly=True), None, time.monotonic)
+        scorer = EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000)
+        self._question = RemoteQuestion(Question(states, self._tables, policy), scorer, policy)
+        warm_kernel()
+
+    def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer one request, as the scoring service does: 200, 413 or 422."""
+        self._tables.refresh()
+        try:
+            body = body_of(event)
+            if len(body) > MOST_BYTES:
+                return _response(413, {"error": f"{len(body):,} bytes; a transaction has at most {MOST_BYTES:,}"})
+            return _response(200, self._question.ask(decode(body, Transaction)))
+        except InvalidRecord as error:
+            return _response(422, {"error": str(error), "field": error.field})
+
+
+def body_of(event: Mapping[str, Any]) -> bytes:
+    """The body of an API Gateway proxy event; raises `InvalidRecord` if it says base64 and is not."""
+    body = (event.get("body") or "").encode()
+    if not event.get("isBase64Encoded"):
+        return body
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error as error:
+        raise InvalidRecord("the body is not base64") from error
+
+
+def _response(status: int, content: object) -> dict[str, Any]:
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json"},
+        "body": msgspec.json.encode(content).decode(),
+    }
+
+
+@cache
+def _function() -> Function:
+    return Function()
+
+
+def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Lambda's entry: a proxy event of API Gateway in, its answer out."""
+    return _function().handle(event)

@@ -1,0 +1,133 @@
+"""Settings and policies: what is read, and what an unusable one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adapters.runtime.policy_file import Policies, read_policies
+from adapters.runtime.settings import Secret, Settings, read_settings, tls_of
+from cardwatch.errors import Misconfigured
+
+
+def test_without_variables_the_local_stack_chooses() -> None:
+    assert read_settings({}) == Settings()
+
+
+def test_a_child_process_reads_the_same_settings() -> None:
+    settings = Settings(home=Path("here"), kafka_bootstrap="127.0.0.1:1", api_key=Secret("key"), partitions=2)
+    assert read_settings(settings.to_environment()) == settings
+
+
+def test_a_child_process_reads_the_same_settings_of_the_scoring_service() -> None:
+    settings = Settings(
+        api_keys_file=Path("keys.json"),
+        tls_certificate=Path("server.pem"),
+        tls_key=Path("server-key.pem"),
+        tls_ca=Path("ca.pem"),
+        scoring_workers=4,
+        deadline_ms=80,
+    )
+    assert read_settings(settings.to_environment()) == settings
+    assert settings.to_environment()["CARDWATCH_DEADLINE_MS"] == "80"
+
+
+def test_the_api_keys_are_at_home_unless_told_otherwise() -> None:
+    assert read_settings({"CARDWATCH_HOME": "here"}).keys_file == Path("here/api-keys.json")
+    assert read_settings({"CARDWATCH_API_KEYS_FILE": "there.json"}).keys_file == Path("there.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("CARDWATCH_PARTITIONS", "zero"),
+        ("CARDWATCH_PARTITIONS", "0"),
+        ("CARDWATCH_PARTITIONS", "²"),
+        ("CARDWATCH_SCORING_WORKERS", "0"),
+        ("CARDWATCH_SCORING_WORKERS", "two"),
+        ("CARDWATCH_DEADLINE_MS", "0"),
+        ("CARDWATCH_DEADLINE_MS", "2.5"),
+        ("CARDWATCH_DEADLINE_MS", "-1"),
+        ("CARDWATCH_MLFLOW_URL", "localhost:5000"),
+    ],
+)
+def test_an_unusable_value_is_refused_with_key_and_value(key: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{key}='{value}'"):
+        read_settings({key: value})
+
+
+@pytest.mark.parametrize(
+    "value", ["redis://h:1/2", "rediss://u:p@h", "valkey://h", "dynamodb://cards?region=eu-central-1"]
+)
+def test_an_address_of_a_feature_store_is_taken_and_passed_on(value: str) -> None:
+    settings = read_settings({"CARDWATCH_STORE_URL": value})
+    assert settings.store_url == value
+    assert read_settings(settings.to_environment()) == settings
+
+
+@pytest.mark.parametrize(
+    "value", ["postgres://user:opensesame@host/db", "redis://", "localhost:6379", "unix:/tmp/redis"]
+)
+def test_another_feature_store_is_refused_without_showing_a_password(value: str) -> None:
+    with pytest.raises(
+        Misconfigured, match=r"CARDWATCH_STORE_URL=.* redis://, rediss://, valkey://, dynamodb://$"
+    ) as caught:
+        read_settings({"CARDWATCH_STORE_URL": value})
+    assert "opensesame" not in str(caught.value)
+    assert "opensesame" not in repr(Settings(store_url=Secret("redis://:opensesame@host")))
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    assert "opensesame" not in repr(Settings(api_key=Secret("opensesame")))
+
+
+def test_tls_is_off_without_its_files_and_on_with_both(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "server.pem", tmp_path / "server-key.pem"
+    certificate.touch()
+    key.touch()
+    assert tls_of(Settings(tls_ca=Path("ca.pem"))) is None
+    assert tls_of(Settings(tls_certificate=certificate, tls_key=key)) == (certificate, key)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "message"),
+    [
+        ("here.pem", "", "CARDWATCH_TLS_CERTIFICATE='here.pem' and CARDWATCH_TLS_KEY='': TLS needs both, or neither"),
+        ("", "here.pem", "CARDWATCH_TLS_CERTIFICATE='' and CARDWATCH_TLS_KEY='here.pem': TLS needs both, or neither"),
+        ("gone.pem", "here.pem", "CARDWATCH_TLS_CERTIFICATE='gone.pem': there is no such file"),
+        ("here.pem", "gone.pem", "CARDWATCH_TLS_KEY='gone.pem': there is no such file"),
+        ("here.pem", ".", "CARDWATCH_TLS_KEY='.': there is no such file"),
+    ],
+)
+def test_half_of_tls_is_refused_when_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: str, key: str, message: str
+) -> None:
+    (tmp_path / "here.pem").touch()
+    monkeypatch.chdir(tmp_path)
+    settings = read_settings({"CARDWATCH_TLS_CERTIFICATE": certificate, "CARDWATCH_TLS_KEY": key})
+    with pytest.raises(Misconfigured) as caught:
+        tls_of(settings)
+    assert str(caught.value) == message
+
+
+def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[decision]\nchallenge_cost_minor = 250\n")
+    policies = read_policies(Settings(policy_file=file))
+    assert policies.decision.challenge_cost_minor == 250
+    assert policies.drift == Policies().drift
+    assert policies.decision.version != Policies().decision.version
+
+
+@pytest.mark.parametrize("content", ["[decisions]\n", "[drift]\nmaturity_days = 'five'\n", "not toml"])
+def test_a_broken_policy_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(content)
+    with pytest.raises(Misconfigured, match=r"policy\.toml: "):
+        read_policies(Settings(policy_file=file))
+
+
+def test_a_policy_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"nowhere\.toml"):
+        read_policies(Settings(policy_file=tmp_path / "nowhere.toml"))

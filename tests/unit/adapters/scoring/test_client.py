@@ -1,0 +1,119 @@
+"""What the client of the scoring service sends and makes of answers; nobody listens, httpx answers in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import httpx
+import numpy as np
+import pytest
+
+from adapters.runtime.settings import Settings, new_api_key
+from adapters.scoring import client as scoring_client
+from adapters.scoring.client import ScoringClient
+from adapters.scoring.wire_format import (
+    IDS_HEADER,
+    MOST_IDS,
+    MOST_IDS_BYTES,
+    MSGPACK,
+    decode_ids,
+    encode_ids,
+    encode_scores,
+)
+from cardwatch.errors import NoModelServed, SchemaMismatch, ScoringUnavailable
+from cardwatch.features.definitions import FEATURES
+from cardwatch.ports import Scores
+
+ROWS = np.zeros((2, len(FEATURES)), np.float32)
+SCORES = encode_scores(
+    Scores(
+        model_version="1",
+        model_digest="d",
+        margins=np.zeros(2, np.float32),
+        probabilities=np.zeros(2),
+        reasons=[[], []],
+    ),
+    MSGPACK,
+)
+
+Answering = Callable[[httpx.Response], tuple[ScoringClient, list[httpx.Request]]]
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
+    """A client that is always answered so, and what it has asked."""
+
+    def answer(response: httpx.Response) -> tuple[ScoringClient, list[httpx.Request]]:
+        asked: list[httpx.Request] = []
+
+        def reply(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            return response
+
+        http = httpx.Client(base_url="http://scoring", transport=httpx.MockTransport(reply))
+        monkeypatch.setattr(scoring_client, "_client", lambda *_: http)
+        settings = Settings(scoring_url="http://scoring", api_key=new_api_key())
+        return ScoringClient(settings, timeout_seconds=1.0), asked
+
+    return answer
+
+
+@pytest.mark.parametrize(("level", "sent"), [(logging.INFO, None), (logging.DEBUG, "a%2C%C3%A4,b")])
+def test_whose_rows_they_are_is_said_at_debug_only(
+    answering: Answering, caplog: pytest.LogCaptureFixture, level: int, sent: str | None
+) -> None:
+    caplog.set_level(level, "adapters.scoring.client")
+    client, asked = answering(httpx.Response(200, content=SCORES))
+    client.score(ROWS, np.zeros(2), schema_hash="0123", transaction_ids=["a,\u00e4", "b"])
+    client.score(ROWS, np.zeros(2), schema_hash="0123")
+    assert [request.headers.get(IDS_HEADER) for request in asked] == [sent, None]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (503, "no champion: train one", NoModelServed),
+        (503, "busy: 2,000 requests are waiting", ScoringUnavailable),
+        (500, "internal error", ScoringUnavailable),
+        (409, "the rows have schema 0123", SchemaMismatch),
+    ],
+)
+def test_a_service_without_a_model_is_told_apart(
+    answering: Answering, status: int, reason: str, kind: type[Exception]
+) -> None:
+    client, _ = answering(httpx.Response(status, json={"error": reason}))
+    with pytest.raises(kind, match=reason) as caught:
+        client.score(ROWS, np.zeros(2), schema_hash="0123")
+    assert type(caught.value) is kind
+
+
+def sent_and_read(transaction_ids: list[str]) -> list[str]:
+    return decode_ids({IDS_HEADER.lower().encode(): encode_ids(transaction_ids).encode("ascii")})
+
+
+@pytest.mark.parametrize(
+    "odd", ["a,b", "50%", "two words", "line\nbreak", "\u00e4\u20ac\U0001f600", "c" * 64, "\u20ac" * 64]
+)
+def test_any_id_comes_back_as_it_was(odd: str) -> None:
+    assert sent_and_read(["t-1", odd, "t-3"]) == ["t-1", odd, "t-3"]
+
+
+def test_no_more_ids_are_sent_than_fit() -> None:
+    assert encode_ids(["a", "b"]) == "a,b"
+    assert encode_ids(["a"] * MOST_IDS) == ",".join(["a"] * MOST_IDS)
+    assert encode_ids(["a"] * (MOST_IDS + 1)) == ",".join(["a"] * MOST_IDS) + ",..."
+    # 64 characters of nine bytes each and a comma: 14 of them are 8,078 bytes, and a 15th has no room.
+    long = encode_ids(["\u20ac" * 64] * 20)
+    assert (len(long), long.count("%E2%82%AC") / 64, long.endswith(",...")) == (14 * 577 + 3, 14, True)
+    assert len(long) <= MOST_IDS_BYTES
+    assert sent_and_read([f"t-{number}" for number in range(1_000)]) == [f"t-{number}" for number in range(MOST_IDS)]
+
+
+def test_whatever_a_caller_says_is_cut_to_size() -> None:
+    name = IDS_HEADER.lower().encode()
+    assert decode_ids({}) == []
+    assert decode_ids({name: b""}) == []
+    assert decode_ids({name: b"a,,%ff"}) == ["a", "", "\ufffd"]
+    assert decode_ids({name: b"x" * 60_000}) == ["x" * 64]
+    assert len(decode_ids({name: b"," * 60_000})) == MOST_IDS

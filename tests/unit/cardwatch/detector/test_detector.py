@@ -1,0 +1,235 @@
+"""The detector and its calibration: the same bits everywhere, only data on disk, reasons that name the cause."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xgboost
+from msgspec import json, structs
+from numpy.typing import NDArray
+
+from adapters.runtime.files import read_folder
+from adapters.runtime.settings import Settings, child_environment
+from cardwatch.detector.calibration import Calibration
+from cardwatch.detector.detector import FACTS_FILE, MODEL_FILE, TREES_FILE, Detector, digest_of
+from cardwatch.errors import CorruptModel, Misconfigured, SchemaMismatch
+from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH, column
+from models.calibration import fit_calibration
+from models.training import Fitted, TrainingSettings, fit_detector
+from models.tree_export import flatten
+
+SMALL = TrainingSettings(trees=12, depth=3, features_per_tree=1.0, max_bin=64, threads=1)
+
+
+def rows(count: int, seed: int) -> NDArray[np.float32]:
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(count, len(FEATURE_NAMES))).astype(np.float32)
+    values[random.random(values.shape) < 0.1] = np.nan
+    return values
+
+
+def trained_on(*causes: str, settings: TrainingSettings = SMALL) -> Fitted:
+    """A detector of a world where a row is fraud if one of these features is above 1."""
+    features = rows(3_000, seed=1)
+    risk = np.nan_to_num(features[:, [column(cause) for cause in causes]]).max(axis=1)
+    is_fraud: NDArray[np.bool_] = risk > 1.0
+    return fit_detector(
+        features[:2_000],
+        is_fraud[:2_000],
+        calibration_features=features[2_000:],
+        calibration_is_fraud=is_fraud[2_000:],
+        settings=settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    return trained_on("amount_1h", "count_1h", "country_is_new")
+
+
+@pytest.fixture
+def detector(fitted: Fitted) -> Detector:
+    return fitted.detector
+
+
+def test_margins_are_xgboosts_output_margin_to_the_bit(fitted: Fitted) -> None:
+    detector = fitted.detector
+    booster = xgboost.Booster(model_file=bytearray(fitted.files[MODEL_FILE]))
+    asked = rows(500, seed=2)
+    expected = booster.predict(xgboost.DMatrix(asked, feature_names=list(FEATURE_NAMES)), output_margin=True)
+    assert detector.margins(asked).dtype == np.float32
+    assert detector.margins(asked).tobytes() == expected.tobytes()
+    one_by_one = np.concatenate([detector.margins(asked[i : i + 1]) for i in range(len(asked))])
+    assert one_by_one.tobytes() == expected.tobytes()
+
+
+def test_a_saved_detector_answers_as_before_to_the_bit(fitted: Fitted, tmp_path: Path) -> None:
+    detector = fitted.detector
+    fitted.save(tmp_path)
+    loaded = Detector.from_files(read_folder(tmp_path))
+    asked = rows(500, seed=3)
+    margins = loaded.margins(asked)
+    assert margins.tobytes() == detector.margins(asked).tobytes()
+    assert loaded.probabilities(margins).tobytes() == detector.probabilities(margins).tobytes()
+    assert loaded.reasons(asked) == detector.reasons(asked)
+    assert loaded.facts == detector.facts
+    assert sorted(path.name for path in tmp_path.iterdir()) == [FACTS_FILE, MODEL_FILE, TREES_FILE]
+
+
+def test_the_same_data_gives_the_same_files_and_a_turned_setting_gives_others() -> None:
+    same, again, other = (
+        digest_of(trained_on("amount_1h", settings=settings).files)
+        for settings in (SMALL, SMALL, structs.replace(SMALL, depth=2))
+    )
+    assert same == again
+    assert same != other
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot take cores away from a process")
+def test_one_core_trains_the_same_model_as_all_of_them() -> None:
+    train = (
+        "import os, sys, numpy as np, hashlib;"
+        "cores = sorted(os.sched_getaffinity(0)); os.sched_setaffinity(0, cores[:int(sys.argv[1])]);"
+        "from models.training import *;"
+        "x = np.random.default_rng(1).normal(size=(20_000, len(FEATURE_NAMES))).astype(np.float32);"
+        "y = x[:, 3] + x[:, 4] > 3;"
+        "d = fit_detector(x, y, calibration_features=x, calibration_is_fraud=y, settings=TrainingSettings(trees=5));"
+        "print(hashlib.sha256(d.detector.margins(x)).hexdigest())"
+    )
+    calm = child_environment(Settings(), OMP_WAIT_POLICY="passive")
+    of_one, of_all = (
+        subprocess.run([sys.executable, "-c", train, cores], env=calm, check=True, capture_output=True).stdout
+        for cores in ("1", "1000")
+    )
+    assert of_one == of_all != b""
+
+
+def test_no_rows_give_no_scores(detector: Detector) -> None:
+    nothing = np.empty((0, len(FEATURE_NAMES)), np.float32)
+    assert detector.margins(nothing).shape == (0,)
+    assert detector.probabilities(detector.margins(nothing)).shape == (0,)
+    assert detector.reasons(nothing) == []
+
+
+def test_more_of_what_is_risky_is_riskier(detector: Detector) -> None:
+    calm, risky = rows(200, seed=4), rows(200, seed=4)
+    calm[:, column("country_is_new")], risky[:, column("country_is_new")] = 0.0, 3.0
+    assert np.mean(detector.margins(risky) >= detector.margins(calm)) > 0.95  # trees promise no more
+    assert np.mean(detector.probabilities(detector.margins(risky))) > 0.9
+
+
+def test_reasons_name_the_cause_once_even_if_two_features_tell_it(detector: Detector) -> None:
+    row = np.zeros((2, len(FEATURE_NAMES)), np.float32)
+    row[0, [column("count_1h"), column("amount_1h")]] = 3.0
+    row[1, column("country_is_new")] = 3.0
+    busy, abroad = detector.reasons(row)
+    assert busy[0] == "VELOCITY"
+    assert abroad[0] == "NEW_COUNTRY"
+    assert len(busy) == len(set(busy))
+    assert [len(codes) <= 1 for codes in detector.reasons(row, most=1)] == [True, True]
+
+
+def test_a_row_that_nothing_speaks_against_has_no_reasons() -> None:
+    detector = trained_on("amount_1h").detector
+    [codes] = detector.reasons(np.zeros((1, len(FEATURE_NAMES)), np.float32))
+    assert "VELOCITY" not in codes
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_training_needs_both_kinds_of_rows(kind: bool) -> None:
+    features, labels = rows(10, seed=1), np.full(10, kind)
+    with pytest.raises(Misconfigured, match="both kinds are needed"):
+        fit_detector(features, labels, calibration_features=features, calibration_is_fraud=labels)
+
+
+def test_the_facts_say_what_it_was_trained_on(detector: Detector) -> None:
+    assert (detector.facts.rows, detector.facts.schema_hash) == (2_000, SCHEMA_HASH)
+    assert detector.facts.base_rate == detector.facts.frauds / 2_000
+
+
+@pytest.mark.parametrize("file", [FACTS_FILE, TREES_FILE])
+def test_a_detector_without_one_of_its_files_says_which(fitted: Fitted, file: str) -> None:
+    with pytest.raises(CorruptModel, match=f"has no {file}: train it"):
+        Detector.from_files({name: content for name, content in fitted.files.items() if name != file})
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        (TREES_FILE, b""),
+        (TREES_FILE, b"not trees"),
+        (FACTS_FILE, b"{}"),
+        (FACTS_FILE, b"\xff"),
+        (FACTS_FILE, b"[" * 9_999),
+    ],
+)
+def test_what_cannot_be_read_is_a_corrupt_model(fitted: Fitted, file: str, content: bytes) -> None:
+    with pytest.raises(CorruptModel, match="cannot be read"):
+        Detector.from_files({**fitted.files, file: content})
+
+
+def test_trees_of_another_width_are_a_corrupt_model(fitted: Fitted) -> None:
+    booster = xgboost.train(
+        {"objective": "binary:logistic"}, xgboost.DMatrix(np.eye(3, dtype=np.float32), np.array([0, 1, 1])), 1
+    )
+    with pytest.raises(CorruptModel, match="want 3 features"):
+        Detector.from_files({**fitted.files, TREES_FILE: flatten(booster).to_bytes()})
+
+
+def with_facts(fitted: Fitted, **changed: object) -> dict[str, bytes]:
+    return {**fitted.files, FACTS_FILE: json.encode({**json.decode(fitted.files[FACTS_FILE]), **changed})}
+
+
+def test_a_model_for_another_schema_is_refused_with_both_hashes(fitted: Fitted) -> None:
+    with pytest.raises(SchemaMismatch) as refusal:
+        Detector.from_files(with_facts(fitted, schema_hash="0123"))
+    assert "0123" in str(refusal.value)
+    assert SCHEMA_HASH in str(refusal.value)
+
+
+def test_a_calibration_table_that_falls_is_refused_when_it_is_read(fitted: Fitted) -> None:
+    falling = {"margins": [0.0, 1.0], "probabilities": [0.5, 0.4]}
+    with pytest.raises(CorruptModel, match="must rise"):
+        Detector.from_files(with_facts(fitted, calibration=falling))
+
+
+def test_calibration_is_the_isotonic_fit_with_straight_lines_between_its_points() -> None:
+    # Fraud 0 1 0 1 at margins 0 1 2 3: the middle two are pooled to 1/2. Four rows can show no less than 1/6,
+    # two frauds no more than 3/4.
+    table = fit_calibration(np.array([0, 1, 2, 3], np.float32), np.array([False, True, False, True]))
+    assert table.margins == [0.0, 1.0, 2.0, 3.0]
+    assert table.probabilities == [1 / 6, 0.5, 0.5, 0.75]
+    asked = np.array([-9.0, 0.0, 0.5, 1.5, 2.5, 3.0, 9.0], np.float32)
+    assert table.apply(asked).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 3, 0.5, 0.625, 0.75, 0.75], abs=1e-15)
+
+
+def test_calibration_without_any_fraud_says_what_that_many_rows_can_show() -> None:
+    table = fit_calibration(np.array([1, 1, 1], np.float32), np.zeros(3, np.bool_))
+    assert table.apply(np.array([0, 1, 2], np.float32)).tolist() == [0.2, 0.2, 0.2]
+
+
+def test_a_riskier_margin_is_never_less_probable() -> None:
+    random = np.random.default_rng(7)
+    margins = np.sort(random.normal(size=5_000)).astype(np.float32)
+    table = fit_calibration(margins, random.random(5_000) < 1 / (1 + np.exp(-margins)))
+    asked = np.sort(np.concatenate([margins, random.uniform(-9, 9, 20_000).astype(np.float32)]))
+    probabilities = table.apply(asked)
+    assert np.all(np.diff(probabilities) >= 0)
+    assert np.all((probabilities > 0) & (probabilities < 1))
+
+
+def test_a_calibration_table_must_rise_between_0_and_1() -> None:
+    for margins, probabilities in (
+        ([0.0], [0.5]),
+        ([0.0, 0.0], [0.1, 0.2]),
+        ([0.0, 1.0], [0.2, 0.1]),
+        ([0.0, 1.0], [0.1, 1.1]),
+        ([0.0, 1.0], [0.1]),
+    ):
+        with pytest.raises(ValueError, match="calibration table"):
+            Calibration(margins=margins, probabilities=probabilities)

@@ -1,0 +1,46 @@
+"""Which table a transaction sees, and when the rules have to decide."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.archive.reference_tables import TableStore
+from cardwatch.events import EPOCH
+from cardwatch.features.reference_choice import choose_table, why_stale
+from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
+
+FIRST = date(2025, 1, 1)
+
+
+def table_of(day: date) -> ReferenceTable:
+    return ReferenceTable.empty((day - EPOCH.date()).days)
+
+
+@pytest.mark.parametrize(("age", "is_stale"), [(-1, False), (0, False), (29, False), (30, True), (400, True)])
+def test_a_table_is_stale_when_its_windows_and_those_of_today_have_no_day_in_common(age: int, is_stale: bool) -> None:
+    assert WINDOW_DAYS == 30
+    assert (why_stale(table_of(FIRST), FIRST + timedelta(days=age)) is not None) is is_stale
+
+
+def test_the_reason_names_the_table_and_its_age() -> None:
+    assert why_stale(table_of(FIRST), date(2025, 2, 15)) == "the reference table of 2025-01-01 is 45 days old"
+
+
+@pytest.mark.parametrize("day", [date.min, FIRST, date.max])
+def test_a_system_that_never_had_a_table_is_not_stale(tmp_path: Path, day: date) -> None:
+    choice = choose_table(TableStore(tmp_path), day)
+    assert choice.why_rules is None
+    assert choice.table.table_id == ReferenceTable.empty().table_id
+
+
+def test_a_damaged_table_is_replaced_by_nothing_known_and_a_reason(tmp_path: Path) -> None:
+    TableStore(tmp_path).put(table_of(FIRST))
+    [path] = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    choice = choose_table(TableStore(tmp_path), FIRST)
+    assert choice.table.table_id == ReferenceTable.empty().table_id
+    assert choice.why_rules is not None
+    assert str(path) in choice.why_rules

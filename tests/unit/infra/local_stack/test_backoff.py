@@ -1,0 +1,28 @@
+"""What keeps falling is started again ever more rarely."""
+
+from __future__ import annotations
+
+from infra.local_stack.backoff import Backoff
+
+
+def test_pauses_double_up_to_half_a_minute() -> None:
+    backoff, now, pauses = Backoff(0.0), 0.0, []
+    for _ in range(7):
+        now += 0.5
+        pauses.append(backoff.fell(now))
+        assert backoff.due_seconds == now + pauses[-1]
+        now = backoff.due_seconds
+        backoff.started(now)
+        assert backoff.due_seconds is None
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+def test_what_has_run_for_a_minute_begins_anew() -> None:
+    backoff = Backoff(0.0)
+    assert backoff.fell(1.0) == 1.0
+    backoff.started(2.0)
+    assert backoff.fell(3.0) == 2.0
+    backoff.started(5.0)
+    assert backoff.fell(64.9) == 4.0  # after 59.9 s
+    backoff.started(100.0)
+    assert backoff.fell(160.0) == 1.0

@@ -1,0 +1,136 @@
+"""Evaluation: every expected number is counted by hand from a handful of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from msgspec import structs
+from numpy.typing import ArrayLike
+
+from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.detector.calibration import Calibration
+from cardwatch.detector.detector import DetectorFacts
+from models.evaluation import Evaluation, card_precision, cost_share, evaluate, recall_with_one_false_alarm_in
+from models.model_card import model_card
+from models.training import TrainingSettings
+
+
+def test_ranking_metrics_of_four_rows() -> None:
+    # By score: fraud, genuine, fraud, genuine. AUC: 3 of the 4 pairs are in order. AP: (1/1 + 2/3) / 2.
+    found = evaluate(
+        np.array([0.9, 0.8, 0.7, 0.6]),
+        np.array([True, False, True, False]),
+        amount_minor=np.array([100, 100, 100, 100]),
+        card_ids=["a", "b", "c", "d"],
+        days=[0, 0, 0, 0],
+    )
+    assert (found.rows, found.frauds) == (4, 2)
+    assert found.roc_auc == pytest.approx(0.75)
+    assert found.average_precision == pytest.approx(5 / 6)
+    assert found.card_precision_at_100 == pytest.approx(0.02)
+    assert found.expected_cost is None
+
+
+def recall(one_in: int, genuine: ArrayLike, fraud: ArrayLike) -> float | None:
+    scores = np.concatenate([np.asarray(genuine, np.float64), np.asarray(fraud, np.float64)])
+    return recall_with_one_false_alarm_in(one_in, scores, np.arange(len(scores)) >= np.size(genuine))
+
+
+def test_recall_counts_fraud_above_the_first_genuine_row_too_many() -> None:
+    genuine = np.arange(1_000) / 1_000  # one in a thousand: 0.999 may be alarmed, 0.998 may not
+    assert recall(1_000, genuine, [0.9985, 0.9975, 0.5, 1.0]) == 0.5
+    assert recall(100, genuine, [0.9985, 0.9895, 0.5, 1.0]) == 0.75  # 0.989 may not
+
+
+def test_recall_with_fewer_genuine_rows_than_one_alarm_allows_no_alarm_at_all() -> None:
+    assert recall(1_000, np.arange(999) / 999, [0.9985, 2.0]) == 0.5
+
+
+def test_fraud_that_ties_with_genuine_rows_is_not_found_if_the_tie_is_too_large() -> None:
+    genuine = np.concatenate([np.zeros(998), [1.0, 1.0]])
+    assert recall(1_000, genuine, [1.0, 2.0]) == 0.5
+    assert recall(100, genuine, [1.0, 2.0]) == 1.0
+
+
+def test_without_fraud_or_without_genuine_rows_a_number_is_none() -> None:
+    for label in (True, False):
+        found = evaluate(
+            np.array([0.1, 0.2]),
+            np.array([label, label]),
+            amount_minor=np.array([10, 10]),
+            card_ids=["a", "b"],
+            days=[0, 0],
+            probabilities=np.array([0.1, 0.2]),
+        )
+        assert found.roc_auc is None
+        assert found.recall_at_fpr_0_1_percent is None
+        assert (found.average_precision is None) == (not label)
+        assert (found.card_precision_at_100 is None) == (not label)
+        assert (found.expected_cost is None) == (not label)
+
+
+def test_no_rows_at_all_are_an_evaluation_too() -> None:
+    nothing = np.empty(0)
+    found = evaluate(
+        nothing, nothing.astype(np.bool_), amount_minor=nothing.astype(np.int64), card_ids=[], days=[],
+        probabilities=nothing,
+    )  # fmt: skip
+    assert structs.asdict(found) == dict.fromkeys(Evaluation.__struct_fields__) | {"rows": 0, "frauds": 0}
+
+
+def test_card_precision_takes_the_riskiest_cards_of_each_day_and_blocks_what_it_found() -> None:
+    # Two cards a day. Day 0: a (its second row) and b are looked at, a is fraud: 1/2.
+    # Day 1: a is blocked, so c (fraud) and b: 1/2. Day 2: only b, no fraud: 0/2.
+    table = [
+        # day, card, score, fraud
+        (0, "a", 0.1, True),
+        (0, "a", 0.9, False),
+        (0, "b", 0.8, False),
+        (0, "c", 0.7, True),
+        (1, "a", 0.9, True),
+        (1, "b", 0.2, False),
+        (1, "c", 0.1, True),
+        (2, "b", 0.5, False),
+    ]
+    days, cards, scores, frauds = (list(values) for values in zip(*table, strict=True))
+    found = card_precision(np.array(scores), np.array(frauds), cards, days, cards_a_day=2)
+    assert found == pytest.approx((0.5 + 0.5 + 0.0) / 3)
+
+
+def test_of_equally_risky_cards_the_first_by_id_is_looked_at() -> None:
+    scores, frauds = np.array([0.5, 0.5]), np.array([True, False])
+    assert card_precision(scores, frauds, ["z", "y"], [0, 0], cards_a_day=1) == 0.0
+    assert card_precision(scores, frauds, ["y", "z"], [0, 0], cards_a_day=1) == 1.0
+
+
+def test_cost_share_is_what_the_decisions_cost_over_what_approving_all_costs() -> None:
+    # Declining is out of the question, a challenge costs 100 and stops 9 of 10 frauds.
+    policy = DecisionPolicy(
+        challenge_cost_minor=100.0, challenge_stops_fraud=0.9, decline_cost_minor=1e9, lost_margin=0.0
+    )
+    # Both rows of 10,000 are challenged, both of 50 approved: a tenth of the fraud gets through, the genuine one is
+    # annoyed, the small fraud is paid.
+    share = cost_share(
+        np.array([0.5, 0.5, 0.5, 0.5]),
+        np.array([True, False, True, False]),
+        np.array([10_000, 10_000, 50, 50]),
+        policy,
+    )
+    assert share == pytest.approx((1_000 + 100 + 50) / 10_050)
+
+
+def test_the_model_card_holds_the_numbers_and_a_dash_where_there_is_none() -> None:
+    facts = DetectorFacts(
+        schema_hash="s", feature_names=("a", "b"), rows=1_000, frauds=5, fingerprint="f",
+        settings=structs.asdict(TrainingSettings()),
+        calibration=Calibration(margins=[0.0, 1.0], probabilities=[0.1, 0.2]),
+    )  # fmt: skip
+    evaluation = Evaluation(
+        rows=200, frauds=0, roc_auc=None, average_precision=0.71234, recall_at_fpr_0_1_percent=None,
+        recall_at_fpr_1_percent=None, card_precision_at_100=None, expected_cost=None,
+    )  # fmt: skip
+    page = model_card(facts, evaluation, digest="0123456789abcdef", notes={"train days": "2030-01-01 to 2030-02-01"})
+    assert "| frauds | 5 (0.500%) |" in page
+    assert "| average precision | 0.7123 |" in page
+    assert "| roc auc | - |" in page
+    assert "| train days | 2030-01-01 to 2030-02-01 |" in page

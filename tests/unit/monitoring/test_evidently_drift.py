@@ -1,0 +1,112 @@
+"""Evidently on feature rows: what counts as drift, and what must not break it."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cardwatch.features.definitions import FEATURE_NAMES, FEATURES, column
+from monitoring.evidently_drift import FeatureDrift
+from monitoring.watched import MARGIN, NOT_WATCHED, WATCHED
+
+ROWS = 2_500
+Rows = NDArray[np.float32]
+
+
+def rows(seed: int) -> Rows:
+    return np.random.default_rng(seed).normal(10.0, 2.0, (ROWS, len(FEATURES))).astype(np.float32)
+
+
+def margins(seed: int) -> Rows:
+    return np.random.default_rng(1_000 + seed).normal(-4.0, 1.0, ROWS).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def drift() -> FeatureDrift:
+    return FeatureDrift(rows(1), margins(1))
+
+
+def with_column(features: Rows, name: str, values: Rows | float) -> Rows:
+    changed = features.copy()
+    changed[:, column(name)] = values
+    return changed
+
+
+def test_features_that_are_not_watched_are_features() -> None:
+    assert set(NOT_WATCHED) < set(FEATURE_NAMES)
+    assert set(WATCHED) == (set(FEATURE_NAMES) - set(NOT_WATCHED)) | {MARGIN}
+
+
+def test_rows_of_the_same_distribution_have_not_drifted(drift: FeatureDrift) -> None:
+    result = drift.compare(rows(2), margins(2))
+    assert (result.drifted, result.share) == ([], 0.0)
+    assert set(result.scores) == set(WATCHED)
+
+
+def test_a_shifted_column_is_named_and_its_distance_is_the_shift_in_standard_deviations(drift: FeatureDrift) -> None:
+    shifted = with_column(rows(2), "amount", rows(2)[:, column("amount")] + 2.0)
+    result = drift.compare(shifted, margins(2))
+    assert result.drifted == ["amount"]
+    assert result.share == pytest.approx(1 / len(WATCHED))
+    assert result.scores["amount"] == pytest.approx(2.0 / 2.0, abs=0.1)
+
+
+def test_the_furthest_column_is_named_first(drift: FeatureDrift) -> None:
+    moved = with_column(rows(2), "amount", rows(2)[:, column("amount")] + 1.0)
+    assert drift.compare(moved, margins(2) + 4.0).drifted == [MARGIN, "amount"]
+
+
+def test_a_column_that_trends_by_construction_is_not_heard(drift: FeatureDrift) -> None:
+    assert drift.compare(with_column(rows(2), "history_length", 50.0), margins(2)).drifted == []
+
+
+def test_equal_rows_give_equal_results(drift: FeatureDrift) -> None:
+    assert drift.compare(rows(3), margins(3)) == drift.compare(rows(3), margins(3))
+
+
+def test_constant_missing_and_infinite_columns_are_taken_as_they_are() -> None:
+    reference = with_column(with_column(rows(1), "speed_from_last_kmh", np.nan), "is_atm", 0.0)
+    reference = with_column(reference, "count_1h", np.nan)
+    reference[::7, column("amount")] = np.inf
+    current = with_column(with_column(rows(2), "is_atm", 0.0), "count_1h", np.nan)
+    current[::5, column("hour_of_day")] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = FeatureDrift(reference, margins(1)).compare(current, margins(2))
+    assert result.drifted == []
+    assert result.scores["is_atm"] == 0.0
+    assert "count_1h" not in result.scores
+
+
+def test_a_feature_that_vanished_has_drifted(drift: FeatureDrift) -> None:
+    result = drift.compare(with_column(rows(2), "is_ecommerce", np.nan), margins(2))
+    assert result.drifted == ["is_ecommerce"]
+    assert result.scores["is_ecommerce"] == 1.0
+
+
+def test_margins_of_another_model_are_not_compared(drift: FeatureDrift) -> None:
+    result = drift.compare(rows(2), np.full(ROWS, np.nan, np.float32))
+    assert (result.drifted, MARGIN in result.scores) == ([], False)
+
+
+def test_a_handful_of_rows_is_no_evidence(drift: FeatureDrift) -> None:
+    result = drift.compare(rows(2)[:499] + 5, margins(2)[:499])
+    assert (result.drifted, result.share, result.scores) == ([], 0.0, {})
+    assert drift.compare(rows(2)[:0], margins(2)[:0]).share == 0.0
+
+
+def test_a_reference_without_values_compares_nothing() -> None:
+    assert FeatureDrift(rows(1)[:0], margins(1)[:0]).compare(rows(2), margins(2)).scores == {}
+
+
+def test_the_report_is_evidentlys_own_page_with_the_same_verdict(tmp_path: Path) -> None:
+    reference = with_column(np.full((ROWS, len(FEATURES)), np.nan, np.float32), "amount", rows(1)[:, 0])
+    drift = FeatureDrift(reference, margins(1))
+    drift.save_report(tmp_path / "nothing-yet.html", drift_share=0.5)
+    assert not (tmp_path / "nothing-yet.html").exists()
+    assert drift.compare(with_column(reference, "amount", rows(2)[:, 0] + 2.0), margins(2)).drifted == ["amount"]
+    page = tmp_path / "reports" / "drift.html"
+    drift.save_report(page, drift_share=0.5)
+    assert "Drift is detected for 50.0% of columns (1 out of 2)." in page.read_text(encoding="utf-8")

@@ -1,0 +1,254 @@
+"""Training sets: which rows, which labels, which reference tables. The history is made by hand."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from cardwatch.errors import CardwatchError, Misconfigured
+from cardwatch.features.definitions import column
+from cardwatch.features.hashing import identity_hash
+from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
+from cardwatch.promotion.gate import Windows, windows
+from pipelines.training_set import ReplayedLog, end_of, replay_log, training_set
+
+FIRST = date(2025, 1, 1)
+MONTH = Windows(train_from=FIRST, judge_from=FIRST + timedelta(days=20), judge_until=FIRST + timedelta(days=25))
+
+
+def day(number: int) -> datetime:
+    """Noon of day `number`, counted from 1."""
+    return datetime(2025, 1, 1, 12, tzinfo=UTC) + timedelta(days=number - 1)
+
+
+def transaction(name: str, at: datetime, *, offset: int, partition: int = 0, card: str = "card-a") -> dict[str, object]:
+    return {
+        "transaction_id": name,
+        "card_id": card,
+        "merchant_id": "shop",
+        "occurred_at": at,
+        "amount_minor": 1_000 + offset,
+        "currency": "EUR",
+        "merchant_category": "5411",
+        "channel": "chip",
+        "country": "DE",
+        "latitude": None,
+        "longitude": None,
+        "device_id": None,
+        "customer_id": None,
+        "previous_outcome": None,
+        "partition": partition,
+        "log_offset": offset,
+    }
+
+
+def label(name: str, observed_at: datetime, *, is_fraud: bool = True, offset: int = 0) -> dict[str, object]:
+    return {
+        "transaction_id": name,
+        "is_fraud": is_fraud,
+        "observed_at": observed_at,
+        "partition": 0,
+        "log_offset": offset,
+    }
+
+
+def decision(partition: int, offset: int, table_id: str) -> dict[str, object]:
+    return {"partition": partition, "log_offset": offset, "table_id": table_id}
+
+
+TRANSACTIONS = pa.schema(
+    [
+        ("transaction_id", pa.string()),
+        ("card_id", pa.string()),
+        ("merchant_id", pa.string()),
+        ("occurred_at", pa.timestamp("ms", "UTC")),
+        ("amount_minor", pa.int64()),
+        ("currency", pa.string()),
+        ("merchant_category", pa.string()),
+        ("channel", pa.string()),
+        ("country", pa.string()),
+        ("latitude", pa.float64()),
+        ("longitude", pa.float64()),
+        ("device_id", pa.string()),
+        ("customer_id", pa.string()),
+        ("previous_outcome", pa.string()),
+        ("partition", pa.int32()),
+        ("log_offset", pa.int64()),
+    ]
+)
+LABELS = pa.schema(
+    [
+        ("transaction_id", pa.string()),
+        ("is_fraud", pa.bool_()),
+        ("observed_at", pa.timestamp("ms", "UTC")),
+        ("partition", pa.int32()),
+        ("log_offset", pa.int64()),
+    ]
+)
+DECISIONS = pa.schema([("partition", pa.int32()), ("log_offset", pa.int64()), ("table_id", pa.string())])
+
+
+class HandMade:
+    """A history of a few rows, given in log order."""
+
+    def __init__(self, transactions: list[dict[str, object]], decisions: list[dict[str, object]] | None = None) -> None:
+        self._transactions = pa.Table.from_pylist(transactions, TRANSACTIONS)
+        self._decisions = pa.Table.from_pylist(decisions or [], DECISIONS)
+
+    def log(self) -> "HandMade":
+        return self
+
+    @property
+    def partitions(self) -> list[int]:
+        return sorted(set(self._transactions["partition"].to_pylist()))
+
+    def transactions(self, partition: int, columns: Sequence[str], *, batch_rows: int) -> Iterator[pa.Table]:
+        return iter([self._transactions.filter(pc.equal(self._transactions["partition"], partition))])
+
+    def recorded_tables(self, partition: int, *, batch_rows: int) -> Iterator[pa.Table]:
+        found = self._decisions.filter(pc.equal(self._decisions["partition"], partition))
+        return iter([found] if found.num_rows else [])
+
+
+def labels(*rows: dict[str, object]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), LABELS)
+
+
+def three_days() -> ReplayedLog:
+    return replay_log(
+        HandMade(
+            [
+                transaction("t1", day(1), offset=0),
+                transaction("t2", day(2), offset=1),
+                transaction("t3", day(3), offset=2),
+            ]
+        ),
+        [],
+    )
+
+
+def test_a_label_observed_after_t_is_not_used() -> None:
+    seen_in_time = label("t1", end_of(date(2025, 1, 30)) - timedelta(milliseconds=1))
+    seen_too_late = label("t2", end_of(date(2025, 1, 30)), offset=1)
+
+    rows = training_set(three_days(), labels(seen_in_time, seen_too_late), date(2025, 1, 30), MONTH)
+
+    assert rows.transaction_ids.tolist() == ["t1", "t2", "t3"]
+    assert rows.is_fraud.tolist() == [True, False, False]
+
+
+def test_the_newest_label_known_at_t_counts() -> None:
+    reported = label("t1", day(5))
+    withdrawn = label("t1", day(9), is_fraud=False, offset=1)
+
+    before = training_set(three_days(), labels(withdrawn, reported), date(2025, 1, 8), MONTH)
+    after = training_set(three_days(), labels(withdrawn, reported), date(2025, 1, 9), MONTH)
+
+    assert before.is_fraud.tolist() == [True, False, False]
+    assert after.is_fraud.tolist() == [False, False, False]
+
+
+def test_no_row_is_both_trained_on_and_judged_and_immature_days_are_left_out() -> None:
+    history = HandMade([transaction(f"t{n}", day(n), offset=n) for n in range(1, 31)])
+    chosen = windows(date(2025, 1, 30), first=FIRST, maturity_days=5, judge_days=3, train_days=60)
+
+    rows = training_set(replay_log(history, []), labels(), date(2025, 1, 30), chosen)
+    train = rows.between(chosen.train_from, chosen.judge_from)
+    judge = rows.between(chosen.judge_from, chosen.judge_until)
+
+    assert train.transaction_ids.tolist() == [f"t{n}" for n in range(1, 23)]
+    assert judge.transaction_ids.tolist() == ["t23", "t24", "t25"]
+    assert len(rows.features) == 25
+
+
+def test_features_of_a_window_rest_on_all_the_history_before_it() -> None:
+    only_day_3 = Windows(train_from=date(2025, 1, 3), judge_from=date(2025, 1, 4), judge_until=date(2025, 1, 5))
+
+    rows = training_set(three_days(), labels(), date(2025, 1, 30), only_day_3)
+
+    assert rows.features[:, column("history_length")].tolist() == [2.0]
+    assert rows.features[:, column("seconds_since_last")].tolist() == [86_400.0]
+
+
+def test_a_repeated_transaction_is_trained_on_once() -> None:
+    history = HandMade([transaction("t1", day(1), offset=0), transaction("t1", day(1), offset=1)])
+
+    rows = training_set(replay_log(history, []), labels(label("t1", day(2))), date(2025, 1, 30), MONTH)
+
+    assert rows.transaction_ids.tolist() == ["t1"]
+    assert rows.amount_minor.tolist() == [1_000]
+
+
+def table_with_risk(day_number: int, risk: float) -> ReferenceTable:
+    shop = np.array([identity_hash("shop")], np.uint64)
+    values = np.zeros((1, len(MERCHANT_VALUES)), np.float32)
+    values[0, MERCHANT_VALUES.index("risk_30d")] = risk
+    return ReferenceTable(day_number, shop, values)
+
+
+def test_a_recorded_table_is_used_where_there_is_a_decision_and_the_rule_elsewhere() -> None:
+    new_year = (FIRST - date(1970, 1, 1)).days
+    first, second = table_with_risk(new_year, 2.0), table_with_risk(new_year + 2, 3.0)
+    late_switch = HandMade(
+        [transaction(f"t{n}", day(n), offset=n) for n in (1, 2, 3, 4)], [decision(0, 3, first.table_id)]
+    )
+
+    log = replay_log(late_switch, [second, first])
+
+    # Days 1 and 2: the rule gives the first. Day 3: the worker still held the first, and said so. Day 4: the rule.
+    assert log.features[:, column("merchant_risk_30d")].tolist() == [2.0, 2.0, 2.0, 3.0]
+
+
+def test_a_recorded_table_that_is_gone_is_an_error_with_its_id() -> None:
+    history = HandMade([transaction("t1", day(1), offset=0)], [decision(0, 0, "lost-table")])
+
+    with pytest.raises(CardwatchError, match="lost-table"):
+        replay_log(history, [])
+
+
+def test_states_and_positions_are_those_at_the_end_of_the_log() -> None:
+    history = HandMade(
+        [
+            transaction("t1", day(1), offset=4, partition=0, card="card-a"),
+            transaction("t2", day(2), offset=7, partition=0, card="card-b"),
+            transaction("t3", day(3), offset=9, partition=0, card="card-a"),
+            transaction("t4", day(1), offset=2, partition=3, card="card-c"),
+        ]
+    )
+
+    log = replay_log(history, [])
+
+    assert log.ends == {0: 10, 3: 3}
+    assert log.cards == ["card-a", "card-b", "card-c"]
+    assert log.card_partitions.tolist() == [0, 0, 3]
+    assert log.states["sequence"].tolist() == [2, 1, 1]
+
+
+def test_the_fingerprint_is_that_of_what_was_known_and_asked_for() -> None:
+    as_of = date(2025, 1, 30)
+    known, unknown = label("t1", day(2)), label("t2", end_of(as_of), offset=1)
+
+    def fingerprint(*rows: dict[str, object], day: date = as_of, over: Windows = MONTH) -> str:
+        return training_set(three_days(), labels(*rows), day, over).fingerprint
+
+    shorter = Windows(train_from=MONTH.train_from, judge_from=MONTH.judge_from, judge_until=date(2025, 1, 24))
+    assert fingerprint(known) == fingerprint(known, unknown)
+    assert (
+        len(
+            {
+                fingerprint(known),
+                fingerprint(),
+                fingerprint(known, day=day(29).date()),
+                fingerprint(over=shorter),
+            }
+        )
+        == 4
+    )
+
+
+def test_an_empty_archive_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="empty"):
+        replay_log(HandMade([]), [])

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from adapters.archive.layout import LABELS, SCHEMAS
+from services.monitor.outcomes import Outcome, Sum, in_words, outcomes
+
+NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
+
+
+def decisions(*rows: tuple[str, str, int]) -> pa.Table:
+    """Id, action and amount; the log has one partition."""
+    return pa.table(
+        {
+            "transaction_id": [row[0] for row in rows],
+            "action": [row[1] for row in rows],
+            "amount_minor": [row[2] for row in rows],
+            "partition": [0] * len(rows),
+            "log_offset": list(range(len(rows))),
+        }
+    )
+
+
+def transactions(*currencies: str) -> pa.Table:
+    return pa.table(
+        {
+            "currency": list(currencies),
+            "partition": [0] * len(currencies),
+            "log_offset": list(range(len(currencies))),
+        }
+    )
+
+
+def labels(*said: tuple[str, bool]) -> pa.Table:
+    """In the order in which they were observed."""
+    rows: list[dict[str, Any]] = [
+        {
+            "transaction_id": transaction,
+            "card_id": "c",
+            "merchant_id": "m",
+            "is_fraud": is_fraud,
+            "effective_at": NOON,
+            "observed_at": NOON,
+            "source": "investigator",
+            "partition": 0,
+            "log_offset": offset,
+        }
+        for offset, (transaction, is_fraud) in enumerate(said)
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMAS[LABELS])
+
+
+def test_fraud_is_caught_by_a_challenge_as_by_a_decline_and_a_genuine_payment_bothered_is_a_false_alarm() -> None:
+    found = outcomes(
+        decisions(
+            ("a", "decline", 100),
+            ("b", "challenge", 20),
+            ("c", "approve", 3),
+            ("d", "challenge", 7),
+            ("e", "approve", 5),
+        ),
+        transactions("EUR", "EUR", "EUR", "EUR", "EUR"),
+        labels(("a", True), ("b", True), ("c", True)),
+    )
+    assert found == {
+        (Outcome.CAUGHT, "EUR"): Sum(2, 120),
+        (Outcome.MISSED, "EUR"): Sum(1, 3),
+        (Outcome.FALSE_ALARM, "EUR"): Sum(1, 7),
+        (Outcome.PASSED, "EUR"): Sum(1, 5),
+    }
+
+
+def test_a_line_says_counts_and_sums() -> None:
+    found = {
+        (Outcome.PASSED, "JPY"): Sum(1, 2),
+        (Outcome.CAUGHT, "EUR"): Sum(2, 120),
+        (Outcome.PASSED, "EUR"): Sum(7, 30),
+    }
+    assert in_words(found) == (
+        "2 caught (120 EUR), 0 missed, 0 false_alarm, 8 passed (30 EUR, 2 JPY), amounts in minor units"
+    )
+
+
+def test_amounts_of_different_currencies_are_not_added_up() -> None:
+    found = outcomes(decisions(("a", "approve", 1), ("b", "approve", 2)), transactions("EUR", "JPY"), labels())
+    assert found == {(Outcome.PASSED, "EUR"): Sum(1, 1), (Outcome.PASSED, "JPY"): Sum(1, 2)}
+
+
+def test_the_newest_label_counts() -> None:
+    found = outcomes(decisions(("a", "decline", 9)), transactions("EUR"), labels(("a", True), ("a", False)))
+    assert found == {(Outcome.FALSE_ALARM, "EUR"): Sum(1, 9)}

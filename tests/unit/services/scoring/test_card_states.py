@@ -1,0 +1,120 @@
+"""Card states for questions: a store that is not there yet, goes, and comes back."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adapters.feature_store.lmdb import LmdbStore, data_file
+from adapters.feature_store.open import OpenStore, open_reader
+from adapters.runtime.settings import Settings
+from cardwatch.errors import StoreUnavailable
+from cardwatch.features.state import empty_states
+from services.scoring.api.card_states import LOOK_SECONDS, REST_SECONDS, States
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def later(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def write(settings: Settings, *, sequence: int) -> None:
+    states = empty_states(1)
+    states["sequence"] = sequence
+    with LmdbStore(settings.store) as store:
+        store.apply(0, expected=0, position=sequence, card_ids=["card"], states=states)
+
+
+def sequence_of(states: States) -> int:
+    return int(states.load(["card"])["sequence"][0])
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path)
+
+
+def embedded(settings: Settings, clock: Clock) -> States:
+    return States(lambda: open_reader(settings), data_file(settings.store), clock)
+
+
+def test_before_there_is_a_store_no_card_has_a_history_and_then_it_is_found(settings: Settings) -> None:
+    clock = Clock()
+    states = embedded(settings, clock)
+    assert sequence_of(states) == 0
+    write(settings, sequence=3)
+    clock.later(LOOK_SECONDS)
+    assert sequence_of(states) == 3
+    states.close()
+
+
+def test_a_store_that_is_removed_is_not_read_on_and_its_successor_is(settings: Settings) -> None:
+    clock = Clock()
+    write(settings, sequence=3)
+    states = embedded(settings, clock)
+    assert sequence_of(states) == 3
+    shutil.rmtree(settings.store)
+    clock.later(LOOK_SECONDS)
+    with pytest.raises(StoreUnavailable, match="is gone"):
+        sequence_of(states)
+    write(settings, sequence=5)
+    clock.later(LOOK_SECONDS)
+    assert sequence_of(states) == 5
+    states.close()
+
+
+def test_a_store_that_was_replaced_between_two_looks_is_read_anew(settings: Settings) -> None:
+    clock = Clock()
+    write(settings, sequence=3)
+    states = embedded(settings, clock)
+    assert sequence_of(states) == 3
+    shutil.rmtree(settings.store)
+    write(settings, sequence=5)
+    clock.later(LOOK_SECONDS)
+    assert sequence_of(states) == 5
+    states.close()
+
+
+class Absent:
+    """A store over a network that does not answer until it does; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_back = False
+
+    def open(self) -> OpenStore | None:
+        self.asked += 1
+        if not self.is_back:
+            raise StoreUnavailable("the feature store does not answer")
+        return None
+
+
+def test_one_that_did_not_answer_is_left_alone_for_a_while_and_nobody_waits_for_it() -> None:
+    clock, absent = Clock(), Absent()
+    states = States(absent.open, None, clock)
+    assert states.is_remote
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            states.load(["card"])
+    assert absent.asked == 1
+    absent.is_back = True
+    clock.later(REST_SECONDS)
+    assert states.load(["card"]).tobytes() == empty_states(1).tobytes()
+    assert absent.asked == 2
+
+
+def test_a_store_of_another_layout_is_unavailable_with_the_reason(settings: Settings) -> None:
+    with LmdbStore(settings.store, layout="another") as store:
+        store.apply(0, expected=0, position=1, card_ids=["card"], states=np.zeros(1, empty_states(1).dtype))
+    states = embedded(settings, Clock())
+    with pytest.raises(StoreUnavailable, match="layout another"):
+        states.load(["card"])
