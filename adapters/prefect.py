@@ -41,7 +41,7 @@ class RunState(Struct, frozen=True, kw_only=True):
         return self.kind in _UNDER_WAY
 
 
-class Run(Struct, frozen=True, kw_only=True):
+class FlowRun(Struct, frozen=True, kw_only=True):
     """A run and how long it has been running, in seconds, up to its end if it has ended."""
 
     run_id: str
@@ -93,7 +93,7 @@ class PrefectDeployments:
             return RunState(kind="CRASHED", name="Forgotten", message=f"Prefect at {self._url} does not know the run")
         return _state(self._body(found))
 
-    def runs(self, name: str) -> list[Run]:
+    def runs(self, name: str) -> list[FlowRun]:
         """The newest 200 runs of the deployment `name` ("flow/deployment"), the newest first."""
         flow, _, deployment = name.partition("/")
         asked = {
@@ -104,7 +104,7 @@ class PrefectDeployments:
         }
         found = self._body(self._request("POST", "/flow_runs/filter", asked))
         return [
-            Run(run_id=str(run["id"]), state=_state(run), seconds=float(run.get("total_run_time") or 0.0))
+            FlowRun(run_id=str(run["id"]), state=_state(run), seconds=float(run.get("total_run_time") or 0.0))
             for run in found
         ]
 

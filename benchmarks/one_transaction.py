@@ -20,7 +20,7 @@ from benchmarks.redis_server import redis_server
 from benchmarks.transactions import random_columns, random_table, random_transactions
 from cardwatch.events import Transaction
 from cardwatch.features.columns import card_index, encode
-from cardwatch.features.kernel import Folded, fold
+from cardwatch.features.kernel import FoldedRows, fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.ports import FeatureStore
@@ -70,7 +70,7 @@ def measure() -> Metrics:
             return metrics | _against_a_bare_round_trip(server, url, questions)
 
 
-def _ask(store: FeatureStore, transaction: Transaction, table: ReferenceTable) -> Folded:
+def _ask(store: FeatureStore, transaction: Transaction, table: ReferenceTable) -> FoldedRows:
     return fold(store.load([transaction.card_id]), _ONE, encode([transaction]), table)
 
 

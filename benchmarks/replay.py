@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from adapters.archive.reader import open_log
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.histories import write_history
 from benchmarks.transactions import random_columns, random_table
@@ -47,7 +47,7 @@ def measure() -> Metrics:
         small, large = Path(folder) / "small", Path(folder) / "large"
         write_history(small, rows=ROWS, cards=CARDS, days=20)
         write_history(large, rows=10 * ROWS, cards=CARDS, days=20)
-        TableStore(Path(folder) / "tables").put(random_table())
+        ReferenceTableStore(Path(folder) / "tables").put(random_table())
         of_small, of_large, to_files, kernel = [], [], [], []
         for round_ in range(ROUNDS):
             of_small.append(_replay_apart(small))
@@ -113,7 +113,7 @@ def _kernel_seconds() -> float:
 def _main() -> None:
     history, *out = map(Path, sys.argv[1:])
     tables = history.parent / "tables"
-    log, shelf = open_log(history), TableShelf(TableStore(tables).all())
+    log, shelf = open_log(history), TableShelf(ReferenceTableStore(tables).all())
     next(replay_partition(log, 0, shelf, CardStates()))  # loads the kernel's code
     begin = time.process_time()
     if out:

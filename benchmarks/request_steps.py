@@ -18,12 +18,12 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import data_file
 from adapters.feature_store.open import open_reader
 from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.scoring.api_keys import KeyRing, KeyScope, RateLimit
-from benchmarks.harness import Metric, Metrics, each_in_turn
+from benchmarks.harness import Metric, ScoringMetrics, each_in_turn
 from benchmarks.serving.world import World, world
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import Action, Transaction, decode, utc_day
@@ -32,22 +32,22 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_choice import choose_table
 from services.scoring.api.card_states import States
 from services.scoring.api.endpoints import ScoringApi
-from services.scoring.api.preview import Answer, Question
+from services.scoring.api.preview import Preview, PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import Routes
-from services.scoring.metrics import Metrics as Counters
+from services.scoring.metrics import ScoringMetrics as Counters
 from services.scoring.model.manager import Served, Serving
 
 TIMES: Final = 10_000
 _ONE: Final = np.zeros(1, np.int64)
 
 
-def measure() -> Metrics:
+def measure() -> ScoringMetrics:
     """The median of each step in microseconds."""
     made = world()
     states = States(partial(open_reader, made.settings), data_file(made.settings.store), time.monotonic)
     counters = Counters()
-    question = Question(states, TableStore(made.settings.tables), DecisionPolicy())
+    question = PreviewScorer(states, ReferenceTableStore(made.settings.tables), DecisionPolicy())
     served = Served(made.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
     bodies = msgspec.msgpack.decode(made.questions.read_bytes())
     steps = _steps(made, states, counters, bodies)
@@ -82,7 +82,7 @@ _GOALS: Final = {"margin": "at most 10", "reasons": "at most 1,500"}
 
 def _steps(made: World, states: States, counters: Counters, bodies: Sequence[bytes]) -> dict[str, Any]:
     keys, header = KeyRing(str(made.settings.api_key), made.settings.keys_file), f"Bearer {made.settings.api_key}"
-    tables, policy, detector = TableStore(made.settings.tables), DecisionPolicy(), made.fitted.detector
+    tables, policy, detector = ReferenceTableStore(made.settings.tables), DecisionPolicy(), made.fitted.detector
     transactions = [decode(body, Transaction) for body in bodies]
     table = tables.newest(utc_day(transactions[0].occurred_at))
     held, rows = states.load([transactions[0].card_id]), encode(transactions[:1])
@@ -113,14 +113,16 @@ def _steps(made: World, states: States, counters: Counters, bodies: Sequence[byt
     }
 
 
-def _answer() -> Answer:
-    return Answer(
+def _answer() -> Preview:
+    return Preview(
         transaction_id="transaction-0002-00000000", sequence=30, table_id="0" * 32, model_version="1",
         model_digest="0" * 64, policy_version="0" * 12, margin=-3.25, probability=0.0005, action=Action.APPROVE,
     )  # fmt: skip
 
 
-def _whole(made: World, question: Question, served: Served, counters: Counters, bodies: Sequence[bytes]) -> np.ndarray:
+def _whole(
+    made: World, question: PreviewScorer, served: Served, counters: Counters, bodies: Sequence[bytes]
+) -> np.ndarray:
     keys = KeyRing(str(made.settings.api_key), made.settings.keys_file)
     admission = Admission(keys, RateLimit(), made.settings.deadline_ms, counters.shed)
     holder: Any = SimpleNamespace(serving=Serving(served))

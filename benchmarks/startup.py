@@ -15,7 +15,7 @@ from adapters.runtime.settings import Settings
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.serving.servers import Maker, empty, on_free_ports, registry, scoring
 from benchmarks.serving.world import world
-from infra.local_stack.supervisor import Part, Supervisor
+from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 ROUNDS: Final = 5
 _POLL_SECONDS: Final = 0.02
@@ -47,7 +47,7 @@ def _in_turn(supervisor: Supervisor, settings: Settings, makers: Mapping[str, Ma
     return seconds
 
 
-def _start_seconds(supervisor: Supervisor, part: Part) -> float:
+def _start_seconds(supervisor: Supervisor, part: ProcessSpec) -> float:
     """Asked more often than the supervisor does, and stopped again."""
     begin = time.perf_counter()
     supervisor.spawn([part])

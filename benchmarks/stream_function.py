@@ -22,9 +22,9 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
-from adapters.aws.dynamodb_outbox import Batch, Card, CardOutbox, Folded
+from adapters.aws.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch, OutboxCard
 from adapters.runtime.ports import LOOPBACK, free_ports
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.transactions import random_transactions
@@ -37,7 +37,7 @@ from services.stream.aws.embedded_metrics import Counts
 from services.stream.aws.event_records import Arrival
 from services.stream.aws.worker import BatchWorker
 from services.stream.decider import Decider
-from services.stream.decision_log import Teller
+from services.stream.decision_log import DecisionLog
 
 BATCH: Final = 100
 CARDS: Final = 20_000
@@ -77,10 +77,10 @@ def measure() -> Metrics:
         for place, transaction in enumerate(transactions)
     ]
     seconds: dict[str, list[float]] = {"call": [], "writes": [], "processor": []}
-    with tempfile.TemporaryDirectory() as folder, _dynamodb() as url, closing(CardOutbox(url)) as cards:
+    with tempfile.TemporaryDirectory() as folder, _dynamodb() as url, closing(DynamoDbOutbox(url)) as cards:
         nobody = _AtOnce()
         decider = Decider(nobody, DecisionPolicy(), lambda: 0.0)
-        worker = BatchWorker(cards, TableStore(Path(folder)), decider, nobody, Counts(Teller()))
+        worker = BatchWorker(cards, ReferenceTableStore(Path(folder)), decider, nobody, Counts(DecisionLog()))
         bare = count()
         for round_ in range(ROUNDS + 2):
             batch = arrivals[round_ * BATCH : (round_ + 1) * BATCH]
@@ -88,7 +88,7 @@ def measure() -> Metrics:
             worker.work(0, batch)
             took, worked = time.perf_counter() - begin, time.process_time() - used
             begin = time.perf_counter()
-            cards.write(Batch(1, 0, 0, []), [_bare_write(next(bare)) for _ in {each.key for each in batch}])
+            cards.write(OutboxBatch(1, 0, 0, []), [_bare_write(next(bare)) for _ in {each.key for each in batch}])
             if round_ > 1:
                 seconds["call"].append(took)
                 seconds["processor"].append(worked)
@@ -110,9 +110,9 @@ def measure() -> Metrics:
     }
 
 
-def _bare_write(number: int) -> Folded:
+def _bare_write(number: int) -> CardUpdate:
     state = np.zeros(1, STATE).tobytes()
-    return Folded(f"bare-{number}", state, Card(False, {}, None, []), number, [b"x" * _DECISION_BYTES])
+    return CardUpdate(f"bare-{number}", state, OutboxCard(False, {}, None, []), number, [b"x" * _DECISION_BYTES])
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cardwatch.events import Channel, Outcome, Transaction, from_epoch_ms
+from cardwatch.events import AuthorizationOutcome, Channel, Transaction, from_epoch_ms
 from cardwatch.features.columns import COLUMNS
 from cardwatch.features.reference_table import DAY_MS, MERCHANT_VALUES, ReferenceTable
 
@@ -43,7 +43,7 @@ def random_transactions(count: int, cards: int, *, seed: int = 1) -> list[Transa
     """The same kind as structs, as they come out of the log."""
     random = np.random.default_rng(seed)
     moments = np.sort(random.integers(0, DAYS * DAY_MS, count)) + FIRST_DAY * DAY_MS
-    channels, outcomes = list(Channel), [None, *Outcome]
+    channels, outcomes = list(Channel), [None, *AuthorizationOutcome]
     return [
         Transaction(
             transaction_id=f"transaction-{seed:04d}-{i:08d}",

@@ -37,7 +37,7 @@ class Channel(Enum):
     RECURRING = "recurring"
 
 
-class Outcome(Enum):
+class AuthorizationOutcome(Enum):
     """What became of the card's previous attempt, as the payment network tells it."""
 
     APPROVED = "approved"
@@ -81,7 +81,7 @@ class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
     device_id: Identifier | None = None
     customer_id: Identifier | None = None
-    previous_outcome: Outcome | None = None
+    previous_outcome: AuthorizationOutcome | None = None
 
 
 class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

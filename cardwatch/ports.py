@@ -14,7 +14,7 @@ StateArray = NDArray[np.void]
 """Card states: a structured array of dtype `cardwatch.features.state.STATE`, one element per card."""
 
 
-class Positioned(NamedTuple):
+class PositionedStates(NamedTuple):
     """n card states of one read. `positions`: int64 [n]; a state holds all of its card's records below its position."""
 
     states: StateArray
@@ -51,7 +51,7 @@ class FeatureStore(Protocol):
         """
         ...
 
-    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> Positioned:
+    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> PositionedStates:
         """`load`, with the offset of `partition` below which each of its cards is folded at least.
 
         Each state and its position are of one moment. A store that is all or nothing says `applied` for every card.
@@ -78,7 +78,7 @@ class FeatureStore(Protocol):
         ...
 
 
-class Contents(NamedTuple):
+class StoreContents(NamedTuple):
     """All of a store at one moment: `applied` by partition, and every card's state, some thousand cards at a time."""
 
     applied: dict[int, int]
@@ -88,7 +88,7 @@ class Contents(NamedTuple):
 class PortableStore(FeatureStore, Protocol):
     """A feature store that can be written to a snapshot and filled from one."""
 
-    def contents(self) -> AbstractContextManager[Contents]:
+    def contents(self) -> AbstractContextManager[StoreContents]:
         """Everything, in bounded memory.
 
         LMDB shows one moment whatever is written meanwhile. The others cannot: there the iterator raises
@@ -96,7 +96,7 @@ class PortableStore(FeatureStore, Protocol):
         """
         ...
 
-    def fill(self, contents: Contents) -> None:
+    def fill(self, contents: StoreContents) -> None:
         """Take over `contents`; raises `StoreRefused` if the store is not empty.
 
         Until all is written the store cannot be opened, so that nobody goes on from half of it after a crash.

@@ -13,7 +13,7 @@ import click
 
 from adapters.kafka.client import ProgressReader
 from adapters.kafka.topics import ensure_topics
-from adapters.model_registry.mlflow_registry import ModelRegistry
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.process import Process, run_service
 from adapters.scoring.client import ServedModel
@@ -21,7 +21,7 @@ from cardwatch.errors import CardwatchError, ScoringUnavailable, Unavailable
 from cardwatch.progress import Bootstrapped, DayArchived
 
 DEPLOYMENT: Final = "bootstrap/local"
-FEWEST_DAYS: Final = 26
+MIN_DAYS: Final = 26
 """14 to train on, 7 to judge by, 5 for the labels to mature: the flow refuses less."""
 POLL_SECONDS: Final = 0.5
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 @click.option(
     "--history-days",
     default=30,
-    type=click.IntRange(min=FEWEST_DAYS),
+    type=click.IntRange(min=MIN_DAYS),
     show_default=True,
     help="Train when so many days are archived.",
 )
@@ -58,7 +58,7 @@ def work(process: Process, history_days: int, deadline: float, key: str) -> None
     """Each step raises what is retriable until its time is over, and is done again from the beginning."""
     settings = process.settings
     try:
-        with closing(ModelRegistry(settings.mlflow_url)) as registry:
+        with closing(MlflowRegistry(settings.mlflow_url)) as registry:
             registry.aliases()  # a run that finds no registry would have folded all of history for nothing
         ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
         if not is_done(process, history_days, deadline):

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from adapters.archive.layout import SCHEMAS, TRANSACTIONS, UTC_MS
 from cardwatch.errors import Misconfigured
 from cardwatch.simulation.drafts import Kind
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import EventsOfDay, World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import EventsOfDay, Simulation
 
 _LOG_PLACE: Final = ("partition", "log_offset")
 COLUMNS: Final = pa.schema(
@@ -54,7 +54,7 @@ def simulate(out: Path, seed: int, days: int, cards: int, change_after: int | No
         raise click.BadParameter(f"{change_after} is not before the end, --days {days}", param_hint="--change-after")
     if not out.parent.is_dir():
         raise Misconfigured(f"--out {out}: there is no folder {out.parent}")
-    table = simulated(WorldSettings(seed=seed, cards=cards, change_day=change_after), days)
+    table = simulated(SimulationSettings(seed=seed, cards=cards, change_day=change_after), days)
     try:
         pq.write_table(table, out, compression="zstd")
     except OSError as error:
@@ -63,12 +63,12 @@ def simulate(out: Path, seed: int, days: int, cards: int, change_after: int | No
     click.echo(f"{out}: {table.num_rows:,} transactions of {days} days, {frauds:,} of them fraud")
 
 
-def simulated(settings: WorldSettings, days: int) -> pa.Table:
+def simulated(settings: SimulationSettings, days: int) -> pa.Table:
     """The first `days` days of this world, schema `COLUMNS`, in order of time.
 
     The world is run on after them until every fraud of theirs has become known.
     """
-    world = World(settings)
+    world = Simulation(settings)
     past = [world.day(number) for number in range(days)]
     frauds = {transaction_id for events in past for transaction_id in _frauds(events)}
     known: dict[str, datetime] = {}

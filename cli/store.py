@@ -10,7 +10,7 @@ from adapters.archive.archived_log import ArchivedLog
 from adapters.feature_store.open import open_store
 from adapters.feature_store.snapshots import Snapshot, restore_snapshot, write_snapshot
 from adapters.runtime.settings import read_settings
-from cardwatch.features.log_segment import fold_part
+from cardwatch.features.log_segment import fold_segment
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -51,7 +51,7 @@ def rebuild() -> None:
         for partition, stop in sorted(archived.decided().items()):
             begins = opened.applied(partition)
             for part in archived.parts(partition, begins, stop) if begins < stop else ():
-                fold_part(opened, partition, begins, part)
+                fold_segment(opened, partition, begins, part)
                 begins = part.position
             click.echo(f"partition {partition}: applied up to {begins}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.settings import read_settings
 
 
@@ -14,7 +14,7 @@ def tables() -> None:
 
     Every table is read and checked: a damaged one is named, with what to do about it.
     """
-    for table in TableStore(read_settings().tables).all():
+    for table in ReferenceTableStore(read_settings().tables).all():
         positions = ", ".join(f"{partition}: {end}" for partition, end in table.label_positions.items()) or "none"
         click.echo(
             f"{table.valid_from.date()}  {table.table_id}  {len(table.merchants):,} merchants  labels {positions}"

@@ -13,7 +13,7 @@ from cardwatch.detector.trees.flat import NODE, FlatTrees
 from cardwatch.detector.trees.margins import margins
 from cardwatch.errors import CorruptModel, Misconfigured
 
-LEAST_SHARE: Final = 1e-12
+MIN_SHARE: Final = 1e-12
 """A branch that no training row took has no weight. This little keeps its share apart from zero, over which nothing can
 be divided; contributions change by less than a float32 can show."""
 
@@ -127,11 +127,11 @@ def _flatten_one(tree: _Tree, walk: list[_Step], root: int, features: int) -> _F
         if parent >= 0:
             feature = tree.feature[walk[parent].node]
             above = nearest[parent].get(feature)
-            share = tree.weight[number] / max(tree.weight[walk[parent].node], LEAST_SHARE)
+            share = tree.weight[number] / max(tree.weight[walk[parent].node], MIN_SHARE)
             if above is not None:
                 same[place] = root + above
                 share *= shares[above]
-            shares[place] = min(max(share, LEAST_SHARE), 1.0)
+            shares[place] = min(max(share, MIN_SHARE), 1.0)
             nearest[place] = {**nearest[parent], feature: place}
         if tree.is_leaf(number):
             nodes[place] = (np.nan, 0, root + place - 1)

@@ -21,10 +21,10 @@ from cardwatch.drift.policy import DriftResult
 from cardwatch.features.definitions import FEATURE_NAMES
 from monitoring.watched import MARGIN, WATCHED
 
-MOST_ROWS: Final = 2_000
-FEWEST_VALUES: Final = 500
+MAX_ROWS: Final = 2_000
+MIN_VALUES: Final = 500
 """With fewer values on a side the distance of equal distributions comes near the threshold by chance."""
-MOST_CATEGORIES: Final = 5
+MAX_CATEGORIES: Final = 5
 
 
 @contextmanager
@@ -59,13 +59,13 @@ class FeatureDrift:
     def compare(self, features: NDArray[np.float32], margins: NDArray[np.float32]) -> DriftResult:
         """How far these rows are from the reference. A margin is NaN where the champion did not score the row.
 
-        A column is compared where both sides have at least `FEWEST_VALUES` values. A feature that has vanished from the
+        A column is compared where both sides have at least `MIN_VALUES` values. A feature that has vanished from the
         current rows has drifted, with the distance 1.
         """
         current = _sample(features, margins)
         values = current.count()
-        known = [name for name in WATCHED if self._values[name] >= FEWEST_VALUES <= len(current)]
-        self._current = current[[name for name in known if values[name] >= FEWEST_VALUES]]
+        known = [name for name in WATCHED if self._values[name] >= MIN_VALUES <= len(current)]
+        self._current = current[[name for name in known if values[name] >= MIN_VALUES]]
         found = self._distances(self._current)
         gone = [name for name in known if values[name] == 0 and name != MARGIN]
         scores = {name: float(of_column.drift_score) for name, of_column in found.items()} | dict.fromkeys(gone, 1.0)
@@ -114,11 +114,11 @@ class FeatureDrift:
 
 def _method(reference: pd.Series[float]) -> str:
     """Evidently's own choice for large samples, whatever the size: below 1,000 rows it would turn to p-values."""
-    return "jensenshannon" if reference.nunique() <= MOST_CATEGORIES else "wasserstein"
+    return "jensenshannon" if reference.nunique() <= MAX_CATEGORIES else "wasserstein"
 
 
 def _sample(features: NDArray[np.float32], margins: NDArray[np.float32]) -> pd.DataFrame:
-    rows = np.unique(np.linspace(0, len(features) - 1, min(MOST_ROWS, len(features))).astype(np.int64))
+    rows = np.unique(np.linspace(0, len(features) - 1, min(MAX_ROWS, len(features))).astype(np.int64))
     frame = pd.DataFrame(features[rows].astype(np.float64), columns=list(FEATURE_NAMES))
     frame[MARGIN] = margins[rows].astype(np.float64)
     return frame[list(WATCHED)].replace([np.inf, -np.inf], np.nan)

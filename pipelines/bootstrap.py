@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger
 
 from adapters.feature_store.open import open_store
 from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogInquiry, commit_offsets, publish_progress
-from adapters.model_registry.mlflow_registry import CHAMPION, ModelRegistry
+from adapters.model_registry.mlflow_registry import CHAMPION, MlflowRegistry
 from adapters.runtime.settings import Settings
 from cardwatch.errors import ModelRefused
 from cardwatch.progress import Bootstrapped
@@ -36,7 +36,7 @@ def bootstrap(
     settings = begin_run()
     log = replay(settings)
     day = as_of_day or log.last_day
-    with closing(ModelRegistry(settings.mlflow_url)) as registry:
+    with closing(MlflowRegistry(settings.mlflow_url)) as registry:
         if registry.alias(CHAMPION) is None:
             first_champion(settings, log, day, maturity_days, holdout_days)
         champion = registry.champion()

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from adapters.archive.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, distinct
 from adapters.archive.log_files import BATCH_ROWS, log_offsets
-from cardwatch.features.kernel import Folded
+from cardwatch.features.kernel import FoldedRows
 from cardwatch.features.replay import TableShelf, fold_by_place
 from cardwatch.features.state import STATE, empty_states
 
 
-class Log(Protocol):
+class ReplayableLog(Protocol):
     """What is needed of the archived log (`adapters.archive.reader.ArchivedLog`)."""
 
     @property
@@ -42,7 +42,7 @@ class Replayed(NamedTuple):
 
     transactions: pa.Table
     occurred_at_ms: NDArray[np.int64]
-    folded: Folded
+    folded: FoldedRows
 
 
 class CardStates:
@@ -74,7 +74,7 @@ class CardStates:
 
 
 def replay_partition(
-    log: Log,
+    log: ReplayableLog,
     partition: int,
     shelf: TableShelf,
     cards: CardStates,

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 
-from adapters.prefect import Run
+from adapters.prefect import FlowRun
 
 STATES = ("scheduled", "pending", "running", "completed", "failed", "crashed", "cancelled")
 
 
-class Metrics:
+class FlowRunMetrics:
     """One per process, for Prometheus keeps a registry of names."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -26,7 +26,7 @@ class Metrics:
             "cardwatch_pipelines_run_seconds", "How long the newest ended run took.", ["flow"], registry=registry
         )
 
-    def saw(self, flow: str, runs: Sequence[Run]) -> None:
+    def saw(self, flow: str, runs: Sequence[FlowRun]) -> None:
         """Note the runs of a flow, the newest first."""
         tally = Tally(run.state.kind.lower() for run in runs)
         for state in STATES:

@@ -15,8 +15,8 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct, structs
 
-from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
-from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, MlflowRegistry, ModelVersion
+from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector, DetectorFacts
 from cardwatch.errors import CorruptModel
@@ -121,7 +121,7 @@ def describe(facts: DetectorFacts, trial: Trial, windows: Windows, *, digest: st
 
 
 def register(
-    tracking: ModelTracking, candidate: Candidate, trial: Trial, windows: Windows, *, name: str, because: list[str]
+    tracking: MlflowTracking, candidate: Candidate, trial: Trial, windows: Windows, *, name: str, because: list[str]
 ) -> str:
     """Log and register a judged candidate; gives its version. `because` says why it was trained."""
     facts = candidate.detector.facts
@@ -139,7 +139,7 @@ def register(
     )
 
 
-def promote(registry: ModelRegistry, version: str, candidate: Candidate, verdict: Verdict) -> ModelVersion:
+def promote(registry: MlflowRegistry, version: str, candidate: Candidate, verdict: Verdict) -> ModelVersion:
     """Point `challenger` at this version and, if it won, `champion` too.
 
     Raises `CorruptModel`, and moves nothing, if the version does not hold the bytes that were judged.

@@ -27,7 +27,7 @@ from msgspec import Struct
 from adapters.archive.feature_rows import feature_rows, write_feature_rows
 from adapters.archive.log_files import BATCH_ROWS
 from adapters.archive.reader import index_url_of, open_log
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.settings import Secret, read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.features.reference_table import DAY_MS
@@ -84,7 +84,10 @@ def replay(request: ReplayRequest) -> int:
 
 def write_partition(request: ReplayRequest, partition: int, folder: Path) -> int:
     """Replay one partition into its file in `folder`; gives the number of rows written."""
-    log, shelf = open_log(request.transactions, request.index_url), TableShelf(TableStore(request.tables).all())
+    log, shelf = (
+        open_log(request.transactions, request.index_url),
+        TableShelf(ReferenceTableStore(request.tables).all()),
+    )
 
     def batches() -> Iterator[pa.Table]:
         for batch in replay_partition(log, partition, shelf, CardStates(), batch_rows=request.batch_rows):

@@ -12,9 +12,9 @@ from msgspec import structs
 from prefect import flow, get_run_logger
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
-from adapters.model_registry.mlflow_registry import ModelRegistry
-from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.archive.reference_tables import ReferenceTableStore
+from adapters.model_registry.mlflow_registry import MlflowRegistry
+from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings
 from cardwatch.promotion.gate import Windows
@@ -62,7 +62,7 @@ def train_and_judge(
 def replay(settings: Settings) -> ReplayedLog:
     """The whole archived log through the kernel."""
     archive = Archive(settings.archive, settings.index_url)
-    return stages.replay(archive, TableStore(settings.tables), get_run_logger())
+    return stages.replay(archive, ReferenceTableStore(settings.tables), get_run_logger())
 
 
 @step
@@ -81,7 +81,7 @@ def fit(rows: TrainingSet, log: ReplayedLog, chosen: Windows, folder: Path) -> C
 @step
 def judge_against_champion(settings: Settings, candidate: Candidate, rows: TrainingSet, chosen: Windows) -> Trial:
     """Champion and challenger on the same rows."""
-    with closing(ModelRegistry(settings.mlflow_url)) as registry:
+    with closing(MlflowRegistry(settings.mlflow_url)) as registry:
         return stages.judge_against_champion(
             registry, candidate.detector, rows, chosen, read_policies(settings), get_run_logger()
         )
@@ -93,8 +93,8 @@ def publish(
 ) -> str:
     """Register what was judged; the aliases follow the verdict."""
     insist_on_being_wanted(settings)
-    version = register(ModelTracking(settings.mlflow_url), candidate, trial, chosen, name=name, because=because)
-    with closing(ModelRegistry(settings.mlflow_url)) as registry:
+    version = register(MlflowTracking(settings.mlflow_url), candidate, trial, chosen, name=name, because=because)
+    with closing(MlflowRegistry(settings.mlflow_url)) as registry:
         promote(registry, version, candidate, trial.verdict)
     get_run_logger().info("version %s %s", version, "is champion" if trial.verdict.promoted else "was refused")
     return version

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
-from adapters.prefect import Run
+from adapters.prefect import FlowRun
 from adapters.runtime.health import Health
 from cardwatch.errors import OrchestratorUnavailable
-from pipelines.metrics import Metrics
+from pipelines.metrics import FlowRunMetrics
 
 LOOK_SECONDS: Final = 5.0
 REGISTERING: Final = "the flows are being registered with the Prefect server"
@@ -27,7 +27,7 @@ class Server(Protocol):
         """Whether a deployment is known."""
         ...
 
-    def runs(self, name: str) -> list[Run]:
+    def runs(self, name: str) -> list[FlowRun]:
         """The newest runs of a deployment."""
         ...
 
@@ -48,17 +48,17 @@ class Seen(NamedTuple):
     """What the server answered at one look: whether it knows all deployments, and the newest runs of each."""
 
     knows_all: bool
-    runs: dict[str, list[Run]]
+    runs: dict[str, list[FlowRun]]
 
 
-class Watch:
+class RunWatch:
     """Looks at the server, and tells `health` and `metrics`. `names`: the deployments, as "flow/deployment".
 
     There is one flow runner. So a run that is under way while that runner is at work on nothing was begun by one that
     is gone, or ended while the server could not be told: whoever asked for it would wait for ever. It is given up.
     """
 
-    def __init__(self, server: Server, names: Sequence[str], health: Health, metrics: Metrics) -> None:
+    def __init__(self, server: Server, names: Sequence[str], health: Health, metrics: FlowRunMetrics) -> None:
         self._server, self._names, self._health, self._metrics = server, names, health, metrics
         self._serving: Serving | None = None
         self._why_not = REGISTERING
@@ -122,7 +122,7 @@ class Watch:
             runs={name: self._server.runs(name) for name in self._names},
         )
 
-    def _orphans(self, seen: Seen, *, is_idle: bool) -> list[Run]:
+    def _orphans(self, seen: Seen, *, is_idle: bool) -> list[FlowRun]:
         """Runs under way at this look and at the last, while the runner was at work on none when this one began.
 
         One look is not enough: a run may have been taken up between the two questions, to the runner and the server.
@@ -132,7 +132,7 @@ class Watch:
         self._suspects = frozenset(run.run_id for run in runs)
         return orphans
 
-    def _give_up(self, orphans: Sequence[Run]) -> None:
+    def _give_up(self, orphans: Sequence[FlowRun]) -> None:
         for run in orphans:
             log.warning("run %s is %s, and nobody is at work on it: given up", run.run_id, run.state.name)
             self._server.crash(run.run_id, "the flow runner is not at work on it")

@@ -27,12 +27,12 @@ from adapters.runtime.process import one_line_errors
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import OrchestratorUnavailable
 from pipelines.bootstrap import bootstrap
-from pipelines.metrics import Metrics
+from pipelines.metrics import FlowRunMetrics
 from pipelines.retrain import retrain
-from pipelines.run_watch import Watch
+from pipelines.run_watch import RunWatch
 
 POLL_SECONDS: Final = 1.0
-AGAIN_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 2.0
 DEPLOYMENT: Final = "local"
 
 Flows = Sequence[Flow[..., Any]]
@@ -45,7 +45,7 @@ async def serve(settings: Settings, flows: Flows = FLOWS) -> None:
     """Serve `NAME/local` for each flow, one run at a time, until SIGTERM or SIGINT; there must be one such process."""
     health = Health()
     with exposed(settings, health), closing(PrefectDeployments(settings.prefect_url)) as server:
-        watch = Watch(server, [f"{flow.name}/{DEPLOYMENT}" for flow in flows], health, Metrics())
+        watch = RunWatch(server, [f"{flow.name}/{DEPLOYMENT}" for flow in flows], health, FlowRunMetrics())
         working = asyncio.create_task(_work(flows, watch))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, working.cancel)
@@ -53,13 +53,13 @@ async def serve(settings: Settings, flows: Flows = FLOWS) -> None:
             await working
 
 
-async def _work(flows: Flows, watch: Watch) -> None:
+async def _work(flows: Flows, watch: RunWatch) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watch.keep_looking())
         tasks.create_task(_keep_serving(flows, watch))
 
 
-async def _keep_serving(flows: Flows, watch: Watch) -> None:
+async def _keep_serving(flows: Flows, watch: RunWatch) -> None:
     said = ""
     while True:
         try:
@@ -68,12 +68,12 @@ async def _keep_serving(flows: Flows, watch: Watch) -> None:
         except OrchestratorUnavailable as error:
             watch.serves_no_longer(str(error))
             if str(error) != said:
-                log.warning("registering the flows, again and again every %g s: %s", AGAIN_SECONDS, error)
+                log.warning("registering the flows, again and again every %g s: %s", RETRY_SECONDS, error)
             said = str(error)
-        await asyncio.sleep(AGAIN_SECONDS)
+        await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _serve_once(flows: Flows, watch: Watch) -> None:
+async def _serve_once(flows: Flows, watch: RunWatch) -> None:
     """Serve until `watch` says that it is over; raises `OrchestratorUnavailable` if Prefect's runner gives up first.
 
     However it ends, no run's process is left.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector
 from cardwatch.drift.policy import DriftPolicy
@@ -33,7 +33,7 @@ HOLDOUT_DAYS: Final = 7
 Tell: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
 
-def replay(archive: Archive, tables: TableStore, tell: Tell) -> ReplayedLog:
+def replay(archive: Archive, tables: ReferenceTableStore, tell: Tell) -> ReplayedLog:
     """The whole archived log through the kernel."""
     log = replay_log(archive, tables.all())
     tell.info("replayed %d transactions of %d cards", len(log.features), len(log.cards))

@@ -18,8 +18,8 @@ from cardwatch.errors import CardwatchError, OrchestratorUnavailable
 P = ParamSpec("P")
 R = TypeVar("R")
 
-AGAIN_SECONDS: Final = 2.0
-PATIENCE_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 2.0
+TIMEOUT_SECONDS: Final = 60.0
 """As long as Prefect's client asks again when a run has ended."""
 
 
@@ -42,8 +42,8 @@ def insist_on_being_wanted(settings: Settings) -> None:
     """
     patiently = Retrying(
         retry=retry_if_exception_type(OrchestratorUnavailable),
-        wait=wait_fixed(AGAIN_SECONDS),
-        stop=stop_after_delay(PATIENCE_SECONDS),
+        wait=wait_fixed(RETRY_SECONDS),
+        stop=stop_after_delay(TIMEOUT_SECONDS),
         reraise=True,
     )
     with closing(PrefectDeployments(settings.prefect_url)) as server:

@@ -26,16 +26,16 @@ from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.replay import TableShelf
 from cardwatch.promotion.gate import Windows
-from pipelines.folding import CardStates, Log, Replayed, replay_partition
+from pipelines.folding import CardStates, ReplayableLog, Replayed, replay_partition
 
 _EPOCH: Final = date(1970, 1, 1)
 _KEPT: Final = ["transaction_id", "card_id", "occurred_at", "amount_minor", "partition", "log_offset"]
 
 
-class History(Protocol):
+class TrainingHistory(Protocol):
     """What is needed of the archive (`adapters.archive.reader.Archive`)."""
 
-    def log(self) -> Log:
+    def log(self) -> ReplayableLog:
         """Everything that it holds of transactions and decisions, to be read in log order."""
         ...
 
@@ -106,7 +106,7 @@ def end_of(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), time(), UTC)
 
 
-def replay_log(history: History, tables: Sequence[ReferenceTable]) -> ReplayedLog:
+def replay_log(history: TrainingHistory, tables: Sequence[ReferenceTable]) -> ReplayedLog:
     """Fold everything that is archived, from empty states on. `tables` are all that were ever built."""
     log, shelf = history.log(), TableShelf(tables)
     batches: list[Replayed] = []

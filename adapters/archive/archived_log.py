@@ -14,7 +14,7 @@ from adapters.archive.layout import DECISIONS, TRANSACTIONS
 from adapters.archive.log_files import BATCH_ROWS, PLACE, find_stretches, log_offsets, read_in_log_order
 from adapters.archive.reader import Archive
 from cardwatch.features.columns import COLUMNS
-from cardwatch.features.log_segment import LogPart
+from cardwatch.features.log_segment import LogSegment
 
 
 class ArchivedLog:
@@ -38,7 +38,7 @@ class ArchivedLog:
                 ends[partition] = max(ends[partition], int(offsets[partitions == partition].max()) + 1)
         return dict(ends)
 
-    def parts(self, partition: int, start: int, stop: int) -> Iterator[LogPart]:
+    def parts(self, partition: int, start: int, stop: int) -> Iterator[LogSegment]:
         """The transactions of [start, stop) in log order; the last part's position is `stop`."""
         files = find_stretches(self._archive.files(TRANSACTIONS))
         needed = [each for each in files if each.last_offset >= start and each.first_offset < stop]
@@ -51,6 +51,6 @@ class ArchivedLog:
             rows, offsets = table.slice(first, last - first), offsets[first:last]
             cards, card_index = distinct(rows["card_id"])
             position = int(offsets[-1]) + 1
-            yield LogPart(position, cards, card_index, offsets, arrow_kernel_rows(rows))
+            yield LogSegment(position, cards, card_index, offsets, arrow_kernel_rows(rows))
         if position < stop:
-            yield LogPart(stop, [], np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, COLUMNS))
+            yield LogSegment(stop, [], np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, COLUMNS))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
-from cardwatch.features.kernel import Folded
+from cardwatch.features.kernel import FoldedRows
 
 KEY_COLUMNS: Final = ("transaction_id", "card_id", "occurred_at", "amount_minor", "partition", "log_offset")
 """What says whose row it is, as in the archive's transactions."""
@@ -36,7 +36,7 @@ FEATURE_ROWS: Final = pa.schema(_COLUMNS, metadata={"feature_schema": SCHEMA_HAS
 """The schema of feature rows. `sequence` counts the card's transactions before this one; a duplicate has no values."""
 
 
-def feature_rows(transactions: pa.Table, folded: Folded) -> pa.Table:
+def feature_rows(transactions: pa.Table, folded: FoldedRows) -> pa.Table:
     """These transactions with what the kernel made of them, as `FEATURE_ROWS`."""
     values = pa.FixedSizeListArray.from_arrays(pa.array(folded.features.reshape(-1)), len(FEATURES))
     made = [pa.array(folded.sequences), pa.array(folded.duplicates), values]

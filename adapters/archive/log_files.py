@@ -28,7 +28,7 @@ PLACE: Final = ("partition", "log_offset")
 BATCH_ROWS: Final = 65_536
 
 
-class Stretch(Struct, frozen=True):
+class RowGroupRange(Struct, frozen=True):
     """One row group of a file, with the partitions and offsets that lie in it (both ends included)."""
 
     path: Path
@@ -44,7 +44,7 @@ class Stretch(Struct, frozen=True):
         return self.first_partition <= partition <= self.last_partition
 
 
-def find_stretches(files: Iterable[tuple[Path, int | None]]) -> list[Stretch]:
+def find_stretches(files: Iterable[tuple[Path, int | None]]) -> list[RowGroupRange]:
     """The stretches of these files, each with the number of rows that it must have, where that is known.
 
     Raises `CardwatchError` for a file that is missing, damaged, or not what the manifest says.
@@ -52,13 +52,13 @@ def find_stretches(files: Iterable[tuple[Path, int | None]]) -> list[Stretch]:
     return [stretch for path, rows in files for stretch in _stretches_of(path, rows)]
 
 
-def partitions_of(stretches: Iterable[Stretch]) -> list[int]:
+def partitions_of(stretches: Iterable[RowGroupRange]) -> list[int]:
     """Every partition that may be in one of them, in order. An empty one among them has no rows to read."""
     return sorted({p for each in stretches for p in range(each.first_partition, each.last_partition + 1)})
 
 
 def read_in_log_order(
-    stretches: Sequence[Stretch], partition: int, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS
+    stretches: Sequence[RowGroupRange], partition: int, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS
 ) -> Iterator[pa.Table]:
     """The rows of one partition by ascending offset, these columns, in tables of about `batch_rows` rows."""
     waiting = deque(sorted((s for s in stretches if s.holds(partition)), key=lambda s: (s.first_offset, s.path)))
@@ -87,7 +87,7 @@ def read_in_log_order(
 class _Reader:
     """One stretch on its way through memory. `held`: rows that were read and not taken yet, by offset."""
 
-    def __init__(self, stretch: Stretch, partition: int, columns: Sequence[str], batch_rows: int) -> None:
+    def __init__(self, stretch: RowGroupRange, partition: int, columns: Sequence[str], batch_rows: int) -> None:
         self._stretch, self._partition = stretch, partition
         names = list(dict.fromkeys([*PLACE, *columns]))
         try:
@@ -143,7 +143,7 @@ def log_offsets(rows: pa.Table) -> NDArray[np.int64]:
     return rows["log_offset"].to_numpy().astype(np.int64, copy=False)
 
 
-def _stretches_of(path: Path, rows: int | None) -> Iterator[Stretch]:
+def _stretches_of(path: Path, rows: int | None) -> Iterator[RowGroupRange]:
     try:
         with pq.ParquetFile(path) as file:
             metadata = file.metadata
@@ -157,7 +157,7 @@ def _stretches_of(path: Path, rows: int | None) -> Iterator[Stretch]:
     for group in range(metadata.num_row_groups):
         if metadata.row_group(group).num_rows:
             partitions, offsets = (_bounds(path, metadata, group, name) for name in PLACE)
-            yield Stretch(path, group, metadata.row_group(group).num_rows, *partitions, *offsets)
+            yield RowGroupRange(path, group, metadata.row_group(group).num_rows, *partitions, *offsets)
 
 
 def _bounds(path: Path, metadata: Any, group: int, name: str) -> tuple[int, int]:

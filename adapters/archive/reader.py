@@ -14,7 +14,7 @@ from sqlalchemy import Select, select
 
 from adapters.archive.index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
 from adapters.archive.layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
-from adapters.archive.log_files import BATCH_ROWS, Stretch, find_stretches, partitions_of, read_in_log_order
+from adapters.archive.log_files import BATCH_ROWS, RowGroupRange, find_stretches, partitions_of, read_in_log_order
 from adapters.runtime.settings import Secret, Settings
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 
@@ -94,7 +94,7 @@ class Archive:
 class FileLog:
     """The log of transactions as it lies in files, with the decisions on them; each partition is read by itself."""
 
-    def __init__(self, transactions: Sequence[Stretch], decisions: Sequence[Stretch] = ()) -> None:
+    def __init__(self, transactions: Sequence[RowGroupRange], decisions: Sequence[RowGroupRange] = ()) -> None:
         self._transactions, self._decisions = transactions, decisions
 
     @property

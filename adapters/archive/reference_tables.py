@@ -17,13 +17,13 @@ from cardwatch.events import EPOCH
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
 
 _SUFFIX: Final = ".table"
-_MOST_HELD: Final = 2 * WINDOW_DAYS
+_MAX_HELD: Final = 2 * WINDOW_DAYS
 _COARSEST_TIME_STAMP_SECONDS: Final = 2.0
 
 K = TypeVar("K", str, date)
 
 
-class TableStore:
+class ReferenceTableStore:
     """The tables in `folder`, for any number of threads; another process may write meanwhile.
 
     Reading a recent one again costs no file read, and finding out that there is no newer one no listing of the folder.
@@ -133,7 +133,7 @@ def _read(path: Path) -> ReferenceTable:
 def _put_bounded(held: dict[K, ReferenceTable], key: K, table: ReferenceTable) -> None:
     """Hold one more; of too many, the one that came first goes."""
     held[key] = table
-    if len(held) > _MOST_HELD:
+    if len(held) > _MAX_HELD:
         held.pop(next(iter(held)))
 
 

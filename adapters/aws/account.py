@@ -19,7 +19,7 @@ _ABSENT: Final = {
 }
 
 
-class Identity(NamedTuple):
+class CallerIdentity(NamedTuple):
     """Who asks: the account's number, and the caller's ARN."""
 
     account: str
@@ -43,11 +43,11 @@ class Account:
         self.region = region
         self._clients = dict(clients or {})
 
-    def identity(self) -> Identity:
+    def identity(self) -> CallerIdentity:
         """Who we are to AWS; refused without credentials, or with such as have run out."""
         with answering("AWS STS"):
             answer = self._client("sts").get_caller_identity()
-        return Identity(answer["Account"], answer["Arn"])
+        return CallerIdentity(answer["Account"], answer["Arn"])
 
     def has_bucket(self, bucket: str) -> bool:
         """Whether there is this bucket, and we may use it."""

@@ -36,7 +36,7 @@ SHARDS_REMEMBERED: Final = 8
 _FASTEST: Final = 1
 
 
-class Batch(NamedTuple):
+class OutboxBatch(NamedTuple):
     """What was begun in a shard: offsets from `first` to before `until`, of these cards."""
 
     shard: int
@@ -50,15 +50,15 @@ class Batch(NamedTuple):
         return f"{self.shard}/{self.first}"
 
 
-class Shard(NamedTuple):
+class OutboxShard(NamedTuple):
     """Where a shard stands. `unfinished`: a batch whose decisions may not have been delivered."""
 
     number: int
     next_offset: int
-    unfinished: Batch | None
+    unfinished: OutboxBatch | None
 
 
-class Card(NamedTuple):
+class OutboxCard(NamedTuple):
     """What a card's item said when it was read.
 
     `folded_to` is empty for a card never seen in any shard, `log_shard` the one of the batch that wrote it last, and
@@ -71,24 +71,24 @@ class Card(NamedTuple):
     pending: list[bytes]
 
 
-class Cards(NamedTuple):
+class OutboxCards(NamedTuple):
     """n cards of one read."""
 
     states: StateArray
-    cards: list[Card]
+    cards: list[OutboxCard]
 
 
-class Folded(NamedTuple):
+class CardUpdate(NamedTuple):
     """A card to be written: its next state, and what it holds beside it."""
 
     card_id: str
     state: bytes
-    read: Card
+    read: OutboxCard
     sequence_number: int
     decisions: list[bytes]
 
 
-class CardOutbox:
+class DynamoDbOutbox:
     """The outbox in the table that `url` names, see `adapters.feature_store.dynamodb`.
 
     Every call raises `StoreUnavailable` if DynamoDB does not answer or is throttled, `StoreRefused` for states of
@@ -105,7 +105,7 @@ class CardOutbox:
         self._threads.shutdown()
         self._client.close()
 
-    def read(self, shards: Sequence[int], card_ids: Sequence[str]) -> tuple[list[Shard], Cards]:
+    def read(self, shards: Sequence[int], card_ids: Sequence[str]) -> tuple[list[OutboxShard], OutboxCards]:
         """Some shards and distinct cards, in the order asked for: one round trip for a hundred items."""
         keys = [*map(_shard_key, shards), *map(_card_key, card_ids)]
         found: dict[str, Item] = {}
@@ -116,9 +116,9 @@ class CardOutbox:
             require_layout(layout, STATE_LAYOUT, where=self._where, is_empty=False)
         states = to_states([item["card_state"]["B"] if item else None for item in items], card_ids, self._where)
         stand = [_shard(number, found.get(_shard_key(number), {})) for number in shards]
-        return stand, Cards(states, [_card(item) for item in items])
+        return stand, OutboxCards(states, [_card(item) for item in items])
 
-    def begin(self, shard: Shard, batch: Batch) -> Shard:
+    def begin(self, shard: OutboxShard, batch: OutboxBatch) -> OutboxShard:
         """Take offsets for a batch and note that it is begun. Raises `Superseded` if the shard has moved since."""
         stood, values = self._as_it_stood(shard)
         self._update(
@@ -132,9 +132,9 @@ class CardOutbox:
                 ":cards": {"L": [{"S": card_id} for card_id in batch.cards]},
             },
         )
-        return Shard(shard.number, batch.until, batch)
+        return OutboxShard(shard.number, batch.until, batch)
 
-    def write(self, batch: Batch, cards: Sequence[Folded]) -> set[str]:
+    def write(self, batch: OutboxBatch, cards: Sequence[CardUpdate]) -> set[str]:
         """Write each card unless somebody else has since it was read; gives those that were not written.
 
         That somebody may be an invocation that was taken for dead. A card that DynamoDB does not take now is not
@@ -143,7 +143,7 @@ class CardOutbox:
         results = self._threads.map(lambda card: self._write(batch, card), cards)
         return {card.card_id for card, is_written in zip(cards, results, strict=True) if not is_written}
 
-    def pending(self, batch: Batch) -> list[bytes]:
+    def pending(self, batch: OutboxBatch) -> list[bytes]:
         """The decisions of a batch that was begun, as they were written, of those cards that were written."""
         keys = [_card_key(card_id) for card_id in batch.cards]
         parts = self._threads.map(self._get, chunks(keys, KEYS_A_READ))
@@ -151,7 +151,7 @@ class CardOutbox:
         own = [item for item in items if item.get("pending_batch", {}).get("S") == batch.name]
         return [line for item in own for line in _pending(item)]
 
-    def finish(self, batch: Batch) -> None:
+    def finish(self, batch: OutboxBatch) -> None:
         """Note that the decisions of a batch are delivered. Nothing to do if somebody has noted it before."""
         try:
             self._update(
@@ -167,7 +167,7 @@ class CardOutbox:
         with answering(self._where):
             return get_items(self._client, self._table, keys)
 
-    def _as_it_stood(self, shard: Shard) -> tuple[str, Item]:
+    def _as_it_stood(self, shard: OutboxShard) -> tuple[str, Item]:
         unmade = "attribute_not_exists(pk) OR " if shard.next_offset == 0 else ""
         return f"{unmade}applied_up_to = :stood", {":stood": {"N": str(shard.next_offset)}}
 
@@ -184,7 +184,7 @@ class CardOutbox:
         except StaleWriter as refusal:
             raise Superseded(f"shard {shard}: another invocation has moved it on") from refusal
 
-    def _write(self, batch: Batch, card: Folded) -> bool:
+    def _write(self, batch: OutboxBatch, card: CardUpdate) -> bool:
         item = _to_item(batch, card)
         condition, values = _unless_written_since(card.read)
         try:
@@ -208,26 +208,28 @@ def _shard_key(number: int) -> str:
     return f"partition#{number}"
 
 
-def _shard(number: int, item: Item) -> Shard:
+def _shard(number: int, item: Item) -> OutboxShard:
     next_offset = int(item["applied_up_to"]["N"]) if item else 0
     if "open_batch" not in item:
-        return Shard(number, next_offset, None)
+        return OutboxShard(number, next_offset, None)
     cards = [card_id["S"] for card_id in item["open_cards"]["L"]]
-    return Shard(number, next_offset, Batch(number, int(item["open_batch"]["N"]), int(item["open_until"]["N"]), cards))
+    return OutboxShard(
+        number, next_offset, OutboxBatch(number, int(item["open_batch"]["N"]), int(item["open_until"]["N"]), cards)
+    )
 
 
-def _card(item: Item | None) -> Card:
+def _card(item: Item | None) -> OutboxCard:
     if item is None:
-        return Card(False, {}, None, [])
+        return OutboxCard(False, {}, None, [])
     folded_to = {int(shard): int(number["S"]) for shard, number in item.get("folded_to", {"M": {}})["M"].items()}
-    return Card(True, folded_to, int(item["log_partition"]["N"]) if folded_to else None, _pending(item))
+    return OutboxCard(True, folded_to, int(item["log_partition"]["N"]) if folded_to else None, _pending(item))
 
 
 def _pending(item: Item) -> list[bytes]:
     return zlib.decompress(item["pending"]["B"]).splitlines() if "pending" in item else []
 
 
-def _to_item(batch: Batch, card: Folded) -> Item:
+def _to_item(batch: OutboxBatch, card: CardUpdate) -> Item:
     folded_to = card.read.folded_to | {batch.shard: card.sequence_number}
     remembered = sorted(folded_to)[-SHARDS_REMEMBERED:]
     return {
@@ -242,7 +244,7 @@ def _to_item(batch: Batch, card: Folded) -> Item:
     }
 
 
-def _unless_written_since(read: Card) -> tuple[str, dict[str, Any]]:
+def _unless_written_since(read: OutboxCard) -> tuple[str, dict[str, Any]]:
     """A condition on the item, and its values."""
     if not read.is_stored:
         return "attribute_not_exists(pk)", {}

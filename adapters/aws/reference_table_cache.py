@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.s3 import Bucket
 from cardwatch.errors import CorruptTable, StorageUnavailable
 from cardwatch.features.reference_table import ReferenceTable
@@ -22,7 +22,7 @@ HELD: Final = 8
 log = logging.getLogger(__name__)
 
 
-class TableMirror:
+class ReferenceTableCache:
     """A `cardwatch.features.reference_choice.Tables`. `now_seconds` is a clock that does not go backwards.
 
     While the bucket does not answer, the tables that are here go on being used: how old they may get is the rule of
@@ -31,12 +31,12 @@ class TableMirror:
 
     def __init__(self, bucket: Bucket, folder: Path, now_seconds: Callable[[], float]) -> None:
         self._bucket, self._folder, self._now_seconds = bucket, folder, now_seconds
-        self._tables = TableStore(folder)
+        self._tables = ReferenceTableStore(folder)
         self._look_at: float | None = None
         self._first_here: date | None = None
 
     def newest(self, at: date) -> ReferenceTable:
-        """See `TableStore.newest`. Raises `CorruptTable` for a day whose table is too old to be here."""
+        """See `ReferenceTableStore.newest`. Raises `CorruptTable` for a day whose table is too old to be here."""
         if self._first_here is not None and at < self._first_here:
             raise CorruptTable(f"the reference tables here begin at {self._first_here}, none is here for {at}")
         return self._tables.newest(at)

@@ -18,7 +18,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from adapters.aws.clients import answering, aws_client, error_code
-from adapters.runtime.files import whole_or_nothing, write_atomically
+from adapters.runtime.files import atomic_path, write_atomically
 from cardwatch.errors import Misconfigured, ObjectMissing, StorageUnavailable, Superseded
 
 CHUNK_BYTES: Final = 1 << 20
@@ -88,7 +88,7 @@ class Bucket:
 
     def download(self, key: str, path: Path) -> str:
         """Make a file of an object, whatever its size; gives the object's ETag. Raises `ObjectMissing`."""
-        with self._reading(key), whole_or_nothing(path) as temporary:
+        with self._reading(key), atomic_path(path) as temporary:
             answer = self._client.get_object(Bucket=self.name, Key=key)
             with temporary.open("wb") as file:
                 for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):

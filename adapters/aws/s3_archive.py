@@ -27,7 +27,7 @@ _INDEX: Final = index_file(Path()).name
 _IDS_A_QUESTION: Final = 500
 
 
-class StoredArchive:
+class S3Archive:
     """The archive in `bucket`, for one process that works on it in `folder`, which is empty or no more."""
 
     def __init__(self, bucket: Bucket, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 There is no broker between the jobs. Each has one object a day, `progress/DAY/PART.jsonl`, and writes it whole: a job
 that is started again says the same again in the same place. Read by key they are in the order of days, and within a
-day in the order of `Part`.
+day in the order of `ProgressPart`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cardwatch.progress import Progress, decode_progress
 PREFIX: Final = "progress/"
 
 
-class Part(StrEnum):
+class ProgressPart(StrEnum):
     """Who speaks; in the order in which what they say of one day belongs."""
 
     ARCHIVE = "1-archive"
@@ -28,17 +28,17 @@ class Part(StrEnum):
     RETRAINING = "3-retraining"
 
 
-class StoredProgress:
+class S3ProgressLog:
     """The records in `bucket`."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
-    def write(self, day: date, part: Part, records: Sequence[Progress]) -> None:
+    def write(self, day: date, part: ProgressPart, records: Sequence[Progress]) -> None:
         """Say this of the day, in the place of what was said before."""
         self._bucket.put(_key(day, part), b"".join(msgspec.json.encode(record) + b"\n" for record in records))
 
-    def of_day(self, day: date, part: Part) -> list[Progress]:
+    def of_day(self, day: date, part: ProgressPart) -> list[Progress]:
         """What one of them has said of a day."""
         content = self._bucket.find(_key(day, part))
         return [] if content is None else _decoded(content)
@@ -49,7 +49,7 @@ class StoredProgress:
         return [record for key in keys for record in _decoded(self._bucket.get(key))]
 
 
-def _key(day: date, part: Part) -> str:
+def _key(day: date, part: ProgressPart) -> str:
     return f"{PREFIX}{day.isoformat()}/{part}.jsonl"
 
 

@@ -25,7 +25,7 @@ from adapters.scoring.wire_format import (
     BINARY,
     DEADLINE_HEADER,
     IDS_HEADER,
-    MOST_ATTRIBUTES_CHARACTERS,
+    MAX_ATTRIBUTES_CHARACTERS,
     MSGPACK,
     PER_ROW,
     REASONS_HEADER,
@@ -82,7 +82,7 @@ class EndpointScorer:
         """
         said = {SCHEMA_HEADER: schema_hash, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: self._deadline_ms}
         if transaction_ids and log.isEnabledFor(logging.DEBUG):
-            room = MOST_ATTRIBUTES_CHARACTERS - len(encode_attributes({**said, IDS_HEADER: ""}))
+            room = MAX_ATTRIBUTES_CHARACTERS - len(encode_attributes({**said, IDS_HEADER: ""}))
             said[IDS_HEADER] = encode_ids(transaction_ids, most_bytes=room)
         body = self._invoke(encode_rows(rows, reasons_above), encode_attributes(said))
         return decode_scores_of(body, len(rows), self._name)

@@ -31,7 +31,7 @@ from adapters.feature_store.layout import (
     was_written,
 )
 from cardwatch.errors import StaleWriter, StoreUnavailable
-from cardwatch.ports import Contents, Positioned, StateArray, StoreSize
+from cardwatch.ports import PositionedStates, StateArray, StoreContents, StoreSize
 
 CARDS_A_TRANSACTION: Final = 99
 KEYS_A_READ: Final = 100
@@ -75,11 +75,11 @@ class DynamoDbStore:
         """See the port."""
         return self._states(self._items(card_ids), card_ids)
 
-    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> Positioned:
+    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> PositionedStates:
         """See the port. A card restored from a snapshot has position 0: its snapshot was of one moment."""
         items = self._items(card_ids)
         positions = [int(item["log_position"]["N"]) if item else 0 for item in items]
-        return Positioned(self._states(items, card_ids), np.array(positions, np.int64))
+        return PositionedStates(self._states(items, card_ids), np.array(positions, np.int64))
 
     def applied(self, partition: int) -> int:
         """See the port."""
@@ -115,12 +115,12 @@ class DynamoDbStore:
         self._transact([*last, {"Update": move}], partition, expected, position)
 
     @contextmanager
-    def contents(self) -> Iterator[Contents]:
+    def contents(self) -> Iterator[StoreContents]:
         """See the port."""
         applied = self._all_applied()
-        yield Contents(applied, self._cards(applied))
+        yield StoreContents(applied, self._cards(applied))
 
-    def fill(self, contents: Contents) -> None:
+    def fill(self, contents: StoreContents) -> None:
         """See the port."""
         if any(item["pk"]["S"] != _LAYOUT for page in self._pages() for item in page):
             raise not_empty(self._where)

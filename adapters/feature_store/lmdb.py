@@ -32,11 +32,11 @@ from adapters.feature_store.layout import (
     to_states,
 )
 from cardwatch.errors import Misconfigured, StoreRefused, StoreUnavailable
-from cardwatch.ports import Contents, Positioned, StateArray, StoreSize
+from cardwatch.ports import PositionedStates, StateArray, StoreContents, StoreSize
 
 MAP_SIZE_BYTES: Final = 16 << 30
 """Room for six million cards. The file says that size at once and takes what it holds: it has holes."""
-LEAST_FREE_BYTES: Final = 256 << 20
+MIN_FREE_BYTES: Final = 256 << 20
 """With less free disk nothing is written: the system kills who writes to a map that finds no room."""
 
 _CARD: Final = b"card:"
@@ -95,11 +95,11 @@ class LmdbStore:
         with self._env.begin(buffers=True) as transaction:
             return self._states(transaction, card_ids)
 
-    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> Positioned:
+    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> PositionedStates:
         """See the port."""
         with self._env.begin(buffers=True) as transaction:
             states = self._states(transaction, card_ids)
-            return Positioned(states, np.full(len(card_ids), _position(transaction, partition), np.int64))
+            return PositionedStates(states, np.full(len(card_ids), _position(transaction, partition), np.int64))
 
     def applied(self, partition: int) -> int:
         """See the port."""
@@ -126,14 +126,14 @@ class LmdbStore:
             transaction.put(_applied_key(partition), _bytes(position))
 
     @contextmanager
-    def contents(self) -> Iterator[Contents]:
+    def contents(self) -> Iterator[StoreContents]:
         """See the port."""
         with self._env.begin() as transaction:
             partitions = [int(key[len(_APPLIED) :]) for key, _ in _range(transaction, _APPLIED)]
             applied = {partition: _position(transaction, partition) for partition in partitions}
-            yield Contents(applied, self._cards(transaction))
+            yield StoreContents(applied, self._cards(transaction))
 
-    def fill(self, contents: Contents) -> None:
+    def fill(self, contents: StoreContents) -> None:
         """See the port."""
         with self._env.begin(write=True) as transaction:
             if transaction.stat()["entries"] > 1:  # the layout is there from the start
@@ -155,7 +155,7 @@ class LmdbStore:
     @contextmanager
     def _writing(self) -> Iterator[lmdb.Transaction]:
         free = disk_usage(self._path).free
-        if free < LEAST_FREE_BYTES:
+        if free < MIN_FREE_BYTES:
             raise StoreUnavailable(f"{self._where} has {free >> 20} MB of disk left: make room, and it goes on")
         try:
             with self._env.begin(write=True) as transaction:

@@ -41,7 +41,7 @@ from adapters.feature_store.layout import (
     was_written,
 )
 from cardwatch.errors import CardwatchError, Misconfigured, StoreRefused, StoreUnavailable
-from cardwatch.ports import Contents, Positioned, StateArray, StoreSize
+from cardwatch.ports import PositionedStates, StateArray, StoreContents, StoreSize
 
 TIMEOUT_SECONDS: Final = 2.0
 TRIES: Final = 2
@@ -108,10 +108,10 @@ class RedisStore:
         """See the port. One MGET, so that all states are of one moment."""
         return self._read([_LAYOUT], card_ids)[1]
 
-    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> Positioned:
+    def load_positioned(self, partition: int, card_ids: Sequence[str]) -> PositionedStates:
         """See the port. One MGET."""
         (_, applied), states = self._read([_LAYOUT, _applied_key(partition)], card_ids)
-        return Positioned(states, np.full(len(card_ids), int(applied or 0), np.int64))
+        return PositionedStates(states, np.full(len(card_ids), int(applied or 0), np.int64))
 
     def applied(self, partition: int) -> int:
         """See the port."""
@@ -142,12 +142,12 @@ class RedisStore:
             raise stale_writer(partition, expected, int(said[1]))
 
     @contextmanager
-    def contents(self) -> Iterator[Contents]:
+    def contents(self) -> Iterator[StoreContents]:
         """See the port. SCAN may return a card twice; the bytes are the same."""
         applied = self._all_applied()
-        yield Contents(applied, self._cards(applied))
+        yield StoreContents(applied, self._cards(applied))
 
-    def fill(self, contents: Contents) -> None:
+    def fill(self, contents: StoreContents) -> None:
         """See the port."""
         with self._answering():
             if self._holds_cards() or self._all_applied():

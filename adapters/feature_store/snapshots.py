@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from adapters.feature_store.layout import CARDS_AT_ONCE, STATE_LAYOUT
-from adapters.runtime.files import whole_or_nothing
+from adapters.runtime.files import atomic_path
 from cardwatch.errors import Misconfigured, StoreRefused
 from cardwatch.features.state import STATE
-from cardwatch.ports import Contents, PortableStore, StateArray
+from cardwatch.ports import PortableStore, StateArray, StoreContents
 
 _STATE: Final[pa.DataType] = pa.binary(STATE.itemsize)
 _SCHEMA: Final = pa.schema([("card_id", pa.string()), ("state", _STATE)])
@@ -64,7 +64,7 @@ def write_snapshot(store: PortableStore, path: Path, *, layout: str = STATE_LAYO
     try:
         with (
             store.contents() as contents,
-            whole_or_nothing(path) as temporary,
+            atomic_path(path) as temporary,
             pq.ParquetWriter(temporary, _SCHEMA, compression="zstd", write_page_checksum=True) as file,
         ):
             digest = _Digest(layout, contents.applied)
@@ -86,7 +86,7 @@ def restore_snapshot(path: Path, store: PortableStore, *, layout: str = STATE_LA
     """
     about = read_snapshot(path, layout=layout)
     with _opened(path) as file:
-        store.fill(Contents(about.applied, _cards(file, path)))
+        store.fill(StoreContents(about.applied, _cards(file, path)))
     return about
 
 

@@ -35,7 +35,7 @@ PROGRESS: Final = "progress"
 
 STREAM_GROUP: Final = "cardwatch-stream"
 _TIMEOUT_SECONDS: Final = 10.0
-_AGAIN_SECONDS: Final = 0.05
+_RETRY_SECONDS: Final = 0.05
 _COORDINATOR_MOVES: Final = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -294,7 +294,7 @@ def _patiently(ask: Callable[[], T], doing: str) -> T:
     """
     patiently = Retrying(
         retry=retry_if_exception(_coordinator_moves),
-        wait=wait_fixed(_AGAIN_SECONDS),
+        wait=wait_fixed(_RETRY_SECONDS),
         stop=stop_after_delay(_TIMEOUT_SECONDS),
         reraise=True,
     )

@@ -28,7 +28,7 @@ _TIMEOUT_SECONDS: Final = 10.0
 _LIBRDKAFKA: Final = logging.getLogger("librdkafka")
 
 
-class StreamLog:
+class TransactionalLog:
     """The stream worker's side of the log.
 
     `slot` names the worker: it is its transactional id and its static group member, so a worker that comes back under

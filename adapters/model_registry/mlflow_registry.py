@@ -43,7 +43,7 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
         return self.tags.get("schema_hash", "")
 
 
-class ModelRegistry:
+class MlflowRegistry:
     """Versions, aliases and files of the model `cardwatch`.
 
     Every call raises `RegistryUnavailable` if the server does not answer in time or answers what it should not.

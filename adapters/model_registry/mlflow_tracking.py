@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters.model_registry.mlflow_registry import ARTIFACTS, CHAMPION, MODEL, ModelRegistry
+from adapters.model_registry.mlflow_registry import ARTIFACTS, CHAMPION, MODEL, MlflowRegistry
 from adapters.runtime.files import read_folder
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import RegistryUnavailable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXPERIMENT: Final = "cardwatch"
 
 
-class ModelTracking:
+class MlflowTracking:
     """Runs in the experiment `cardwatch` of the MLflow server at `url`, and versions of the model `cardwatch`."""
 
     def __init__(self, url: str) -> None:
@@ -70,7 +70,7 @@ class ModelTracking:
 
     def _require_server(self) -> None:
         # Fails at once where MLflow's client would retry for minutes.
-        registry = ModelRegistry(self._url)
+        registry = MlflowRegistry(self._url)
         try:
             registry.alias(CHAMPION)
         finally:

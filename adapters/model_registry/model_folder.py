@@ -24,7 +24,7 @@ from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion
 
 VERSION_FILE: Final = "version.json"
-MOST_MODEL_BYTES: Final = 256 << 20
+MAX_MODEL_BYTES: Final = 256 << 20
 """Of an unpacked archive; a model of 300 trees has about one of these megabytes."""
 
 _VERSION: Final = msgspec.json.Decoder(ModelVersion)
@@ -109,7 +109,7 @@ def unpack_model(data: bytes) -> tuple[ModelVersion, dict[str, bytes]]:
     """The version and the files in a `model.tar.gz`; nothing is written anywhere.
 
     Raises `CorruptModel` for what is no such archive, for one with anything but plain files at its top, for more than
-    `MOST_MODEL_BYTES`, and if the files do not have the digest of the version.
+    `MAX_MODEL_BYTES`, and if the files do not have the digest of the version.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(_unzipped(data)), mode="r:") as archive:
@@ -123,9 +123,9 @@ def unpack_model(data: bytes) -> tuple[ModelVersion, dict[str, bytes]]:
 
 def _unzipped(data: bytes) -> bytes:
     with gzip.open(io.BytesIO(data)) as unzipping:
-        content = unzipping.read(MOST_MODEL_BYTES + 1)
-    if len(content) > MOST_MODEL_BYTES:
-        raise CorruptModel(f"the model's archive holds more than {MOST_MODEL_BYTES:,} bytes")
+        content = unzipping.read(MAX_MODEL_BYTES + 1)
+    if len(content) > MAX_MODEL_BYTES:
+        raise CorruptModel(f"the model's archive holds more than {MAX_MODEL_BYTES:,} bytes")
     return content
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_or_nothing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its name when the block ends well, and goes if it does not.
 
     A reader, or a crash, never sees half of it. Makes the folder.
@@ -29,7 +29,7 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path`, all of it or nothing. Makes the folder."""
-    with whole_or_nothing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 

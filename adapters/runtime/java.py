@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from cardwatch.errors import Misconfigured
 
-OLDEST_MAJOR: Final = 17
+MIN_MAJOR_VERSION: Final = 17
 
 
 class Java(Struct, frozen=True):
@@ -40,8 +40,8 @@ def find_java(chosen: str = "") -> Java:
     if found := shutil.which("java"):
         return _checked(found, f"the java on the PATH ({found})")
     raise Misconfigured(
-        f"no Java {OLDEST_MAJOR} or later was found for the embedded broker: install one, set CARDWATCH_JAVA to its "
-        "`java`, or set CARDWATCH_KAFKA_BOOTSTRAP to a broker of your own"
+        f"no Java {MIN_MAJOR_VERSION} or later was found for the embedded broker: install one, set CARDWATCH_JAVA to "
+        "its `java`, or set CARDWATCH_KAFKA_BOOTSTRAP to a broker of your own"
     )
 
 
@@ -62,6 +62,6 @@ def _checked(command: str, origin: str) -> Java:
     if answer.returncode or version is None:
         raise Misconfigured(f"{origin} does not answer to -version: {answer.stderr.strip()[:200]}")
     major = int(version.group(1))
-    if major < OLDEST_MAJOR:
-        raise Misconfigured(f"{origin} is Java {major}; Kafka needs {OLDEST_MAJOR} or later")
+    if major < MIN_MAJOR_VERSION:
+        raise Misconfigured(f"{origin} is Java {major}; Kafka needs {MIN_MAJOR_VERSION} or later")
     return Java(Path(path), major)

@@ -24,13 +24,13 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from adapters.runtime.files import whole_or_nothing
+from adapters.runtime.files import atomic_path
 from adapters.runtime.settings import Secret
 from cardwatch.errors import KeyUnknown, Misconfigured, ScopeMissing
 
 _NAME: Final = r"\A\w(?:[\w .@/-]{0,62}\w)?\Z"
 _SCHEME: Final = b"bearer "
-_LONGEST_KEY: Final = 256
+_MAX_KEY_CHARACTERS: Final = 256
 _TOLERANCE: Final = 1e-6
 """Transactions: who waits exactly as long as told must not be refused for what floating point has lost meanwhile."""
 
@@ -135,7 +135,7 @@ def _changed(file: Path) -> Iterator[list[ApiKey]]:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at a time must not lose a key that one has shown already
             keys = list(read_keys(file))
             yield keys
-            with whole_or_nothing(file) as temporary:
+            with atomic_path(file) as temporary:
                 temporary.chmod(0o600)
                 temporary.write_bytes(msgspec.json.format(msgspec.json.encode(_KeyFile(tuple(keys)))) + b"\n")
     except OSError as error:
@@ -167,7 +167,7 @@ class KeyRing:
         digest = hashlib.sha256(own).digest() if own else secrets.token_bytes(32)
         scopes = tuple(KeyScope)
         self._own = ApiKey(id="own", name="CARDWATCH_API_KEY", sha256=digest.hex(), scopes=scopes), digest
-        self._most_bytes = len(_SCHEME) + max(len(own), _LONGEST_KEY)
+        self._most_bytes = len(_SCHEME) + max(len(own), _MAX_KEY_CHARACTERS)
         self._file = file
         self._stamp = _stamp(file)
         self._held = _by_id(read_keys(file))

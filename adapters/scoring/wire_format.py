@@ -48,13 +48,13 @@ PER_ROW: Final = "per-row"
 NO_CHAMPION: Final = "no champion"
 """How the reason of a 503 begins if the service has nothing to score with."""
 
-MOST_ATTRIBUTES_CHARACTERS: Final = 1_024
+MAX_ATTRIBUTES_CHARACTERS: Final = 1_024
 """Of SageMaker's custom attributes, each of them visible ASCII."""
 
-MOST_IDS: Final = 200
-MOST_IDS_BYTES: Final = 8_192
+MAX_IDS: Final = 200
+MAX_IDS_BYTES: Final = 8_192
 _NOT_ALL: Final = "..."
-_MOST_ID_CHARACTERS: Final = 64
+_MAX_ID_CHARACTERS: Final = 64
 
 BINARY: Final = "application/octet-stream"
 MSGPACK: Final = "application/msgpack"
@@ -146,22 +146,22 @@ def said_in(headers: Mapping[bytes, bytes], header: str) -> str | None:
 def encode_attributes(values: Mapping[str, str]) -> str:
     """The custom attributes that say what these headers of ours would: values by header.
 
-    Raises `ValueError` if they cannot: for more than `MOST_ATTRIBUTES_CHARACTERS`, a semicolon in a value, or anything
+    Raises `ValueError` if they cannot: for more than `MAX_ATTRIBUTES_CHARACTERS`, a semicolon in a value, or anything
     but visible ASCII.
     """
     if any(";" in value for value in values.values()):
         raise ValueError("a value with a semicolon cannot be a custom attribute")
     encoded = ";".join(f"{_attribute(header)}={value}" for header, value in values.items())
-    if len(encoded) > MOST_ATTRIBUTES_CHARACTERS:
+    if len(encoded) > MAX_ATTRIBUTES_CHARACTERS:
         raise ValueError(f"{len(encoded):,} characters of custom attributes are more than SageMaker passes")
     if not all("!" <= character <= "~" for character in encoded):
         raise ValueError("custom attributes are visible ASCII")
     return encoded
 
 
-def encode_ids(transaction_ids: Sequence[str], *, most_bytes: int = MOST_IDS_BYTES) -> str:
+def encode_ids(transaction_ids: Sequence[str], *, most_bytes: int = MAX_IDS_BYTES) -> str:
     """The value of the header for these ids, or as many of them as fit."""
-    quoted = [quote(transaction_id, safe="") for transaction_id in transaction_ids[:MOST_IDS]]
+    quoted = [quote(transaction_id, safe="") for transaction_id in transaction_ids[:MAX_IDS]]
     room = most_bytes - len(_NOT_ALL)
     fitting = list(takewhile(lambda end: end <= room, accumulate(len(one) + 1 for one in quoted)))
     rest = [_NOT_ALL] if len(fitting) < len(transaction_ids) else []
@@ -170,11 +170,11 @@ def encode_ids(transaction_ids: Sequence[str], *, most_bytes: int = MOST_IDS_BYT
 
 def decode_ids(headers: Mapping[bytes, bytes]) -> list[str]:
     """The ids of the first rows, as far as the request names them; whatever a caller sends is cut to size."""
-    text = (said_in(headers, IDS_HEADER) or "")[:MOST_IDS_BYTES]
+    text = (said_in(headers, IDS_HEADER) or "")[:MAX_IDS_BYTES]
     if not text:
         return []
-    parts = text.split(",", MOST_IDS)[:MOST_IDS]
-    return [unquote(part)[:_MOST_ID_CHARACTERS] for part in parts if part != _NOT_ALL]
+    parts = text.split(",", MAX_IDS)[:MAX_IDS]
+    return [unquote(part)[:_MAX_ID_CHARACTERS] for part in parts if part != _NOT_ALL]
 
 
 def encode_scores(scores: Scores, accepted: str) -> bytes:

@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
 from infra.local_stack.servers import answers, mlflow_part
-from infra.local_stack.supervisor import Part, Supervisor
+from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 MLFLOW_FOLDER: Final = "mlflow-model"
 """In a benchmark's home: the same model as MLflow wants it."""
@@ -38,7 +38,7 @@ class Server(Struct, frozen=True):
 class Candidate(Struct, frozen=True, kw_only=True):
     """How to start one; `worker` is in the command line of the process that does the work."""
 
-    part: Part
+    part: ProcessSpec
     worker: str
 
 
@@ -84,7 +84,7 @@ def worker_pid(pid: int, worker: str) -> int:
 
 def scoring(settings: Settings) -> Candidate:
     """Ours; ready once it serves the champion."""
-    part = Part(
+    part = ProcessSpec(
         name=f"scoring-{urlsplit(settings.scoring_url).port}",
         command=[sys.executable, "-m", "services.scoring"],
         environment=child_environment(settings, **_AS_USERS_START),
@@ -143,8 +143,8 @@ def _bentoml(settings: Settings, service: str, options: list[str], **environment
     return Candidate(part=_part(settings, name, command, "/readyz", **own, **environment), worker=_BENTOML_WORKER)
 
 
-def _part(settings: Settings, name: str, command: list[str], ready: str, **environment: str) -> Part:
-    return Part(
+def _part(settings: Settings, name: str, command: list[str], ready: str, **environment: str) -> ProcessSpec:
+    return ProcessSpec(
         name=name,
         command=command,
         environment=child_environment(settings, **_AS_USERS_START, **environment),

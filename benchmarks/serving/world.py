@@ -16,10 +16,10 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.model_registry.mlflow_registry import CHAMPION, ModelRegistry
-from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.model_registry.mlflow_registry import CHAMPION, MlflowRegistry
+from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.settings import Settings, new_api_key
 from benchmarks.load import write_bodies
 from benchmarks.serving.naive import DETECTOR_FOLDER
@@ -79,7 +79,7 @@ def world() -> World:
     settings = Settings(home=Path(folder.name), api_key=new_api_key())
     merchants = identity_hashes([f"merchant-{i:06d}" for i in range(MERCHANTS)])
     table = ReferenceTable(QUESTION_DAY, np.sort(merchants), random_table().values)
-    TableStore(settings.tables).put(table)
+    ReferenceTableStore(settings.tables).put(table)
     questions = _questions()
     with LmdbStore(settings.store) as store:
         known_rows = _grow(store, merchants, table)
@@ -156,10 +156,10 @@ def _promote(fitted: Fitted, settings: Settings) -> None:
     fitted.save(folder)
     facts = fitted.detector.facts
     with registry(settings) as (_, named):
-        version = ModelTracking(named.mlflow_url).log_model(
+        version = MlflowTracking(named.mlflow_url).log_model(
             folder, run_name="benchmark", schema_hash=facts.schema_hash, fingerprint=facts.fingerprint
         )
-        models = ModelRegistry(named.mlflow_url)
+        models = MlflowRegistry(named.mlflow_url)
         models.set_alias(CHAMPION, version)
         models.close()
 

@@ -27,7 +27,7 @@ from cardwatch.features.definitions import FEATURE_NAMES, REASONS, SCHEMA_HASH
 MODEL_FILE: Final = "model.ubj"
 TREES_FILE: Final = "trees.bin"
 FACTS_FILE: Final = "detector.json"
-MOST_REASONS: Final = 3
+MAX_REASONS: Final = 3
 
 
 class DetectorFacts(Struct, frozen=True, kw_only=True):
@@ -100,12 +100,12 @@ class Detector:
         """The mean margin of the training rows."""
         return expected_margin(self._trees)
 
-    def reasons(self, rows: NDArray[np.float32], most: int = MOST_REASONS) -> list[list[str]]:
+    def reasons(self, rows: NDArray[np.float32], most: int = MAX_REASONS) -> list[list[str]]:
         """Per row up to `most` reason codes: the features that raise its margin most, by exact contributions."""
         return [strongest_reasons(row, most) for row in self.contributions(rows)]
 
 
-def strongest_reasons(contributions: NDArray[np.float64], most: int = MOST_REASONS) -> list[str]:
+def strongest_reasons(contributions: NDArray[np.float64], most: int = MAX_REASONS) -> list[str]:
     """The reason codes of the features that speak most for fraud, float64 [features]; each code once."""
     order = np.argsort(-contributions, kind="stable")
     codes = dict.fromkeys(REASONS[index] for index in order if contributions[index] > 0)

@@ -21,8 +21,8 @@ from msgspec import Struct, structs
 
 STABLE = "stable"
 SUSPECTED = "drift suspected"
-WORN_OUT = "worn out"
-STATES = (STABLE, SUSPECTED, WORN_OUT)
+DECAYED = "worn out"
+STATES = (STABLE, SUSPECTED, DECAYED)
 
 
 class DriftResult(Struct, frozen=True, kw_only=True):
@@ -37,14 +37,14 @@ class DriftResult(Struct, frozen=True, kw_only=True):
     scores: dict[str, float]
 
 
-class Measured(Struct, frozen=True, kw_only=True):
+class MeasuredPerformance(Struct, frozen=True, kw_only=True):
     """Average precision (0..1, higher is better) over rows that hold `frauds` frauds."""
 
     average_precision: float
     frauds: int
 
 
-class Burden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EvidenceThreshold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much loss has to be proven: relative to the baseline (0..1), in standard errors, on so many days in a row."""
 
     loss: float
@@ -73,8 +73,8 @@ class DriftPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     drift_memory_days: int = 7
     minimum_frauds: int = 30
     design_effect: float = 1.0
-    with_drift: Burden = Burden(loss=0.1, standard_errors=1.2, days=2)
-    without_drift: Burden = Burden(loss=0.2, standard_errors=3.3, days=3)
+    with_drift: EvidenceThreshold = EvidenceThreshold(loss=0.1, standard_errors=1.2, days=2)
+    without_drift: EvidenceThreshold = EvidenceThreshold(loss=0.2, standard_errors=3.3, days=3)
     judge_days: int = 3
     learnable_days: int = 4
     days_after_promotion: int = 10
@@ -92,18 +92,18 @@ class DayObservation(Struct, frozen=True, kw_only=True):
     champion_version: str
     drifted_features: list[str]
     drift_share: float
-    performance: Measured | None
-    promised: Measured | None
+    performance: MeasuredPerformance | None
+    promised: MeasuredPerformance | None
 
 
-class Retraining(Struct, frozen=True, kw_only=True):
+class PastRetraining(Struct, frozen=True, kw_only=True):
     """The day on which a retraining was judged, and whether its model was promoted."""
 
     day: date
     promoted: bool
 
 
-class Watch(Struct, frozen=True, kw_only=True):
+class DriftState(Struct, frozen=True, kw_only=True):
     """What is remembered from day to day: a function of the observations and retrainings alone.
 
     `days_of_loss` and `days_of_heavy_loss` count the latest days in a row on which the loss met the lower and the
@@ -112,12 +112,12 @@ class Watch(Struct, frozen=True, kw_only=True):
     """
 
     champion_version: str | None = None
-    first_window: Measured | None = None
+    first_window: MeasuredPerformance | None = None
     days_of_loss: int = 0
     days_of_heavy_loss: int = 0
     drift_since: date | None = None
     last_drift: date | None = None
-    last_retraining: Retraining | None = None
+    last_retraining: PastRetraining | None = None
 
 
 class Assessment(Struct, frozen=True, kw_only=True):
@@ -125,11 +125,11 @@ class Assessment(Struct, frozen=True, kw_only=True):
 
     state: str
     retrain: bool
-    baseline: Measured | None
+    baseline: MeasuredPerformance | None
     reasons: list[str]
 
 
-def assess(watch: Watch, seen: DayObservation, policy: DriftPolicy) -> tuple[Watch, Assessment]:
+def assess(watch: DriftState, seen: DayObservation, policy: DriftPolicy) -> tuple[DriftState, Assessment]:
     """Take in one day, after those before it: what is to be remembered, and what the day means."""
     watch = _remember(watch, seen, policy)
     drift = _drift_counts(watch, seen.day, policy)
@@ -138,7 +138,7 @@ def assess(watch: Watch, seen: DayObservation, policy: DriftPolicy) -> tuple[Wat
     waits = [*_waits_to_learn(watch, seen.day, policy), *_rests(watch, seen.day, policy)]
     baseline = seen.promised or watch.first_window
     return watch, Assessment(
-        state=WORN_OUT if worn_out else SUSPECTED if drift or loss else STABLE,
+        state=DECAYED if worn_out else SUSPECTED if drift or loss else STABLE,
         retrain=worn_out and not waits,
         baseline=baseline,
         reasons=[
@@ -149,34 +149,34 @@ def assess(watch: Watch, seen: DayObservation, policy: DriftPolicy) -> tuple[Wat
     )
 
 
-def after_retraining(watch: Watch, day: date, *, promoted: bool) -> Watch:
+def after_retraining(watch: DriftState, day: date, *, promoted: bool) -> DriftState:
     """The watch after a retraining on `day` was judged; before or after `assess` of that day makes no difference."""
-    return structs.replace(watch, last_retraining=Retraining(day=day, promoted=promoted))
+    return structs.replace(watch, last_retraining=PastRetraining(day=day, promoted=promoted))
 
 
-def relative_loss(baseline: Measured, current: Measured) -> float:
+def relative_loss(baseline: MeasuredPerformance, current: MeasuredPerformance) -> float:
     """How much of the baseline's average precision is lost: 0.2 for a fifth, negative for a gain."""
     if baseline.average_precision <= 0:
         return 0.0
     return 1 - current.average_precision / baseline.average_precision
 
 
-def standard_errors_lost(baseline: Measured, current: Measured, design_effect: float) -> float:
+def standard_errors_lost(baseline: MeasuredPerformance, current: MeasuredPerformance, design_effect: float) -> float:
     """The loss of average precision over its standard error, higher is surer; negative for a gain."""
     variance = sum(_variance(measured, design_effect) for measured in (baseline, current))
     return (baseline.average_precision - current.average_precision) / math.sqrt(variance)
 
 
-def _variance(measured: Measured, design_effect: float) -> float:
+def _variance(measured: MeasuredPerformance, design_effect: float) -> float:
     # A window without a catch, or without a miss, is not free of noise: stay one fraud away from 0 and 1.
     least = 1 / (measured.frauds + 2)
     proportion = min(max(measured.average_precision, least), 1 - least)
     return design_effect * proportion * (1 - proportion) / max(measured.frauds, 1)
 
 
-def _remember(watch: Watch, seen: DayObservation, policy: DriftPolicy) -> Watch:
+def _remember(watch: DriftState, seen: DayObservation, policy: DriftPolicy) -> DriftState:
     if watch.champion_version != seen.champion_version:
-        watch = Watch(champion_version=seen.champion_version, last_retraining=watch.last_retraining)
+        watch = DriftState(champion_version=seen.champion_version, last_retraining=watch.last_retraining)
     sufficient = _sufficient(seen.performance, policy)
     first_window = watch.first_window or sufficient
     baseline = seen.promised or first_window
@@ -191,29 +191,34 @@ def _remember(watch: Watch, seen: DayObservation, policy: DriftPolicy) -> Watch:
     )
 
 
-def _drift_days(watch: Watch, seen: DayObservation, policy: DriftPolicy) -> dict[str, date]:
+def _drift_days(watch: DriftState, seen: DayObservation, policy: DriftPolicy) -> dict[str, date]:
     if seen.drift_share < policy.drift_share:
         return {}
     goes_on = watch.drift_since is not None and _drift_counts(watch, seen.day, policy)
     return {"last_drift": seen.day} if goes_on else {"last_drift": seen.day, "drift_since": seen.day}
 
 
-def _sufficient(performance: Measured | None, policy: DriftPolicy) -> Measured | None:
+def _sufficient(performance: MeasuredPerformance | None, policy: DriftPolicy) -> MeasuredPerformance | None:
     return performance if performance is not None and performance.frauds >= policy.minimum_frauds else None
 
 
-def _bears(baseline: Measured | None, current: Measured | None, burden: Burden, policy: DriftPolicy) -> bool:
+def _bears(
+    baseline: MeasuredPerformance | None,
+    current: MeasuredPerformance | None,
+    burden: EvidenceThreshold,
+    policy: DriftPolicy,
+) -> bool:
     if baseline is None or current is None:
         return False
     errors = standard_errors_lost(baseline, current, policy.design_effect)
     return relative_loss(baseline, current) >= burden.loss and errors >= burden.standard_errors
 
 
-def _drift_counts(watch: Watch, day: date, policy: DriftPolicy) -> bool:
+def _drift_counts(watch: DriftState, day: date, policy: DriftPolicy) -> bool:
     return watch.last_drift is not None and day - watch.last_drift < timedelta(days=policy.drift_memory_days)
 
 
-def _waits_to_learn(watch: Watch, day: date, policy: DriftPolicy) -> list[str]:
+def _waits_to_learn(watch: DriftState, day: date, policy: DriftPolicy) -> list[str]:
     newest_to_learn = day - timedelta(days=policy.maturity_days + policy.judge_days)
     if watch.days_of_loss < policy.judge_days + policy.learnable_days:
         return [f"retraining waits for {policy.judge_days + policy.learnable_days} days of loss in a row"]
@@ -222,7 +227,7 @@ def _waits_to_learn(watch: Watch, day: date, policy: DriftPolicy) -> list[str]:
     return []
 
 
-def _rests(watch: Watch, day: date, policy: DriftPolicy) -> list[str]:
+def _rests(watch: DriftState, day: date, policy: DriftPolicy) -> list[str]:
     if (last := watch.last_retraining) is None:
         return []
     until = last.day + timedelta(days=policy.days_after_promotion if last.promoted else policy.days_after_refusal)
@@ -230,7 +235,7 @@ def _rests(watch: Watch, day: date, policy: DriftPolicy) -> list[str]:
     return [f"no retraining before {until}: the one of {last.day} was {verdict}"] if day < until else []
 
 
-def _about_drift(watch: Watch, seen: DayObservation, policy: DriftPolicy) -> list[str]:
+def _about_drift(watch: DriftState, seen: DayObservation, policy: DriftPolicy) -> list[str]:
     if seen.drift_share >= policy.drift_share:
         furthest = ", ".join(seen.drifted_features[:5])
         return [f"{seen.drift_share:.0%} of the features have drifted, {policy.drift_share:.0%} count: {furthest}"]
@@ -239,7 +244,9 @@ def _about_drift(watch: Watch, seen: DayObservation, policy: DriftPolicy) -> lis
     return []
 
 
-def _about_loss(watch: Watch, current: Measured | None, baseline: Measured | None, policy: DriftPolicy) -> list[str]:
+def _about_loss(
+    watch: DriftState, current: MeasuredPerformance | None, baseline: MeasuredPerformance | None, policy: DriftPolicy
+) -> list[str]:
     if current is None or baseline is None or not watch.days_of_loss:
         return []
     errors = standard_errors_lost(baseline, current, policy.design_effect)

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cardwatch.events import Channel, Outcome, Transaction, to_epoch_ms
+from cardwatch.events import AuthorizationOutcome, Channel, Transaction, to_epoch_ms
 from cardwatch.features.hashing import identity_hash, known_identity_hash
 
 COLUMNS: Final = np.dtype(
@@ -36,10 +36,10 @@ _ROW: Final = ByteLayout("<QQQqqddiiii")  # the bytes of one row of COLUMNS
 _NAN: Final = float("nan")
 
 CHANNEL_CODES: Final = {channel.value: code for code, channel in enumerate(Channel)}
-OUTCOME_CODES: Final = {Outcome.APPROVED.value: 1, Outcome.DECLINED.value: 2}
-_CODE_OF: Final[dict[Channel | Outcome | None, int]] = {
+OUTCOME_CODES: Final = {AuthorizationOutcome.APPROVED.value: 1, AuthorizationOutcome.DECLINED.value: 2}
+_CODE_OF: Final[dict[Channel | AuthorizationOutcome | None, int]] = {
     **{channel: CHANNEL_CODES[channel.value] for channel in Channel},
-    **{outcome: OUTCOME_CODES[outcome.value] for outcome in Outcome},
+    **{outcome: OUTCOME_CODES[outcome.value] for outcome in AuthorizationOutcome},
     None: 0,
 }
 

@@ -52,7 +52,7 @@ DAYS_CAP: Final = 30
 HOUR_MS: Final = 3_600_000
 YEAR_MS: Final = 365 * DAY_MS
 """A card that was not seen for longer than this starts anew."""
-LEAST_HOURS: Final = 1.0 / 60.0
+MIN_HOURS: Final = 1.0 / 60.0
 """Two places within a minute are a minute apart, so that speed stays finite."""
 
 _ECOMMERCE, _ATM, _RECURRING, _CHANNELS = 3, 4, 5, 6  # codes of `Channel`, see columns.py
@@ -112,7 +112,7 @@ _MERCHANT_COUNT_1D = column("merchant_count_1d")
 _AMOUNT_TO_MERCHANT_MEAN = column("amount_to_merchant_mean")
 
 
-class Folded(NamedTuple):
+class FoldedRows(NamedTuple):
     """What a fold gives: per transaction its features, the card's `sequence` before it, and whether it is a duplicate.
 
     `features`: float32 [n, features], NaN where missing. `sequences`: int64 [n]. `duplicates`: bool [n].
@@ -125,7 +125,7 @@ class Folded(NamedTuple):
 
 def fold(
     states: NDArray[np.void], card_index: NDArray[np.int64], columns: NDArray[np.void], table: ReferenceTable
-) -> Folded:
+) -> FoldedRows:
     """Fold transactions, in log order, into `states` (changed in place) and return their feature rows.
 
     `states`: dtype STATE [cards]. `card_index`: int64 [n], each transaction's card among `states`. `columns`: dtype
@@ -136,7 +136,7 @@ def fold(
     sequences = np.empty(count, np.int64)
     duplicates = np.empty(count, np.bool_)
     _fold(states, card_index, columns, table.merchants, table.values, features, sequences, duplicates)
-    return Folded(features, sequences, duplicates)
+    return FoldedRows(features, sequences, duplicates)
 
 
 @compiled
@@ -267,7 +267,7 @@ def _place_features(state, event, row):  # type: ignore[no-untyped-def]
     # A late event is as far in time from the last place as an early one: somebody had to get there and back.
     hours = abs(event.occurred_at_ms - state.last_place_at_ms) / HOUR_MS
     row[_DISTANCE_FROM_LAST_KM] = away_km
-    row[_SPEED_FROM_LAST_KMH] = away_km / max(hours, LEAST_HOURS)
+    row[_SPEED_FROM_LAST_KMH] = away_km / max(hours, MIN_HOURS)
     row[_DISTANCE_FROM_USUAL_KM] = distance_km(
         event.latitude, event.longitude, state.mean_latitude, state.mean_longitude
     )

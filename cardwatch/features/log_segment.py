@@ -12,7 +12,7 @@ from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.ports import FeatureStore
 
 
-class LogPart(NamedTuple):
+class LogSegment(NamedTuple):
     """n transactions of one partition in log order, and the offset `position` after them.
 
     `cards`: the distinct cards; `card_index`: int64 [n], whose card each is; `offsets`: int64 [n]; `rows`: dtype
@@ -26,7 +26,7 @@ class LogPart(NamedTuple):
     rows: NDArray[np.void]
 
 
-def fold_part(store: FeatureStore, partition: int, begins: int, part: LogPart) -> None:
+def fold_segment(store: FeatureStore, partition: int, begins: int, part: LogSegment) -> None:
     """Fold a part of the log that begins at offset `begins`, where `applied` must be, into the store.
 
     What a card's state holds already, because a batch was written by half before a crash, is left out: exactly,

@@ -24,7 +24,7 @@ DAY_MS: Final = 86_400_000
 WINDOW_DAYS: Final = 30
 PRIOR_TRANSACTIONS: Final = 200.0
 """Shrinkage: a merchant's fraud rate counts as much as the base rate once it rests on this many transactions."""
-LEAST_BASE_RATE: Final = 1e-4
+MIN_BASE_RATE: Final = 1e-4
 
 MERCHANT_VALUES: Final = (
     "risk_1d",
@@ -218,6 +218,6 @@ _WINDOWS: Final = (1, 7, WINDOW_DAYS)
 
 
 def _relative_risk(frauds: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    base_rate = max(float(frauds.sum()) / max(float(counts.sum()), 1.0), LEAST_BASE_RATE)
+    base_rate = max(float(frauds.sum()) / max(float(counts.sum()), 1.0), MIN_BASE_RATE)
     shrunk: NDArray[np.float64] = (frauds + PRIOR_TRANSACTIONS * base_rate) / (counts + PRIOR_TRANSACTIONS)
     return shrunk / base_rate

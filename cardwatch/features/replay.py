@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cardwatch.errors import CardwatchError
 from cardwatch.features.definitions import FEATURES
-from cardwatch.features.kernel import Folded, fold
+from cardwatch.features.kernel import FoldedRows, fold
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 
 
@@ -41,7 +41,7 @@ def fold_with_tables(
     card_index: NDArray[np.int64],
     columns: NDArray[np.void],
     tables: Sequence[ReferenceTable],
-) -> Folded:
+) -> FoldedRows:
     """`fold`, where transaction i sees `tables[i]`."""
     distinct = list({id(table): table for table in tables}.values())
     places = {id(table): place for place, table in enumerate(distinct)}
@@ -55,12 +55,12 @@ def fold_by_place(
     columns: NDArray[np.void],
     tables: Sequence[ReferenceTable],
     used: NDArray[np.int64],
-) -> Folded:
+) -> FoldedRows:
     """`fold`, where transaction i sees `tables[used[i]]`. Log order is kept; a run of one table goes in one call."""
     runs = list(_runs(used))
     if len(runs) == 1:
         return fold(states, card_index, columns, tables[used[0]])
-    folded = Folded(
+    folded = FoldedRows(
         np.empty((len(columns), len(FEATURES)), np.float32),
         np.empty(len(columns), np.int64),
         np.empty(len(columns), np.bool_),

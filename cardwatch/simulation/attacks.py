@@ -29,7 +29,7 @@ from cardwatch.simulation.drafts import (
 )
 from cardwatch.simulation.places import CITIES
 from cardwatch.simulation.population import Population
-from cardwatch.simulation.random_streams import Concern
+from cardwatch.simulation.random_streams import RandomStream
 
 _BY_NIGHT: Final = 0.4
 
@@ -42,7 +42,7 @@ class Scheme(ABC):
     """
 
     kind: ClassVar[Kind]
-    concern: ClassVar[Concern]
+    concern: ClassVar[RandomStream]
     share: ClassVar[float]
     mean_size: ClassVar[float]
 
@@ -62,7 +62,7 @@ class Scheme(ABC):
 class CardTesting(Scheme):
     """A stolen number is tried with tiny payments, some minutes apart; if it lives, large purchases follow."""
 
-    kind, concern, share, mean_size = Kind.CARD_TESTING, Concern.CARD_TESTING, 0.30, 4.5
+    kind, concern, share, mean_size = Kind.CARD_TESTING, RandomStream.CARD_TESTING, 0.30, 4.5
 
     def strike(self, population: Population, rng: np.random.Generator, at_ms: int) -> Drafts:
         """Two to four tests, then one or two purchases within the next hours."""
@@ -82,7 +82,7 @@ class CardTesting(Scheme):
 class StolenCard(Scheme):
     """Card details that leaked are used online: strange merchants and device, larger amounts than the holder's."""
 
-    kind, concern, share, mean_size = Kind.STOLEN_CARD, Concern.STOLEN_CARD, 0.26, 2.5
+    kind, concern, share, mean_size = Kind.STOLEN_CARD, RandomStream.STOLEN_CARD, 0.26, 2.5
 
     def strike(self, population: Population, rng: np.random.Generator, at_ms: int) -> Drafts:
         """One to four purchases, hours apart."""
@@ -94,7 +94,7 @@ class StolenCard(Scheme):
 class Counterfeit(Scheme):
     """A copied magnetic stripe is used in another city, where its holder cannot be; at times a cash machine ends it."""
 
-    kind, concern, share, mean_size = Kind.COUNTERFEIT, Concern.COUNTERFEIT, 0.24, 3.0
+    kind, concern, share, mean_size = Kind.COUNTERFEIT, RandomStream.COUNTERFEIT, 0.24, 3.0
 
     def strike(self, population: Population, rng: np.random.Generator, at_ms: int) -> Drafts:
         """Two to four payments in one city within a few hours."""
@@ -114,7 +114,7 @@ class Counterfeit(Scheme):
 class Takeover(Scheme):
     """Somebody logs in as the holder and buys where the holder buys, from another device, rather more."""
 
-    kind, concern, share, mean_size = Kind.TAKEOVER, Concern.TAKEOVER, 0.10, 2.5
+    kind, concern, share, mean_size = Kind.TAKEOVER, RandomStream.TAKEOVER, 0.10, 2.5
 
     def strike(self, population: Population, rng: np.random.Generator, at_ms: int) -> Drafts:
         """One to four purchases at the holder's favourite online merchants."""
@@ -126,7 +126,7 @@ class Takeover(Scheme):
 class Breach(Scheme):
     """A merchant's till is tapped for some days; cards that paid there are used later, for modest purchases."""
 
-    kind, concern, share, mean_size = Kind.BREACH, Concern.BREACH, 0.10, 1.5
+    kind, concern, share, mean_size = Kind.BREACH, RandomStream.BREACH, 0.10, 1.5
     _LASTS_DAYS: ClassVar[int] = 8
     _NEXT_AFTER_DAYS: ClassVar[int] = 16
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cardwatch.events import Channel, Outcome, Transaction, from_epoch_ms
+from cardwatch.events import AuthorizationOutcome, Channel, Transaction, from_epoch_ms
 from cardwatch.simulation.categories import CODES
 from cardwatch.simulation.drafts import ATM, CHIP, CONTACTLESS, NO_DEVICE, SWIPE, Drafts, Ints, Kind
 from cardwatch.simulation.places import COUNTRIES
@@ -15,14 +15,14 @@ from cardwatch.simulation.population import Population
 from cardwatch.simulation.tokens import opaque
 
 _CHANNELS: Final = tuple(Channel)
-_OUTCOMES: Final = (None, Outcome.APPROVED, Outcome.DECLINED)
+_OUTCOMES: Final = (None, AuthorizationOutcome.APPROVED, AuthorizationOutcome.DECLINED)
 _UNKNOWN, _APPROVED, _DECLINED = range(3)
 _PRESENT: Final = (CHIP, CONTACTLESS, SWIPE, ATM)
 _NO_FUNDS: Final = 0.015
 _TESTED_DEAD: Final = 0.15
 
 
-class Outcomes:
+class AuthorizationOutcomes:
     """What became of each card's previous attempt. Some fail for lack of funds; none by our decision."""
 
     def __init__(self, cards: int) -> None:
@@ -43,7 +43,7 @@ class Outcomes:
         return before
 
 
-class Teller:
+class TransactionEmitter:
     """Writes transactions. A place is told where the card was present, a device online and for phones that tap."""
 
     def __init__(self, population: Population) -> None:

@@ -9,29 +9,29 @@ import numpy as np
 from cardwatch.simulation.attacks import Scheme, old_schemes
 from cardwatch.simulation.drafts import DAY_MS, DRAFT, Drafts, Kind
 from cardwatch.simulation.population import Population
-from cardwatch.simulation.random_streams import Concern, Streams
-from cardwatch.simulation.regimes import Times
-from cardwatch.simulation.relay_attack import RelayRing
+from cardwatch.simulation.random_streams import RandomStream, RandomStreams
+from cardwatch.simulation.regimes import Regime
+from cardwatch.simulation.relay_attack import RelayAttack
 from cardwatch.simulation.spending import daily_mean
 
 
-class Underworld:
+class FraudSimulator:
     """All fraudsters. `fraud_share`: the part of all transactions that old schemes make up in ordinary times.
 
     Each scheme strikes at a steady pace, only the hours and victims are random: fraud does not dry up for a
     week by chance.
     """
 
-    def __init__(self, population: Population, streams: Streams, fraud_share: float) -> None:
+    def __init__(self, population: Population, streams: RandomStreams, fraud_share: float) -> None:
         self._population, self._streams = population, streams
         self._daily = daily_mean(population)
         self._fraud_share = fraud_share
         self._old = old_schemes()
-        self._ring = RelayRing(population, streams.once(Concern.RELAY_RING))
+        self._ring = RelayAttack(population, streams.once(RandomStream.RELAY_RING))
         self._in_hand = np.empty(0, DRAFT)
         self._due: defaultdict[Kind, float] = defaultdict(float)
 
-    def attack(self, day: int, start_ms: int, times: Times, genuine: Drafts) -> Drafts:
+    def attack(self, day: int, start_ms: int, times: Regime, genuine: Drafts) -> Drafts:
         """The fraud of one day: today's part of strikes that began earlier, and of those that begin today."""
         strikes = [self._in_hand]
         for scheme in self._old:

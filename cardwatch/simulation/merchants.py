@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cardwatch.simulation.categories import ALLURE, TRADES, VISITS, Trade
 from cardwatch.simulation.places import CITIES, GUESTS, LATITUDES, LONGITUDES, RESIDENTS
 from cardwatch.simulation.tokens import opaque
-from cardwatch.simulation.weighted_sampler import Lottery
+from cardwatch.simulation.weighted_sampler import WeightedSampler
 
 Ints = NDArray[np.int64]
 
@@ -59,13 +59,13 @@ class Merchants:
         online[self.newcomers] = 0.0
         tempting = ALLURE[self.category] * self.popularity**0.3
         one = np.zeros(self.count, dtype=np.int64)
-        self.shops = Lottery(here, self.city)
-        self.cash_machines = Lottery(np.where(self.trade == Trade.ATM, 1.0, 0.0), self.city)
-        self.online = Lottery(online, one)
-        self.online_later = Lottery(online_later, one)
-        self.subscriptions = Lottery(np.where(self.trade == Trade.SUBSCRIPTION, self.popularity, 0.0), one)
-        self.tempting_shops = Lottery(np.where(here > 0, tempting, 0.0), self.city)
-        self.tempting_online = Lottery(np.where(online > 0, tempting, 0.0), one)
+        self.shops = WeightedSampler(here, self.city)
+        self.cash_machines = WeightedSampler(np.where(self.trade == Trade.ATM, 1.0, 0.0), self.city)
+        self.online = WeightedSampler(online, one)
+        self.online_later = WeightedSampler(online_later, one)
+        self.subscriptions = WeightedSampler(np.where(self.trade == Trade.SUBSCRIPTION, self.popularity, 0.0), one)
+        self.tempting_shops = WeightedSampler(np.where(here > 0, tempting, 0.0), self.city)
+        self.tempting_online = WeightedSampler(np.where(online > 0, tempting, 0.0), one)
 
     def change_owners(self, rng: np.random.Generator) -> None:
         """Let a few premises pass to another owner, as happens every day."""

@@ -10,7 +10,7 @@ import numpy as np
 _SEEDED_ONCE: Final = 0
 
 
-class Concern(IntEnum):
+class RandomStream(IntEnum):
     """What randomness is needed for. The numbers are part of what a seed means: append only."""
 
     MERCHANTS = 0
@@ -29,7 +29,7 @@ class Concern(IntEnum):
     RELAY_RING = 13
 
 
-class Streams:
+class RandomStreams:
     """All randomness of one world, as children of `seed` in numpy's `SeedSequence`.
 
     A stream depends on its seed, concern and day only: whatever one concern draws on one day leaves every
@@ -40,13 +40,13 @@ class Streams:
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def once(self, concern: Concern) -> np.random.Generator:
+    def once(self, concern: RandomStream) -> np.random.Generator:
         """The stream for what is settled before the first day."""
         return self._child(concern, _SEEDED_ONCE)
 
-    def on(self, concern: Concern, day: int) -> np.random.Generator:
+    def on(self, concern: RandomStream, day: int) -> np.random.Generator:
         """The stream of `concern` on one day."""
         return self._child(concern, day + 1)
 
-    def _child(self, concern: Concern, number: int) -> np.random.Generator:
+    def _child(self, concern: RandomStream, number: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(int(concern), number)))

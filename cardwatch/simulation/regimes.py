@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 
-class Times(Struct, frozen=True, kw_only=True):
+class Regime(Struct, frozen=True, kw_only=True):
     """How people spend in these times, against the habits they were born with.
 
     `ecommerce_ratio` multiplies the part of shopping that is online, `amount_ratio` every amount;
@@ -24,8 +24,8 @@ class Times(Struct, frozen=True, kw_only=True):
     ring_share: float = 0.0
 
 
-ORDINARY: Final = Times()
-CHANGED: Final = Times(
+ORDINARY: Final = Regime()
+CHANGED: Final = Regime(
     ecommerce_ratio=1.3,
     amount_ratio=1.25,
     hours_later=1.0,

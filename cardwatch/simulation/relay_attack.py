@@ -10,14 +10,14 @@ from cardwatch.simulation.attacks import Scheme
 from cardwatch.simulation.categories import CODES, Trade
 from cardwatch.simulation.drafts import CONTACTLESS, HOUR_MS, MINUTE_MS, NO_DEVICE, Drafts, Ints, Kind, draft, no_drafts
 from cardwatch.simulation.population import Population
-from cardwatch.simulation.random_streams import Concern
+from cardwatch.simulation.random_streams import RandomStream
 
 _FRONTS: Final = ("5499", "5814")
 _MERCHANT_LASTS_DAYS: Final = 2
 _CARDS_PER_FRONT: Final = 200
 
 
-class RelayRing(Scheme):
+class RelayAttack(Scheme):
     """A card's contactless signal is relayed to a terminal of a small shop that a ring has taken over.
 
     Nothing about it resembles the old kinds: an ordinary shop in the holder's own city, the holder's own
@@ -27,7 +27,7 @@ class RelayRing(Scheme):
     shops are ordinary ones before and keep their own guests.
     """
 
-    kind, concern, share, mean_size = Kind.RELAY_RING, Concern.RELAY_RING, 1.0, 4.5
+    kind, concern, share, mean_size = Kind.RELAY_RING, RandomStream.RELAY_RING, 1.0, 4.5
 
     def __init__(self, population: Population, rng: np.random.Generator) -> None:
         self._premises = _fronts(population, rng)

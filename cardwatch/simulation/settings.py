@@ -9,7 +9,7 @@ from msgspec import Struct
 from cardwatch.errors import Misconfigured
 
 
-class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole description of a world: equal settings give equal events.
 
     `fraud_share` is the part of all transactions that is fraud before the change, in the long run.

@@ -11,13 +11,13 @@ from msgspec import Struct
 
 from cardwatch.events import Label, Transaction, to_epoch_ms
 from cardwatch.simulation.drafts import Drafts, Kind
-from cardwatch.simulation.emitter import Outcomes, Teller
-from cardwatch.simulation.fraud_simulator import Underworld
+from cardwatch.simulation.emitter import AuthorizationOutcomes, TransactionEmitter
+from cardwatch.simulation.fraud_simulator import FraudSimulator
 from cardwatch.simulation.labels import labels_of
 from cardwatch.simulation.population import Population
-from cardwatch.simulation.random_streams import Concern, Streams
+from cardwatch.simulation.random_streams import RandomStream, RandomStreams
 from cardwatch.simulation.regimes import CHANGED, ORDINARY
-from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.spending import Subscriptions, shopping
 
 
@@ -35,7 +35,7 @@ class EventsOfDay(Struct, frozen=True, kw_only=True):
     kinds: list[Kind]
 
 
-class World:
+class Simulation:
     """A world that is wholly determined by its settings.
 
     Its days are taken in order, each once: `day(0)` is `settings.first_day`, and what happens later follows
@@ -43,14 +43,14 @@ class World:
     change.
     """
 
-    def __init__(self, settings: WorldSettings) -> None:
+    def __init__(self, settings: SimulationSettings) -> None:
         self.settings = settings
-        self._streams = Streams(settings.seed)
+        self._streams = RandomStreams(settings.seed)
         self._population = Population(settings, self._streams)
-        self._subscriptions = Subscriptions(self._population, self._streams.once(Concern.SUBSCRIPTIONS))
-        self._underworld = Underworld(self._population, self._streams, settings.fraud_share)
-        self._outcomes = Outcomes(settings.cards)
-        self._teller = Teller(self._population)
+        self._subscriptions = Subscriptions(self._population, self._streams.once(RandomStream.SUBSCRIPTIONS))
+        self._underworld = FraudSimulator(self._population, self._streams, settings.fraud_share)
+        self._outcomes = AuthorizationOutcomes(settings.cards)
+        self._teller = TransactionEmitter(self._population)
         self._labels: defaultdict[date, list[Label]] = defaultdict(list)
         self._next_day = 0
 
@@ -61,7 +61,7 @@ class World:
         self._next_day += 1
         today = self.settings.first_day + timedelta(days=number)
         drafts = self._drafts(number, today)
-        previous = self._outcomes.previous(self._streams.on(Concern.OUTCOMES, number), drafts)
+        previous = self._outcomes.previous(self._streams.on(RandomStream.OUTCOMES, number), drafts)
         transactions = self._teller.transactions(number, drafts, previous)
         self._learn(number, transactions, drafts)
         return EventsOfDay(
@@ -76,14 +76,14 @@ class World:
         start_ms = to_epoch_ms(datetime(today.year, today.month, today.day, tzinfo=UTC))
         population = self._population
         population.begin_day(number)
-        rng = self._streams.on(Concern.SPENDING, number)
+        rng = self._streams.on(RandomStream.SPENDING, number)
         bought = shopping(population, rng, start_ms, today.weekday(), times)
-        collected = self._subscriptions.due(self._streams.on(Concern.SUBSCRIPTIONS, number), number, start_ms)
+        collected = self._subscriptions.due(self._streams.on(RandomStream.SUBSCRIPTIONS, number), number, start_ms)
         stolen = self._underworld.attack(number, start_ms, times, bought)
         drafts = np.concatenate([bought, collected, stolen])
         return drafts[np.argsort(drafts["occurred_ms"], kind="stable")]
 
     def _learn(self, number: int, transactions: Sequence[Transaction], drafts: Drafts) -> None:
         is_fraud = drafts["kind"] != Kind.GENUINE
-        for label in labels_of(self._streams.on(Concern.LABELS, number), transactions, is_fraud):
+        for label in labels_of(self._streams.on(RandomStream.LABELS, number), transactions, is_fraud):
             self._labels[label.observed_at.date()].append(label)

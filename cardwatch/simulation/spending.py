@@ -24,7 +24,7 @@ from cardwatch.simulation.drafts import (
     draft,
 )
 from cardwatch.simulation.population import Population
-from cardwatch.simulation.regimes import Times
+from cardwatch.simulation.regimes import Regime
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def daily_mean(population: Population) -> float:
     return float((visits + spree).sum()) + cards.count * _SUBSCRIPTIONS_PER_CARD / 30
 
 
-def shopping(population: Population, rng: np.random.Generator, start_ms: int, weekday: int, times: Times) -> Drafts:
+def shopping(population: Population, rng: np.random.Generator, start_ms: int, weekday: int, times: Regime) -> Drafts:
     """Everything that people pay of their own accord on the day that begins at `start_ms`. `weekday`: 0 is Monday."""
     card = _who(population, rng, weekday)
     trade = _how(population, rng, card, times)
@@ -71,7 +71,7 @@ def _who(population: Population, rng: np.random.Generator, weekday: int) -> Ints
     return np.repeat(np.arange(cards.count), rng.poisson(mean))
 
 
-def _how(population: Population, rng: np.random.Generator, card: Ints, times: Times) -> Ints:
+def _how(population: Population, rng: np.random.Generator, card: Ints, times: Regime) -> Ints:
     """Shop, online or cash machine. Who is away buys less online."""
     cards = population.cards
     online = cards.ecommerce[card] * times.ecommerce_ratio * np.where(population.journeys.away[card], 0.5, 1.0)
@@ -80,7 +80,7 @@ def _how(population: Population, rng: np.random.Generator, card: Ints, times: Ti
     return np.where(cash, Trade.ATM, np.where(ticket < online, Trade.ONLINE, Trade.SHOP)).astype(np.int64)
 
 
-def _where(population: Population, rng: np.random.Generator, card: Ints, trade: Ints, times: Times) -> Ints:
+def _where(population: Population, rng: np.random.Generator, card: Ints, trade: Ints, times: Regime) -> Ints:
     """A favourite mostly; else what is popular in the city where the card is, or on the net."""
     cards, merchants, journeys = population.cards, population.merchants, population.journeys
     rank = np.floor(rng.random(len(card)) ** 1.7 * FAVOURITE_SHOPS).astype(np.int64)
@@ -98,7 +98,7 @@ def _where(population: Population, rng: np.random.Generator, card: Ints, trade: 
 
 
 def _how_much(
-    population: Population, rng: np.random.Generator, card: Ints, merchant: Ints, trade: Ints, times: Times
+    population: Population, rng: np.random.Generator, card: Ints, merchant: Ints, trade: Ints, times: Regime
 ) -> Ints:
     """The usual, at times several times that; cash comes in tens, and some prices are round."""
     amount = population.usual_amounts(rng, card, merchant) * times.amount_ratio
@@ -110,7 +110,7 @@ def _how_much(
     return np.where(trade == Trade.ATM, in_tens, np.rint(amount)).astype(np.int64)
 
 
-def _when(population: Population, rng: np.random.Generator, card: Ints, merchant: Ints, times: Times) -> Floats:
+def _when(population: Population, rng: np.random.Generator, card: Ints, merchant: Ints, times: Regime) -> Floats:
     """Hour of the day: the category's middle, moved by the card's habit; a sleepless night is any hour."""
     hour = HOURS[population.merchants.category[merchant]] + population.cards.hour_shift[card] + times.hours_later
     hour = (hour + rng.normal(0.0, 2.8, len(card))) % 24.0

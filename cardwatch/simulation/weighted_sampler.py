@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 
-class Lottery:
+class WeightedSampler:
     """Draws from the members of a group, each as likely as its weight; members of weight 0 are never drawn.
 
     `weights` and `groups` have one element for each member; groups are numbered from 0. One sorted cumulative

@@ -12,7 +12,7 @@ from msgspec import structs
 from adapters.aws.account import Account
 from adapters.aws.clients import aws_client
 from adapters.aws.s3 import Bucket
-from adapters.model_registry.mlflow_registry import ModelRegistry
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.model_folder import pack_model
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
@@ -33,7 +33,7 @@ def model(env: str) -> None:
         raise Misconfigured("CARDWATCH_MLFLOW_URL is empty: name the registry that has the champion, see make up")
     url = environment.model_url(Account(environment.region).identity().account)
     place = urlsplit(url)
-    with closing(ModelRegistry(settings.mlflow_url)) as registry:
+    with closing(MlflowRegistry(settings.mlflow_url)) as registry:
         champion = registry.champion()
         # What it says of itself is what decisions will say of it: the number that the registry there will give it.
         packed = pack_model(structs.replace(champion, version=FIRST), registry.files(champion))

@@ -20,8 +20,8 @@ from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.events import encode
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from infra.aws.acceptance.smoke import await_decisions, new_transactions, question, read_answer
 from infra.aws.acceptance.traffic import Traffic
 from infra.aws.deploy import redrive as abandoned
@@ -64,12 +64,12 @@ def send(
     the same days sent twice are recognised as repeats.
     """
     environment = _reached_from_here(env)
-    settings = WorldSettings(seed=seed, cards=cards, change_day=change_after)
+    settings = SimulationSettings(seed=seed, cards=cards, change_day=change_after)
     if first_day is not None:
-        settings = WorldSettings(seed=seed, cards=cards, change_day=change_after, first_day=first_day.date())
+        settings = SimulationSettings(seed=seed, cards=cards, change_day=change_after, first_day=first_day.date())
     region = environment.region
     bucket = Bucket(environment.bucket(Account(region).identity().account), client=aws_client("s3", region=region))
-    world = World(settings)
+    world = Simulation(settings)
     for number in range(from_day):
         world.day(number)
     with closing(KinesisWriter(environment.transactions, region=region)) as writer:

@@ -11,7 +11,7 @@ import click
 
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import read_settings
-from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.settings import SimulationSettings
 from cli.demo.plan import DemoPlan
 
 CHANGE_AFTER_DAYS: Final = 14
@@ -87,11 +87,11 @@ def demo(  # noqa: PLR0913, PLR0917 (an option each)
     Starts the stack on free ports, simulates history, trains the first champion, streams live days in step, changes
     the world, and ends with a table and a page. The exit status is 0 if the loop closed.
     """
-    from cli.demo.run import Run  # noqa: PLC0415 (`--help` need not wait for it)
+    from cli.demo.run import DemoRun  # noqa: PLC0415 (`--help` need not wait for it)
 
     settings = read_settings()
     change_day = None if no_change else history_days + CHANGE_AFTER_DAYS
-    world = WorldSettings(seed=seed, cards=cards, fraud_share=fraud_share, change_day=change_day)
+    world = SimulationSettings(seed=seed, cards=cards, fraud_share=fraud_share, change_day=change_day)
     plan = DemoPlan(
         seed=seed,
         cards=cards,
@@ -102,5 +102,5 @@ def demo(  # noqa: PLR0913, PLR0917 (an option each)
         maturity_days=read_policies(settings).drift.maturity_days,
         offered_rate=rate,
     )
-    run = Run(settings, plan, world, days_after=days_after, rate_seconds=seconds, keep=keep, output=output)
+    run = DemoRun(settings, plan, world, days_after=days_after, rate_seconds=seconds, keep=keep, output=output)
     sys.exit(0 if run.run() else 1)

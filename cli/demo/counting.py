@@ -15,7 +15,7 @@ from cardwatch.errors import BrokerUnavailable
 from cardwatch.records import Record
 from cli.demo.observer import Positions
 
-_MOST_SILENT_POLLS: Final = 30
+_MAX_SILENT_POLLS: Final = 30
 
 
 class TopicCounts(Struct, frozen=True, kw_only=True):
@@ -129,5 +129,5 @@ def _records(settings: Settings, topic: str, start: Positions) -> Iterator[Recor
             records = reader.poll(1.0)
             yield from records
             silent_polls = 0 if records else silent_polls + 1
-            if silent_polls > _MOST_SILENT_POLLS:
+            if silent_polls > _MAX_SILENT_POLLS:
                 raise BrokerUnavailable(f"{topic} could not be read to its end: nothing has come for 30 s")

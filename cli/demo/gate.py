@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from cli.demo.wording import plural
 
-LOWEST_BEFORE: Final = 0.5
-HIGHEST_BEFORE: Final = 0.85
-LEAST_COST: Final = 0.2
-LEAST_REGAINED: Final = 0.5
+MIN_PRECISION_BEFORE: Final = 0.5
+MAX_PRECISION_BEFORE: Final = 0.85
+MIN_COST: Final = 0.2
+MIN_REGAINED: Final = 0.5
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -64,11 +64,11 @@ def checks(
 
 def _is_realistic(before: float | None, changed: bool) -> Check:
     when = "before the change" if changed else "without a change"
-    wanted = f"between {LOWEST_BEFORE} and {HIGHEST_BEFORE} is wanted"
+    wanted = f"between {MIN_PRECISION_BEFORE} and {MAX_PRECISION_BEFORE} is wanted"
     if before is None:
         return Check(passed=False, sentence=f"no average precision {when}; {wanted}")
     return Check(
-        passed=LOWEST_BEFORE <= before <= HIGHEST_BEFORE,
+        passed=MIN_PRECISION_BEFORE <= before <= MAX_PRECISION_BEFORE,
         sentence=f"average precision {before:.3f} {when}; {wanted}",
     )
 
@@ -85,9 +85,9 @@ def _costs(before: float | None, after: float | None) -> Check:
         return Check(passed=False, sentence="too little fraud to see what the change costs")
     cost = 1 - after / before if before else 0.0
     return Check(
-        passed=cost >= LEAST_COST,
+        passed=cost >= MIN_COST,
         sentence=f"the change costs {cost:.0%} of the average precision ({before:.3f} to {after:.3f}); "
-        f"at least {LEAST_COST:.0%} is wanted",
+        f"at least {MIN_COST:.0%} is wanted",
     )
 
 
@@ -103,7 +103,7 @@ def _recovered(before: float | None, after: float | None, swapped: float | None)
     loss = before - after
     regained = (swapped - after) / loss if loss > 0 else 0.0
     return Check(
-        passed=regained >= LEAST_REGAINED,
+        passed=regained >= MIN_REGAINED,
         sentence=f"the swap regains {regained:.0%} of what the change cost ({after:.3f} to {swapped:.3f}); "
-        f"at least {LEAST_REGAINED:.0%} is wanted",
+        f"at least {MIN_REGAINED:.0%} is wanted",
     )

@@ -45,7 +45,7 @@ class Quality(Struct, frozen=True, kw_only=True):
     missed_minor: int
 
 
-class Outcomes(Struct, frozen=True, kw_only=True):
+class DecisionOutcomes(Struct, frozen=True, kw_only=True):
     """Decisions as arrays of one length. `margins` is NaN where the rules alone decided."""
 
     days: NDArray[np.datetime64]
@@ -56,7 +56,7 @@ class Outcomes(Struct, frozen=True, kw_only=True):
     alarms: NDArray[np.bool_]
     frauds: NDArray[np.bool_]
 
-    def between(self, first: date, last: date) -> Outcomes:
+    def between(self, first: date, last: date) -> DecisionOutcomes:
         """The decisions on transactions of these days, both ends included."""
         return self._where((self.days >= np.datetime64(first)) & (self.days <= np.datetime64(last)))
 
@@ -93,15 +93,15 @@ class Outcomes(Struct, frozen=True, kw_only=True):
         )
         return seen.average_precision, seen.recall_at_fpr_0_1_percent
 
-    def _where(self, chosen: NDArray[np.bool_]) -> Outcomes:
-        return Outcomes(**{name: getattr(self, name)[chosen] for name in self.__struct_fields__})
+    def _where(self, chosen: NDArray[np.bool_]) -> DecisionOutcomes:
+        return DecisionOutcomes(**{name: getattr(self, name)[chosen] for name in self.__struct_fields__})
 
 
-def read_outcomes(archive: DecisionArchive, first: date, last: date) -> Outcomes:
+def read_outcomes(archive: DecisionArchive, first: date, last: date) -> DecisionOutcomes:
     """The decisions of these days with the labels that were known at the end of `last`; no label means genuine."""
     decided = archive.decisions(first, last)
     known = archive.labels(EPOCH + (last + timedelta(days=1) - EPOCH.date()))
-    return Outcomes(
+    return DecisionOutcomes(
         days=decided["occurred_at"].cast(pa.timestamp("ms")).to_numpy().astype("datetime64[D]"),
         card_ids=np.array(decided["card_id"].to_pylist(), np.object_),
         versions=np.array(decided["model_version"].to_pylist(), np.object_),

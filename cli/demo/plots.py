@@ -52,7 +52,7 @@ _STYLE: Final = {
     "axes.facecolor": "none",
 }
 _WIDTH, _HEIGHT = 8.6, 3.0
-_MOST_FEATURES: Final = 14
+_MAX_FEATURES: Final = 14
 _NAME_DAYS: Final = 6
 _NOT_FOR_A_PAGE: Final = re.compile(
     r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->"  # whole elements
@@ -98,7 +98,7 @@ def average_precision(facts: Facts) -> str:
 def drift(facts: Facts) -> str:
     """Which features the monitor called drifted on which day, the most frequent on top."""
     seen = Counter(name for day in facts.days for name in day.drifted_features)
-    names = [name for name, _ in sorted(seen.items(), key=lambda item: (-item[1], item[0]))[:_MOST_FEATURES]]
+    names = [name for name, _ in sorted(seen.items(), key=lambda item: (-item[1], item[0]))[:_MAX_FEATURES]]
     figure, (share, grid) = _stacked("drift", max(1, len(names)))
     days = [_edge(day.day) for day in facts.days]
     share.bar(days, [day.drift_share for day in facts.days], width=0.9, align="edge", color=_ALARM, alpha=0.8)

@@ -24,7 +24,7 @@ from cardwatch.progress import Progress, RateEnded, RateStarted, decode_progress
 from cardwatch.records import Record
 from cli.demo.plan import DemoPlan
 from cli.demo.snapshot import EventKind, Snapshot
-from cli.demo.story import Story
+from cli.demo.story import DemoState
 from cli.demo.tallies import FraudTally, LatencyTally, RateTally
 
 
@@ -53,7 +53,7 @@ _DECODE_DECISION = msgspec.json.Decoder(_Decision).decode
 _DECODE_LABEL = msgspec.json.Decoder(_Label).decode
 
 
-class Measured(NamedTuple):
+class MeasuredLoad(NamedTuple):
     """End-to-end latencies (ms) of the transactions that were offered at the fixed rate within `seconds`."""
 
     latencies_ms: NDArray[np.float64]
@@ -68,7 +68,7 @@ class Recorder:
         self._now_seconds = now_seconds
         self._started_seconds = now_seconds()
         self._lock = threading.Lock()
-        self._story = Story(plan)
+        self._story = DemoState(plan)
         self._rate = RateTally(self._started_seconds)
         self._latency = LatencyTally()
         self._fraud = FraudTally()
@@ -121,13 +121,13 @@ class Recorder:
                 events=list(self._story.events),
             )
 
-    def measured(self) -> Measured:
+    def measured(self) -> MeasuredLoad:
         """The phase at a fixed rate, once its end and all its decisions have been recorded; empty without one."""
         with self._lock:
             from_ms, until_ms = self._measured_from_ms, self._measured_until_ms
             if math.isinf(until_ms):
-                return Measured(np.empty(0), 0.0)
-            return Measured(self._latency.between(from_ms, until_ms), (until_ms - from_ms) / 1000.0)
+                return MeasuredLoad(np.empty(0), 0.0)
+            return MeasuredLoad(self._latency.between(from_ms, until_ms), (until_ms - from_ms) / 1000.0)
 
     def _take(self, record: Record, arrived_ms: float) -> None:
         topic, value = record.topic, record.value or b""

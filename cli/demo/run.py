@@ -22,7 +22,7 @@ from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError, Misconfigured, Unavailable
 from cardwatch.progress import DayArchived, Progress
-from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.settings import SimulationSettings
 from cli.demo.closing import closing as closing_screen
 from cli.demo.counting import TopicCounts, count_topics
 from cli.demo.observer import Observer, Positions, live_positions
@@ -36,7 +36,7 @@ from cli.demo.view import open_view, save_picture
 from infra.local_stack.servers import answers
 from infra.local_stack.stack import LocalStack
 
-PATIENCE_SECONDS: Final = 300.0
+TIMEOUT_SECONDS: Final = 300.0
 PICTURE_COLUMNS: Final = 100
 PICTURE_LINES: Final = 32
 MADE_BY_A_RUN: Final = (
@@ -44,14 +44,14 @@ MADE_BY_A_RUN: Final = (
 )  # fmt: skip
 
 
-class Run:
+class DemoRun:
     """A demo with a home of its own, `settings.home/demo`, made anew each time."""
 
     def __init__(
         self,
         settings: Settings,
         plan: DemoPlan,
-        world: WorldSettings,
+        world: SimulationSettings,
         *,
         days_after: int,
         rate_seconds: float,
@@ -66,7 +66,7 @@ class Run:
         self._recorder = Recorder(plan)
 
     def run(self) -> bool:
-        """Run it all; True if the loop closed. Raises what the stack raises, with nothing left running."""
+        """DemoRun it all; True if the loop closed. Raises what the stack raises, with nothing left running."""
         stack = LocalStack(self._settings, report=self._recorder.stage)
         with stack:
             self._make_home_empty()
@@ -77,7 +77,7 @@ class Run:
                     stack.supervisor.wait("generator")
                     self._recorder.stage("counting")
                     self._wait(stack, "the stream to decide everything", lambda: _all_decided(stack.settings))
-                    if not observer.wait_until_caught_up(PATIENCE_SECONDS):
+                    if not observer.wait_until_caught_up(TIMEOUT_SECONDS):
                         raise Unavailable("the topics could not be read to their ends")
                 summary = self._summarise(stack, count_topics(stack.settings, start))
                 self._recorder.stage("done")
@@ -134,7 +134,7 @@ class Run:
             "days_after_promotion": self._days_after,
             "rate_per_second": self._plan.offered_rate,
             "rate_seconds": self._rate_seconds,
-            "patience_seconds": PATIENCE_SECONDS,
+            "patience_seconds": TIMEOUT_SECONDS,
         }
         path.write_bytes(msgspec.json.encode(plan))
         return path
@@ -176,11 +176,11 @@ class Run:
             time.sleep(0.5)
 
     def _wait(self, stack: LocalStack, what: str, reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not reached():
             stack.supervisor.check()
             if time.monotonic() > deadline:
-                raise Unavailable(f"waited {PATIENCE_SECONDS:g} s for {what}, in vain; see {self._settings.home}/logs")
+                raise Unavailable(f"waited {TIMEOUT_SECONDS:g} s for {what}, in vain; see {self._settings.home}/logs")
             time.sleep(0.1)
 
     def _wait_for_progress(self, stack: LocalStack, what: str, sought: Callable[[Progress], bool]) -> None:
@@ -216,7 +216,7 @@ def _all_decided(settings: Settings) -> bool:
 def _all_progress(settings: Settings) -> list[Progress]:
     told: list[Progress] = []
     with closing(ProgressReader(settings.kafka_bootstrap)) as reader:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not reader.caught_up():
             if (record := reader.poll(0.5)) is not None:
                 told.append(record)

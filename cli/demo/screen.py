@@ -16,7 +16,7 @@ from cli.demo.chart import Bar, bars, meter
 from cli.demo.snapshot import Event, EventKind, ModelView, Snapshot
 from cli.demo.wording import NOTHING, count, duration, listed, milliseconds, money, ratio, share
 
-MOST_WIDTH: Final = 120
+MAX_WIDTH: Final = 120
 QUIET: Final = "bright_black"
 _HEAD_ROWS: Final = 2
 _FACT_ROWS: Final = 5
@@ -42,7 +42,7 @@ _MARKED: Final = (EventKind.CHANGE, EventKind.DRIFT, EventKind.SWAP)
 
 def render(snapshot: Snapshot, width: int, height: int) -> RenderableType:
     """The whole screen in at most `height` lines; it reads well from 80 x 23 on."""
-    width = min(width, MOST_WIDTH)
+    width = min(width, MAX_WIDTH)
     is_tall = height >= 28
     bar_rows = 4 if is_tall else 2
     gaps = 3 if is_tall else 0

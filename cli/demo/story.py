@@ -23,7 +23,7 @@ from cli.demo.plan import DemoPlan
 from cli.demo.snapshot import DayPoint, Event, EventKind, ModelView
 
 
-class Story:
+class DemoState:
     """Events, days and the state of the model, from progress records and decisions as they arrive."""
 
     def __init__(self, plan: DemoPlan) -> None:

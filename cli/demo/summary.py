@@ -21,9 +21,9 @@ from msgspec import Struct
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cli.demo.counting import TopicCounts
 from cli.demo.gate import Check, checks
-from cli.demo.outcome import DecisionArchive, Outcomes, Quality, read_outcomes
+from cli.demo.outcome import DecisionArchive, DecisionOutcomes, Quality, read_outcomes
 from cli.demo.plan import DemoPlan
-from cli.demo.recorder import Measured
+from cli.demo.recorder import MeasuredLoad
 
 ROLLING_DAYS: Final = 5
 _DAY: Final = timedelta(days=1)
@@ -123,7 +123,7 @@ class DemoSummary(Struct, frozen=True, kw_only=True):
 
 
 def measure(
-    measured: Measured,
+    measured: MeasuredLoad,
     *,
     elapsed_seconds: float,
     degraded: int,
@@ -219,7 +219,7 @@ def _first(turns: Sequence[Turn], change_day: date | None) -> Turn | None:
     return next((turn for turn in turns if change_day is not None and turn.day >= change_day), None)
 
 
-def _phases(plan: DemoPlan, promotion: Turn | None, last_mature: date, outcomes: Outcomes) -> list[Phase]:
+def _phases(plan: DemoPlan, promotion: Turn | None, last_mature: date, outcomes: DecisionOutcomes) -> list[Phase]:
     """The phases that have a mature day, in order."""
     starts = {"before": plan.first_live_day}
     if plan.change_day is not None:
@@ -234,7 +234,7 @@ def _phases(plan: DemoPlan, promotion: Turn | None, last_mature: date, outcomes:
     ]
 
 
-def _delay(outcomes: Outcomes, since: date | None, until: Turn | None) -> Delay | None:
+def _delay(outcomes: DecisionOutcomes, since: date | None, until: Turn | None) -> Delay | None:
     """From the end of day `since` to the end of the day of `until`."""
     if since is None or until is None:
         return None
@@ -243,14 +243,14 @@ def _delay(outcomes: Outcomes, since: date | None, until: Turn | None) -> Delay 
 
 
 def _days(
-    first: date, last: date, phases: Sequence[Phase], outcomes: Outcomes, progress: Sequence[Progress]
+    first: date, last: date, phases: Sequence[Phase], outcomes: DecisionOutcomes, progress: Sequence[Progress]
 ) -> list[DaySummary]:
     monitored = {told.day: told for told in progress if isinstance(told, DayMonitored)}
     days = [first + _DAY * number for number in range((last - first).days + 1)]
     return [_day(day, phases, outcomes, monitored.get(day)) for day in days]
 
 
-def _day(day: date, phases: Sequence[Phase], outcomes: Outcomes, told: DayMonitored | None) -> DaySummary:
+def _day(day: date, phases: Sequence[Phase], outcomes: DecisionOutcomes, told: DayMonitored | None) -> DaySummary:
     phase = next((phase for phase in phases if phase.first_day <= day <= phase.last_day), None)
     alone = outcomes.between(day, day)
     rolling = None

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct, field
 
 from adapters.archive.tabular import CsvDialect
-from cardwatch.events import Channel, Outcome, to_epoch_ms
+from cardwatch.events import AuthorizationOutcome, Channel, to_epoch_ms
 from models.prequential import Protocol
 
 TIME_FORMATS: Final = ("iso", "epoch_s", "epoch_ms", "seconds_since", "hours_since", "days_since")
@@ -155,6 +155,9 @@ CODE_RULES: Final[dict[str, tuple[str, str]]] = {
         f"one of {', '.join(c.value for c in Channel)}",
     ),
     "country": ("[A-Z]{2}", "an ISO 3166-1 code of 2 capital letters"),
-    "previous_outcome": ("|".join(o.value for o in Outcome), f"one of {', '.join(o.value for o in Outcome)}"),
+    "previous_outcome": (
+        "|".join(o.value for o in AuthorizationOutcome),
+        f"one of {', '.join(o.value for o in AuthorizationOutcome)}",
+    ),
 }
 """Per field of codes: the pattern of a valid one, and how to say it."""

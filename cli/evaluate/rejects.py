@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cardwatch.errors import MappingError
 from cardwatch.events import looks_like_card_number
 
-LONGEST_SHOWN = 60
+MAX_SHOWN_CHARACTERS = 60
 
 
 class Fault(NamedTuple):
@@ -71,7 +71,7 @@ def failing(path: Path) -> Refuse:
 def shown(value: str) -> str:
     """`value` quoted for a message: cut if long, masked if it may be a card number."""
     value = _without_card_number(value)
-    return repr(value if len(value) <= LONGEST_SHOWN else value[:LONGEST_SHOWN] + "...")
+    return repr(value if len(value) <= MAX_SHOWN_CHARACTERS else value[:MAX_SHOWN_CHARACTERS] + "...")
 
 
 def _without_card_number(value: str) -> str:

@@ -14,7 +14,7 @@ from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError
 from cli.stack.places import short
 from infra.local_stack.process_record import StackRecord
-from infra.local_stack.process_tree import Identity, memory_bytes
+from infra.local_stack.process_tree import ProcessIdentity, memory_bytes
 from infra.local_stack.running_stack import why_not_ready
 from infra.local_stack.stack_home import StackHome, Standing
 
@@ -69,7 +69,7 @@ def _state(name: str, standing: Standing, reasons: dict[str, str | None], *, is_
     return ("ready" if why is None else f"waits: {why}") + again
 
 
-def _line(name: str, who: Identity | None, address: str, state: str, *, alone: bool = False) -> Line:
+def _line(name: str, who: ProcessIdentity | None, address: str, state: str, *, alone: bool = False) -> Line:
     if who is None:
         return Line(name, "", "", "", address, state)
     age = timedelta(seconds=max(int(epoch_ms() / 1000.0 - who.created), 0))

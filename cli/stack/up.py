@@ -16,7 +16,7 @@ from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
-from cli.bootstrap import FEWEST_DAYS
+from cli.bootstrap import MIN_DAYS
 from cli.stack.arrival import Arrival, Lookout, model_has_decided
 from cli.stack.places import addresses
 from infra.local_stack.running_stack import stand, why_not_ready
@@ -77,8 +77,8 @@ def _jobs(home: StackHome, plan: Path | None) -> dict[str, Sequence[str]]:
         history_days = HISTORY_DAYS
     else:
         shown = _shown(plan)
-        if shown["history_days"] < FEWEST_DAYS:
-            raise Misconfigured(f"plan {plan}: history_days={shown['history_days']}, a first model needs {FEWEST_DAYS}")
+        if shown["history_days"] < MIN_DAYS:
+            raise Misconfigured(f"plan {plan}: history_days={shown['history_days']}, a first model needs {MIN_DAYS}")
         _refuse_another_world(home, plan, shown)
         history_days = shown["history_days"]
         home.keep_plan(msgspec.json.format(msgspec.json.encode(shown)))

@@ -24,7 +24,7 @@ from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import Misconfigured
 
 _CONNECT_SECONDS: Final = 3.0
-_AGAIN_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
 _POSTGRES_PORT: Final = 5432
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def _await_database(settings: Settings) -> None:
             if not said:
                 log.warning("waiting for the database at %s:%d: %s", *place, error)
             said = True
-        time.sleep(_AGAIN_SECONDS)
+        time.sleep(_RETRY_SECONDS)
 
 
 def _database(settings: Settings, scheme: str) -> str:

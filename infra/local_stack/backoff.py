@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 FIRST_SECONDS: Final = 1.0
-LONGEST_SECONDS: Final = 30.0
+MAX_SECONDS: Final = 30.0
 STEADY_SECONDS: Final = 60.0
 
 
@@ -25,7 +25,7 @@ class Backoff:
         """Note that it has fallen; gives the pause in seconds."""
         if now_seconds - self._started_seconds >= STEADY_SECONDS:
             self._pause_seconds = 0.0
-        self._pause_seconds = min(2 * self._pause_seconds, LONGEST_SECONDS) or FIRST_SECONDS
+        self._pause_seconds = min(2 * self._pause_seconds, MAX_SECONDS) or FIRST_SECONDS
         self.due_seconds = now_seconds + self._pause_seconds
         return self._pause_seconds
 

@@ -16,7 +16,7 @@ from adapters.runtime.ports import LOOPBACK, free_ports, require_free
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import Misconfigured
 from infra.local_stack.kafka_jars import Report, kafka_jars
-from infra.local_stack.supervisor import Part
+from infra.local_stack.supervisor import ProcessSpec
 
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
 
@@ -78,7 +78,7 @@ class EmbeddedKafka:
         """The address for clients."""
         return f"{LOOPBACK}:{self._port}"
 
-    def part(self) -> Part:
+    def part(self) -> ProcessSpec:
         """How to start the broker; its jars are fetched and its data folder is formatted first, where missing.
 
         Raises `JarsUnavailable`, and `Misconfigured` if no Java is found or another broker works on the same data.
@@ -90,7 +90,7 @@ class EmbeddedKafka:
         properties = self._write_properties()
         if not (self._data / "meta.properties").exists():
             _format([*command, "kafka.tools.StorageTool", "format", f"--cluster-id={_new_id()}", "-c", str(properties)])
-        return Part(
+        return ProcessSpec(
             name="kafka",
             command=[*command, "kafka.Kafka", str(properties)],
             environment=child_environment(self._settings),

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from cardwatch.errors import Misconfigured
-from infra.local_stack.process_tree import Identity, end
+from infra.local_stack.process_tree import ProcessIdentity, end
 
 GRACE_SECONDS: Final = 10.0
 
@@ -19,8 +19,8 @@ GRACE_SECONDS: Final = 10.0
 class StackRecord(Struct, frozen=True, kw_only=True):
     """The process that owns a stack, and by name the processes that it has started, in order."""
 
-    owner: Identity
-    processes: dict[str, Identity] = {}
+    owner: ProcessIdentity
+    processes: dict[str, ProcessIdentity] = {}
 
     def write(self, file: Path) -> None:
         """Replace `file` as a whole: a reader never sees half a record."""
@@ -46,7 +46,7 @@ def claim(file: Path) -> StackRecord:
                     "or give this one another folder in CARDWATCH_HOME"
                 )
             end_leftovers(previous)
-            record = StackRecord(owner=Identity.of(os.getpid()))
+            record = StackRecord(owner=ProcessIdentity.of(os.getpid()))
             record.write(file)
     except OSError as error:
         raise Misconfigured(

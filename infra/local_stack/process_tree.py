@@ -15,14 +15,14 @@ import psutil
 from msgspec import Struct
 
 
-class Identity(Struct, frozen=True):
+class ProcessIdentity(Struct, frozen=True):
     """A process, not to be mistaken for a later one with the same id: `created` is its start, in seconds since 1970."""
 
     pid: int
     created: float
 
     @classmethod
-    def of(cls, pid: int) -> Identity:
+    def of(cls, pid: int) -> ProcessIdentity:
         """The identity of the process that has `pid` now; one that has just ended gets an identity that nobody has."""
         try:
             return cls(pid, psutil.Process(pid).create_time())
@@ -42,7 +42,7 @@ class Identity(Struct, frozen=True):
         return bool(process.pid == self.pid and abs(process.create_time() - self.created) < 2.0)
 
 
-def members(leader: Identity) -> list[Any]:
+def members(leader: ProcessIdentity) -> list[Any]:
     """The living processes of the session that `leader` leads or led, the leader first, and all their descendants."""
     with suppress(psutil.NoSuchProcess):
         if not leader.names(psutil.Process(leader.pid)):
@@ -56,7 +56,7 @@ def members(leader: Identity) -> list[Any]:
     return [process for process in found if _lives(process)]
 
 
-def memory_bytes(leader: Identity, *, alone: bool = False) -> int:
+def memory_bytes(leader: ProcessIdentity, *, alone: bool = False) -> int:
     """What the processes of `members` hold in memory, or `leader` `alone`; what they share counts for each."""
     held = 0
     with suppress(psutil.NoSuchProcess):
@@ -66,7 +66,7 @@ def memory_bytes(leader: Identity, *, alone: bool = False) -> int:
     return held
 
 
-def end(leaders: Iterable[Identity], *, grace_seconds: float | None) -> None:
+def end(leaders: Iterable[ProcessIdentity], *, grace_seconds: float | None) -> None:
     """End these sessions: SIGTERM to their leaders, and after `grace_seconds` SIGKILL to whoever still lives.
 
     None sends SIGKILL at once.

@@ -13,7 +13,7 @@ from msgspec import structs
 from adapters.kafka.topics import broker_answers
 from adapters.runtime.settings import PREFIX, Settings
 from infra.local_stack.kafka_jars import Report
-from infra.local_stack.process_tree import Identity
+from infra.local_stack.process_tree import ProcessIdentity
 from infra.local_stack.servers import refusal
 from infra.local_stack.stack import ADDRESSED, SERVERS, SERVICES, LocalStack, address_of
 from infra.local_stack.stack_home import Place, StackHome, Standing
@@ -76,7 +76,7 @@ def _ask(place: Place) -> str | None:
 def _describe(stack: LocalStack) -> Standing:
     values = {key: getattr(stack.settings, key) for key in _TOLD}
     return Standing(
-        owner=Identity.of(os.getpid()),
+        owner=ProcessIdentity.of(os.getpid()),
         environment={PREFIX + key.upper(): str(value) for key, value in values.items() if value},
         ours=[PREFIX + address_of(name).upper() for name in ADDRESSED if not stack.is_given(name)],
         places={name: _place(stack, name) for name in [*SERVERS, *SERVICES, *stack.supervisor.names]},

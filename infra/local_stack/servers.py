@@ -10,7 +10,7 @@ import httpx
 
 from adapters.runtime.settings import Settings, child_environment
 from infra.images.servers import Server, mlflow_server, prefect_server
-from infra.local_stack.supervisor import Part
+from infra.local_stack.supervisor import ProcessSpec
 
 # A first start makes a database, which takes a loaded machine most of a minute.
 _FIRST_START_SECONDS: Final = 180.0
@@ -45,18 +45,18 @@ def _client() -> httpx.Client:
     return httpx.Client(timeout=2.0, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
-def mlflow_part(settings: Settings) -> Part:
+def mlflow_part(settings: Settings) -> ProcessSpec:
     """The tracking server and registry at `settings.mlflow_url`."""
     return _part("mlflow", settings, mlflow_server(settings), f"{settings.mlflow_url}/health")
 
 
-def prefect_part(settings: Settings) -> Part:
+def prefect_part(settings: Settings) -> ProcessSpec:
     """The Prefect server at `settings.prefect_url`."""
     return _part("prefect", settings, prefect_server(settings), f"{settings.prefect_url}/api/health")
 
 
-def _part(name: str, settings: Settings, server: Server, question: str) -> Part:
-    return Part(
+def _part(name: str, settings: Settings, server: Server, question: str) -> ProcessSpec:
+    return ProcessSpec(
         name=name,
         command=server.command,
         environment=child_environment(settings, **server.environment),

@@ -19,7 +19,7 @@ from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.kafka_jars import Report
 from infra.local_stack.prometheus_targets import write_targets
 from infra.local_stack.servers import answers, mlflow_part, prefect_part
-from infra.local_stack.supervisor import Part, Supervisor
+from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 SERVERS: Final = ("kafka", "mlflow", "prefect")
 # In the order in which they may stop from the end: nobody outlives whom it asks.
@@ -92,9 +92,9 @@ class LocalStack:
         """Start `python -m module arguments` as `name`, a process that may end: see `Supervisor.wait`."""
         self.supervisor.start(self.job(name, module, *arguments))
 
-    def job(self, name: str, module: str, *arguments: str) -> Part:
+    def job(self, name: str, module: str, *arguments: str) -> ProcessSpec:
         """How `python -m module arguments` is started as `name`, a process that may end."""
-        return Part(
+        return ProcessSpec(
             name=name,
             command=[sys.executable, "-m", module, *arguments],
             environment=self._environment(name),
@@ -113,7 +113,7 @@ class LocalStack:
         elif not answers(address.rstrip("/") + _HEALTH[key]):
             raise Unavailable(f"nothing answers at CARDWATCH_{key.upper()}={address}: start it, or unset the variable")
 
-    def _part(self, name: str) -> Part:
+    def _part(self, name: str) -> ProcessSpec:
         match name:
             case "kafka":
                 return self._kafka.part()
@@ -124,7 +124,7 @@ class LocalStack:
             case _:
                 return self._service(name)
 
-    def _service(self, name: str) -> Part:
+    def _service(self, name: str) -> ProcessSpec:
         kind = name.rpartition("-")[0] or name
         if kind not in SERVICES:
             raise Misconfigured(
@@ -132,7 +132,7 @@ class LocalStack:
             )
         # Scoring lives before it has a model, and that is all that the others need of it.
         question = f"{self.settings.scoring_url}/livez" if kind == "scoring" else f"{self.watched_at(name)}/readyz"
-        return Part(
+        return ProcessSpec(
             name=name,
             command=[sys.executable, "-m", kind if kind == "pipelines" else f"services.{kind}"],
             environment=self._environment(name),

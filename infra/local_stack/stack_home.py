@@ -20,7 +20,7 @@ from adapters.runtime.files import write_atomically
 from adapters.runtime.settings import PREFIX, Settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from infra.local_stack.process_record import StackRecord, end_leftovers, read_record
-from infra.local_stack.process_tree import Identity
+from infra.local_stack.process_tree import ProcessIdentity
 
 _POLL_SECONDS: Final = 0.1
 # Each of a dozen processes is given ten seconds, one after the other, and needs one.
@@ -42,7 +42,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     as they should, `arrived`: it has once been wholly at work.
     """
 
-    owner: Identity
+    owner: ProcessIdentity
     environment: dict[str, str]
     ours: list[str]
     places: dict[str, Place]

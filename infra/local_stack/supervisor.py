@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from cardwatch.errors import ProcessDied, Unavailable
 from infra.local_stack.backoff import Backoff
 from infra.local_stack.process_record import GRACE_SECONDS, claim
-from infra.local_stack.process_tree import Identity, end
+from infra.local_stack.process_tree import ProcessIdentity, end
 from infra.local_stack.signals import undisturbed
 
 _POLL_SECONDS: Final = 0.1
@@ -31,7 +31,7 @@ def at_once() -> bool:
     return True
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class ProcessSpec(Struct, frozen=True, kw_only=True):
     """How to start one process. `ready` is polled and raises nothing; `may_end`: ending with status 0 is no death."""
 
     name: str
@@ -56,7 +56,7 @@ class Supervisor:
         self._home = home.absolute()
         self._file = self._home / record
         self._grace_seconds = grace_seconds
-        self._running: dict[str, tuple[Part, subprocess.Popen[bytes]]] = {}
+        self._running: dict[str, tuple[ProcessSpec, subprocess.Popen[bytes]]] = {}
         self._logged: set[str] = set()
         self._backoffs: dict[str, Backoff] = {}
 
@@ -75,7 +75,7 @@ class Supervisor:
         self._file.unlink(missing_ok=True)
         self._keeper.communicate()
 
-    def start(self, *parts: Part) -> None:
+    def start(self, *parts: ProcessSpec) -> None:
         """Start these at the same time; return when all are ready.
 
         Raises `ProcessDied` as soon as one of them, or another process of this run, has ended, and `Unavailable` if one
@@ -84,7 +84,7 @@ class Supervisor:
         self.spawn(parts)
         self.await_ready(*(part.name for part in parts))
 
-    def spawn(self, parts: Iterable[Part]) -> None:
+    def spawn(self, parts: Iterable[ProcessSpec]) -> None:
         """Start these without waiting, each as soon as `parts` yields it."""
         for part in parts:
             if part.name in self._running:
@@ -171,11 +171,11 @@ class Supervisor:
         """What was allowed to end and has done so."""
         return [name for name, (part, process) in self._running.items() if part.may_end and process.poll() == 0]
 
-    def _begin(self, part: Part) -> None:
+    def _begin(self, part: ProcessSpec) -> None:
         with undisturbed():  # between the start and its record, an interruption would leave an orphan
             process = self._popen(part)
             self._running[part.name] = (part, process)
-            self._remember({**self._record.processes, part.name: Identity.of(process.pid)})
+            self._remember({**self._record.processes, part.name: ProcessIdentity.of(process.pid)})
 
     def _death(self, name: str) -> str | None:
         """How a process has ended by itself, in words; None if it runs, or may end and has."""
@@ -190,7 +190,7 @@ class Supervisor:
         lines = [line.strip() for line in self._last_lines(name) if line.strip()]
         return f" ({lines[-1]})" if lines and (self._running[name][1].poll() or 0) > 0 else ""
 
-    def _popen(self, part: Part) -> subprocess.Popen[bytes]:
+    def _popen(self, part: ProcessSpec) -> subprocess.Popen[bytes]:
         file = self.log(part.name)
         if part.name not in self._logged:
             keep_previous(file)
@@ -212,7 +212,7 @@ class Supervisor:
         log.debug("%s has ended after %.1f s", name, time.monotonic() - begin)
         self._remember({other: who for other, who in self._record.processes.items() if other != name})
 
-    def _remember(self, processes: dict[str, Identity]) -> None:
+    def _remember(self, processes: dict[str, ProcessIdentity]) -> None:
         self._record = structs.replace(self._record, processes=processes)
         self._record.write(self._file)
 

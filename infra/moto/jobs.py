@@ -21,7 +21,7 @@ from infra.moto.added import added
 from infra.moto.children import children, environment, program
 from infra.moto.images import Disk
 
-_LONGEST_SECONDS: Final = 86_400
+_MAX_SECONDS: Final = 86_400
 
 _create_processing_job = SageMakerResponse.create_processing_job
 _create_training_job = SageMakerResponse.create_training_job
@@ -77,7 +77,7 @@ def _run_processing(backend: SageMakerModelBackend, job: Any) -> None:
         outputs = [each["S3Output"] for each in (job.processing_output_config or {}).get("Outputs", [])]
         for output in outputs:
             Path(disk.here([output["LocalPath"]])[0]).mkdir(parents=True, exist_ok=True)
-        seconds = (job.stopping_condition or {}).get("MaxRuntimeInSeconds", _LONGEST_SECONDS)
+        seconds = (job.stopping_condition or {}).get("MaxRuntimeInSeconds", _MAX_SECONDS)
         _run(backend.region_name, disk, job.app_specification, job.environment, seconds)
         for output in outputs:
             storage.store(backend.account_id, Path(disk.here([output["LocalPath"]])[0]), output["S3Uri"])
@@ -95,7 +95,7 @@ def _run_training(backend: SageMakerModelBackend, job: Any) -> None:
     disk = Disk("training")
     try:
         variables = _training_variables(backend, job, disk)
-        seconds = (job.stopping_condition or {}).get("MaxRuntimeInSeconds", _LONGEST_SECONDS)
+        seconds = (job.stopping_condition or {}).get("MaxRuntimeInSeconds", _MAX_SECONDS)
         _run(backend.region_name, disk, job.algorithm_specification, {**variables, **job.environment}, seconds)
         model = storage.pack(disk.ml / "model")
         storage.write(backend.account_id, job.model_artifacts["S3ModelArtifacts"], model)

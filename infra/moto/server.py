@@ -8,7 +8,7 @@ from typing import Final
 
 from adapters.runtime.probe import probe
 from adapters.runtime.settings import LOOPBACK, Settings, child_environment
-from infra.local_stack.supervisor import Part
+from infra.local_stack.supervisor import ProcessSpec
 
 REGION: Final = "eu-central-1"
 CREDENTIALS: Final = {
@@ -20,12 +20,12 @@ CREDENTIALS: Final = {
 """What it takes from everybody: it asks nobody who they are."""
 
 
-def part(port: int, folder: Path, *arguments: str) -> Part:
+def part(port: int, folder: Path, *arguments: str) -> ProcessSpec:
     """The server at `port`, with the disks of its containers in `folder`.
 
     Further `arguments` are those of `python -m infra.moto`.
     """
-    return Part(
+    return ProcessSpec(
         name="moto",
         command=[sys.executable, "-m", "infra.moto", "--port", str(port), *arguments],
         environment=child_environment(Settings(), TMPDIR=str(folder), **CREDENTIALS),

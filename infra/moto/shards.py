@@ -28,7 +28,7 @@ FIRST_NUMBER: Final = 49 * 10**54
 """Before the first one: sequence numbers have 56 digits, and those of a shard here are consecutive."""
 
 _POLL_SECONDS: Final = 0.05
-_LONGEST_PAUSE_SECONDS: Final = 1.0
+_MAX_PAUSE_SECONDS: Final = 1.0
 
 _writing: Final = threading.Lock()
 
@@ -129,7 +129,7 @@ class Reader(threading.Thread):
         }
 
     def _pause(self, attempts: int) -> bool:
-        return not self._stopping.wait(min(_LONGEST_PAUSE_SECONDS, _POLL_SECONDS * 2**attempts))
+        return not self._stopping.wait(min(_MAX_PAUSE_SECONDS, _POLL_SECONDS * 2**attempts))
 
     def _give_up(self, given_up: GivenUp) -> None:
         destination = ((self._mapping.destination_config or {}).get("OnFailure") or {}).get("Destination", "")

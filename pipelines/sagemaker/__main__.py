@@ -15,7 +15,7 @@ from adapters.runtime.jobs import Job, day_of, required, run_job
 from adapters.runtime.policy_file import read_policies
 from cardwatch.events import from_epoch_ms
 from pipelines.sagemaker.execution import Execution
-from pipelines.sagemaker.jobs import Run, assemble, bootstrap, fit, judge
+from pipelines.sagemaker.jobs import RetrainingJob, assemble, bootstrap, fit, judge
 from pipelines.stages import HOLDOUT_DAYS
 
 MODEL_FOLDER: Final = Path("/opt/ml/model")
@@ -31,7 +31,7 @@ def main() -> None:
         bucket = Bucket(required(settings, "data_bucket"))
         name = settings.execution or (FIRST if asked.step == FIRST else required(settings, "execution"))
         registry = SageMakerRegistry(required(settings, "model_package_group"))
-        run = Run(Execution(bucket, name), registry, read_policies(settings), job.folder)
+        run = RetrainingJob(Execution(bucket, name), registry, read_policies(settings), job.folder)
         take(asked, job, run)
 
 
@@ -48,7 +48,7 @@ def parse_arguments() -> Namespace:
     return parser.parse_args()
 
 
-def take(asked: Namespace, job: Job, run: Run) -> None:
+def take(asked: Namespace, job: Job, run: RetrainingJob) -> None:
     """Take the step that was asked for."""
     settings = job.settings
     match asked.step:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from adapters.aws.s3 import Bucket, s3_place
-from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_endpoint import IN_SERVICE, Endpoint, Surroundings
 from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
 from adapters.model_registry.model_folder import unpack_model
@@ -20,14 +20,14 @@ from cardwatch.progress import RetrainingEnded
 from pipelines.sagemaker.execution import Execution
 
 
-class Verdict(Struct, frozen=True, kw_only=True, tag_field="action", tag="verdict"):
+class VerdictAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="verdict"):
     """What did the gate say of this execution's candidate?"""
 
     execution: str
 
 
-class Register(Struct, frozen=True, kw_only=True, tag_field="action", tag="register"):
-    """Register the candidate that a training job left at `model_data_url`; `reasons`: why it was trained."""
+class RegisterAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="register"):
+    """RegisterAction the candidate that a training job left at `model_data_url`; `reasons`: why it was trained."""
 
     execution: str
     model_data_url: str
@@ -36,7 +36,7 @@ class Register(Struct, frozen=True, kw_only=True, tag_field="action", tag="regis
     manual_approval: bool
 
 
-class Update(Struct, frozen=True, kw_only=True, tag_field="action", tag="update"):
+class UpdateEndpointAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="update"):
     """Move the endpoint to a registered model, in these surroundings."""
 
     execution: str
@@ -44,14 +44,14 @@ class Update(Struct, frozen=True, kw_only=True, tag_field="action", tag="update"
     scoring: Surroundings
 
 
-class Status(Struct, frozen=True, kw_only=True, tag_field="action", tag="status"):
+class EndpointStatusAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="status"):
     """Where does the move to `endpoint_config` stand?"""
 
     execution: str
     endpoint_config: str
 
 
-Action: TypeAlias = Verdict | Register | Update | Status
+Action: TypeAlias = VerdictAction | RegisterAction | UpdateEndpointAction | EndpointStatusAction
 
 
 class Desk(NamedTuple):
@@ -64,20 +64,20 @@ class Desk(NamedTuple):
     def answer(self, action: Action) -> dict[str, Any]:
         """Do what is asked. Every action may be asked again: it finds what is done."""
         match action:
-            case Verdict():
+            case VerdictAction():
                 verdict = Execution(self.bucket, action.execution).judged().verdict
                 return {"promoted": verdict.promoted, "reasons": verdict.reasons}
-            case Register():
+            case RegisterAction():
                 return {"model_package_arn": self._register(action)}
-            case Update():
+            case UpdateEndpointAction():
                 package = self.registry.package(action.model_package_arn)
                 config = self.endpoint.move_to(package.version.version, package.model_url, action.scoring)
                 return {"endpoint_config": config}
-            case Status():
+            case EndpointStatusAction():
                 return {"status": self._status(action)}
 
-    def _register(self, action: Register) -> str:
-        """Register what was judged: raises `CorruptModel` if the training job's model is another by now."""
+    def _register(self, action: RegisterAction) -> str:
+        """RegisterAction what was judged: raises `CorruptModel` if the training job's model is another by now."""
         judged = Execution(self.bucket, action.execution).judged()
         bucket, key = s3_place(action.model_data_url)
         version, files = unpack_model(Bucket(bucket).get(key))
@@ -93,7 +93,7 @@ class Desk(NamedTuple):
         )
         return self.registry.register(self.bucket, registration).arn
 
-    def _status(self, action: Status) -> str:
+    def _status(self, action: EndpointStatusAction) -> str:
         """A model that is in service ends the retraining that made it."""
         status = self.endpoint.status(action.endpoint_config)
         package = self.registry.of_execution(action.execution)
@@ -105,5 +105,5 @@ class Desk(NamedTuple):
                 promoted=True,
                 reasons=judged.verdict.reasons,
             )
-            StoredProgress(self.bucket).write(judged.as_of, Part.RETRAINING, [ended])
+            S3ProgressLog(self.bucket).write(judged.as_of, ProgressPart.RETRAINING, [ended])
         return status

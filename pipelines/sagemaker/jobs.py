@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.s3 import Bucket
-from adapters.aws.s3_archive import EVERYTHING, StoredArchive
-from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.aws.s3_archive import EVERYTHING, S3Archive
+from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_registry import Package, Registration, SageMakerRegistry
 from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.model_registry.model_folder import unpack_model, write_model
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 TABLES: Final = "tables/"
 
 
-class Run(NamedTuple):
+class RetrainingJob(NamedTuple):
     """What all steps of one retraining need. `folder` is empty, and goes when the step ends."""
 
     execution: Execution
@@ -53,7 +53,7 @@ class Run(NamedTuple):
         return self.execution.bucket
 
 
-def assemble(run: Run, as_of: date) -> None:
+def assemble(run: RetrainingJob, as_of: date) -> None:
     """Replay the whole archive, and keep the rows of both windows as they were known at the end of `as_of`."""
     archive, tables = fetch_history(run)
     replayed = stages.replay(archive, tables, log)
@@ -67,7 +67,7 @@ def assemble(run: Run, as_of: date) -> None:
     )
 
 
-def fit(run: Run, model_folder: Path) -> None:
+def fit(run: RetrainingJob, model_folder: Path) -> None:
     """Fit on the training window, and leave the candidate where SageMaker looks for what a training job has made.
 
     The candidate has no number yet; until it is registered it goes by the name of its execution.
@@ -80,7 +80,7 @@ def fit(run: Run, model_folder: Path) -> None:
     write_model(model_folder, version, read_folder(candidate.folder))
 
 
-def judge(run: Run) -> Trial:
+def judge(run: RetrainingJob) -> Trial:
     """Judge the candidate against the champion. A refused one ends the retraining here."""
     assembled = run.execution.assembled()
     candidate, files = unpack_model(run.execution.trained())
@@ -91,11 +91,11 @@ def judge(run: Run) -> Trial:
         ended = RetrainingEnded(
             day=assembled.as_of, challenger_version=None, promoted=False, reasons=trial.verdict.reasons
         )
-        StoredProgress(run.bucket).write(assembled.as_of, Part.RETRAINING, [ended])
+        S3ProgressLog(run.bucket).write(assembled.as_of, ProgressPart.RETRAINING, [ended])
     return trial
 
 
-def bootstrap(run: Run, as_of: date | None, *, image: str, holdout_days: int) -> Package:
+def bootstrap(run: RetrainingJob, as_of: date | None, *, image: str, holdout_days: int) -> Package:
     """Train the first champion on the archived history and register it, approved; `image` is what serves it.
 
     `as_of` is the archive's last day if it is None. All steps in one, for this is done before there is any endpoint or
@@ -128,12 +128,17 @@ def bootstrap(run: Run, as_of: date | None, *, image: str, holdout_days: int) ->
     )
     precision = float(package.version.tags["average_precision"])
     told = Bootstrapped(day=day, champion_version=package.version.version, average_precision=precision)
-    StoredProgress(run.bucket).write(day, Part.RETRAINING, [told])
+    S3ProgressLog(run.bucket).write(day, ProgressPart.RETRAINING, [told])
     return package
 
 
 def hold(
-    run: Run, detector: Detector, identity_tags: dict[str, str], rows: TrainingSet, as_of: date, chosen: Windows
+    run: RetrainingJob,
+    detector: Detector,
+    identity_tags: dict[str, str],
+    rows: TrainingSet,
+    as_of: date,
+    chosen: Windows,
 ) -> tuple[Trial, Judged]:
     """Hold the trial of a candidate and keep what came of it."""
     trial = stages.judge_against_champion(run.registry, detector, rows, chosen, run.policies, log)
@@ -149,10 +154,10 @@ def identity(candidate: Candidate) -> dict[str, str]:
     return {"digest": candidate.digest, "schema_hash": SCHEMA_HASH, "fingerprint": candidate.fingerprint}
 
 
-def fetch_history(run: Run) -> tuple[Archive, TableStore]:
+def fetch_history(run: RetrainingJob) -> tuple[Archive, ReferenceTableStore]:
     """The whole archive and every table, in the run's folder."""
-    stored = StoredArchive(run.bucket, run.folder / "archive")
+    stored = S3Archive(run.bucket, run.folder / "archive")
     archive = stored.fetch_index()
     stored.fetch_files(EVERYTHING)
     run.bucket.fetch_folder(TABLES, run.folder / "tables")
-    return archive, TableStore(run.folder / "tables")
+    return archive, ReferenceTableStore(run.folder / "tables")

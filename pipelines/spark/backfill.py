@@ -19,7 +19,7 @@ from adapters.archive.feature_rows import KEY_COLUMNS
 from adapters.archive.layout import DECISIONS
 from adapters.archive.log_files import BATCH_ROWS, PLACE
 from adapters.archive.reader import Archive, index_url_of, transaction_files
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from pipelines.command import run_command
@@ -38,7 +38,7 @@ def backfill(spark: Any, transactions: Path, tables: Path, out: Path, index_url:
     if out.exists():
         raise Misconfigured(f"{out} is there already; name another folder, or remove it")
     rows = spark.read.parquet(*map(str, transaction_files(transactions, index_url))).select(*_COLUMNS)
-    stored = spark.sparkContext.broadcast([table.to_bytes() for table in TableStore(tables).all()])
+    stored = spark.sparkContext.broadcast([table.to_bytes() for table in ReferenceTableStore(tables).all()])
     (
         _with_recorded_tables(spark, rows, Archive(transactions, index_url))
         .repartition("card_id")

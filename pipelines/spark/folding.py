@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adapters.archive.arrow_columns import arrow_kernel_rows, distinct
 from adapters.archive.feature_rows import FEATURE_ROWS, feature_rows
 from cardwatch.features.definitions import FEATURES
-from cardwatch.features.kernel import Folded
+from cardwatch.features.kernel import FoldedRows
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.replay import TableShelf, fold_by_place
 from cardwatch.features.state import empty_states
@@ -52,14 +52,14 @@ def fold_sorted(tables: Sequence[bytes], batches: Iterator[pa.RecordBatch]) -> I
         yield from _as_spark_has_it(feature_rows(transactions, folded)).to_batches()
 
 
-def _fold(transactions: pa.Table, states: NDArray[np.void], index: NDArray[np.int64], shelf: TableShelf) -> Folded:
+def _fold(transactions: pa.Table, states: NDArray[np.void], index: NDArray[np.int64], shelf: TableShelf) -> FoldedRows:
     """Fold in log order, which is each card's order too, and has longer runs of one table than card after card."""
     rows = arrow_kernel_rows(transactions)
     used = _tables_used(transactions, np.ascontiguousarray(rows["occurred_at_ms"]), shelf)
     order = np.lexsort((transactions["log_offset"].to_numpy(), transactions["partition"].to_numpy()))
     ordered = fold_by_place(states, index[order], rows[order], shelf.tables, used[order])
     back = np.argsort(order)
-    return Folded(ordered.features[back], ordered.sequences[back], ordered.duplicates[back])
+    return FoldedRows(ordered.features[back], ordered.sequences[back], ordered.duplicates[back])
 
 
 def _tables_used(transactions: pa.Table, occurred_at_ms: NDArray[np.int64], shelf: TableShelf) -> NDArray[np.int64]:

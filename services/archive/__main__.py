@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from adapters.kafka.client import (
     DECISIONS,
@@ -29,8 +29,8 @@ from adapters.kafka.topics import ensure_topics
 from adapters.runtime.process import Process, run_service
 from adapters.runtime.settings import Settings
 from cardwatch.errors import Unavailable
-from services.archive.archiver import Archivist
-from services.archive.metrics import Metrics
+from services.archive.archiver import Archiver
+from services.archive.metrics import ArchiveMetrics
 from services.archive.recovery import resumed
 from services.archive.reference_feed import rebuilt
 
@@ -43,11 +43,11 @@ log = logging.getLogger("services.archive")
 def main() -> None:
     """Archive until SIGTERM."""
     with run_service("archive") as process:
-        metrics = Metrics()
+        metrics = ArchiveMetrics()
         process.keep_working(lambda: work(process, metrics))
 
 
-def work(process: Process, metrics: Metrics) -> None:
+def work(process: Process, metrics: ArchiveMetrics) -> None:
     """Put the archivist together from what is archived, and run it for as long as log and index answer."""
     settings = process.settings
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
@@ -55,9 +55,9 @@ def work(process: Process, metrics: Metrics) -> None:
         writer = open_now.enter_context(closing(ArchiveWriter(settings.archive, settings.index_url)))
         inquiry = open_now.enter_context(closing(LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)))
         archive = Archive(settings.archive, settings.index_url)
-        archivist = Archivist(
+        archivist = Archiver(
             writer,
-            TableStore(settings.tables),
+            ReferenceTableStore(settings.tables),
             rebuilt(archive),
             resumed(archive, range(settings.partitions)),
             decided_up_to=partial(inquiry.committed, TRANSACTIONS),
@@ -83,7 +83,7 @@ def work(process: Process, metrics: Metrics) -> None:
         finish(archivist)
 
 
-def look(reader: LogReader, writer: ArchiveWriter, metrics: Metrics) -> None:
+def look(reader: LogReader, writer: ArchiveWriter, metrics: ArchiveMetrics) -> None:
     """See how far behind reading is, and that log and index answer: in a quiet hour nothing else would ask them."""
     reader.end(PROGRESS, 0)
     writer.positions()
@@ -91,7 +91,7 @@ def look(reader: LogReader, writer: ArchiveWriter, metrics: Metrics) -> None:
         metrics.lags(topic, reader.behind(topic))
 
 
-def finish(archivist: Archivist) -> None:
+def finish(archivist: Archiver) -> None:
     """Write what is buffered, unless the index is away: the positions are older than these rows, so nothing is lost."""
     try:
         archivist.flush()

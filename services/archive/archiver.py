@@ -18,7 +18,7 @@ from datetime import date, timedelta
 from time import monotonic
 from typing import Final
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
 from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from cardwatch.errors import InvalidRecord
@@ -27,7 +27,7 @@ from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
 from cardwatch.records import Record
 from services.archive.day_inference import DayInference, Log
-from services.archive.metrics import Metrics
+from services.archive.metrics import ArchiveMetrics
 from services.archive.reference_feed import feed
 from services.archive.row_log import tell
 from services.archive.watermarks import Watermarks
@@ -41,7 +41,7 @@ for a day. To open one costs 1.5 ms: with one a minute, three months would take 
 so."""
 
 
-class Archivist:
+class Archiver:
     """Turns records into archive rows and closes days.
 
     `builder` and `watermarks` hold what earlier runs archived. `decided_up_to` asks for the stream worker's committed
@@ -55,13 +55,13 @@ class Archivist:
     def __init__(
         self,
         writer: ArchiveWriter,
-        tables: TableStore,
+        tables: ReferenceTableStore,
         builder: ReferenceBuilder,
         watermarks: Watermarks,
         *,
         decided_up_to: Callable[[Sequence[int]], Mapping[int, int]],
         announce: Callable[[Progress], None],
-        metrics: Metrics,
+        metrics: ArchiveMetrics,
         now_seconds: Callable[[], float] = monotonic,
     ) -> None:
         self._writer, self._tables, self._builder, self._watermarks = writer, tables, builder, watermarks

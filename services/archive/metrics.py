@@ -16,7 +16,7 @@ DELAY_BUCKETS: Final = tuple(_DAY_SECONDS * days for days in (0.25, 0.5, 1, 2, 3
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-class Metrics:
+class ArchiveMetrics:
     """One per process, for Prometheus keeps a registry of names."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:

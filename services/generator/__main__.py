@@ -16,7 +16,7 @@ import msgspec
 from adapters.kafka.client import ProgressReader
 from adapters.kafka.topics import ensure_topics
 from adapters.runtime.process import Process, one_line_errors, run_service
-from services.generator.metrics import Metrics
+from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan, read_plan
 from services.generator.schedule import Schedule
 from services.generator.sender import Source
@@ -34,12 +34,12 @@ def main() -> None:
         return
     with run_service("generator") as process:
         plan = read_plan(arguments.plan)
-        metrics = Metrics()
+        metrics = GeneratorMetrics()
         process.keep_working(lambda: work(process, plan, metrics))
         process.end_as_stopped()
 
 
-def work(process: Process, plan: Plan, metrics: Metrics) -> None:
+def work(process: Process, plan: Plan, metrics: GeneratorMetrics) -> None:
     """Do what is left of the plan."""
     settings = process.settings
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from adapters.kafka.client import LABELS, TRANSACTIONS
 
 
-class Metrics:
+class GeneratorMetrics:
     """One per process, for Prometheus keeps a registry of names."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cardwatch.errors import Misconfigured
-from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.settings import SimulationSettings
 
 Rate = Annotated[float, Meta(gt=0.0)]
 Days = Annotated[int, Meta(ge=0)]
@@ -29,7 +29,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     A wait for somebody else that takes longer than `patience_seconds` ends the process.
     """
 
-    world: WorldSettings
+    world: SimulationSettings
     history_days: Days = 60
     history_in_step: bool = False
     live_days: Days | None = 45

@@ -22,8 +22,8 @@ from cardwatch.progress import (
     RateStarted,
     RetrainingEnded,
 )
-from cardwatch.simulation.simulation import EventsOfDay, World
-from services.generator.metrics import Metrics
+from cardwatch.simulation.simulation import EventsOfDay, Simulation
+from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan
 from services.generator.sender import Source, Stopped
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.005
 SAY_AFTER_SECONDS: Final = 3.0
-MOST_DAYS_AHEAD: Final = 3
+MAX_DAYS_AHEAD: Final = 3
 """At a rate, the source waits for nobody, but for an archive that has fallen behind by so many days."""
 
 
@@ -55,10 +55,12 @@ class Schedule:
     again, some hundred a second, and not sent.
     """
 
-    def __init__(self, plan: Plan, source: Source, progress: Follower, process: Process, metrics: Metrics) -> None:
+    def __init__(
+        self, plan: Plan, source: Source, progress: Follower, process: Process, metrics: GeneratorMetrics
+    ) -> None:
         self._plan, self._source, self._progress, self._process = plan, source, progress, process
         self._metrics = metrics
-        self._world = World(plan.world)
+        self._world = Simulation(plan.world)
         self._next_day = 0
         self._today: date | None = None
         self._emitted: dict[date, DayEmitted] = {}
@@ -125,8 +127,8 @@ class Schedule:
         while (record := self._progress.poll(0.0)) is not None:
             self._note(record)
         self._until(
-            f"the archive, which is more than {MOST_DAYS_AHEAD} days behind {day}",
-            lambda: (day - (self._archived or self._plan.world.first_day)).days <= MOST_DAYS_AHEAD,
+            f"the archive, which is more than {MAX_DAYS_AHEAD} days behind {day}",
+            lambda: (day - (self._archived or self._plan.world.first_day)).days <= MAX_DAYS_AHEAD,
         )
 
     def _fixed_rate(self) -> None:

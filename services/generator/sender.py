@@ -15,12 +15,12 @@ from cardwatch.errors import BrokerUnavailable
 from cardwatch.events import Label, Transaction, encode
 from cardwatch.progress import DayEmitted, Progress
 from cardwatch.simulation.simulation import EventsOfDay
-from services.generator.metrics import Metrics
+from services.generator.metrics import GeneratorMetrics
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 2.0
-MOST_WAITING: Final = 100_000
+MAX_WAITING: Final = 100_000
 """So many records may wait for a broker that is away; then the source waits with them."""
 
 
@@ -35,7 +35,7 @@ class Source:
     a record be refused nevertheless, `BrokerUnavailable` is raised, and another source goes on after `close`.
     """
 
-    def __init__(self, process: Process, metrics: Metrics) -> None:
+    def __init__(self, process: Process, metrics: GeneratorMetrics) -> None:
         self._writer = LogWriter(process.settings.kafka_bootstrap, patient=True)
         self._process, self._metrics = process, metrics
         self._bootstrap: Final = process.settings.kafka_bootstrap
@@ -111,7 +111,7 @@ class Source:
             self._process.health.ready()
         elif now - self._taken_at > FLUSH_SECONDS:
             self._process.health.waiting(f"the broker has taken none of {self._writer.waiting} records")
-        if self._writer.waiting > MOST_WAITING:
+        if self._writer.waiting > MAX_WAITING:
             self._flush()
 
     def _ends(self, topic: str) -> dict[str, int]:

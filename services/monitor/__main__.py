@@ -7,13 +7,13 @@ from contextlib import closing
 from adapters.archive.reader import Archive
 from adapters.kafka.client import ProgressReader, ProgressWriter
 from adapters.kafka.topics import ensure_topics
-from adapters.model_registry.mlflow_registry import ModelRegistry
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import Process, run_service
 from adapters.scoring.client import ServedModel
 from services.monitor.loop import follow
-from services.monitor.metrics import Metrics
+from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.observation import Observer
 from services.monitor.retraining import Retrainer
@@ -23,18 +23,18 @@ from services.monitor.retry import Patience
 def main() -> None:
     """Watch until SIGTERM."""
     with run_service("monitor") as process:
-        metrics = Metrics()
+        metrics = MonitorMetrics()
         process.keep_working(lambda: work(process, metrics))
 
 
-def work(process: Process, metrics: Metrics) -> None:
+def work(process: Process, metrics: MonitorMetrics) -> None:
     """Put the monitor together from what the topic says, and run it."""
     settings = process.settings
     policy = read_policies(settings).drift
     patience = Patience(process.stopping, process.health)
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
     with (
-        closing(ModelRegistry(settings.mlflow_url)) as registry,
+        closing(MlflowRegistry(settings.mlflow_url)) as registry,
         closing(PrefectDeployments(settings.prefect_url)) as deployments,
         closing(ServedModel(settings)) as served,
         closing(ProgressReader(settings.kafka_bootstrap)) as reader,

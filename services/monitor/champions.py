@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from adapters.model_registry.mlflow_registry import ModelVersion
-from cardwatch.drift.policy import Measured
+from cardwatch.drift.policy import MeasuredPerformance
 from cardwatch.errors import CorruptModel, ModelRefused
 from cardwatch.features.definitions import FEATURE_NAMES
 
@@ -54,13 +54,13 @@ def find(registry: Registry, version: str) -> ModelVersion:
     return found
 
 
-def promised(champion: ModelVersion, *, fewest_frauds: int) -> Measured | None:
+def promised(champion: ModelVersion, *, fewest_frauds: int) -> MeasuredPerformance | None:
     """The champion's performance when it was judged, None if its tags do not say.
 
     Without the number of frauds (tag `frauds`) it counts as measured on `fewest_frauds`, the least that is heard.
     """
     try:
-        return Measured(
+        return MeasuredPerformance(
             average_precision=float(champion.tags["average_precision"]),
             frauds=int(champion.tags.get("frauds", fewest_frauds)),
         )

@@ -9,12 +9,12 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from cardwatch.drift.policy import STATES
 from cardwatch.progress import DayMonitored, Progress, RetrainingEnded
-from services.monitor.outcomes import Outcome, Outcomes
+from services.monitor.outcomes import AlertOutcome, Outcomes
 
 VERDICTS = ("promoted", "refused", "failed")
 
 
-class Metrics:
+class MonitorMetrics:
     """One per process, for Prometheus keeps a registry of names."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -48,7 +48,7 @@ class Metrics:
         self._baseline.set(nan)
         for verdict in VERDICTS:
             self._retrainings.labels(verdict)
-        for outcome in Outcome:
+        for outcome in AlertOutcome:
             self._matured.labels(outcome.value)
 
     def knows(self, record: Progress) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from adapters.model_registry.mlflow_registry import ModelVersion
-from cardwatch.drift.policy import WORN_OUT, Assessment, DayObservation, DriftPolicy, Measured, assess
+from cardwatch.drift.policy import DECAYED, Assessment, DayObservation, DriftPolicy, MeasuredPerformance, assess
 from cardwatch.progress import DriftDetected, Progress, RetrainingEnded, RetrainingStarted
 from services.monitor.champions import Registry, find, promised
-from services.monitor.metrics import Metrics
+from services.monitor.metrics import MonitorMetrics
 from services.monitor.outcomes import Outcomes, in_words
 from services.monitor.progress_state import Memory, monitored
-from services.monitor.retraining import Outcome
+from services.monitor.retraining import RetrainingResult
 from services.monitor.retry import Patience
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Observes(Protocol):
 class Retrains(Protocol):
     """What is needed of `services.monitor.retraining.Retrainer`."""
 
-    def retrain(self, started: RetrainingStarted) -> Outcome:
+    def retrain(self, started: RetrainingStarted) -> RetrainingResult:
         """A retraining from its request to its end."""
         ...
 
@@ -62,7 +62,7 @@ class Monitor:
         policy: DriftPolicy,
         reports: Path,
         patience: Patience,
-        metrics: Metrics,
+        metrics: MonitorMetrics,
     ) -> None:
         self._observer, self._registry, self._retrainer = observer, registry, retrainer
         self._metrics = metrics
@@ -86,7 +86,7 @@ class Monitor:
         _, assessment = assess(self._memory.watch, seen, self._policy)
         log.info("%s: version %s is %s%s", day, champion.version, assessment.state, _why(assessment))
         version, reasons = champion.version, assessment.reasons
-        if assessment.state == WORN_OUT and version not in self._memory.worn_out:
+        if assessment.state == DECAYED and version not in self._memory.worn_out:
             self._observer.save_report(self._reports / f"drift-{day}.html")
             self._tell(DriftDetected(day=day, champion_version=version, reasons=reasons))
         if assessment.retrain and day not in self._memory.started:
@@ -125,7 +125,7 @@ class Monitor:
     def _version(self, version: str) -> ModelVersion:
         return self._patience.insist(f"asking for version {version}", lambda: find(self._registry, version))
 
-    def _promised_of(self, version: str) -> Measured | None:
+    def _promised_of(self, version: str) -> MeasuredPerformance | None:
         return promised(self._version(version), fewest_frauds=self._policy.minimum_frauds)
 
 

@@ -17,7 +17,7 @@ from cardwatch.events import Action
 log = logging.getLogger(__name__)
 
 
-class Outcome(StrEnum):
+class AlertOutcome(StrEnum):
     """Fraud that was challenged or declined is caught; a genuine payment that was, is a false alarm."""
 
     CAUGHT = "caught"
@@ -33,7 +33,7 @@ class Sum(NamedTuple):
     amount_minor: int
 
 
-Outcomes = Mapping[tuple[Outcome, str], Sum]
+Outcomes = Mapping[tuple[AlertOutcome, str], Sum]
 """By outcome and currency."""
 
 
@@ -45,7 +45,7 @@ def outcomes(decisions: pa.Table, transactions: pa.Table, labels: pa.Table) -> O
     frauds = frozenset(fraud_ids(labels).to_pylist())
     places = zip(transactions["partition"].to_pylist(), transactions["log_offset"].to_pylist(), strict=True)
     currency_at: dict[tuple[Any, Any], Any] = dict(zip(places, transactions["currency"].to_pylist(), strict=True))
-    sums: defaultdict[tuple[Outcome, str], Sum] = defaultdict(lambda: Sum(0, 0))
+    sums: defaultdict[tuple[AlertOutcome, str], Sum] = defaultdict(lambda: Sum(0, 0))
     rows = decisions.select(["partition", "log_offset", "transaction_id", "action", "amount_minor"]).to_pylist()
     for row in rows:
         alarmed = row["action"] != Action.APPROVE.value
@@ -53,7 +53,7 @@ def outcomes(decisions: pa.Table, transactions: pa.Table, labels: pa.Table) -> O
         key = outcome, currency_at.get((row["partition"], row["log_offset"]), "")
         known = sums[key]
         sums[key] = Sum(known.transactions + 1, known.amount_minor + row["amount_minor"])
-        if outcome is not Outcome.PASSED:
+        if outcome is not AlertOutcome.PASSED:
             log.debug("%s, %s", outcome.value, row["action"], extra=about(row["transaction_id"]))
     return dict(sums)
 
@@ -61,7 +61,7 @@ def outcomes(decisions: pa.Table, transactions: pa.Table, labels: pa.Table) -> O
 def in_words(found: Outcomes) -> str:
     """Counts and sums in one line, each outcome with its currencies."""
     parts = []
-    for outcome in Outcome:
+    for outcome in AlertOutcome:
         sums = {currency: total for (kind, currency), total in sorted(found.items()) if kind is outcome}
         amounts = ", ".join(f"{total.amount_minor} {currency}" for currency, total in sums.items())
         count = sum(total.transactions for total in sums.values())
@@ -69,7 +69,7 @@ def in_words(found: Outcomes) -> str:
     return ", ".join(parts) + ", amounts in minor units"
 
 
-def _outcome(*, alarmed: bool, is_fraud: bool) -> Outcome:
+def _outcome(*, alarmed: bool, is_fraud: bool) -> AlertOutcome:
     if is_fraud:
-        return Outcome.CAUGHT if alarmed else Outcome.MISSED
-    return Outcome.FALSE_ALARM if alarmed else Outcome.PASSED
+        return AlertOutcome.CAUGHT if alarmed else AlertOutcome.MISSED
+    return AlertOutcome.FALSE_ALARM if alarmed else AlertOutcome.PASSED

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score
 
 from adapters.archive.reader import fraud_ids
-from cardwatch.drift.policy import Measured
+from cardwatch.drift.policy import MeasuredPerformance
 
 
 def end_of(day: date) -> datetime:
@@ -17,7 +17,7 @@ def end_of(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), time(), UTC)
 
 
-def performance(decisions: pa.Table, labels: pa.Table, champion_version: str) -> Measured | None:
+def performance(decisions: pa.Table, labels: pa.Table, champion_version: str) -> MeasuredPerformance | None:
     """Average precision of the champion's decisions; None if it made none, or none of them turned out to be fraud.
 
     Decisions of other versions and of the rules alone are left out. A transaction is fraud if the newest of its
@@ -29,7 +29,7 @@ def performance(decisions: pa.Table, labels: pa.Table, champion_version: str) ->
     is_fraud = pc.is_in(own["transaction_id"], value_set=fraud_ids(labels)).to_numpy()
     if not is_fraud.any():
         return None
-    return Measured(
+    return MeasuredPerformance(
         average_precision=float(average_precision_score(is_fraud, own["margin"].to_numpy())),
         frauds=int(is_fraud.sum()),
     )

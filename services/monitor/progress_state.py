@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-from cardwatch.drift.policy import Assessment, DayObservation, DriftPolicy, Measured, Watch, after_retraining, assess
+from cardwatch.drift.policy import (
+    Assessment,
+    DayObservation,
+    DriftPolicy,
+    DriftState,
+    MeasuredPerformance,
+    after_retraining,
+    assess,
+)
 from cardwatch.progress import (
     DayArchived,
     DayEmitted,
@@ -23,8 +31,8 @@ class Memory:
     A record that was taken in before changes nothing. `promised_of` gives what was promised of a version.
     """
 
-    def __init__(self, policy: DriftPolicy, promised_of: Callable[[str], Measured | None]) -> None:
-        self.watch = Watch()
+    def __init__(self, policy: DriftPolicy, promised_of: Callable[[str], MeasuredPerformance | None]) -> None:
+        self.watch = DriftState()
         self.worn_out: set[str] = set()
         self.started: dict[date, RetrainingStarted] = {}
         self.ended: dict[date, RetrainingEnded] = {}
@@ -59,7 +67,7 @@ class Memory:
         return min((day for day in self._archived if day not in self._monitored), default=None)
 
 
-def observed_then(told: DayMonitored, promised: Measured | None) -> DayObservation:
+def observed_then(told: DayMonitored, promised: MeasuredPerformance | None) -> DayObservation:
     """The observation that a day's record was made from."""
     return DayObservation(
         day=told.day,
@@ -69,7 +77,7 @@ def observed_then(told: DayMonitored, promised: Measured | None) -> DayObservati
         performance=(
             None
             if told.average_precision is None
-            else Measured(average_precision=told.average_precision, frauds=told.matured_frauds)
+            else MeasuredPerformance(average_precision=told.average_precision, frauds=told.matured_frauds)
         ),
         promised=promised,
     )

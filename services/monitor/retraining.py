@@ -23,7 +23,7 @@ from services.monitor.retry import Patience
 log = logging.getLogger(__name__)
 
 DEPLOYMENT: Final = "retrain/local"
-MOST_RUNS: Final = 3
+MAX_RUNS: Final = 3
 POLL_SECONDS: Final = 0.25
 SERVING_DEADLINE_SECONDS: Final = 60.0
 
@@ -48,7 +48,7 @@ class Served(Protocol):
         ...
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class RetrainingResult(Struct, frozen=True, kw_only=True):
     """How a retraining ended. Without a challenger the flow itself failed, and `reasons` say how."""
 
     challenger_version: str | None
@@ -72,7 +72,7 @@ class Retrainer:
         self._deployments, self._registry, self._served = deployments, registry, served
         self._policy, self._patience, self._poll_seconds = policy, patience, poll_seconds
 
-    def retrain(self, started: RetrainingStarted) -> Outcome:
+    def retrain(self, started: RetrainingStarted) -> RetrainingResult:
         """Have a challenger trained on what was known at the end of that day and judged against the worn-out champion.
 
         Started again after an interruption it does what is left: another champion is one that has been promoted.
@@ -82,11 +82,13 @@ class Retrainer:
         champion = self._champion()
         if champion.version != worn_out:
             self._wait_until_served(champion.version)
-            return Outcome(challenger_version=champion.version, promoted=True, reasons=verdict_reasons(champion))
+            return RetrainingResult(
+                challenger_version=champion.version, promoted=True, reasons=verdict_reasons(champion)
+            )
         if failure is not None:
-            return Outcome(challenger_version=None, promoted=False, reasons=[failure])
+            return RetrainingResult(challenger_version=None, promoted=False, reasons=[failure])
         challenger = self._patience.insist("asking for the challenger", lambda: self._registry.alias(CHALLENGER))
-        return Outcome(
+        return RetrainingResult(
             challenger_version=challenger.version if challenger else None,
             promoted=False,
             reasons=verdict_reasons(challenger) if challenger else ["the flow registered no challenger"],
@@ -108,7 +110,7 @@ class Retrainer:
             "judge_days": self._policy.judge_days,
         }
         failure = None
-        for attempt in range(1, MOST_RUNS + 1):
+        for attempt in range(1, MAX_RUNS + 1):
             if self._champion().version != started.champion_version:
                 return None
             ask = partial(self._deployments.run, DEPLOYMENT, parameters, key=run_key(started, attempt))
@@ -118,7 +120,7 @@ class Retrainer:
             if state.kind == "COMPLETED":
                 return None
             failure = f"run {run_id} of {DEPLOYMENT} ended as {state.name}: {state.message or 'no message'}"
-            log.error("%s (attempt %d of %d)", failure, attempt, MOST_RUNS)
+            log.error("%s (attempt %d of %d)", failure, attempt, MAX_RUNS)
         return failure
 
     def _until_ended(self, run_id: str) -> RunState:

@@ -13,10 +13,10 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import data_file
 from adapters.feature_store.open import open_reader
-from adapters.model_registry.mlflow_registry import ModelRegistry
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.model_folder import ModelFolder
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings
@@ -25,12 +25,12 @@ from cardwatch.features.warm_up import warm_kernel
 from cardwatch.warm_up import warm_scoring
 from services.scoring.api.card_states import States
 from services.scoring.api.endpoints import ScoringApi
-from services.scoring.api.preview import Question
+from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import WHOLE, Routes
 from services.scoring.logs import take_over_logging
-from services.scoring.metrics import FLUSH_SECONDS, Metrics, forget_dead_workers
-from services.scoring.model.manager import ModelHolder
+from services.scoring.metrics import FLUSH_SECONDS, ScoringMetrics, forget_dead_workers
+from services.scoring.model.manager import ModelManager
 from services.scoring.openapi.documentation import documentation
 
 SWITCH_SECONDS: Final = 0.0005
@@ -40,7 +40,7 @@ SWITCH_SECONDS: Final = 0.0005
 class Front:
     """Our paths to our endpoints, every other one to BentoML's; models are followed for as long as the server lives."""
 
-    def __init__(self, routes: Routes, bentoml_app: ASGIApp, holder: ModelHolder, metrics: Metrics) -> None:
+    def __init__(self, routes: Routes, bentoml_app: ASGIApp, holder: ModelManager, metrics: ScoringMetrics) -> None:
         self._routes, self._bentoml_app, self._holder, self._metrics = routes, bentoml_app, holder, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,8 +78,8 @@ def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     metrics, holder = begin(settings)
     policy = read_policies(settings).decision
     file = None if settings.store_url else data_file(settings.store)
-    question = Question(
-        States(partial(open_reader, settings), file, time.monotonic), TableStore(settings.tables), policy
+    question = PreviewScorer(
+        States(partial(open_reader, settings), file, time.monotonic), ReferenceTableStore(settings.tables), policy
     )
     keys = KeyRing(str(settings.api_key), settings.keys_file)
     admission = Admission(keys, RateLimit(1.0 / settings.scoring_workers), settings.deadline_ms, metrics.shed)
@@ -89,7 +89,7 @@ def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
     return Front(Routes(api.endpoints() | documentation(), metrics), bentoml_app, holder, metrics)
 
 
-def begin(settings: Settings) -> tuple[Metrics, ModelHolder]:
+def begin(settings: Settings) -> tuple[ScoringMetrics, ModelManager]:
     """What every worker does first. Models are being fetched from then on, while the rest is loaded."""
     take_over_logging(settings)
     end_with(os.getppid())
@@ -97,11 +97,11 @@ def begin(settings: Settings) -> tuple[Metrics, ModelHolder]:
     # numba looks for scipy's linear algebra, which nothing here uses, and loading it takes a fifth of a second.
     sys.modules.setdefault("scipy.linalg.cython_blas", None)  # type: ignore[arg-type]
     forget_dead_workers(settings.home / "bentoml" / "prometheus_multiproc_dir")
-    metrics = Metrics()
+    metrics = ScoringMetrics()
     if settings.model_folder:
-        holder = ModelHolder(ModelFolder(settings.model_folder), None, on_swap=metrics.swapped)
+        holder = ModelManager(ModelFolder(settings.model_folder), None, on_swap=metrics.swapped)
     else:
-        holder = ModelHolder(ModelRegistry(settings.mlflow_url), settings.home / "models", on_swap=metrics.swapped)
+        holder = ModelManager(MlflowRegistry(settings.mlflow_url), settings.home / "models", on_swap=metrics.swapped)
     holder.start()
     return metrics, holder
 

@@ -16,14 +16,14 @@ import psutil
 from prometheus_client import Counter, Gauge, Histogram
 
 from cardwatch.events import Action
-from services.scoring.api.preview import Answer
+from services.scoring.api.preview import Preview
 
 BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Seconds: a score takes a tenth of a millisecond."""
 FLUSH_SECONDS: Final = 0.25
 
 
-class Metrics:
+class ScoringMetrics:
     """One per process, for Prometheus keeps a registry of names. All but `swapped` is for the serving thread alone."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Metrics:
         """Count the rows of a batch."""
         self._rows.inc(rows)
 
-    def decided(self, answers: Iterable[Answer]) -> None:
+    def decided(self, answers: Iterable[Preview]) -> None:
         """Count what was answered to questions."""
         for answer in answers:
             self._new_answers[answer.action, answer.degraded] += 1

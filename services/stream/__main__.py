@@ -7,7 +7,7 @@ import socket
 from contextlib import closing
 
 from adapters.archive.archived_log import ArchivedLog
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.open import open_store
 from adapters.kafka.topics import ensure_topics
 from adapters.runtime.clock import epoch_ms
@@ -17,7 +17,7 @@ from adapters.scoring.client import ScoringClient
 from cardwatch.features.warm_up import warm_kernel
 from services.stream.decider import Decider
 from services.stream.loop import run
-from services.stream.metrics import Metrics
+from services.stream.metrics import StreamMetrics
 from services.stream.worker import StreamWorker
 
 SCORING_DEADLINE_SECONDS = 5.0
@@ -35,11 +35,11 @@ def main() -> None:
     slot = parser.parse_args().slot
     with run_service("stream") as process:
         warm_kernel()
-        metrics = Metrics()
+        metrics = StreamMetrics()
         process.keep_working(lambda: work(process, slot, metrics))
 
 
-def work(process: Process, slot: str, metrics: Metrics) -> None:
+def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
     """Put the worker together and run it for as long as log and store answer."""
     settings = process.settings
     policy = read_policies(settings).decision
@@ -48,7 +48,7 @@ def work(process: Process, slot: str, metrics: Metrics) -> None:
     with closing(scorer), open_store(settings) as store:
         worker = StreamWorker(
             store,
-            TableStore(settings.tables),
+            ReferenceTableStore(settings.tables),
             Decider(scorer, policy, epoch_ms),
             ArchivedLog(settings.archive, settings.index_url),
             metrics,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cardwatch.errors import InvalidRecord, Superseded
 from cardwatch.events import DeadLetter, Transaction, decode, utc_day
 from cardwatch.features.columns import card_index, encode
-from cardwatch.features.kernel import Folded
+from cardwatch.features.kernel import FoldedRows
 from cardwatch.features.reference_choice import TableChoice, Tables, choose_table
 from cardwatch.features.replay import fold_with_tables
 from cardwatch.ports import FeatureStore, StateArray
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     position: int
     records: list[Record]
     transactions: list[Transaction]
-    folded: Folded
+    folded: FoldedRows
     tables: list[TableChoice]
     cards: list[str]
     states: StateArray
@@ -58,7 +58,7 @@ def fold_batch(store: FeatureStore, tables: Tables, partition: int, begins: int,
 
 def fold_transactions(
     tables: Tables, states: StateArray, card_index: NDArray[np.int64], transactions: Sequence[Transaction]
-) -> tuple[Folded, list[TableChoice]]:
+) -> tuple[FoldedRows, list[TableChoice]]:
     """Fold transactions into `states`, each with the reference table of its day; gives the tables too."""
     days = [utc_day(transaction.occurred_at) for transaction in transactions]
     choices = {day: choose_table(tables, day) for day in set(days)}

@@ -16,14 +16,14 @@ from services.stream.decider import Cause, Decided, Why
 
 QUIET_SECONDS: Final = 10.0
 """So long nothing more is said of an outage: with nobody to wait for, a batch is one transaction."""
-MOST_CHARACTERS: Final = 200
+MAX_CHARACTERS: Final = 200
 """Of a dead letter's reason; the letter itself holds all of it."""
 _LONG_NUMBER: Final = re.compile(r"\d(?:[ -]?\d){12,}")
 
 log = logging.getLogger(__name__)
 
 
-class Teller:
+class DecisionLog:
     """Tells of committed batches. `now_seconds` is a clock that does not go backwards."""
 
     def __init__(self, now_seconds: Callable[[], float] = time.monotonic) -> None:
@@ -84,4 +84,4 @@ def _tell_of_dead_letter(letter: DeadLetter) -> None:
 def harmless(reason: str) -> str:
     """A reason may quote what was sent. This one breaks no line, is not long, and holds no card number."""
     shown = _LONG_NUMBER.sub("(a number)", reason).encode("unicode_escape").decode()
-    return shown if len(shown) <= MOST_CHARACTERS else shown[:MOST_CHARACTERS] + "..."
+    return shown if len(shown) <= MAX_CHARACTERS else shown[:MAX_CHARACTERS] + "..."

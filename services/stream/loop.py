@@ -7,14 +7,14 @@ from collections.abc import Callable
 from threading import Event
 from typing import Final
 
-from adapters.kafka.transactional_log import StreamLog
+from adapters.kafka.transactional_log import TransactionalLog
 from adapters.runtime.health import Health
 from cardwatch.errors import BrokerUnavailable, StoreUnavailable, Superseded
 from services.stream.worker import StreamWorker
 
 log = logging.getLogger(__name__)
 
-MOST_RECORDS: Final = 2_000
+MAX_RECORDS: Final = 2_000
 POLL_SECONDS: Final = 0.2
 RETRY_SECONDS: Final = 0.5
 
@@ -45,7 +45,7 @@ def run(
 
 
 def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, health: Health) -> None:
-    stream: StreamLog
+    stream: TransactionalLog
 
     def take(partitions: list[int]) -> dict[int, int]:
         positions = worker.take(stream, partitions)
@@ -53,11 +53,11 @@ def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, he
         health.ready()
         return positions
 
-    stream = StreamLog(bootstrap, slot, on_assigned=take, on_revoked=worker.give_back)
+    stream = TransactionalLog(bootstrap, slot, on_assigned=take, on_revoked=worker.give_back)
     try:
         while not stopping.is_set():
             health.turn()
-            if polled := stream.poll(POLL_SECONDS, most=MOST_RECORDS):
+            if polled := stream.poll(POLL_SECONDS, most=MAX_RECORDS):
                 worker.step(stream, polled)
             worker.measure(stream)
     finally:

@@ -35,7 +35,7 @@ class Sized(Protocol):
         ...
 
 
-class Metrics:
+class StreamMetrics:
     """One per process, for Prometheus keeps a registry of names; for the worker's thread alone.
 
     `now_seconds` is a clock that does not go backwards.

@@ -10,7 +10,7 @@ import numpy as np
 
 from cardwatch.errors import GapLost
 from cardwatch.features.columns import card_index, encode
-from cardwatch.features.log_segment import LogPart, fold_part
+from cardwatch.features.log_segment import LogSegment, fold_segment
 from cardwatch.ports import FeatureStore
 from cardwatch.records import Record
 from services.stream.batch import sort_out
@@ -25,7 +25,7 @@ class History(Protocol):
         """Per partition the next offset that it does not hold yet."""
         ...
 
-    def parts(self, partition: int, start: int, stop: int) -> Iterator[LogPart]:
+    def parts(self, partition: int, start: int, stop: int) -> Iterator[LogSegment]:
         """The transactions of [start, stop) in log order; the last part's position is `stop`."""
         ...
 
@@ -35,8 +35,8 @@ def fold_gap(store: FeatureStore, partition: int, begins: int, records: Sequence
     good, transactions, _ = sort_out(records)
     cards, index = card_index([transaction.card_id for transaction in transactions])
     offsets = np.array([record.offset for record in good], np.int64)
-    part = LogPart(records[-1].offset + 1, cards, index, offsets, encode(transactions))
-    fold_part(store, partition, begins, part)
+    part = LogSegment(records[-1].offset + 1, cards, index, offsets, encode(transactions))
+    fold_segment(store, partition, begins, part)
 
 
 def fold_from_history(
@@ -54,6 +54,6 @@ def fold_from_history(
         )
     log.info("transactions[%d]: folding %d..%d from the archive", partition, begins, stop)
     for part in history.parts(partition, begins, stop):
-        fold_part(store, partition, begins, part)
+        fold_segment(store, partition, begins, part)
         begins = part.position
         yield begins

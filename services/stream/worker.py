@@ -16,8 +16,8 @@ from cardwatch.ports import FeatureStore
 from cardwatch.records import Record
 from services.stream.batch import Batch, fold_batch
 from services.stream.decider import Decider
-from services.stream.decision_log import Teller
-from services.stream.metrics import Metrics
+from services.stream.decision_log import DecisionLog
+from services.stream.metrics import StreamMetrics
 from services.stream.recovery import History, fold_from_history, fold_gap
 from services.stream.stopwatch import Stopwatch
 
@@ -60,13 +60,13 @@ class StreamWorker:
         tables: Tables,
         decider: Decider,
         history: History | None = None,
-        metrics: Metrics | None = None,
+        metrics: StreamMetrics | None = None,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._tables, self._decider, self._history = store, tables, decider, history
-        self._metrics, self._on_progress = metrics or Metrics(CollectorRegistry()), on_progress
+        self._metrics, self._on_progress = metrics or StreamMetrics(CollectorRegistry()), on_progress
         self._applied: dict[int, int] = {}
-        self._teller = Teller()
+        self._teller = DecisionLog()
         self.stopwatch = Stopwatch(on_lap=self._metrics.step_took)
 
     def step(self, topic_log: Log, polled: Mapping[int, Sequence[Record]]) -> None:

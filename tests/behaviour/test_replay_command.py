@@ -13,7 +13,7 @@ import pytest
 
 from adapters.archive.feature_rows import feature_matrix
 from adapters.archive.layout import DECISIONS, TRANSACTIONS
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, decision_row, transaction_row
 from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
@@ -84,7 +84,7 @@ def home(tmp_path: Path) -> Path:
     writer.write({TRANSACTIONS: rows[5:], DECISIONS: [stale]}, {(TRANSACTIONS, 0): 10, (TRANSACTIONS, 2): 10})
     writer.close()
     for each in (FIRST, SECOND):
-        TableStore(settings.tables).put(each)
+        ReferenceTableStore(settings.tables).put(each)
     return settings.home
 
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.open import open_reader
 from adapters.runtime.settings import read_settings
 from pipelines.training_set import replay_log
@@ -18,7 +18,7 @@ settings = read_settings()
 archive = Archive(settings.archive, settings.index_url)
 days = archive.days()
 decisions = archive.decisions(days[0], days[-1])
-replayed = replay_log(archive, TableStore(settings.tables).all())
+replayed = replay_log(archive, ReferenceTableStore(settings.tables).all())
 
 
 def places(rows):

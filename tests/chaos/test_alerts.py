@@ -29,17 +29,17 @@ from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Secret, Settings, read_settings
 from cardwatch.events import Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayEmitted
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from infra.local_stack.stack import LocalStack
-from infra.local_stack.supervisor import Part
+from infra.local_stack.supervisor import ProcessSpec
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3_000)]
 
 HERE = Path(__file__).parent
 RULES = HERE.parents[1] / "monitoring" / "prometheus"
-WORLD = WorldSettings(seed=11, cards=1500, fraud_share=0.01)  # as plans/history.json has it
-CHANGING = WorldSettings(seed=13, cards=700, fraud_share=0.012, change_day=37)  # as tests/e2e/test_loop.py has it
+WORLD = SimulationSettings(seed=11, cards=1500, fraud_share=0.01)  # as plans/history.json has it
+CHANGING = SimulationSettings(seed=13, cards=700, fraud_share=0.012, change_day=37)  # as tests/e2e/test_loop.py has it
 HISTORY_DAYS = 28
 FIRST_LIVE_DAY = WORLD.first_day + timedelta(days=HISTORY_DAYS)
 WATCHED = ("stream", "scoring", "archive", "monitor", "pipelines")
@@ -52,7 +52,7 @@ class Traffic(threading.Thread):
 
     def __init__(self, bootstrap: str, rate: float) -> None:
         super().__init__(daemon=True)
-        world = World(WORLD)
+        world = Simulation(WORLD)
         self._transactions = [world.day(number) for number in range(HISTORY_DAYS + 1)][-1].transactions
         self._writer, self.rate, self._stopping = LogWriter(bootstrap), rate, threading.Event()
 
@@ -122,7 +122,7 @@ class Watched:
         writer.flush()
 
 
-def prometheus_part(stack: LocalStack, port: int, folder: Path) -> Part:
+def prometheus_part(stack: LocalStack, port: int, folder: Path) -> ProcessSpec:
     program = shutil.which("prometheus")
     if program is None:
         pytest.fail("Prometheus is not installed; on Debian and Ubuntu: apt install prometheus")
@@ -134,7 +134,7 @@ def prometheus_part(stack: LocalStack, port: int, folder: Path) -> Part:
     ]
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(config))
-    return Part(
+    return ProcessSpec(
         name="prometheus",
         command=[
             program, f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}",
@@ -345,7 +345,7 @@ class HurriedCallers:
 
     def __init__(self, watched: Watched) -> None:
         self._stopping = threading.Event()
-        self._transaction = World(WORLD).day(0).transactions[0]
+        self._transaction = Simulation(WORLD).day(0).transactions[0]
         self._url = watched.settings.scoring_url
         self._headers = {"Authorization": f"Bearer {str.__str__(watched.settings.api_key)}", "X-Deadline-Ms": "1"}
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(4)]

@@ -12,8 +12,8 @@ from infra.compose import Compose, find_engine
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1_800)]
 
-MOST_MB = 700
-MOST_SECONDS = 3.0
+MAX_MB = 700
+MAX_SECONDS = 3.0
 SETTINGS = {
     "AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
     "CARDWATCH_STORE_URL": "dynamodb://cards?region=eu-central-1", "CARDWATCH_ENDPOINT": "endpoint",
@@ -46,7 +46,7 @@ def image(compose: Compose) -> str:
 def test_it_is_small_enough_to_start_soon(compose: Compose, image: str, say: Callable[[object], None]) -> None:
     size_mb = int(compose.ask("image", "inspect", "-f", "{{.Size}}", image)) / 1e6
     say(f"the image of the functions has {size_mb:.0f} MB")
-    assert size_mb <= MOST_MB
+    assert size_mb <= MAX_MB
 
 
 @pytest.mark.parametrize("handler", ["services.stream.aws.handler", "services.scoring.aws.handler"])
@@ -58,7 +58,7 @@ def test_a_cold_start_takes_seconds_at_most(
     starts = [json.loads(compose.ask("run", *options, image, "-c", MEASURE, handler)) for _ in range(5)]
     imported, made, processor = (statistics.median(of_one) for of_one in zip(*starts, strict=True))
     say(f"{handler}: imports {imported:.1f} s, clients and kernel {made:.1f} s, of the processor {processor:.1f} s")
-    assert imported + made <= MOST_SECONDS
+    assert imported + made <= MAX_SECONDS
 
 
 def test_the_function_that_moves_models_can_be_imported_too(compose: Compose, image: str) -> None:

@@ -24,7 +24,7 @@ from adapters.runtime.settings import Settings, child_environment, new_api_key
 from adapters.scoring.client import ScoringClient
 from cardwatch.detector.detector import digest_of
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
-from infra.local_stack.supervisor import Part, Supervisor
+from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from models.training import Fitted, TrainingSettings, fit_detector
 
 ENDPOINT = "cardwatch-test-scoring"
@@ -170,7 +170,7 @@ def _running(
     (settings.model_folder / "trees.bin").write_bytes(fitted.files["trees.bin"] + b"\0")
     with Supervisor(settings.home) as supervisor:
         serving = Serving(url, settings.model_folder, supervisor.log("scoring"), open_scorer, str(settings.api_key))
-        part = Part(
+        part = ProcessSpec(
             name="scoring",
             command=[sys.executable, "-m", "services.scoring", *arguments],
             environment=child_environment(settings, **variables),

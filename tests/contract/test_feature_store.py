@@ -27,10 +27,10 @@ from cardwatch.errors import Misconfigured, StaleWriter, StoreRefused, StoreUnav
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.kernel import fold
-from cardwatch.features.log_segment import LogPart, fold_part
+from cardwatch.features.log_segment import LogSegment, fold_segment
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import STATE, empty_states
-from cardwatch.ports import Contents
+from cardwatch.ports import StoreContents
 
 KINDS = ["lmdb", "redis", "dynamodb"]
 Open = Callable[..., OpenStore]
@@ -195,7 +195,7 @@ def test_a_store_that_was_filled_by_half_is_not_opened(open_store: Open) -> None
         raise Killed
 
     with open_store() as store, pytest.raises(Killed):
-        store.fill(Contents({0: 5}, dying()))
+        store.fill(StoreContents({0: 5}, dying()))
     with pytest.raises(StoreRefused, match="being filled from a snapshot and is not whole"):
         open_store()
 
@@ -250,9 +250,9 @@ def payments() -> list[Transaction]:
     ]
 
 
-def part_of(log: Sequence[Transaction], start: int, stop: int) -> LogPart:
+def part_of(log: Sequence[Transaction], start: int, stop: int) -> LogSegment:
     cards, index = card_index([transaction.card_id for transaction in log[start:stop]])
-    return LogPart(stop, cards, index, np.arange(start, stop), encode(log[start:stop]))
+    return LogSegment(stop, cards, index, np.arange(start, stop), encode(log[start:stop]))
 
 
 class DiesInTheMiddle(DynamoDbStore):
@@ -286,7 +286,7 @@ def test_a_batch_that_dynamodb_holds_by_half_is_finished_by_folding_the_gap_to_t
         with store.contents() as contents, pytest.raises(StoreRefused, match="written by half"):
             list(contents.cards)
         for start in range(0, 290, stretch):
-            fold_part(store, 0, start, part_of(log, start, min(start + stretch, 290)))
+            fold_segment(store, 0, start, part_of(log, start, min(start + stretch, 290)))
         assert store.applied(0) == 290
         assert store.load(whole.cards).tobytes() == expected.tobytes()
 

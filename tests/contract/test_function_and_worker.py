@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
-from adapters.aws.dynamodb_outbox import CardOutbox
+from adapters.aws.dynamodb_outbox import DynamoDbOutbox
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.client import DECISIONS, TRANSACTIONS, Outgoing
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import Action, DeadLetter, Decision, Transaction, decode, encode
 from cardwatch.records import Record
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from models.training import Fitted
 from services.stream.aws.embedded_metrics import Counts
 from services.stream.aws.event_records import Arrival
 from services.stream.aws.worker import BatchWorker
 from services.stream.decider import Decider
-from services.stream.decision_log import Teller
+from services.stream.decision_log import DecisionLog
 from services.stream.worker import StreamWorker
 
 NOW_MS = 1_800_000_000_000.0
@@ -63,15 +63,15 @@ class Kept:
 @pytest.fixture(scope="module")
 def transactions() -> Sequence[Transaction]:
     """Of some cards, over days: most have a history, some are fraud."""
-    world = World(WorldSettings(seed=5, cards=60, merchants=200, fraud_share=0.02))
+    world = Simulation(SimulationSettings(seed=5, cards=60, merchants=200, fraud_share=0.02))
     return [transaction for day in range(4) for transaction in world.day(day).transactions][:600]
 
 
 def by_function(container: Any, transactions: Sequence[Transaction], url: str, folder: Path) -> list[Decision]:
     kept = Kept()
-    with closing(CardOutbox(url)) as cards, container.open_scorer(30.0) as scorer:
+    with closing(DynamoDbOutbox(url)) as cards, container.open_scorer(30.0) as scorer:
         decider = Decider(scorer, DecisionPolicy(), lambda: NOW_MS)
-        worker = BatchWorker(cards, TableStore(folder), decider, kept, Counts(Teller()))
+        worker = BatchWorker(cards, ReferenceTableStore(folder), decider, kept, Counts(DecisionLog()))
         arrivals = [
             Arrival(10**55 + number, each.card_id.encode(), encode(each), int(NOW_MS))
             for number, each in enumerate(transactions)
@@ -84,7 +84,9 @@ def by_function(container: Any, transactions: Sequence[Transaction], url: str, f
 def by_worker(service: Any, transactions: Sequence[Transaction], folder: Path) -> list[Decision]:
     kept = Kept()
     with LmdbStore(folder / "store") as store, service.open_scorer(30.0) as scorer:
-        worker = StreamWorker(store, TableStore(folder / "tables"), Decider(scorer, DecisionPolicy(), lambda: NOW_MS))
+        worker = StreamWorker(
+            store, ReferenceTableStore(folder / "tables"), Decider(scorer, DecisionPolicy(), lambda: NOW_MS)
+        )
         worker.take(kept, [0])
         records = [
             Record(TRANSACTIONS, 0, offset, int(NOW_MS), each.card_id.encode(), encode(each))

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adapters.model_registry.mlflow_registry import CHAMPION, ModelRegistry
-from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.model_registry.mlflow_registry import CHAMPION, MlflowRegistry
+from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.files import read_folder
 from adapters.runtime.ports import free_ports
 from adapters.runtime.settings import Settings
@@ -33,8 +33,8 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 
 
 @pytest.fixture
-def registry(mlflow: tuple[str, Path]) -> Iterator[ModelRegistry]:
-    registry = ModelRegistry(mlflow[0])
+def registry(mlflow: tuple[str, Path]) -> Iterator[MlflowRegistry]:
+    registry = MlflowRegistry(mlflow[0])
     yield registry
     registry.close()
 
@@ -56,7 +56,7 @@ def answers(url: str) -> bool:
 
 
 def register(url: str, folder: Path) -> str:
-    return ModelTracking(url).log_model(
+    return MlflowTracking(url).log_model(
         folder,
         run_name="test",
         schema_hash="s",
@@ -69,7 +69,7 @@ def register(url: str, folder: Path) -> str:
 
 
 def test_a_registry_without_the_model_or_the_alias_says_how_to_get_a_champion(
-    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path
+    mlflow: tuple[str, Path], registry: MlflowRegistry, folder: Path
 ) -> None:
     with pytest.raises(NoChampion, match=r"has no cardwatch@champion: train one with"):
         registry.champion()
@@ -81,7 +81,7 @@ def test_a_registry_without_the_model_or_the_alias_says_how_to_get_a_champion(
 
 
 def test_what_is_registered_is_found_under_its_alias_and_comes_back_byte_for_byte(
-    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path
+    mlflow: tuple[str, Path], registry: MlflowRegistry, folder: Path
 ) -> None:
     version = register(mlflow[0], folder)
     registry.set_alias(CHAMPION, version)
@@ -99,7 +99,7 @@ def test_what_is_registered_is_found_under_its_alias_and_comes_back_byte_for_byt
 
 
 def test_an_alias_moves_to_the_version_that_it_is_given_last(
-    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path
+    mlflow: tuple[str, Path], registry: MlflowRegistry, folder: Path
 ) -> None:
     first, second = register(mlflow[0], folder), register(mlflow[0], folder)
     assert int(second) == int(first) + 1
@@ -109,7 +109,7 @@ def test_an_alias_moves_to_the_version_that_it_is_given_last(
 
 
 def test_files_changed_after_registration_are_refused_with_both_digests(
-    mlflow: tuple[str, Path], registry: ModelRegistry, folder: Path
+    mlflow: tuple[str, Path], registry: MlflowRegistry, folder: Path
 ) -> None:
     version = registry.version(register(mlflow[0], folder))
     assert version is not None
@@ -130,7 +130,7 @@ def test_the_digest_is_what_sha256sum_would_print(folder: Path) -> None:
 def test_a_registry_that_is_not_there_is_named_by_its_address(folder: Path) -> None:
     [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}"
-    registry = ModelRegistry(url)
+    registry = MlflowRegistry(url)
     with pytest.raises(RegistryUnavailable, match=url):
         registry.champion()
     with pytest.raises(RegistryUnavailable, match=url):

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.kafka.client import (
     STREAM_GROUP,
     TRANSACTIONS,
@@ -29,14 +29,14 @@ from adapters.kafka.client import (
     publish_progress,
 )
 from adapters.kafka.topics import end_offsets
-from adapters.model_registry.mlflow_registry import CHAMPION, ModelRegistry
-from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.model_registry.mlflow_registry import CHAMPION, MlflowRegistry
+from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, Progress
 from cardwatch.promotion.gate import windows
-from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.settings import SimulationSettings
 from infra.local_stack.servers import answers
 from infra.local_stack.stack import LocalStack
 from models.training import TrainingSettings
@@ -47,11 +47,11 @@ FIRST_DAY = date(2025, 1, 6)
 HISTORY_DAYS = 16
 CARDS = 300
 RATE = 150
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 RULES = Path(__file__).resolve().parents[2] / "monitoring" / "prometheus"
 
 
-def until(what: str, reached: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+def until(what: str, reached: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> None:
     """Poll for a state with a deadline."""
     deadline = time.monotonic() + seconds
     while not reached():
@@ -70,7 +70,7 @@ class System:
     def simulate(self, name: str, **plan: object) -> None:
         """Start a generator with this plan."""
         path = self.settings.home / f"{name}.json"
-        world = WorldSettings(seed=5, cards=CARDS, first_day=FIRST_DAY, fraud_share=0.02)
+        world = SimulationSettings(seed=5, cards=CARDS, first_day=FIRST_DAY, fraud_share=0.02)
         path.write_bytes(msgspec.json.encode({"world": world, "live_days": 0, **plan}))
         self.stack.run(name, "services.generator", str(path))
 
@@ -96,15 +96,15 @@ class System:
     def train_champion(self) -> None:
         """A champion out of the archived history, registered and served."""
         history = Archive(self.settings.archive)
-        log = replay_log(history, TableStore(self.settings.tables).all())
+        log = replay_log(history, ReferenceTableStore(self.settings.tables).all())
         chosen = windows(log.last_day, first=log.first_day, maturity_days=2, judge_days=3, train_days=30)
         training = training_set(log, history.labels(end_of(log.last_day)), log.last_day, chosen)
         with tempfile.TemporaryDirectory() as folder:
             candidate = fit_candidate(training, recent_rows(log), Path(folder), TrainingSettings(trees=30, threads=1))
-            version = ModelTracking(self.settings.mlflow_url).log_model(
+            version = MlflowTracking(self.settings.mlflow_url).log_model(
                 candidate.folder, run_name="test", schema_hash=SCHEMA_HASH, fingerprint=candidate.fingerprint
             )
-        with closing(ModelRegistry(self.settings.mlflow_url)) as registry:
+        with closing(MlflowRegistry(self.settings.mlflow_url)) as registry:
             registry.set_alias(CHAMPION, version)
         until("the champion is served", lambda: answers(f"{self.settings.scoring_url}/readyz"))
 

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Sequence
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.policy_file import read_policies
@@ -40,7 +40,7 @@ def main() -> None:
         settings = process.settings
         scorer = ScoringClient(settings, timeout_seconds=5.0)
         decider = Decider(scorer, read_policies(settings).decision, epoch_ms)
-        worker = StreamWorker(store, TableStore(settings.tables), decider)
+        worker = StreamWorker(store, ReferenceTableStore(settings.tables), decider)
         run(worker, settings.kafka_bootstrap, "sleeper", process.stopping, process.health)
 
 

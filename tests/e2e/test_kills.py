@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.client import DECISIONS
 from cli.demo.counting import count_topics
@@ -58,7 +58,7 @@ def test_kills_of_worker_and_scoring_service_lose_nothing_repeat_nothing_and_cha
     system.archive_everything(Archive(system.settings.archive).days()[-1] + timedelta(days=60))
     archive = Archive(system.settings.archive)
     decisions = archive.decisions(archive.days()[0], archive.days()[-1])
-    replayed = replay_log(archive, TableStore(system.settings.tables).all())
+    replayed = replay_log(archive, ReferenceTableStore(system.settings.tables).all())
     assert decisions.num_rows == counts.decisions
     assert recorded_features(decisions) == features_of(replayed)
     assert any(decisions["degraded"].to_pylist()), "no kill was felt: the test proves nothing"

@@ -18,18 +18,18 @@ import pytest
 from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogInquiry
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings, child_environment, read_settings
-from cardwatch.simulation.settings import WorldSettings
+from cardwatch.simulation.settings import SimulationSettings
 from cli.demo.counting import TopicCounts, count_topics
-from infra.local_stack.process_tree import Identity
+from infra.local_stack.process_tree import ProcessIdentity
 from infra.local_stack.running_stack import why_not_ready
 from infra.local_stack.servers import answers
 from infra.local_stack.stack_home import StackHome, Standing
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
-PATIENCE_SECONDS = 240.0
+TIMEOUT_SECONDS = 240.0
 PLAN = {
-    "world": WorldSettings(seed=5, cards=300, fraud_share=0.02),
+    "world": SimulationSettings(seed=5, cards=300, fraud_share=0.02),
     "history_days": 26,
     "history_in_step": True,
     "live_days": None,
@@ -39,9 +39,9 @@ PLAN = {
 
 
 def until(what: str, reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not reached():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SECONDS:g} s"
+        assert time.monotonic() < deadline, f"{what}: not within {TIMEOUT_SECONDS:g} s"
         time.sleep(0.1)
 
 
@@ -69,7 +69,7 @@ class User:
         return standing
 
     @property
-    def processes(self) -> dict[str, Identity]:
+    def processes(self) -> dict[str, ProcessIdentity]:
         record = self.home.record()
         assert record is not None
         return {name: who for name, who in record.processes.items() if name not in self.standing.done}

@@ -14,7 +14,7 @@ from adapters.feature_store.lmdb import LmdbStore
 from adapters.runtime.settings import child_environment
 from cli.demo.counting import count_topics
 from cli.demo.observer import live_positions
-from infra.local_stack.supervisor import Part
+from infra.local_stack.supervisor import ProcessSpec
 
 SLEEPING_WORKER = Path(__file__).with_name("sleeping_worker.py")
 
@@ -33,7 +33,7 @@ def test_a_worker_that_was_taken_for_dead_is_refused_and_nothing_changes(
     stack.start("stream")  # folds history into the store, so that the sleeper's first write is that of a batch
     stack.supervisor.stop("stream")
     stack.supervisor.start(
-        Part(
+        ProcessSpec(
             name="sleeper",
             command=[sys.executable, str(SLEEPING_WORKER)],
             environment=child_environment(system.settings, PYTHONUNBUFFERED="1"),

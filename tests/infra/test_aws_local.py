@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.s3 import Bucket
-from adapters.aws.s3_archive import EVERYTHING, StoredArchive
-from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.aws.s3_archive import EVERYTHING, S3Archive
+from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.runtime.settings import read_settings
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from infra.aws.acceptance.history import PARTITIONS, store_archive, write_history
 from infra.aws.acceptance.on_moto import run
 from infra.moto.server import CREDENTIALS
 from services.archive.aws.repartition import PARTITIONS as PARTITIONS_OF_THE_JOB
 
 BUDGET_SECONDS = 360.0
-WORLD = WorldSettings(seed=7, cards=60, fraud_share=0.03)
+WORLD = SimulationSettings(seed=7, cards=60, fraud_share=0.03)
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning")
 
@@ -42,13 +42,13 @@ def bucket(local_aws: str, client: Callable[[str], Any], monkeypatch: pytest.Mon
 
 
 def test_a_past_in_a_bucket_is_an_archive_with_tables_and_states(bucket: Bucket, tmp_path: Path) -> None:
-    world = World(WORLD)
+    world = Simulation(WORLD)
     days = [world.day(number) for number in range(4)]
     (tmp_path / "past").mkdir()
     history = write_history(days, tmp_path / "past")
     store_archive(history, bucket)
 
-    fetched = StoredArchive(bucket, tmp_path / "fetched")
+    fetched = S3Archive(bucket, tmp_path / "fetched")
     archive: Archive = fetched.fetch_index()
     fetched.fetch_files(EVERYTHING)
     sent = [transaction.transaction_id for events in days for transaction in events.transactions]
@@ -61,8 +61,8 @@ def test_a_past_in_a_bucket_is_an_archive_with_tables_and_states(bucket: Bucket,
     assert int(history.states["sequence"].sum()) == len(sent)
 
     bucket.fetch_folder("tables/", tmp_path / "tables")
-    assert TableStore(tmp_path / "tables").of_day(last + timedelta(days=1)) is not None
-    assert StoredProgress(bucket).of_day(first, Part.ARCHIVE) == [history.days[0]]
+    assert ReferenceTableStore(tmp_path / "tables").of_day(last + timedelta(days=1)) is not None
+    assert S3ProgressLog(bucket).of_day(first, ProgressPart.ARCHIVE) == [history.days[0]]
 
 
 def test_a_card_has_its_past_where_the_archives_job_puts_its_future() -> None:

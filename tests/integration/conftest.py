@@ -18,15 +18,15 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, MODEL, ModelRegistry
-from adapters.model_registry.mlflow_tracking import ModelTracking
+from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, MODEL, MlflowRegistry
+from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment, new_api_key
 from adapters.scoring.client import ScoringClient
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from infra.local_stack.servers import mlflow_part
-from infra.local_stack.supervisor import Part, Supervisor
+from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from models.training import Fitted, TrainingSettings, fit_detector
 
 DEADLINE_SECONDS = 60.0
@@ -55,7 +55,7 @@ class Mlflow:
 
     def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
         self.url, self.artifacts = settings.mlflow_url, settings.home / "mlflow" / "artifacts"
-        self.registry = ModelRegistry(self.url)
+        self.registry = MlflowRegistry(self.url)
         self._settings, self._supervisor = settings, supervisor
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class Mlflow:
         folder.mkdir(parents=True)
         for name, content in (files.files if isinstance(files, Fitted) else files).items():
             (folder / name).write_bytes(content)
-        return ModelTracking(self.url).log_model(folder, run_name="test", schema_hash=schema_hash, fingerprint="")
+        return MlflowTracking(self.url).log_model(folder, run_name="test", schema_hash=schema_hash, fingerprint="")
 
     def stored(self, version: str, name: str) -> Path:
         """Where the server keeps a version's file."""
@@ -223,7 +223,7 @@ def _starting(
     )
     supervisor = running.enter_context(Supervisor(settings.home))
     stack = running.enter_context(closing(Stack(settings, mlflow, supervisor)))
-    scoring = Part(
+    scoring = ProcessSpec(
         name=SERVICE,
         command=[sys.executable, "-m", "services.scoring"],
         environment=child_environment(settings),

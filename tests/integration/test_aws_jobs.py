@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from adapters.aws.eventbridge import EventBus
 from adapters.aws.s3 import Bucket, s3_place
-from adapters.aws.s3_archive import StoredArchive
-from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.aws.s3_archive import S3Archive
+from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_endpoint import Endpoint
 from adapters.aws.sagemaker_registry import Package, Registration, SageMakerRegistry
 from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
@@ -44,7 +44,7 @@ from adapters.runtime.policy_file import Policies
 from adapters.runtime.settings import Settings
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.detector.detector import Detector, digest_of
-from cardwatch.drift.policy import Burden, DriftPolicy
+from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
 from cardwatch.errors import (
     ArchiveUnavailable,
     CorruptModel,
@@ -71,20 +71,20 @@ from cardwatch.progress import (
 )
 from cardwatch.promotion.gate import PromotionPolicy
 from cardwatch.records import Record
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from models.training import TrainingSettings
 from pipelines import fitting, stages
 from pipelines.fitting import recent_rows
 from pipelines.sagemaker import handler
 from pipelines.sagemaker.__main__ import main as pipelines_main
 from pipelines.sagemaker.execution import Execution
-from pipelines.sagemaker.jobs import Run, assemble, bootstrap, fit, judge
-from services.archive.archiver import Archivist
+from pipelines.sagemaker.jobs import RetrainingJob, assemble, bootstrap, fit, judge
+from services.archive.archiver import Archiver
 from services.archive.aws.daily_job import archive_day
 from services.archive.aws.daily_job import main as archive_main
 from services.archive.aws.repartition import partition_of
-from services.archive.metrics import Metrics
+from services.archive.metrics import ArchiveMetrics
 from services.archive.recovery import resumed
 from services.archive.reference_feed import rebuilt
 from services.monitor.aws.daily_job import Watcher, watch_day
@@ -95,7 +95,7 @@ from services.stream.decider import Decider
 REGION = "eu-central-1"
 GROUP = "cardwatch-test"
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/cardwatch-test-scoring:1"
-WORLD = WorldSettings(seed=5, cards=50, fraud_share=0.04)
+WORLD = SimulationSettings(seed=5, cards=50, fraud_share=0.04)
 HISTORY_DAYS, WATCHED_DAYS, RESHARDED_ON = 18, 3, 2
 LAST_OF_HISTORY = WORLD.first_day + timedelta(days=HISTORY_DAYS - 1)
 LAST_DAY = LAST_OF_HISTORY + timedelta(days=WATCHED_DAYS)
@@ -104,7 +104,7 @@ BATCH = 150
 NUMBERS = count()
 """For names of buckets that no other test has."""
 
-ANYTHING_IS_A_LOSS = Burden(loss=-1e9, standard_errors=-1e9, days=1)
+ANYTHING_IS_A_LOSS = EvidenceThreshold(loss=-1e9, standard_errors=-1e9, days=1)
 POLICIES = Policies(
     drift=DriftPolicy(
         maturity_days=1,
@@ -180,7 +180,7 @@ class Bank:
         self.bucket, self.folder = bucket, folder
         self.served = Served()
         self.days: list[Day] = []
-        self._world = World(WORLD)
+        self._world = Simulation(WORLD)
         self._decider = Decider(self.served, DecisionPolicy(), lambda: 1_800_000_000_000.0)
         self._states: dict[str, np.void] = {}
         self._ends: dict[int, int] = defaultdict(int)
@@ -217,8 +217,8 @@ class Bank:
         _, files = unpack_model(self.bucket.get(s3_place(package.model_url)[1]))
         self.served.version, self.served.detector = package.version.version, Detector.from_files(files)
 
-    def run(self, execution: str, policies: Policies = POLICIES) -> Run:
-        return Run(Execution(self.bucket, execution), SageMakerRegistry(GROUP), policies, self.new_folder())
+    def run(self, execution: str, policies: Policies = POLICIES) -> RetrainingJob:
+        return RetrainingJob(Execution(self.bucket, execution), SageMakerRegistry(GROUP), policies, self.new_folder())
 
     def _shard_of(self, card_id: str, day: int) -> int:
         """One shard, and from a day on two that have taken over from it."""
@@ -227,7 +227,7 @@ class Bank:
     def _decide(self, shard: int, transactions: list[Transaction]) -> list[Decision]:
         cards, index = card_index([transaction.card_id for transaction in transactions])
         states = np.array([self._states.get(card, np.zeros((), STATE)) for card in cards], STATE)
-        tables = TableStore(self.folder / "tables")
+        tables = ReferenceTableStore(self.folder / "tables")
         first = self._ends[shard]
         records = [Record(TRANSACTIONS, shard, first + i, 0, None, None) for i in range(len(transactions))]
         folded, used = fold_transactions(tables, states, index, transactions)
@@ -298,17 +298,17 @@ class LocalArchive:
     """What the archive service makes of the same records, read from one partition a card."""
 
     def __init__(self, folder: Path) -> None:
-        self.tables = TableStore(folder / "tables")
+        self.tables = ReferenceTableStore(folder / "tables")
         self.archive = Archive(folder)
         self._writer = ArchiveWriter(folder)
-        self._archivist = Archivist(
+        self._archivist = Archiver(
             self._writer,
             self.tables,
             rebuilt(self.archive),
             resumed(self.archive, range(16)),
             decided_up_to=lambda _partitions: dict(self._ends[TRANSACTIONS]),
             announce=lambda _event: None,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=ArchiveMetrics(CollectorRegistry()),
         )
         self._ends: dict[str, defaultdict[int, int]] = {TRANSACTIONS: defaultdict(int), LABELS: defaultdict(int)}
         self._progress = count()
@@ -355,7 +355,7 @@ def local(history: Bank, tmp_path_factory: pytest.TempPathFactory) -> LocalArchi
 
 def fetched(bank: Bank) -> Archive:
     """The archive as it lies in the bucket."""
-    stored = StoredArchive(bank.bucket, bank.new_folder())
+    stored = S3Archive(bank.bucket, bank.new_folder())
     archive = stored.fetch_index()
     stored.fetch_files(dict.fromkeys((TRANSACTIONS, DECISIONS, LABELS), date.min))
     return archive
@@ -371,7 +371,7 @@ def test_tables_are_those_that_the_archive_service_makes_of_the_same_records(
 ) -> None:
     local_ids = {table.valid_from_day: table.table_id for table in local.tables.all()}
     history.bucket.fetch_folder("tables/", history.folder / "tables")
-    ids = {table.valid_from_day: table.table_id for table in TableStore(history.folder / "tables").all()}
+    ids = {table.valid_from_day: table.table_id for table in ReferenceTableStore(history.folder / "tables").all()}
     assert len(local_ids) == HISTORY_DAYS
     assert {day: ids[day] for day in local_ids} == local_ids
     assert any(table.values[:, 2].max() > 1.0 for table in local.tables.all())  # some merchant is known for fraud
@@ -391,7 +391,7 @@ def test_rows_are_those_that_the_archive_service_writes(history: Bank, local: Lo
 @pytest.mark.proves("moto", "a replay of the archive gives every recorded feature, to the bit")
 def test_replaying_the_archive_gives_every_recorded_feature_to_the_bit(history: Bank) -> None:
     archive = fetched(history)
-    replayed = stages.replay(archive, TableStore(history.folder / "tables"), logging.getLogger())
+    replayed = stages.replay(archive, ReferenceTableStore(history.folder / "tables"), logging.getLogger())
     decisions = archive.decisions(WORLD.first_day, LAST_DAY)
     recorded = np.array(decisions["features"].to_pylist(), np.float32)
     assert replayed.transactions["transaction_id"].to_pylist() == decisions["transaction_id"].to_pylist()
@@ -400,7 +400,7 @@ def test_replaying_the_archive_gives_every_recorded_feature_to_the_bit(history: 
 
 def test_the_end_of_each_day_is_told(history: Bank) -> None:
     first = history.days[0]
-    [told] = StoredProgress(history.bucket).of_day(first.day, Part.ARCHIVE)
+    [told] = S3ProgressLog(history.bucket).of_day(first.day, ProgressPart.ARCHIVE)
     assert isinstance(told, DayArchived)
     assert (told.transactions, told.decisions) == (len(first.transactions), len(first.decisions))
 
@@ -476,7 +476,7 @@ def copied(bucket: Bucket, name: str, wanted: Callable[[str], bool] = bool) -> B
 
 
 def fetched_from(bank: Bank, bucket: Bucket) -> Archive:
-    stored = StoredArchive(bucket, bank.new_folder())
+    stored = S3Archive(bucket, bank.new_folder())
     archive = stored.fetch_index()
     stored.fetch_files(dict.fromkeys((TRANSACTIONS, DECISIONS, LABELS), date.min))
     return archive
@@ -567,7 +567,7 @@ def test_the_first_champion_is_registered_with_its_files_and_served_by_its_numbe
     assert stored.version == "1"
     assert registry.files(champion) == files
     assert Detector.from_files(files).facts.schema_hash == SCHEMA_HASH
-    [told] = StoredProgress(stand.bank.bucket).of_day(LAST_OF_HISTORY, Part.RETRAINING)
+    [told] = S3ProgressLog(stand.bank.bucket).of_day(LAST_OF_HISTORY, ProgressPart.RETRAINING)
     assert told == Bootstrapped(
         day=LAST_OF_HISTORY,
         champion_version="1",
@@ -610,7 +610,7 @@ def test_the_jobs_make_the_very_model_that_the_stages_of_the_flow_make(stand: St
 
     archive, tell = fetched(bank), logging.getLogger()
     bank.bucket.fetch_folder("tables/", bank.folder / "tables")
-    log = stages.replay(archive, TableStore(bank.folder / "tables"), tell)
+    log = stages.replay(archive, ReferenceTableStore(bank.folder / "tables"), tell)
     chosen = stages.choose_windows(log, LAST_DAY, maturity_days=1, judge_days=2)
     rows = stages.assemble(archive, log, LAST_DAY, chosen, tell)
     candidate = stages.fit(rows, recent_rows(log), chosen, bank.new_folder(), tell)
@@ -703,7 +703,7 @@ def sagemaker(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[WithUpd
 def test_a_promoted_candidate_is_registered_and_served_and_then_its_retraining_has_ended(
     stand: Stand, sagemaker: WithUpdates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execution, progress = "promoted", StoredProgress(stand.bank.bucket)
+    execution, progress = "promoted", S3ProgressLog(stand.bank.bucket)
     url = train(stand.bank, execution)
     verdict = ask(stand, monkeypatch, action="verdict", execution=execution, day=str(LAST_DAY), model_data_url=url)
     assert verdict["promoted"] is True
@@ -737,10 +737,10 @@ def test_a_promoted_candidate_is_registered_and_served_and_then_its_retraining_h
     assert model["PrimaryContainer"]["Environment"] == SCORING["environment"]
     assert model["VpcConfig"]["Subnets"] == ["subnet-1"]
 
-    assert progress.of_day(LAST_DAY, Part.RETRAINING) == []
+    assert progress.of_day(LAST_DAY, ProgressPart.RETRAINING) == []
     status = {"action": "status", "execution": execution, "endpoint_config": config}
     assert ask(stand, monkeypatch, **status) == {"status": "InService"}
-    assert progress.of_day(LAST_DAY, Part.RETRAINING) == [
+    assert progress.of_day(LAST_DAY, ProgressPart.RETRAINING) == [
         RetrainingEnded(day=LAST_DAY, challenger_version="2", promoted=True, reasons=verdict["reasons"])
     ]
     served, _ = unpack_model(stand.bank.bucket.get(s3_place(champion.model_url)[1]))
@@ -766,7 +766,7 @@ def test_a_refused_candidate_ends_the_retraining_and_the_champion_stays(
     verdict = ask(stand, monkeypatch, action="verdict", execution="refused")
     assert verdict["promoted"] is False
     assert any(reason.startswith("FAILED: average precision") for reason in verdict["reasons"])
-    assert StoredProgress(stand.bank.bucket).of_day(LAST_DAY, Part.RETRAINING) == [
+    assert S3ProgressLog(stand.bank.bucket).of_day(LAST_DAY, ProgressPart.RETRAINING) == [
         RetrainingEnded(day=LAST_DAY, challenger_version=None, promoted=False, reasons=verdict["reasons"])
     ]
     assert SageMakerRegistry(GROUP).champion() == stand.first.version
@@ -882,7 +882,7 @@ def is_needed_to_watch(key: str) -> bool:
 
 
 @pytest.fixture
-def watch(stand: Stand, heard: Heard) -> tuple[Callable[..., None], StoredProgress]:
+def watch(stand: Stand, heard: Heard) -> tuple[Callable[..., None], S3ProgressLog]:
     """Looks at a day in a copy of the bucket; and what the copy has been told."""
     bucket = copied(stand.bank.bucket, f"watched-{next(NUMBERS)}", is_needed_to_watch)
 
@@ -898,16 +898,16 @@ def watch(stand: Stand, heard: Heard) -> tuple[Callable[..., None], StoredProgre
             day,
         )
 
-    return look, StoredProgress(bucket)
+    return look, S3ProgressLog(bucket)
 
 
-Watch = tuple[Callable[..., None], StoredProgress]
+Watch = tuple[Callable[..., None], S3ProgressLog]
 
 
 def test_a_worn_out_champion_is_told_of_and_a_retraining_asked_for(watch: Watch, heard: Heard) -> None:
     look, progress = watch
     look(LAST_DAY)
-    detected, started, monitored = progress.of_day(LAST_DAY, Part.MONITOR)
+    detected, started, monitored = progress.of_day(LAST_DAY, ProgressPart.MONITOR)
     assert isinstance(detected, DriftDetected)
     assert isinstance(started, RetrainingStarted)
     assert isinstance(monitored, DayMonitored)
@@ -939,7 +939,7 @@ def test_killed_after_the_event_it_is_put_again(watch: Watch, heard: Heard) -> N
     with pytest.raises(Killed):
         look(LAST_DAY)
     heard.dies = False
-    assert progress.of_day(LAST_DAY, Part.MONITOR) == []
+    assert progress.of_day(LAST_DAY, ProgressPart.MONITOR) == []
     look(LAST_DAY)
     assert [event["Detail"] for event in heard.events] == [heard.events[0]["Detail"]] * 2
 
@@ -954,7 +954,7 @@ def test_a_retraining_that_has_not_ended_is_asked_for_again_when_the_rest_after_
     look(last, days_after_refusal=rest)
     days = [msgspec.json.decode(event["Detail"])["day"] for event in heard.events]
     assert days == [str(before), str(last)][: 1 + asked_again]
-    told = progress.of_day(last, Part.MONITOR)
+    told = progress.of_day(last, ProgressPart.MONITOR)
     assert not [record for record in told if isinstance(record, DriftDetected)]  # told once of each champion
 
 
@@ -962,10 +962,10 @@ def test_after_a_promotion_the_new_champion_is_given_time(watch: Watch, heard: H
     look, progress = watch
     before = LAST_DAY - timedelta(days=1)
     ended = RetrainingEnded(day=before, challenger_version="1", promoted=True, reasons=[])
-    progress.write(before, Part.RETRAINING, [ended])
+    progress.write(before, ProgressPart.RETRAINING, [ended])
     look(LAST_DAY)
     assert heard.events == []
-    [*_, monitored] = progress.of_day(LAST_DAY, Part.MONITOR)
+    [*_, monitored] = progress.of_day(LAST_DAY, ProgressPart.MONITOR)
     assert isinstance(monitored, DayMonitored)
     assert monitored.state == "worn out"
 
@@ -974,7 +974,7 @@ def test_a_day_that_is_not_archived_yet_is_waited_for(watch: Watch) -> None:
     look, progress = watch
     with pytest.raises(ArchiveUnavailable, match="the archive's job comes first"):
         look(LAST_DAY + timedelta(days=1))
-    assert progress.of_day(LAST_DAY + timedelta(days=1), Part.MONITOR) == []
+    assert progress.of_day(LAST_DAY + timedelta(days=1), ProgressPart.MONITOR) == []
 
 
 # --- As processes -----------------------------------------------------------------------------------------------
@@ -1005,7 +1005,7 @@ def test_as_processes_the_jobs_go_by_their_environment(
         monkeypatch.setattr("sys.argv", ["pipelines.sagemaker", step])
         pipelines_main()
 
-    assert [type(told) for told in StoredProgress(bucket).of_day(day, Part.MONITOR)] == [DayMonitored]
+    assert [type(told) for told in S3ProgressLog(bucket).of_day(day, ProgressPart.MONITOR)] == [DayMonitored]
     assert read_model(tmp_path / "model")[0].version == "processes"
     assert Execution(bucket, "processes").assembled().as_of == day
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]  # nothing else is left on the disk

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from adapters.kafka.client import (
     LABELS,
@@ -30,8 +30,8 @@ from adapters.kafka.topics import create_topics, end_offsets
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
 from cli.main import main
-from services.archive.archiver import Archivist
-from services.archive.metrics import Metrics
+from services.archive.archiver import Archiver
+from services.archive.metrics import ArchiveMetrics
 from services.archive.recovery import resumed
 from services.archive.reference_feed import rebuilt
 
@@ -88,14 +88,14 @@ class Office:
         writer = ArchiveWriter(self.folder / "archive")
         inquiry = LogInquiry(self.bootstrap, STREAM_GROUP)
         archive = Archive(self.folder / "archive")
-        archivist = Archivist(
+        archivist = Archiver(
             writer,
-            TableStore(self.folder / "tables"),
+            ReferenceTableStore(self.folder / "tables"),
             rebuilt(archive),
             resumed(archive, range(PARTITIONS)),
             decided_up_to=partial(inquiry.committed, TRANSACTIONS),
             announce=ProgressWriter(self.bootstrap).write,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=ArchiveMetrics(CollectorRegistry()),
         )
         positions = {**self.start, **writer.positions(), (PROGRESS, 0): self.start[PROGRESS, 0]}
         with LogReader(self.bootstrap, positions) as reader:
@@ -163,7 +163,7 @@ def test_days_of_a_source_that_announces_none_are_closed_once_by_its_heartbeats(
         (DAY, 2, 1),
         (DAY + timedelta(days=1), 1, 0),
     ]
-    stored = TableStore(office.folder / "tables").all()
+    stored = ReferenceTableStore(office.folder / "tables").all()
     assert [event.table_id for event in archived] == list(office.closed().values()) == [t.table_id for t in stored]
     listing = command("tables").splitlines()
     assert [line.split()[:3] for line in listing] == [

@@ -18,9 +18,9 @@ import pytest
 from msgspec import json as msgspec_json
 from numpy.typing import NDArray
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
-from adapters.aws.reference_table_cache import HELD, LOOK_SECONDS, PREFIX, TableMirror
+from adapters.aws.reference_table_cache import HELD, LOOK_SECONDS, PREFIX, ReferenceTableCache
 from adapters.aws.s3 import Bucket
 from adapters.feature_store.dynamodb import DynamoDbStore
 from cardwatch.decision.cost_policy import DecisionPolicy
@@ -28,14 +28,14 @@ from cardwatch.errors import CorruptTable, Misconfigured, ScoringUnavailable
 from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode
 from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
 from cardwatch.ports import Scores
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from services.scoring.api.card_states import States
-from services.scoring.api.preview import Answer, Question
+from services.scoring.api.preview import Preview, PreviewScorer
 from services.scoring.aws import handler as score_handler
-from services.scoring.aws.remote_preview import RemoteQuestion
+from services.scoring.aws.remote_preview import RemotePreviewScorer
 from services.stream.aws import handler as stream_handler
-from services.stream.aws.delivery import MOST_MESSAGE_BYTES
+from services.stream.aws.delivery import MAX_MESSAGE_BYTES
 
 REGION = "eu-central-1"
 CONTEXT = SimpleNamespace(function_name="cardwatch-test-stream")
@@ -93,7 +93,7 @@ def cloud(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def transactions() -> Sequence[Transaction]:
-    return World(WorldSettings(seed=4, cards=50, merchants=200)).day(0).transactions[:12]
+    return Simulation(SimulationSettings(seed=4, cards=50, merchants=200)).day(0).transactions[:12]
 
 
 def event_of(values: Mapping[str, bytes] | Sequence[tuple[str, bytes]], *, shard: int = 0) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def test_records_of_kafka_are_decided_by_partition_and_those_that_come_again_are
 
 
 def test_a_dead_letter_that_is_too_large_for_a_message_lies_in_the_bucket(cloud: Cloud) -> None:
-    poison = b"x" * (MOST_MESSAGE_BYTES + 1)
+    poison = b"x" * (MAX_MESSAGE_BYTES + 1)
     stream_handler.handle(event_of({"card": poison}), CONTEXT)
     [letter] = cloud.letters()
     assert letter.value is None
@@ -205,7 +205,7 @@ def test_a_question_is_answered_from_the_states_of_the_stream_and_changes_nothin
     for _ in range(2):
         response = score_handler.handle(event, CONTEXT)
         assert response["statusCode"] == 200
-        answer = msgspec_json.decode(response["body"], type=Answer)
+        answer = msgspec_json.decode(response["body"], type=Preview)
         assert (answer.transaction_id, answer.sequence) == (asked.transaction_id, seen_before)
         assert answer.degraded
         assert "SageMaker endpoint" in (answer.degraded_reason or "")
@@ -257,7 +257,9 @@ def test_a_question_is_decided_by_the_model_or_says_that_the_rules_did(
 ) -> None:
     policy, scorer = DecisionPolicy(), Fixed()
     states = States(lambda: DynamoDbStore(cloud.table, readonly=True), None, time.monotonic)
-    question = RemoteQuestion(Question(states, TableStore(tmp_path / "tables"), policy), scorer, policy)
+    question = RemotePreviewScorer(
+        PreviewScorer(states, ReferenceTableStore(tmp_path / "tables"), policy), scorer, policy
+    )
     by_model = question.ask(transactions[0])
     assert (by_model.margin, by_model.probability, by_model.model_version) == (4.5, 0.99, "3")
     assert by_model.reasons == ["amount_high"]
@@ -271,11 +273,11 @@ def test_the_newest_tables_are_found_and_one_that_is_not_here_is_not_taken_for_a
     cloud: Cloud, tmp_path: Path
 ) -> None:
     bucket, now = Bucket(cloud.bucket), [0.0]
-    mirror = TableMirror(bucket, tmp_path / "mirror", lambda: now[0])
+    mirror = ReferenceTableCache(bucket, tmp_path / "mirror", lambda: now[0])
     mirror.refresh()
     days = [date(2025, 3, 1) + timedelta(days=number) for number in range(HELD + 3)]
     tables = {day: ReferenceBuilder().build(day) for day in days}
-    source = TableStore(tmp_path / "source")
+    source = ReferenceTableStore(tmp_path / "source")
     for table in tables.values():
         source.put(table)
     for file in (tmp_path / "source").iterdir():

@@ -19,13 +19,13 @@ from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.events import encode
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, decode_progress
 from cardwatch.records import Record
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.servers import refusal
-from infra.local_stack.supervisor import Part, Supervisor
+from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
-WORLD = WorldSettings(seed=3, cards=50, fraud_share=0.05)
+WORLD = SimulationSettings(seed=3, cards=50, fraud_share=0.05)
 RATE = 80
 FAR_AWAY = date(2030, 1, 1)
 
@@ -52,7 +52,7 @@ class Bench:
         self._bootstrap, self._partitions = broker.bootstrap, settings.partitions
         self._parts = {
             "kafka": broker.part(),
-            "generator": Part(
+            "generator": ProcessSpec(
                 name="generator",
                 command=[sys.executable, "-m", "services.generator", str(plan)],
                 environment=child_environment(settings, CARDWATCH_WATCH_PORT=str(port)),
@@ -116,7 +116,7 @@ def test_whoever_is_killed_the_log_has_what_the_world_made_once_and_in_its_order
         labels = [record.value for record in bench.read(LABELS)]
         told = [decode_progress(record.value) for record in bench.read(PROGRESS)]
 
-    world, made = World(WORLD), defaultdict(list)
+    world, made = Simulation(WORLD), defaultdict(list)
     days, ended, learned = 0, [each.day for each in told if isinstance(each, DayEmitted)], 0
     while days <= len(ended):  # the last one was not sent whole
         events = world.day(days)

@@ -23,16 +23,16 @@ from adapters.archive.writer import ArchiveWriter, decision_row, label_row, tran
 from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.prefect import RunState
 from adapters.runtime.health import Health
-from cardwatch.drift.policy import DriftPolicy, Measured
+from cardwatch.drift.policy import DriftPolicy, MeasuredPerformance
 from cardwatch.errors import CorruptModel
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction
 from cardwatch.features.definitions import FEATURE_NAMES, FEATURES, SCHEMA_HASH, column
 from cardwatch.progress import DayArchived, DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from services.monitor.champions import reference
-from services.monitor.metrics import Metrics
+from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.observation import Observer
-from services.monitor.outcomes import Outcome, Sum
+from services.monitor.outcomes import AlertOutcome, Sum
 from services.monitor.performance import performance
 from services.monitor.retraining import Retrainer
 from services.monitor.retry import Patience
@@ -90,7 +90,7 @@ class World:
             policy=POLICY,
             reports=self.folder / "reports",
             patience=patience,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=MonitorMetrics(CollectorRegistry()),
         )
         for record in list(self.topic):
             monitor.take(record)
@@ -285,8 +285,8 @@ def test_what_became_of_a_day_is_known_by_the_labels_of_its_maturity(world: Worl
     observer = Observer(Archive(world.folder / "archive"), world, POLICY)
     # with day 3, day 1 matures: everything was approved, 19 frauds are known and the twentieth is not
     assert observer.matured(FIRST + timedelta(days=3)) == {
-        (Outcome.MISSED, "EUR"): Sum(19, 19_000),
-        (Outcome.PASSED, "EUR"): Sum(381, 381_000),
+        (AlertOutcome.MISSED, "EUR"): Sum(19, 19_000),
+        (AlertOutcome.PASSED, "EUR"): Sum(381, 381_000),
     }
     assert observer.matured(FIRST) == {}
 
@@ -303,8 +303,8 @@ def test_another_versions_decisions_and_those_of_the_rules_do_not_count() -> Non
     told = [label(name, noon, noon) for name in ("mine-low", "theirs", "of-the-rules")]
     labels = pa.Table.from_pylist([label_row(each, 0, 0) for _, each in told], schema=SCHEMAS[LABELS])
     # the one fraud of version 1 is second of two: precision 1/2 at full recall
-    assert performance(decisions, labels, "1") == Measured(average_precision=0.5, frauds=1)
-    assert performance(decisions, labels, "2") == Measured(average_precision=1.0, frauds=1)
+    assert performance(decisions, labels, "1") == MeasuredPerformance(average_precision=0.5, frauds=1)
+    assert performance(decisions, labels, "2") == MeasuredPerformance(average_precision=1.0, frauds=1)
     assert performance(decisions, labels, "3") is None
 
 

@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec import structs
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, label_row, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.client import STREAM_GROUP, LogInquiry, ProgressReader
-from adapters.model_registry.mlflow_registry import CHALLENGER, ModelRegistry
+from adapters.model_registry.mlflow_registry import CHALLENGER, MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
@@ -34,15 +34,15 @@ from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import ReferenceBuilder
 from cardwatch.progress import Bootstrapped
 from cardwatch.promotion.gate import PromotionPolicy
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from infra.local_stack.servers import answers
 from infra.local_stack.stack import LocalStack
 from pipelines.__main__ import prefect_environment
 
 pytestmark = pytest.mark.timeout(900)
 
-WORLD = WorldSettings(seed=5, cards=200, fraud_share=0.02)
+WORLD = SimulationSettings(seed=5, cards=200, fraud_share=0.02)
 DAYS = 30
 LAST_DAY = WORLD.first_day + timedelta(days=DAYS - 1)
 PARTITIONS = 4
@@ -66,7 +66,7 @@ def partition_of(card_id: str) -> int:
 
 def archive_history(settings: Settings) -> dict[int, int]:
     """What the archive service leaves behind after `DAYS` days; gives the log's end per partition."""
-    world, builder, tables = World(WORLD), ReferenceBuilder(), TableStore(settings.tables)
+    world, builder, tables = Simulation(WORLD), ReferenceBuilder(), ReferenceTableStore(settings.tables)
     ends = {(topic, p): 0 for topic in ("transactions", "labels") for p in range(PARTITIONS)}
     with closing(ArchiveWriter(settings.archive)) as archive:
         for number in range(DAYS):
@@ -103,7 +103,7 @@ class Bench:
         self.stack, self.log_ends = stack, log_ends
         self.settings = settings = stack.settings
         self.flows = PrefectDeployments(settings.prefect_url)
-        self.registry = ModelRegistry(settings.mlflow_url)
+        self.registry = MlflowRegistry(settings.mlflow_url)
 
     def use(self, policy: PromotionPolicy) -> None:
         assert self.settings.policy_file is not None

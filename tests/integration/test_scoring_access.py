@@ -38,8 +38,8 @@ from adapters.scoring.wire_format import BINARY, DEADLINE_HEADER, JSON, SCHEMA_H
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.features.definitions import SCHEMA_HASH
 from models.training import Fitted
-from services.scoring.api.endpoints import MOST_TRANSACTION_BYTES, MOST_TRANSACTIONS
-from services.scoring.http.timeout_protocol import PATIENCE_SECONDS, SWEEP_SECONDS
+from services.scoring.api.endpoints import MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS
+from services.scoring.http.timeout_protocol import SWEEP_SECONDS, TIMEOUT_SECONDS
 
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
 TRANSACTION = {
@@ -207,14 +207,14 @@ def test_no_key_is_ever_in_an_answer_or_in_the_log(served: Stack, keys: Keys) ->
 def test_a_body_that_cannot_be_used_is_an_answer_and_the_worker_lives(served: Stack) -> None:
     workers = served.workers()
     nested = b"[" * 100_000 + b"]" * 100_000
-    many = msgspec.json.encode([TRANSACTION] * (MOST_TRANSACTIONS + 1))
+    many = msgspec.json.encode([TRANSACTION] * (MAX_TRANSACTIONS + 1))
     schema = {SCHEMA_HEADER: SCHEMA_HASH}
     for path, content, headers, status in (
-        ("/v1/score", b" " * (MOST_TRANSACTION_BYTES + 1), {}, 413),
-        ("/v1/score", nested[: MOST_TRANSACTION_BYTES // 2], {}, 422),
+        ("/v1/score", b" " * (MAX_TRANSACTION_BYTES + 1), {}, 413),
+        ("/v1/score", nested[: MAX_TRANSACTION_BYTES // 2], {}, 422),
         ("/v1/score/batch", nested, {}, 422),
         ("/v1/score/batch", many, {}, 422),
-        ("/v1/explain", nested[: MOST_TRANSACTION_BYTES // 2], {}, 422),
+        ("/v1/explain", nested[: MAX_TRANSACTION_BYTES // 2], {}, 422),
         ("/v1/explain/features", nested[:60_000], {}, 422),
         ("/invocations", nested, {"Content-Type": JSON, **schema}, 422),
         ("/invocations", b"<row/>", {"Content-Type": "application/xml", **schema}, 415),
@@ -238,8 +238,8 @@ def test_a_body_without_a_declared_length_is_read_up_to_what_the_call_takes_and_
         url = served.settings.scoring_url + "/v1/score"
         return httpx.post(url, content=in_chunks(content, 1_000), headers=served.key, trust_env=False)
 
-    assert post(QUESTION + b" " * (MOST_TRANSACTION_BYTES - len(QUESTION))).status_code == 200
-    answer = post(QUESTION + b" " * (MOST_TRANSACTION_BYTES - len(QUESTION) + 1))
+    assert post(QUESTION + b" " * (MAX_TRANSACTION_BYTES - len(QUESTION))).status_code == 200
+    answer = post(QUESTION + b" " * (MAX_TRANSACTION_BYTES - len(QUESTION) + 1))
     assert (answer.status_code, answer.headers["connection"]) == (413, "close")
 
 
@@ -380,8 +380,8 @@ def test_callers_that_never_finish_are_closed_and_hold_nobody_up_meanwhile(
             said = b"".join(iter(lambda connection=connection: connection.recv(65_536), b""))
             assert said == b""
             patience.append(time.monotonic() - started)
-        assert min(patience) > PATIENCE_SECONDS
-        assert max(patience) < PATIENCE_SECONDS + 2 * SWEEP_SECONDS + 1.0
+        assert min(patience) > TIMEOUT_SECONDS
+        assert max(patience) < TIMEOUT_SECONDS + 2 * SWEEP_SECONDS + 1.0
     assert "Traceback" not in served.log.read_text()
     record_property("seconds_until_closed", round(max(patience), 1))
     record_property("longest_ms_of_others", round(1e3 * max(seconds), 1))

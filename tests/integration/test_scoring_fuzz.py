@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 import pytest
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.scoring.api_keys import KeyRing, RateLimit
 from adapters.scoring.wire_format import (
@@ -44,7 +44,7 @@ from cardwatch.features.definitions import SCHEMA_HASH
 from models.training import Fitted
 from services.scoring.api.card_states import States
 from services.scoring.api.endpoints import ScoringApi
-from services.scoring.api.preview import Question
+from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import Routes
 from services.scoring.model.manager import Served, Serving, Status
@@ -477,7 +477,9 @@ class Endpoints:
         nobody: Any = SimpleNamespace(**dict.fromkeys(("answered", "scored", "decided", "shed"), lambda *_: None))
         states = States(lambda: None, folder / "no-store", time.monotonic)
         admission = Admission(KeyRing("key", folder / "no-keys"), RateLimit(), 60_000, nobody.shed)
-        api = ScoringApi(holder, Question(states, TableStore(folder), DecisionPolicy()), admission, nobody)
+        api = ScoringApi(
+            holder, PreviewScorer(states, ReferenceTableStore(folder), DecisionPolicy()), admission, nobody
+        )
         self._routes = Routes(api.endpoints() | documentation(), nobody)
 
     async def answer(self, path: str, headers: list[tuple[bytes, bytes]], parts: list[bytes]) -> tuple[int, bytes]:

@@ -14,12 +14,12 @@ from confluent_kafka.admin import AdminClient
 from numpy.typing import NDArray
 
 from adapters.archive.archived_log import ArchivedLog
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogWriter, commit_offsets
 from adapters.kafka.topics import create_topics
-from adapters.kafka.transactional_log import StreamLog
+from adapters.kafka.transactional_log import TransactionalLog
 from adapters.runtime.settings import Settings
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import GapLost, ScoringUnavailable
@@ -94,8 +94,10 @@ def archive(folder: Path, stop: int) -> ArchivedLog:
 
 def follow(bootstrap: str, worker: StreamWorker, slot: str, stop: int) -> None:
     """Work until `stop` is committed."""
-    stream: StreamLog
-    stream = StreamLog(bootstrap, slot, on_assigned=lambda p: worker.take(stream, p), on_revoked=worker.give_back)
+    stream: TransactionalLog
+    stream = TransactionalLog(
+        bootstrap, slot, on_assigned=lambda p: worker.take(stream, p), on_revoked=worker.give_back
+    )
     deadline = time.monotonic() + 60
     try:
         while stream.committed([0])[0] < stop:
@@ -109,7 +111,7 @@ def follow(bootstrap: str, worker: StreamWorker, slot: str, stop: int) -> None:
 def test_deleted_records_come_from_the_archive_and_the_rest_from_the_topic(shortened: str, tmp_path: Path) -> None:
     with LmdbStore(tmp_path / "store") as store:
         decider = Decider(NobodyScores(), DecisionPolicy(), lambda: 0.0)
-        tables = TableStore(tmp_path / "tables")
+        tables = ReferenceTableStore(tmp_path / "tables")
         without = StreamWorker(store, tables, decider, archive(tmp_path / "short", 20))
         with pytest.raises(GapLost, match=r"applied up to 0, the topic begins at 35, and the archive holds up to 20"):
             follow(shortened, without, "first", 60)

@@ -13,11 +13,11 @@ import pytest
 
 from adapters.archive.feature_rows import KEY_COLUMNS, feature_matrix
 from adapters.archive.layout import DECISIONS, SCHEMAS, TRANSACTIONS
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from adapters.runtime.settings import child_environment, read_settings
 from benchmarks.histories import write_history
-from cardwatch.events import EPOCH, Channel, Outcome, Transaction
+from cardwatch.events import EPOCH, AuthorizationOutcome, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.hashing import identity_hashes
@@ -41,7 +41,7 @@ def write_tables(folder: Path) -> list[ReferenceTable]:
         for day in (1, 3, 5)
     ]
     for table in tables:
-        TableStore(folder).put(table)
+        ReferenceTableStore(folder).put(table)
     return tables
 
 
@@ -67,7 +67,7 @@ def asked_one_by_one(folder: Path, tables: list[ReferenceTable]) -> pa.Table:
         del row["partition"], row["log_offset"]
         outcome = row.pop("previous_outcome")
         transaction = Transaction(
-            **{**row, "channel": Channel(row["channel"]), "previous_outcome": outcome and Outcome(outcome)}
+            **{**row, "channel": Channel(row["channel"]), "previous_outcome": outcome and AuthorizationOutcome(outcome)}
         )
         at_ms = np.array([(transaction.occurred_at - EPOCH).total_seconds() * 1000]).astype(np.int64)
         table = shelf.tables[int(shelf.by_rule(at_ms)[0])]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
-from adapters.aws.dynamodb_outbox import Batch, CardOutbox, Folded
+from adapters.aws.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch
 from adapters.feature_store.dynamodb import DynamoDbStore
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.client import DECISIONS, TRANSACTIONS, Outgoing
@@ -24,13 +24,13 @@ from cardwatch.events import DeadLetter, Decision, decode, encode
 from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
 from cardwatch.records import Record
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from services.stream.aws.embedded_metrics import Counts
 from services.stream.aws.event_records import Arrival
 from services.stream.aws.worker import BatchWorker
 from services.stream.decider import Decider
-from services.stream.decision_log import Teller
+from services.stream.decision_log import DecisionLog
 from services.stream.worker import StreamWorker
 
 NOW_MS = 1_800_000_000_000.0
@@ -89,11 +89,11 @@ class Dying:
 class Mortal:
     """The outbox, which may be the last that a call sees."""
 
-    def __init__(self, cards: CardOutbox, dies: Dying) -> None:
+    def __init__(self, cards: DynamoDbOutbox, dies: Dying) -> None:
         self._cards, self._dies = cards, dies
         self.before_write: Callable[[], None] = lambda: None
 
-    def write(self, batch: Batch, cards: Sequence[Folded]) -> set[str]:
+    def write(self, batch: OutboxBatch, cards: Sequence[CardUpdate]) -> set[str]:
         act, self.before_write = self.before_write, lambda: None
         act()
         if (self._dies.step, self._dies.moment) == ("write", "during"):
@@ -169,18 +169,20 @@ def url(dynamodb_endpoint: str, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def system(url: str, tmp_path: Path) -> Iterator[System]:
     dies = Dying()
-    with closing(CardOutbox(url)) as cards:
+    with closing(DynamoDbOutbox(url)) as cards:
         outbox, delivered, scorer = Mortal(cards, dies), Delivered(dies), Weighted(dies)
-        counts = Counts(Teller())
+        counts = Counts(DecisionLog())
         decider = Decider(scorer, DecisionPolicy(), lambda: NOW_MS)
-        worker = BatchWorker(outbox, TableStore(tmp_path / "tables"), decider, delivered, counts)  # type: ignore[arg-type]
+        worker = BatchWorker(outbox, ReferenceTableStore(tmp_path / "tables"), decider, delivered, counts)  # type: ignore[arg-type]
         yield System(worker, outbox, delivered, scorer, dies, counts, url)
 
 
 @pytest.fixture(scope="module")
 def arrivals() -> list[Arrival]:
     """Of few cards, so that each comes again and again."""
-    transactions = World(WorldSettings(seed=3, cards=50, merchants=200, fraud_share=0.01)).day(0).transactions[:60]
+    transactions = (
+        Simulation(SimulationSettings(seed=3, cards=50, merchants=200, fraud_share=0.01)).day(0).transactions[:60]
+    )
     return [
         Arrival(10**55 + 7 * number, transaction.card_id.encode(), encode(transaction), int(NOW_MS) - 20)
         for number, transaction in enumerate(transactions)
@@ -214,7 +216,7 @@ def decided_locally(arrivals: Sequence[Arrival], folder: Path) -> dict[str, Deci
     log = MemoryLog()
     with LmdbStore(folder / "store") as store:
         worker = StreamWorker(
-            store, TableStore(folder / "tables"), Decider(Weighted(), DecisionPolicy(), lambda: NOW_MS)
+            store, ReferenceTableStore(folder / "tables"), Decider(Weighted(), DecisionPolicy(), lambda: NOW_MS)
         )
         worker.take(log, [0])
         records = [
@@ -390,9 +392,9 @@ def test_cards_that_another_call_has_written_meanwhile_are_read_again_and_decide
     decider = Decider(Weighted(), DecisionPolicy(), lambda: NOW_MS + 1)
 
     def other() -> None:
-        with closing(CardOutbox(system.url)) as cards:
+        with closing(DynamoDbOutbox(system.url)) as cards:
             twin = BatchWorker(
-                Impatient(cards), TableStore(tmp_path), decider, Delivered(Dying()), system.counts  # type: ignore[arg-type]
+                Impatient(cards), ReferenceTableStore(tmp_path), decider, Delivered(Dying()), system.counts  # type: ignore[arg-type]
             )  # fmt: skip
             with suppress(Killed):
                 twin.work(SHARD, arrivals[before : before + 10])
@@ -409,28 +411,28 @@ def test_cards_that_another_call_has_written_meanwhile_are_read_again_and_decide
 class Impatient:
     """The outbox for a call that was taken for dead: its `begin` was before ours, and it dies having written."""
 
-    def __init__(self, cards: CardOutbox) -> None:
+    def __init__(self, cards: DynamoDbOutbox) -> None:
         self._cards = cards
 
     def read(self, shards: Sequence[int], card_ids: Sequence[str]) -> Any:
         [shard], cards = self._cards.read(shards, card_ids)
         return [shard._replace(unfinished=None, next_offset=shard.next_offset + 1_000)], cards
 
-    def begin(self, shard: object, batch: Batch) -> None:
+    def begin(self, shard: object, batch: OutboxBatch) -> None:
         """It was accepted, before."""
 
-    def write(self, batch: Batch, cards: Sequence[Folded]) -> set[str]:
+    def write(self, batch: OutboxBatch, cards: Sequence[CardUpdate]) -> set[str]:
         refused = self._cards.write(batch, cards)
         assert refused == set()
         raise Killed
 
 
 def test_a_second_call_on_the_same_shard_is_refused_as_a_whole(system: System, arrivals: list[Arrival]) -> None:
-    with closing(CardOutbox(system.url)) as cards:
+    with closing(DynamoDbOutbox(system.url)) as cards:
         [shard], _ = cards.read([SHARD], [])
-        cards.begin(shard, Batch(SHARD, 0, 10, []))
+        cards.begin(shard, OutboxBatch(SHARD, 0, 10, []))
         with pytest.raises(Superseded, match="shard 3"):
-            cards.begin(shard, Batch(SHARD, 0, 20, []))
+            cards.begin(shard, OutboxBatch(SHARD, 0, 20, []))
 
 
 def test_decisions_that_cannot_be_delivered_are_delivered_when_the_batch_comes_again(

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from cardwatch.drift.policy import (
-    WORN_OUT,
+    DECAYED,
     DayObservation,
     DriftPolicy,
-    Measured,
-    Watch,
+    DriftState,
+    MeasuredPerformance,
     after_retraining,
     assess,
     standard_errors_lost,
@@ -21,12 +21,14 @@ from cardwatch.drift.policy import (
 POLICY = DriftPolicy()
 FIRST = date(2025, 1, 6)
 
-measured = st.builds(Measured, average_precision=st.floats(0, 1), frauds=st.integers(0, 500))
+measured = st.builds(MeasuredPerformance, average_precision=st.floats(0, 1), frauds=st.integers(0, 500))
 shares = st.floats(0, 1)
 days_seen = st.lists(st.tuples(st.none() | measured, shares), min_size=1, max_size=40)
 
 
-def observations(seen: list[tuple[Measured | None, float]], promised: Measured | None) -> list[DayObservation]:
+def observations(
+    seen: list[tuple[MeasuredPerformance | None, float]], promised: MeasuredPerformance | None
+) -> list[DayObservation]:
     return [
         DayObservation(
             day=FIRST + timedelta(days=number),
@@ -42,13 +44,13 @@ def observations(seen: list[tuple[Measured | None, float]], promised: Measured |
 
 @given(seen=days_seen, promised=st.none() | measured)
 def test_only_a_model_called_worn_out_is_retrained_and_never_in_the_rest_after_a_retraining(
-    seen: list[tuple[Measured | None, float]], promised: Measured | None
+    seen: list[tuple[MeasuredPerformance | None, float]], promised: MeasuredPerformance | None
 ) -> None:
-    watch, retrained = Watch(), []
+    watch, retrained = DriftState(), []
     for observation in observations(seen, promised):
         watch, assessment = assess(watch, observation, POLICY)
         if assessment.retrain:
-            assert assessment.state == WORN_OUT
+            assert assessment.state == DECAYED
             assert assessment.reasons
             retrained.append(observation.day)
             watch = after_retraining(watch, observation.day, promoted=False)
@@ -56,33 +58,35 @@ def test_only_a_model_called_worn_out_is_retrained_and_never_in_the_rest_after_a
 
 
 @given(seen=days_seen)
-def test_without_a_loss_drift_never_wears_a_model_out(seen: list[tuple[Measured | None, float]]) -> None:
-    kept = Measured(average_precision=0.5, frauds=100)
-    better: list[tuple[Measured | None, float]] = [
+def test_without_a_loss_drift_never_wears_a_model_out(seen: list[tuple[MeasuredPerformance | None, float]]) -> None:
+    kept = MeasuredPerformance(average_precision=0.5, frauds=100)
+    better: list[tuple[MeasuredPerformance | None, float]] = [
         (structs.replace(performance, average_precision=max(0.5, performance.average_precision)), share)
         if performance
         else (None, share)
         for performance, share in seen
     ]
-    watch = Watch()
+    watch = DriftState()
     for observation in observations(better, kept):
         watch, assessment = assess(watch, observation, POLICY)
-        assert assessment.state != WORN_OUT
+        assert assessment.state != DECAYED
 
 
 @given(seen=days_seen, promised=measured, by=st.floats(0, 1))
 def test_more_drift_never_makes_a_model_less_worn_out(
-    seen: list[tuple[Measured | None, float]], promised: Measured, by: float
+    seen: list[tuple[MeasuredPerformance | None, float]], promised: MeasuredPerformance, by: float
 ) -> None:
-    calm, moved = Watch(), Watch()
+    calm, moved = DriftState(), DriftState()
     with_more = [(performance, min(1.0, share + by)) for performance, share in seen]
     for less, more in zip(observations(seen, promised), observations(with_more, promised), strict=True):
         calm, before = assess(calm, less, POLICY)
         moved, after = assess(moved, more, POLICY)
-        assert after.state == WORN_OUT or before.state != WORN_OUT
+        assert after.state == DECAYED or before.state != DECAYED
 
 
 @given(first=measured, second=measured, design_effect=st.floats(0.5, 5))
-def test_a_loss_one_way_is_a_gain_the_other_way(first: Measured, second: Measured, design_effect: float) -> None:
+def test_a_loss_one_way_is_a_gain_the_other_way(
+    first: MeasuredPerformance, second: MeasuredPerformance, design_effect: float
+) -> None:
     there = standard_errors_lost(first, second, design_effect)
     assert there == -standard_errors_lost(second, first, design_effect)

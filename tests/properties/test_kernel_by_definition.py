@@ -15,7 +15,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardwatch.events import EPOCH, Channel, Outcome, Transaction, to_epoch_ms
+from cardwatch.events import EPOCH, AuthorizationOutcome, Channel, Transaction, to_epoch_ms
 from cardwatch.features.columns import encode
 from cardwatch.features.definitions import FEATURE_NAMES, column
 from cardwatch.features.kernel import fold
@@ -61,7 +61,7 @@ def cards_logs(draw: st.DrawFn) -> list[Transaction]:
                 latitude=place[0] if place else None,
                 longitude=place[1] if place else None,
                 device_id=draw(st.none() | st.sampled_from(["d-1", "d-2", "d-3"])),
-                previous_outcome=draw(st.none() | st.sampled_from(Outcome)),
+                previous_outcome=draw(st.none() | st.sampled_from(AuthorizationOutcome)),
             )
         )
     return log
@@ -144,7 +144,7 @@ def alone(event: Transaction) -> dict[str, float]:
         **{f"merchant_count_{window}": 0.0 for window in ("1d", "7d", "30d")},
     }
     if event.previous_outcome is not None:
-        values["previous_declined"] = float(event.previous_outcome is Outcome.DECLINED)
+        values["previous_declined"] = float(event.previous_outcome is AuthorizationOutcome.DECLINED)
     return values
 
 
@@ -166,7 +166,7 @@ def velocity(event: Transaction, history: Sequence[Transaction]) -> dict[str, fl
         values |= {f"{name}_count_24h": len(kind), f"{name}_amount_24h": value(kind)}
     values["remote_count_1h"] = sum(past.channel in REMOTE for past in held["1h"])
     values["small_count_1h"] = sum(past.amount_minor < 300 for past in held["1h"])
-    values["declined_count_24h"] = sum(past.previous_outcome is Outcome.DECLINED for past in day)
+    values["declined_count_24h"] = sum(past.previous_outcome is AuthorizationOutcome.DECLINED for past in day)
     merchants = [past.merchant_id for past in history]
     newcomers = [past for place, past in enumerate(history) if past.merchant_id not in merchants[:place]]
     values["new_merchant_count_24h"] = len(within(now_ms, newcomers, "24h"))
@@ -213,7 +213,7 @@ def share(value: object, values: Sequence[object]) -> float:
 def recency(event: Transaction, history: Sequence[Transaction]) -> dict[str, float]:
     values: dict[str, float] = {"history_length": min(len(history), 50)}
     small = [at(past) for past in history if past.amount_minor < 300]
-    declined = [at(past) for past in history if past.previous_outcome is Outcome.DECLINED]
+    declined = [at(past) for past in history if past.previous_outcome is AuthorizationOutcome.DECLINED]
     for name, times in (("small", small), ("declined", declined)):
         if times:
             values[f"seconds_since_{name}"] = max(at(event) - max(times), 0) / 1000

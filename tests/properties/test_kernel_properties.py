@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardwatch.events import EPOCH, Channel, Outcome, Transaction, decode, encode
+from cardwatch.events import EPOCH, AuthorizationOutcome, Channel, Transaction, decode, encode
 from cardwatch.features.columns import card_index
 from cardwatch.features.columns import encode as encode_rows
 from cardwatch.features.definitions import column
@@ -39,7 +39,7 @@ def transactions(draw: st.DrawFn) -> Transaction:
         latitude=place[0] if place else None,
         longitude=place[1] if place else None,
         device_id=draw(st.none() | identifiers),
-        previous_outcome=draw(st.none() | st.sampled_from(Outcome)),
+        previous_outcome=draw(st.none() | st.sampled_from(AuthorizationOutcome)),
     )
 
 

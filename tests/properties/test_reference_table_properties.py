@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from adapters.kafka.client import LABELS, PROGRESS, TRANSACTIONS
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceBuilder, ReferenceTable
 from cardwatch.progress import DayEmitted
 from cardwatch.records import Record
-from services.archive.archiver import Archivist
-from services.archive.metrics import Metrics
+from services.archive.archiver import Archiver
+from services.archive.metrics import ArchiveMetrics
 from services.archive.watermarks import Watermarks
 
 FIRST = datetime(2025, 1, 6, tzinfo=UTC)
@@ -101,15 +101,15 @@ def day(number: int) -> date:
 def tables(events: Sequence[Event], then: Sequence[tuple[int, Event]] = ()) -> list[ReferenceTable]:
     """The tables valid from days 1 to `DAYS`: `events` are read first, (n, event) after n days have been closed."""
     with tempfile.TemporaryDirectory() as folder:
-        writer, store = ArchiveWriter(Path(folder)), TableStore(Path(folder) / "tables")
-        archivist = Archivist(
+        writer, store = ArchiveWriter(Path(folder)), ReferenceTableStore(Path(folder) / "tables")
+        archivist = Archiver(
             writer,
             store,
             ReferenceBuilder(),
             Watermarks([0]),
             decided_up_to=lambda _partitions: {},
             announce=lambda _event: None,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=ArchiveMetrics(CollectorRegistry()),
         )
         offset = 0
         for closing in range(DAYS):

@@ -19,10 +19,10 @@ from msgspec import structs
 
 from adapters.archive.feature_rows import feature_matrix
 from adapters.archive.layout import SCHEMAS, TRANSACTIONS
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import transaction_row
 from adapters.runtime.settings import child_environment, read_settings
-from cardwatch.events import EPOCH, Channel, Outcome, Transaction
+from cardwatch.events import EPOCH, AuthorizationOutcome, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
@@ -59,7 +59,7 @@ def transactions(draw: st.DrawFn) -> tuple[int, Transaction]:
         latitude=50.0 if here else None,
         longitude=draw(st.floats(-10, 10)) if here else None,
         device_id=draw(st.none() | st.sampled_from(["d-1", "d-2"])),
-        previous_outcome=draw(st.none() | st.sampled_from(Outcome)),
+        previous_outcome=draw(st.none() | st.sampled_from(AuthorizationOutcome)),
     )
     return card % PARTITIONS, transaction
 
@@ -104,7 +104,7 @@ def places_of(log: Log) -> list[tuple[int, int]]:
 def write_log_and_tables(folder: Path, log: Log, row_group_size: int) -> None:
     write_by_event_date(folder / "transactions", log, row_group_size)
     for table in TABLES:
-        TableStore(folder / "tables").put(table)
+        ReferenceTableStore(folder / "tables").put(table)
 
 
 def write_by_event_date(folder: Path, log: Log, row_group_size: int) -> None:

@@ -25,7 +25,7 @@ from adapters.feature_store.snapshots import restore_snapshot, write_snapshot
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.kernel import fold
-from cardwatch.features.log_segment import LogPart, fold_part
+from cardwatch.features.log_segment import LogSegment, fold_segment
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 
@@ -101,9 +101,9 @@ def transactions(log: list[tuple[str, int, int]]) -> list[Transaction]:
     ]
 
 
-def part_of(log: list[Transaction], start: int, stop: int) -> LogPart:
+def part_of(log: list[Transaction], start: int, stop: int) -> LogSegment:
     ids, index = card_index([transaction.card_id for transaction in log[start:stop]])
-    return LogPart(stop, ids, index, np.arange(start, stop), encode(log[start:stop]))
+    return LogSegment(stop, ids, index, np.arange(start, stop), encode(log[start:stop]))
 
 
 def step(mortal: Mortal, log: list[Transaction], begins: int, batch: Batch) -> int:
@@ -128,7 +128,7 @@ def catch_up(store: OpenStore, log: list[Transaction], committed: int, by: int) 
     begins = store.applied(0)
     while begins < committed:
         part = part_of(log, begins, min(begins + by, committed))
-        fold_part(store, 0, begins, part)
+        fold_segment(store, 0, begins, part)
         begins = part.position
     return begins
 

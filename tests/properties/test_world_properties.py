@@ -4,15 +4,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cardwatch.events import Transaction, decode, encode
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import EventsOfDay, World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import EventsOfDay, Simulation
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 seeds = st.integers(0, 2**63)
 
 
 def events(days: int, **world: object) -> list[EventsOfDay]:
-    simulated = World(WorldSettings(**{"cards": 80, "merchants": 220, "fraud_share": 0.03, **world}))
+    simulated = Simulation(SimulationSettings(**{"cards": 80, "merchants": 220, "fraud_share": 0.03, **world}))
     return [simulated.day(number) for number in range(days)]
 
 

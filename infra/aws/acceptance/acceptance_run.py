@@ -20,15 +20,15 @@ from adapters.aws.account import Account
 from adapters.aws.clients import aws_client
 from adapters.aws.eventbridge import EventBus
 from adapters.aws.s3 import Bucket
-from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_registry import SageMakerRegistry
 from adapters.runtime.process import one_line_errors
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import CardwatchError
 from cardwatch.events import encode
 from cardwatch.progress import DayMonitored, RetrainingStarted
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from infra.aws.acceptance.history import store_archive, store_states, write_history
 from infra.aws.acceptance.leak_check import leftovers
 from infra.aws.acceptance.live_days import Live
@@ -38,24 +38,24 @@ from infra.aws.deploy.cleanup import remove_models, remove_packages
 from infra.aws.deploy.deployment import Deployment
 from infra.aws.deploy.executions import Machine
 
-WORLD: Final = WorldSettings(seed=7, cards=300, fraud_share=0.02, change_day=32)
+WORLD: Final = SimulationSettings(seed=7, cards=300, fraud_share=0.02, change_day=32)
 HISTORY_DAYS: Final = 45
 CHAMPION_KNOWS_DAYS: Final = 37
 """The first champion is of the time before the world changed: it has something to be beaten in."""
 
 LIVE_DAYS: Final = 2
 RATE_PER_SECOND: Final = 80.0
-PATIENCE_SECONDS: Final = 180.0
+TIMEOUT_SECONDS: Final = 180.0
 
 
-class Story:
+class AcceptanceRun:
     """All of it, step by step."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._began = settings, time.monotonic()
         self._deployment = Deployment(settings, self._detail)
         self._region = self._deployment.environment.region
-        self._world = World(WORLD)
+        self._world = Simulation(WORLD)
 
     def tell(self) -> None:
         """From nothing to nothing."""
@@ -133,8 +133,8 @@ class Story:
             self._live(live, number, expected="1")
             with self._step(f"state machine daily: {self._day(number)} is archived and watched"):
                 name = f"daily-{self._day(number)}"
-                daily.run(name, {"day": str(self._day(number))}, patience_seconds=PATIENCE_SECONDS)
-                self._detail(_in_words(StoredProgress(Bucket(outputs["data_bucket"])), self._day(number)))
+                daily.run(name, {"day": str(self._day(number))}, patience_seconds=TIMEOUT_SECONDS)
+                self._detail(_in_words(S3ProgressLog(Bucket(outputs["data_bucket"])), self._day(number)))
         with self._step("a question about one more transaction"):
             self._ask(outputs)
         with self._step("the event DriftDetected, put by hand: days of loss would take longer than this"):
@@ -144,10 +144,10 @@ class Story:
                 RetrainingStarted(day=day, champion_version="1", reasons=reasons)
             )
             retrain = Machine(outputs["retrain_state_machine_arn"], self._detail, region=self._region)
-            execution = retrain.newest(patience_seconds=PATIENCE_SECONDS)
+            execution = retrain.newest(patience_seconds=TIMEOUT_SECONDS)
             self._detail("the rule has started the state machine retrain")
         with self._step("state machine retrain"):
-            retrain.follow(execution, patience_seconds=PATIENCE_SECONDS)
+            retrain.follow(execution, patience_seconds=TIMEOUT_SECONDS)
             champion = SageMakerRegistry(outputs["model_package_group"]).champion()
             precision = float(champion.tags["average_precision"])
             self._detail(f"version {champion.version} is champion, average precision {precision:.3f}")
@@ -203,9 +203,9 @@ class Story:
         sys.stdout.flush()
 
 
-def _in_words(progress: StoredProgress, day: date) -> str:
+def _in_words(progress: S3ProgressLog, day: date) -> str:
     """What the job `Watch` has seen of a day. Raises `CardwatchError` if it has said nothing."""
-    for record in progress.of_day(day, Part.MONITOR):
+    for record in progress.of_day(day, ProgressPart.MONITOR):
         if isinstance(record, DayMonitored):
             drifted = f"{len(record.drifted_features)} features have drifted ({record.drift_share:.0%})"
             return f"version {record.champion_version} is {record.state}; {drifted}"
@@ -215,7 +215,7 @@ def _in_words(progress: StoredProgress, day: date) -> str:
 def main() -> None:
     """Tell it; exit status 1 and one line of why if it does not end well."""
     with one_line_errors():
-        Story(read_settings()).tell()
+        AcceptanceRun(read_settings()).tell()
 
 
 if __name__ == "__main__":

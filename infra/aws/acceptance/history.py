@@ -20,11 +20,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from adapters.archive.layout import LABELS, TRANSACTIONS
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, label_row, transaction_row
 from adapters.aws.s3 import Bucket
-from adapters.aws.s3_archive import StoredArchive
-from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.aws.s3_archive import S3Archive
+from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.feature_store.dynamodb import DynamoDbStore
 from cardwatch.events import Label, Transaction, to_epoch_ms
 from cardwatch.features.columns import card_index, encode
@@ -32,7 +32,7 @@ from cardwatch.features.hashing import identity_hash
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.ports import Contents
+from cardwatch.ports import StoreContents
 from cardwatch.progress import DayArchived
 from cardwatch.simulation.simulation import EventsOfDay
 
@@ -44,7 +44,7 @@ CARDS_AT_ONCE: Final = 1_000
 _DAY: Final = timedelta(days=1)
 
 
-class History(Struct, frozen=True, kw_only=True):
+class SimulatedHistory(Struct, frozen=True, kw_only=True):
     """What `write_history` has written: an archive and its tables in `folder`, and every card's state after it."""
 
     folder: Path
@@ -63,9 +63,9 @@ class History(Struct, frozen=True, kw_only=True):
         return self.days[-1].day
 
 
-def write_history(days: Sequence[EventsOfDay], folder: Path) -> History:
+def write_history(days: Sequence[EventsOfDay], folder: Path) -> SimulatedHistory:
     """Archive these days in `folder`, which is empty, each with the reference table for the day after it."""
-    builder, tables = ReferenceBuilder(), TableStore(folder / "tables")
+    builder, tables = ReferenceBuilder(), ReferenceTableStore(folder / "tables")
     ends: defaultdict[tuple[str, int], int] = defaultdict(int)
     told: list[DayArchived] = []
     with closing(ArchiveWriter(folder / "archive")) as writer:
@@ -87,29 +87,29 @@ def write_history(days: Sequence[EventsOfDay], folder: Path) -> History:
                 )
             )
     cards, states = _folded([each for events in days for each in events.transactions])
-    return History(folder=folder, days=told, cards=cards, states=states)
+    return SimulatedHistory(folder=folder, days=told, cards=cards, states=states)
 
 
-def store_archive(history: History, bucket: Bucket) -> None:
+def store_archive(history: SimulatedHistory, bucket: Bucket) -> None:
     """Put archive, tables and what is said of the days into a bucket that has none."""
-    progress = StoredProgress(bucket)
+    progress = S3ProgressLog(bucket)
     for day in history.days:
-        progress.write(day.day, Part.ARCHIVE, [day])
+        progress.write(day.day, ProgressPart.ARCHIVE, [day])
     with TemporaryDirectory() as copied:  # a folder remembers what it has stored, not in which bucket
         folder = Path(copied) / "past"
         copytree(history.folder, folder)
         bucket.store_folder(folder / "tables", "tables/")
-        StoredArchive(bucket, folder / "archive").store()
+        S3Archive(bucket, folder / "archive").store()
 
 
-def store_states(history: History, url: str) -> None:
+def store_states(history: SimulatedHistory, url: str) -> None:
     """Fill an empty feature store in DynamoDB with the cards' states."""
     parts = [
         (history.cards[start : start + CARDS_AT_ONCE], history.states[start : start + CARDS_AT_ONCE])
         for start in range(0, len(history.cards), CARDS_AT_ONCE)
     ]
     with closing(DynamoDbStore(url)) as store:
-        store.fill(Contents({}, iter(parts)))
+        store.fill(StoreContents({}, iter(parts)))
 
 
 def _transaction(transaction: Transaction, ends: defaultdict[tuple[str, int], int]) -> Row:

@@ -15,11 +15,11 @@ from adapters.aws.kinesis import KinesisReader, KinesisWriter
 from adapters.aws.s3 import Bucket
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Decision, decode
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.simulation import Simulation
 from infra.aws.acceptance.traffic import Traffic
 
 POLL_SECONDS: Final = 0.25
-PATIENCE_SECONDS: Final = 120.0
+TIMEOUT_SECONDS: Final = 120.0
 
 
 class Lived(Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class Lived(Struct, frozen=True, kw_only=True):
 class Live:
     """Sends days of a world into the transactions' stream and waits for all of their decisions."""
 
-    def __init__(self, world: World, *, transactions: str, decisions: str, bucket: str) -> None:
+    def __init__(self, world: Simulation, *, transactions: str, decisions: str, bucket: str) -> None:
         self._world, self._bucket = world, Bucket(bucket)
         self._transactions, self._decisions = transactions, decisions
 
@@ -73,10 +73,10 @@ class Live:
                 seen |= {decision.transaction.transaction_id for decision in came}
                 if came:
                     quiet_since = time.monotonic()
-                if time.monotonic() - quiet_since > PATIENCE_SECONDS:
+                if time.monotonic() - quiet_since > TIMEOUT_SECONDS:
                     raise CardwatchError(
                         f"{traffic.sent.transactions - len(seen):,} of {traffic.sent.transactions:,} transactions have "
-                        f"no decision, and none has come for {PATIENCE_SECONDS:g} s"
+                        f"no decision, and none has come for {TIMEOUT_SECONDS:g} s"
                     )
                 time.sleep(POLL_SECONDS)
             return _counted(traffic.sent.transactions, decisions)

@@ -16,7 +16,7 @@ from infra.aws.acceptance.traffic import RecordWriter
 
 TRANSACTIONS: Final = 10
 POLL_SECONDS: Final = 0.25
-PATIENCE_SECONDS: Final = 120.0
+TIMEOUT_SECONDS: Final = 120.0
 """The first batch after a deployment waits for the function's image to be unpacked, and for its event source."""
 
 
@@ -61,7 +61,7 @@ def await_decisions(
     writer: RecordWriter,
     reader: RecordReader,
     *,
-    patience_seconds: float = PATIENCE_SECONDS,
+    patience_seconds: float = TIMEOUT_SECONDS,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> list[Arrived]:

@@ -9,10 +9,10 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from cardwatch.events import Label, Transaction, encode
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.simulation import Simulation
 
 TICK_SECONDS: Final = 0.05
-MOST_AT_ONCE: Final = 500
+MAX_AT_ONCE: Final = 500
 """As many as one request takes."""
 
 
@@ -49,7 +49,7 @@ class Traffic:
 
     def __init__(
         self,
-        world: World,
+        world: Simulation,
         writer: RecordWriter,
         put: Callable[[str, bytes], object],
         *,
@@ -80,11 +80,11 @@ class Traffic:
         start, before, sent = self._clock(), self.sent.seconds, 0
         while sent < len(transactions):
             passed = self._clock() - start
-            by_now = sent + MOST_AT_ONCE if rate_per_second is None else int(passed * rate_per_second) + 1
+            by_now = sent + MAX_AT_ONCE if rate_per_second is None else int(passed * rate_per_second) + 1
             if by_now <= sent:
                 self._pause(TICK_SECONDS)
                 continue
-            due = transactions[sent : min(by_now, sent + MOST_AT_ONCE)]
+            due = transactions[sent : min(by_now, sent + MAX_AT_ONCE)]
             yield due
             sent += len(due)
             self.sent.seconds = before + self._clock() - start

@@ -13,7 +13,7 @@ from adapters.model_registry.mlflow_registry import CHALLENGER
 from adapters.model_registry.model_folder import unpack_model
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import CardwatchError
-from infra.aws.acceptance.history import History, store_archive
+from infra.aws.acceptance.history import SimulatedHistory, store_archive
 
 EXECUTION: Final = "first"
 MODEL_KEY: Final = f"models/{EXECUTION}/model.tar.gz"
@@ -21,7 +21,9 @@ WORKSHOP: Final = "cardwatch-first-champion"
 """A bucket and a registry for the training alone: those of the system do not exist yet."""
 
 
-def train_first_champion(settings: Settings, history: History, *, as_of: str, image: str, region: str) -> bytes:
+def train_first_champion(
+    settings: Settings, history: SimulatedHistory, *, as_of: str, image: str, region: str
+) -> bytes:
     """Train on what was known at the end of day `as_of`; gives the model's archive.
 
     It is the job that trains a first champion in an account, as a process. Raises `CardwatchError` with the end of what

@@ -18,7 +18,7 @@ from cardwatch.errors import CardwatchError
 Records = Sequence[tuple[str, bytes]]
 
 
-class Stretch(Struct, rename="camel", frozen=True):
+class SequenceRange(Struct, rename="camel", frozen=True):
     """What Lambda says of a batch that it gave up."""
 
     shard_id: str
@@ -28,7 +28,7 @@ class Stretch(Struct, rename="camel", frozen=True):
 
 
 class _Abandoned(Struct, frozen=True):
-    stretch: Stretch = msgspec.field(name="KinesisBatchInfo")
+    stretch: SequenceRange = msgspec.field(name="KinesisBatchInfo")
 
 
 class Redriven(Struct):
@@ -40,7 +40,7 @@ class Redriven(Struct):
     not_understood: int = 0
 
 
-def redrive(queue: Queue, read: Callable[[Stretch], Records], write: Callable[[Records], None]) -> Redriven:
+def redrive(queue: Queue, read: Callable[[SequenceRange], Records], write: Callable[[Records], None]) -> Redriven:
     """Send the records of every message again, then delete it. Killed in between, a batch is sent twice, not lost.
 
     A message that does not name a batch of Kinesis stays in the queue. Raises what `read` and `write` raise.

@@ -16,7 +16,7 @@ from cardwatch.errors import CardwatchError, Misconfigured
 Report = Callable[[str], object]
 
 INSTALL: Final = "https://developer.hashicorp.com/terraform/install"
-OLDEST: Final = (1, 11)
+MIN_VERSION: Final = (1, 11)
 
 _PARALLELISM: Final = 30
 _TAIL_LINES: Final = 30
@@ -48,8 +48,8 @@ class Terraform:
     def version(self) -> str:
         """The version that is installed; raises `Misconfigured` with the way to install one, or a later one."""
         found = str(json.loads(self._ask("version", "-json"))["terraform_version"])
-        if tuple(int(part) for part in found.split("-", maxsplit=1)[0].split(".")[:2]) < OLDEST:
-            wanted = ".".join(map(str, OLDEST))
+        if tuple(int(part) for part in found.split("-", maxsplit=1)[0].split(".")[:2]) < MIN_VERSION:
+            wanted = ".".join(map(str, MIN_VERSION))
             raise Misconfigured(f"Terraform {found} is too old: install {wanted} or later, see {INSTALL}")
         return found
 

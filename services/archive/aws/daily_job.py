@@ -28,11 +28,11 @@ from typing import Final
 
 from adapters.archive.layout import DECISIONS, LABELS, TRANSACTIONS
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
 from adapters.aws.s3 import Bucket
-from adapters.aws.s3_archive import StoredArchive
-from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.aws.s3_archive import S3Archive
+from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.jobs import day_of, required, run_job
 from cardwatch.events import from_epoch_ms
@@ -63,7 +63,7 @@ def archive_day(bucket: Bucket, day: date, folder: Path) -> None:
 
     Raises what is retriable if the bucket does not answer, or another run was faster.
     """
-    stored = StoredArchive(bucket, folder / "archive")
+    stored = S3Archive(bucket, folder / "archive")
     archive = stored.fetch_index()
     if archive.exists:
         if day in archive.closed_days():
@@ -79,7 +79,7 @@ def archive_day(bucket: Bucket, day: date, folder: Path) -> None:
     stored.store()
 
 
-def take_decisions(bucket: Bucket, stored: StoredArchive, writer: ArchiveWriter, builder: ReferenceBuilder) -> None:
+def take_decisions(bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, builder: ReferenceBuilder) -> None:
     """Archive every decision that is new, with its transaction."""
     reached = Reached(shards=stored.positions(SHARDS), partitions=stored.positions(TRANSACTIONS))
     for some in new_decisions(bucket, reached.shards):
@@ -96,7 +96,7 @@ def take_decisions(bucket: Bucket, stored: StoredArchive, writer: ArchiveWriter,
         log.info("%d decisions, %d of them new", len(some), len(decisions))
 
 
-def take_labels(bucket: Bucket, stored: StoredArchive, writer: ArchiveWriter, builder: ReferenceBuilder) -> None:
+def take_labels(bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, builder: ReferenceBuilder) -> None:
     """Archive every label that is new, file by file; each has a place in the log like a transaction of its card."""
     ends = stored.positions(LABELS)
     for file in new_labels(bucket, stored.positions_below("labels/")):
@@ -123,9 +123,9 @@ def close_day(bucket: Bucket, writer: ArchiveWriter, builder: ReferenceBuilder, 
     """Store the table that is valid from the next day on, and record the day as closed."""
     table = stored_table(bucket, builder, day + _DAY, folder)
     counts = {kind: writer.count(kind, day) for kind in (TRANSACTIONS, DECISIONS, LABELS)}
-    StoredProgress(bucket).write(
+    S3ProgressLog(bucket).write(
         day,
-        Part.ARCHIVE,
+        ProgressPart.ARCHIVE,
         [
             DayArchived(
                 day=day,
@@ -143,7 +143,7 @@ def close_day(bucket: Bucket, writer: ArchiveWriter, builder: ReferenceBuilder, 
 def stored_table(bucket: Bucket, builder: ReferenceBuilder, valid_from: date, folder: Path) -> ReferenceTable:
     """The table of this day: the one in the bucket, or else a new one, which is there then."""
     bucket.fetch_folder(TABLES, folder, wanted=lambda name: name.startswith(valid_from.isoformat()))
-    tables = TableStore(folder)
+    tables = ReferenceTableStore(folder)
     if (table := tables.of_day(valid_from)) is None:
         table = builder.build(valid_from)
         tables.put(table)

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 DECISIONS: Final = "decisions/"
 LABELS: Final = "labels/"
-MOST_IN_A_BATCH: Final = 10_000
+MAX_RECORDS_PER_BATCH: Final = 10_000
 """Records that an event source mapping hands over at once at the most, so the most offsets in an object."""
 ROWS_AT_ONCE: Final = 50_000
 
@@ -77,7 +77,7 @@ def _new_objects(bucket: Bucket, positions: Mapping[int, int]) -> list[str]:
     keys = {}
     for shard in reversed(shards):
         prefix = f"{DECISIONS}{_SHARD}{shard}/"
-        known = positions.get(shard, 0) - MOST_IN_A_BATCH
+        known = positions.get(shard, 0) - MAX_RECORDS_PER_BATCH
         keys[shard] = [
             found.key for found in bucket.objects(prefix, after=f"{prefix}{known:020d}" if known > 0 else "")
         ]

@@ -29,13 +29,13 @@ from adapters.archive.layout import DECISIONS, LABELS, TRANSACTIONS
 from adapters.archive.reader import Archive
 from adapters.aws.eventbridge import EventBus
 from adapters.aws.s3 import Bucket
-from adapters.aws.s3_archive import StoredArchive
-from adapters.aws.s3_progress import Part, StoredProgress
+from adapters.aws.s3_archive import S3Archive
+from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_registry import SageMakerRegistry
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.jobs import day_of, required, run_job
 from adapters.runtime.policy_file import read_policies
-from cardwatch.drift.policy import WORN_OUT, DriftPolicy, Measured, after_retraining, assess
+from cardwatch.drift.policy import DECAYED, DriftPolicy, MeasuredPerformance, after_retraining, assess
 from cardwatch.errors import ArchiveUnavailable
 from cardwatch.events import from_epoch_ms
 from cardwatch.progress import DriftDetected, Progress, RetrainingStarted
@@ -78,8 +78,8 @@ def watch_day(watcher: Watcher, day: date) -> None:
 
     Raises `ArchiveUnavailable` if the day is not archived yet, and whatever the bucket, the registry and the bus raise.
     """
-    progress = StoredProgress(watcher.bucket)
-    if progress.of_day(day, Part.MONITOR):
+    progress = S3ProgressLog(watcher.bucket)
+    if progress.of_day(day, ProgressPart.MONITOR):
         log.info("%s is monitored already", day)
         return
     memory = remembered(watcher, progress.before(day))
@@ -90,14 +90,14 @@ def watch_day(watcher: Watcher, day: date) -> None:
     version, reasons = champion.version, assessment.reasons
     log.info("%s: version %s is %s: %s", day, version, assessment.state, "; ".join(reasons) or "nothing to say")
     told: list[Progress] = []
-    if assessment.state == WORN_OUT and version not in memory.worn_out:
+    if assessment.state == DECAYED and version not in memory.worn_out:
         store_report(watcher, observer, day)
         told.append(DriftDetected(day=day, champion_version=version, reasons=reasons))
     if assessment.retrain:
         started = RetrainingStarted(day=day, champion_version=version, reasons=reasons)
         watcher.bus.ask_for_retraining(started)
         told.append(started)
-    progress.write(day, Part.MONITOR, [*told, monitored(seen, assessment)])
+    progress.write(day, ProgressPart.MONITOR, [*told, monitored(seen, assessment)])
     log.info("matured with %s: %s", day, in_words(observer.matured(day)))
 
 
@@ -105,7 +105,7 @@ def remembered(watcher: Watcher, records: Sequence[Progress]) -> Memory:
     """What is known of the days before; a retraining that has not ended counts as refused."""
 
     @cache
-    def promised_of(version: str) -> Measured | None:
+    def promised_of(version: str) -> MeasuredPerformance | None:
         return promised(find(watcher.registry, version), fewest_frauds=watcher.policy.minimum_frauds)
 
     memory = Memory(watcher.policy, promised_of)
@@ -122,7 +122,7 @@ def fetched_archive(watcher: Watcher, day: date) -> Archive:
     """The archive, with as much of it here as a look at `day` needs."""
     policy = watcher.policy
     matured = day - timedelta(days=policy.maturity_days)
-    stored = StoredArchive(watcher.bucket, watcher.folder / "archive")
+    stored = S3Archive(watcher.bucket, watcher.folder / "archive")
     archive = stored.fetch_index()
     if not archive.exists or day not in archive.closed_days():
         raise ArchiveUnavailable(f"{day} is not archived in {watcher.bucket.name} yet: the archive's job comes first")

@@ -28,19 +28,19 @@ from cardwatch.features.definitions import SCHEMA_HASH
 from services.scoring.api import preview as asking
 from services.scoring.api.explanation import explain
 from services.scoring.api.invocations import Invocations
-from services.scoring.api.preview import Question
+from services.scoring.api.preview import PreviewScorer
 from services.scoring.api.request_log import is_asked_for, tell_of_answers, tell_of_explanation
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import Answer, Endpoint, Request, json_answer
-from services.scoring.metrics import Metrics
-from services.scoring.model.manager import ModelHolder
+from services.scoring.http.routes import Endpoint, Request, Response, json_answer
+from services.scoring.metrics import ScoringMetrics
+from services.scoring.model.manager import ModelManager
 
 THREADS: Final = 8
 """For reads that wait for another machine; each holds a connection to it."""
-MOST_TRANSACTIONS: Final = 500
-MOST_TRANSACTION_BYTES: Final = 16_384
-MOST_BATCH_BYTES: Final = MOST_TRANSACTIONS * 1_024
-MOST_FEATURES_BYTES: Final = 65_536
+MAX_TRANSACTIONS: Final = 500
+MAX_TRANSACTION_BYTES: Final = 16_384
+MAX_BATCH_BYTES: Final = MAX_TRANSACTIONS * 1_024
+MAX_FEATURES_BYTES: Final = 65_536
 
 T = TypeVar("T")
 
@@ -48,7 +48,9 @@ T = TypeVar("T")
 class ScoringApi:
     """The endpoints, as methods."""
 
-    def __init__(self, holder: ModelHolder, question: Question, admission: Admission, metrics: Metrics) -> None:
+    def __init__(
+        self, holder: ModelManager, question: PreviewScorer, admission: Admission, metrics: ScoringMetrics
+    ) -> None:
         self._holder, self._question, self._admission, self._metrics = holder, question, admission, metrics
         self._rows = Invocations(holder, admission, metrics)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="remote-store")
@@ -67,30 +69,30 @@ class ScoringApi:
             ("GET", "/livez"): self.live,
         }
 
-    async def score(self, request: Request) -> Answer:
+    async def score(self, request: Request) -> Response:
         """One transaction."""
         key = self._admission.key(request, KeyScope.SCORE)
         self._admission.admit(request)
-        transaction = decode(await request.body(MOST_TRANSACTION_BYTES), Transaction)
+        transaction = decode(await request.body(MAX_TRANSACTION_BYTES), Transaction)
         self._admission.count(key, 1)
         [answer] = await self._ask(request, [transaction])
         return json_answer(answer)
 
-    async def score_batch(self, request: Request) -> Answer:
+    async def score_batch(self, request: Request) -> Response:
         """Several transactions; all are answered by one model, or none is."""
         key = self._admission.key(request, KeyScope.SCORE)
         self._admission.admit(request)
-        body = await request.body(MOST_BATCH_BYTES)
-        transactions = decode_all(body, Transaction, most=MOST_TRANSACTIONS)
+        body = await request.body(MAX_BATCH_BYTES)
+        transactions = decode_all(body, Transaction, most=MAX_TRANSACTIONS)
         self._admission.count(key, len(transactions))
         return json_answer(await self._ask(request, transactions))
 
-    async def explain(self, request: Request) -> Answer:
+    async def explain(self, request: Request) -> Response:
         """Why a transaction would be scored as it would be."""
         key = self._admission.key(request, KeyScope.EXPLAIN)
         self._admission.admit(request)
         self._admission.count(key, 1)
-        transaction = decode(await request.body(MOST_TRANSACTION_BYTES), Transaction)
+        transaction = decode(await request.body(MAX_TRANSACTION_BYTES), Transaction)
         champion = self._rows.champion(self._holder.serving.champion)
         if self._question.may_wait:
             asked = await self._elsewhere(request, lambda: self._question.features([transaction]))
@@ -110,32 +112,32 @@ class ScoringApi:
             tell_of_explanation(transaction.transaction_id, explanation)
         return json_answer(explanation)
 
-    async def explain_features(self, request: Request) -> Answer:
+    async def explain_features(self, request: Request) -> Response:
         """Why a recorded feature row is scored as it is."""
         key = self._admission.key(request, KeyScope.EXPLAIN)
         self._admission.admit(request)
         self._admission.count(key, 1)
-        asked = decode_row(await request.body(MOST_FEATURES_BYTES))
+        asked = decode_row(await request.body(MAX_FEATURES_BYTES))
         if asked.schema_hash != SCHEMA_HASH:
             raise SchemaMismatch(f"the row has schema {asked.schema_hash}, the model {SCHEMA_HASH}")
         return json_answer(explain(self._rows.champion(self._holder.serving.champion), asked.features))
 
-    async def reload(self, request: Request) -> Answer:
+    async def reload(self, request: Request) -> Response:
         """Look at the registry now, also at versions that were refused."""
         self._admission.key(request, KeyScope.ADMIN)
         await asyncio.to_thread(self._holder.look, again=True)
         return json_answer(self._holder.status())
 
-    async def model(self, request: Request) -> Answer:
+    async def model(self, request: Request) -> Response:
         """What is served."""
         self._admission.key(request, KeyScope.ADMIN)
         return json_answer(self._holder.status())
 
-    async def live(self, _: Request) -> Answer:
+    async def live(self, _: Request) -> Response:
         """The process answers."""
         return json_answer({"status": "alive"})
 
-    async def _ask(self, request: Request, transactions: Sequence[Transaction]) -> list[asking.Answer]:
+    async def _ask(self, request: Request, transactions: Sequence[Transaction]) -> list[asking.Preview]:
         self._admission.require_time(request)  # its body may have been slow
         champion = self._holder.serving.champion
         no_champion = self._rows.no_champion() if champion is None else ""

@@ -30,11 +30,11 @@ from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.ports import Scores, Shadow
 from services.scoring.api.request_log import is_asked_for, tell_of_scores
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import Answer, Endpoint, Refusal, Request, json_answer
-from services.scoring.metrics import Metrics
-from services.scoring.model.manager import ModelHolder, Served
+from services.scoring.http.routes import Endpoint, Refusal, Request, Response, json_answer
+from services.scoring.metrics import ScoringMetrics
+from services.scoring.model.manager import ModelManager, Served
 
-MOST_ROWS: Final = 20_000
+MAX_ROWS: Final = 20_000
 ROWS_AT_ONCE: Final = 512
 REASONS_AT_ONCE: Final = 4
 """Each takes one or two milliseconds: so long others wait."""
@@ -49,7 +49,7 @@ T = TypeVar("T")
 class Invocations:
     """The endpoints, as methods."""
 
-    def __init__(self, holder: ModelHolder, admission: Admission, metrics: Metrics) -> None:
+    def __init__(self, holder: ModelManager, admission: Admission, metrics: ScoringMetrics) -> None:
         self._holder, self._admission, self._metrics = holder, admission, metrics
         self._tells: Final = is_asked_for()
 
@@ -57,7 +57,7 @@ class Invocations:
         """By method and path."""
         return {("POST", "/invocations"): self.invocations, ("GET", "/ping"): self.ready}
 
-    async def invocations(self, request: Request) -> Answer:
+    async def invocations(self, request: Request) -> Response:
         """Feature rows."""
         key = self._admission.key(request, KeyScope.SCORE)
         self._admission.admit(request)
@@ -66,21 +66,21 @@ class Invocations:
         serving = self._holder.serving
         champion = self.champion(serving.champion)
         rows = decode_rows(
-            await request.body(MOST_ROWS * _BODY_BYTES_A_ROW[content_type]), content_type, request.headers
+            await request.body(MAX_ROWS * _BODY_BYTES_A_ROW[content_type]), content_type, request.headers
         )
         if rows.schema_hash != SCHEMA_HASH:
             raise SchemaMismatch(f"the rows have schema {rows.schema_hash or 'none'}, the model {SCHEMA_HASH}")
         count = len(rows.features)
-        if count > MOST_ROWS:
-            raise Refusal(413, f"{count:,} rows are more than {MOST_ROWS:,}: send them in several requests")
+        if count > MAX_ROWS:
+            raise Refusal(413, f"{count:,} rows are more than {MAX_ROWS:,}: send them in several requests")
         self._admission.count(key, count)
         scores = await self._scores(request, champion, serving.challenger, rows)
         self._metrics.scored(count)
         if self._tells:
             tell_of_scores(decode_ids(request.headers), scores)
-        return Answer(encode_scores(scores, accepted), content_type=accepted.encode())
+        return Response(encode_scores(scores, accepted), content_type=accepted.encode())
 
-    async def ready(self, _: Request) -> Answer:
+    async def ready(self, _: Request) -> Response:
         """A champion is served; says what else is to be known."""
         champion, status = self.champion(self._holder.serving.champion), self._holder.status()
         return json_answer(

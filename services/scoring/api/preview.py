@@ -19,7 +19,7 @@ from cardwatch.errors import StoreUnavailable
 from cardwatch.events import Action, Transaction, utc_day
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.definitions import FEATURES
-from cardwatch.features.kernel import Folded, fold
+from cardwatch.features.kernel import FoldedRows, fold
 from cardwatch.features.reference_choice import TableChoice, Tables, choose_table
 from cardwatch.features.replay import fold_with_tables
 from cardwatch.features.state import empty_states
@@ -30,7 +30,7 @@ from services.scoring.model.manager import Served
 _ONE: Final = np.zeros(1, np.int64)
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Preview(Struct, frozen=True, kw_only=True):
     """What `/v1/score` says. `sequence`: how many of the card's transactions the state had seen, None without a store.
 
     Where the rules alone decide there is no margin and no probability, and `degraded` says so and why, as in a
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
 
     transactions: Sequence[Transaction]
     tables: Sequence[TableChoice]
-    folded: Folded
+    folded: FoldedRows
     no_store: str | None
 
 
@@ -85,7 +85,7 @@ class _Verdict(NamedTuple):
 _NO_VERDICT: Final = _Verdict(None, None, None, ())
 
 
-class Question:
+class PreviewScorer:
     """Asks store, kernel, model and policy, as the stream does for the decision of record."""
 
     def __init__(self, states: States, tables: Tables, policy: DecisionPolicy) -> None:
@@ -117,7 +117,7 @@ class Question:
 
     def ask(
         self, transactions: Sequence[Transaction], champion: Served | None, no_champion: str
-    ) -> tuple[list[Answer], Alerts]:
+    ) -> tuple[list[Preview], Alerts]:
         """An answer to each, all by one model; `no_champion` says why there is none, if there is none.
 
         Reasons of a model's alerts are left to the caller: exact ones cost ten times as much as all the rest.
@@ -129,10 +129,10 @@ class Question:
             return self._mixed(asked, champion, whys)
         return self._by_model(asked, range(len(transactions)), champion)
 
-    def _mixed(self, asked: Asked, champion: Served | None, whys: Sequence[str | None]) -> tuple[list[Answer], Alerts]:
+    def _mixed(self, asked: Asked, champion: Served | None, whys: Sequence[str | None]) -> tuple[list[Preview], Alerts]:
         """Some by the model, some by the rules."""
         scored = [i for i, why in enumerate(whys) if why is None]
-        answers: dict[int, Answer] = {}
+        answers: dict[int, Preview] = {}
         alerts = _NO_ALERTS
         if champion is not None and scored:
             by_model, alerts = self._by_model(asked, scored, champion)
@@ -143,7 +143,7 @@ class Question:
             answers[i] = self._answer(asked, i, None, _Verdict(None, None, action, codes, whys[i]))
         return [answers[i] for i in range(len(whys))], alerts
 
-    def _by_model(self, asked: Asked, places: Sequence[int], champion: Served) -> tuple[list[Answer], Alerts]:
+    def _by_model(self, asked: Asked, places: Sequence[int], champion: Served) -> tuple[list[Preview], Alerts]:
         features = asked.folded.features
         rows = features if len(places) == len(features) else features[places]
         margins = champion.detector.margins(rows)
@@ -163,10 +163,10 @@ class Question:
         ]
         return answers, Alerts(alerts, features[alerts]) if alerts else _NO_ALERTS
 
-    def _answer(self, asked: Asked, place: int, by: Served | None, verdict: _Verdict) -> Answer:
+    def _answer(self, asked: Asked, place: int, by: Served | None, verdict: _Verdict) -> Preview:
         repeated = bool(asked.folded.duplicates[place])
         margin, probability, action, reasons, why_rules = _NO_VERDICT if repeated else verdict
-        return Answer(
+        return Preview(
             transaction_id=asked.transactions[place].transaction_id,
             sequence=None if asked.no_store else int(asked.folded.sequences[place]),
             table_id=asked.tables[place].table.table_id,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from adapters.runtime.logs import about
 from cardwatch.ports import Scores
 from services.scoring.api.explanation import Explanation
-from services.scoring.api.preview import Answer
+from services.scoring.api.preview import Preview
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ def is_asked_for() -> bool:
     return log.isEnabledFor(logging.DEBUG)
 
 
-def tell_of_answers(answers: Sequence[Answer], took_seconds: float) -> None:
+def tell_of_answers(answers: Sequence[Preview], took_seconds: float) -> None:
     """Answers to questions about transactions, all of one request."""
     for answer in answers:
         log.debug(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.aws.reference_table_cache import TableMirror
+from adapters.aws.reference_table_cache import ReferenceTableCache
 from adapters.aws.s3 import Bucket
 from adapters.aws.sagemaker_scorer import EndpointScorer
 from adapters.feature_store.dynamodb import DynamoDbStore
@@ -23,10 +23,10 @@ from cardwatch.errors import InvalidRecord, Misconfigured
 from cardwatch.events import Transaction, decode
 from cardwatch.features.warm_up import warm_kernel
 from services.scoring.api.card_states import States
-from services.scoring.api.preview import Question
-from services.scoring.aws.remote_preview import RemoteQuestion
+from services.scoring.api.preview import PreviewScorer
+from services.scoring.aws.remote_preview import RemotePreviewScorer
 
-MOST_BYTES: Final = 16_384
+MAX_BYTES: Final = 16_384
 NEEDED: Final = ("store_url", "endpoint", "data_bucket")
 
 log = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ class Function:
             raise Misconfigured(f"{', '.join(missing)}: not set, and this function does not run without")
         set_up_logging(settings, "score")
         policy = read_policies(settings).decision
-        self._tables = TableMirror(Bucket(settings.data_bucket), settings.tables, time.monotonic)
+        self._tables = ReferenceTableCache(Bucket(settings.data_bucket), settings.tables, time.monotonic)
         states = States(partial(DynamoDbStore, settings.store_url, readonly=True), None, time.monotonic)
         scorer = EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000)
-        self._question = RemoteQuestion(Question(states, self._tables, policy), scorer, policy)
+        self._question = RemotePreviewScorer(PreviewScorer(states, self._tables, policy), scorer, policy)
         warm_kernel()
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,8 +52,8 @@ class Function:
         self._tables.refresh()
         try:
             body = body_of(event)
-            if len(body) > MOST_BYTES:
-                return _response(413, {"error": f"{len(body):,} bytes; a transaction has at most {MOST_BYTES:,}"})
+            if len(body) > MAX_BYTES:
+                return _response(413, {"error": f"{len(body):,} bytes; a transaction has at most {MAX_BYTES:,}"})
             return _response(200, self._question.ask(decode(body, Transaction)))
         except InvalidRecord as error:
             return _response(422, {"error": str(error), "field": error.field})

@@ -14,16 +14,16 @@ from cardwatch.errors import ModelRefused, ScoringUnavailable
 from cardwatch.events import Action, Transaction
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.ports import Scorer, Scores
-from services.scoring.api.preview import Answer, Asked, Question
+from services.scoring.api.preview import Asked, Preview, PreviewScorer
 
 
-class RemoteQuestion:
+class RemotePreviewScorer:
     """Asks store, kernel, endpoint and policy."""
 
-    def __init__(self, question: Question, scorer: Scorer, policy: DecisionPolicy) -> None:
+    def __init__(self, question: PreviewScorer, scorer: Scorer, policy: DecisionPolicy) -> None:
         self._question, self._scorer, self._policy = question, scorer, policy
 
-    def ask(self, transaction: Transaction) -> Answer:
+    def ask(self, transaction: Transaction) -> Preview:
         """The answer, by the model if it answers in time, else by the rules, and then it says so and why."""
         asked = self._question.features([transaction])
         if asked.folded.duplicates[0]:
@@ -49,8 +49,8 @@ class RemoteQuestion:
 
     def _answer(
         self, asked: Asked, scores: Scores | None, action: Action | None, reasons: list[str], why_rules: str | None
-    ) -> Answer:
-        return Answer(
+    ) -> Preview:
+        return Preview(
             transaction_id=asked.transactions[0].transaction_id,
             sequence=None if asked.no_store else int(asked.folded.sequences[0]),
             table_id=asked.tables[0].table.table_id,

@@ -16,11 +16,11 @@ from adapters.scoring.api_keys import ApiKey, KeyScope, RateLimit
 from adapters.scoring.wire_format import DEADLINE_HEADER, said_in
 from services.scoring.http.routes import Refusal, Request
 
-MOST_WAITING: Final = 2_000
+MAX_WAITING: Final = 2_000
 """Requests of one worker that have arrived and not been answered; more are better off deciding by their rules."""
-MOST_ELSEWHERE: Final = 64
+MAX_REMOTE_WAITING: Final = 64
 """Of them, those that wait for another machine."""
-LONGEST_DEADLINE_MS: Final = 60_000
+MAX_DEADLINE_MS: Final = 60_000
 _REFRESH_SECONDS: Final = 1.0
 
 
@@ -63,8 +63,8 @@ class Admission:
         allowed = said_in(request.headers, DEADLINE_HEADER)
         seconds = self._default_seconds if allowed is None else _deadline_seconds(allowed)
         request.deadline = request.arrived + seconds
-        if request.waiting > MOST_WAITING:
-            raise self._busy(MOST_WAITING)
+        if request.waiting > MAX_WAITING:
+            raise self._busy(MAX_WAITING)
         self.require_time(request)
 
     def require_time(self, request: Request) -> None:
@@ -81,8 +81,8 @@ class Admission:
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
         """A stretch in which a request waits for another machine; raises `Refusal` if too many do."""
-        if self._elsewhere >= MOST_ELSEWHERE:
-            raise self._busy(MOST_ELSEWHERE)
+        if self._elsewhere >= MAX_REMOTE_WAITING:
+            raise self._busy(MAX_REMOTE_WAITING)
         self._elsewhere += 1
         try:
             yield
@@ -108,6 +108,6 @@ class Admission:
 
 
 def _deadline_seconds(allowed: str) -> float:
-    if not (allowed.isdecimal() and len(allowed) <= 5 and 0 < int(allowed) <= LONGEST_DEADLINE_MS):
-        raise Refusal(400, f"{DEADLINE_HEADER} is not a whole number of milliseconds from 1 to {LONGEST_DEADLINE_MS}")
+    if not (allowed.isdecimal() and len(allowed) <= 5 and 0 < int(allowed) <= MAX_DEADLINE_MS):
+        raise Refusal(400, f"{DEADLINE_HEADER} is not a whole number of milliseconds from 1 to {MAX_DEADLINE_MS}")
     return int(allowed) / 1e3

@@ -17,7 +17,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from cardwatch.errors import CardwatchError, InvalidRecord, KeyUnknown, SchemaMismatch, ScopeMissing, Unavailable
-from services.scoring.metrics import Metrics
+from services.scoring.metrics import ScoringMetrics
 
 ARRIVED: Final = "cardwatch.arrived"
 TASKS: Final = "cardwatch.tasks"
@@ -28,7 +28,7 @@ tasks of all requests that have arrived and not been answered, and a call that t
 log = logging.getLogger(__name__)
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What goes back."""
 
     body: bytes
@@ -85,13 +85,13 @@ class Request:
         return body
 
 
-Endpoint = Callable[[Request], Awaitable[Answer]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Routes:
     """Paths to endpoints; the methods of one path share it. Counts and times every answer."""
 
-    def __init__(self, endpoints: Mapping[tuple[str, str], Endpoint], metrics: Metrics) -> None:
+    def __init__(self, endpoints: Mapping[tuple[str, str], Endpoint], metrics: ScoringMetrics) -> None:
         self._paths: dict[str, dict[str, Endpoint]] = {}
         for (method, path), endpoint in endpoints.items():
             self._paths.setdefault(path, {})[method] = endpoint
@@ -101,7 +101,7 @@ class Routes:
         return path in self._paths
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request to one of the paths."""
+        """Response a request to one of the paths."""
         begin = time.perf_counter()
         path: str = scope["path"]
         try:
@@ -134,7 +134,7 @@ _STATUSES: Final[tuple[tuple[type[CardwatchError], int, tuple[tuple[bytes, bytes
 )
 
 
-def refuse(error: Exception, path: str) -> Answer:
+def refuse(error: Exception, path: str) -> Response:
     """The answer to a request that raised `error`. Nothing that the caller sent is logged."""
     if isinstance(error, Refusal):
         return json_answer({"error": str(error)}, error.status, *error.headers)
@@ -146,16 +146,16 @@ def refuse(error: Exception, path: str) -> Answer:
     return json_answer({"error": f"internal error: {type(error).__name__}"}, 500)
 
 
-def json_answer(content: object, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:
+def json_answer(content: object, status: int = 200, *headers: tuple[bytes, bytes]) -> Response:
     """`content` as JSON."""
-    return Answer(_ENCODER.encode(content), status, headers=headers)
+    return Response(_ENCODER.encode(content), status, headers=headers)
 
 
 def _too_large(most_bytes: int) -> Refusal:
     return Refusal(413, f"the body is larger than {most_bytes:,} bytes", connection="close")
 
 
-def _method_not_allowed(endpoints: Mapping[str, Endpoint]) -> Answer:
+def _method_not_allowed(endpoints: Mapping[str, Endpoint]) -> Response:
     allowed = ", ".join(sorted(endpoints))
     return json_answer({"error": f"this path takes {allowed}"}, 405, (b"allow", allowed.encode()))
 

@@ -22,23 +22,23 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from services.scoring.http.routes import ARRIVED, TASKS, WHOLE
 
-PATIENCE_SECONDS: Final = 5.0
+TIMEOUT_SECONDS: Final = 5.0
 """From a request's first byte to its last, and from a connection's start to its first request."""
-MOST_CONNECTIONS: Final = 4_096
+MAX_CONNECTIONS: Final = 4_096
 """Of one worker. Beyond them a new one is closed at once."""
 SWEEP_SECONDS: Final = 1.0
-MOST_HEAD_BYTES: Final = 65_536
+MAX_HEAD_BYTES: Final = 65_536
 """Of a request line and headers, after the first 256 KiB at most that are read at once. Headers take twenty times their
 size in memory, before anybody has asked for a key."""
-MOST_HELD: Final = 16
+MAX_HELD: Final = 16
 """So many answers are written together at most: the first of them waits for the last, less than a millisecond."""
 
-NAME: Final = f"{__name__}:PatientProtocol"
+NAME: Final = f"{__name__}:TimeoutProtocol"
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class PatientProtocol(HttpToolsProtocol):
+class TimeoutProtocol(HttpToolsProtocol):
     """One connection. `coming_since`: when the request that is not whole yet began, None between requests."""
 
     coming_since: float | None = None
@@ -55,10 +55,10 @@ class PatientProtocol(HttpToolsProtocol):
         """A connection that is waiting for its first request counts as one that is coming."""
         super().connection_made(transport)
         self.coming_since = time.perf_counter()
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > MAX_CONNECTIONS:
             transport.close()
-        if not PatientProtocol._is_sweeping:
-            PatientProtocol._is_sweeping = True
+        if not TimeoutProtocol._is_sweeping:
+            TimeoutProtocol._is_sweeping = True
             self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def data_received(self, data: bytes) -> None:
@@ -68,7 +68,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self._head_bytes is not None:
             if head_bytes is not None and self.coming_since is since:
                 self._head_bytes = head_bytes + len(data)
-                if self._head_bytes > MOST_HEAD_BYTES:
+                if self._head_bytes > MAX_HEAD_BYTES:
                     self.send_400_response("The request line and headers are too large.")
         elif self.coming_since is None and self.timeout_keep_alive_task is None and self._is_idle():
             self.coming_since = time.perf_counter()  # empty lines: uvicorn would wait for more for ever
@@ -122,9 +122,9 @@ class PatientProtocol(HttpToolsProtocol):
         return True
 
     def _write_with_others(self, answer: bytes, *, last: bool) -> None:
-        held = PatientProtocol._held
+        held = TimeoutProtocol._held
         held.append((self.transport, answer))
-        if last or len(self.tasks) == 1 or len(held) >= MOST_HELD:
+        if last or len(self.tasks) == 1 or len(held) >= MAX_HELD:
             _write_held()
         elif len(held) == 1:
             self.loop.call_soon(_write_held)
@@ -133,19 +133,19 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _sweep(self) -> None:
         """Close whoever is too slow, and come again while anybody is connected."""
-        PatientProtocol._is_sweeping = bool(self.connections)
-        if PatientProtocol._is_sweeping:
+        TimeoutProtocol._is_sweeping = bool(self.connections)
+        if TimeoutProtocol._is_sweeping:
             self.loop.call_later(SWEEP_SECONDS, self._sweep)
         now = time.perf_counter()
         for connection in list(self.connections):
             since = getattr(connection, "coming_since", None)
-            if since is not None and now - since > PATIENCE_SECONDS and connection.transport is not None:
+            if since is not None and now - since > TIMEOUT_SECONDS and connection.transport is not None:
                 connection.transport.close()
 
 
 def _write_held() -> None:
-    held = PatientProtocol._held.copy()
-    PatientProtocol._held.clear()  # first, or what cannot be written would stand in the way of all others for ever
+    held = TimeoutProtocol._held.copy()
+    TimeoutProtocol._held.clear()  # first, or what cannot be written would stand in the way of all others for ever
     for transport, answer in held:
         if not transport.is_closing():  # a request that is no HTTP may have followed in the same bytes
             transport.write(answer)

@@ -20,15 +20,15 @@ _HASH_BYTES: Final = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)
 
 
-class Kept(Struct, frozen=True):
+class CachedModel(Struct, frozen=True):
     """A version and its files. On disk a SHA-256 of these bytes comes first: the digest says nothing of `version`."""
 
     version: ModelVersion
     files: dict[str, bytes]
 
 
-class NothingKept:
-    """In place of `KeptChampion`, for a source that is on this machine's disk itself."""
+class NoModelCache:
+    """In place of `ModelCache`, for a source that is on this machine's disk itself."""
 
     file: Final = None
 
@@ -42,7 +42,7 @@ class NothingKept:
         """None of them was."""
 
 
-class KeptChampion:
+class ModelCache:
     """One file, replaced as a whole; any number of workers may read and write it."""
 
     def __init__(self, file: Path) -> None:
@@ -50,19 +50,19 @@ class KeptChampion:
 
     def keep(self, version: ModelVersion, files: dict[str, bytes]) -> None:
         """Replace what was kept. If the disk does not take it, that is logged and no more: serving goes on."""
-        content = msgspec.msgpack.encode(Kept(version, files))
+        content = msgspec.msgpack.encode(CachedModel(version, files))
         try:
             write_atomically(self.file, hashlib.sha256(content).digest() + content)
         except OSError as error:
             log.warning("the champion cannot be kept for a start without the registry: %s", error)
 
-    def read(self) -> Kept | None:
+    def read(self) -> CachedModel | None:
         """What was kept, None if nothing was; raises `CorruptModel` if it is damaged or cannot be read."""
         try:
             content = self.file.read_bytes()
             if hashlib.sha256(content[_HASH_BYTES:]).digest() != content[:_HASH_BYTES]:
                 raise CorruptModel("its bytes have changed")
-            kept = msgspec.msgpack.decode(content[_HASH_BYTES:], type=Kept)
+            kept = msgspec.msgpack.decode(content[_HASH_BYTES:], type=CachedModel)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:

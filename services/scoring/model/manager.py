@@ -23,7 +23,7 @@ from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelV
 from cardwatch.detector.detector import Detector
 from cardwatch.errors import CardwatchError, ModelRefused, NoChampion, RegistryUnavailable
 from cardwatch.features.definitions import FEATURES
-from services.scoring.model.cache import KeptChampion, NothingKept
+from services.scoring.model.cache import ModelCache, NoModelCache
 from services.scoring.model.source import ModelSource
 
 POLL_SECONDS: Final = 2.0
@@ -67,7 +67,7 @@ class Status(Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
-class ModelHolder:
+class ModelManager:
     """`serving` is what to score with. A refused model leaves the former one in place.
 
     `folder` is where the newest champion is kept, None for a source that is on this disk itself. `on_swap` is told the
@@ -83,7 +83,7 @@ class ModelHolder:
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._source = source
-        self._kept = KeptChampion(folder / "champion.msgpack") if folder else NothingKept()
+        self._kept = ModelCache(folder / "champion.msgpack") if folder else NoModelCache()
         self._on_swap = on_swap
         self._poll_seconds = poll_seconds
         self._one_at_a_time = threading.Lock()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from adapters.scoring.wire_format import DEADLINE_HEADER
-from services.scoring.http.routes import Answer, Endpoint, Request, json_answer
+from services.scoring.http.routes import Endpoint, Request, Response, json_answer
 from services.scoring.openapi.operations import EXPLAIN, OPERATIONS, ROWS, SCORE, paths, refusals
 from services.scoring.openapi.schemas import schemas
 
@@ -42,12 +42,12 @@ def documentation() -> dict[tuple[str, str], Endpoint]:
     return {("GET", "/docs.json"): _docs, ("GET", "/"): _page}
 
 
-async def _docs(_: Request) -> Answer:
+async def _docs(_: Request) -> Response:
     return json_answer(openapi())
 
 
-async def _page(_: Request) -> Answer:
-    return Answer(_page_bytes(), content_type=b"text/html; charset=utf-8")
+async def _page(_: Request) -> Response:
+    return Response(_page_bytes(), content_type=b"text/html; charset=utf-8")
 
 
 @cache

@@ -15,7 +15,7 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reason_codes import REASON_TEXTS
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
-from services.scoring.http.admission import LONGEST_DEADLINE_MS
+from services.scoring.http.admission import MAX_DEADLINE_MS
 
 
 def _contribution(name: str, value: float, contribution: float) -> dict[str, Any]:
@@ -116,9 +116,7 @@ STATUS: Final[dict[str, Any]] = {
 }
 
 REFUSALS: Final[dict[str, dict[str, dict[str, str]]]] = {
-    "400": {
-        "deadline": {"error": f"X-Deadline-Ms is not a whole number of milliseconds from 1 to {LONGEST_DEADLINE_MS}"}
-    },
+    "400": {"deadline": {"error": f"X-Deadline-Ms is not a whole number of milliseconds from 1 to {MAX_DEADLINE_MS}"}},
     "401": {
         "none": {"error": "an API key is needed, in the header Authorization: Bearer KEY"},
         "not valid": {"error": "the API key is not valid, or not any more"},

@@ -11,7 +11,7 @@ from adapters.scoring.wire_format import (
     DEADLINE_HEADER,
     IDS_HEADER,
     JSON,
-    MOST_IDS,
+    MAX_IDS,
     MSGPACK,
     PER_ROW,
     REASONS_HEADER,
@@ -19,13 +19,13 @@ from adapters.scoring.wire_format import (
 )
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from services.scoring.api.endpoints import (
-    MOST_BATCH_BYTES,
-    MOST_FEATURES_BYTES,
-    MOST_TRANSACTION_BYTES,
-    MOST_TRANSACTIONS,
+    MAX_BATCH_BYTES,
+    MAX_FEATURES_BYTES,
+    MAX_TRANSACTION_BYTES,
+    MAX_TRANSACTIONS,
 )
-from services.scoring.api.invocations import MOST_ROWS
-from services.scoring.http.admission import LONGEST_DEADLINE_MS
+from services.scoring.api.invocations import MAX_ROWS
+from services.scoring.http.admission import MAX_DEADLINE_MS
 from services.scoring.openapi import examples
 from services.scoring.openapi.schemas import ref
 
@@ -111,13 +111,13 @@ def _score() -> dict[str, Any]:
         "What would be decided about a transaction",
         _json("See `degraded` for what the rules decided.", ref("Answer"), shown),
         scope="score",
-        about=f"At most {MOST_TRANSACTION_BYTES:,} bytes.",
+        about=f"At most {MAX_TRANSACTION_BYTES:,} bytes.",
         refused=_BODY,
     ) | _asked({JSON: _transaction()})
 
 
 def _score_batch() -> dict[str, Any]:
-    asked = {"type": "array", "items": ref("Transaction"), "minItems": 1, "maxItems": MOST_TRANSACTIONS}
+    asked = {"type": "array", "items": ref("Transaction"), "minItems": 1, "maxItems": MAX_TRANSACTIONS}
     answered = [examples.CHALLENGED, {**examples.BY_RULES, "transaction_id": examples.IN_A_SHOP["transaction_id"]}]
     return _operation(
         SCORE,
@@ -125,7 +125,7 @@ def _score_batch() -> dict[str, Any]:
         "The same for several transactions",
         _json("An answer to each, in their order.", {"type": "array", "items": ref("Answer")}, {"two": answered}),
         scope="score",
-        about=f"1 to {MOST_TRANSACTIONS} in one request of at most {MOST_BATCH_BYTES:,} bytes. All are answered by one"
+        about=f"1 to {MAX_TRANSACTIONS} in one request of at most {MAX_BATCH_BYTES:,} bytes. All are answered by one"
         " model, or none is. The second of a card sees the first.",
         refused=_BODY,
     ) | _asked({JSON: {"schema": asked, "examples": _named({"two": [examples.ONLINE, examples.IN_A_SHOP]})}})
@@ -152,7 +152,7 @@ def _explain_features() -> dict[str, Any]:
         "Why a recorded decision was scored as it was",
         _json("It is this.", ref("Explanation"), {"challenged": of_row}),
         scope="explain",
-        about=f"At most {MOST_FEATURES_BYTES:,} bytes. It is asked of the model that is served now.",
+        about=f"At most {MAX_FEATURES_BYTES:,} bytes. It is asked of the model that is served now.",
         refused=(*_BODY, "409"),
     ) | _asked({JSON: {"schema": ref("RecordedRow"), "examples": _named({"a card's first payment": recorded})}})
 
@@ -168,7 +168,7 @@ def _invocations() -> dict[str, Any]:
             "content": _scores(),
         },
         scope="score",
-        about=f"1 to {MOST_ROWS:,} rows; the schema `Row` says what they hold. They must say under which feature schema"
+        about=f"1 to {MAX_ROWS:,} rows; the schema `Row` says what they hold. They must say under which feature schema"
         f" they were made: the body, `{SCHEMA_HEADER}` or `{ATTRIBUTES_HEADER}`, the first of these counts.",
         refused=(*_BODY, "409", "415"),
     ) | _asked(_rows(), *_row_headers())
@@ -219,7 +219,7 @@ def _row_headers() -> tuple[dict[str, Any], ...]:
     )
     about_ids = (
         "Whose rows these are, in their order: percent-encoded, with commas between them. At log level DEBUG each has"
-        f" a line in the log, the first {MOST_IDS} at most; it changes no answer."
+        f" a line in the log, the first {MAX_IDS} at most; it changes no answer."
     )
     made_under = _header(SCHEMA_HEADER, "The feature schema of the rows.", {"type": "string", "const": SCHEMA_HASH})
     return (
@@ -267,7 +267,7 @@ def _operation(
 
 
 def _asked(body: dict[str, Any], *headers: dict[str, Any]) -> dict[str, Any]:
-    milliseconds = {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS}
+    milliseconds = {"type": "integer", "minimum": 1, "maximum": MAX_DEADLINE_MS}
     deadline = _header(DEADLINE_HEADER, "For how many milliseconds an answer is of use to you.", milliseconds)
     return {"parameters": [deadline, *headers], "requestBody": {"required": True, "content": body}}
 

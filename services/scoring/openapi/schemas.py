@@ -15,8 +15,8 @@ import msgspec
 from cardwatch.events import Transaction
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from services.scoring.api.explanation import Explanation
-from services.scoring.api.invocations import MOST_ROWS
-from services.scoring.api.preview import Answer
+from services.scoring.api.invocations import MAX_ROWS
+from services.scoring.api.preview import Preview
 from services.scoring.model.manager import Status
 
 LARGEST_FEATURE: Final = math.nextafter(2.0**128 - 2.0**103, 0.0)
@@ -28,7 +28,7 @@ TIME_PATTERN: Final = (
 """RFC 3339 from 1970 to 9998, without leap seconds."""
 
 _ASKED: Final = (Transaction,)
-_ANSWERED: Final = (Answer, Explanation, Status)
+_ANSWERED: Final = (Preview, Explanation, Status)
 _REF: Final = "#/components/schemas/{name}"
 
 _TEXT: Final = {"type": "string"}
@@ -45,7 +45,7 @@ _MORE: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "device_id": {"description": "An opaque token, never a card number."},
         "customer_id": {"description": "An opaque token, never a card number."},
     },
-    "Answer": {
+    "Preview": {
         "sequence": {
             "description": "How many of the card's transactions were known; null without a store.",
             "minimum": 0,
@@ -144,7 +144,7 @@ def _of_rows() -> dict[str, Any]:
             "required": ["instances"],
             "additionalProperties": False,
             "properties": {
-                "instances": {"type": "array", "minItems": 1, "maxItems": MOST_ROWS, "items": ref("Row")},
+                "instances": {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": ref("Row")},
                 "feature_schema": {**schema_hash, "description": "Of the rows; or say it in a header."},
                 "reasons_above": {
                     "anyOf": [{"type": "number"}, numbers, {"type": "null"}],

@@ -10,9 +10,9 @@ from msgspec import Struct, structs
 
 from cardwatch.events import DeadLetter, encode
 
-MOST_MESSAGE_BYTES: Final = 200_000
+MAX_MESSAGE_BYTES: Final = 200_000
 """A quarter of a mebibyte is what SQS takes at the least, and a record of Kinesis may be a whole one."""
-MOST_REASON_CHARACTERS: Final = 1_000
+MAX_REASON_CHARACTERS: Final = 1_000
 
 
 class _Card(Struct):
@@ -54,9 +54,9 @@ class Delivery:
 
     def _message(self, letter: DeadLetter) -> bytes:
         message = encode(letter)
-        if len(message) <= MOST_MESSAGE_BYTES:
+        if len(message) <= MAX_MESSAGE_BYTES:
             return message
         key = f"dead-letters/shard={letter.partition}/{letter.offset:0>20}.json"
         self._put_object(key, message)
-        reason = f"{letter.reason[:MOST_REASON_CHARACTERS]}; too large for a message: all of it is in {key}"
+        reason = f"{letter.reason[:MAX_REASON_CHARACTERS]}; too large for a message: all of it is in {key}"
         return encode(structs.replace(letter, key=None, value=None, reason=reason))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from services.stream.batch import Batch
 from services.stream.decider import Decided
-from services.stream.decision_log import Teller
+from services.stream.decision_log import DecisionLog
 
 NAMESPACE: Final = "Cardwatch"
 COUNTS: Final = ("Decisions", "Degraded", "Repeats", "Redelivered", "DeadLetters", "Refused")
@@ -20,7 +20,7 @@ MILLISECONDS: Final = ("Duration", "Latency")
 class Counts:
     """Counts over one call. `Latency` is the oldest decision's, from arrival to decision."""
 
-    def __init__(self, teller: Teller) -> None:
+    def __init__(self, teller: DecisionLog) -> None:
         self._teller = teller
         self.reset()
 

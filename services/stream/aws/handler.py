@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from adapters.aws.dynamodb_outbox import CardOutbox
+from adapters.aws.dynamodb_outbox import DynamoDbOutbox
 from adapters.aws.kinesis import KinesisWriter
-from adapters.aws.reference_table_cache import TableMirror
+from adapters.aws.reference_table_cache import ReferenceTableCache
 from adapters.aws.s3 import Bucket
 from adapters.aws.sagemaker_scorer import EndpointScorer
 from adapters.aws.sqs import Queue
@@ -26,7 +26,7 @@ from services.stream.aws.embedded_metrics import Counts
 from services.stream.aws.event_records import KAFKA, batches_of, failures
 from services.stream.aws.worker import BatchWorker
 from services.stream.decider import Decider
-from services.stream.decision_log import Teller
+from services.stream.decision_log import DecisionLog
 
 NEEDED: Final = ("store_url", "endpoint", "data_bucket", "decisions_stream", "dead_letters_queue")
 
@@ -40,10 +40,10 @@ class Function:
             raise Misconfigured(f"{', '.join(missing)}: not set, and this function does not run without")
         set_up_logging(settings, "stream")
         bucket = Bucket(settings.data_bucket)
-        self._tables = TableMirror(bucket, settings.tables, time.monotonic)
-        self._counts = Counts(Teller())
+        self._tables = ReferenceTableCache(bucket, settings.tables, time.monotonic)
+        self._counts = Counts(DecisionLog())
         self._worker = BatchWorker(
-            CardOutbox(settings.store_url),
+            DynamoDbOutbox(settings.store_url),
             self._tables,
             Decider(
                 EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000),

@@ -37,7 +37,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from adapters.aws import dynamodb_outbox as outbox
-from adapters.aws.dynamodb_outbox import Card, CardOutbox, Cards, Folded, Shard
+from adapters.aws.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxCard, OutboxCards, OutboxShard
 from cardwatch.events import DeadLetter, Transaction, encode
 from cardwatch.features.columns import card_index
 from cardwatch.features.reference_choice import Tables
@@ -83,7 +83,9 @@ class Tells(Protocol):
 class BatchWorker:
     """Decides batches, one at a time."""
 
-    def __init__(self, cards: CardOutbox, tables: Tables, decider: Decider, delivery: Delivers, tells: Tells) -> None:
+    def __init__(
+        self, cards: DynamoDbOutbox, tables: Tables, decider: Decider, delivery: Delivers, tells: Tells
+    ) -> None:
         self._cards, self._tables, self._decider = cards, tables, decider
         self._delivery, self._tells = delivery, tells
 
@@ -146,7 +148,7 @@ class BatchWorker:
             )
         return refused
 
-    def _settle_and_read(self, number: int, card_ids: Sequence[str]) -> tuple[Shard, Cards, set[bytes]]:
+    def _settle_and_read(self, number: int, card_ids: Sequence[str]) -> tuple[OutboxShard, OutboxCards, set[bytes]]:
         """Steps 1 and 2. A card's last shard may be the parent of ours, and have ended with something unfinished."""
         [shard], read = self._cards.read([number], card_ids)
         others = {card.log_shard for card in read.cards if card.log_shard is not None} - {number}
@@ -162,11 +164,11 @@ class BatchWorker:
 
     def _fold(
         self,
-        shard: Shard,
+        shard: OutboxShard,
         offsets: int,
         records: list[Record],
         transactions: list[Transaction],
-        read: Cards,
+        read: OutboxCards,
         at: Mapping[str, int],
     ) -> Batch:
         """Step 3. The batch takes as many offsets as records came: what was folded before leaves its own unused."""
@@ -176,7 +178,9 @@ class BatchWorker:
         begins = shard.next_offset
         return Batch(shard.number, begins, begins + offsets, records, transactions, folded, tables, cards, states, [])
 
-    def _commit(self, shard: Shard, batch: Batch, sequence_numbers: Sequence[int], read: Sequence[Card]) -> set[str]:
+    def _commit(
+        self, shard: OutboxShard, batch: Batch, sequence_numbers: Sequence[int], read: Sequence[OutboxCard]
+    ) -> set[str]:
         """Steps 4 to 8; gives the cards that were refused."""
         decided = self._decider.decide([batch])
         lines: defaultdict[str, list[bytes]] = defaultdict(list)
@@ -186,12 +190,12 @@ class BatchWorker:
             transaction.card_id: sequence_number
             for transaction, sequence_number in zip(batch.transactions, sequence_numbers, strict=True)
         }
-        begun = outbox.Batch(batch.partition, batch.begins, batch.position, batch.cards)
+        begun = outbox.OutboxBatch(batch.partition, batch.begins, batch.position, batch.cards)
         self._cards.begin(shard, begun)
         refused = self._cards.write(
             begun,
             [
-                Folded(card_id, state.tobytes(), held, newest[card_id], lines[card_id])
+                CardUpdate(card_id, state.tobytes(), held, newest[card_id], lines[card_id])
                 for card_id, state, held in zip(batch.cards, batch.states, read, strict=True)
             ],
         )

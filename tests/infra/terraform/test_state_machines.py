@@ -28,7 +28,7 @@ pytestmark = pytest.mark.proves(
 )
 
 REGION: Final = "eu-central-1"
-PATIENCE_SECONDS: Final = 30.0
+TIMEOUT_SECONDS: Final = 30.0
 DRIFT: Final = {"day": "2025-01-31", "reasons": ["score drift"], "champion_version": "1"}
 RETRAINING: Final = (
     *("Assemble", "Fit", "Judge", "Verdict"),
@@ -163,7 +163,7 @@ def run(definitions: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch)
                 roleArn="arn:aws:iam::123456789012:role/any",
             )["stateMachineArn"]
             execution = client.start_execution(stateMachineArn=machine, name="run", input=json.dumps(given))
-            deadline = time.monotonic() + PATIENCE_SECONDS
+            deadline = time.monotonic() + TIMEOUT_SECONDS
             while (ended := client.describe_execution(executionArn=execution["executionArn"]))["status"] == "RUNNING":
                 assert time.monotonic() < deadline, ended
                 time.sleep(0.02)

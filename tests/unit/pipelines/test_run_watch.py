@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from adapters.prefect import Run, RunState
+from adapters.prefect import FlowRun, RunState
 from adapters.runtime.health import Health
 from cardwatch.errors import OrchestratorUnavailable
-from pipelines.metrics import Metrics
-from pipelines.run_watch import FORGOTTEN, REGISTERING, Watch
+from pipelines.metrics import FlowRunMetrics
+from pipelines.run_watch import FORGOTTEN, REGISTERING, RunWatch
 
 NAME = "retrain/local"
 
@@ -31,12 +31,12 @@ class Server:
             raise OrchestratorUnavailable("nobody answers")
         return name == NAME and not self.has_forgotten
 
-    def runs(self, name: str) -> list[Run]:
+    def runs(self, name: str) -> list[FlowRun]:
         self.when_asked()
         if self.is_away:
             raise OrchestratorUnavailable("nobody answers")
         return [
-            Run(run_id=run, state=RunState(kind=kind, name=kind.title(), message=""), seconds=self.seconds)
+            FlowRun(run_id=run, state=RunState(kind=kind, name=kind.title(), message=""), seconds=self.seconds)
             for run, kind in reversed(self.states.items())
         ]
 
@@ -59,7 +59,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.server, self.health, self.counted = Server(), Health(), CollectorRegistry()
-        self.watch = Watch(self.server, [NAME], self.health, Metrics(self.counted))
+        self.watch = RunWatch(self.server, [NAME], self.health, FlowRunMetrics(self.counted))
 
     def look(self, times: int = 1) -> None:
         for _ in range(times):

@@ -11,7 +11,7 @@ from adapters.archive.arrow_columns import arrow_kernel_rows, distinct
 from adapters.archive.layout import SCHEMAS, TRANSACTIONS
 from adapters.archive.writer import transaction_row
 from cardwatch.errors import CardwatchError
-from cardwatch.events import Channel, Outcome, Transaction
+from cardwatch.events import AuthorizationOutcome, Channel, Transaction
 from cardwatch.features.columns import encode
 
 LOG = [
@@ -28,7 +28,7 @@ LOG = [
         latitude=None if number % 3 else 50.5,
         longitude=None if number % 3 else 7.25,
         device_id=None if number % 4 else f"device-{number}",
-        previous_outcome=[None, Outcome.APPROVED, Outcome.DECLINED][number % 3],
+        previous_outcome=[None, AuthorizationOutcome.APPROVED, AuthorizationOutcome.DECLINED][number % 3],
     )
     for number in range(12)
 ]

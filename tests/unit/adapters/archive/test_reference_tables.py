@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from cardwatch.errors import CardwatchError, CorruptTable
 from cardwatch.events import EPOCH
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
@@ -34,11 +34,11 @@ def table_of(day: date, *, merchants: int = 3) -> ReferenceTable:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> TableStore:
-    return TableStore(tmp_path)
+def store(tmp_path: Path) -> ReferenceTableStore:
+    return ReferenceTableStore(tmp_path)
 
 
-def test_the_newest_is_the_last_one_that_is_valid_by_then(store: TableStore) -> None:
+def test_the_newest_is_the_last_one_that_is_valid_by_then(store: ReferenceTableStore) -> None:
     for days in (0, 10, 20):
         store.put(table_of(later(days)))
     found = {days: store.newest(later(days)).valid_from.date() for days in (0, 9, 10, 19, 20, 400)}
@@ -47,8 +47,8 @@ def test_the_newest_is_the_last_one_that_is_valid_by_then(store: TableStore) -> 
     assert store.newest(date.max).valid_from.date() == later(20)
 
 
-def test_a_table_is_seen_at_once_by_a_reader_that_has_just_asked(tmp_path: Path, store: TableStore) -> None:
-    writer = TableStore(tmp_path)
+def test_a_table_is_seen_at_once_by_a_reader_that_has_just_asked(tmp_path: Path, store: ReferenceTableStore) -> None:
+    writer = ReferenceTableStore(tmp_path)
     for days in range(20):
         assert store.newest(later(days)).valid_from_day in (0, (later(days - 1) - EPOCH.date()).days)
         writer.put(table_of(later(days)))
@@ -56,20 +56,22 @@ def test_a_table_is_seen_at_once_by_a_reader_that_has_just_asked(tmp_path: Path,
 
 
 def test_a_change_that_the_folders_time_stamp_does_not_show_is_seen_two_seconds_later(
-    tmp_path: Path, store: TableStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: ReferenceTableStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     store.put(table_of(FIRST))
     assert store.newest(later(5)).valid_from.date() == FIRST
     changed_ns = tmp_path.stat().st_mtime_ns
-    TableStore(tmp_path).put(table_of(later(1)))
+    ReferenceTableStore(tmp_path).put(table_of(later(1)))
     os.utime(tmp_path, ns=(changed_ns, changed_ns))  # as on a file system whose clock ticks every two seconds
     clock[0] += 2.0
     assert store.newest(later(5)).valid_from.date() == later(1)
 
 
-def test_while_nothing_changes_the_folder_is_not_listed(store: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_nothing_changes_the_folder_is_not_listed(
+    store: ReferenceTableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     store.put(table_of(FIRST))
@@ -85,7 +87,7 @@ def test_while_nothing_changes_the_folder_is_not_listed(store: TableStore, monke
 def test_a_table_appears_while_others_ask_and_no_question_fails_or_gets_one_that_is_not_valid(
     tmp_path: Path,
 ) -> None:
-    asked, written, slowest = TableStore(tmp_path), threading.Event(), [0.0, 0.0]
+    asked, written, slowest = ReferenceTableStore(tmp_path), threading.Event(), [0.0, 0.0]
     stored = [-1]
     wrong: list[str] = []
 
@@ -102,7 +104,7 @@ def test_a_table_appears_while_others_ask_and_no_question_fails_or_gets_one_that
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
-    writer = TableStore(tmp_path)
+    writer = ReferenceTableStore(tmp_path)
     try:
         for days in range(DAYS):
             writer.put(table_of(later(days), merchants=2_000))
@@ -127,19 +129,19 @@ def test_a_table_appears_while_others_ask_and_no_question_fails_or_gets_one_that
     ids=["emptied", "cut", "one bit", "another table"],
 )
 def test_a_damaged_file_is_refused_by_its_name(tmp_path: Path, damage: object) -> None:
-    TableStore(tmp_path).put(table_of(FIRST))
+    ReferenceTableStore(tmp_path).put(table_of(FIRST))
     [path] = tmp_path.iterdir()
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
-    store = TableStore(tmp_path)
+    store = ReferenceTableStore(tmp_path)
     for read in (lambda: store.newest(FIRST), lambda: store.of_day(FIRST), store.all):
         with pytest.raises(CorruptTable, match=path.name):
             read()
 
 
 def test_a_damaged_file_that_is_put_right_or_removed_is_no_longer_in_the_way(tmp_path: Path) -> None:
-    store = TableStore(tmp_path)
+    store = ReferenceTableStore(tmp_path)
     for days in (0, 1):
-        TableStore(tmp_path).put(table_of(later(days)))
+        ReferenceTableStore(tmp_path).put(table_of(later(days)))
     path = max(tmp_path.iterdir())
     good = path.read_bytes()
     path.write_bytes(b"")
@@ -151,13 +153,13 @@ def test_a_damaged_file_that_is_put_right_or_removed_is_no_longer_in_the_way(tmp
     assert store.newest(later(1)).valid_from.date() == later(1)
 
 
-def test_a_half_written_file_is_not_looked_at(tmp_path: Path, store: TableStore) -> None:
+def test_a_half_written_file_is_not_looked_at(tmp_path: Path, store: ReferenceTableStore) -> None:
     store.put(table_of(FIRST))
     (tmp_path / f".{later(1)}-0123.table.tmp").write_bytes(b"half a ta")
     assert store.newest(later(1)).valid_from.date() == FIRST
 
 
-def test_what_is_held_in_memory_is_bounded(store: TableStore) -> None:
+def test_what_is_held_in_memory_is_bounded(store: ReferenceTableStore) -> None:
     for days in range(DAYS):
         store.put(table_of(later(days)))
         store.newest(later(days))
@@ -166,7 +168,7 @@ def test_what_is_held_in_memory_is_bounded(store: TableStore) -> None:
     assert store.newest(FIRST).valid_from.date() == FIRST
 
 
-def test_the_table_of_a_decision_is_found_by_its_id(store: TableStore) -> None:
+def test_the_table_of_a_decision_is_found_by_its_id(store: ReferenceTableStore) -> None:
     table = table_of(FIRST)
     store.put(table)
     assert store.get(table.table_id).to_bytes() == table.to_bytes()

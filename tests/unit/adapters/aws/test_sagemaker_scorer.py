@@ -25,7 +25,7 @@ from adapters.scoring.wire_format import (
     ATTRIBUTES_HEADER,
     DEADLINE_HEADER,
     IDS_HEADER,
-    MOST_ATTRIBUTES_CHARACTERS,
+    MAX_ATTRIBUTES_CHARACTERS,
     MSGPACK,
     REASONS_HEADER,
     SCHEMA_HEADER,
@@ -170,7 +170,7 @@ def test_at_debug_as_many_ids_go_along_as_there_is_room_for(
     sent = decode_ids(most)
     assert sent == many[: len(sent)]
     length = len(most[ATTRIBUTES_HEADER.lower().encode()])
-    assert MOST_ATTRIBUTES_CHARACTERS - len("transaction%2099,") < length <= MOST_ATTRIBUTES_CHARACTERS
+    assert MAX_ATTRIBUTES_CHARACTERS - len("transaction%2099,") < length <= MAX_ATTRIBUTES_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -294,8 +294,8 @@ def test_what_is_said_in_attributes_is_read_as_it_was_said() -> None:
     assert {header: said_in(headers, header) for header in said} == said
 
 
-@pytest.mark.parametrize("value", ["a;b", "a b", "\u00e4", "a\n", "\x7f", "x" * (MOST_ATTRIBUTES_CHARACTERS - 14)])
+@pytest.mark.parametrize("value", ["a;b", "a b", "\u00e4", "a\n", "\x7f", "x" * (MAX_ATTRIBUTES_CHARACTERS - 14)])
 def test_what_attributes_cannot_hold_is_not_sent(value: str) -> None:
-    assert encode_attributes({SCHEMA_HEADER: "x" * (MOST_ATTRIBUTES_CHARACTERS - 15)})
+    assert encode_attributes({SCHEMA_HEADER: "x" * (MAX_ATTRIBUTES_CHARACTERS - 15)})
     with pytest.raises(ValueError, match="attribute"):
         encode_attributes({SCHEMA_HEADER: value})

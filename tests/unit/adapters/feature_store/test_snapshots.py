@@ -21,10 +21,10 @@ from cardwatch.errors import Misconfigured, StoreRefused
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.kernel import fold
-from cardwatch.features.log_segment import LogPart, fold_part
+from cardwatch.features.log_segment import LogSegment, fold_segment
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import STATE, empty_states
-from cardwatch.ports import Contents, StateArray
+from cardwatch.ports import StateArray, StoreContents
 from cli.main import main
 
 CARDS = 4_500  # more than go at once
@@ -68,7 +68,7 @@ def test_an_lmdb_snapshot_is_of_one_moment_whatever_is_written_meanwhile(filled:
     with filled.contents() as contents:
         filled.apply(1, expected=77, position=78, card_ids=["new"], states=empty_states(1))
         with LmdbStore(tmp_path / "restored") as restored:
-            restored.fill(Contents(contents.applied, contents.cards))
+            restored.fill(StoreContents(contents.applied, contents.cards))
             assert restored.applied(1) == 77
             assert len(restored.cards()) == CARDS
 
@@ -223,7 +223,7 @@ def test_the_command_rebuilds_what_was_decided_and_moves_it_to_another_store(tmp
     assert rebuilt.output == "partition 2: applied up to 179\n"
     with LmdbStore(tmp_path / "store") as store:
         assert store.cards() == folded(log[:90])
-        fold_part(store, 2, 179, tail(log))
+        fold_segment(store, 2, 179, tail(log))
         assert store.cards() == folded(log)
     taken = runner.invoke(main, ["store", "snapshot", str(tmp_path / "file")], env=home, catch_exceptions=False)
     assert taken.output.endswith("file holds 7 cards; the log is folded in up to, by partition, 2: 200\n")
@@ -241,7 +241,7 @@ def test_a_rebuild_that_was_interrupted_goes_on(tmp_path: Path) -> None:
     log = archive(tmp_path / "archive", 100, decided=100)
     with LmdbStore(tmp_path / "store") as store:
         [first, *_] = ArchivedLog(tmp_path / "archive", batch_rows=7).parts(2, 0, 199)
-        fold_part(store, 2, 0, first)
+        fold_segment(store, 2, 0, first)
         assert 0 < store.applied(2) < 100
     CliRunner().invoke(main, ["store", "rebuild"], env={"CARDWATCH_HOME": str(tmp_path)}, catch_exceptions=False)
     with LmdbStore(tmp_path / "store") as store:
@@ -249,6 +249,6 @@ def test_a_rebuild_that_was_interrupted_goes_on(tmp_path: Path) -> None:
         assert store.applied(2) == 199
 
 
-def tail(log: list[Transaction]) -> LogPart:
+def tail(log: list[Transaction]) -> LogSegment:
     cards, index = card_index([transaction.card_id for transaction in log[90:]])
-    return LogPart(200, cards, index, np.arange(180, 200, 2), encode(log[90:]))
+    return LogSegment(200, cards, index, np.arange(180, 200, 2), encode(log[90:]))

@@ -15,7 +15,7 @@ import pytest
 from adapters.model_registry import model_folder
 from adapters.model_registry.mlflow_registry import CHAMPION, ModelVersion
 from adapters.model_registry.model_folder import (
-    MOST_MODEL_BYTES,
+    MAX_MODEL_BYTES,
     VERSION_FILE,
     ModelFolder,
     pack_model,
@@ -27,7 +27,7 @@ from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from models.training import Fitted, TrainingSettings, fit_detector
-from services.scoring.model.manager import ModelHolder
+from services.scoring.model.manager import ModelManager
 
 FILES = {"model.ubj": b"\x00\x01" * 500, "trees.bin": b"", "detector.json": b"{}"}
 
@@ -187,12 +187,12 @@ def test_an_archive_without_a_version_is_no_model() -> None:
 
 
 def test_an_archive_that_grows_without_end_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_folder, "MOST_MODEL_BYTES", 20_000)
+    monkeypatch.setattr(model_folder, "MAX_MODEL_BYTES", 20_000)
     assert unpack_model(pack_model(VERSION, FILES)) == (VERSION, FILES)
     files = {"trees.bin": bytes(40_000)}
     with pytest.raises(CorruptModel, match="more than 20,000 bytes"):
         unpack_model(pack_model(version_of(files), files))
-    assert MOST_MODEL_BYTES > 100_000_000
+    assert MAX_MODEL_BYTES > 100_000_000
 
 
 def test_whatever_happens_to_an_archive_the_model_comes_out_as_it_was_or_not_at_all() -> None:
@@ -240,7 +240,7 @@ def test_the_one_model_is_the_champion(tmp_path: Path) -> None:
 
 def test_a_folders_model_is_served_and_a_later_one_takes_its_place(tmp_path: Path, fitted: Fitted) -> None:
     swaps: list[tuple[str, str]] = []
-    holder = ModelHolder(ModelFolder(tmp_path), None, on_swap=lambda role, version: swaps.append((role, version)))
+    holder = ModelManager(ModelFolder(tmp_path), None, on_swap=lambda role, version: swaps.append((role, version)))
     holder.look()
     assert holder.serving.champion is None
     assert "holds no model" in holder.why_not_ready()
@@ -253,9 +253,9 @@ def test_a_folders_model_is_served_and_a_later_one_takes_its_place(tmp_path: Pat
 
 def test_a_wrong_digest_is_not_served_whatever_was_served_before(tmp_path: Path, fitted: Fitted) -> None:
     write_model(tmp_path, version_of(fitted.files, "1"), fitted.files)
-    ModelHolder(ModelFolder(tmp_path), None).look()
+    ModelManager(ModelFolder(tmp_path), None).look()
     (tmp_path / "trees.bin").write_bytes(fitted.files["trees.bin"] + b"\x00")
-    after = ModelHolder(ModelFolder(tmp_path), None)
+    after = ModelManager(ModelFolder(tmp_path), None)
     after.look()
     assert after.serving.champion is None
     assert "files were changed, added or lost" in after.why_not_ready()
@@ -268,7 +268,7 @@ def test_a_model_of_another_schema_is_not_served(tmp_path: Path, fitted: Fitted)
     facts = fitted.files["detector.json"].replace(SCHEMA_HASH.encode(), b"0" * len(SCHEMA_HASH))
     files = {**fitted.files, "detector.json": facts}
     write_model(tmp_path, version_of(files), files)
-    holder = ModelHolder(ModelFolder(tmp_path), None)
+    holder = ModelManager(ModelFolder(tmp_path), None)
     holder.look()
     assert holder.serving.champion is None
     assert "retrain it" in holder.why_not_ready()
@@ -276,7 +276,7 @@ def test_a_model_of_another_schema_is_not_served(tmp_path: Path, fitted: Fitted)
 
 def test_a_damaged_model_leaves_the_former_one_in_place(tmp_path: Path, fitted: Fitted) -> None:
     write_model(tmp_path, version_of(fitted.files, "1"), fitted.files)
-    holder = ModelHolder(ModelFolder(tmp_path), None)
+    holder = ModelManager(ModelFolder(tmp_path), None)
     holder.look()
     (tmp_path / VERSION_FILE).write_bytes(b"{")
     holder.look()

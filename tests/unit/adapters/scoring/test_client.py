@@ -14,8 +14,8 @@ from adapters.scoring import client as scoring_client
 from adapters.scoring.client import ScoringClient
 from adapters.scoring.wire_format import (
     IDS_HEADER,
-    MOST_IDS,
-    MOST_IDS_BYTES,
+    MAX_IDS,
+    MAX_IDS_BYTES,
     MSGPACK,
     decode_ids,
     encode_ids,
@@ -101,13 +101,13 @@ def test_any_id_comes_back_as_it_was(odd: str) -> None:
 
 def test_no_more_ids_are_sent_than_fit() -> None:
     assert encode_ids(["a", "b"]) == "a,b"
-    assert encode_ids(["a"] * MOST_IDS) == ",".join(["a"] * MOST_IDS)
-    assert encode_ids(["a"] * (MOST_IDS + 1)) == ",".join(["a"] * MOST_IDS) + ",..."
+    assert encode_ids(["a"] * MAX_IDS) == ",".join(["a"] * MAX_IDS)
+    assert encode_ids(["a"] * (MAX_IDS + 1)) == ",".join(["a"] * MAX_IDS) + ",..."
     # 64 characters of nine bytes each and a comma: 14 of them are 8,078 bytes, and a 15th has no room.
     long = encode_ids(["\u20ac" * 64] * 20)
     assert (len(long), long.count("%E2%82%AC") / 64, long.endswith(",...")) == (14 * 577 + 3, 14, True)
-    assert len(long) <= MOST_IDS_BYTES
-    assert sent_and_read([f"t-{number}" for number in range(1_000)]) == [f"t-{number}" for number in range(MOST_IDS)]
+    assert len(long) <= MAX_IDS_BYTES
+    assert sent_and_read([f"t-{number}" for number in range(1_000)]) == [f"t-{number}" for number in range(MAX_IDS)]
 
 
 def test_whatever_a_caller_says_is_cut_to_size() -> None:
@@ -116,4 +116,4 @@ def test_whatever_a_caller_says_is_cut_to_size() -> None:
     assert decode_ids({name: b""}) == []
     assert decode_ids({name: b"a,,%ff"}) == ["a", "", "\ufffd"]
     assert decode_ids({name: b"x" * 60_000}) == ["x" * 64]
-    assert len(decode_ids({name: b"," * 60_000})) == MOST_IDS
+    assert len(decode_ids({name: b"," * 60_000})) == MAX_IDS

@@ -5,15 +5,15 @@ from datetime import date, timedelta
 import pytest
 
 from cardwatch.drift.policy import (
+    DECAYED,
     STABLE,
     SUSPECTED,
-    WORN_OUT,
     Assessment,
-    Burden,
     DayObservation,
     DriftPolicy,
-    Measured,
-    Watch,
+    DriftState,
+    EvidenceThreshold,
+    MeasuredPerformance,
     after_retraining,
     assess,
     relative_loss,
@@ -27,20 +27,24 @@ POLICY = DriftPolicy(
     drift_memory_days=4,
     minimum_frauds=30,
     design_effect=1.0,
-    with_drift=Burden(loss=0.1, standard_errors=1.0, days=2),
-    without_drift=Burden(loss=0.3, standard_errors=3.0, days=3),
+    with_drift=EvidenceThreshold(loss=0.1, standard_errors=1.0, days=2),
+    without_drift=EvidenceThreshold(loss=0.3, standard_errors=3.0, days=3),
     judge_days=2,
     learnable_days=2,
     days_after_promotion=10,
     days_after_refusal=3,
 )
-GOOD = Measured(average_precision=0.6, frauds=100)
-LESS = Measured(average_precision=0.5, frauds=100)  # a sixth lost: 0.1 / sqrt((0.24 + 0.25) / 100) = 1.43 errors
-FAR_LESS = Measured(average_precision=0.2, frauds=100)  # two thirds: 0.4 / sqrt((0.24 + 0.16) / 100) = 6.3 errors
+GOOD = MeasuredPerformance(average_precision=0.6, frauds=100)
+LESS = MeasuredPerformance(
+    average_precision=0.5, frauds=100
+)  # a sixth lost: 0.1 / sqrt((0.24 + 0.25) / 100) = 1.43 errors
+FAR_LESS = MeasuredPerformance(
+    average_precision=0.2, frauds=100
+)  # two thirds: 0.4 / sqrt((0.24 + 0.16) / 100) = 6.3 errors
 DRIFT, NO_DRIFT = 0.5, 0.0
 
 
-def on(day: int, performance: Measured | None, drift: float = NO_DRIFT, **changes: object) -> DayObservation:
+def on(day: int, performance: MeasuredPerformance | None, drift: float = NO_DRIFT, **changes: object) -> DayObservation:
     seen: dict[str, object] = {
         "day": FIRST + timedelta(days=day),
         "champion_version": "1",
@@ -52,25 +56,28 @@ def on(day: int, performance: Measured | None, drift: float = NO_DRIFT, **change
     return DayObservation(**{**seen, **changes})  # type: ignore[arg-type]
 
 
-def watched(*days: DayObservation, watch: Watch | None = None) -> tuple[Watch, Assessment]:
-    watch = watch or Watch()
+def watched(*days: DayObservation, watch: DriftState | None = None) -> tuple[DriftState, Assessment]:
+    watch = watch or DriftState()
     for seen in days:
         watch, assessment = assess(watch, seen, POLICY)
     return watch, assessment
 
 
-def last(*days: DayObservation, watch: Watch | None = None) -> Assessment:
+def last(*days: DayObservation, watch: DriftState | None = None) -> Assessment:
     return watched(*days, watch=watch)[1]
 
 
 def test_a_loss_is_measured_against_the_baseline() -> None:
-    assert relative_loss(GOOD, Measured(average_precision=0.45, frauds=1)) == pytest.approx(0.25)
-    assert relative_loss(GOOD, Measured(average_precision=0.75, frauds=1)) == pytest.approx(-0.25)
-    assert relative_loss(Measured(average_precision=0.0, frauds=9), GOOD) == 0.0
+    assert relative_loss(GOOD, MeasuredPerformance(average_precision=0.45, frauds=1)) == pytest.approx(0.25)
+    assert relative_loss(GOOD, MeasuredPerformance(average_precision=0.75, frauds=1)) == pytest.approx(-0.25)
+    assert relative_loss(MeasuredPerformance(average_precision=0.0, frauds=9), GOOD) == 0.0
 
 
 def test_the_error_of_a_loss_is_that_of_two_proportions() -> None:
-    baseline, current = Measured(average_precision=0.5, frauds=50), Measured(average_precision=0.4, frauds=48)
+    baseline, current = (
+        MeasuredPerformance(average_precision=0.5, frauds=50),
+        MeasuredPerformance(average_precision=0.4, frauds=48),
+    )
     # 0.25 / 50 = 0.005 and 0.24 / 48 = 0.005: the root of their sum is 0.1
     assert standard_errors_lost(baseline, current, 1.0) == pytest.approx(1.0)
     assert standard_errors_lost(current, baseline, 1.0) == pytest.approx(-1.0)
@@ -79,7 +86,7 @@ def test_the_error_of_a_loss_is_that_of_two_proportions() -> None:
 
 @pytest.mark.parametrize("extreme", [0.0, 1.0])
 def test_nothing_and_everything_caught_are_not_certainties(extreme: float) -> None:
-    certain = Measured(average_precision=extreme, frauds=98)
+    certain = MeasuredPerformance(average_precision=extreme, frauds=98)
     # as if one fraud in a hundred were otherwise: sqrt(2 * 0.01 * 0.99 / 98) = 0.0142
     assert abs(standard_errors_lost(certain, LESS, 1.0)) < 0.5 / 0.0142
 
@@ -103,13 +110,13 @@ def test_a_small_loss_without_drift_is_a_suspicion_however_long_it_lasts() -> No
 
 def test_a_small_loss_with_drift_wears_the_model_out_on_the_second_day() -> None:
     assert last(on(0, LESS, DRIFT)).state == SUSPECTED
-    assert last(on(0, LESS, DRIFT), on(1, LESS, DRIFT)).state == WORN_OUT
+    assert last(on(0, LESS, DRIFT), on(1, LESS, DRIFT)).state == DECAYED
 
 
 def test_a_large_loss_without_drift_wears_the_model_out_on_the_third_day() -> None:
     days = [on(day, FAR_LESS) for day in range(3)]
     assert last(*days[:2]).state == SUSPECTED
-    assert last(*days).state == WORN_OUT
+    assert last(*days).state == DECAYED
 
 
 def test_one_better_day_breaks_the_row() -> None:
@@ -119,7 +126,7 @@ def test_one_better_day_breaks_the_row() -> None:
 def test_drift_counts_until_its_labels_can_have_matured() -> None:
     quiet = [on(day, GOOD) for day in range(1, 3)]
     assert last(on(0, GOOD, DRIFT), *quiet, on(3, LESS), on(4, LESS)).state == SUSPECTED
-    assert last(on(0, GOOD, DRIFT), quiet[0], on(2, LESS), on(3, LESS)).state == WORN_OUT
+    assert last(on(0, GOOD, DRIFT), quiet[0], on(2, LESS), on(3, LESS)).state == DECAYED
 
 
 def test_retraining_waits_for_days_of_loss_beyond_those_it_is_judged_on() -> None:
@@ -154,7 +161,7 @@ def test_a_retraining_is_followed_by_a_rest(promoted: bool, rest_days: int) -> N
     assert assessment.retrain
     watch = after_retraining(watch, FIRST + timedelta(days=9), promoted=promoted)
     resting = [on(day, FAR_LESS) for day in range(10, 9 + rest_days)]
-    assert last(*resting, watch=watch).state == WORN_OUT
+    assert last(*resting, watch=watch).state == DECAYED
     assert not last(*resting, watch=watch).retrain
     assert last(*resting, on(9 + rest_days, FAR_LESS), watch=watch).retrain
 
@@ -167,13 +174,13 @@ def test_a_new_champion_begins_with_a_clean_slate() -> None:
 
 
 def test_too_few_matured_frauds_prove_nothing() -> None:
-    few = Measured(average_precision=0.0, frauds=29)
+    few = MeasuredPerformance(average_precision=0.0, frauds=29)
     assert last(*(on(day, few) for day in range(9))).state == STABLE
     assert last(*(on(day, None) for day in range(9))).state == STABLE
 
 
 def test_without_a_promise_the_first_sufficient_window_is_the_baseline() -> None:
-    few = Measured(average_precision=0.9, frauds=29)
+    few = MeasuredPerformance(average_precision=0.9, frauds=29)
     days = [on(0, few, promised=None), *(on(day, GOOD, promised=None) for day in range(1, 4))]
     assert last(*days).baseline == GOOD
     losing = [on(day, FAR_LESS, promised=None) for day in range(4, 8)]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cardwatch.events import Channel, Outcome, Transaction
+from cardwatch.events import AuthorizationOutcome, Channel, Transaction
 from cardwatch.features.columns import encode
 from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.hashing import identity_hash
-from cardwatch.features.kernel import Folded, fold
+from cardwatch.features.kernel import FoldedRows, fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import STATE, empty_states
 
@@ -37,14 +37,14 @@ def paying(after: timedelta = timedelta(0), **fields: Any) -> Transaction:
     return Transaction(**{**ordinary, **fields})
 
 
-def folding(*transactions: Transaction, table: ReferenceTable | None = None) -> tuple[Folded, np.void]:
+def folding(*transactions: Transaction, table: ReferenceTable | None = None) -> tuple[FoldedRows, np.void]:
     """Fold these into a new card; the results and the state after them."""
     states = empty_states(1)
     index = np.zeros(len(transactions), np.int64)
     return fold(states, index, encode(transactions), table or ReferenceTable.empty()), states[0]
 
 
-def last(folded: Folded, name: str) -> float:
+def last(folded: FoldedRows, name: str) -> float:
     """A feature of the last transaction."""
     return float(folded.features[-1, column(name)])
 
@@ -155,13 +155,13 @@ def test_round_amounts_are_told_by_their_zeros(amount_minor: int, is_whole: int,
 def test_small_amounts_and_declines_are_counted_apart() -> None:
     folded, _ = folding(
         paying(amount_minor=299),
-        paying(amount_minor=300, previous_outcome=Outcome.DECLINED),
-        paying(previous_outcome=Outcome.APPROVED),
+        paying(amount_minor=300, previous_outcome=AuthorizationOutcome.DECLINED),
+        paying(previous_outcome=AuthorizationOutcome.APPROVED),
     )
     assert last(folded, "small_count_1h") == 1
     assert last(folded, "declined_count_24h") == 1
     assert last(folded, "previous_declined") == 0.0
-    folded, _ = folding(paying(previous_outcome=Outcome.DECLINED), paying(timedelta(minutes=3)))
+    folded, _ = folding(paying(previous_outcome=AuthorizationOutcome.DECLINED), paying(timedelta(minutes=3)))
     assert last(folded, "seconds_since_declined") == 180
 
 

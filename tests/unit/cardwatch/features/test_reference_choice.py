@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from cardwatch.events import EPOCH
 from cardwatch.features.reference_choice import choose_table, why_stale
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
@@ -31,16 +31,16 @@ def test_the_reason_names_the_table_and_its_age() -> None:
 
 @pytest.mark.parametrize("day", [date.min, FIRST, date.max])
 def test_a_system_that_never_had_a_table_is_not_stale(tmp_path: Path, day: date) -> None:
-    choice = choose_table(TableStore(tmp_path), day)
+    choice = choose_table(ReferenceTableStore(tmp_path), day)
     assert choice.why_rules is None
     assert choice.table.table_id == ReferenceTable.empty().table_id
 
 
 def test_a_damaged_table_is_replaced_by_nothing_known_and_a_reason(tmp_path: Path) -> None:
-    TableStore(tmp_path).put(table_of(FIRST))
+    ReferenceTableStore(tmp_path).put(table_of(FIRST))
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1])
-    choice = choose_table(TableStore(tmp_path), FIRST)
+    choice = choose_table(ReferenceTableStore(tmp_path), FIRST)
     assert choice.table.table_id == ReferenceTable.empty().table_id
     assert choice.why_rules is not None
     assert str(path) in choice.why_rules

@@ -12,10 +12,10 @@ from cardwatch.events import Channel, LabelSource, Transaction, decode, encode, 
 from cardwatch.simulation.attacks import old_schemes
 from cardwatch.simulation.categories import CATEGORIES, Trade
 from cardwatch.simulation.drafts import Kind
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import EventsOfDay, World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import EventsOfDay, Simulation
 from cardwatch.simulation.tokens import opaque
-from cardwatch.simulation.weighted_sampler import Lottery
+from cardwatch.simulation.weighted_sampler import WeightedSampler
 
 FIRST_DAY = date(2025, 3, 3)
 PRESENT = {Channel.CHIP, Channel.CONTACTLESS, Channel.SWIPE, Channel.ATM}
@@ -23,7 +23,7 @@ OLD_KINDS = set(Kind) - {Kind.GENUINE, Kind.RELAY_RING}
 
 
 def days_of(count: int, **settings: object) -> list[EventsOfDay]:
-    world = World(WorldSettings(**{"seed": 5, "cards": 600, "first_day": FIRST_DAY, **settings}))
+    world = Simulation(SimulationSettings(**{"seed": 5, "cards": 600, "first_day": FIRST_DAY, **settings}))
     return [world.day(number) for number in range(count)]
 
 
@@ -186,13 +186,13 @@ def test_the_previous_outcome_is_unknown_for_first_attempts_only(forty_days: lis
 
 @pytest.mark.parametrize("wrong", [1, 5])
 def test_days_out_of_order_are_refused(wrong: int) -> None:
-    world = World(WorldSettings(seed=1, cards=60, merchants=200))
+    world = Simulation(SimulationSettings(seed=1, cards=60, merchants=200))
     with pytest.raises(ValueError, match=f"day 0 is next, not {wrong}"):
         world.day(wrong)
 
 
 def test_a_day_cannot_be_taken_twice() -> None:
-    world = World(WorldSettings(seed=1, cards=60, merchants=200))
+    world = Simulation(SimulationSettings(seed=1, cards=60, merchants=200))
     world.day(0)
     with pytest.raises(ValueError, match="day 1 is next, not 0"):
         world.day(0)
@@ -204,11 +204,11 @@ def test_a_day_cannot_be_taken_twice() -> None:
 )
 def test_a_world_that_cannot_be_names_the_setting(field: str, value: float) -> None:
     with pytest.raises(Misconfigured, match=f"{field}={value}"):
-        WorldSettings(**{"seed": 1, field: value})
+        SimulationSettings(**{"seed": 1, field: value})
 
 
 def test_a_lottery_draws_by_weight_and_only_from_the_group() -> None:
-    lottery = Lottery(np.array([3.0, 0.0, 1.0, 5.0]), np.array([0, 0, 0, 1]))
+    lottery = WeightedSampler(np.array([3.0, 0.0, 1.0, 5.0]), np.array([0, 0, 0, 1]))
     drawn = Counter(lottery.draw(np.random.default_rng(0), np.zeros(8_000, dtype=np.int64)).tolist())
     assert set(drawn) == {0, 2}  # member 1 has no weight, member 3 is in the other group
     assert 0.72 < drawn[0] / 8_000 < 0.78  # 3 of 4

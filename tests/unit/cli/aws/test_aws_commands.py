@@ -21,8 +21,8 @@ from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.model_registry.model_folder import pack_model, unpack_model
 from cardwatch.detector.detector import digest_of
 from cardwatch.events import Action, Decision, Label, Transaction, decode, encode
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from cli.main import main
 from infra.aws.deploy.hcl import Variables
 
@@ -77,7 +77,7 @@ def test_send_puts_the_world_into_stream_and_bucket_and_sums_it_up(aws: None) ->
     result = run("send", "sandbox", "--rate", "100000", "--cards", "50", "--from-day", "20", "--days", "2")
     assert result.exit_code == 0, result.output
 
-    world = World(WorldSettings(seed=7, cards=50))
+    world = Simulation(SimulationSettings(seed=7, cards=50))
     days = [world.day(number) for number in range(22)][20:]
     sent = records(kinesis)
     transactions = [decode(record["Data"], Transaction) for record in sent]
@@ -381,7 +381,7 @@ class Registry:
 
 def test_the_first_model_is_the_champion_of_the_registry(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARDWATCH_MLFLOW_URL", "http://registry")
-    monkeypatch.setattr(import_module("cli.aws.model"), "ModelRegistry", Registry)
+    monkeypatch.setattr(import_module("cli.aws.model"), "MlflowRegistry", Registry)
     s3 = boto3.client("s3", region_name=REGION)
     releases = f"cardwatch-sandbox-releases-{ACCOUNT}"
     s3.create_bucket(Bucket=releases, CreateBucketConfiguration={"LocationConstraint": REGION})

@@ -17,7 +17,7 @@ from cardwatch.records import Record
 from cli.demo.counting import Ledger, TopicCounts
 from cli.demo.gate import checks
 from cli.demo.plan import DemoPlan
-from cli.demo.recorder import Measured
+from cli.demo.recorder import MeasuredLoad
 from cli.demo.report import write_report
 from cli.demo.snapshot import Event, EventKind
 from cli.demo.summary import DemoSummary, measure, summarise
@@ -143,7 +143,10 @@ def summary(
     latencies_ms: Sequence[float] = (),
 ) -> DemoSummary:
     timings = measure(
-        Measured(np.array(latencies_ms, np.float64), 2.0), elapsed_seconds=60.0, degraded=0, counts=counts(lost=lost)
+        MeasuredLoad(np.array(latencies_ms, np.float64), 2.0),
+        elapsed_seconds=60.0,
+        degraded=0,
+        counts=counts(lost=lost),
     )
     return summarise(plan(change_day), SmallArchive(rows), progress, timings, currency="EUR")
 

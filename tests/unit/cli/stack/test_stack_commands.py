@@ -19,7 +19,7 @@ from cli.stack.arrival import SAY_AGAIN_SECONDS, Arrival, model_has_decided
 from cli.stack.logs import Tail, logs
 from cli.stack.ps import lines
 from infra.local_stack.process_record import StackRecord
-from infra.local_stack.process_tree import Identity
+from infra.local_stack.process_tree import ProcessIdentity
 from infra.local_stack.stack_home import Place, StackHome, Standing
 
 KEY, MLFLOW = "it's secret", "http://127.0.0.1:5000"
@@ -32,7 +32,7 @@ def home(tmp_path: Path) -> StackHome:
 
 def standing(**more: object) -> Standing:
     described = Standing(
-        owner=Identity.of(os.getpid()),
+        owner=ProcessIdentity.of(os.getpid()),
         environment={
             "CARDWATCH_HOME": "/somewhere",
             "CARDWATCH_KAFKA_BOOTSTRAP": "broker.example:9092",
@@ -78,9 +78,9 @@ def test_the_key_is_kept_from_one_start_to_the_next_unless_another_is_given(home
 def test_a_description_counts_only_while_its_owner_lives(home: StackHome) -> None:
     assert (home.record(), home.standing(), home.stop()) == (None, None, False)
     home.write(standing())
-    StackRecord(owner=Identity.of(os.getpid())).write(home.folder / "stack.json")
+    StackRecord(owner=ProcessIdentity.of(os.getpid())).write(home.folder / "stack.json")
     assert home.standing() == standing()
-    StackRecord(owner=Identity(os.getpid(), 1.0)).write(home.folder / "stack.json")
+    StackRecord(owner=ProcessIdentity(os.getpid(), 1.0)).write(home.folder / "stack.json")
     assert (home.record(), home.standing()) == (None, None)
     assert home.last() == standing()
 
@@ -88,8 +88,8 @@ def test_a_description_counts_only_while_its_owner_lives(home: StackHome) -> Non
 def test_what_a_dead_owner_has_left_is_ended_by_stopping(home: StackHome) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True) as orphan:
         home.logs.mkdir(parents=True)
-        stream = Identity.of(orphan.pid)
-        StackRecord(owner=Identity(1, 1.0), processes={"stream": stream}).write(home.folder / "stack.json")
+        stream = ProcessIdentity.of(orphan.pid)
+        StackRecord(owner=ProcessIdentity(1, 1.0), processes={"stream": stream}).write(home.folder / "stack.json")
         assert stream.alive
         assert home.stop()
         assert not stream.alive
@@ -170,7 +170,7 @@ def test_a_stream_worker_that_does_not_answer_has_decided_nothing() -> None:
 
 
 def test_the_table_has_a_line_for_each_process_whatever_has_become_of_it() -> None:
-    me, dead = Identity.of(os.getpid()), Identity(1, 1.0)
+    me, dead = ProcessIdentity.of(os.getpid()), ProcessIdentity(1, 1.0)
     places = {name: Place(f"at-{name}", "http://127.0.0.1:1/readyz") for name in ("mlflow", "stream", "monitor", "job")}
     described = standing(places=places, revived={"stream": 2}, done=["job"])
     shown = lines(StackRecord(owner=me, processes={"stream": me, "monitor": dead, "job": dead}), described)

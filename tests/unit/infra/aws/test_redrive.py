@@ -14,7 +14,7 @@ import pytest
 from adapters.aws.kinesis import KinesisWriter, read_stretch
 from adapters.aws.sqs import Queue
 from cardwatch.errors import CardwatchError, Misconfigured, StreamUnavailable
-from infra.aws.deploy.redrive import Records, Redriven, Stretch, redrive, require_all_sent
+from infra.aws.deploy.redrive import Records, Redriven, SequenceRange, redrive, require_all_sent
 
 REGION = "eu-central-1"
 
@@ -28,7 +28,7 @@ class Cloud(NamedTuple):
     sequence_numbers: list[str]
     url: str
 
-    def read(self, stretch: Stretch) -> Records:
+    def read(self, stretch: SequenceRange) -> Records:
         return read_stretch(self.stream, stretch.shard_id, stretch.start_sequence_number, stretch.end_sequence_number)
 
     def put(self, first: int, last: int, size: int) -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from cardwatch.errors import CardwatchError, StreamUnavailable
 from cardwatch.events import Action, Decision, Label, Transaction, decode, encode
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
 from infra.aws.acceptance.smoke import TRANSACTIONS, await_decisions, new_transactions, question, read_answer
-from infra.aws.acceptance.traffic import MOST_AT_ONCE, Traffic
+from infra.aws.acceptance.traffic import MAX_AT_ONCE, Traffic
 
-WORLD = WorldSettings(seed=3, cards=200)
+WORLD = SimulationSettings(seed=3, cards=200)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -51,7 +51,7 @@ class Stream:
 
 
 def traffic(time: Time, stream: Stream, objects: dict[str, bytes]) -> Traffic:
-    return Traffic(World(WORLD), stream, objects.__setitem__, clock=time.clock, pause=time.pause)
+    return Traffic(Simulation(WORLD), stream, objects.__setitem__, clock=time.clock, pause=time.pause)
 
 
 def test_a_day_is_sent_whole_and_keyed_by_card_and_its_labels_follow_as_one_file() -> None:
@@ -60,7 +60,7 @@ def test_a_day_is_sent_whole_and_keyed_by_card_and_its_labels_follow_as_one_file
     sending = traffic(time, stream, objects)
     for number in range(30):
         sending.send_day(number, rate_per_second=None)
-    days = [World(WORLD)] * 1
+    days = [Simulation(WORLD)] * 1
     world = days[0]
     events = [world.day(number) for number in range(30)]
     sent = [decode(value, Transaction) for _, value in stream.records]
@@ -94,8 +94,8 @@ def test_what_was_due_while_the_stream_was_slow_is_sent_at_once_and_never_too_mu
     time = Time()
     stream = Slow(time)
     traffic(time, stream, {}).send_day(0, rate_per_second=100.0)
-    assert len(stream.writes[1][1]) == min(MOST_AT_ONCE, len(stream.records) - 1)
-    assert max(len(records) for _, records in stream.writes) <= MOST_AT_ONCE
+    assert len(stream.writes[1][1]) == min(MAX_AT_ONCE, len(stream.records) - 1)
+    assert max(len(records) for _, records in stream.writes) <= MAX_AT_ONCE
 
 
 def test_what_was_sent_is_known_when_the_stream_gives_up() -> None:

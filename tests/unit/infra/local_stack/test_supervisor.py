@@ -19,7 +19,7 @@ from adapters.runtime.ports import LOOPBACK, choose_ports, free_ports, require_f
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import Misconfigured, PortInUse, ProcessDied, Unavailable
 from infra.local_stack.signals import undisturbed
-from infra.local_stack.supervisor import Part, Supervisor
+from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 SLEEPER = "import time\nprint('up', flush=True)\ntime.sleep(600)"
 # A process with a child of its own, both of which ignore SIGTERM; it writes the child's id.
@@ -35,21 +35,23 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from adapters.runtime.settings import Settings, child_environment
-from infra.local_stack.supervisor import Part, Supervisor
+from infra.local_stack.supervisor import ProcessSpec, Supervisor
 home = Path(sys.argv[1])
 parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
 sleeper = [sys.executable, "-c", parent]
 with Supervisor(home) as supervisor:
     for name in ("one", "two"):
-        supervisor.start(Part(name=name, command=sleeper, environment=child_environment(Settings(home=home))))
+        supervisor.start(ProcessSpec(name=name, command=sleeper, environment=child_environment(Settings(home=home))))
     (home / "running").touch()
     time.sleep(600)
 """
 
 
-def part(name: str, program: str, *arguments: str, ready: Callable[[], bool] = lambda: True, **more: object) -> Part:
+def part(
+    name: str, program: str, *arguments: str, ready: Callable[[], bool] = lambda: True, **more: object
+) -> ProcessSpec:
     command = [sys.executable, "-c", program, *arguments]
-    return Part(name=name, command=command, environment=child_environment(Settings()), ready=ready, **more)  # type: ignore[arg-type]
+    return ProcessSpec(name=name, command=command, environment=child_environment(Settings()), ready=ready, **more)  # type: ignore[arg-type]
 
 
 def eventually(condition: Callable[[], bool], *, within_seconds: float = 60.0) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from adapters.archive.reader import Archive
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from adapters.runtime.logs import TRANSACTION_ID
@@ -24,8 +24,8 @@ from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.progress import DayArchived, DayEmitted, Heartbeat, Progress
 from cardwatch.records import Record
 from services.archive.__main__ import finish
-from services.archive.archiver import FLUSH_SECONDS, Archivist
-from services.archive.metrics import Metrics
+from services.archive.archiver import FLUSH_SECONDS, Archiver
+from services.archive.metrics import ArchiveMetrics
 from services.archive.recovery import resumed
 from services.archive.reference_feed import rebuilt
 
@@ -117,7 +117,7 @@ class Desk:
         self.decided = 0
         self.progress: list[Progress] = []
         self.counted = CollectorRegistry()
-        self.metrics = Metrics(self.counted)
+        self.metrics = ArchiveMetrics(self.counted)
         self.seconds = 0.0
         self.start()
 
@@ -127,8 +127,8 @@ class Desk:
 
     def start(self) -> None:
         self.writer, archive = ArchiveWriter(self.folder, self.index_url), Archive(self.folder, self.index_url)
-        self.tables = TableStore(self.folder / "tables")
-        self.archivist = Archivist(
+        self.tables = ReferenceTableStore(self.folder / "tables")
+        self.archivist = Archiver(
             self.writer,
             self.tables,
             rebuilt(archive),

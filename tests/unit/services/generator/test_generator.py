@@ -19,15 +19,15 @@ from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Transaction
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, DayMonitored, Progress, RateEnded, RetrainingEnded
-from cardwatch.simulation.settings import WorldSettings
-from cardwatch.simulation.simulation import EventsOfDay, World
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import EventsOfDay, Simulation
 from services.generator import schedule
-from services.generator.metrics import Metrics
+from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan, read_plan
 from services.generator.schedule import Schedule
 
 FIRST = date(2025, 1, 6)
-WORLD = WorldSettings(seed=3, cards=50, first_day=FIRST)
+WORLD = SimulationSettings(seed=3, cards=50, first_day=FIRST)
 FAST = 20_000.0
 CHAMPION = Bootstrapped(day=FIRST, champion_version="1", average_precision=0.5)
 
@@ -37,7 +37,7 @@ def on(day: int) -> date:
 
 
 def days(count: int) -> list[EventsOfDay]:
-    world = World(WORLD)
+    world = Simulation(WORLD)
     return [world.day(number) for number in range(count)]
 
 
@@ -131,7 +131,7 @@ def run(process: Process) -> Callable[..., Log]:
     def start(topic: Topic, sent_before: Iterable[Transaction] = (), **plan: object) -> Log:
         log = Log(topic, sent_before)
         whole = Plan(world=WORLD, rate_seconds=0.0, **plan)  # type: ignore[arg-type]
-        Schedule(whole, log, topic, process, Metrics(CollectorRegistry())).run()  # type: ignore[arg-type]
+        Schedule(whole, log, topic, process, GeneratorMetrics(CollectorRegistry())).run()  # type: ignore[arg-type]
         return log
 
     return start
@@ -190,7 +190,7 @@ def test_at_a_rate_it_is_never_more_than_three_days_ahead_of_the_archive(
     plan = Plan(world=WORLD, history_days=0, live_days=9, live_rate_per_second=FAST, patience_seconds=0.05)
     behind = r"the archive, which is more than 3 days behind 2025-01-10"
     with caplog.at_level(logging.INFO), pytest.raises(CardwatchError, match=behind):
-        Schedule(plan, log, topic, process, Metrics(CollectorRegistry())).run()  # type: ignore[arg-type]
+        Schedule(plan, log, topic, process, GeneratorMetrics(CollectorRegistry())).run()  # type: ignore[arg-type]
     # Nothing is archived, as if the day before the first were: the fifth day is the fourth after it.
     assert log.days == [on(0), on(1), on(2), on(3), on(4)]
     assert "waiting for the archive, which is more than 3 days behind 2025-01-10" in caplog.messages
@@ -221,7 +221,7 @@ def test_the_phase_at_a_fixed_rate_takes_up_after_the_same_days_as_before_an_int
     def sent_after(*told: Progress, sent_before: Sequence[Transaction] = ()) -> list[Transaction]:
         topic = Topic(CHAMPION, promoted, *told)
         log = Log(topic, sent_before)
-        Schedule(plan, log, topic, process, Metrics(CollectorRegistry())).run()  # type: ignore[arg-type]
+        Schedule(plan, log, topic, process, GeneratorMetrics(CollectorRegistry())).run()  # type: ignore[arg-type]
         [ended] = [record for record in log.announced if isinstance(record, RateEnded)]
         assert ended.transactions == 20
         return [each for each in log.transactions if each in expected]
@@ -254,7 +254,7 @@ def test_it_is_ready_while_it_sends_and_says_what_it_needs(process: Process, mon
         Log(topic),  # type: ignore[arg-type]
         topic,
         process,
-        Metrics(CollectorRegistry()),
+        GeneratorMetrics(CollectorRegistry()),
     ).run()
     assert set(reasons) == {"it needs the first champion"}
     assert process.health.why_not_ready is None

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.prefect import RunState
 from adapters.runtime.health import Health
-from cardwatch.drift.policy import STATES, DayObservation, DriftPolicy, Measured
+from cardwatch.drift.policy import STATES, DayObservation, DriftPolicy, MeasuredPerformance
 from cardwatch.errors import (
     ArchiveUnavailable,
     ModelRefused,
@@ -33,16 +33,19 @@ from cardwatch.progress import (
     RetrainingStarted,
 )
 from services.monitor.loop import follow
-from services.monitor.metrics import Metrics
+from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
-from services.monitor.outcomes import Outcome as Fate
+from services.monitor.outcomes import AlertOutcome as Fate
 from services.monitor.outcomes import Outcomes, Sum
-from services.monitor.retraining import DEPLOYMENT, MOST_RUNS, Retrainer
+from services.monitor.retraining import DEPLOYMENT, MAX_RUNS, Retrainer
 from services.monitor.retry import Patience, Stopped
 
 FIRST = date(2025, 3, 1)
 POLICY = DriftPolicy(learnable_days=1)
-GOOD, BAD = Measured(average_precision=0.8, frauds=100), Measured(average_precision=0.2, frauds=100)
+GOOD, BAD = (
+    MeasuredPerformance(average_precision=0.8, frauds=100),
+    MeasuredPerformance(average_precision=0.2, frauds=100),
+)
 LAST_GOOD = 3
 WORN_OUT_ON = LAST_GOOD + POLICY.without_drift.days
 RETRAINED_ON = LAST_GOOD + POLICY.judge_days + POLICY.learnable_days  # the fourth day of loss
@@ -166,7 +169,7 @@ class Parts:
         self.deployments = Deployments(self.registry, promotes=promotes, ends=ends)
         self.observer = Observer()
         self.counted = CollectorRegistry()
-        self.metrics = Metrics(self.counted)
+        self.metrics = MonitorMetrics(self.counted)
         self.stopping = Event()
 
     def monitor(self, *, most_records: int = 1_000) -> Monitor:
@@ -296,7 +299,7 @@ def test_a_flow_that_always_crashes_ends_the_retraining_with_its_reason(tmp_path
     (ended,) = [record for record in parts.topic if isinstance(record, RetrainingEnded)]
     assert (ended.challenger_version, ended.promoted) == (None, False)
     assert "ended as Crashed: out of memory" in ended.reasons[0]
-    assert len(parts.deployments.asked) == MOST_RUNS
+    assert len(parts.deployments.asked) == MAX_RUNS
     assert parts.monitored()[-1].day == on(RETRAINED_ON)
 
 
@@ -358,7 +361,7 @@ def test_the_metrics_are_those_of_the_newest_day_and_count_this_process_s_retrai
     }
     assert retrainings == {"promoted": 1.0, "refused": 0.0, "failed": 0.0}
     again = CollectorRegistry()
-    restarted = Metrics(again)
+    restarted = MonitorMetrics(again)
     for record in parts.topic:
         restarted.knows(record)
     assert again.get_sample_value("cardwatch_monitor_day_timestamp_seconds") == moment

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from adapters.archive.layout import LABELS, SCHEMAS
-from services.monitor.outcomes import Outcome, Sum, in_words, outcomes
+from services.monitor.outcomes import AlertOutcome, Sum, in_words, outcomes
 
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
 
@@ -66,18 +66,18 @@ def test_fraud_is_caught_by_a_challenge_as_by_a_decline_and_a_genuine_payment_bo
         labels(("a", True), ("b", True), ("c", True)),
     )
     assert found == {
-        (Outcome.CAUGHT, "EUR"): Sum(2, 120),
-        (Outcome.MISSED, "EUR"): Sum(1, 3),
-        (Outcome.FALSE_ALARM, "EUR"): Sum(1, 7),
-        (Outcome.PASSED, "EUR"): Sum(1, 5),
+        (AlertOutcome.CAUGHT, "EUR"): Sum(2, 120),
+        (AlertOutcome.MISSED, "EUR"): Sum(1, 3),
+        (AlertOutcome.FALSE_ALARM, "EUR"): Sum(1, 7),
+        (AlertOutcome.PASSED, "EUR"): Sum(1, 5),
     }
 
 
 def test_a_line_says_counts_and_sums() -> None:
     found = {
-        (Outcome.PASSED, "JPY"): Sum(1, 2),
-        (Outcome.CAUGHT, "EUR"): Sum(2, 120),
-        (Outcome.PASSED, "EUR"): Sum(7, 30),
+        (AlertOutcome.PASSED, "JPY"): Sum(1, 2),
+        (AlertOutcome.CAUGHT, "EUR"): Sum(2, 120),
+        (AlertOutcome.PASSED, "EUR"): Sum(7, 30),
     }
     assert in_words(found) == (
         "2 caught (120 EUR), 0 missed, 0 false_alarm, 8 passed (30 EUR, 2 JPY), amounts in minor units"
@@ -86,9 +86,9 @@ def test_a_line_says_counts_and_sums() -> None:
 
 def test_amounts_of_different_currencies_are_not_added_up() -> None:
     found = outcomes(decisions(("a", "approve", 1), ("b", "approve", 2)), transactions("EUR", "JPY"), labels())
-    assert found == {(Outcome.PASSED, "EUR"): Sum(1, 1), (Outcome.PASSED, "JPY"): Sum(1, 2)}
+    assert found == {(AlertOutcome.PASSED, "EUR"): Sum(1, 1), (AlertOutcome.PASSED, "JPY"): Sum(1, 2)}
 
 
 def test_the_newest_label_counts() -> None:
     found = outcomes(decisions(("a", "decline", 9)), transactions("EUR"), labels(("a", True), ("a", False)))
-    assert found == {(Outcome.FALSE_ALARM, "EUR"): Sum(1, 9)}
+    assert found == {(AlertOutcome.FALSE_ALARM, "EUR"): Sum(1, 9)}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore, data_file
 from adapters.kafka.client import TRANSACTIONS
 from adapters.model_registry.mlflow_registry import CHAMPION, ModelVersion
@@ -58,18 +58,18 @@ from cardwatch.records import Record
 from models.training import Fitted, TrainingSettings, fit_detector
 from services.scoring.api.card_states import REST_SECONDS, States
 from services.scoring.api.endpoints import (
-    MOST_FEATURES_BYTES,
-    MOST_TRANSACTION_BYTES,
-    MOST_TRANSACTIONS,
+    MAX_FEATURES_BYTES,
+    MAX_TRANSACTION_BYTES,
+    MAX_TRANSACTIONS,
     ScoringApi,
 )
-from services.scoring.api.invocations import MOST_ROWS
-from services.scoring.api.preview import Question
-from services.scoring.http.admission import MOST_ELSEWHERE, Admission
-from services.scoring.http.routes import ARRIVED, Answer, Refusal, Request, Routes
-from services.scoring.http.timeout_protocol import PATIENCE_SECONDS, SWEEP_SECONDS, PatientProtocol
-from services.scoring.metrics import Metrics, forget_dead_workers
-from services.scoring.model.manager import ModelHolder
+from services.scoring.api.invocations import MAX_ROWS
+from services.scoring.api.preview import PreviewScorer
+from services.scoring.http.admission import MAX_REMOTE_WAITING, Admission
+from services.scoring.http.routes import ARRIVED, Refusal, Request, Response, Routes
+from services.scoring.http.timeout_protocol import SWEEP_SECONDS, TIMEOUT_SECONDS, TimeoutProtocol
+from services.scoring.metrics import ScoringMetrics, forget_dead_workers
+from services.scoring.model.manager import ModelManager
 from services.scoring.openapi.documentation import documentation, openapi
 from services.stream.batch import fold_batch
 from services.stream.decider import Decider
@@ -221,11 +221,11 @@ async def answer_of(
 class Service:
     """The endpoints of one worker with the card states after `HISTORY`."""
 
-    def __init__(self, folder: Path, metrics: Metrics, store: LmdbStore, fitted: Fitted) -> None:
+    def __init__(self, folder: Path, metrics: ScoringMetrics, store: LmdbStore, fitted: Fitted) -> None:
         self.folder, self.metrics, self.store, self.detector = folder, metrics, store, fitted.detector
-        self.tables, self.registry = TableStore(folder / "tables"), Published()
+        self.tables, self.registry = ReferenceTableStore(folder / "tables"), Published()
         self.registry.publish(fitted.files, CHAMPION)
-        self.holder = ModelHolder(self.registry, folder / "models")  # type: ignore[arg-type]
+        self.holder = ModelManager(self.registry, folder / "models")  # type: ignore[arg-type]
         self.holder.look()
         self.keys = {scope: self._add(scope.value, scope) for scope in KeyScope}
         self.slow_key = self._add("slow", *KeyScope, rate=1e-3)
@@ -233,7 +233,7 @@ class Service:
 
     def use(self, states: States) -> None:
         admission = Admission(KeyRing(OWN, self.folder / "keys"), RateLimit(), 10_000, self.metrics.shed)
-        self.api = ScoringApi(self.holder, Question(states, self.tables, POLICY), admission, self.metrics)
+        self.api = ScoringApi(self.holder, PreviewScorer(states, self.tables, POLICY), admission, self.metrics)
         self.routes = Routes(self.api.endpoints() | documentation(), self.metrics)
 
     def _add(self, name: str, *scopes: KeyScope, rate: float | None = None) -> str:
@@ -305,12 +305,12 @@ class ByInvocations:
 
 
 @pytest.fixture(scope="module")
-def metrics() -> Metrics:
-    return Metrics()
+def metrics() -> ScoringMetrics:
+    return ScoringMetrics()
 
 
 @pytest.fixture
-def service(tmp_path: Path, metrics: Metrics, fitted: Fitted) -> Iterator[Service]:
+def service(tmp_path: Path, metrics: ScoringMetrics, fitted: Fitted) -> Iterator[Service]:
     cards, index = card_index([transaction.card_id for transaction in HISTORY])
     states = empty_states(len(cards))
     fold(states, index, kernel_rows(HISTORY), ReferenceTable.empty())
@@ -348,11 +348,11 @@ def json_rows(schema_hash: str = SCHEMA_HASH) -> bytes:
 
 
 WITH_BODY: dict[str, tuple[bytes, int, dict[str, str]]] = {
-    "/v1/score": (FIRST, MOST_TRANSACTION_BYTES, {}),
-    "/v1/score/batch": (b"[" + FIRST + b"]", MOST_TRANSACTIONS * 1_024, {}),
-    "/v1/explain": (FIRST, MOST_TRANSACTION_BYTES, {}),
-    "/v1/explain/features": (recorded_row(), MOST_FEATURES_BYTES, {}),
-    "/invocations": (json_rows(), MOST_ROWS * 25 * len(FEATURES), {"Content-Type": JSON}),
+    "/v1/score": (FIRST, MAX_TRANSACTION_BYTES, {}),
+    "/v1/score/batch": (b"[" + FIRST + b"]", MAX_TRANSACTIONS * 1_024, {}),
+    "/v1/explain": (FIRST, MAX_TRANSACTION_BYTES, {}),
+    "/v1/explain/features": (recorded_row(), MAX_FEATURES_BYTES, {}),
+    "/invocations": (json_rows(), MAX_ROWS * 25 * len(FEATURES), {"Content-Type": JSON}),
 }
 """A body that is taken, how long one may be, and the headers that it needs."""
 FOR_ADMINS = {"/v1/model": "GET", "/v1/reload": "POST"}
@@ -393,7 +393,7 @@ CASES = tuple(cases())
 def test_an_answer_is_as_documented(service: Service, case: Case) -> None:
     if not case.has_champion:
         service.registry.pointers = {}
-        service.holder = ModelHolder(service.registry, service.folder / "empty")  # type: ignore[arg-type]
+        service.holder = ModelManager(service.registry, service.folder / "empty")  # type: ignore[arg-type]
         service.holder.look()
         service.use(States(lambda: service.store, None, time.monotonic))
     keys = {"own": OWN, "none": None, "slow": service.slow_key, "admin": service.keys[KeyScope.ADMIN]}
@@ -438,9 +438,9 @@ def test_exactly_the_answers_that_are_reached_are_documented() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_whatever_an_endpoint_raises_is_an_answer_and_nothing_that_was_sent_is_logged(
-    metrics: Metrics, error: Exception, caplog: pytest.LogCaptureFixture
+    metrics: ScoringMetrics, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def breaks(request: Request) -> Answer:
+    async def breaks(request: Request) -> Response:
         await request.body(1_000)
         raise error
 
@@ -454,8 +454,8 @@ def test_whatever_an_endpoint_raises_is_an_answer_and_nothing_that_was_sent_is_l
     assert "secret" not in caplog.text
 
 
-def test_an_error_of_ours_without_a_status_of_its_own_is_500_with_what_it_says(metrics: Metrics) -> None:
-    async def breaks(_: Request) -> Answer:
+def test_an_error_of_ours_without_a_status_of_its_own_is_500_with_what_it_says(metrics: ScoringMetrics) -> None:
+    async def breaks(_: Request) -> Response:
         raise CorruptTable("the table is damaged")
 
     reply = asyncio.run(answer_of(Routes({("GET", "/"): breaks}, metrics), "GET", "/", Receiving([b""]), {}))
@@ -563,8 +563,8 @@ def test_rows_get_reasons_exactly_from_their_own_threshold_on(service: Service) 
 
 
 def test_the_longest_batch_is_taken_and_one_row_more_is_not(service: Service) -> None:
-    asked = np.zeros((MOST_ROWS + 1, len(FEATURES)), np.float32)
-    assert len(margins_of(service.invoke(encode_rows(asked[:-1]), BINARY))) == 4 * MOST_ROWS
+    asked = np.zeros((MAX_ROWS + 1, len(FEATURES)), np.float32)
+    assert len(margins_of(service.invoke(encode_rows(asked[:-1]), BINARY))) == 4 * MAX_ROWS
     schema = {SCHEMA_HEADER: SCHEMA_HASH}
     assert service.ask("POST", "/invocations", encode_rows(asked), **schema).status == 413
 
@@ -660,7 +660,7 @@ def test_a_transaction_that_has_had_its_decision_gets_no_second_one(service: Ser
 
 def test_without_a_champion_the_rules_answer_and_say_why(service: Service) -> None:
     service.registry.pointers = {}
-    service.holder = ModelHolder(service.registry, service.folder / "empty")  # type: ignore[arg-type]
+    service.holder = ModelManager(service.registry, service.folder / "empty")  # type: ignore[arg-type]
     service.holder.look()
     service.use(States(lambda: service.store, data_file(service.folder / "store"), time.monotonic))
     features = fold_batch(service.store, service.tables, 0, 0, [record_of(one) for one in QUESTIONS]).folded.features
@@ -743,7 +743,7 @@ def test_who_waits_for_a_store_that_hangs_waits_until_the_deadline_and_nobody_el
         headers = {DEADLINE_HEADER: "200"}
         waiting = [
             asyncio.create_task(service.ask_soon("POST", "/v1/score", FIRST, **headers))
-            for _ in range(MOST_ELSEWHERE + 1)
+            for _ in range(MAX_REMOTE_WAITING + 1)
         ]
         await asyncio.sleep(0)
         begin = time.perf_counter()
@@ -762,8 +762,8 @@ def test_who_waits_for_a_store_that_hangs_waits_until_the_deadline_and_nobody_el
     assert time.perf_counter() - begin < 2.0
     assert {(reply.status, reply.headers[b"retry-after"]) for reply in replies} == {(503, b"1")}
     assert Counter(reply.json["error"] for reply in replies) == {
-        "busy: there is no answer within 200 ms": MOST_ELSEWHERE,
-        f"busy: {MOST_ELSEWHERE} requests are waiting": 1,
+        "busy: there is no answer within 200 ms": MAX_REMOTE_WAITING,
+        f"busy: {MAX_REMOTE_WAITING} requests are waiting": 1,
     }
 
 
@@ -816,7 +816,7 @@ def test_a_kept_champion_with_any_damage_is_not_served_and_the_next_look_comes(s
         b"",
     ):
         file.write_bytes(damaged)
-        holder = ModelHolder(registry, folder)  # type: ignore[arg-type]
+        holder = ModelManager(registry, folder)  # type: ignore[arg-type]
         holder.look()
         assert holder.serving.champion is None
         assert "champion.msgpack cannot be used" in holder.why_not_ready()
@@ -857,13 +857,13 @@ class Transport(asyncio.Transport):
 
 
 @pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[PatientProtocol, Transport]]:
-    monkeypatch.setattr(PatientProtocol, "_is_sweeping", False)
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[TimeoutProtocol, Transport]]:
+    monkeypatch.setattr(TimeoutProtocol, "_is_sweeping", False)
     config, state = Config(app=lambda: None, log_config=None), ServerState()
     config.load()
 
-    def connected() -> tuple[PatientProtocol, Transport]:
-        protocol, transport = PatientProtocol(config, state, {}, _loop=timers), Transport()  # type: ignore[arg-type]
+    def connected() -> tuple[TimeoutProtocol, Transport]:
+        protocol, transport = TimeoutProtocol(config, state, {}, _loop=timers), Transport()  # type: ignore[arg-type]
         protocol.connection_made(transport)
         return protocol, transport
 
@@ -884,7 +884,7 @@ def test_who_never_asks_is_closed_however_quiet_it_was_before(connect: Any, monk
 
     clock.now += 0.1
     _, transport = connect()
-    for _ in range(int(PATIENCE_SECONDS / SWEEP_SECONDS) + 1):
+    for _ in range(int(TIMEOUT_SECONDS / SWEEP_SECONDS) + 1):
         assert transport.is_open
         clock.now += SWEEP_SECONDS
         connect.timers.run()
@@ -929,7 +929,7 @@ def test_at_debug_each_transaction_that_was_asked_about_has_a_line_and_else_none
     assert told["a,b"].startswith("scored probability 0.")
 
 
-# Metrics
+# ScoringMetrics
 
 
 def test_of_a_dead_worker_only_what_it_says_about_now_is_forgotten(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ from cardwatch.ports import Scores, StoreSize
 from cardwatch.records import Record
 from services.stream import loop
 from services.stream.decider import Cause, Decided, Decider, Why
-from services.stream.decision_log import MOST_CHARACTERS, Teller, harmless
-from services.stream.metrics import Metrics
+from services.stream.decision_log import MAX_CHARACTERS, DecisionLog, harmless
+from services.stream.metrics import StreamMetrics
 from services.stream.worker import StreamWorker
 
 NOW_MS = 1_800_000_000_000.0
@@ -145,7 +145,7 @@ class Desk:
         self.store, self.scorer, self.tables = store, Scorer(), Tables()
         self.seconds = 100.0
         self.registry = CollectorRegistry()
-        self.metrics = Metrics(self.registry, now_seconds=lambda: self.seconds)
+        self.metrics = StreamMetrics(self.registry, now_seconds=lambda: self.seconds)
         self.unapplied: list[float | None] = []
         self.worker = StreamWorker(
             store,
@@ -276,7 +276,7 @@ def test_starting_again_is_counted_with_its_cause(
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(loop, "StreamLog", Failing)
+    monkeypatch.setattr(loop, "TransactionalLog", Failing)
     monkeypatch.setattr(loop, "RETRY_SECONDS", 0.0)
     loop.run(desk.worker, "", "slot", stopping, Health(), desk.metrics.started_again)
     assert desk.labelled("stream_restarts_total") == {(cause,): 1}
@@ -448,7 +448,7 @@ def test_an_outage_that_lasts_is_told_every_ten_seconds_with_how_many_it_were(ca
         120.1: ({}, []),
         120.2: ({away: 8}, ["8 transactions: no answer"]),
     }
-    teller = Teller(lambda: seconds)
+    teller = DecisionLog(lambda: seconds)
     for seconds, (by_rules, expected) in told.items():  # noqa: B007 (the clock reads it)
         caplog.clear()
         teller.tell([], Decided([], Counter(by_rules)))
@@ -476,7 +476,7 @@ def test_the_scorer_is_told_whose_rows_it_scores(desk: Desk) -> None:
         ("Expected `str`, got `int`", "Expected `str`, got `int`"),
         ("Invalid enum value '4111 1111-11111111'", "Invalid enum value '(a number)'"),
         ("unknown field `a\nERROR forged`", r"unknown field `a\nERROR forged`"),
-        ("x" * 500, "x" * MOST_CHARACTERS + "..."),
+        ("x" * 500, "x" * MAX_CHARACTERS + "..."),
     ],
 )
 def test_a_reason_that_quotes_what_was_sent_does_no_harm_in_the_log(reason: str, shown: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.client import TRANSACTIONS
 from cardwatch.decision.cost_policy import DecisionPolicy
@@ -73,7 +73,7 @@ def table_of(day: date) -> ReferenceTable:
 def folded(folder: Path, transactions: Sequence[Transaction]) -> Batch:
     records = [Record(TRANSACTIONS, 0, n, 0, t.card_id.encode(), encode(t)) for n, t in enumerate(transactions)]
     with LmdbStore(folder / "store") as store:
-        return fold_batch(store, TableStore(folder / "tables"), 0, 0, records)
+        return fold_batch(store, ReferenceTableStore(folder / "tables"), 0, 0, records)
 
 
 def decided(batch: Batch, scorer: Challenger) -> list[Decision]:
@@ -84,7 +84,7 @@ def decided(batch: Batch, scorer: Challenger) -> list[Decision]:
 def test_transactions_of_a_stale_table_are_decided_by_the_rules_and_the_others_of_the_batch_are_scored(
     tmp_path: Path,
 ) -> None:
-    TableStore(tmp_path / "tables").put(table_of(FIRST))
+    ReferenceTableStore(tmp_path / "tables").put(table_of(FIRST))
     scorer = Challenger()
     batch = folded(tmp_path, [payment(0, 0), payment(1, 45), payment(2, 29)])
     fresh, stale, late = decided(batch, scorer)
@@ -99,14 +99,14 @@ def test_transactions_of_a_stale_table_are_decided_by_the_rules_and_the_others_o
 
 
 def test_where_all_are_stale_nobody_is_asked(tmp_path: Path) -> None:
-    TableStore(tmp_path / "tables").put(table_of(FIRST))
+    ReferenceTableStore(tmp_path / "tables").put(table_of(FIRST))
     scorer = Challenger()
     assert [decision.degraded for decision in decided(folded(tmp_path, [payment(0, 30)]), scorer)] == [True]
     assert scorer.asked == []
 
 
 def test_each_decision_says_its_own_reason(tmp_path: Path) -> None:
-    TableStore(tmp_path / "tables").put(table_of(FIRST))
+    ReferenceTableStore(tmp_path / "tables").put(table_of(FIRST))
     batch = folded(tmp_path, [payment(0, 0), payment(1, 45)])
     reasons = [decision.degraded_reason for decision in decided(batch, Challenger(available=False))]
     assert reasons == ["no answer within 1 s", "the reference table of 2025-01-01 is 45 days old"]
@@ -118,7 +118,7 @@ def test_card_states_are_the_same_with_a_fresh_a_stale_a_damaged_table_and_witho
     for case, day in (("fresh", 49), ("stale", 0), ("damaged", 49), ("none", None)):
         folder = tmp_path / case
         if day is not None:
-            TableStore(folder / "tables").put(table_of(FIRST + timedelta(days=day)))
+            ReferenceTableStore(folder / "tables").put(table_of(FIRST + timedelta(days=day)))
         if case == "damaged":
             [path] = (folder / "tables").iterdir()
             path.write_bytes(b"half")
@@ -134,7 +134,7 @@ def test_card_states_are_the_same_with_a_fresh_a_stale_a_damaged_table_and_witho
 
 
 def test_a_damaged_table_is_no_accident_and_used_by_no_decision(tmp_path: Path) -> None:
-    TableStore(tmp_path / "tables").put(table_of(FIRST))
+    ReferenceTableStore(tmp_path / "tables").put(table_of(FIRST))
     [path] = (tmp_path / "tables").iterdir()
     path.write_bytes(path.read_bytes()[:-1])
     [decision] = decided(folded(tmp_path, [payment(0, 0)]), Challenger())
@@ -146,7 +146,7 @@ def test_a_damaged_table_is_no_accident_and_used_by_no_decision(tmp_path: Path) 
 
 @pytest.mark.parametrize("hours", [-11, 0, 14])
 def test_the_table_is_that_of_the_day_in_utc_whatever_offset_the_source_writes(tmp_path: Path, hours: int) -> None:
-    tables = TableStore(tmp_path / "tables")
+    tables = ReferenceTableStore(tmp_path / "tables")
     for day in (-1, 0, 1):
         tables.put(table_of(FIRST + timedelta(days=day)))
     local = payment(0, 0).occurred_at.astimezone(timezone(timedelta(hours=hours)))

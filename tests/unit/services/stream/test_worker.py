@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from adapters.archive.archived_log import ArchivedLog
-from adapters.archive.reference_tables import TableStore
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.feature_store.redis import RedisStore
@@ -36,7 +36,7 @@ from cardwatch.ports import FeatureStore, Scores, Shadow
 from cardwatch.records import Record
 from services.stream import loop
 from services.stream.decider import Decider
-from services.stream.metrics import Metrics
+from services.stream.metrics import StreamMetrics
 from services.stream.recovery import fold_gap
 from services.stream.worker import StreamWorker
 
@@ -148,7 +148,9 @@ def worker(
 ) -> StreamWorker:
     decider = Decider(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
     history = ArchivedLog(folder / "archive", batch_rows=4)
-    return StreamWorker(store, TableStore(folder), decider, history, Metrics(counted or CollectorRegistry()))
+    return StreamWorker(
+        store, ReferenceTableStore(folder), decider, history, StreamMetrics(counted or CollectorRegistry())
+    )
 
 
 def run(folder: Path, log: MemoryLog, crashes: Mapping[int, str], batch: int = 3) -> dict[str, bytes]:
@@ -447,7 +449,7 @@ def test_a_store_that_is_away_for_a_while_costs_the_loop_a_new_start_and_no_deci
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(loop, "StreamLog", Following)
+    monkeypatch.setattr(loop, "TransactionalLog", Following)
     monkeypatch.setattr(loop, "RETRY_SECONDS", 0.01)
     with RedisStore(url) as store:
         loop.run(worker(tmp_path, store), "", "slot", stopping, Health())
