@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from adapters.archive.layout import SCHEMAS, TRANSACTIONS
+from adapters.archive.layout import SCHEMAS
 from cardwatch.features.columns import CHANNEL_CODES
 from cardwatch.features.reference_table import DAY_MS
+from cardwatch.topics import TRANSACTIONS
 
 CATEGORIES = ("5411", "5812", "5541", "5999", "4111", "7995", "6011", "5732")
 COUNTRIES = ("DE", "FR", "IT", "NL", "US", "PL", "ES", "GB")

@@ -21,32 +21,32 @@ import numpy as np
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import data_file
 from adapters.feature_store.open import open_reader
-from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.scoring.api_keys import KeyRing, KeyScope, RateLimit
-from benchmarks.harness import Metric, ScoringMetrics, each_in_turn
+from benchmarks.harness import Metric, Metrics, each_in_turn
 from benchmarks.serving.world import World, world
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import Action, Transaction, decode, utc_day
 from cardwatch.features.columns import encode
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_choice import choose_table
+from cardwatch.registry import ModelVersion
 from services.scoring.api.card_states import States
 from services.scoring.api.endpoints import ScoringApi
 from services.scoring.api.preview import Preview, PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import Routes
-from services.scoring.metrics import ScoringMetrics as Counters
+from services.scoring.metrics import ScoringMetrics
 from services.scoring.model.manager import Served, Serving
 
 TIMES: Final = 10_000
 _ONE: Final = np.zeros(1, np.int64)
 
 
-def measure() -> ScoringMetrics:
+def measure() -> Metrics:
     """The median of each step in microseconds."""
     made = world()
     states = States(partial(open_reader, made.settings), data_file(made.settings.store), time.monotonic)
-    counters = Counters()
+    counters = ScoringMetrics()
     question = PreviewScorer(states, ReferenceTableStore(made.settings.tables), DecisionPolicy())
     served = Served(made.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
     bodies = msgspec.msgpack.decode(made.questions.read_bytes())
@@ -80,7 +80,7 @@ _HOW: Final = {
 _GOALS: Final = {"margin": "at most 10", "reasons": "at most 1,500"}
 
 
-def _steps(made: World, states: States, counters: Counters, bodies: Sequence[bytes]) -> dict[str, Any]:
+def _steps(made: World, states: States, counters: ScoringMetrics, bodies: Sequence[bytes]) -> dict[str, Any]:
     keys, header = KeyRing(str(made.settings.api_key), made.settings.keys_file), f"Bearer {made.settings.api_key}"
     tables, policy, detector = ReferenceTableStore(made.settings.tables), DecisionPolicy(), made.fitted.detector
     transactions = [decode(body, Transaction) for body in bodies]
@@ -121,7 +121,7 @@ def _answer() -> Preview:
 
 
 def _whole(
-    made: World, question: PreviewScorer, served: Served, counters: Counters, bodies: Sequence[bytes]
+    made: World, question: PreviewScorer, served: Served, counters: ScoringMetrics, bodies: Sequence[bytes]
 ) -> np.ndarray:
     keys = KeyRing(str(made.settings.api_key), made.settings.keys_file)
     admission = Admission(keys, RateLimit(), made.settings.deadline_ms, counters.shed)

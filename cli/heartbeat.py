@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 import click
 
-from adapters.kafka.client import TRANSACTIONS, publish_progress
+from adapters.kafka.client import publish_progress
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.progress import Heartbeat
+from cardwatch.topics import TRANSACTIONS
 
 
 @click.command()

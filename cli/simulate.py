@@ -12,11 +12,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adapters.archive.layout import SCHEMAS, TRANSACTIONS, UTC_MS
+from adapters.archive.layout import SCHEMAS, UTC_MS
 from cardwatch.errors import Misconfigured
 from cardwatch.simulation.drafts import Kind
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
+from cardwatch.topics import TRANSACTIONS
 
 _LOG_PLACE: Final = ("partition", "log_offset")
 COLUMNS: Final = pa.schema(

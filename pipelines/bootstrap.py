@@ -10,12 +10,14 @@ import numpy as np
 from prefect import flow, get_run_logger
 
 from adapters.feature_store.open import open_store
-from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogInquiry, commit_offsets, publish_progress
-from adapters.model_registry.mlflow_registry import CHAMPION, MlflowRegistry
+from adapters.kafka.client import LogInquiry, commit_offsets, publish_progress
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.runtime.settings import Settings
 from cardwatch.errors import ModelRefused
 from cardwatch.progress import Bootstrapped
 from cardwatch.promotion.gate import windows
+from cardwatch.registry import CHAMPION
+from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from pipelines import stages
 from pipelines.retrain import MATURITY_DAYS, MINIMUM_TRAIN_DAYS, TRAIN_DAYS, replay, train_and_judge
 from pipelines.steps import begin_run, step

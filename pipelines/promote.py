@@ -7,39 +7,27 @@ artifact `verdict.json` of its run. The alias moves only if the registered bytes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 from math import nan
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from msgspec import Struct, structs
 
-from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, MlflowRegistry, ModelVersion
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector, DetectorFacts
 from cardwatch.errors import CorruptModel
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.promotion.gate import Performance, Verdict, Windows, judge
+from cardwatch.registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
 from models.evaluation import Evaluation, evaluate
 from models.model_card import model_card
 from pipelines.fitting import Candidate
 from pipelines.training_set import TrainingSet
 
 TRAINED_UNTIL: Final = "trained_until"
-
-
-class Champions(Protocol):
-    """What is needed of a registry to judge against its champion."""
-
-    def alias(self, name: str) -> ModelVersion | None:
-        """The version under an alias."""
-        ...
-
-    def files(self, version: ModelVersion) -> Mapping[str, bytes]:
-        """The version's files, checked against its digest."""
-        ...
 
 
 class Champion(Struct, frozen=True, kw_only=True):
@@ -68,7 +56,7 @@ class Description(Struct, frozen=True, kw_only=True):
     pages: dict[str, str]
 
 
-def load_champion(registry: Champions) -> Champion | None:
+def load_champion(registry: ModelRegistry) -> Champion | None:
     """The champion, its files checked against the registered digest; None if there is none yet."""
     version = registry.alias(CHAMPION)
     if version is None:

@@ -19,8 +19,9 @@ from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.promotion.gate import Windows, windows
+from cardwatch.registry import ModelRegistry
 from pipelines.fitting import Candidate, fit_candidate
-from pipelines.promote import Champions, Trial, hold_trial, load_champion
+from pipelines.promote import Trial, hold_trial, load_champion
 from pipelines.training_set import ReplayedLog, TrainingSet, end_of, replay_log, training_set
 
 MATURITY_DAYS: Final = DriftPolicy().maturity_days
@@ -76,7 +77,7 @@ def fit(rows: TrainingSet, recent: NDArray[np.float32], chosen: Windows, folder:
 
 
 def judge_against_champion(
-    registry: Champions, challenger: Detector, rows: TrainingSet, chosen: Windows, policies: Policies, tell: Tell
+    registry: ModelRegistry, challenger: Detector, rows: TrainingSet, chosen: Windows, policies: Policies, tell: Tell
 ) -> Trial:
     """Champion and challenger on the same rows."""
     trial = hold_trial(load_champion(registry), challenger, rows, chosen, policies)

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from adapters.archive.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, distinct
-from adapters.archive.layout import DECISIONS, TRANSACTIONS
 from adapters.archive.log_files import BATCH_ROWS, PLACE, find_stretches, log_offsets, read_in_log_order
 from adapters.archive.reader import Archive
 from cardwatch.features.columns import COLUMNS
 from cardwatch.features.log_segment import LogSegment
+from cardwatch.topics import DECISIONS, TRANSACTIONS
 
 
 class ArchivedLog:

@@ -11,10 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from cardwatch.features.definitions import FEATURES
-
-TRANSACTIONS: Final = "transactions"
-LABELS: Final = "labels"
-DECISIONS: Final = "decisions"
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
 UTC_MS: Final = pa.timestamp("ms", tz="UTC")
 _LOG_PLACE: Final[list[tuple[str, pa.DataType]]] = [("partition", pa.int32()), ("log_offset", pa.int64())]

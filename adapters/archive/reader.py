@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from sqlalchemy import Select, select
 
 from adapters.archive.index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
-from adapters.archive.layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
+from adapters.archive.layout import SCHEMAS
 from adapters.archive.log_files import BATCH_ROWS, RowGroupRange, find_stretches, partitions_of, read_in_log_order
 from adapters.runtime.settings import Secret, Settings
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
 
 class Archive:

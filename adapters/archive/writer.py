@@ -18,9 +18,10 @@ from sqlalchemy.exc import DBAPIError
 
 from adapters.archive import index
 from adapters.archive.index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
-from adapters.archive.layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
+from adapters.archive.layout import SCHEMAS
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 from cardwatch.events import Decision, Label, Transaction, to_epoch_ms, utc_day
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
 Row = dict[str, Any]
 

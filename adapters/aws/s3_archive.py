@@ -16,9 +16,9 @@ from sqlalchemy import Select, select
 
 from adapters.archive import index
 from adapters.archive.index import POSITIONS, ArchiveIndex, index_file
-from adapters.archive.layout import DECISIONS, LABELS, TRANSACTIONS
 from adapters.archive.reader import Archive
 from adapters.aws.s3 import Bucket
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
 PREFIX: Final = "archive/"
 EVERYTHING: Final[Mapping[str, date]] = dict.fromkeys((TRANSACTIONS, DECISIONS, LABELS), date.min)

@@ -22,10 +22,10 @@ from msgspec import Struct
 
 from adapters.aws.clients import answering, aws_client
 from adapters.aws.s3 import Bucket, s3_place
-from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.model_registry.model_folder import pack_model, unpack_model
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
+from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
 
 MODELS: Final = "models/"
 APPROVED: Final = "Approved"

@@ -26,14 +26,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured, Superseded
 from cardwatch.progress import Progress, decode_progress
 from cardwatch.records import Record
+from cardwatch.topics import PROGRESS
 
-TRANSACTIONS: Final = "transactions"
-DECISIONS: Final = "decisions"
-LABELS: Final = "labels"
-DEAD_LETTERS: Final = "dead-letters"
-PROGRESS: Final = "progress"
-
-STREAM_GROUP: Final = "cardwatch-stream"
 _TIMEOUT_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.05
 _COORDINATOR_MOVES: Final = (
@@ -119,7 +113,7 @@ class LogWriter:
 
     def write_progress(self, record: Progress) -> None:
         """Queue a record of the topic `progress`."""
-        self.write(PROGRESS, "progress", msgspec.json.encode(record))
+        self.write(PROGRESS, PROGRESS, msgspec.json.encode(record))
 
     @property
     def has_lost(self) -> bool:

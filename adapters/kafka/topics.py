@@ -9,9 +9,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from cardwatch.errors import BrokerUnavailable, Misconfigured
-
-SINGLE_PARTITION_TOPICS: Final = ("progress",)
-KEYED_TOPICS: Final = ("transactions", "decisions", "labels", "dead-letters")
+from cardwatch.topics import KEYED_TOPICS, SINGLE_PARTITION_TOPICS
 
 _REQUEST_SECONDS: Final = 10.0
 _FIRST_ANSWER_SECONDS: Final = 3.0

@@ -9,18 +9,10 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from adapters.kafka.client import (
-    STREAM_GROUP,
-    TRANSACTIONS,
-    LogReader,
-    Outgoing,
-    broker_error,
-    committed_offsets,
-    reading,
-    to_record,
-)
+from adapters.kafka.client import LogReader, Outgoing, broker_error, committed_offsets, reading, to_record
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Superseded
 from cardwatch.records import Record
+from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 
 SESSION_TIMEOUT_MS: Final = 6_000
 TRANSACTION_TIMEOUT_MS: Final = 10_000

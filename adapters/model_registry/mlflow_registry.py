@@ -11,36 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from msgspec import Struct
 
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
+from cardwatch.registry import CHAMPION, MODEL, ModelVersion
 
-MODEL: Final = "cardwatch"
-CHAMPION: Final = "champion"
-CHALLENGER: Final = "challenger"
 ARTIFACTS: Final = "detector"
 """The folder of a run's artifacts that holds the detector's files and nothing else."""
 
 _API: Final = "/api/2.0/mlflow"
-
-
-class ModelVersion(Struct, frozen=True, kw_only=True):
-    """One registered version. `digest` and `schema_hash` are what its tags say: empty if nobody set them."""
-
-    version: str
-    run_id: str
-    tags: dict[str, str]
-
-    @property
-    def digest(self) -> str:
-        """The digest that the files must have."""
-        return self.tags.get("digest", "")
-
-    @property
-    def schema_hash(self) -> str:
-        """The feature schema that the model was trained on."""
-        return self.tags.get("schema_hash", "")
 
 
 class MlflowRegistry:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters.model_registry.mlflow_registry import ARTIFACTS, CHAMPION, MODEL, MlflowRegistry
+from adapters.model_registry.mlflow_registry import ARTIFACTS, MlflowRegistry
 from adapters.runtime.files import read_folder
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import RegistryUnavailable
+from cardwatch.registry import CHAMPION, MODEL
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -18,10 +18,10 @@ from typing import Final
 
 import msgspec
 
-from adapters.model_registry.mlflow_registry import CHAMPION, ModelVersion
 from adapters.runtime.files import read_folder, write_atomically
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion
+from cardwatch.registry import CHAMPION, ModelVersion
 
 VERSION_FILE: Final = "version.json"
 MAX_MODEL_BYTES: Final = 256 << 20

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.model_registry.mlflow_registry import CHAMPION, MlflowRegistry
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.settings import Settings, new_api_key
 from benchmarks.load import write_bodies
@@ -34,6 +34,7 @@ from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.state import empty_states
+from cardwatch.registry import CHAMPION
 from models.training import Fitted, TrainingSettings, fit_detector
 
 CARDS: Final = 100_000

@@ -8,11 +8,12 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from adapters.kafka.client import DEAD_LETTERS, DECISIONS, TRANSACTIONS, LogReader
+from adapters.kafka.client import LogReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings
 from cardwatch.errors import BrokerUnavailable
 from cardwatch.records import Record
+from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
 from cli.demo.observer import Positions
 
 _MAX_SILENT_POLLS: Final = 30

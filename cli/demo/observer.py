@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
-from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS, LogReader
+from adapters.kafka.client import LogReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import Settings
+from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from cli.demo.recorder import Recorder
 
 Positions = Mapping[tuple[str, int], int]

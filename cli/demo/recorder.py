@@ -18,10 +18,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from cardwatch.events import Action
 from cardwatch.progress import Progress, RateEnded, RateStarted, decode_progress
 from cardwatch.records import Record
+from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from cli.demo.plan import DemoPlan
 from cli.demo.snapshot import EventKind, Snapshot
 from cli.demo.story import DemoState

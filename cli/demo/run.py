@@ -16,13 +16,14 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from adapters.archive.reader import Archive
-from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogInquiry, ProgressReader
+from adapters.kafka.client import LogInquiry, ProgressReader
 from adapters.kafka.topics import end_offsets
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError, Misconfigured, Unavailable
 from cardwatch.progress import DayArchived, Progress
 from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from cli.demo.closing import closing as closing_screen
 from cli.demo.counting import TopicCounts, count_topics
 from cli.demo.observer import Observer, Positions, live_positions

@@ -13,7 +13,6 @@ from adapters.aws.s3 import Bucket
 from adapters.aws.s3_archive import EVERYTHING, S3Archive
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_registry import Package, Registration, SageMakerRegistry
-from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.model_registry.model_folder import unpack_model, write_model
 from adapters.runtime.files import read_folder
 from adapters.runtime.policy_file import Policies
@@ -22,6 +21,7 @@ from cardwatch.errors import ModelRefused
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.progress import Bootstrapped, RetrainingEnded
 from cardwatch.promotion.gate import Windows
+from cardwatch.registry import ModelVersion
 from pipelines import stages
 from pipelines.fitting import Candidate, recent_rows
 from pipelines.promote import Trial, describe

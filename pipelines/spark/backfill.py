@@ -16,12 +16,12 @@ from pyspark.sql.functions import col, lit
 
 from adapters.archive.arrow_columns import KERNEL_COLUMNS
 from adapters.archive.feature_rows import KEY_COLUMNS
-from adapters.archive.layout import DECISIONS
 from adapters.archive.log_files import BATCH_ROWS, PLACE
 from adapters.archive.reader import Archive, index_url_of, transaction_files
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
+from cardwatch.topics import DECISIONS
 from pipelines.command import run_command
 from pipelines.spark.folding import SPARK_SCHEMA, fold_task
 from pipelines.spark.launcher import parse_arguments

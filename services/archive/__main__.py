@@ -15,20 +15,12 @@ import pyarrow.compute as pc
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
-from adapters.kafka.client import (
-    DECISIONS,
-    LABELS,
-    PROGRESS,
-    STREAM_GROUP,
-    TRANSACTIONS,
-    LogInquiry,
-    LogReader,
-    ProgressWriter,
-)
+from adapters.kafka.client import LogInquiry, LogReader, ProgressWriter
 from adapters.kafka.topics import ensure_topics
 from adapters.runtime.process import Process, run_service
 from adapters.runtime.settings import Settings
 from cardwatch.errors import Unavailable
+from cardwatch.topics import DECISIONS, LABELS, PROGRESS, STREAM_GROUP, TRANSACTIONS
 from services.archive.archiver import Archiver
 from services.archive.metrics import ArchiveMetrics
 from services.archive.recovery import resumed

@@ -20,12 +20,12 @@ from typing import Final
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
-from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Decision, Label, Transaction, decode
 from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
 from cardwatch.records import Record
+from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from services.archive.day_inference import DayInference, Log
 from services.archive.metrics import ArchiveMetrics
 from services.archive.reference_feed import feed

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Final, Protocol
 
-from adapters.kafka.client import LABELS, PROGRESS, TRANSACTIONS
 from cardwatch.progress import DayEmitted, Heartbeat, Progress
+from cardwatch.topics import LABELS, PROGRESS, TRANSACTIONS
 from services.archive.watermarks import Watermarks
 
 log = logging.getLogger(__name__)

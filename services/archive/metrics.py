@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from adapters.kafka.client import DECISIONS, LABELS, TRANSACTIONS
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
 _DAY_SECONDS: Final = 86_400.0
 DELAY_BUCKETS: Final = tuple(_DAY_SECONDS * days for days in (0.25, 0.5, 1, 2, 3, 5, 7, 10, 14, 21, 30, 60, 90))

@@ -6,8 +6,8 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-from adapters.kafka.client import DECISIONS, LABELS, TRANSACTIONS
 from adapters.runtime.logs import about
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 from services.archive.metrics import Rows
 
 log = logging.getLogger(__name__)

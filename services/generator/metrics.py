@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from adapters.kafka.client import LABELS, TRANSACTIONS
+from cardwatch.topics import LABELS, TRANSACTIONS
 
 
 class GeneratorMetrics:

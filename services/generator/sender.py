@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from adapters.kafka.client import LABELS, TRANSACTIONS, LogReader, LogWriter
+from adapters.kafka.client import LogReader, LogWriter
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.logs import about
 from adapters.runtime.process import Process
@@ -15,6 +15,7 @@ from cardwatch.errors import BrokerUnavailable
 from cardwatch.events import Label, Transaction, encode
 from cardwatch.progress import DayEmitted, Progress
 from cardwatch.simulation.simulation import EventsOfDay
+from cardwatch.topics import LABELS, TRANSACTIONS
 from services.generator.metrics import GeneratorMetrics
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -10,33 +10,13 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.model_registry.mlflow_registry import ModelVersion
 from cardwatch.drift.policy import MeasuredPerformance
 from cardwatch.errors import CorruptModel, ModelRefused
 from cardwatch.features.definitions import FEATURE_NAMES
+from cardwatch.registry import ModelRegistry, ModelVersion
 
 REFERENCE_FILE: Final = "reference.parquet"
 MARGIN: Final = "margin"
-
-
-class Registry(Protocol):
-    """What the monitor needs of `adapters.model_registry.mlflow_registry.ModelRegistry`."""
-
-    def champion(self) -> ModelVersion:
-        """The version under `champion`, or `NoChampion`."""
-        ...
-
-    def alias(self, name: str) -> ModelVersion | None:
-        """The version under an alias."""
-        ...
-
-    def version(self, version: str) -> ModelVersion | None:
-        """A version by its number."""
-        ...
-
-    def files(self, version: ModelVersion) -> dict[str, bytes]:
-        """The version's files, checked against its digest."""
-        ...
 
 
 class Reference(Struct, frozen=True):
@@ -46,7 +26,7 @@ class Reference(Struct, frozen=True):
     margins: NDArray[np.float32]
 
 
-def find(registry: Registry, version: str) -> ModelVersion:
+def find(registry: ModelRegistry, version: str) -> ModelVersion:
     """A version that must be there; raises `ModelRefused` if it was deleted."""
     found = registry.version(version)
     if found is None:
@@ -68,7 +48,7 @@ def promised(champion: ModelVersion, *, fewest_frauds: int) -> MeasuredPerforman
         return None
 
 
-def reference(registry: Registry, champion: ModelVersion) -> Reference:
+def reference(registry: ModelRegistry, champion: ModelVersion) -> Reference:
     """The champion's reference rows; raises `CorruptModel` if they are missing or of another feature table."""
     files = registry.files(champion)
     try:

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from adapters.model_registry.mlflow_registry import ModelVersion
 from cardwatch.drift.policy import DECAYED, Assessment, DayObservation, DriftPolicy, MeasuredPerformance, assess
 from cardwatch.progress import DriftDetected, Progress, RetrainingEnded, RetrainingStarted
-from services.monitor.champions import Registry, find, promised
+from cardwatch.registry import ModelRegistry, ModelVersion
+from services.monitor.champions import find, promised
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.outcomes import Outcomes, in_words
 from services.monitor.progress_state import Memory, monitored
@@ -55,7 +55,7 @@ class Monitor:
     def __init__(
         self,
         observer: Observes,
-        registry: Registry,
+        registry: ModelRegistry,
         retrainer: Retrains,
         publish: Callable[[Progress], None],
         *,

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adapters.archive.reader import Archive
-from adapters.model_registry.mlflow_registry import ModelVersion
 from cardwatch.drift.policy import DayObservation, DriftPolicy, DriftResult
 from cardwatch.features.definitions import FEATURES
+from cardwatch.registry import ModelRegistry, ModelVersion
 from monitoring.evidently_drift import FeatureDrift
-from services.monitor.champions import Registry, promised, reference
+from services.monitor.champions import promised, reference
 from services.monitor.outcomes import Outcomes, outcomes
 from services.monitor.performance import end_of, performance
 
@@ -23,7 +23,7 @@ from services.monitor.performance import end_of, performance
 class Observer:
     """Looks at finished days. Keeps the reference of the newest champion, which costs a download, between days."""
 
-    def __init__(self, archive: Archive, registry: Registry, policy: DriftPolicy) -> None:
+    def __init__(self, archive: Archive, registry: ModelRegistry, policy: DriftPolicy) -> None:
         self._archive, self._registry, self._policy = archive, registry, policy
         self._compared_with: tuple[str, FeatureDrift] | None = None
 

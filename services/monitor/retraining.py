@@ -12,12 +12,11 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from adapters.model_registry.mlflow_registry import CHALLENGER, ModelVersion
 from adapters.prefect import RunState
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.progress import RetrainingStarted
-from services.monitor.champions import Registry
+from cardwatch.registry import CHALLENGER, ModelRegistry, ModelVersion
 from services.monitor.retry import Patience
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class Retrainer:
     def __init__(
         self,
         deployments: Deployments,
-        registry: Registry,
+        registry: ModelRegistry,
         served: Served,
         *,
         policy: DriftPolicy,

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapters.archive.feature_rows import feature_matrix
-from adapters.archive.layout import DECISIONS, TRANSACTIONS
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, decision_row, transaction_row
 from adapters.runtime.settings import child_environment, read_settings
@@ -21,6 +20,7 @@ from cardwatch.events import Action, Channel, Decision, Transaction
 from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
+from cardwatch.topics import DECISIONS, TRANSACTIONS
 from pipelines.replay import ReplayRequest, replay
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)

@@ -15,20 +15,12 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from adapters.kafka.client import (
-    DECISIONS,
-    LABELS,
-    STREAM_GROUP,
-    TRANSACTIONS,
-    LogInquiry,
-    LogReader,
-    ProgressReader,
-    publish_progress,
-)
+from adapters.kafka.client import LogInquiry, LogReader, ProgressReader, publish_progress
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError
 from cardwatch.progress import DayArchived, DayEmitted
+from cardwatch.topics import DECISIONS, LABELS, STREAM_GROUP, TRANSACTIONS
 
 STEADY_SECONDS = 5.0
 HEAL_SECONDS = 120.0

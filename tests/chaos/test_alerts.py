@@ -22,7 +22,7 @@ import redis
 import yaml
 from msgspec import structs
 
-from adapters.kafka.client import LABELS, TRANSACTIONS, LogWriter, publish_progress
+from adapters.kafka.client import LogWriter, publish_progress
 from adapters.kafka.topics import end_offsets
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.ports import LOOPBACK, free_ports
@@ -31,6 +31,7 @@ from cardwatch.events import Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayEmitted
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
+from cardwatch.topics import LABELS, TRANSACTIONS
 from infra.local_stack.stack import LocalStack
 from infra.local_stack.supervisor import ProcessSpec
 

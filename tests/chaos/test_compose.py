@@ -15,11 +15,11 @@ import httpx
 import psutil
 import pytest
 
-from adapters.kafka.client import DECISIONS
 from adapters.kafka.topics import broker_answers, end_offsets
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError
+from cardwatch.topics import DECISIONS
 from cli.demo.counting import count_topics
 from infra.compose import Compose, find_engine
 

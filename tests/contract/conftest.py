@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from adapters.aws.sagemaker_scorer import EndpointScorer
-from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.model_registry.model_folder import write_model
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment, new_api_key
 from adapters.scoring.client import ScoringClient
 from cardwatch.detector.detector import digest_of
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
+from cardwatch.registry import ModelVersion
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from models.training import Fitted, TrainingSettings, fit_detector
 

@@ -16,12 +16,12 @@ import pytest
 
 from adapters.archive import index as archive_index
 from adapters.archive.archived_log import ArchivedLog
-from adapters.archive.layout import DECISIONS, LABELS, TRANSACTIONS
 from adapters.archive.reader import Archive, index_url_of, open_log, transaction_files
 from adapters.archive.writer import ArchiveWriter, Row, label_row, transaction_row
 from adapters.runtime.settings import Secret, Settings
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 from cardwatch.events import Channel, Label, LabelSource, Transaction
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
 MONDAY, TUESDAY = date(2025, 1, 6), date(2025, 1, 7)

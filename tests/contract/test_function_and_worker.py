@@ -14,12 +14,13 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
 from adapters.aws.dynamodb_outbox import DynamoDbOutbox
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import DECISIONS, TRANSACTIONS, Outgoing
+from adapters.kafka.client import Outgoing
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import Action, DeadLetter, Decision, Transaction, decode, encode
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
+from cardwatch.topics import DECISIONS, TRANSACTIONS
 from models.training import Fitted
 from services.stream.aws.embedded_metrics import Counts
 from services.stream.aws.event_records import Arrival

@@ -8,13 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adapters.model_registry.mlflow_registry import CHAMPION, MlflowRegistry
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.files import read_folder
 from adapters.runtime.ports import free_ports
 from adapters.runtime.settings import Settings
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
+from cardwatch.registry import CHAMPION
 from infra.local_stack.servers import mlflow_part
 from infra.local_stack.supervisor import Supervisor
 

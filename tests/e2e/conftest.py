@@ -20,23 +20,18 @@ import yaml
 
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
-from adapters.kafka.client import (
-    STREAM_GROUP,
-    TRANSACTIONS,
-    LogInquiry,
-    ProgressReader,
-    commit_offsets,
-    publish_progress,
-)
+from adapters.kafka.client import LogInquiry, ProgressReader, commit_offsets, publish_progress
 from adapters.kafka.topics import end_offsets
-from adapters.model_registry.mlflow_registry import CHAMPION, MlflowRegistry
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, Progress
 from cardwatch.promotion.gate import windows
+from cardwatch.registry import CHAMPION
 from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from infra.local_stack.servers import answers
 from infra.local_stack.stack import LocalStack
 from models.training import TrainingSettings

@@ -14,7 +14,7 @@ import pytest
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import DECISIONS
+from cardwatch.topics import DECISIONS
 from cli.demo.counting import count_topics
 from cli.demo.observer import live_positions
 from infra.local_stack.servers import answers

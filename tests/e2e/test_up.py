@@ -15,10 +15,11 @@ import msgspec
 import psutil
 import pytest
 
-from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogInquiry
+from adapters.kafka.client import LogInquiry
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from cli.demo.counting import TopicCounts, count_topics
 from infra.local_stack.process_tree import ProcessIdentity
 from infra.local_stack.running_stack import why_not_ready

@@ -18,13 +18,14 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, MODEL, MlflowRegistry
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment, new_api_key
 from adapters.scoring.client import ScoringClient
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
+from cardwatch.registry import CHALLENGER, CHAMPION, MODEL
 from infra.local_stack.servers import mlflow_part
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from models.training import Fitted, TrainingSettings, fit_detector

@@ -37,7 +37,6 @@ from adapters.aws.s3_archive import S3Archive
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_endpoint import Endpoint
 from adapters.aws.sagemaker_registry import Package, Registration, SageMakerRegistry
-from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from adapters.model_registry.model_folder import pack_model, read_model, unpack_model
 from adapters.runtime import jobs
 from adapters.runtime.policy_file import Policies
@@ -73,6 +72,7 @@ from cardwatch.promotion.gate import PromotionPolicy
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
+from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from models.training import TrainingSettings
 from pipelines import fitting, stages
 from pipelines.fitting import recent_rows

@@ -16,19 +16,11 @@ from prometheus_client import CollectorRegistry
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
-from adapters.kafka.client import (
-    LABELS,
-    PROGRESS,
-    STREAM_GROUP,
-    TRANSACTIONS,
-    LogInquiry,
-    LogReader,
-    LogWriter,
-    ProgressWriter,
-)
+from adapters.kafka.client import LogInquiry, LogReader, LogWriter, ProgressWriter
 from adapters.kafka.topics import create_topics, end_offsets
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
+from cardwatch.topics import LABELS, PROGRESS, STREAM_GROUP, TRANSACTIONS
 from cli.main import main
 from services.archive.archiver import Archiver
 from services.archive.metrics import ArchiveMetrics

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from adapters.kafka.topics import KEYED_TOPICS, broker_answers, create_topics, end_offsets, wait_for_broker
+from adapters.kafka.topics import broker_answers, create_topics, end_offsets, wait_for_broker
 from adapters.runtime.java import find_java
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import BrokerUnavailable, JarsUnavailable, Misconfigured, PortInUse, Unavailable
+from cardwatch.topics import KEYED_TOPICS
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.kafka_jars import kafka_jars, read_lock
 from infra.local_stack.stack import LocalStack

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.kafka.client import LABELS, PROGRESS, TRANSACTIONS, LogReader, publish_progress
+from adapters.kafka.client import LogReader, publish_progress
 from adapters.kafka.topics import create_topics, end_offsets
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import child_environment, read_settings
@@ -21,6 +21,7 @@ from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, decode_pro
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
+from cardwatch.topics import LABELS, PROGRESS, TRANSACTIONS
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.servers import refusal
 from infra.local_stack.supervisor import ProcessSpec, Supervisor

@@ -17,10 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from adapters.archive.layout import DECISIONS, LABELS, SCHEMAS, TRANSACTIONS
+from adapters.archive.layout import SCHEMAS
 from adapters.archive.reader import Archive
 from adapters.archive.writer import ArchiveWriter, decision_row, label_row, transaction_row
-from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.prefect import RunState
 from adapters.runtime.health import Health
 from cardwatch.drift.policy import DriftPolicy, MeasuredPerformance
@@ -28,6 +27,8 @@ from cardwatch.errors import CorruptModel
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction
 from cardwatch.features.definitions import FEATURE_NAMES, FEATURES, SCHEMA_HASH, column
 from cardwatch.progress import DayArchived, DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
+from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 from services.monitor.champions import reference
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor

@@ -21,8 +21,8 @@ from msgspec import structs
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, label_row, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import STREAM_GROUP, LogInquiry, ProgressReader
-from adapters.model_registry.mlflow_registry import CHALLENGER, MlflowRegistry
+from adapters.kafka.client import LogInquiry, ProgressReader
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
@@ -34,8 +34,10 @@ from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import ReferenceBuilder
 from cardwatch.progress import Bootstrapped
 from cardwatch.promotion.gate import PromotionPolicy
+from cardwatch.registry import CHALLENGER
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
+from cardwatch.topics import STREAM_GROUP
 from infra.local_stack.servers import answers
 from infra.local_stack.stack import LocalStack
 from pipelines.__main__ import prefect_environment

@@ -29,7 +29,6 @@ from cryptography.x509.oid import NameOID
 from msgspec import structs
 from numpy.typing import NDArray
 
-from adapters.model_registry.mlflow_registry import CHAMPION
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
 from adapters.scoring.api_keys import KeyScope, add_key, revoke_key
@@ -37,6 +36,7 @@ from adapters.scoring.client import ScoringClient, ServedModel
 from adapters.scoring.wire_format import BINARY, DEADLINE_HEADER, JSON, SCHEMA_HEADER, encode_rows
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.registry import CHAMPION
 from models.training import Fitted
 from services.scoring.api.endpoints import MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS
 from services.scoring.http.timeout_protocol import SWEEP_SECONDS, TIMEOUT_SECONDS

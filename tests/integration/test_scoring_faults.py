@@ -26,7 +26,6 @@ import pytest
 from numpy.typing import NDArray
 
 from adapters.feature_store.redis import RedisStore
-from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION
 from adapters.runtime.settings import Secret
 from adapters.scoring.wire_format import DEADLINE_HEADER
 from cardwatch.detector.detector import FACTS_FILE, TREES_FILE
@@ -39,6 +38,7 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.ports import FeatureStore, StateArray
+from cardwatch.registry import CHALLENGER, CHAMPION
 from models.training import Fitted
 
 CARD = "card-of-the-faults"

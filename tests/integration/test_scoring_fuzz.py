@@ -26,7 +26,6 @@ import psutil
 import pytest
 
 from adapters.archive.reference_tables import ReferenceTableStore
-from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.scoring.api_keys import KeyRing, RateLimit
 from adapters.scoring.wire_format import (
     ATTRIBUTES_HEADER,
@@ -41,6 +40,7 @@ from adapters.scoring.wire_format import (
 )
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.registry import ModelVersion
 from models.training import Fitted
 from services.scoring.api.card_states import States
 from services.scoring.api.endpoints import ScoringApi

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapters.model_registry.mlflow_registry import CHAMPION
 from adapters.runtime.settings import Settings, new_api_key
 from adapters.scoring.client import ScoringClient
 from adapters.scoring.wire_format import SCHEMA_HEADER
@@ -26,6 +25,7 @@ from cardwatch.features.definitions import REASONS, SCHEMA_HASH
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
+from cardwatch.registry import CHAMPION
 from models.training import Fitted
 
 TRANSACTION = {

@@ -17,7 +17,7 @@ from adapters.archive.archived_log import ArchivedLog
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import STREAM_GROUP, TRANSACTIONS, LogWriter, commit_offsets
+from adapters.kafka.client import LogWriter, commit_offsets
 from adapters.kafka.topics import create_topics
 from adapters.kafka.transactional_log import TransactionalLog
 from adapters.runtime.settings import Settings
@@ -30,6 +30,7 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.ports import Scores
+from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.supervisor import Supervisor
 from services.stream.decider import Decider

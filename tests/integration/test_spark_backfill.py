@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapters.archive.feature_rows import KEY_COLUMNS, feature_matrix
-from adapters.archive.layout import DECISIONS, SCHEMAS, TRANSACTIONS
+from adapters.archive.layout import SCHEMAS
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from adapters.runtime.settings import child_environment, read_settings
@@ -25,6 +25,7 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.features.replay import TableShelf
 from cardwatch.features.state import empty_states
+from cardwatch.topics import DECISIONS, TRANSACTIONS
 from pipelines.replay import ReplayRequest, replay
 
 pytestmark = pytest.mark.spark

@@ -17,7 +17,7 @@ from adapters.aws.dynamodb import create_table
 from adapters.aws.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch
 from adapters.feature_store.dynamodb import DynamoDbStore
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import DECISIONS, TRANSACTIONS, Outgoing
+from adapters.kafka.client import Outgoing
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import ScoringUnavailable, StreamUnavailable, Superseded
 from cardwatch.events import DeadLetter, Decision, decode, encode
@@ -26,6 +26,7 @@ from cardwatch.ports import Scores
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
+from cardwatch.topics import DECISIONS, TRANSACTIONS
 from services.stream.aws.embedded_metrics import Counts
 from services.stream.aws.event_records import Arrival
 from services.stream.aws.worker import BatchWorker

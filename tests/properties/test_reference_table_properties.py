@@ -15,11 +15,11 @@ from prometheus_client import CollectorRegistry
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
-from adapters.kafka.client import LABELS, PROGRESS, TRANSACTIONS
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceBuilder, ReferenceTable
 from cardwatch.progress import DayEmitted
 from cardwatch.records import Record
+from cardwatch.topics import LABELS, PROGRESS, TRANSACTIONS
 from services.archive.archiver import Archiver
 from services.archive.metrics import ArchiveMetrics
 from services.archive.watermarks import Watermarks

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from adapters.archive.feature_rows import feature_matrix
-from adapters.archive.layout import SCHEMAS, TRANSACTIONS
+from adapters.archive.layout import SCHEMAS
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import transaction_row
 from adapters.runtime.settings import child_environment, read_settings
@@ -28,6 +28,7 @@ from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.features.replay import fold_with_tables
 from cardwatch.features.state import empty_states
+from cardwatch.topics import TRANSACTIONS
 from pipelines.replay import ReplayRequest, replay
 
 PARTITIONS = 3

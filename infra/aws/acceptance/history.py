@@ -19,7 +19,6 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.archive.layout import LABELS, TRANSACTIONS
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, label_row, transaction_row
 from adapters.aws.s3 import Bucket
@@ -35,6 +34,7 @@ from cardwatch.features.state import empty_states
 from cardwatch.ports import StoreContents
 from cardwatch.progress import DayArchived
 from cardwatch.simulation.simulation import EventsOfDay
+from cardwatch.topics import LABELS, TRANSACTIONS
 
 PARTITIONS: Final = 16
 """Those of the archive's log on AWS: a card's past has to be where the archive's job will put its future."""

@@ -9,10 +9,10 @@ from typing import Final
 from adapters.aws.clients import aws_client
 from adapters.aws.s3 import Bucket
 from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
-from adapters.model_registry.mlflow_registry import CHALLENGER
 from adapters.model_registry.model_folder import unpack_model
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import CardwatchError
+from cardwatch.registry import CHALLENGER
 from infra.aws.acceptance.history import SimulatedHistory, store_archive
 
 EXECUTION: Final = "first"

@@ -26,7 +26,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
-from adapters.archive.layout import DECISIONS, LABELS, TRANSACTIONS
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
@@ -38,6 +37,7 @@ from adapters.runtime.jobs import day_of, required, run_job
 from cardwatch.events import from_epoch_ms
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceBuilder, ReferenceTable
 from cardwatch.progress import DayArchived
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 from services.archive.aws.delivered_objects import new_decisions, new_labels
 from services.archive.aws.repartition import Reached, partition_of, rekey
 from services.archive.reference_feed import feed, rebuilt

@@ -25,7 +25,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from adapters.archive.layout import DECISIONS, LABELS, TRANSACTIONS
 from adapters.archive.reader import Archive
 from adapters.aws.eventbridge import EventBus
 from adapters.aws.s3 import Bucket
@@ -39,7 +38,9 @@ from cardwatch.drift.policy import DECAYED, DriftPolicy, MeasuredPerformance, af
 from cardwatch.errors import ArchiveUnavailable
 from cardwatch.events import from_epoch_ms
 from cardwatch.progress import DriftDetected, Progress, RetrainingStarted
-from services.monitor.champions import Registry, find, promised
+from cardwatch.registry import ModelRegistry
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
+from services.monitor.champions import find, promised
 from services.monitor.observation import Observer
 from services.monitor.outcomes import in_words
 from services.monitor.progress_state import Memory, monitored
@@ -53,7 +54,7 @@ class Watcher(NamedTuple):
     """What a day is looked at with. `folder` is empty, and goes when the job ends."""
 
     bucket: Bucket
-    registry: Registry
+    registry: ModelRegistry
     bus: EventBus
     policy: DriftPolicy
     folder: Path

@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.runtime.files import write_atomically
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel
+from cardwatch.registry import ModelVersion
 
 _HASH_BYTES: Final = hashlib.sha256().digest_size
 

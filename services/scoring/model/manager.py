@@ -19,12 +19,11 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelVersion
 from cardwatch.detector.detector import Detector
 from cardwatch.errors import CardwatchError, ModelRefused, NoChampion, RegistryUnavailable
 from cardwatch.features.definitions import FEATURES
+from cardwatch.registry import CHALLENGER, CHAMPION, ModelSource, ModelVersion
 from services.scoring.model.cache import ModelCache, NoModelCache
-from services.scoring.model.source import ModelSource
 
 POLL_SECONDS: Final = 2.0
 """One short question; more would be felt: MLflow works four milliseconds on it, and reading the answer takes one."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from cardwatch.records import Record
+from cardwatch.topics import TRANSACTIONS
 
-TRANSACTIONS: Final = "transactions"
 KAFKA: Final = "aws:kafka"
 """The event source of a mapping that reads MSK."""
 

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 
 from adapters.archive.arrow_columns import arrow_kernel_rows, distinct
-from adapters.archive.layout import SCHEMAS, TRANSACTIONS
+from adapters.archive.layout import SCHEMAS
 from adapters.archive.writer import transaction_row
 from cardwatch.errors import CardwatchError
 from cardwatch.events import AuthorizationOutcome, Channel, Transaction
 from cardwatch.features.columns import encode
+from cardwatch.topics import TRANSACTIONS
 
 LOG = [
     Transaction(

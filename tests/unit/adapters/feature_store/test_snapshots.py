@@ -13,7 +13,6 @@ import redis
 from click.testing import CliRunner
 
 from adapters.archive.archived_log import ArchivedLog
-from adapters.archive.layout import DECISIONS, TRANSACTIONS
 from adapters.archive.writer import ArchiveWriter, Row, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.feature_store.snapshots import read_snapshot, restore_snapshot, write_snapshot
@@ -25,6 +24,7 @@ from cardwatch.features.log_segment import LogSegment, fold_segment
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import STATE, empty_states
 from cardwatch.ports import StateArray, StoreContents
+from cardwatch.topics import DECISIONS, TRANSACTIONS
 from cli.main import main
 
 CARDS = 4_500  # more than go at once

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from adapters.model_registry import model_folder
-from adapters.model_registry.mlflow_registry import CHAMPION, ModelVersion
 from adapters.model_registry.model_folder import (
     MAX_MODEL_BYTES,
     VERSION_FILE,
@@ -26,6 +25,7 @@ from adapters.model_registry.model_folder import (
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
+from cardwatch.registry import CHAMPION, ModelVersion
 from models.training import Fitted, TrainingSettings, fit_detector
 from services.scoring.model.manager import ModelManager
 

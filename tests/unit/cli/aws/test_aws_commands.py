@@ -17,10 +17,10 @@ from click.testing import CliRunner, Result
 from adapters.aws.account import Account
 from adapters.aws.kinesis import KinesisReader
 from adapters.aws.sagemaker_registry import SageMakerRegistry
-from adapters.model_registry.mlflow_registry import ModelVersion
 from adapters.model_registry.model_folder import pack_model, unpack_model
 from cardwatch.detector.detector import digest_of
 from cardwatch.events import Action, Decision, Label, Transaction, decode, encode
+from cardwatch.registry import ModelVersion
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cli.main import main

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction, encode
 from cardwatch.progress import (
     Bootstrapped,
@@ -24,6 +23,7 @@ from cardwatch.progress import (
     RetrainingStarted,
 )
 from cardwatch.records import Record
+from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from cli.demo.chart import Bar, bars
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import Recorder

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
-from adapters.kafka.client import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from adapters.runtime.logs import TRANSACTION_ID
 from cardwatch.errors import ArchiveUnavailable, BrokerUnavailable, Unavailable
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction, encode
@@ -23,6 +22,7 @@ from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.progress import DayArchived, DayEmitted, Heartbeat, Progress
 from cardwatch.records import Record
+from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from services.archive.__main__ import finish
 from services.archive.archiver import FLUSH_SECONDS, Archiver
 from services.archive.metrics import ArchiveMetrics

@@ -10,7 +10,6 @@ import pytest
 from msgspec import structs
 from prometheus_client import CollectorRegistry
 
-from adapters.model_registry.mlflow_registry import CHALLENGER, CHAMPION, ModelVersion
 from adapters.prefect import RunState
 from adapters.runtime.health import Health
 from cardwatch.drift.policy import STATES, DayObservation, DriftPolicy, MeasuredPerformance
@@ -32,6 +31,7 @@ from cardwatch.progress import (
     RetrainingEnded,
     RetrainingStarted,
 )
+from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
 from services.monitor.loop import follow
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor

@@ -5,7 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from adapters.archive.layout import LABELS, SCHEMAS
+from adapters.archive.layout import SCHEMAS
+from cardwatch.topics import LABELS
 from services.monitor.outcomes import AlertOutcome, Sum, in_words, outcomes
 
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)

@@ -24,8 +24,6 @@ from uvicorn.server import ServerState
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore, data_file
-from adapters.kafka.client import TRANSACTIONS
-from adapters.model_registry.mlflow_registry import CHAMPION, ModelVersion
 from adapters.scoring.api_keys import KeyRing, KeyScope, RateLimit, add_key
 from adapters.scoring.wire_format import (
     ATTRIBUTES_HEADER,
@@ -55,6 +53,8 @@ from cardwatch.features.reference_table import MERCHANT_VALUES, WINDOW_DAYS, Ref
 from cardwatch.features.state import empty_states
 from cardwatch.ports import Scores
 from cardwatch.records import Record
+from cardwatch.registry import CHAMPION, ModelVersion
+from cardwatch.topics import TRANSACTIONS
 from models.training import Fitted, TrainingSettings, fit_detector
 from services.scoring.api.card_states import REST_SECONDS, States
 from services.scoring.api.endpoints import (

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.archive.archived_log import ArchivedLog
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import DECISIONS, TRANSACTIONS, Outgoing
+from adapters.kafka.client import Outgoing
 from adapters.runtime.health import Health
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import (
@@ -38,6 +38,7 @@ from cardwatch.features.definitions import column
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.ports import Scores, StoreSize
 from cardwatch.records import Record
+from cardwatch.topics import DECISIONS, TRANSACTIONS
 from services.stream import loop
 from services.stream.decider import Cause, Decided, Decider, Why
 from services.stream.decision_log import MAX_CHARACTERS, DecisionLog, harmless

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import TRANSACTIONS
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.events import EPOCH, Action, Channel, Decision, Transaction, encode
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.ports import Scores
 from cardwatch.records import Record
+from cardwatch.topics import TRANSACTIONS
 from services.stream.batch import Batch, fold_batch
 from services.stream.decider import Decider
 

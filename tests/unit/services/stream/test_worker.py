@@ -21,7 +21,7 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.feature_store.redis import RedisStore
-from adapters.kafka.client import DEAD_LETTERS, DECISIONS, TRANSACTIONS, Outgoing
+from adapters.kafka.client import Outgoing
 from adapters.runtime.health import Health
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import GapLost, ScoringUnavailable, StoreLeads, Superseded
@@ -34,6 +34,7 @@ from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.ports import FeatureStore, Scores, Shadow
 from cardwatch.records import Record
+from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
 from services.stream import loop
 from services.stream.decider import Decider
 from services.stream.metrics import StreamMetrics
