@@ -6,15 +6,14 @@ as tags of the model version in the registry.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import uuid4
 
 import httpx
 from msgspec import Struct
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from adapters.runtime.retry import poll
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
 
 _POLL_SECONDS: Final = 0.25
@@ -113,43 +112,35 @@ class PrefectDeployments:
         state = {"type": "CRASHED", "name": "Crashed", "message": why}
         self._body(self._request("POST", f"/flow_runs/{run_id}/set_state", {"state": state}))
 
-    def wait(
-        self, run_id: str, *, timeout_seconds: float, on_state: Callable[[RunState], None] | None = None
-    ) -> RunState:
-        """Wait until the run has completed and return its last state; `on_state` is told of each change.
+    def wait(self, run_id: str, *, timeout_seconds: float) -> RunState:
+        """Wait until the run has completed and return its last state.
 
-        Raises `CardwatchError` with the run's own message if it ended otherwise, and
-        `OrchestratorUnavailable` when the time is up.
+        Raises `CardwatchError` with the run's own message if it ended otherwise, and `OrchestratorUnavailable` if it
+        has not ended within the timeout.
         """
-        deadline = time.monotonic() + timeout_seconds
-        seen: RunState | None = None
-        while True:
-            state = self.state(run_id)
-            if state != seen and on_state is not None:
-                on_state(state)
-            seen = state
-            if state.ended:
-                break
-            if time.monotonic() >= deadline:
-                raise OrchestratorUnavailable(
-                    f"flow run {run_id} on {self._url} is still {state.name} after {timeout_seconds:g} s"
-                )
-            time.sleep(_POLL_SECONDS)
+        state = poll(
+            lambda: self.state(run_id),
+            until=lambda state: state.ended,
+            timeout_seconds=timeout_seconds,
+            poll_seconds=_POLL_SECONDS,
+        )
+        if not state.ended:
+            raise OrchestratorUnavailable(
+                f"flow run {run_id} on {self._url} is still {state.name} after {timeout_seconds:g} s"
+            )
         if state.kind != "COMPLETED":
             raise CardwatchError(f"flow run {run_id} ended as {state.name}: {state.message or 'no message'}")
         return state
 
     def _request(self, method: str, path: str, json: object | None = None) -> httpx.Response:
-        """The answer; a server whose database is busy says 503 for a moment, and is asked again."""
-        patiently = Retrying(
-            retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE),
-            wait=wait_fixed(_POLL_SECONDS),
-            stop=stop_after_delay(_BUSY_SECONDS),
-            retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
-        )
+        """Return the response. A server whose database is busy responds 503 for a moment, which is retried."""
         try:
-            answer: httpx.Response = patiently(self._client.request, method, self._url + path, json=json)
-            return answer
+            return poll(
+                lambda: self._client.request(method, self._url + path, json=json),
+                until=lambda response: response.status_code != httpx.codes.SERVICE_UNAVAILABLE,
+                timeout_seconds=_BUSY_SECONDS,
+                poll_seconds=_POLL_SECONDS,
+            )
         except httpx.HTTPError as error:
             raise OrchestratorUnavailable(
                 f"no Prefect server answers at {self._url}: {error or type(error).__name__}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -12,6 +11,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
+from adapters.runtime.retry import resend
 from cardwatch.errors import Misconfigured, StaleWriter, StoreRefused, StoreUnavailable
 
 Item = dict[str, Any]
@@ -19,7 +19,7 @@ Item = dict[str, Any]
 CALLS_AT_ONCE: Final = 8
 
 PAUSES_SECONDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Before what was left undone, because of throttling or size, is asked for again."""
+"""Pauses before the part of a batch that DynamoDB did not process, for throttling or size, is requested again."""
 
 _NOT_NOW: Final = {
     "LimitExceededException",
@@ -95,29 +95,26 @@ def get_items(client: Any, table: str, keys: Sequence[str]) -> dict[str, Item]:
     """The items of these keys (at most 100, distinct) by key, read consistently; keys without one are left out."""
     found: dict[str, Item] = {}
 
-    def ask(left: Any) -> Any:
-        answer = client.batch_get_item(RequestItems=left)
+    def read(request_items: Item) -> Item:
+        answer = client.batch_get_item(RequestItems=request_items)
         found.update({item["pk"]["S"]: item for item in answer["Responses"].get(table, [])})
-        return answer.get("UnprocessedKeys")
+        return answer.get("UnprocessedKeys") or {}
 
     if keys:
-        _until_done(ask, {table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}})
+        _until_processed(read, {table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}})
     return found
 
 
 def put_items(client: Any, table: str, items: Sequence[Item]) -> None:
     """Write these items (at most 25) unconditionally."""
 
-    def ask(left: Any) -> Any:
-        return client.batch_write_item(RequestItems=left).get("UnprocessedItems")
+    def write(request_items: Item) -> Item:
+        return client.batch_write_item(RequestItems=request_items).get("UnprocessedItems") or {}
 
     if items:
-        _until_done(ask, {table: [{"PutRequest": {"Item": item}} for item in items]})
+        _until_processed(write, {table: [{"PutRequest": {"Item": item}} for item in items]})
 
 
-def _until_done(ask: Callable[[Any], Any], left: Any) -> None:
-    for pause_seconds in PAUSES_SECONDS:
-        if not (left := ask(left)):
-            return
-        time.sleep(pause_seconds)
-    raise StoreUnavailable("DynamoDB leaves a part of a batch undone again and again: it is throttled")
+def _until_processed(call: Callable[[Item], Item], request_items: Item) -> None:
+    if resend(call, request_items, pauses_seconds=PAUSES_SECONDS):
+        raise StoreUnavailable("DynamoDB is throttled: it does not process a part of a batch even after retries")

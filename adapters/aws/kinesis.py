@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from adapters.aws.clients import answering, aws_client
+from adapters.runtime.retry import resend
 from cardwatch.errors import InvalidRecord, StreamUnavailable
 
 RECORDS_A_REQUEST: Final = 500
@@ -14,7 +14,7 @@ BYTES_A_REQUEST: Final = 5 * 1024 * 1024
 BYTES_A_RECORD: Final = 1024 * 1024
 
 PAUSES_SECONDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Before the records that a request left out, because a shard is throttled, are sent again."""
+"""Pauses before the records that Kinesis rejected, because a shard is throttled, are sent again."""
 
 
 class KinesisWriter:
@@ -54,28 +54,24 @@ class KinesisWriter:
         self._client.close()
 
     def _put(self, request: list[tuple[str, bytes]]) -> None:
-        left = self._ask(request)
-        for pause_seconds in self._pauses_seconds:
-            if not left:
-                return
-            time.sleep(pause_seconds)
-            self.resent += len(left)
-            left = self._ask(left)
-        if left:
-            raise StreamUnavailable(
-                f"{self._where} has not taken {len(left)} of {len(request)} records in {len(self._pauses_seconds) + 1} "
-                "attempts: it is throttled; send more slowly or give it more shards"
-            )
+        def send(records: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+            if records is not request:
+                self.resent += len(records)
+            with answering(self._where, StreamUnavailable):
+                answer = self._client.put_records(
+                    StreamName=self.stream, Records=[{"PartitionKey": key, "Data": value} for key, value in records]
+                )
+            if not answer["FailedRecordCount"]:
+                return []
+            return [
+                record for record, result in zip(records, answer["Records"], strict=True) if result.get("ErrorCode")
+            ]
 
-    def _ask(self, request: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-        """What of the request was not taken."""
-        with answering(self._where, StreamUnavailable):
-            answer = self._client.put_records(
-                StreamName=self.stream, Records=[{"PartitionKey": key, "Data": value} for key, value in request]
+        if rejected := resend(send, request, pauses_seconds=self._pauses_seconds):
+            raise StreamUnavailable(
+                f"{self._where} has not accepted {len(rejected)} of {len(request)} records in "
+                f"{len(self._pauses_seconds) + 1} attempts: it is throttled; send more slowly or give it more shards"
             )
-        if not answer["FailedRecordCount"]:
-            return []
-        return [record for record, taken in zip(request, answer["Records"], strict=True) if taken.get("ErrorCode")]
 
 
 class KinesisReader:

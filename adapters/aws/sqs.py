@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from adapters.aws.clients import answering, aws_client
+from adapters.runtime.retry import resend
 from cardwatch.errors import StreamUnavailable
 
 MESSAGES_A_REQUEST: Final = 10
 BYTES_A_REQUEST: Final = 1024 * 1024
 PAUSES_SECONDS: Final = (0.1, 0.4, 1.6)
-"""Before messages that SQS did not take are sent again."""
+"""Pauses before messages that SQS did not accept are sent again."""
 
 
 class Message(NamedTuple):
@@ -58,15 +58,14 @@ class Queue:
             self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.handle)
 
     def _send(self, bodies: list[str]) -> None:
-        left = {str(place): body for place, body in enumerate(bodies)}
-        for pause_seconds in (*PAUSES_SECONDS, 0.0):
+        def send(by_id: dict[str, str]) -> dict[str, str]:
             with answering(self._where, StreamUnavailable):
                 answer = self._client.send_message_batch(
                     QueueUrl=self._url,
-                    Entries=[{"Id": place, "MessageBody": body} for place, body in left.items()],
+                    Entries=[{"Id": entry_id, "MessageBody": body} for entry_id, body in by_id.items()],
                 )
-            left = {failed["Id"]: left[failed["Id"]] for failed in answer.get("Failed", [])}
-            if not left:
-                return
-            time.sleep(pause_seconds)
-        raise StreamUnavailable(f"{self._where} has not taken {len(left)} of {len(bodies)} messages")
+            return {failed["Id"]: by_id[failed["Id"]] for failed in answer.get("Failed", [])}
+
+        by_id = {str(index): body for index, body in enumerate(bodies)}
+        if rejected := resend(send, by_id, pauses_seconds=PAUSES_SECONDS):
+            raise StreamUnavailable(f"{self._where} has not accepted {len(rejected)} of {len(bodies)} messages")

@@ -21,8 +21,8 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from adapters.runtime.retry import retry
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured, Superseded
 from cardwatch.progress import Progress, decode_progress
 from cardwatch.records import Record
@@ -65,7 +65,9 @@ def commit_offsets(bootstrap: str, group: str, topic: str, offsets: Mapping[int,
     consumer = Consumer({**reading(bootstrap), "group.id": group})
     positions = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
     try:
-        _patiently(lambda: consumer.commit(offsets=positions, asynchronous=False), f"committing offsets of {group}")
+        _with_coordinator(
+            lambda: consumer.commit(offsets=positions, asynchronous=False), f"committing offsets of {group}"
+        )
     finally:
         consumer.close()
 
@@ -277,23 +279,19 @@ def reading(bootstrap: str) -> dict[str, Any]:
 def committed_offsets(consumer: Consumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
     """What the consumer's group has committed, per partition; partitions without a commit are left out."""
     places = [TopicPartition(topic, partition) for partition in partitions]
-    found = _patiently(lambda: consumer.committed(places, _TIMEOUT_SECONDS), "asking for committed offsets")
+    found = _with_coordinator(lambda: consumer.committed(places, _TIMEOUT_SECONDS), "asking for committed offsets")
     return {place.partition: place.offset for place in found if place.offset >= 0}
 
 
-def _patiently(ask: Callable[[], T], doing: str) -> T:
-    """Ask again while the broker says that it will know soon.
+def _with_coordinator(request: Callable[[], T], doing: str) -> T:
+    """Return the result of `request`, which is retried while the group's coordinator is being elected or moved.
 
-    A group's coordinator is not there yet when a broker is young, and librdkafka passes that on instead of waiting.
+    librdkafka passes these errors on instead of waiting, above all shortly after a broker's start.
     """
-    patiently = Retrying(
-        retry=retry_if_exception(_coordinator_moves),
-        wait=wait_fixed(_RETRY_SECONDS),
-        stop=stop_after_delay(_TIMEOUT_SECONDS),
-        reraise=True,
-    )
     try:
-        return patiently(ask)
+        return retry(
+            request, timeout_seconds=_TIMEOUT_SECONDS, retry_seconds=_RETRY_SECONDS, is_transient=_coordinator_moves
+        )
     except KafkaException as error:
         raise broker_error(error, doing) from error
 

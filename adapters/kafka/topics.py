@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from adapters.runtime.retry import poll, retry
 from cardwatch.errors import BrokerUnavailable, Misconfigured
 from cardwatch.topics import KEYED_TOPICS, SINGLE_PARTITION_TOPICS
 
 _REQUEST_SECONDS: Final = 10.0
 _FIRST_ANSWER_SECONDS: Final = 3.0
-# After a topic's birth and a broker's start, the controller knows a leader before the leader knows itself.
-_YOUNG: Final = (
+_POLL_SECONDS: Final = 0.05
+# Transient errors after a topic was created or a broker started: the controller names a leader before it is ready.
+_LEADER_UNKNOWN: Final = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.FENCED_LEADER_EPOCH,
@@ -31,14 +32,12 @@ def broker_answers(bootstrap: str, *, timeout_seconds: float = 1.0) -> bool:
 
 def wait_for_broker(bootstrap: str, timeout_seconds: float = 10.0) -> None:
     """Return when a broker answers at `bootstrap`; raise `BrokerUnavailable` when the time is over."""
-    client = _client(bootstrap)
-    deadline = time.monotonic() + timeout_seconds
-    while not _brokers(client, max(0.1, min(1.0, deadline - time.monotonic()))):
-        if time.monotonic() >= deadline:
-            raise BrokerUnavailable(
-                f"no Kafka broker answers at {bootstrap} within {timeout_seconds:g} s: start it, or correct "
-                "CARDWATCH_KAFKA_BOOTSTRAP (leave it empty for the embedded broker)"
-            )
+    client, request_seconds = _client(bootstrap), max(0.1, min(1.0, timeout_seconds))
+    if not poll(lambda: _brokers(client, request_seconds), timeout_seconds=timeout_seconds, poll_seconds=0):
+        raise BrokerUnavailable(
+            f"no Kafka broker answers at {bootstrap} within {timeout_seconds:g} s: start it, or correct "
+            "CARDWATCH_KAFKA_BOOTSTRAP (leave it empty for the embedded broker)"
+        )
 
 
 def ensure_topics(bootstrap: str, *, partitions: int) -> None:
@@ -78,16 +77,15 @@ def end_offsets(bootstrap: str, topic: str, *, read_committed: bool = True) -> d
     """
     client = _client(bootstrap)
     isolation = IsolationLevel.READ_COMMITTED if read_committed else IsolationLevel.READ_UNCOMMITTED
-    deadline = time.monotonic() + _REQUEST_SECONDS
-    while True:
-        try:
-            return _ask_ends(client, topic, isolation)
-        except KafkaException as error:
-            if error.args[0].code() not in _YOUNG or time.monotonic() >= deadline:
-                raise BrokerUnavailable(
-                    f"the ends of {topic} at {bootstrap} are not to be had: {error.args[0]}"
-                ) from error
-            time.sleep(0.05)
+    try:
+        return retry(
+            lambda: _query_ends(client, topic, isolation),
+            timeout_seconds=_REQUEST_SECONDS,
+            retry_seconds=_POLL_SECONDS,
+            is_transient=lambda error: isinstance(error, KafkaException) and error.args[0].code() in _LEADER_UNKNOWN,
+        )
+    except KafkaException as error:
+        raise BrokerUnavailable(f"cannot read the end offsets of {topic} at {bootstrap}: {error.args[0]}") from error
 
 
 def _client(bootstrap: str) -> Any:
@@ -102,7 +100,7 @@ def _client(bootstrap: str) -> Any:
     )
 
 
-def _ask_ends(client: Any, topic: str, isolation: IsolationLevel) -> dict[int, int]:
+def _query_ends(client: Any, topic: str, isolation: IsolationLevel) -> dict[int, int]:
     found = client.list_topics(topic, timeout=_REQUEST_SECONDS).topics[topic]
     if found.error:
         raise KafkaException(found.error)
@@ -119,18 +117,18 @@ def _brokers(client: Any, timeout_seconds: float) -> int:
 
 
 def _await_leaders(client: Any, bootstrap: str, wanted: dict[str, int]) -> None:
-    deadline = time.monotonic() + _REQUEST_SECONDS
-    while True:
+    def counts_if_led() -> dict[str, int]:
+        """Partitions per topic, or nothing if a topic or a leader is missing."""
         found = client.list_topics(timeout=_REQUEST_SECONDS).topics
         present = {name: found[name].partitions.values() for name in wanted if name in found}
-        if len(present) == len(wanted) and all(p.leader >= 0 for ps in present.values() for p in ps):
-            break
-        if time.monotonic() >= deadline:
-            raise BrokerUnavailable(f"the topics at {bootstrap} have no leaders after {_REQUEST_SECONDS:g} s")
-        time.sleep(0.02)
-    for name, partitions in present.items():
-        if len(partitions) != wanted[name]:
+        led = len(present) == len(wanted) and all(p.leader >= 0 for ps in present.values() for p in ps)
+        return {name: len(partitions) for name, partitions in present.items()} if led else {}
+
+    counts = poll(counts_if_led, timeout_seconds=_REQUEST_SECONDS, poll_seconds=_POLL_SECONDS)
+    if not counts:
+        raise BrokerUnavailable(f"the topics at {bootstrap} have no leaders after {_REQUEST_SECONDS:g} s")
+    for name, count in counts.items():
+        if count != wanted[name]:
             raise Misconfigured(
-                f"topic {name} at {bootstrap} has {len(partitions)} partitions, "
-                f"CARDWATCH_PARTITIONS asks for {wanted[name]}"
+                f"topic {name} at {bootstrap} has {count} partitions, CARDWATCH_PARTITIONS asks for {wanted[name]}"
             )

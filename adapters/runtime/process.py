@@ -9,19 +9,19 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 from types import FrameType
 from typing import Final
 
 from adapters.runtime.health import Health, exposed
 from adapters.runtime.logs import set_up_logging
+from adapters.runtime.retry import StoppableRetry, Stopped
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 
 RETRY_SECONDS: Final = 1.0
-
-log = logging.getLogger(__name__)
+"""Pause before the work of a process begins again after a retriable error."""
 
 
 class Process:
@@ -36,19 +36,9 @@ class Process:
         So `work` makes its connections itself, and goes on from what is stored. It calls `health.ready` when it does
         its work and `health.turn` whenever its loop comes round. Raises every error that is not retriable.
         """
-        said = ""
-        while not self.stopping.is_set():
-            try:
-                work()
-                return
-            except CardwatchError as error:
-                if not error.retriable:
-                    raise
-                self.health.waiting(str(error))
-                if str(error) != said:
-                    log.warning("waiting, and trying again every %g s: %s", retry_seconds, error)
-                said = str(error)
-            self.stopping.wait(retry_seconds)
+        if not self.stopping.is_set():
+            with suppress(Stopped):
+                StoppableRetry(self.stopping, self.health, retry_seconds=retry_seconds).call(work)
 
     def end_as_stopped(self) -> None:
         """For a process with an end of its own: end with the status of SIGTERM if it was asked to stop before that."""

@@ -114,7 +114,7 @@ def test_what_is_left_out_again_and_again_is_said() -> None:
     fake = Throttled({b"2"}, {b"2"}, {b"2"})
     writer = KinesisWriter("s", client=fake, pauses_seconds=(0.0, 0.0))
     with pytest.raises(
-        StreamUnavailable, match="has not taken 1 of 2 records in 3 attempts: it is throttled"
+        StreamUnavailable, match="has not accepted 1 of 2 records in 3 attempts: it is throttled"
     ) as caught:
         writer.write([("a", b"1"), ("b", b"2")])
     assert caught.value.retriable

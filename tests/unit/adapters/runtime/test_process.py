@@ -15,7 +15,7 @@ def process() -> Process:
     return Process(Settings(), Health(), Event())
 
 
-def test_work_is_begun_again_after_what_may_pass_and_ends_when_it_returns(
+def test_work_begins_again_after_a_retriable_error_and_ends_when_it_returns(
     process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = iter([BrokerUnavailable("no broker"), BrokerUnavailable("no broker"), None])
@@ -29,11 +29,11 @@ def test_work_is_begun_again_after_what_may_pass_and_ends_when_it_returns(
     process.keep_working(work, retry_seconds=0.0)
     assert reasons == ["it has just been started", "no broker", "no broker"]
     assert [record.getMessage() for record in caplog.records] == [
-        "waiting, and trying again every 0 s: no broker"  # said once, not with every attempt
+        "no broker; retrying every 0 s"  # once, not with every attempt
     ]
 
 
-def test_what_does_not_pass_by_itself_is_raised(process: Process) -> None:
+def test_an_error_that_is_not_retriable_is_raised(process: Process) -> None:
     def work() -> None:
         raise Misconfigured("CARDWATCH_HOME='/' cannot be written")
 
@@ -41,7 +41,7 @@ def test_what_does_not_pass_by_itself_is_raised(process: Process) -> None:
         process.keep_working(work)
 
 
-def test_whoever_is_asked_to_stop_does_not_try_again(process: Process) -> None:
+def test_work_is_not_retried_after_a_stop(process: Process) -> None:
     def work() -> None:
         process.stopping.set()
         raise BrokerUnavailable("no broker")
