@@ -1,0 +1,352 @@
+"""The retraining jobs on AWS, compared with the steps of the Prefect flows on the same archive."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tarfile
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import msgspec
+import pytest
+from msgspec import structs
+
+from adapters.archive.reference_tables import ReferenceTableStore
+from adapters.aws.s3 import s3_place
+from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
+from adapters.aws.sagemaker_endpoint import Endpoint
+from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
+from adapters.model_registry.model_folder import pack_model, unpack_model
+from adapters.runtime.policy_file import Policies
+from cardwatch.detector.detector import Detector, digest_of
+from cardwatch.errors import (
+    CorruptModel,
+    Misconfigured,
+    NoChampion,
+    ObjectMissing,
+)
+from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.progress import (
+    Bootstrapped,
+    RetrainingEnded,
+)
+from pipelines import stages
+from pipelines.fitting import recent_rows
+from pipelines.sagemaker import handler
+from pipelines.sagemaker.execution import Execution
+from pipelines.sagemaker.jobs import assemble, bootstrap, fit, judge
+from tests.integration.aws_jobs.bank import (
+    GROUP,
+    IMAGE,
+    LAST_DAY,
+    LAST_OF_HISTORY,
+    NOBODY_IS_BETTER,
+    NUMBERS,
+    POLICIES,
+    Bank,
+    Dying,
+    Killed,
+    Stand,
+    fetched,
+    new_bucket,
+)
+
+
+def test_the_first_champion_is_registered_with_its_files_and_served_by_its_number(stand: Stand) -> None:
+    first, registry = stand.first, SageMakerRegistry(GROUP)
+    champion = registry.champion()
+    assert champion == first.version == registry.version("1")
+    assert champion.tags["verdict"] == "promoted"
+    assert champion.schema_hash == SCHEMA_HASH
+    assert champion.tags["trained_until"] == str(LAST_OF_HISTORY - timedelta(days=3))
+    assert msgspec.json.decode(champion.tags["verdict_reasons"])[0].startswith("judged on days")
+    stored, files = unpack_model(stand.bank.bucket.get(s3_place(first.model_url)[1]))
+    assert stored.version == "1"
+    assert registry.files(champion) == files
+    assert Detector.from_files(files).facts.schema_hash == SCHEMA_HASH
+    [told] = S3ProgressLog(stand.bank.bucket).of_day(LAST_OF_HISTORY, ProgressPart.RETRAINING)
+    assert told == Bootstrapped(
+        day=LAST_OF_HISTORY,
+        champion_version="1",
+        average_precision=float(champion.tags["average_precision"]),
+    )
+
+
+def test_bootstrapping_again_finds_the_champion_that_is_there(stand: Stand) -> None:
+    assert bootstrap(stand.bank.run("first"), None, image=IMAGE, holdout_days=3) == stand.first
+
+
+def train(bank: Bank, execution: str, policies: Policies = POLICIES) -> str:
+    """What the state machine does up to the verdict; gives where SageMaker leaves the model."""
+    assemble(bank.run(execution, policies), LAST_DAY)
+    folder = bank.new_folder()
+    fit(bank.run(execution, policies), folder)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(folder, ".")
+    key = f"models/{execution}/job-1/output/model.tar.gz"
+    bank.bucket.put(key, packed.getvalue())
+    judge(bank.run(execution, policies))
+    return f"s3://{bank.bucket.name}/{key}"
+
+
+def ask(stand: Stand, patch: pytest.MonkeyPatch, **event: Any) -> dict[str, Any]:
+    """The function `model` asked by the state machine."""
+    patch.setattr(handler, "set_up_logging", lambda *_: None)
+    patch.setenv("CARDWATCH_DATA_BUCKET", stand.bank.bucket.name)
+    patch.setenv("CARDWATCH_MODEL_PACKAGE_GROUP", GROUP)
+    patch.setenv("CARDWATCH_ENDPOINT", "scoring")
+    return handler.handle(event)
+
+
+@pytest.mark.proves("moto", "the jobs make the model that the Prefect flow makes")
+def test_the_jobs_make_the_very_model_that_the_stages_of_the_flow_make(stand: Stand) -> None:
+    bank = stand.bank
+    url = train(bank, "same-model")
+    version, files = unpack_model(bank.bucket.get(s3_place(url)[1]))
+
+    archive, tell = fetched(bank), logging.getLogger()
+    bank.bucket.fetch_folder("tables/", bank.folder / "tables")
+    log = stages.replay(archive, ReferenceTableStore(bank.folder / "tables"), tell)
+    chosen = stages.choose_windows(log, LAST_DAY, maturity_days=1, judge_days=2)
+    rows = stages.assemble(archive, log, LAST_DAY, chosen, tell)
+    candidate = stages.fit(rows, recent_rows(log), chosen, bank.new_folder(), tell)
+    trial = stages.judge_against_champion(SageMakerRegistry(GROUP), candidate.detector, rows, chosen, POLICIES, tell)
+
+    assert version.digest == candidate.digest
+    assert version.tags["fingerprint"] == candidate.fingerprint
+    judged = Execution(bank.bucket, "same-model").judged()
+    assert judged.verdict == trial.verdict
+    assert trial.champion_version == "1"
+    assert set(files) == {"model.ubj", "trees.bin", "detector.json", "reference.parquet"}
+    assert b"# Card-fraud detector" in bank.bucket.get("models/same-model/model_card.md")
+
+
+class WithUpdates:
+    """SageMaker as moto serves it, with the call that it lacks: an update is taken at once, or rolled back."""
+
+    def __init__(self) -> None:
+        self._client = boto3.client("sagemaker")
+        self.updates: list[dict[str, Any]] = []
+        self.rolls_back = False
+
+    def update_endpoint(self, **arguments: Any) -> None:
+        self.updates.append(arguments)
+        if not self.rolls_back:
+            name = arguments["EndpointName"]
+            self._client.delete_endpoint(EndpointName=name)
+            self._client.create_endpoint(EndpointName=name, EndpointConfigName=arguments["EndpointConfigName"])
+
+    def say(self, arn: str, approval: str) -> None:
+        """What somebody says of a package; moto forgets the metadata that is not said again."""
+        found = self._client.describe_model_package(ModelPackageName=arn)
+        self._client.update_model_package(
+            ModelPackageArn=arn,
+            ModelApprovalStatus=approval,
+            CustomerMetadataProperties=found["CustomerMetadataProperties"],
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+SCORING = {
+    "image": IMAGE,
+    "role": "arn:aws:iam::123456789012:role/scoring",
+    "environment": {"CARDWATCH_MODEL_FOLDER": "/opt/ml/model"},
+    "subnets": ["subnet-1"],
+    "security_groups": ["sg-1"],
+    "kms_key": "arn:aws:kms:eu-central-1:123456789012:key/1",
+    "alarms": ["scoring-errors"],
+}
+
+
+@pytest.fixture
+def sagemaker(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[WithUpdates]:
+    """With the endpoint `scoring`, which serves the first champion."""
+    client = WithUpdates()
+    client.create_model(
+        ModelName="terraformed",
+        ExecutionRoleArn=SCORING["role"],
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": stand.first.model_url},
+    )
+    client.create_endpoint_config(
+        EndpointConfigName="terraformed",
+        ProductionVariants=[
+            {
+                "VariantName": "champion",
+                "ModelName": "terraformed",
+                "InitialInstanceCount": 2,
+                "InstanceType": "ml.c5.large",
+                "InitialVariantWeight": 1,
+            }
+        ],
+        DataCaptureConfig={
+            "EnableCapture": True,
+            "InitialSamplingPercentage": 100,
+            "DestinationS3Uri": "s3://history/capture",
+            "CaptureOptions": [{"CaptureMode": "Input"}],
+        },
+    )
+    client.create_endpoint(EndpointName="scoring", EndpointConfigName="terraformed")
+    monkeypatch.setattr(handler, "Endpoint", lambda name: Endpoint(name, client=client))
+    yield client
+    client.delete_endpoint(EndpointName="scoring")
+    client.delete_endpoint_config(EndpointConfigName="terraformed")
+    client.delete_model(ModelName="terraformed")
+    client.close()
+
+
+def test_a_promoted_candidate_is_registered_and_served_and_then_its_retraining_has_ended(
+    stand: Stand, sagemaker: WithUpdates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution, progress = "promoted", S3ProgressLog(stand.bank.bucket)
+    url = train(stand.bank, execution)
+    verdict = ask(stand, monkeypatch, action="verdict", execution=execution, day=str(LAST_DAY), model_data_url=url)
+    assert verdict["promoted"] is True
+    assert verdict["reasons"][0].startswith("judged on days")
+
+    register = {"action": "register", "execution": execution, "model_data_url": url, "image": IMAGE}
+    register |= {"day": str(LAST_DAY), "reasons": ["it wore out"], "manual_approval": True}
+    arn = ask(stand, monkeypatch, **register)["model_package_arn"]
+    assert ask(stand, monkeypatch, **register)["model_package_arn"] == arn  # asked again
+    registry = SageMakerRegistry(GROUP)
+    assert registry.champion() == stand.first.version  # nobody has approved it yet
+    assert registry.alias("challenger") == registry.package(arn).version
+    sagemaker.say(arn, "Approved")
+    champion = registry.champion_package()
+    assert champion.arn == arn
+    assert champion.version.version == "2"
+    assert champion.version.tags["because"] == '["it wore out"]'
+
+    update = {"action": "update", "execution": execution, "model_package_arn": arn, "scoring": SCORING}
+    config = ask(stand, monkeypatch, **update)["endpoint_config"]
+    assert ask(stand, monkeypatch, **update)["endpoint_config"] == config
+    assert len(sagemaker.updates) == 1
+    deployment = sagemaker.updates[0]["DeploymentConfig"]
+    assert deployment["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "scoring-errors"}]}
+    made = sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    [variant] = made["ProductionVariants"]
+    assert (variant["InstanceType"], variant["InitialInstanceCount"]) == ("ml.c5.large", 2)
+    assert made["DataCaptureConfig"]["DestinationS3Uri"] == "s3://history/capture"
+    model = sagemaker.describe_model(ModelName=variant["ModelName"])
+    assert model["PrimaryContainer"]["ModelDataUrl"] == champion.model_url
+    assert model["PrimaryContainer"]["Environment"] == SCORING["environment"]
+    assert model["VpcConfig"]["Subnets"] == ["subnet-1"]
+
+    assert progress.of_day(LAST_DAY, ProgressPart.RETRAINING) == []
+    status = {"action": "status", "execution": execution, "endpoint_config": config}
+    assert ask(stand, monkeypatch, **status) == {"status": "InService"}
+    assert progress.of_day(LAST_DAY, ProgressPart.RETRAINING) == [
+        RetrainingEnded(day=LAST_DAY, challenger_version="2", promoted=True, reasons=verdict["reasons"])
+    ]
+    served, _ = unpack_model(stand.bank.bucket.get(s3_place(champion.model_url)[1]))
+    assert served.version == "2"
+    sagemaker.say(arn, "Rejected")
+    assert registry.champion() == stand.first.version
+
+
+def test_an_endpoint_that_went_back_to_the_old_model_is_told_so(
+    stand: Stand, sagemaker: WithUpdates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sagemaker.rolls_back = True
+    update = {"action": "update", "execution": "first", "model_package_arn": stand.first.arn, "scoring": SCORING}
+    config = ask(stand, monkeypatch, **update)["endpoint_config"]
+    status = {"action": "status", "execution": "first", "endpoint_config": config}
+    assert ask(stand, monkeypatch, **status) == {"status": "RolledBack"}
+
+
+def test_a_refused_candidate_ends_the_retraining_and_the_champion_stays(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(stand.bank, "refused", NOBODY_IS_BETTER)
+    verdict = ask(stand, monkeypatch, action="verdict", execution="refused")
+    assert verdict["promoted"] is False
+    assert any(reason.startswith("FAILED: average precision") for reason in verdict["reasons"])
+    assert S3ProgressLog(stand.bank.bucket).of_day(LAST_DAY, ProgressPart.RETRAINING) == [
+        RetrainingEnded(day=LAST_DAY, challenger_version=None, promoted=False, reasons=verdict["reasons"])
+    ]
+    assert SageMakerRegistry(GROUP).champion() == stand.first.version
+
+
+def test_a_model_other_than_the_judged_one_is_not_registered(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(stand.bank, "swapped")
+    other = "models/swapped/job-2/output/model.tar.gz"
+    version, files = unpack_model(stand.bank.bucket.get("models/swapped/job-1/output/model.tar.gz"))
+    files["detector.json"] += b"\n"
+    changed = structs.replace(version, tags={**version.tags, "digest": digest_of(files)})
+    stand.bank.bucket.put(other, pack_model(changed, files))
+    event = {"action": "register", "execution": "swapped", "image": IMAGE, "reasons": [], "manual_approval": False}
+    with pytest.raises(CorruptModel, match="was judged"):
+        ask(stand, monkeypatch, **event, model_data_url=f"s3://{stand.bank.bucket.name}/{other}")
+    assert SageMakerRegistry(GROUP).of_execution("swapped") is None
+
+
+def test_a_registered_model_whose_files_were_changed_is_not_taken(stand: Stand) -> None:
+    registry = SageMakerRegistry(GROUP)
+    champion = registry.champion()
+    forged = structs.replace(champion, tags={**champion.tags, "digest": "0" * 64})
+    with pytest.raises(CorruptModel, match="changed after that"):
+        registry.files(forged)
+
+
+def test_a_registration_that_is_killed_at_any_step_is_brought_to_its_end_by_the_next(stand: Stand) -> None:
+    bucket, group = new_bucket(f"registrations-{next(NUMBERS)}"), "registrations"
+    client = boto3.client("sagemaker")
+    client.create_model_package_group(ModelPackageGroupName=group)
+    registration = Registration(
+        execution="killed",
+        files=SageMakerRegistry(GROUP).files(stand.first.version),
+        tags=stand.first.version.tags,
+        image=IMAGE,
+        approved=True,
+    )
+
+    class DyingOnceCreated:
+        def create_model_package(self, **arguments: Any) -> None:
+            client.create_model_package(**arguments)
+            raise Killed
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+    for dies_at in (0, 1):  # before the model is stored, before the other tags are
+        with pytest.raises(Killed):
+            SageMakerRegistry(group).register(Dying(bucket.name, dies_at), registration)
+    with pytest.raises(Killed):
+        SageMakerRegistry(group, client=DyingOnceCreated()).register(bucket, registration)
+    stale = structs.replace(stand.first.version, version="7")  # as if another number had been the next
+    bucket.put("models/killed/model.tar.gz", pack_model(stale, registration.files))
+
+    package = SageMakerRegistry(group).register(bucket, registration)
+
+    assert len(client.list_model_packages(ModelPackageGroupName=group)["ModelPackageSummaryList"]) == 1
+    assert package.version.version == "1"
+    assert {**package.version.tags} == registration.tags
+    stored, files = unpack_model(bucket.get("models/killed/model.tar.gz"))
+    assert stored.version == "1"
+    assert files == registration.files
+    client.close()
+
+
+def test_a_group_without_a_champion_says_how_to_get_one(stand: Stand) -> None:
+    client = boto3.client("sagemaker")
+    client.create_model_package_group(ModelPackageGroupName="empty")
+    client.close()
+    registry = SageMakerRegistry("empty")
+    assert registry.alias("champion") is registry.alias("challenger") is registry.version("1") is None
+    with pytest.raises(NoChampion, match="bootstrap"):
+        registry.champion()
+
+
+def test_a_step_whose_predecessor_left_nothing_says_what_is_missing(stand: Stand) -> None:
+    with pytest.raises(ObjectMissing, match=r"training/unheard-of/assembled\.json"):
+        judge(stand.bank.run("unheard-of"))
+
+
+def test_an_action_that_nobody_knows_is_misconfigured(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Misconfigured, match="does not know what to do"):
+        ask(stand, monkeypatch, action="dance", execution="first")
