@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
-from adapters.aws.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch, OutboxCard
+from adapters.feature_store.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch, OutboxCard
 from adapters.runtime.ports import LOOPBACK, free_ports
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.transactions import random_transactions

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
-from adapters.aws.dynamodb_outbox import DynamoDbOutbox
+from adapters.feature_store.dynamodb_outbox import DynamoDbOutbox
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.client import Outgoing
 from cardwatch.decision.cost_policy import DecisionPolicy

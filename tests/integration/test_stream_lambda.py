@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
-from adapters.aws.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch
 from adapters.feature_store.dynamodb import DynamoDbStore
+from adapters.feature_store.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.client import Outgoing
 from cardwatch.decision.cost_policy import DecisionPolicy

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from adapters.aws.dynamodb_outbox import DynamoDbOutbox
 from adapters.aws.kinesis import KinesisWriter
 from adapters.aws.reference_table_cache import ReferenceTableCache
 from adapters.aws.s3 import Bucket
 from adapters.aws.sagemaker_scorer import EndpointScorer
 from adapters.aws.sqs import Queue
+from adapters.feature_store.dynamodb_outbox import DynamoDbOutbox
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_policies

@@ -36,8 +36,8 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct, structs
 
-from adapters.aws import dynamodb_outbox as outbox
-from adapters.aws.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxCard, OutboxCards, OutboxShard
+from adapters.feature_store import dynamodb_outbox as outbox
+from adapters.feature_store.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxCard, OutboxCards, OutboxShard
 from cardwatch.events import DeadLetter, Transaction, encode
 from cardwatch.features.columns import card_index
 from cardwatch.features.reference_choice import Tables
