@@ -2,7 +2,7 @@
 
 A test says what it proves with `@pytest.mark.proves(KIND, "what")`, a module in its `pytestmark`; an assert of
 `terraform test` says what it refuses; what our extension of moto answers says so in its own register
-(`infra.moto.added`). All of it is read and nothing imported: neither tests nor moto have to be there.
+(`infra.moto.patching`). All of it is read and nothing imported: neither tests nor moto have to be there.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def extensions(root: Path = ROOT) -> list[Extension]:
     """What we add to moto, by its register, sorted."""
     return sorted(
         Extension(_literal(call.args[0]), _literal(call.args[1]), _first_paragraph(function))
-        for path in sorted((root / "infra" / "moto").glob("*.py"))
+        for path in sorted((root / "infra" / "moto").rglob("*.py"))
         for function in _functions(_parsed(path))
-        for call in _calls(function.decorator_list, "added")
+        for call in _calls(function.decorator_list, "patch")
     )
 
 

@@ -1,6 +1,6 @@
-"""The local AWS: moto's server, and what our system needs of AWS that moto does not do.
+"""The local AWS: moto's server with an extension that adds the AWS behaviour that our system needs and moto lacks.
 
-`python -m infra.moto --port N` serves it until it is stopped; nothing persists. What it adds to moto is listed in
-`infra.moto.extension.EXTENSIONS`, each call with its reason. None of that is proof of how AWS behaves: it is how we
-read AWS's documentation, written down so that our own code can be run.
+`python -m infra.moto --port N` serves it until it is stopped; nothing is persisted. There is one module or package for
+each AWS service. `infra.moto.patching` registers each added or replaced call with its reason; `infra.moto.extension`
+imports all of them. The extension implements our reading of AWS's documentation. It does not prove how AWS behaves.
 """

@@ -1,4 +1,4 @@
-"""The local AWS as a process of a supervisor, and where its clients find it."""
+"""The local AWS as a supervised process, and the URL and credentials of its clients."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ CREDENTIALS: Final = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
 }
-"""What it takes from everybody: it asks nobody who they are."""
+"""Environment variables of a client. The local AWS accepts any credentials."""
 
 
-def part(port: int, folder: Path, *arguments: str) -> ProcessSpec:
-    """The server at `port`, with the disks of its containers in `folder`.
+def process_spec(port: int, folder: Path, *arguments: str) -> ProcessSpec:
+    """Return the server process at `port`, with the disks of its containers in `folder`.
 
-    Further `arguments` are those of `python -m infra.moto`.
+    `arguments` are further ones of `python -m infra.moto`.
     """
     return ProcessSpec(
         name="moto",
@@ -34,5 +34,5 @@ def part(port: int, folder: Path, *arguments: str) -> ProcessSpec:
 
 
 def url(port: int) -> str:
-    """Where it is found: what AWS_ENDPOINT_URL has to say."""
+    """Return the URL of the server, which clients read from AWS_ENDPOINT_URL."""
     return f"http://{LOOPBACK}:{port}"

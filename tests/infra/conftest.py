@@ -13,7 +13,7 @@ from botocore.config import Config
 
 from adapters.runtime.ports import free_ports
 from infra.local_stack.supervisor import Supervisor
-from infra.moto.server import REGION, part, url
+from infra.moto.server import REGION, process_spec, url
 
 Client = Callable[[str], Any]
 
@@ -68,7 +68,7 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program.write_text(textwrap.dedent(FAKE_MODEL))
     [port] = free_ports(1)
     with Supervisor(folder) as supervisor:
-        supervisor.start(part(port, folder, "--image", f"fake={sys.executable} {program}"))
+        supervisor.start(process_spec(port, folder, "--image", f"fake={sys.executable} {program}"))
         yield url(port)
 
 

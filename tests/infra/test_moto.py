@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from infra.moto.batches import Answer, Delivery, GivenUp, Rules, Shard
+from infra.moto.lambda_.batch_delivery import BatchDelivery, ExhaustedBatch, FailureRules, ShardCallbacks
+from infra.moto.lambda_.runtime import InvocationResult
 
 ROLE = "arn:aws:iam::123456789012:role/anybody"
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/cardwatch-lambda:1"
@@ -378,46 +379,50 @@ def test_a_bucket_that_was_versioned_once_can_be_emptied(client: Client) -> None
     s3.delete_bucket(Bucket=name)
 
 
-def delivered(rules: Rules, answers: list[Answer], *, age_seconds: float = 0.0) -> tuple[list[str], list[GivenUp]]:
+def delivered(
+    rules: FailureRules, answers: list[InvocationResult], *, age_seconds: float = 0.0
+) -> tuple[list[str], list[ExhaustedBatch]]:
     """What a function was asked for records 1, 2 and 3 while it gave these answers, and what was given up."""
     asked: list[str] = []
-    given_up: list[GivenUp] = []
+    given_up: list[ExhaustedBatch] = []
     coming = iter(answers)
 
-    def invoke(records: Sequence[str]) -> Answer:
+    def invoke(records: Sequence[str]) -> InvocationResult:
         asked.append("".join(records))
         return next(coming)
 
-    shard = Shard(invoke, str, lambda _record: age_seconds, lambda attempts: attempts < 5, given_up.append)
-    Delivery(rules, shard).deliver(["1", "2", "3"])
+    shard = ShardCallbacks(invoke, str, lambda _record: age_seconds, lambda attempts: attempts < 5, given_up.append)
+    BatchDelivery(rules, shard).deliver(["1", "2", "3"])
     return asked, given_up
 
 
-FAILED, TAKEN = Answer("{}", failed=True), Answer("null", failed=False)
+FAILED, TAKEN = InvocationResult("{}", failed=True), InvocationResult("null", failed=False)
 
 
-def reported(*numbers: object) -> Answer:
-    return Answer(json.dumps({"batchItemFailures": [{"itemIdentifier": number} for number in numbers]}), failed=False)
+def reported(*numbers: object) -> InvocationResult:
+    return InvocationResult(
+        json.dumps({"batchItemFailures": [{"itemIdentifier": number} for number in numbers]}), failed=False
+    )
 
 
 def test_a_batch_that_is_too_old_is_given_up_after_its_next_failure() -> None:
-    asked, [given_up] = delivered(Rules(age_seconds=60), [FAILED], age_seconds=61.0)
+    asked, [given_up] = delivered(FailureRules(max_age_seconds=60), [FAILED], age_seconds=61.0)
     assert asked == ["123"] and given_up.condition == "RecordAgeExceeded" and list(given_up.records) == ["1", "2", "3"]
 
 
 def test_without_end_a_batch_is_tried_until_it_is_taken() -> None:
-    assert delivered(Rules(), [FAILED, FAILED, FAILED, TAKEN]) == (["123"] * 4, [])
+    assert delivered(FailureRules(), [FAILED, FAILED, FAILED, TAKEN]) == (["123"] * 4, [])
 
 
 def test_attempts_are_counted_anew_when_some_records_were_taken() -> None:
     answers = [FAILED, reported("2"), FAILED, TAKEN]
-    assert delivered(Rules(partial=True, retries=1), answers) == (["123", "123", "23", "23"], [])
+    assert delivered(FailureRules(partial=True, max_retries=1), answers) == (["123", "123", "23", "23"], [])
 
 
-@pytest.mark.parametrize("wrong", [reported("9"), reported(""), reported(None), Answer("[]", failed=False)])
-def test_an_answer_that_aws_would_not_understand_is_a_failure_of_the_whole_batch(wrong: Answer) -> None:
-    assert delivered(Rules(partial=True), [wrong, TAKEN]) == (["123", "123"], [])
+@pytest.mark.parametrize("wrong", [reported("9"), reported(""), reported(None), InvocationResult("[]", failed=False)])
+def test_an_answer_that_aws_would_not_understand_is_a_failure_of_the_whole_batch(wrong: InvocationResult) -> None:
+    assert delivered(FailureRules(partial=True), [wrong, TAKEN]) == (["123", "123"], [])
 
 
 def test_partial_answers_count_for_nothing_where_the_mapping_does_not_ask_for_them() -> None:
-    assert delivered(Rules(), [reported("2")]) == (["123"], [])
+    assert delivered(FailureRules(), [reported("2")]) == (["123"], [])

@@ -15,7 +15,7 @@ from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import CardwatchError
 from infra.aws.deploy.terraform import Report, Terraform
 from infra.local_stack.supervisor import Supervisor
-from infra.moto.server import CREDENTIALS, part, url
+from infra.moto.server import CREDENTIALS, process_spec, url
 
 ATTEMPTS: Final = {"AWS_MAX_ATTEMPTS": "3"}
 """A call that a stand-in does not know is not known a minute later either."""
@@ -34,7 +34,7 @@ def run(settings: Settings, *, report: Report) -> None:
         report(f"Terraform {Terraform(own, home).version()}; moto with our extension; everything in {home}")
         [port] = free_ports(1)
         with Supervisor(home) as supervisor:
-            supervisor.start(part(port, home))
+            supervisor.start(process_spec(port, home))
             status = _tell(own, port, report)
             if status != 0:
                 tail = supervisor.log("moto").read_text(errors="replace").splitlines()[-_LOG_LINES:]

@@ -1,4 +1,4 @@
-"""SageMaker: what a group of model packages lacks in moto."""
+"""The SageMaker model registry: policies and deletion of model package groups and model packages."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.responses import SageMakerResponse
 
-from infra.moto.added import added
+from infra.moto.patching import patch
 
 
-@added("sagemaker", "PutModelPackageGroupPolicy", SageMakerResponse)
+@patch("sagemaker", "PutModelPackageGroupPolicy", SageMakerResponse)
 def put_model_package_group_policy(response: SageMakerResponse) -> ActionResult:
-    """moto does not have it. The policy says who registers and who reads models; it is kept, and nobody obeys it."""
+    """moto lacks this call. The policy, which restricts who registers and reads models, is stored but not enforced."""
     group = _group(response)
     group.resource_policy = response._get_param("ResourcePolicy")
     return ActionResult({"ModelPackageGroupArn": group.arn})
 
 
-@added("sagemaker", "GetModelPackageGroupPolicy", SageMakerResponse)
+@patch("sagemaker", "GetModelPackageGroupPolicy", SageMakerResponse)
 def get_model_package_group_policy(response: SageMakerResponse) -> ActionResult:
-    """moto does not have it, and Terraform reads back what it has put."""
+    """moto lacks this call. Terraform uses it to read the policy of a group."""
     if (policy := getattr(_group(response), "resource_policy", None)) is None:
         raise ValidationError(message="Cannot find Model Package Group Policy")
     return ActionResult({"ResourcePolicy": policy})
 
 
-@added("sagemaker", "DeleteModelPackageGroupPolicy", SageMakerResponse)
+@patch("sagemaker", "DeleteModelPackageGroupPolicy", SageMakerResponse)
 def delete_model_package_group_policy(response: SageMakerResponse) -> ActionResult:
-    """moto does not have it, and Terraform destroys what it has put."""
+    """moto lacks this call. Terraform uses it to destroy the policy of a group."""
     _group(response).resource_policy = None
     return EmptyResult()
 
 
-@added("sagemaker", "DeleteModelPackageGroup", SageMakerResponse)
+@patch("sagemaker", "DeleteModelPackageGroup", SageMakerResponse)
 def delete_model_package_group(response: SageMakerResponse) -> ActionResult:
-    """moto fails on it. A group that still has packages is not deleted, as on AWS."""
+    """moto fails at this call. As on AWS, a group that has model packages cannot be deleted."""
     backend, group = response.sagemaker_backend, _group(response)
     name = group.model_package_group_name
     if any(package.model_package_group_name == name for package in backend.model_packages.values()):
@@ -45,9 +45,9 @@ def delete_model_package_group(response: SageMakerResponse) -> ActionResult:
     return EmptyResult()
 
 
-@added("sagemaker", "DeleteModelPackage", SageMakerResponse)
+@patch("sagemaker", "DeleteModelPackage", SageMakerResponse)
 def delete_model_package(response: SageMakerResponse) -> ActionResult:
-    """moto does not have it; a group can only be deleted when it is empty."""
+    """moto lacks this call. A group can only be deleted when it is empty."""
     backend = response.sagemaker_backend
     package = backend.describe_model_package(response._get_param("ModelPackageName"))
     del backend.model_packages[package.arn]

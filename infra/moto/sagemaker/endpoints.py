@@ -1,4 +1,4 @@
-"""SageMaker: endpoints whose models really answer."""
+"""SageMaker endpoints with running model containers."""
 
 from __future__ import annotations
 
@@ -15,53 +15,54 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 
-from infra.moto.added import added
-from infra.moto.capture import Capture
-from infra.moto.fleets import Fleet, Fleets, weights
-from infra.moto.models import ModelContainer, NotStarted
+from infra.moto.patching import patch
+from infra.moto.sagemaker.data_capture import DataCapture
+from infra.moto.sagemaker.model_container import ContainerNotStarted, ModelContainer
+from infra.moto.sagemaker.variant_instances import EndpointInstances, VariantInstances, variant_weights
 
-fleets: Final = Fleets()
+endpoint_instances: Final = EndpointInstances()
 
-_PASSED_ON: Final = ("Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes", "X-Amzn-SageMaker-Inference-Id")
+_FORWARDED: Final = ("Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes", "X-Amzn-SageMaker-Inference-Id")
+"""Request headers that the container gets as well."""
 
 _create_endpoint_config = SageMakerResponse.create_endpoint_config
 _create_endpoint = SageMakerResponse.create_endpoint
 _delete_endpoint = SageMakerModelBackend.delete_endpoint
 
 
-@added("sagemaker", "CreateEndpointConfig", SageMakerResponse)
+@patch("sagemaker", "CreateEndpointConfig", SageMakerResponse)
 def create_endpoint_config(response: SageMakerResponse) -> ActionResult:
-    """moto forgets shadow variants and what a configuration says of its network: a plan would want to make it anew."""
-    answer = _create_endpoint_config(response)
+    """moto does not store shadow variants and network settings. Terraform would plan to replace the configuration."""
+    action_result = _create_endpoint_config(response)
     config: Any = response.sagemaker_backend.endpoint_configs[response._get_param("EndpointConfigName")]
     config.shadow_production_variants = response._get_param("ShadowProductionVariants")
     config.vpc_config = response._get_param("VpcConfig")
     config.execution_role_arn = response._get_param("ExecutionRoleArn")
     config.enable_network_isolation = response._get_param("EnableNetworkIsolation")
-    return answer
+    return action_result
 
 
-@added("sagemaker", "CreateEndpoint", SageMakerResponse)
+@patch("sagemaker", "CreateEndpoint", SageMakerResponse)
 def create_endpoint(response: SageMakerResponse) -> ActionResult:
-    """moto's endpoints have no container. Ours start one for each variant, with the model fetched from S3.
+    """moto's endpoints have no containers. Ours start one for each variant, with the model downloaded from S3.
 
-    The endpoint is Creating until they answer /ping, then InService, or Failed with the reason.
+    The endpoint is Creating until all pass the health check, then InService, or Failed with a reason.
     """
-    answer = _create_endpoint(response)
+    action_result = _create_endpoint(response)
     backend = response.sagemaker_backend
     endpoint: Any = backend.endpoints[response._get_param("EndpointName")]
     endpoint.last_deployment_config = response._get_param("DeploymentConfig")
     endpoint.endpoint_status = "Creating"
-    _in_background(_move, backend, endpoint, endpoint.endpoint_config_name, "Failed")
-    return answer
+    _deploy_in_background(backend, endpoint, endpoint.endpoint_config_name, "Failed")
+    return action_result
 
 
-@added("sagemaker", "UpdateEndpoint", SageMakerResponse)
+@patch("sagemaker", "UpdateEndpoint", SageMakerResponse)
 def update_endpoint(response: SageMakerResponse) -> ActionResult:
-    """moto does not have it; a promotion is one. The new containers start beside the old ones and then take over.
+    """moto lacks this call, which promotes a model. New containers start beside the old ones and then replace them.
 
-    If they do not start, or one of the deployment's alarms goes off in the time that it is watched, the old ones answer
-    on. All traffic moves at once, whatever the deployment says of canaries.
+    If they do not start, or one of the deployment's alarms goes off while they are watched, the old ones continue to
+    serve. All traffic moves in one step even if the deployment configures a canary.
     """
     backend = response.sagemaker_backend
     name, config_name = response._get_param("EndpointName"), response._get_param("EndpointConfigName")
@@ -73,29 +74,29 @@ def update_endpoint(response: SageMakerResponse) -> ActionResult:
     if (deployment := response._get_param("DeploymentConfig")) or not response._get_param("RetainDeploymentConfig"):
         endpoint.last_deployment_config = deployment
     endpoint.endpoint_status = "Updating"
-    _in_background(_move, backend, endpoint, config_name, "InService")
+    _deploy_in_background(backend, endpoint, config_name, "InService")
     return ActionResult({"EndpointArn": endpoint.arn})
 
 
-@added("sagemaker", "DeleteEndpoint", SageMakerModelBackend)
+@patch("sagemaker", "DeleteEndpoint", SageMakerModelBackend)
 def delete_endpoint(backend: SageMakerModelBackend, endpoint_name: str) -> None:
-    """The containers of an endpoint end with it."""
+    """moto's endpoints have no containers. Those of a deleted endpoint are stopped."""
     _delete_endpoint(backend, endpoint_name)
-    fleets.stop(_key(backend, endpoint_name))
+    endpoint_instances.stop(_key(backend, endpoint_name))
 
 
-@added("sagemaker-runtime", "InvokeEndpoint", SageMakerRuntimeResponse)
+@patch("sagemaker-runtime", "InvokeEndpoint", SageMakerRuntimeResponse)
 def invoke_endpoint(response: SageMakerRuntimeResponse) -> TYPE_RESPONSE:
-    """moto answers from a queue that somebody has filled before. Here the model's container answers.
+    """moto returns prepared responses from a queue. Here the model's container responds.
 
-    What it says with another status than 200 is a ModelError, as on AWS.
+    As on AWS, a response with another status than 200 is a ModelError.
     """
     name = response.path.split("/")[2]
     backend = sagemaker_backends[response.current_account][response.region]
-    headers = {key: value for key in _PASSED_ON if (value := response.headers.get(key))}
+    headers = {key: value for key in _FORWARDED if (value := response.headers.get(key))}
     try:
-        fleet = fleets.of(_key(backend, name))
-        variant, reply = fleet.ask(
+        instances = endpoint_instances.serving(_key(backend, name))
+        variant, reply = instances.invoke(
             bytes(response.raw_body), headers, response.headers.get("X-Amzn-SageMaker-Target-Variant", "")
         )
     except KeyError:
@@ -103,53 +104,57 @@ def invoke_endpoint(response: SageMakerRuntimeResponse) -> TYPE_RESPONSE:
             400, "ValidationError", {"Message": f"Endpoint {name} of account {backend.account_id} not found."}
         )
     if reply.status != 200:
-        said = reply.body.decode(errors="replace")
-        told = f"Received {'client' if 400 <= reply.status < 500 else 'server'} error ({reply.status}) from primary"
+        original = reply.body.decode(errors="replace")
+        received = f"Received {'client' if 400 <= reply.status < 500 else 'server'} error ({reply.status}) from primary"
         return _error(
             424,
             "ModelError",
             {
-                "Message": f'{told} with message "{said}".',
+                "Message": f'{received} with message "{original}".',
                 "OriginalStatusCode": reply.status or 500,
-                "OriginalMessage": said,
+                "OriginalMessage": original,
                 "LogStreamArn": f"/aws/sagemaker/Endpoints/{name}",
             },
         )
-    answer = {"status": 200, "Content-Type": reply.headers.get("content-type", "")}
-    answer["x-Amzn-Invoked-Production-Variant"] = variant
+    response_headers = {"status": 200, "Content-Type": reply.headers.get("content-type", "")}
+    response_headers["x-Amzn-Invoked-Production-Variant"] = variant
     if attributes := reply.headers.get("x-amzn-sagemaker-custom-attributes"):
-        answer["X-Amzn-SageMaker-Custom-Attributes"] = attributes
-    return 200, answer, reply.body
+        response_headers["X-Amzn-SageMaker-Custom-Attributes"] = attributes
+    return 200, response_headers, reply.body
 
 
-@added("sagemaker-runtime", "InvokeEndpoint with a body of bytes", SageMakerRuntimeResponse, "setup_class")
+@patch("sagemaker-runtime", "InvokeEndpoint with a body of bytes", SageMakerRuntimeResponse, "setup_class")
 def setup_class(
     response: SageMakerRuntimeResponse, request: Any, full_url: str, headers: Any, use_raw_body: bool = True
 ) -> None:
-    """moto reads every body as UTF-8 and fails on the bytes of feature rows."""
+    """moto decodes every body as UTF-8 and fails at the bytes of feature rows."""
     BaseResponse.setup_class(response, request, full_url, headers, use_raw_body=True)
 
 
-def _move(backend: SageMakerModelBackend, endpoint: Any, config_name: str, status_of_failure: str) -> None:
-    """Bring an endpoint to a configuration, and say how it went."""
+def _deploy_in_background(*arguments: Any) -> None:
+    threading.Thread(target=_deploy, args=arguments, daemon=True).start()
+
+
+def _deploy(backend: SageMakerModelBackend, endpoint: Any, config_name: str, failure_status: str) -> None:
+    """Update an endpoint to a configuration, and set its status and failure reason."""
     try:
         deployment = endpoint.last_deployment_config or {}
         update = deployment.get("BlueGreenUpdatePolicy") or {}
-        fleets.roll_out(
+        endpoint_instances.roll_out(
             _key(backend, endpoint.endpoint_name),
-            _fleet(backend, endpoint.endpoint_name, config_name),
-            lambda: _alarmed(backend, deployment),
+            _instances(backend, endpoint.endpoint_name, config_name),
+            lambda: _active_alarm(backend, deployment),
             float(update.get("TerminationWaitInSeconds") or 0),
         )
-    except NotStarted as error:
+    except ContainerNotStarted as error:
         endpoint.failure_reason = str(error)
-        endpoint.endpoint_status = status_of_failure
+        endpoint.endpoint_status = failure_status
     else:
-        _take_over(backend, endpoint, config_name)
+        _set_in_service(backend, endpoint, config_name)
     endpoint.last_modified_time = utcnow()
 
 
-def _take_over(backend: SageMakerModelBackend, endpoint: Any, config_name: str) -> None:
+def _set_in_service(backend: SageMakerModelBackend, endpoint: Any, config_name: str) -> None:
     config: Any = backend.endpoint_configs[config_name]
     endpoint.endpoint_config_name = config_name
     endpoint.production_variants = endpoint._process_production_variants(config.production_variants)
@@ -160,7 +165,7 @@ def _take_over(backend: SageMakerModelBackend, endpoint: Any, config_name: str) 
     endpoint.endpoint_status = "InService"
 
 
-def _fleet(backend: SageMakerModelBackend, name: str, config_name: str) -> Fleet:
+def _instances(backend: SageMakerModelBackend, name: str, config_name: str) -> VariantInstances:
     config: Any = backend.endpoint_configs[config_name]
 
     def container(variant: dict[str, Any]) -> ModelContainer:
@@ -169,15 +174,16 @@ def _fleet(backend: SageMakerModelBackend, name: str, config_name: str) -> Fleet
 
     production = [container(variant) for variant in config.production_variants]
     shadows = [container(variant) for variant in config.shadow_production_variants or []]
-    capture = Capture(backend.account_id, name, config.data_capture_config or {})
-    return Fleet(list(zip(production, weights(config.production_variants), strict=True)), shadows, capture)
+    capture = DataCapture(backend.account_id, name, config.data_capture_config or {})
+    weights = variant_weights(config.production_variants)
+    return VariantInstances(list(zip(production, weights, strict=True)), shadows, capture)
 
 
-def _alarmed(backend: SageMakerModelBackend, deployment: dict[str, Any]) -> str:
-    """The name of an alarm of the deployment that has gone off, or nothing."""
-    named = (deployment.get("AutoRollbackConfiguration") or {}).get("Alarms") or []
+def _active_alarm(backend: SageMakerModelBackend, deployment: dict[str, Any]) -> str:
+    """Return the name of an alarm of the deployment that is in the state ALARM, or an empty string."""
+    configured = (deployment.get("AutoRollbackConfiguration") or {}).get("Alarms") or []
     alarms = cloudwatch_backends[backend.account_id][backend.region_name].alarms
-    names = [alarm["AlarmName"] for alarm in named]
+    names = [alarm["AlarmName"] for alarm in configured]
     return next((name for name in names if name in alarms and alarms[name].state_value == "ALARM"), "")
 
 
@@ -185,10 +191,6 @@ def _key(backend: SageMakerModelBackend, name: str) -> str:
     return f"{backend.account_id}/{backend.region_name}/{name}"
 
 
-def _error(status: int, kind: str, told: dict[str, Any]) -> TYPE_RESPONSE:
+def _error(status: int, kind: str, body: dict[str, Any]) -> TYPE_RESPONSE:
     headers: Any = {"status": status, "Content-Type": "application/json", "x-amzn-ErrorType": kind}
-    return status, headers, json.dumps(told)
-
-
-def _in_background(work: Any, *arguments: Any) -> None:
-    threading.Thread(target=work, args=arguments, daemon=True).start()
+    return status, headers, json.dumps(body)

@@ -1,4 +1,4 @@
-"""Step Functions: states that wait for the end of SageMaker's jobs, and definitions checked before they are there."""
+"""AWS Step Functions: states that wait for SageMaker jobs, validation of definitions, and versions of machines."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from infra.moto.added import added
+from infra.moto.patching import patch
 
-# Of each job that may be waited for: what names it, how it is asked, and where its state stands.
 _JOBS: Final = {
     "create_processing_job": ("ProcessingJobName", "describe_processing_job", "ProcessingJobStatus"),
     "create_training_job": ("TrainingJobName", "describe_training_job", "TrainingJobStatus"),
 }
+"""For each call that starts a job: the parameter with the job's name, the call that describes it, its status field."""
 
 _factory: Any = state_task_factory
 _service_for: Final = _factory.state_task_service_for
 
 
 class SageMakerTask(StateTaskServiceCallback):
-    """`arn:aws:states:::sagemaker:createProcessingJob.sync`, and training jobs alike; without `.sync` any action."""
+    """A state `arn:aws:states:::sagemaker:ACTION`. With `.sync` it waits for a processing or training job."""
 
     def __init__(self) -> None:
-        # moto's code for `.sync` relies on an end point for task tokens, so both patterns have to be there.
+        # moto's code for `.sync` requires that task tokens are supported as well.
         patterns: Any = {ResourceCondition.Sync, ResourceCondition.WaitForTaskToken}
         super().__init__(patterns)
 
@@ -55,24 +55,24 @@ class SageMakerTask(StateTaskServiceCallback):
         self, env: Any, resource_runtime_part: Any, normalised_parameters: dict[str, Any], state_credentials: Any
     ) -> None:
         client = boto_client_for(resource_runtime_part.region, "sagemaker", state_credentials)
-        answer = getattr(client, self._get_boto_service_action())(**normalised_parameters)
-        answer.pop("ResponseMetadata", None)
-        env.stack.append(_plain(answer))
+        output = getattr(client, self._get_boto_service_action())(**normalised_parameters)
+        output.pop("ResponseMetadata", None)
+        env.stack.append(_json_value(output))
 
     def _build_sync_resolver(
         self, env: Any, resource_runtime_part: Any, normalised_parameters: dict[str, Any], state_credentials: Any
     ) -> Callable[[], Any]:
         env.stack.pop()
         client = boto_client_for(resource_runtime_part.region, "sagemaker", state_credentials)
-        name, ask, state = _JOBS[self._get_boto_service_action()]
+        name, describe, status = _JOBS[self._get_boto_service_action()]
 
         def resolve() -> Any:
-            job = getattr(client, ask)(**{name: normalised_parameters[name]})
+            job = getattr(client, describe)(**{name: normalised_parameters[name]})
             job.pop("ResponseMetadata", None)
-            if job[state] in ("InProgress", "Stopping"):
+            if job[status] in ("InProgress", "Stopping"):
                 return None
-            if job[state] == "Completed":
-                return _plain(job)
+            if job[status] == "Completed":
+                return _json_value(job)
             failed = StatesErrorName(StatesErrorNameType.StatesTaskFailed)
             raise FailureEventException(self._failure(env, failed, to_json_str(job)))
 
@@ -86,25 +86,25 @@ class SageMakerTask(StateTaskServiceCallback):
         return super()._from_error(env=env, ex=ex)
 
     def _failure(self, env: Any, name: ErrorName, cause: str) -> FailureEvent:
-        told = TaskFailedEventDetails(
+        event = TaskFailedEventDetails(
             resource=self._get_sfn_resource(),
             resourceType=self._get_sfn_resource_type(),
             error=name.error_name,
             cause=cause,
         )
-        details: Any = {"taskFailedEventDetails": told}
+        details: Any = {"taskFailedEventDetails": event}
         return FailureEvent(env=env, error_name=name, event_type=HistoryEventType.TaskFailed, event_details=details)
 
 
-@added("states", "StartExecution with sagemaker:*.sync", _factory, "state_task_service_for")
+@patch("states", "StartExecution with sagemaker:*.sync", _factory, "state_task_service_for")
 def state_task_service_for(service_name: str) -> Any:
-    """moto refuses to wait for SageMaker's jobs. Here a state ends when its job does, and fails if the job fails."""
+    """moto does not support waiting for SageMaker jobs. Here a state ends with its job, and fails if the job fails."""
     return SageMakerTask() if service_name == "sagemaker" else _service_for(service_name)
 
 
-@added("states", "ValidateStateMachineDefinition", StepFunctionResponse)
+@patch("states", "ValidateStateMachineDefinition", StepFunctionResponse)
 def validate_state_machine_definition(response: StepFunctionResponse) -> ActionResult:
-    """moto does not have it, and Terraform calls it whenever it plans a state machine."""
+    """moto lacks this call. Terraform uses it to plan each state machine."""
     try:
         StepFunctionsParserBackend._validate_definition(response._get_param("definition"))
     except InvalidDefinition as error:
@@ -113,6 +113,15 @@ def validate_state_machine_definition(response: StepFunctionResponse) -> ActionR
     return ActionResult({"result": "OK", "diagnostics": [], "truncated": False})
 
 
-def _plain(answer: Any) -> Any:
-    """An answer with its times as text: what a state machine can hand on."""
-    return json.loads(to_json_str(answer))
+@patch("states", "ListStateMachineVersions", StepFunctionResponse)
+def list_state_machine_versions(response: StepFunctionResponse) -> ActionResult:
+    """moto lacks this call. Terraform uses it to read each state machine."""
+    machine = response.stepfunction_backend.describe_state_machine(response._get_param("stateMachineArn"))
+    versions = sorted(machine.versions.values(), key=lambda version: version.version, reverse=True)
+    listed = [{"stateMachineVersionArn": each.arn, "creationDate": each.creation_date} for each in versions]
+    return ActionResult({"stateMachineVersions": listed})
+
+
+def _json_value(output: Any) -> Any:
+    """Return the output of a call with its times as text, as a state passes it on."""
+    return json.loads(to_json_str(output))

@@ -1,7 +1,7 @@
-"""Kinesis -> Lambda: event source mappings that read their shards, each in a thread of its own.
+"""Event source mappings of Kinesis streams: each shard of a mapping is read in a thread.
 
-How a batch is treated is said in `infra.moto.batches`. One invocation at a time for a shard; a parallelization factor
-of more than one is taken for one.
+`infra.moto.lambda_.batch_delivery` implements how a batch is delivered. Each shard has one invocation at a time: a
+parallelization factor greater than one is ignored.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,43 +18,17 @@ from moto.core.utils import iso_8601_datetime_with_milliseconds, utcnow
 from moto.kinesis.models import Record, Shard, Stream, kinesis_backends
 from moto.sqs.models import sqs_backends
 
-from infra.moto import batches
-from infra.moto.added import added
-from infra.moto.batches import FOREVER, Answer, Delivery, GivenUp, Rules
-from infra.moto.functions import run
-
-FIRST_NUMBER: Final = 49 * 10**54
-"""Before the first one: sequence numbers have 56 digits, and those of a shard here are consecutive."""
+from infra.moto.kinesis import BEFORE_FIRST_SEQUENCE_NUMBER, newest_sequence_number
+from infra.moto.lambda_.batch_delivery import UNLIMITED, BatchDelivery, ExhaustedBatch, FailureRules, ShardCallbacks
+from infra.moto.lambda_.functions import run
+from infra.moto.lambda_.runtime import InvocationResult
 
 _POLL_SECONDS: Final = 0.05
 _MAX_PAUSE_SECONDS: Final = 1.0
 
-_writing: Final = threading.Lock()
 
-
-@added("kinesis", "PutRecord, PutRecords", Stream)
-def put_record(stream: Stream, partition_key: str, explicit_hash_key: str, data: str) -> tuple[str, str]:
-    """moto calls the functions of a stream once for each record, inside the caller's request, and swallows failures.
-
-    Here a record is only stored: readers find it.
-    """
-    shard = stream.get_shard_for_key(partition_key, explicit_hash_key)
-    if shard is None:
-        raise ValueError(f"no shard of {stream.stream_name} has the partition key {partition_key!r}")
-    return shard.put_record(partition_key, data, explicit_hash_key), shard.shard_id
-
-
-@added("kinesis", "SequenceNumber", Shard, "put_record")
-def number_record(shard: Shard, partition_key: str, data: str, explicit_hash_key: str) -> str:
-    """moto counts 1, 2, 3. AWS's sequence numbers have 56 digits: code that keeps them in 64 bits must fail here."""
-    with _writing:
-        number = next(reversed(shard.records), FIRST_NUMBER) + 1
-        shard.records[number] = Record(partition_key, data, number, explicit_hash_key)
-    return str(number)
-
-
-class Reader(threading.Thread):
-    """Reads one shard for one mapping from `position` on, until it is told to stop."""
+class ShardReader(threading.Thread):
+    """Reads one shard for one mapping until it is stopped. `position` is the last delivered sequence number."""
 
     def __init__(self, mapping: EventSourceMapping, stream: Stream, shard: Shard, position: int) -> None:
         super().__init__(name=f"{mapping.uuid}:{shard.shard_id}", daemon=True)
@@ -64,11 +37,11 @@ class Reader(threading.Thread):
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Stop after the invocation that is under way."""
+        """Stop after the running invocation."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Deliver what comes."""
+        """Deliver records as they arrive."""
         while not self._stopping.is_set():
             records = self._next_records()
             if not records:
@@ -80,29 +53,28 @@ class Reader(threading.Thread):
         numbers = range(self.position + 1, self.position + 1 + self._mapping.batch_size)
         return [self._shard.records[number] for number in numbers if number in self._shard.records]
 
-    def _delivery(self) -> Delivery:
+    def _delivery(self) -> BatchDelivery:
         mapping = self._mapping
-        rules = Rules(
+        rules = FailureRules(
             partial="ReportBatchItemFailures" in (mapping.function_response_types or []),
             bisect=bool(mapping.bisect_on_error),
-            retries=FOREVER if mapping.max_retry_attempts is None else int(mapping.max_retry_attempts),
-            age_seconds=FOREVER if mapping.max_record_age is None else int(mapping.max_record_age),
+            max_retries=UNLIMITED if mapping.max_retry_attempts is None else int(mapping.max_retry_attempts),
+            max_age_seconds=UNLIMITED if mapping.max_record_age is None else int(mapping.max_record_age),
         )
-        around = batches.Shard(
+        callbacks = ShardCallbacks(
             invoke=self._invoke,
             sequence_of=lambda record: str(record.sequence_number),
             age_of=lambda record: (utcnow() - record.created_at_datetime).total_seconds(),
             pause=self._pause,
-            give_up=self._give_up,
+            report_exhausted=self._report_exhausted,
         )
-        return Delivery(rules, around)
+        return BatchDelivery(rules, callbacks)
 
-    def _invoke(self, records: Sequence[Record]) -> Answer:
+    def _invoke(self, records: Sequence[Record]) -> InvocationResult:
         function = self._function()
         if function is None:
-            return Answer("null", failed=True)
-        outcome = run(function, {"Records": [self._event(record) for record in records]})
-        return Answer(outcome.payload, outcome.failed, str(uuid.uuid4()))
+            return InvocationResult("null", failed=True)
+        return run(function, {"Records": [self._event(record) for record in records]})
 
     def _function(self) -> LambdaFunction | None:
         return lambda_backends[self._mapping.account_id][self._mapping.region].get_function_by_arn(
@@ -131,22 +103,22 @@ class Reader(threading.Thread):
     def _pause(self, attempts: int) -> bool:
         return not self._stopping.wait(min(_MAX_PAUSE_SECONDS, _POLL_SECONDS * 2**attempts))
 
-    def _give_up(self, given_up: GivenUp) -> None:
+    def _report_exhausted(self, batch: ExhaustedBatch) -> None:
         destination = ((self._mapping.destination_config or {}).get("OnFailure") or {}).get("Destination", "")
         if destination.split(":")[2:3] != ["sqs"]:
             return
         *_, region, account, queue = destination.split(":")
-        sqs_backends[account][region].send_message(queue, json.dumps(self._told(given_up)))
+        sqs_backends[account][region].send_message(queue, json.dumps(self._exhausted_message(batch)))
 
-    def _told(self, given_up: GivenUp) -> dict[str, Any]:
-        first, last = given_up.records[0], given_up.records[-1]
-        error = {"functionError": "Unhandled"} if given_up.answer.failed else {}
+    def _exhausted_message(self, batch: ExhaustedBatch) -> dict[str, Any]:
+        first, last = batch.records[0], batch.records[-1]
+        error = {"functionError": "Unhandled"} if batch.result.failed else {}
         return {
             "requestContext": {
-                "requestId": given_up.answer.request_id,
+                "requestId": batch.result.request_id,
                 "functionArn": self._mapping.function_arn,
-                "condition": given_up.condition,
-                "approximateInvokeCount": given_up.attempts,
+                "condition": batch.condition,
+                "approximateInvokeCount": batch.attempts,
             },
             "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", **error},
             "version": "1.0",
@@ -157,28 +129,31 @@ class Reader(threading.Thread):
                 "endSequenceNumber": str(last.sequence_number),
                 "approximateArrivalOfFirstRecord": _arrival(first),
                 "approximateArrivalOfLastRecord": _arrival(last),
-                "batchSize": len(given_up.records),
+                "batchSize": len(batch.records),
                 "streamArn": self._stream.arn,
             },
         }
 
 
-class Readers(threading.Thread):
-    """Starts and stops readers: each shard of each enabled mapping has one. A later one goes on where one stopped."""
+class ShardReaders(threading.Thread):
+    """Starts and stops the readers: one for each shard of each enabled mapping.
+
+    The reader of a mapping that is enabled again continues at the position where the previous one stopped.
+    """
 
     def __init__(self) -> None:
         super().__init__(name="event source mappings", daemon=True)
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[str, ShardReader] = {}
         self._positions: dict[str, int] = {}
 
     def run(self) -> None:
-        """Look again and again. Ends with the server."""
+        """Refresh the readers until the server exits."""
         while True:
-            self.look()
+            self.refresh()
             threading.Event().wait(_POLL_SECONDS)
 
-    def look(self) -> None:
-        """Bring the readers in line with the mappings that there are."""
+    def refresh(self) -> None:
+        """Start and stop readers so that they match the current mappings."""
         wanted = {f"{mapping.uuid}:{shard.shard_id}": (mapping, stream, shard) for mapping, stream, shard in _shards()}
         for name in self._readers.keys() - wanted.keys():
             reader = self._readers.pop(name)
@@ -186,7 +161,7 @@ class Readers(threading.Thread):
             self._positions[name] = reader.position
         for name in wanted.keys() - self._readers.keys():
             mapping, stream, shard = wanted[name]
-            reader = Reader(mapping, stream, shard, self._positions.get(name, _start(mapping, shard)))
+            reader = ShardReader(mapping, stream, shard, self._positions.get(name, _start_position(mapping, shard)))
             self._readers[name] = reader
             reader.start()
 
@@ -207,11 +182,11 @@ def _stream(mapping: EventSourceMapping) -> Stream | None:
     return kinesis_backends[account][region].streams.get(resource.removeprefix("stream/"))
 
 
-def _start(mapping: EventSourceMapping, shard: Shard) -> int:
-    """After which sequence number a new mapping begins."""
+def _start_position(mapping: EventSourceMapping, shard: Shard) -> int:
+    """Return the sequence number after which a new mapping starts to read."""
     if mapping.starting_position == "LATEST":
-        return next(reversed(shard.records), FIRST_NUMBER)
-    return FIRST_NUMBER
+        return newest_sequence_number(shard)
+    return BEFORE_FIRST_SEQUENCE_NUMBER
 
 
 def _arrival(record: Record) -> str:

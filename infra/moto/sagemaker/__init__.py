@@ -1,0 +1,1 @@
+"""Amazon SageMaker: endpoints whose containers answer, jobs that run, and the model registry."""
