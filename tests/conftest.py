@@ -34,7 +34,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = Settings(home=tmp_path_factory.mktemp("kafka"))
     broker = EmbeddedKafka(settings)
     with Supervisor(settings.home) as supervisor:
-        supervisor.start(broker.part())
+        supervisor.start(broker.process_spec())
         yield broker.bootstrap
 
 

@@ -16,9 +16,9 @@ from cardwatch.errors import CardwatchError, Misconfigured
 from cli.aws.documents import tell_cost
 from cli.aws.traffic import ready_terraform, smoke_test
 from infra.aws.deploy.champion import register_first_champion
-from infra.aws.deploy.cleanup import remove_models, remove_packages
+from infra.aws.deploy.cleanup import delete_model_packages, delete_models
 from infra.aws.deploy.environments import BOOTSTRAP, TERRAFORM, Environment, LocalFiles
-from infra.aws.deploy.preflight import IMAGE, MODEL, STATE_BUCKET, Finding, Preflight
+from infra.aws.deploy.preflight import IMAGE, MODEL, STATE_BUCKET, CheckResult, Preflight
 from infra.aws.deploy.terraform import Terraform
 
 _TAG = click.option("--image-tag", help="The tag under which the images were pushed.  [default: that of last time]")
@@ -82,9 +82,9 @@ def destroy(env: str, image_tag: str | None, *, yes: bool) -> None:
     terraform, region = target.terraform(), target.environment.region
     # What retraining has made: a registry with versions cannot be removed, and Terraform does not know of the others.
     if group := terraform.outputs().get("model_package_group"):
-        remove_packages(str(group), region=region)
+        delete_model_packages(str(group), region=region)
     terraform.destroy(target.variables())
-    remove_models(target.environment.prefix, region=region)
+    delete_models(target.environment.prefix, region=region)
 
 
 class _Target:
@@ -134,7 +134,7 @@ class _Target:
         terraform.apply(self._files.bootstrap_variables())
 
 
-def _require(findings: Iterable[Finding]) -> None:
+def _require(findings: Iterable[CheckResult]) -> None:
     missing = [finding for finding in _told(findings) if not finding.ok]
     if missing:
         raise Misconfigured(
@@ -142,7 +142,7 @@ def _require(findings: Iterable[Finding]) -> None:
         )
 
 
-def _told(findings: Iterable[Finding]) -> list[Finding]:
+def _told(findings: Iterable[CheckResult]) -> list[CheckResult]:
     """Each line as it becomes known."""
     told = []
     for finding in findings:

@@ -22,7 +22,7 @@ from cardwatch.errors import Misconfigured
 from cardwatch.events import encode
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
-from infra.aws.acceptance.smoke import await_decisions, new_transactions, question, read_answer
+from infra.aws.acceptance.smoke import await_decisions, new_transactions, parse_score_response, unsent_transaction
 from infra.aws.acceptance.traffic import Traffic
 from infra.aws.deploy import redrive as abandoned
 from infra.aws.deploy.environments import TERRAFORM, Environment, LocalFiles
@@ -90,7 +90,7 @@ def send(
 @click.command()
 @click.argument("env")
 def smoke(env: str) -> None:
-    """Ask a deployed ENV whether it works: ten transactions, their decisions, and one question to the API."""
+    """Ask a deployed ENV whether it works: ten transactions, their decisions, and one unsent_transaction to the API."""
     smoke_test(_reached_from_here(env), read_settings())
 
 
@@ -113,7 +113,9 @@ def smoke_test(environment: Environment, settings: Settings) -> None:
     )
     key = api_key(str(outputs["api_key_id"]), region)
     begin = time.monotonic()
-    answer = read_answer(ask(str(outputs["api_url"]), encode(question(transactions[-1], run)), region=region, key=key))
+    answer = parse_score_response(
+        ask(str(outputs["api_url"]), encode(unsent_transaction(transactions[-1], run)), region=region, key=key)
+    )
     click.echo(
         f"POST /v1/score: {answer.action.value} after {(time.monotonic() - begin) * 1000:,.0f} ms, having seen "
         f"{answer.sequence} transactions of the card{'; degraded' if answer.degraded else ''}"

@@ -34,7 +34,7 @@ from cli.demo.screen import render
 from cli.demo.snapshot import EventKind
 from cli.demo.summary import DemoSummary, measure, summarise
 from cli.demo.view import open_view, save_picture
-from infra.local_stack.servers import answers
+from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 
 TIMEOUT_SECONDS: Final = 300.0
@@ -123,7 +123,7 @@ class DemoRun:
             self._wait(stack, "the first champion", lambda: deployments.state(run_id).ended)
             deployments.wait(run_id, timeout_seconds=1.0)  # it has ended: raises if it failed
         ready = f"{stack.settings.scoring_url}/readyz"
-        self._wait(stack, "the scoring service to serve the champion", lambda: answers(ready))
+        self._wait(stack, "the scoring service to serve the champion", lambda: is_responding(ready))
         stack.start("stream")
 
     def _write_plan(self) -> Path:

@@ -1,1 +1,1 @@
-"""`cardwatch up`, `down`, `ps` and `logs`: the embedded stack as something that runs until it is stopped."""
+"""`cardwatch up`, `down`, `ps` and `logs`: the embedded stack in the background."""

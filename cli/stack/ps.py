@@ -1,4 +1,4 @@
-"""`cardwatch ps`: what of the stack runs, and how it is."""
+"""`cardwatch ps`: the processes of the stack and their states."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rich.table import Table
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError
-from cli.stack.places import short
+from cli.stack.addresses import relative
 from infra.local_stack.process_record import StackRecord
 from infra.local_stack.process_tree import ProcessIdentity, memory_bytes
-from infra.local_stack.running_stack import why_not_ready
-from infra.local_stack.stack_home import StackHome, Standing
+from infra.local_stack.running_stack import unready_reasons
+from infra.local_stack.stack_home import StackHome, StackStatus
 
 HEADINGS: Final = ("name", "pid", "up", "MB", "address", "state")
-_RIGHT: Final = ("pid", "up", "MB")
+_RIGHT_ALIGNED: Final = ("pid", "up", "MB")
 
 
-class Line(NamedTuple):
-    """What is shown of one process."""
+class ProcessRow(NamedTuple):
+    """The cells of one process."""
 
     name: str
     pid: str
@@ -35,58 +35,61 @@ class Line(NamedTuple):
 
 @click.command()
 def ps() -> None:
-    """List the stack's processes: since when, with how much memory, where, and what each waits for, if it does."""
+    """List the stack's processes with uptime, memory, address and state."""
     home = StackHome(read_settings())
-    record, standing = home.record(), home.standing()
+    record, status = home.record(), home.status()
     if record is None:
-        raise CardwatchError(f"no stack runs in {short(home.folder)}; `cardwatch up` starts one")
-    if standing is None:
-        raise CardwatchError("the stack is only about to start; `cardwatch logs stack` shows how far it is")
-    _show([*lines(record, standing)])
+        raise CardwatchError(f"no stack runs in {relative(home.folder)}; `cardwatch up` starts one")
+    if status is None:
+        raise CardwatchError("the stack is about to start; `cardwatch logs stack` shows its progress")
+    _print_table(process_rows(record, status))
 
 
-def lines(record: StackRecord, standing: Standing) -> list[Line]:
-    """A line for each process, the stack's own first."""
-    alive = {name: who for name, who in record.processes.items() if who.alive}
-    reasons = why_not_ready({name: place for name, place in standing.places.items() if name in alive})
-    shown = [_line("stack", standing.owner, "", "looks after the others", alone=True)]
-    for name, place in standing.places.items():
+def process_rows(record: StackRecord, status: StackStatus) -> list[ProcessRow]:
+    """Return a row for each process, the supervisor first."""
+    alive = {name: identity for name, identity in record.processes.items() if identity.alive}
+    reasons = unready_reasons({name: endpoint for name, endpoint in status.endpoints.items() if name in alive})
+    rows = [_row("stack", status.owner, "", "supervises the others", leader_only=True)]
+    for name, endpoint in status.endpoints.items():
         if name in record.processes:
-            state = _state(name, standing, reasons, is_alive=name in alive)
-            shown.append(_line(name, alive.get(name), place.address, state))
+            state = _state(name, status, reasons, is_alive=name in alive)
+            rows.append(_row(name, alive.get(name), endpoint.address, state))
         else:
-            shown.append(_line(name, None, place.address, "is somebody else's"))
-    return shown
+            rows.append(_row(name, None, endpoint.address, "external"))
+    return rows
 
 
-def _state(name: str, standing: Standing, reasons: dict[str, str | None], *, is_alive: bool) -> str:
-    if name in standing.done:
+def _state(name: str, status: StackStatus, reasons: dict[str, str | None], *, is_alive: bool) -> str:
+    if name in status.finished:
         return "done"
     if not is_alive:
-        return "has died; it is started again in a moment"
-    why = reasons[name]
-    again = f" (started again {count} x)" if (count := standing.revived.get(name)) else ""
-    return ("ready" if why is None else f"waits: {why}") + again
+        return "has exited and will be restarted"
+    reason = reasons[name]
+    restarts = f" (restarted {count} x)" if (count := status.restarts.get(name)) else ""
+    return ("ready" if reason is None else f"waits: {reason}") + restarts
 
 
-def _line(name: str, who: ProcessIdentity | None, address: str, state: str, *, alone: bool = False) -> Line:
-    if who is None:
-        return Line(name, "", "", "", address, state)
-    age = timedelta(seconds=max(int(epoch_ms() / 1000.0 - who.created), 0))
-    return Line(name, str(who.pid), str(age), f"{memory_bytes(who, alone=alone) / 1e6:.0f}", address, state)
+def _row(
+    name: str, identity: ProcessIdentity | None, address: str, state: str, *, leader_only: bool = False
+) -> ProcessRow:
+    if identity is None:
+        return ProcessRow(name, "", "", "", address, state)
+    age = timedelta(seconds=max(int(epoch_ms() / 1000.0 - identity.created), 0))
+    megabytes = memory_bytes(identity, leader_only=leader_only) / 1e6
+    return ProcessRow(name, str(identity.pid), str(age), f"{megabytes:.0f}", address, state)
 
 
-def _show(shown: list[Line]) -> None:
+def _print_table(rows: list[ProcessRow]) -> None:
     console = Console()
     if console.is_terminal:
         table = Table(box=None, pad_edge=False)
         for heading in HEADINGS:
-            table.add_column(heading, justify="right" if heading in _RIGHT else "left", overflow="fold")
-        for line in shown:
-            table.add_row(*line)
+            table.add_column(heading, justify="right" if heading in _RIGHT_ALIGNED else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
         console.print(table, highlight=False)
         return
-    rows = [HEADINGS, *shown]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    lines = [HEADINGS, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -1,4 +1,4 @@
-"""`cardwatch up`: start the embedded stack, and leave it running."""
+"""`cardwatch up`: start the embedded stack in the background."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from typing import Any, Final
 import click
 import msgspec
 
+from adapters.runtime.files import write_atomically
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.bootstrap import MIN_DAYS
-from cli.stack.arrival import Arrival, Lookout, model_has_decided
-from cli.stack.places import addresses
-from infra.local_stack.running_stack import stand, why_not_ready
-from infra.local_stack.stack_home import StackHome, Standing
-from infra.local_stack.supervisor import keep_previous
+from cli.stack.addresses import addresses
+from cli.stack.readiness import ReadinessMonitor, ReadinessThread, model_has_decided
+from infra.local_stack.running_stack import run_stack, unready_reasons
+from infra.local_stack.stack_home import StackHome, StackStatus
+from infra.local_stack.supervisor import rotate_log
 
-ENDLESS: Final = Path(__file__).resolve().parents[2] / "examples" / "plans" / "endless.json"
+DEFAULT_PLAN: Final = Path(__file__).resolve().parents[2] / "examples" / "plans" / "endless.json"
 HISTORY_DAYS: Final = 30
-FOR_EVER_SECONDS: Final = 1e8
+UNLIMITED_SECONDS: Final = 1e8
+"""Timeout of `cardwatch bootstrap` in the stack: three years, because transactions may begin at any time."""
 POLL_SECONDS: Final = 0.1
 
 
@@ -33,108 +35,109 @@ POLL_SECONDS: Final = 0.1
 @click.option(
     "--plan",
     type=click.Path(path_type=Path),
-    help="What the generator is to do.  [default: what it was doing here, else examples/plans/endless.json]",
+    help="Plan of the generator.  [default: the plan of the last start, else examples/plans/endless.json]",
 )
-@click.option("--no-traffic", is_flag=True, help="Without a generator: send transactions of your own.")
+@click.option("--no-traffic", is_flag=True, help="Start no generator: you send transactions yourself.")
 @click.option("--foreground", is_flag=True, help="Stay in this terminal until Ctrl-C.")
 @click.option(
     "--wait-seconds",
     default=900.0,
     type=click.FloatRange(min=0.0),
     show_default=True,
-    help="How long to wait until it is at work; it goes on starting after that.",
+    help="How long to wait until the stack is ready. The stack continues to start after that.",
 )
 def up(plan: Path | None, wait_seconds: float, *, no_traffic: bool, foreground: bool) -> None:
-    """Start the whole system on this machine, and come back when the model has made its first decision.
+    """Start the system on this machine and return when the model has made its first decision.
 
-    It runs in the background until `cardwatch down`; what dies is started again. Data stay in CARDWATCH_HOME/stack, and
-    the next `up` goes on with them. Kafka, the scoring service, MLflow and Prefect get their usual ports where these
-    are free.
+    The stack runs in the background until `cardwatch down`, and processes that exit are restarted. Data are kept in
+    CARDWATCH_HOME/stack, and the next `up` continues with them. Kafka, the scoring service, MLflow and Prefect use
+    their usual ports where these are free.
     """
     if plan is not None and no_traffic:
-        raise Misconfigured("--plan says what the generator does, and --no-traffic that there is none: choose one")
+        raise Misconfigured("--plan configures the generator, and --no-traffic starts none: use one of them")
     settings = read_settings()
-    read_policies(settings)  # every process would end over a file that cannot be read
+    read_policies(settings)  # fails here rather than in every process
     home = StackHome(settings)
-    chosen = None if no_traffic else plan or (home.plan if home.plan.exists() else ENDLESS)
+    selected = None if no_traffic else plan or (home.plan if home.plan.exists() else DEFAULT_PLAN)
     if foreground:
-        _stand(home, settings, _jobs(home, chosen), with_traffic=not no_traffic)
+        _run_in_foreground(home, settings, _jobs(home, selected), with_traffic=not no_traffic)
         return
-    with home.starting():
+    with home.start_lock():
         if home.record() is not None:
-            _tell_running(home, plan)
+            _print_running(home, plan)
             return
-        _jobs(home, chosen)  # refuses a plan here, and not in a log
-        child = _start(home, settings, ["--no-traffic"] if no_traffic else ["--plan", str(home.plan)])
+        _jobs(home, selected)  # reports an invalid plan here rather than in a log
+        child = _start_in_background(home, settings, ["--no-traffic"] if no_traffic else ["--plan", str(home.plan)])
         while child.poll() is None and home.record() is None:
             time.sleep(POLL_SECONDS)
-    _follow(home, child, wait_seconds)
+    _await_ready(home, child, wait_seconds)
 
 
 def _jobs(home: StackHome, plan: Path | None) -> dict[str, Sequence[str]]:
-    """What runs beside servers and services; a plan is checked, and copied to where the next `up` finds it."""
-    if plan is None:
-        history_days = HISTORY_DAYS
-    else:
-        shown = _shown(plan)
-        if shown["history_days"] < MIN_DAYS:
-            raise Misconfigured(f"plan {plan}: history_days={shown['history_days']}, a first model needs {MIN_DAYS}")
-        _refuse_another_world(home, plan, shown)
-        history_days = shown["history_days"]
-        home.keep_plan(msgspec.json.format(msgspec.json.encode(shown)))
-    command = ("cli.main", "bootstrap", "--history-days", str(history_days), "--wait-seconds", f"{FOR_EVER_SECONDS:g}")
-    jobs: dict[str, Sequence[str]] = {"bootstrap": command}
-    return jobs if plan is None else {**jobs, "generator": ("services.generator", str(home.plan))}
+    """Return the jobs beside servers and services. A plan is checked and copied for the next `up`."""
+    jobs: dict[str, Sequence[str]] = {}
+    history_days = HISTORY_DAYS
+    if plan is not None:
+        resolved = _resolve_plan(plan)
+        history_days = resolved["history_days"]
+        if history_days < MIN_DAYS:
+            raise Misconfigured(f"plan {plan}: history_days={history_days}, a first model needs {MIN_DAYS}")
+        _require_same_world(home, plan, resolved)
+        write_atomically(home.plan, msgspec.json.format(msgspec.json.encode(resolved)))
+        jobs["generator"] = ("services.generator", str(home.plan))
+    options = ("--history-days", str(history_days), "--wait-seconds", f"{UNLIMITED_SECONDS:g}")
+    return {"bootstrap": ("cli.main", "bootstrap", *options), **jobs}
 
 
-def _shown(plan: Path) -> dict[str, Any]:
-    """The plan with all its defaults, as the generator itself reads it; `Misconfigured` with its words if it cannot."""
-    answer = subprocess.run(
+def _resolve_plan(plan: Path) -> dict[str, Any]:
+    """Return the plan with all defaults as the generator reads it; raises `Misconfigured` with its error."""
+    completed = subprocess.run(
         [sys.executable, "-m", "services.generator", "--show", str(plan)],
         env=child_environment(read_settings()),
         capture_output=True,
         check=False,
     )
-    if answer.returncode:
-        raise Misconfigured(answer.stderr.decode(errors="replace").strip())
-    return msgspec.json.decode(answer.stdout, type=dict[str, Any])
+    if completed.returncode:
+        raise Misconfigured(completed.stderr.decode(errors="replace").strip())
+    return msgspec.json.decode(completed.stdout, type=dict[str, Any])
 
 
-def _refuse_another_world(home: StackHome, plan: Path, shown: dict[str, Any]) -> None:
-    if home.last() is None or not home.plan.exists():
+def _require_same_world(home: StackHome, plan: Path, resolved: dict[str, Any]) -> None:
+    if home.last_status() is None or not home.plan.exists():
         return
     kept = msgspec.json.decode(home.plan.read_bytes(), type=dict[str, Any])
     for field in ("world", "history_days"):
-        if kept[field] != shown[field]:
+        if kept[field] != resolved[field]:
             raise Misconfigured(
-                f"{home.folder} holds another world than plan {plan} describes ({field}: {kept[field]}): go on with it "
-                "without --plan, delete it with `cardwatch down --delete-data`, or choose another CARDWATCH_HOME"
+                f"{home.folder} has data of another world than plan {plan} describes ({field}: {kept[field]}): "
+                "continue without --plan, delete the data with `cardwatch down --delete-data`, or choose another "
+                "CARDWATCH_HOME"
             )
 
 
-def _stand(home: StackHome, settings: Settings, jobs: dict[str, Sequence[str]], *, with_traffic: bool) -> None:
+def _run_in_foreground(
+    home: StackHome, settings: Settings, jobs: dict[str, Sequence[str]], *, with_traffic: bool
+) -> None:
     set_up_logging(settings, "stack")
-    lookout = Lookout(Arrival(why_not_ready, model_has_decided, click.echo, with_traffic=with_traffic))
-    told = False
+    monitor = ReadinessMonitor(unready_reasons, model_has_decided, click.echo, with_traffic=with_traffic)
+    thread = ReadinessThread(monitor)
 
-    def turn(standing: Standing) -> bool:
-        nonlocal told
-        arrived = lookout.turn(standing)
-        if arrived and not told:
-            told = True
-            click.echo(addresses(home, standing))
-        return arrived
+    def is_ready(status: StackStatus) -> bool:
+        ready = thread.update(status)
+        if ready:
+            click.echo(addresses(home, status))
+        return ready
 
     try:
-        stand(home, settings, jobs, report=click.echo, each_turn=turn)
+        run_stack(home, settings, jobs, report=click.echo, is_ready=is_ready)
     except KeyboardInterrupt:
         click.echo("the stack has stopped; its data are kept")
 
 
-def _start(home: StackHome, settings: Settings, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start this command once more, in the background: in a session of its own, and with its output in a log."""
+def _start_in_background(home: StackHome, settings: Settings, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start `cardwatch up --foreground` in its own session, with its output in a log."""
     log = home.log("stack")
-    keep_previous(log)
+    rotate_log(log)
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "cli.main", "up", "--foreground", *arguments],
@@ -146,41 +149,42 @@ def _start(home: StackHome, settings: Settings, arguments: Sequence[str]) -> sub
         )
 
 
-def _follow(home: StackHome, child: subprocess.Popen[bytes], wait_seconds: float) -> None:
-    """Show what the stack says until it has arrived; ends as it ends if it does so before."""
+def _await_ready(home: StackHome, child: subprocess.Popen[bytes], wait_seconds: float) -> None:
+    """Show the stack's log until the stack is ready; exit with its status if it ends before."""
     deadline = time.monotonic() + wait_seconds
     try:
-        with home.log("stack").open("rb") as said:
-            while (status := child.poll()) is None and not _has_arrived(home, child.pid):
-                _relay(said.read())
+        with home.log("stack").open("rb") as log:
+            while (exit_status := child.poll()) is None and not _is_ready(home, child.pid):
+                _print_output(log.read())
                 if time.monotonic() > deadline:
                     raise CardwatchError(
-                        f"the stack is not at work after {wait_seconds:g} s; it goes on starting (cardwatch ps, "
+                        f"the stack is not ready after {wait_seconds:g} s; it continues to start (cardwatch ps, "
                         "cardwatch logs), and `cardwatch down` stops it"
                     )
                 time.sleep(POLL_SECONDS)
-            _relay(said.read())
+            _print_output(log.read())
     except KeyboardInterrupt:
-        click.echo("\nthe stack goes on starting in the background; `cardwatch down` stops it", err=True)
+        click.echo("\nthe stack continues to start in the background; `cardwatch down` stops it", err=True)
         sys.exit(130)
-    if status is not None:
-        sys.exit(status or 1)
+    if exit_status is not None:
+        sys.exit(exit_status or 1)
 
 
-def _has_arrived(home: StackHome, pid: int) -> bool:
-    standing = home.standing()
-    return standing is not None and standing.owner.pid == pid and standing.arrived
+def _is_ready(home: StackHome, pid: int) -> bool:
+    status = home.status()
+    return status is not None and status.owner.pid == pid and status.ready
 
 
-def _relay(output: bytes) -> None:
+def _print_output(output: bytes) -> None:
     if output:
         click.echo(output.decode(errors="replace"), nl=False)
 
 
-def _tell_running(home: StackHome, plan: Path | None) -> None:
-    standing = home.standing()
-    if standing is None:
-        click.echo("it is being started already; `cardwatch logs stack -f` shows how far it is")
+def _print_running(home: StackHome, plan: Path | None) -> None:
+    status = home.status()
+    if status is None:
+        click.echo("the stack is being started already; `cardwatch logs stack -f` shows its progress")
         return
-    click.echo(f"it runs already (process {standing.owner.pid}){', with the plan that it has' if plan else ''}")
-    click.echo(addresses(home, standing))
+    kept_plan = "; --plan is ignored" if plan else ""
+    click.echo(f"the stack runs already (process {status.owner.pid}){kept_plan}")
+    click.echo(addresses(home, status))

@@ -1,4 +1,4 @@
-"""When something that has fallen is started again: soon, and ever more rarely if it keeps falling."""
+"""Exponential backoff between restarts of a process."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Final
 FIRST_SECONDS: Final = 1.0
 MAX_SECONDS: Final = 30.0
 STEADY_SECONDS: Final = 60.0
+"""Seconds of uninterrupted running after which the backoff begins at `FIRST_SECONDS` again."""
 
 
 class Backoff:
-    """The pauses before the starts of one thing: 1 s, then twice the one before, up to 30 s.
+    """The pauses before restarts of one process: 1 s, then twice the previous pause, up to 30 s.
 
-    What has run for a minute begins at 1 s again. Times are seconds on any clock that does not go backwards.
+    Times are seconds on any monotonic clock.
     """
 
     def __init__(self, started_seconds: float) -> None:
         self._started_seconds = started_seconds
         self._pause_seconds = 0.0
         self.due_seconds: float | None = None
-        """When it is to be started, None while it runs."""
+        """Time of the next restart; None while the process runs."""
 
-    def fell(self, now_seconds: float) -> float:
-        """Note that it has fallen; gives the pause in seconds."""
+    def exited(self, now_seconds: float) -> float:
+        """Record that the process has exited and return the pause in seconds."""
         if now_seconds - self._started_seconds >= STEADY_SECONDS:
             self._pause_seconds = 0.0
         self._pause_seconds = min(2 * self._pause_seconds, MAX_SECONDS) or FIRST_SECONDS
@@ -30,5 +31,5 @@ class Backoff:
         return self._pause_seconds
 
     def started(self, now_seconds: float) -> None:
-        """Note that it has been started again."""
+        """Record that the process has been started again."""
         self._started_seconds, self.due_seconds = now_seconds, None

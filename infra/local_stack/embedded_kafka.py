@@ -1,4 +1,4 @@
-"""The embedded broker: Apache Kafka itself, one node that is broker and controller, on the loopback interface."""
+"""The embedded broker: Apache Kafka with one node, broker and controller, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from adapters.runtime.java import find_java
 from adapters.runtime.ports import LOOPBACK, free_ports, require_free
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import Misconfigured
-from infra.local_stack.kafka_jars import Report, kafka_jars
+from infra.local_stack.kafka_jars import kafka_jars
 from infra.local_stack.supervisor import ProcessSpec
+from infra.reporting import Report
 
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
 
-# A broker that lives for minutes gains from the quick compiler alone.
 _JVM: Final = (
     "-Xmx384m",
     "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
+    "-XX:TieredStopAtLevel=1",  # C1 only: a broker that runs for minutes does not profit from C2
     "-Xshare:auto",
     f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}",
 )
@@ -34,36 +34,36 @@ _BROKER: Final = {
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-    # One node: nothing has a second copy.
+    # One node, hence one replica.
     "default.replication.factor": "1",
     "offsets.topic.replication.factor": "1",
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    # Fewer files to make at the first start.
+    # Fewer partitions mean fewer files to create at the first start.
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
     "share.coordinator.state.topic.num.partitions": "4",
     "log.cleaner.dedupe.buffer.size": "8388608",
-    # Nobody joins later, commits need not wait for company, and a transaction right after another may begin.
+    # No delays: consumer groups do not wait for more members, nor commits for a batch, nor a transaction for the
+    # completion of the previous one.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "group.coordinator.append.linger.ms": "0",
     "add.partitions.to.txn.retry.backoff.ms": "1",
-    # The open transaction of a dead worker blocks its readers until it is found to be over time.
+    # The open transaction of a dead worker blocks read_committed consumers until its timeout is noticed.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     "auto.create.topics.enable": "false",
-    # The log is the truth: nothing is deleted for its age.
+    # The log is the source of truth: records are not deleted by age.
     "log.retention.ms": "-1",
 }
 
 
 class EmbeddedKafka:
-    """One broker whose data live in `settings.home/kafka` and outlive it.
+    """One broker with persistent data in `settings.home/kafka`. A `Supervisor` starts its `process_spec`.
 
-    `port` 0 lets the system choose; a given one that is taken raises `PortInUse`. It starts nothing by itself: a
-    `Supervisor` starts its `part`.
+    With `port` 0 the system chooses a port; another port that is in use raises `PortInUse`.
     """
 
     def __init__(self, settings: Settings, *, port: int = 0, report: Report = lambda _: None) -> None:
@@ -75,13 +75,13 @@ class EmbeddedKafka:
 
     @property
     def bootstrap(self) -> str:
-        """The address for clients."""
+        """Address for clients."""
         return f"{LOOPBACK}:{self._port}"
 
-    def part(self) -> ProcessSpec:
-        """How to start the broker; its jars are fetched and its data folder is formatted first, where missing.
+    def process_spec(self) -> ProcessSpec:
+        """Return how to start the broker, after fetching missing jars and formatting a new data folder.
 
-        Raises `JarsUnavailable`, and `Misconfigured` if no Java is found or another broker works on the same data.
+        Raises `JarsUnavailable`, and `Misconfigured` if no Java is found or another broker uses the same data.
         """
         java = find_java(self._settings.java)
         jars = kafka_jars(report=self._report)
@@ -103,18 +103,18 @@ class EmbeddedKafka:
 
     def _write_properties(self) -> Path:
         controller = f"{LOOPBACK}:{self._controller_port}"
-        places = {
+        addresses = {
             "log.dirs": str(self._data),
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
             "controller.quorum.voters": f"1@{controller}",
         }
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / "server.properties"
-        file.write_text("".join(f"{key}={value}\n" for key, value in {**_BROKER, **places}.items()))
+        file.write_text("".join(f"{key}={value}\n" for key, value in {**_BROKER, **addresses}.items()))
         return file
 
     def _refuse_second_broker(self) -> None:
-        """Kafka holds a lock on its data; unasked, a second broker would die with a stack trace in its log."""
+        """Raise `Misconfigured` if a broker holds Kafka's lock on the data, instead of failing later."""
         lock = self._data / ".lock"
         if not lock.exists():
             return
@@ -123,19 +123,19 @@ class EmbeddedKafka:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise Misconfigured(
-                    f"another broker works on {self._data}: stop it, give its address in CARDWATCH_KAFKA_BOOTSTRAP, "
+                    f"another broker uses {self._data}: stop it, give its address in CARDWATCH_KAFKA_BOOTSTRAP, "
                     "or choose another folder in CARDWATCH_HOME"
                 ) from error
 
 
 def _new_id() -> str:
-    """A cluster id in Kafka's own form."""
+    """Return a random cluster id in Kafka's format."""
     return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
 def _format(command: list[str]) -> None:
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode:
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if completed.returncode:
         raise Misconfigured(
-            f"Kafka's data folder cannot be formatted: {(answer.stderr or answer.stdout).strip()[-800:]}"
+            f"Kafka's data folder cannot be formatted: {(completed.stderr or completed.stdout).strip()[-800:]}"
         )

@@ -1,15 +1,14 @@
-"""Kafka's jars: named and pinned by `kafka_jars.lock`, fetched once into the user's Maven cache.
+"""Kafka's jars, pinned by `kafka_jars.lock` and fetched once into the user's Maven cache.
 
-Each line of the lock is `group:artifact:version sha256`. The list is Maven's own (`mvn dependency:list`, runtime scope,
-of `org.apache.kafka:kafka_2.13` and log4j's binding). jgo fetches each jar by its coordinates; it does not resolve the
-tree, because it would choose another version of the clients than Maven does.
+Each line of the lock is `group:artifact:version sha256`. The list is that of `mvn dependency:list` (runtime scope) for
+`org.apache.kafka:kafka_2.13` and log4j's binding. jgo fetches each jar by its coordinates and does not resolve
+dependencies, because it would choose another version of the clients than Maven does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -17,27 +16,26 @@ from typing import Any, Final
 from msgspec import Struct
 
 from cardwatch.errors import JarsUnavailable
+from infra.reporting import Report
 
 LOCK_FILE: Final = Path(__file__).with_name("kafka_jars.lock")
 
-Report = Callable[[str], None]
-
 
 class Jar(Struct, frozen=True):
-    """One jar of the lock: Maven coordinates `group:artifact:version` and the SHA-256 of its bytes in hexadecimal."""
+    """One jar of the lock: Maven coordinates `group:artifact:version`, and the hexadecimal SHA-256 of the file."""
 
     coordinates: str
     sha256: str
 
     @property
     def path(self) -> Path:
-        """Where the jar lies below the root of a Maven cache."""
+        """Path of the jar below the root of a Maven cache."""
         group, artifact, version = self.coordinates.split(":")
         return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
 
 
 def read_lock(file: Path = LOCK_FILE) -> list[Jar]:
-    """The jars that one broker needs, in the order of the lock."""
+    """Return the jars that a broker needs, in the order of the lock."""
     return [Jar(*line.split()) for line in file.read_text().splitlines()]
 
 
@@ -47,10 +45,10 @@ def kafka_jars(
     repositories: dict[str, str] | None = None,
     report: Report = lambda _: None,
 ) -> list[Path]:
-    """The paths of all jars, each with the locked hash; missing ones are fetched first, and `report` is told so.
+    """Return the verified paths of all jars after fetching missing ones, which `report` announces.
 
-    `cache` is a Maven cache (else the user's own), `repositories` are names and addresses (else those in jgo's
-    configuration file, else Maven's usual one). Raises `JarsUnavailable` for a jar that cannot be had or is damaged.
+    `cache` defaults to the user's Maven cache, `repositories` (addresses by name) to those of jgo's configuration file
+    and then to Maven Central. Raises `JarsUnavailable` for a jar that cannot be fetched or is damaged.
     """
     context = _maven(cache, repositories)
     jars = read_lock()
@@ -65,7 +63,7 @@ def kafka_jars(
 
 
 def _maven(cache: Path | None, repositories: dict[str, str] | None) -> Any:
-    from jgo.config import GlobalSettings  # noqa: PLC0415 (a third of a second, and only a broker's start needs it)
+    from jgo.config import GlobalSettings  # noqa: PLC0415 (takes a third of a second)
     from jgo.maven import MavenContext  # noqa: PLC0415
 
     configured = repositories or GlobalSettings.load().repositories
@@ -73,7 +71,7 @@ def _maven(cache: Path | None, repositories: dict[str, str] | None) -> Any:
 
 
 def _fetch(context: Any, jars: list[Jar]) -> None:
-    """Download beside the cache and move in what has the right hash: a killed download leaves no broken jar behind."""
+    """Download to a temporary folder and move verified jars into the cache, so that no partial jar remains."""
     try:
         context.repo_cache.mkdir(parents=True, exist_ok=True)
         with (
@@ -93,11 +91,11 @@ def _fetch_one(context: Any, jar: Jar) -> Path:
     group, artifact, version = jar.coordinates.split(":")
     try:
         path = Path(context.project(group, artifact).at_version(version).artifact().resolve())
-    except Exception as error:  # jgo raises RuntimeError, AssertionError and whatever its HTTP library raises
+    except Exception as error:  # jgo raises RuntimeError, AssertionError and the errors of its HTTP library
         raise JarsUnavailable(
             f"Kafka's jar {jar.coordinates} is not in the Maven cache and cannot be fetched ({_first_line(error)}). "
             "The first start needs a Maven repository: connect to the network, name a mirror under [repositories] in "
-            "~/.config/jgo.conf, or set CARDWATCH_KAFKA_BOOTSTRAP to a broker of your own."
+            "~/.config/jgo.conf, or set CARDWATCH_KAFKA_BOOTSTRAP to your own broker."
         ) from error
     _verify(jar, path)
     return path

@@ -1,4 +1,4 @@
-"""What a running stack has started, on disk: so that nothing it leaves behind outlives it for long."""
+"""Record on disk of the processes that a stack has started, so that orphans can be found and ended."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from adapters.runtime.files import write_atomically
 from cardwatch.errors import Misconfigured
-from infra.local_stack.process_tree import ProcessIdentity, end
+from infra.local_stack.process_tree import ProcessIdentity, end_sessions
 
 GRACE_SECONDS: Final = 10.0
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 class StackRecord(Struct, frozen=True, kw_only=True):
-    """The process that owns a stack, and by name the processes that it has started, in order."""
+    """The process that owns a stack and, by name in start order, the processes that it has started."""
 
     owner: ProcessIdentity
     processes: dict[str, ProcessIdentity] = {}
 
     def write(self, file: Path) -> None:
-        """Replace `file` as a whole: a reader never sees half a record."""
-        aside = file.with_suffix(".new")
-        aside.write_bytes(msgspec.json.encode(self))
-        aside.replace(file)
+        """Replace `file` atomically."""
+        write_atomically(file, msgspec.json.encode(self))
 
 
-def claim(file: Path) -> StackRecord:
-    """Make this process the owner of `file`, after ending what a killed owner has left running.
+def take_ownership(file: Path) -> StackRecord:
+    """Make this process the owner of `file` after ending the processes that a killed owner left running.
 
-    Of several that claim it at the same time, one gets it. Raises `Misconfigured` if the owner is alive, or if the file
+    Of several concurrent callers one succeeds. Raises `Misconfigured` if the current owner is alive, or if the file
     cannot be written.
     """
     try:
@@ -42,10 +42,10 @@ def claim(file: Path) -> StackRecord:
             previous = read_record(file)
             if previous and previous.owner.alive:
                 raise Misconfigured(
-                    f"{file.parent} is in use by process {previous.owner.pid}: stop that one first, "
-                    "or give this one another folder in CARDWATCH_HOME"
+                    f"{file.parent} is in use by process {previous.owner.pid}: stop that process first, "
+                    "or choose another folder in CARDWATCH_HOME"
                 )
-            end_leftovers(previous)
+            end_processes(previous)
             record = StackRecord(owner=ProcessIdentity.of(os.getpid()))
             record.write(file)
     except OSError as error:
@@ -57,14 +57,14 @@ def claim(file: Path) -> StackRecord:
 
 
 def read_record(file: Path) -> StackRecord | None:
-    """The record in `file`; None if there is none, or one that cannot be understood."""
+    """Return the record in `file`, or None if it is missing or malformed."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=StackRecord)
     except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return None
 
 
-def end_leftovers(record: StackRecord | None) -> None:
-    """End the processes of `record` that still run."""
+def end_processes(record: StackRecord | None) -> None:
+    """End the processes of `record` that are still running."""
     if record:
-        end(record.processes.values(), grace_seconds=GRACE_SECONDS)
+        end_sessions(record.processes.values(), grace_seconds=GRACE_SECONDS)

@@ -1,7 +1,7 @@
-"""A started process and everything that it started: found by session, ended as a whole.
+"""Process trees: a started process with all its descendants, found by session.
 
-Each process of the local stack leads a session of its own. Its process id is then the id of the session, which the
-system gives to nobody else while a member lives: so children are found after their parent's death too.
+Each process of the local stack leads its own session. Its process id is the session's id, and the system does not reuse
+that id while a member of the session is alive, so descendants can be found after the leader's death.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from msgspec import Struct
 
 
 class ProcessIdentity(Struct, frozen=True):
-    """A process, not to be mistaken for a later one with the same id: `created` is its start, in seconds since 1970."""
+    """A process id with the time of the process's start in seconds since 1970, which tells reused ids apart."""
 
     pid: int
     created: float
 
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity:
-        """The identity of the process that has `pid` now; one that has just ended gets an identity that nobody has."""
+        """Return the identity of the process that has `pid` now; its start is 0 if the process has just ended."""
         try:
             return cls(pid, psutil.Process(pid).create_time())
         except psutil.NoSuchProcess:
@@ -31,69 +31,69 @@ class ProcessIdentity(Struct, frozen=True):
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Whether this process is running."""
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.pid)
-            return self.names(process) and _lives(process)
+            return self.matches(process) and _is_alive(process)
         return False
 
-    def names(self, process: Any) -> bool:
-        """Whether `process` is the one meant; a corrected clock may have moved its start by a second since."""
+    def matches(self, process: Any) -> bool:
+        """Whether `process` has this identity; a clock correction may move its start by up to two seconds."""
         return bool(process.pid == self.pid and abs(process.create_time() - self.created) < 2.0)
 
 
-def members(leader: ProcessIdentity) -> list[Any]:
-    """The living processes of the session that `leader` leads or led, the leader first, and all their descendants."""
+def session_members(leader: ProcessIdentity) -> list[Any]:
+    """Return the living processes of the leader's session, the leader first, and all their descendants."""
     with suppress(psutil.NoSuchProcess):
-        if not leader.names(psutil.Process(leader.pid)):
-            return []  # the id belongs to somebody else now, so nobody of this session is left
-    session = [process for process in psutil.process_iter() if _session(process.pid) == leader.pid]
+        if not leader.matches(psutil.Process(leader.pid)):
+            return []  # the id has been reused, which proves that no member of this session is alive
+    session = [process for process in psutil.process_iter() if _session_id(process.pid) == leader.pid]
     session.sort(key=lambda process: process.pid != leader.pid)
     found = dict.fromkeys(session)
     for process in session:
         with suppress(psutil.NoSuchProcess):
             found.update(dict.fromkeys(process.children(recursive=True)))
-    return [process for process in found if _lives(process)]
+    return [process for process in found if _is_alive(process)]
 
 
-def memory_bytes(leader: ProcessIdentity, *, alone: bool = False) -> int:
-    """What the processes of `members` hold in memory, or `leader` `alone`; what they share counts for each."""
-    held = 0
+def memory_bytes(leader: ProcessIdentity, *, leader_only: bool = False) -> int:
+    """Return the resident memory of the session's members in bytes; shared pages count for each process."""
+    total = 0
     with suppress(psutil.NoSuchProcess):
-        for process in [psutil.Process(leader.pid)] if alone else members(leader):
+        for process in [psutil.Process(leader.pid)] if leader_only else session_members(leader):
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                held += process.memory_info().rss
-    return held
+                total += process.memory_info().rss
+    return total
 
 
-def end(leaders: Iterable[ProcessIdentity], *, grace_seconds: float | None) -> None:
-    """End these sessions: SIGTERM to their leaders, and after `grace_seconds` SIGKILL to whoever still lives.
+def end_sessions(leaders: Iterable[ProcessIdentity], *, grace_seconds: float | None) -> None:
+    """Send SIGTERM to the leaders and, after `grace_seconds`, SIGKILL to every member that is still alive.
 
-    None sends SIGKILL at once.
+    With `grace_seconds=None` SIGKILL is sent immediately.
     """
-    families = {leader: members(leader) for leader in leaders}
+    trees = {leader: session_members(leader) for leader in leaders}
     if grace_seconds is not None:
-        heads = [family[0] for family in families.values() if family]
-        for head in heads:
+        roots = [tree[0] for tree in trees.values() if tree]
+        for root in roots:
             with suppress(psutil.NoSuchProcess):
-                head.terminate()
-                head.resume()  # one that was stopped could not end otherwise
-        psutil.wait_procs(heads, timeout=grace_seconds)
-    left = {process for leader, family in families.items() for process in (*family, *members(leader))}
-    for process in left:
+                root.terminate()
+                root.resume()  # a stopped process does not handle SIGTERM
+        psutil.wait_procs(roots, timeout=grace_seconds)
+    remaining = {process for leader, tree in trees.items() for process in (*tree, *session_members(leader))}
+    for process in remaining:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, timeout=5.0)
+    psutil.wait_procs(remaining, timeout=5.0)
 
 
-def _lives(process: Any) -> bool:
+def _is_alive(process: Any) -> bool:
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
 
-def _session(pid: int) -> int | None:
+def _session_id(pid: int) -> int | None:
     try:
         return os.getsid(pid)
     except OSError:

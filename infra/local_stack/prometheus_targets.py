@@ -1,4 +1,4 @@
-"""Where the processes of a local stack are watched, as a file that Prometheus follows (`file_sd_configs`)."""
+"""Scrape targets of a local stack, as a file for Prometheus' `file_sd_configs`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE: Final = Path("run") / "targets.json"
 
 
 def write_targets(home: Path, addresses: Mapping[str, str]) -> None:
-    """Replace the file in `home` by these processes, by name; `stream-2` is of the job `stream`."""
+    """Replace the file in `home` with these addresses by process name; `stream-2` belongs to the job `stream`."""
     targets = [
         {"targets": [urlsplit(address).netloc], "labels": {"job": name.rpartition("-")[0] or name}}
         for name, address in sorted(addresses.items())

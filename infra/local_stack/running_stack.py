@@ -1,4 +1,4 @@
-"""The stack that runs until it is stopped: all of it is started in no order, and whoever dies is started again."""
+"""The stack of `cardwatch up`: all processes start without an order, and those that exit are restarted."""
 
 from __future__ import annotations
 
@@ -12,80 +12,81 @@ from msgspec import structs
 
 from adapters.kafka.topics import broker_answers
 from adapters.runtime.settings import PREFIX, Settings
-from infra.local_stack.kafka_jars import Report
 from infra.local_stack.process_tree import ProcessIdentity
-from infra.local_stack.servers import refusal
-from infra.local_stack.stack import ADDRESSED, SERVERS, SERVICES, LocalStack, address_of
-from infra.local_stack.stack_home import Place, StackHome, Standing
+from infra.local_stack.servers import READY_PATHS, unready_reason
+from infra.local_stack.stack import ADDRESSED, SERVERS, SERVICES, LocalStack, address_setting
+from infra.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
+from infra.reporting import Report
 
 PORTS: Final = {"kafka": 9092, "scoring": 3000, "mlflow": 5000, "prefect": 4200}
-_TURN_SECONDS: Final = 0.3
-# The settings that others need to find its parts.
-_TOLD: Final = (
+"""Preferred ports."""
+
+_POLL_SECONDS: Final = 0.3
+_PUBLISHED_SETTINGS: Final = (
     "home", "kafka_bootstrap", "mlflow_url", "prefect_url", "scoring_url", "store_url", "index_url", "api_key",
     "partitions",
 )  # fmt: skip
-_READY_AT: Final = {"mlflow": "/health", "prefect": "/api/health"}
+"""Settings with which other processes find the parts of the stack."""
 
 
-def stand(
+def run_stack(
     home: StackHome,
     given: Settings,
     jobs: Mapping[str, Sequence[str]],
     *,
     report: Report,
-    each_turn: Callable[[Standing], bool],
+    is_ready: Callable[[StackStatus], bool],
 ) -> None:
-    """Start everything in `home`, and `jobs` (modules with their arguments), and keep it running until interrupted.
+    """Start all processes in `home`, and `jobs` (a module with its arguments by name), until interrupted.
 
-    `each_turn` is called again and again with the description, and says whether the stack has arrived. Raises what
-    `LocalStack` raises before it stands; afterwards a death is no error.
+    `is_ready` is called repeatedly with the current status until it returns True. Raises the errors of `LocalStack`
+    while the processes are started for the first time; later exits are not errors.
     """
     with LocalStack(home.settings(given), ports=PORTS, report=report) as stack:
         stack.start(*SERVERS, wait=False)
         stack.start(*SERVICES, wait=False)
-        stack.supervisor.spawn([stack.job(name, *command) for name, command in jobs.items()])
-        standing = written = _describe(stack)
-        home.write(standing)
+        stack.supervisor.spawn([stack.job_spec(name, *command) for name, command in jobs.items()])
+        status = written = _initial_status(stack)
+        home.write(status)
         while True:
-            revived = dict(standing.revived)
-            for name in stack.supervisor.revive():
-                revived[name] = revived.get(name, 0) + 1
-            standing = structs.replace(standing, revived=revived, done=stack.supervisor.done)
-            standing = structs.replace(standing, arrived=standing.arrived or each_turn(standing))
-            if standing != written:
-                home.write(standing)
-                written = standing
-            time.sleep(_TURN_SECONDS)
+            restarts = dict(status.restarts)
+            for name in stack.supervisor.restart_exited():
+                restarts[name] = restarts.get(name, 0) + 1
+            status = structs.replace(status, restarts=restarts, finished=stack.supervisor.finished)
+            status = structs.replace(status, ready=status.ready or is_ready(status))
+            if status != written:
+                home.write(status)
+                written = status
+            time.sleep(_POLL_SECONDS)
 
 
-def why_not_ready(places: Mapping[str, Place]) -> dict[str, str | None]:
-    """For each process why it is not at work, None if it is; all are asked at once."""
-    if not places:
+def unready_reasons(endpoints: Mapping[str, ProcessEndpoint]) -> dict[str, str | None]:
+    """Return for each process why it is not ready, None if it is; all are checked concurrently."""
+    if not endpoints:
         return {}
-    with ThreadPoolExecutor(len(places)) as pool:
-        return dict(zip(places, pool.map(_ask, places.values()), strict=True))
+    with ThreadPoolExecutor(len(endpoints)) as pool:
+        return dict(zip(endpoints, pool.map(_unready_reason, endpoints.values()), strict=True))
 
 
-def _ask(place: Place) -> str | None:
-    if not place.question:
-        return None if broker_answers(place.address) else "it does not answer yet"
-    return refusal(place.question)
+def _unready_reason(endpoint: ProcessEndpoint) -> str | None:
+    if not endpoint.readiness_url:
+        return None if broker_answers(endpoint.address) else "it does not answer yet"
+    return unready_reason(endpoint.readiness_url)
 
 
-def _describe(stack: LocalStack) -> Standing:
-    values = {key: getattr(stack.settings, key) for key in _TOLD}
-    return Standing(
+def _initial_status(stack: LocalStack) -> StackStatus:
+    values = {key: getattr(stack.settings, key) for key in _PUBLISHED_SETTINGS}
+    return StackStatus(
         owner=ProcessIdentity.of(os.getpid()),
         environment={PREFIX + key.upper(): str(value) for key, value in values.items() if value},
-        ours=[PREFIX + address_of(name).upper() for name in ADDRESSED if not stack.is_given(name)],
-        places={name: _place(stack, name) for name in [*SERVERS, *SERVICES, *stack.supervisor.names]},
+        own_variables=[PREFIX + address_setting(name).upper() for name in ADDRESSED if not stack.is_external(name)],
+        endpoints={name: _endpoint(stack, name) for name in [*SERVERS, *SERVICES, *stack.supervisor.names]},
     )
 
 
-def _place(stack: LocalStack, name: str) -> Place:
+def _endpoint(stack: LocalStack, name: str) -> ProcessEndpoint:
     if name not in SERVERS:
-        address = stack.watched_at(name)
-        return Place(address, f"{address}/readyz")
-    address = getattr(stack.settings, address_of(name))
-    return Place(address, address.rstrip("/") + _READY_AT[name] if name in _READY_AT else "")
+        address = stack.health_address(name)
+        return ProcessEndpoint(address, f"{address}/readyz")
+    address = getattr(stack.settings, address_setting(name))
+    return ProcessEndpoint(address, address.rstrip("/") + READY_PATHS[name] if name in READY_PATHS else "")

@@ -1,4 +1,4 @@
-"""The MLflow and the Prefect server as parts of the local stack."""
+"""The MLflow and Prefect servers as processes of the local stack, and their readiness checks."""
 
 from __future__ import annotations
 
@@ -12,54 +12,53 @@ from adapters.runtime.settings import Settings, child_environment
 from infra.images.servers import Server, mlflow_server, prefect_server
 from infra.local_stack.supervisor import ProcessSpec
 
-# A first start makes a database, which takes a loaded machine most of a minute.
+READY_PATHS: Final = {"mlflow": "/health", "prefect": "/api/health"}
+
 _FIRST_START_SECONDS: Final = 180.0
+"""The first start creates a database, which takes most of a minute on a loaded machine."""
 
 
-def answers(url: str) -> bool:
-    """Whether `GET url` is answered with success."""
+def is_responding(url: str) -> bool:
+    """Whether `GET url` succeeds."""
+    return unready_reason(url) is None
+
+
+def unready_reason(url: str) -> str | None:
+    """Return why `GET url` does not succeed, from the response if it gives a reason; None if it succeeds."""
     try:
-        return _client().get(url).is_success
-    except httpx.HTTPError:
-        return False
-
-
-def refusal(url: str) -> str | None:
-    """Why `GET url` is not answered with success, in the words of whoever answers; None if it is."""
-    try:
-        answer = _client().get(url)
+        response = _client().get(url)
     except httpx.HTTPError:
         return "it does not answer yet"
-    if answer.is_success:
+    if response.is_success:
         return None
     try:
-        said = answer.json()
-        return str(said.get("reason") or said["error"])
+        body = response.json()
+        return str(body.get("reason") or body["error"])
     except (ValueError, KeyError, AttributeError):
-        return f"it answers {answer.status_code} {HTTPStatus(answer.status_code).phrase}"
+        return f"it answers {response.status_code} {HTTPStatus(response.status_code).phrase}"
 
 
 @cache
 def _client() -> httpx.Client:
-    """One for all questions: to make one costs 20 ms, and readiness is asked many times a second."""
+    """Return the shared client; creating one costs 20 ms, and readiness is polled several times a second."""
     return httpx.Client(timeout=2.0, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
-def mlflow_part(settings: Settings) -> ProcessSpec:
-    """The tracking server and registry at `settings.mlflow_url`."""
-    return _part("mlflow", settings, mlflow_server(settings), f"{settings.mlflow_url}/health")
+def mlflow_spec(settings: Settings) -> ProcessSpec:
+    """Return how to start the tracking server and registry at `settings.mlflow_url`."""
+    return _spec("mlflow", settings, mlflow_server(settings), settings.mlflow_url)
 
 
-def prefect_part(settings: Settings) -> ProcessSpec:
-    """The Prefect server at `settings.prefect_url`."""
-    return _part("prefect", settings, prefect_server(settings), f"{settings.prefect_url}/api/health")
+def prefect_spec(settings: Settings) -> ProcessSpec:
+    """Return how to start the Prefect server at `settings.prefect_url`."""
+    return _spec("prefect", settings, prefect_server(settings), settings.prefect_url)
 
 
-def _part(name: str, settings: Settings, server: Server, question: str) -> ProcessSpec:
+def _spec(name: str, settings: Settings, server: Server, address: str) -> ProcessSpec:
     return ProcessSpec(
         name=name,
         command=server.command,
         environment=child_environment(settings, **server.environment),
-        ready=lambda: answers(question),
+        ready=lambda: is_responding(address + READY_PATHS[name]),
         ready_within_seconds=_FIRST_START_SECONDS,
     )

@@ -1,4 +1,4 @@
-"""Moments at which Ctrl-C and SIGTERM have to wait."""
+"""Deferred delivery of Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import FrameType
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the block ends, then deliver them. Other threads get none anyway."""
+def defer_signals() -> Iterator[None]:
+    """Hold back SIGINT and SIGTERM until the block ends, then deliver them. Only the main thread receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -26,5 +26,5 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-        for late in held:
-            signal.raise_signal(late)
+        for deferred in held:
+            signal.raise_signal(deferred)

@@ -1,4 +1,4 @@
-"""The whole system on one machine: servers and our own processes, each a process of its own, found by address."""
+"""The complete system on one machine: servers and services, each in its own process, reachable by address."""
 
 from __future__ import annotations
 
@@ -16,44 +16,43 @@ from adapters.runtime.ports import LOOPBACK, choose_ports, free_ports
 from adapters.runtime.settings import Settings, child_environment, new_api_key
 from cardwatch.errors import Misconfigured, Unavailable
 from infra.local_stack.embedded_kafka import EmbeddedKafka
-from infra.local_stack.kafka_jars import Report
 from infra.local_stack.prometheus_targets import write_targets
-from infra.local_stack.servers import answers, mlflow_part, prefect_part
+from infra.local_stack.servers import READY_PATHS, is_responding, mlflow_spec, prefect_spec
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
+from infra.reporting import Report
 
 SERVERS: Final = ("kafka", "mlflow", "prefect")
-# In the order in which they may stop from the end: nobody outlives whom it asks.
 SERVICES: Final = ("scoring", "pipelines", "archive", "stream", "monitor")
-# What has an address of its own, in the settings.
+"""In start order. Processes stop in reverse, so that no process outlives one that it calls."""
 ADDRESSED: Final = ("kafka", "mlflow", "prefect", "scoring")
+"""Processes whose address is a setting."""
 
-_HEALTH: Final = {"mlflow_url": "/health", "prefect_url": "/api/health", "scoring_url": "/livez"}
+_HEALTH_PATHS: Final = {**READY_PATHS, "scoring": "/livez"}
 
 
 class LocalStack:
-    """Starts what is asked for by name, on free ports, and stops all of it on leaving.
+    """Starts processes by name on free ports, and stops all of them on leaving.
 
-    `ports` names those that are preferred, by process, for as long as nobody else has them.
-
-    An address that `settings` already has is somebody else's server: it is checked instead of started. The entered
-    stack's `settings` have every address filled in, and a key for the scoring service if there was none. A second
-    worker is started as `stream-2`: what follows the last `-` only tells processes of a kind apart. Raises
-    `Misconfigured` on entering for a home that cannot be written or is in use.
+    An address that `settings` already has belongs to an external server, which is checked instead of started. The
+    entered stack's `settings` have every address filled in, and a key for the scoring service if there was none.
+    `ports` are preferred ports by process name, used where they are free. A second worker is started as `stream-2`: the
+    suffix after the last `-` distinguishes processes of one kind. Raises `Misconfigured` on entering if the home cannot
+    be written or is in use.
     """
 
     def __init__(
         self, settings: Settings, *, ports: Mapping[str, int] | None = None, report: Report = lambda _: None
     ) -> None:
         self._given = settings
-        self._preferred = dict(ports or {})
+        self._preferred_ports = dict(ports or {})
         self._report = report
         self._closing = ExitStack()
-        self._watch_ports: dict[str, int] = {}
+        self._health_ports: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         given = structs.replace(self._given, home=self._given.home.absolute())
         self.supervisor = self._closing.enter_context(Supervisor(given.home))
-        ports = choose_ports({name: self._preferred.get(name, 0) for name in ADDRESSED})
+        ports = choose_ports({name: self._preferred_ports.get(name, 0) for name in ADDRESSED})
         mlflow, prefect, scoring = (f"http://{LOOPBACK}:{ports[name]}" for name in ADDRESSED[1:])
         self._kafka = EmbeddedKafka(given, port=ports["kafka"], report=self._report)
         self.settings = structs.replace(
@@ -72,28 +71,28 @@ class LocalStack:
         self._closing.__exit__(kind, error, trace)
 
     def start(self, *names: str, wait: bool = True) -> None:
-        """Start these at the same time and return when all are ready (or at once); with `kafka` come its topics.
+        """Start these processes concurrently and, with `wait`, return when all are ready; `kafka` includes its topics.
 
-        Raises `ProcessDied` if any process of the stack has ended, `Unavailable` for one that is not ready in time and
-        for somebody's own server that does not answer, and what `EmbeddedKafka` raises.
+        Raises `ProcessDied` if any process of the stack has exited, `Unavailable` for one that is not ready in time and
+        for an external server that does not answer, and the errors of `EmbeddedKafka`.
         """
-        ours = [name for name in names if not self.is_given(name)]
-        # The broker's part takes seconds to make: it comes last, while the others already start.
-        self.supervisor.spawn(self._part(name) for name in sorted(ours, key=lambda name: name == "kafka"))
-        for name in set(names) - set(ours):
-            self._check_given(name)
+        own = [name for name in names if not self.is_external(name)]
+        # Preparing the broker takes seconds, so it comes last, while the other processes are already starting.
+        self.supervisor.spawn(self._spec(name) for name in sorted(own, key=lambda name: name == "kafka"))
+        for name in set(names) - set(own):
+            self._check_external(name)
         if not wait:
             return
-        self.supervisor.await_ready(*ours)
+        self.supervisor.await_ready(*own)
         if "kafka" in names:
             create_topics(self.settings.kafka_bootstrap, partitions=self.settings.partitions)
 
     def run(self, name: str, module: str, *arguments: str) -> None:
         """Start `python -m module arguments` as `name`, a process that may end: see `Supervisor.wait`."""
-        self.supervisor.start(self.job(name, module, *arguments))
+        self.supervisor.start(self.job_spec(name, module, *arguments))
 
-    def job(self, name: str, module: str, *arguments: str) -> ProcessSpec:
-        """How `python -m module arguments` is started as `name`, a process that may end."""
+    def job_spec(self, name: str, module: str, *arguments: str) -> ProcessSpec:
+        """Return how to start `python -m module arguments` as `name`, a process that may end."""
         return ProcessSpec(
             name=name,
             command=[sys.executable, "-m", module, *arguments],
@@ -101,68 +100,68 @@ class LocalStack:
             may_end=True,
         )
 
-    def is_given(self, name: str) -> bool:
-        """Whether this is somebody else's server, by its address in the settings."""
-        return name in ADDRESSED and bool(getattr(self._given, address_of(name)))
+    def is_external(self, name: str) -> bool:
+        """Whether the settings give the address of this server, so that the stack does not start it."""
+        return name in ADDRESSED and bool(getattr(self._given, address_setting(name)))
 
-    def _check_given(self, name: str) -> None:
-        key = address_of(name)
+    def health_address(self, name: str) -> str:
+        """Return the base URL at which a service answers `/livez`, `/readyz` and `/metrics`; it survives restarts.
+
+        The address is also written for Prometheus, see `infra.local_stack.prometheus_targets`.
+        """
+        if name == "scoring":
+            return self.settings.scoring_url
+        if name not in self._health_ports:
+            [self._health_ports[name]] = free_ports(1)
+            addresses = {name: self.health_address(name) for name in ("scoring", *self._health_ports)}
+            write_targets(self.settings.home, addresses)
+        return f"http://{LOOPBACK}:{self._health_ports[name]}"
+
+    def _check_external(self, name: str) -> None:
+        key = address_setting(name)
         address = getattr(self.settings, key)
         if name == "kafka":
             wait_for_broker(address)
-        elif not answers(address.rstrip("/") + _HEALTH[key]):
+        elif not is_responding(address.rstrip("/") + _HEALTH_PATHS[name]):
             raise Unavailable(f"nothing answers at CARDWATCH_{key.upper()}={address}: start it, or unset the variable")
 
-    def _part(self, name: str) -> ProcessSpec:
+    def _spec(self, name: str) -> ProcessSpec:
         match name:
             case "kafka":
-                return self._kafka.part()
+                return self._kafka.process_spec()
             case "mlflow":
-                return mlflow_part(self.settings)
+                return mlflow_spec(self.settings)
             case "prefect":
-                return prefect_part(self.settings)
+                return prefect_spec(self.settings)
             case _:
-                return self._service(name)
+                return self._service_spec(name)
 
-    def _service(self, name: str) -> ProcessSpec:
+    def _service_spec(self, name: str) -> ProcessSpec:
         kind = name.rpartition("-")[0] or name
         if kind not in SERVICES:
             raise Misconfigured(
                 f"there is no process {name!r} in the local stack, only {', '.join(SERVERS + SERVICES)}"
             )
-        # Scoring lives before it has a model, and that is all that the others need of it.
-        question = f"{self.settings.scoring_url}/livez" if kind == "scoring" else f"{self.watched_at(name)}/readyz"
+        # Scoring is live before it has a model, which is all that the other processes need.
+        check = f"{self.settings.scoring_url}/livez" if kind == "scoring" else f"{self.health_address(name)}/readyz"
         return ProcessSpec(
             name=name,
             command=[sys.executable, "-m", kind if kind == "pipelines" else f"services.{kind}"],
             environment=self._environment(name),
-            ready=lambda: answers(question),
+            ready=lambda: is_responding(check),
         )
 
-    def watched_at(self, name: str) -> str:
-        """Where this process of ours answers `/livez`, `/readyz` and `/metrics`: at the same address each time.
-
-        A file in the home says so to Prometheus, see `infra.local_stack.prometheus_targets`.
-        """
-        if name == "scoring":
-            return self.settings.scoring_url
-        if name not in self._watch_ports:
-            [self._watch_ports[name]] = free_ports(1)
-            watched = {name: self.watched_at(name) for name in ("scoring", *self._watch_ports)}
-            write_targets(self.settings.home, watched)
-        return f"http://{LOOPBACK}:{self._watch_ports[name]}"
-
     def _environment(self, name: str) -> dict[str, str]:
-        port = urlsplit(self.watched_at(name)).port
+        port = urlsplit(self.health_address(name)).port
         return child_environment(
             structs.replace(self.settings, watch_port=None if name == "scoring" else port),
             PYTHONUNBUFFERED="1",
             MLFLOW_DISABLE_TELEMETRY="true",
             DO_NOT_TRACK="1",
-            OMP_WAIT_POLICY="passive",  # threads that spin for each other take a busy machine's cores from the others
+            OMP_WAIT_POLICY="passive",  # spinning threads would take the cores of a busy machine from other processes
         )
 
 
-def address_of(name: str) -> str:
-    """The setting that has the address of one of `ADDRESSED`."""
+def address_setting(name: str) -> str:
+    """Return the name of the setting that has the address of one of `ADDRESSED`."""
     return "kafka_bootstrap" if name == "kafka" else f"{name}_url"

@@ -1,4 +1,4 @@
-"""The folder of the stack that runs until it is stopped, and what can be learned there about it from outside."""
+"""The folder of the stack of `cardwatch up`, and what other processes can learn from it about the stack."""
 
 from __future__ import annotations
 
@@ -19,78 +19,87 @@ from msgspec import Struct, structs
 from adapters.runtime.files import write_atomically
 from adapters.runtime.settings import PREFIX, Settings
 from cardwatch.errors import CardwatchError, Misconfigured
-from infra.local_stack.process_record import StackRecord, end_leftovers, read_record
+from infra.local_stack.process_record import StackRecord, end_processes, read_record
 from infra.local_stack.process_tree import ProcessIdentity
 
 _POLL_SECONDS: Final = 0.1
-# Each of a dozen processes is given ten seconds, one after the other, and needs one.
 _STOP_SECONDS: Final = 120.0
+"""A dozen processes stop one after the other, each within a grace period of ten seconds; one second is usual."""
+_STATUS_FILE: Final = Path("run") / "standing.json"
 
 
-class Place(Struct, frozen=True):
-    """Where a process is found, and the URL at which it is asked whether it is ready."""
+class ProcessEndpoint(Struct, frozen=True, rename={"readiness_url": "question"}):
+    """The address of a process, and the URL of its readiness check; empty for Kafka, which has none."""
 
     address: str
-    question: str
+    readiness_url: str
 
 
-class Standing(Struct, frozen=True, kw_only=True):
-    """A running stack as it describes itself.
+class StackStatus(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "own_variables": "ours",
+        "endpoints": "places",
+        "restarts": "revived",
+        "finished": "done",
+        "ready": "arrived",
+    },
+):
+    """Status of a running stack, as written to its folder. The names in the file are those of earlier versions.
 
-    `environment` has the variables with which anybody finds its parts, `ours` names those among them whose servers the
-    stack has started itself. `revived` counts how often a process was started again, `done` are those that have ended
-    as they should, `arrived`: it has once been wholly at work.
+    `environment` has the variables with which other processes find the parts of the stack; `own_variables` are those of
+    servers that the stack has started itself. `restarts` counts restarts by process, `finished` are the processes that
+    have ended as intended, and `ready` says whether the stack has been ready once.
     """
 
     owner: ProcessIdentity
     environment: dict[str, str]
-    ours: list[str]
-    places: dict[str, Place]
-    revived: dict[str, int] = {}
-    done: list[str] = []
-    arrived: bool = False
+    own_variables: list[str]
+    endpoints: dict[str, ProcessEndpoint]
+    restarts: dict[str, int] = {}
+    finished: list[str] = []
+    ready: bool = False
 
 
 class StackHome:
-    """`CARDWATCH_HOME/stack`, or CARDWATCH_HOME itself if that is such a folder: as it is in a shell that has sourced
-    its addresses.
+    """The folder `CARDWATCH_HOME/stack`, or CARDWATCH_HOME itself if that is already the folder of a stack.
+
+    The latter is the case in a shell that has sourced the stack's addresses.
     """
 
     def __init__(self, settings: Settings) -> None:
         home = settings.home.absolute()
-        self.folder: Final = home if (home / "run" / "standing.json").exists() else home / "stack"
+        self.folder: Final = home if (home / _STATUS_FILE).exists() else home / "stack"
         self.addresses: Final = self.folder / "run" / "addresses.env"
         self.plan: Final = self.folder / "run" / "plan.json"
         self.logs: Final = self.folder / "logs"
-        self._standing: Final = self.folder / "run" / "standing.json"
+        self._status: Final = self.folder / _STATUS_FILE
         self._record: Final = self.folder / "stack.json"
 
     def log(self, name: str) -> Path:
-        """Where the output of this process goes."""
+        """Return the file that receives the output of this process."""
         return self.logs / f"{name}.log"
 
-    def keep_plan(self, plan: bytes) -> None:
-        """Keep the plan of the generator that runs here."""
-        write_atomically(self.plan, plan)
-
     def settings(self, given: Settings) -> Settings:
-        """How a stack in this folder is to be started: what `given` says, without addresses of an earlier one here.
+        """Return the settings for starting a stack here: `given` without the addresses of an earlier stack.
 
-        Its key is kept, so that whoever has it may go on using it.
+        The earlier API key is kept, so that its users do not need a new one.
         """
-        last = self.last()
-        kept: dict[str, object] = {"home": self.folder}
+        last = self.last_status()
+        changes: dict[str, object] = {"home": self.folder}
         if last is not None:
             environment = given.to_environment()
-            stale = [key for key in last.ours if environment.get(key) == last.environment[key]]
-            kept |= {key.removeprefix(PREFIX).lower(): "" for key in stale}
+            stale = [key for key in last.own_variables if environment.get(key) == last.environment[key]]
+            changes |= {key.removeprefix(PREFIX).lower(): "" for key in stale}
             if not given.api_key:
-                kept["api_key"] = type(given.api_key)(last.environment[f"{PREFIX}API_KEY"])
-        return structs.replace(given, **kept)
+                changes["api_key"] = type(given.api_key)(last.environment[f"{PREFIX}API_KEY"])
+        return structs.replace(given, **changes)
 
     @contextmanager
-    def starting(self) -> Iterator[None]:
-        """Whoever looks whether a stack runs here and starts one if not does both in this block, one after another.
+    def start_lock(self) -> Iterator[None]:
+        """Hold the lock under which a stack is looked for and started.
 
         Raises `Misconfigured` if the folder cannot be written.
         """
@@ -107,40 +116,40 @@ class StackHome:
             yield
 
     def record(self) -> StackRecord | None:
-        """What a living stack has started here, None if none runs."""
+        """Return the process record of the running stack, None if no stack runs."""
         record = read_record(self._record)
         return record if record and record.owner.alive else None
 
-    def standing(self) -> Standing | None:
-        """How the stack that runs here describes itself, None if none runs or it is only about to start."""
-        record, last = self.record(), self.last()
+    def status(self) -> StackStatus | None:
+        """Return the status of the running stack, None if no stack runs or it has not written its status yet."""
+        record, last = self.record(), self.last_status()
         return last if record and last and last.owner == record.owner else None
 
-    def last(self) -> Standing | None:
-        """The newest description, of a stack that may have ended since."""
+    def last_status(self) -> StackStatus | None:
+        """Return the newest status, possibly of a stack that has ended since."""
         with suppress(FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
-            return msgspec.json.decode(self._standing.read_bytes(), type=Standing)
+            return msgspec.json.decode(self._status.read_bytes(), type=StackStatus)
         return None
 
-    def write(self, standing: Standing) -> None:
-        """Replace the description, and the file that a shell can source.
+    def write(self, status: StackStatus) -> None:
+        """Replace the status, and the file of addresses that a shell can source.
 
-        Both hold a key, so only their owner can read them: files are made like that by `write_atomically`.
+        Both contain the API key; `write_atomically` creates files that only their owner can read.
         """
-        lines = [f"export {key}={shlex.quote(value)}\n" for key, value in standing.environment.items()]
+        lines = [f"export {key}={shlex.quote(value)}\n" for key, value in status.environment.items()]
         write_atomically(self.addresses, "".join(lines).encode())
-        write_atomically(self._standing, msgspec.json.encode(standing))
+        write_atomically(self._status, msgspec.json.encode(status))
 
     def stop(self) -> bool:
-        """Have whatever runs here stopped; False if nothing did. Raises `CardwatchError` if something will not end."""
+        """Stop the stack and return whether one was running. Raises `CardwatchError` if it does not end in time."""
         record = read_record(self._record)
         if record is None:
             return False
         if not record.owner.alive:
-            left = any(process.alive for process in record.processes.values())
-            end_leftovers(record)
+            orphaned = any(process.alive for process in record.processes.values())
+            end_processes(record)
             self._record.unlink(missing_ok=True)
-            return left
+            return orphaned
         with suppress(ProcessLookupError):
             os.kill(record.owner.pid, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
@@ -151,5 +160,5 @@ class StackHome:
         return True
 
     def delete(self) -> None:
-        """Delete everything that stacks have left here; nothing may run."""
+        """Delete all data of stacks in this folder; no stack may be running."""
         shutil.rmtree(self.folder, ignore_errors=True)

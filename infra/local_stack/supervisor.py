@@ -1,4 +1,4 @@
-"""Starts processes, waits until each is ready, notices deaths, and stops all of them, whatever happens to itself."""
+"""Supervisor of child processes: start, readiness, restart, and a stop even if the supervisor is killed."""
 
 from __future__ import annotations
 
@@ -16,40 +16,44 @@ from msgspec import Struct, structs
 
 from cardwatch.errors import ProcessDied, Unavailable
 from infra.local_stack.backoff import Backoff
-from infra.local_stack.process_record import GRACE_SECONDS, claim
-from infra.local_stack.process_tree import ProcessIdentity, end
-from infra.local_stack.signals import undisturbed
+from infra.local_stack.process_record import GRACE_SECONDS, take_ownership
+from infra.local_stack.process_tree import ProcessIdentity, end_sessions
+from infra.local_stack.signals import defer_signals
 
 _POLL_SECONDS: Final = 0.1
 _TAIL_LINES: Final = 15
+_TAIL_BYTES: Final = 16_384
 
 log = logging.getLogger(__name__)
 
 
-def at_once() -> bool:
-    """The readiness of a process that nobody waits for."""
+def always_ready() -> bool:
+    """Readiness check of a process that is ready as soon as it runs."""
     return True
 
 
 class ProcessSpec(Struct, frozen=True, kw_only=True):
-    """How to start one process. `ready` is polled and raises nothing; `may_end`: ending with status 0 is no death."""
+    """How to start one process.
+
+    `ready` is polled and must not raise. With `may_end`, an exit with status 0 is not a failure.
+    """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
-    ready: Callable[[], bool] = at_once
+    ready: Callable[[], bool] = always_ready
     ready_within_seconds: float = 120.0
     may_end: bool = False
 
 
 class Supervisor:
-    """The processes of one run, each in a session of its own, with its output in `home/logs/NAME.log`.
+    """The processes of one run, each the leader of its own session, with its output in `home/logs/NAME.log`.
 
-    What the run before has put there is kept as `NAME.log.1`.
+    The log of the previous run is kept as `NAME.log.1`.
 
-    A context manager: leaving it, by whatever exception, stops everything, the last started first. If this process is
-    killed, a keeper process does it; if that is killed too, the next supervisor of the same `home` and `record` does.
-    Raises `Misconfigured` on entering if `home` cannot be written or is in use.
+    A context manager: leaving it stops all processes, the last started first. If this process is killed, a cleanup
+    process stops them; if that is killed as well, the next supervisor of the same `home` and `record` does. Raises
+    `Misconfigured` on entering if `home` cannot be written or is in use.
     """
 
     def __init__(self, home: Path, *, record: str = "stack.json", grace_seconds: float = GRACE_SECONDS) -> None:
@@ -61,81 +65,80 @@ class Supervisor:
         self._backoffs: dict[str, Backoff] = {}
 
     def __enter__(self) -> Self:
-        self._record = claim(self._file)
+        self._record = take_ownership(self._file)
         (self._home / "logs").mkdir(exist_ok=True)
         command = [sys.executable, "-m", "infra.local_stack.orphan_cleanup", str(self._file)]
-        self._keeper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._cleanup = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop all. The keeper looks after what a second Ctrl-C in here leaves, so it is let go last."""
+        """Stop all processes. The cleanup process ends last, because a second Ctrl-C may interrupt this method."""
         self.stop(*reversed(self._running))
         self._file.unlink(missing_ok=True)
-        self._keeper.communicate()
+        self._cleanup.communicate()
 
-    def start(self, *parts: ProcessSpec) -> None:
-        """Start these at the same time; return when all are ready.
+    def start(self, *specs: ProcessSpec) -> None:
+        """Start these processes concurrently and return when all are ready.
 
-        Raises `ProcessDied` as soon as one of them, or another process of this run, has ended, and `Unavailable` if one
-        is not ready in time.
+        Raises `ProcessDied` as soon as a process of this run has exited, and `Unavailable` if one is not ready in time.
         """
-        self.spawn(parts)
-        self.await_ready(*(part.name for part in parts))
+        self.spawn(specs)
+        self.await_ready(*(spec.name for spec in specs))
 
-    def spawn(self, parts: Iterable[ProcessSpec]) -> None:
-        """Start these without waiting, each as soon as `parts` yields it."""
-        for part in parts:
-            if part.name in self._running:
-                raise ValueError(f"{part.name} runs already")
-            self._backoffs[part.name] = Backoff(time.monotonic())
-            self._begin(part)
+    def spawn(self, specs: Iterable[ProcessSpec]) -> None:
+        """Start these processes without waiting, each as soon as `specs` yields it."""
+        for spec in specs:
+            if spec.name in self._running:
+                raise ValueError(f"{spec.name} runs already")
+            self._backoffs[spec.name] = Backoff(time.monotonic())
+            self._start_process(spec)
 
     def await_ready(self, *names: str) -> None:
-        """Return when all of these, started before, are ready; raises as `start` does."""
+        """Return when all of these started processes are ready; raises as `start` does."""
         begin = time.monotonic()
         waiting = [self._running[name][0] for name in names]
-        while waiting := [part for part in waiting if not part.ready()]:
+        while waiting := [spec for spec in waiting if not spec.ready()]:
             self.check()
-            for part in waiting:
-                if time.monotonic() - begin > part.ready_within_seconds:
+            for spec in waiting:
+                if time.monotonic() - begin > spec.ready_within_seconds:
                     raise Unavailable(
-                        f"{part.name} was not ready within {part.ready_within_seconds:g} s; the end of "
-                        f"{self.log(part.name)}:\n{self._tail(part.name)}"
+                        f"{spec.name} was not ready within {spec.ready_within_seconds:g} s; the end of "
+                        f"{self.log(spec.name)}:\n{self._log_excerpt(spec.name)}"
                     )
             time.sleep(_POLL_SECONDS)
         self.check()
 
     def check(self) -> None:
-        """Raise `ProcessDied`, with the end of its log, if a process has ended by itself."""
+        """Raise `ProcessDied`, with the end of its log, if a process has exited unexpectedly."""
         for name in self._running:
-            if (how := self._death(name)) is not None:
-                raise ProcessDied(f"{name} ended by itself {how}; the end of {self.log(name)}:\n{self._tail(name)}")
+            if (reason := self._exit_reason(name)) is not None:
+                raise ProcessDied(f"{name} {reason}; the end of {self.log(name)}:\n{self._log_excerpt(name)}")
 
-    def revive(self) -> list[str]:
-        """Start again what has ended by itself, each after a pause, see `Backoff`; to be called again and again.
+    def restart_exited(self) -> list[str]:
+        """Restart processes that have exited unexpectedly and return the names of those restarted by this call.
 
-        What it has left behind is ended first. Gives the names of those that were started by this call; nobody waits
-        until they are ready.
+        Call it repeatedly: each process is restarted after a pause, see `Backoff`. Its remaining descendants are killed
+        before the pause. The call does not wait for readiness.
         """
-        revived = []
+        restarted = []
         for name in self._running:
-            if (how := self._death(name)) is None:
+            if (reason := self._exit_reason(name)) is None:
                 continue
             backoff, now = self._backoffs[name], time.monotonic()
             if backoff.due_seconds is None:
-                end([self._record.processes[name]], grace_seconds=None)
-                how += self._last_words(name)
-                log.warning("%s ended %s; it is started again in %g s", name, how, backoff.fell(now))
+                end_sessions([self._record.processes[name]], grace_seconds=None)
+                reason += self._last_log_line(name)
+                log.warning("%s %s; it is restarted in %g s", name, reason, backoff.exited(now))
             elif now >= backoff.due_seconds:
-                self._begin(self._running[name][0])
+                self._start_process(self._running[name][0])
                 backoff.started(now)
-                revived.append(name)
-        return revived
+                restarted.append(name)
+        return restarted
 
     def wait(self, name: str) -> None:
-        """Wait for the end of a process that may end; raises `ProcessDied` if it fails or another dies meanwhile."""
+        """Wait for the end of a process that may end; raises `ProcessDied` if it or another process fails."""
         process = self._running[name][1]
         while process.poll() is None:
             self.check()
@@ -144,61 +147,61 @@ class Supervisor:
         self.stop(name)
 
     def stop(self, *names: str) -> None:
-        """Stop these one after another: SIGTERM, time to end, SIGKILL to the session. They may be started again."""
+        """Stop these processes one after the other: SIGTERM, grace period, SIGKILL. They may be started again."""
         for name in names:
             self._end(name, grace_seconds=self._grace_seconds)
 
     def kill(self, *names: str) -> None:
-        """SIGKILL to the whole session of each, without warning. They may be started again."""
+        """Send SIGKILL to the sessions of these processes. They may be started again."""
         for name in names:
             self._end(name, grace_seconds=None)
 
     def pid(self, name: str) -> int:
-        """The process id of a running part."""
+        """Return the process id of a running process."""
         return self._running[name][1].pid
 
     @property
     def names(self) -> list[str]:
-        """What has been started and not been stopped, in the order of starting."""
+        """Names of the processes that were started and not stopped, in start order."""
         return list(self._running)
 
     def log(self, name: str) -> Path:
-        """Where the output of `name` goes."""
+        """Return the file that receives the output of `name`."""
         return self._home / "logs" / f"{name}.log"
 
     @property
-    def done(self) -> list[str]:
-        """What was allowed to end and has done so."""
-        return [name for name, (part, process) in self._running.items() if part.may_end and process.poll() == 0]
+    def finished(self) -> list[str]:
+        """Names of the processes that may end and have ended with status 0."""
+        return [name for name, (spec, process) in self._running.items() if spec.may_end and process.poll() == 0]
 
-    def _begin(self, part: ProcessSpec) -> None:
-        with undisturbed():  # between the start and its record, an interruption would leave an orphan
-            process = self._popen(part)
-            self._running[part.name] = (part, process)
-            self._remember({**self._record.processes, part.name: ProcessIdentity.of(process.pid)})
+    def _start_process(self, spec: ProcessSpec) -> None:
+        with defer_signals():  # an interruption between the start and the record would leave an orphan
+            process = self._popen(spec)
+            self._running[spec.name] = (spec, process)
+            self._write_record({**self._record.processes, spec.name: ProcessIdentity.of(process.pid)})
 
-    def _death(self, name: str) -> str | None:
-        """How a process has ended by itself, in words; None if it runs, or may end and has."""
-        part, process = self._running[name]
+    def _exit_reason(self, name: str) -> str | None:
+        """Return how a process has exited unexpectedly; None if it runs or was allowed to end."""
+        spec, process = self._running[name]
         status = process.poll()
-        if status is None or (part.may_end and status == 0):
+        if status is None or (spec.may_end and status == 0):
             return None
-        return f"by signal {-status}" if status < 0 else f"with status {status}"
+        return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
 
-    def _last_words(self, name: str) -> str:
-        """What a process that ended with a status has said last; it is mostly why."""
-        lines = [line.strip() for line in self._last_lines(name) if line.strip()]
+    def _last_log_line(self, name: str) -> str:
+        """Return the last log line in parentheses if the process exited with a status; it usually has the cause."""
+        lines = [line.strip() for line in self._log_tail(name) if line.strip()]
         return f" ({lines[-1]})" if lines and (self._running[name][1].poll() or 0) > 0 else ""
 
-    def _popen(self, part: ProcessSpec) -> subprocess.Popen[bytes]:
-        file = self.log(part.name)
-        if part.name not in self._logged:
-            keep_previous(file)
-            self._logged.add(part.name)
+    def _popen(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
+        file = self.log(spec.name)
+        if spec.name not in self._logged:
+            rotate_log(file)
+            self._logged.add(spec.name)
         with file.open("ab") as log:
             return subprocess.Popen(
-                part.command,
-                env=dict(part.environment),
+                spec.command,
+                env=dict(spec.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -207,26 +210,26 @@ class Supervisor:
 
     def _end(self, name: str, *, grace_seconds: float | None) -> None:
         begin = time.monotonic()
-        end([self._record.processes[name]], grace_seconds=grace_seconds)
+        end_sessions([self._record.processes[name]], grace_seconds=grace_seconds)
         self._running.pop(name)[1].wait()
         log.debug("%s has ended after %.1f s", name, time.monotonic() - begin)
-        self._remember({other: who for other, who in self._record.processes.items() if other != name})
+        self._write_record({other: who for other, who in self._record.processes.items() if other != name})
 
-    def _remember(self, processes: dict[str, ProcessIdentity]) -> None:
+    def _write_record(self, processes: dict[str, ProcessIdentity]) -> None:
         self._record = structs.replace(self._record, processes=processes)
         self._record.write(self._file)
 
-    def _tail(self, name: str) -> str:
-        return "\n".join(f"    {line}" for line in self._last_lines(name)) or "    (empty)"
+    def _log_excerpt(self, name: str) -> str:
+        return "\n".join(f"    {line}" for line in self._log_tail(name)) or "    (empty)"
 
-    def _last_lines(self, name: str) -> list[str]:
+    def _log_tail(self, name: str) -> list[str]:
         with suppress(OSError), self.log(name).open("rb") as log:
-            log.seek(max(0, log.seek(0, 2) - 16_384))
+            log.seek(max(0, log.seek(0, 2) - _TAIL_BYTES))
             return log.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
         return []
 
 
-def keep_previous(log: Path) -> None:
-    """Make room for a new log; the one that is there becomes `NAME.log.1`."""
+def rotate_log(log: Path) -> None:
+    """Rename an existing log to `NAME.log.1`."""
     with suppress(FileNotFoundError):
         log.replace(log.with_name(log.name + ".1"))

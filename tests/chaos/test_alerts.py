@@ -130,7 +130,7 @@ def prometheus_part(stack: LocalStack, port: int, folder: Path) -> ProcessSpec:
     config = yaml.safe_load((RULES / "prometheus.yml").read_text())
     config["rule_files"] = [str(RULES / "rules" / "*.yml")]
     config["scrape_configs"] = [
-        {"job_name": name, "static_configs": [{"targets": [stack.watched_at(name).removeprefix("http://")]}]}
+        {"job_name": name, "static_configs": [{"targets": [stack.health_address(name).removeprefix("http://")]}]}
         for name in WATCHED
     ]
     file = folder / "prometheus.yml"
@@ -338,7 +338,7 @@ def bootstrap(watched: Watched) -> None:
 
 
 def metrics(watched: Watched, name: str) -> str:
-    return httpx.get(f"{watched.stack.watched_at(name)}/metrics", trust_env=False).text
+    return httpx.get(f"{watched.stack.health_address(name)}/metrics", trust_env=False).text
 
 
 class HurriedCallers:

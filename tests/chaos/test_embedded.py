@@ -21,7 +21,7 @@ from adapters.kafka.topics import broker_answers
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cli.demo.counting import count_topics
-from infra.local_stack.servers import answers
+from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1_500)]
@@ -45,7 +45,7 @@ def stack(
         history(settings, LAST_DAY)
         with closing(PrefectDeployments(settings.prefect_url)) as deployments:
             deployments.wait(deployments.run("bootstrap/local", {}), timeout_seconds=300.0)
-        until("the champion is served", lambda: answers(f"{settings.scoring_url}/readyz"))
+        until("the champion is served", lambda: is_responding(f"{settings.scoring_url}/readyz"))
         yield running
 
 
@@ -100,17 +100,17 @@ def victims(stack: LocalStack) -> list[tuple[str, Callable[[], None], Callable[[
         os.kill(worker.pid, signal.SIGKILL)
 
     def is_ready(name: str) -> bool:
-        return answers(f"{stack.watched_at(name)}/readyz")
+        return is_responding(f"{stack.health_address(name)}/readyz")
 
     def prefect_is_back() -> bool:
-        return answers(f"{settings.prefect_url}/api/health") and is_ready("pipelines")
+        return is_responding(f"{settings.prefect_url}/api/health") and is_ready("pipelines")
 
     return [
         ("scoring worker", kill_worker, lambda: is_ready("scoring")),
         ("scoring", lambda: kill("scoring"), lambda: is_ready("scoring")),
         ("stream worker", lambda: kill("stream"), lambda: is_ready("stream")),
         ("archive", lambda: kill("archive"), lambda: is_ready("archive")),
-        ("mlflow", lambda: kill("mlflow"), lambda: answers(f"{settings.mlflow_url}/health")),
+        ("mlflow", lambda: kill("mlflow"), lambda: is_responding(f"{settings.mlflow_url}/health")),
         ("prefect", lambda: kill("prefect"), prefect_is_back),
         ("broker", lambda: kill("kafka"), lambda: broker_answers(settings.kafka_bootstrap)),
     ]

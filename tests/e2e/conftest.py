@@ -32,7 +32,7 @@ from cardwatch.promotion.gate import windows
 from cardwatch.registry import CHAMPION
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
-from infra.local_stack.servers import answers
+from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from models.training import TrainingSettings
 from pipelines.fitting import fit_candidate, recent_rows
@@ -101,7 +101,7 @@ class System:
             )
         with closing(MlflowRegistry(self.settings.mlflow_url)) as registry:
             registry.set_alias(CHAMPION, version)
-        until("the champion is served", lambda: answers(f"{self.settings.scoring_url}/readyz"))
+        until("the champion is served", lambda: is_responding(f"{self.settings.scoring_url}/readyz"))
 
     def is_all_decided(self) -> bool:
         """Whether the stream worker has committed everything that is in the log now."""

@@ -17,7 +17,7 @@ from adapters.feature_store.lmdb import LmdbStore
 from cardwatch.topics import DECISIONS
 from cli.demo.counting import count_topics
 from cli.demo.observer import live_positions
-from infra.local_stack.servers import answers
+from infra.local_stack.servers import is_responding
 from pipelines.training_set import replay_log
 
 KILLS_EACH = 3
@@ -44,7 +44,7 @@ def test_kills_of_worker_and_scoring_service_lose_nothing_repeat_nothing_and_cha
             f"{wanted} decisions before {victims} are killed",
             lambda wanted=wanted: sum(system.ends(DECISIONS).values()) >= wanted,
         )
-        system.until("the scoring service is back", lambda: answers(f"{system.settings.scoring_url}/readyz"))
+        system.until("the scoring service is back", lambda: is_responding(f"{system.settings.scoring_url}/readyz"))
         system.stack.supervisor.kill(*victims)
         system.stack.start(*victims, wait=False)
     system.stack.supervisor.wait("generator")

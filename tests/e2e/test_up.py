@@ -1,4 +1,4 @@
-"""`cardwatch up` as somebody uses it: started in no order, used, its processes killed, stopped, gone on with."""
+"""`cardwatch up`: started, used, its processes killed, stopped and continued."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from cli.demo.counting import TopicCounts, count_topics
 from infra.local_stack.process_tree import ProcessIdentity
-from infra.local_stack.running_stack import why_not_ready
-from infra.local_stack.servers import answers
-from infra.local_stack.stack_home import StackHome, Standing
+from infra.local_stack.running_stack import unready_reasons
+from infra.local_stack.servers import is_responding
+from infra.local_stack.stack_home import StackHome, StackStatus
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -47,13 +47,13 @@ def until(what: str, reached: Callable[[], bool]) -> None:
 
 
 class User:
-    """Somebody at a shell, with a home of their own."""
+    """A shell with its own home folder."""
 
     def __init__(self, folder: Path) -> None:
         self._given = read_settings({}, home=folder)
         self.home = StackHome(self._given)
 
-    def types(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *command],
             env=child_environment(self._given),
@@ -64,28 +64,30 @@ class User:
         )
 
     @property
-    def standing(self) -> Standing:
-        standing = self.home.standing()
-        assert standing is not None
-        return standing
+    def status(self) -> StackStatus:
+        status = self.home.status()
+        assert status is not None
+        return status
 
     @property
     def processes(self) -> dict[str, ProcessIdentity]:
         record = self.home.record()
         assert record is not None
-        return {name: who for name, who in record.processes.items() if name not in self.standing.done}
+        return {name: identity for name, identity in record.processes.items() if name not in self.status.finished}
 
     @property
     def settings(self) -> Settings:
-        """As in a shell that has sourced the addresses."""
-        return read_settings(self.standing.environment)
+        """The settings of a shell that has sourced the addresses."""
+        return read_settings(self.status.environment)
 
     def await_ready(self) -> None:
-        places = {name: place for name, place in self.standing.places.items() if name not in self.standing.done}
-        until("everything ready", lambda: not any(why_not_ready(places).values()))
+        endpoints = {
+            name: endpoint for name, endpoint in self.status.endpoints.items() if name not in self.status.finished
+        }
+        until("everything ready", lambda: not any(unready_reasons(endpoints).values()))
 
     def count(self) -> TopicCounts:
-        """What became of everything that was sent, once no more is sent."""
+        """Wait until all transactions are decided, and count decisions; the traffic must have stopped."""
         address = self.settings.kafka_bootstrap
         ends = end_offsets(address, TRANSACTIONS)
         with closing(LogInquiry(address, STREAM_GROUP)) as inquiry:
@@ -103,15 +105,15 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     plan.write_bytes(msgspec.json.encode(PLAN))
     user = User(folder)
     try:
-        ended = user.types("up", "--plan", str(plan))
+        ended = user.run("up", "--plan", str(plan))
         assert ended.returncode == 0, ended.stdout + ended.stderr
         yield user
     finally:
-        user.types("down")
+        user.run("down")
 
 
-def left(user: User) -> list[str]:
-    """Command lines of processes that belong to this user's stack."""
+def remaining_processes(user: User) -> list[str]:
+    """Command lines of the processes that belong to this user's stack."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
@@ -120,54 +122,54 @@ def left(user: User) -> list[str]:
     return found
 
 
-def test_it_comes_back_when_the_model_decides_and_everything_is_ready(user: User) -> None:
-    assert answers(f"{user.settings.scoring_url}/readyz")
-    shown = user.types("ps").stdout.splitlines()
-    assert [line.split()[0] for line in shown[1:]] == ["stack", *user.standing.places]
+def test_it_returns_when_the_model_decides_and_everything_is_ready(user: User) -> None:
+    assert is_responding(f"{user.settings.scoring_url}/readyz")
+    shown = user.run("ps").stdout.splitlines()
+    assert [line.split()[0] for line in shown[1:]] == ["stack", *user.status.endpoints]
     assert {line.split()[-1] for line in shown[2:]} == {"ready", "done"}
-    assert user.types("logs", "generator", "-n", "1").stdout.startswith("generator | ")
+    assert user.run("logs", "generator", "-n", "1").stdout.startswith("generator | ")
 
 
-def test_a_second_up_says_where_it_runs_and_starts_nothing(user: User) -> None:
+def test_a_second_up_shows_the_addresses_and_starts_nothing(user: User) -> None:
     before = user.processes
-    again = user.types("up")
+    again = user.run("up")
     assert again.returncode == 0
-    assert "it runs already" in again.stdout
+    assert "the stack runs already" in again.stdout
     assert user.settings.mlflow_url in again.stdout
     assert user.processes == before
 
 
-def test_every_process_that_is_killed_is_started_again_and_becomes_ready(user: User) -> None:
+def test_every_killed_process_is_restarted_and_becomes_ready(user: User) -> None:
     for name, victim in user.processes.items():
         os.kill(victim.pid, signal.SIGKILL)
         until(f"{name} again", lambda name=name, victim=victim: user.processes[name] != victim)
         user.await_ready()
-    assert user.standing.revived == dict.fromkeys(user.processes, 1)
+    assert user.status.restarts == dict.fromkeys(user.processes, 1)
 
 
-def test_stopped_and_killed_and_started_again_it_goes_on_and_nothing_is_sent_or_decided_twice(user: User) -> None:
-    owner = user.standing.owner
+def test_after_kill_stop_and_restart_nothing_is_sent_or_decided_twice(user: User) -> None:
+    owner = user.status.owner
     os.kill(owner.pid, signal.SIGKILL)
-    until("its processes are gone", lambda: left(user) == [])
-    assert user.types("ps").returncode == 1
-    again = user.types("up")
+    until("its processes are gone", lambda: remaining_processes(user) == [])
+    assert user.run("ps").returncode == 1
+    again = user.run("up")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert user.types("down").returncode == 0
-    assert left(user) == []
+    assert user.run("down").returncode == 0
+    assert remaining_processes(user) == []
 
-    quiet = user.types("up", "--no-traffic")
+    quiet = user.run("up", "--no-traffic")
     assert quiet.returncode == 0, quiet.stdout + quiet.stderr
     assert "generator" not in user.processes
     counts = user.count()
-    assert counts.transactions > 26 * 300 * 1.5  # history alone, of cards that pay twice a day
+    assert counts.transactions > 26 * 300 * 1.5  # the history alone, with cards that pay twice a day
     assert (counts.lost, counts.repeats, counts.duplicates, counts.strays) == (0, 0, 0, 0)
     assert counts.decisions == counts.transactions
 
 
-def test_down_stops_it_and_deletes_its_data_if_asked(user: User) -> None:
-    assert user.types("down").returncode == 0
-    assert left(user) == []
+def test_down_stops_it_and_deletes_its_data_on_request(user: User) -> None:
+    assert user.run("down").returncode == 0
+    assert remaining_processes(user) == []
     assert user.home.folder.exists()
-    again = user.types("down", "--delete-data")
+    again = user.run("down", "--delete-data")
     assert (again.returncode, user.home.folder.exists()) == (0, False)
     assert "no stack runs" in again.stdout

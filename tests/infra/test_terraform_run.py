@@ -14,7 +14,7 @@ from msgspec import structs
 
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
-from infra.aws.deploy.executions import Machine
+from infra.aws.deploy.executions import StateMachine
 from infra.aws.deploy.terraform import Terraform
 from infra.moto.server import CREDENTIALS, REGION
 
@@ -108,7 +108,7 @@ def test_a_root_is_applied_settled_used_and_destroyed(
     assert terraform.plan(root / "small.tfvars") is False
     states = client("stepfunctions")
     arn = terraform.outputs()["machine"]
-    Machine(arn, lines.append, region=REGION).run("once", {"n": 5}, patience_seconds=30)
+    StateMachine(arn, lines.append, region=REGION).run("once", {"n": 5}, patience_seconds=30)
     [execution] = states.list_executions(stateMachineArn=arn)["executions"]
     found = states.describe_execution(executionArn=execution["executionArn"])
     assert json.loads(found["output"]) == {"n": 20}

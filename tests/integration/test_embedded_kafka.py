@@ -164,10 +164,10 @@ def test_the_command_stops_on_ctrl_c_and_the_next_start_finds_the_data(tmp_path:
 
     broker = EmbeddedKafka(Settings(home=tmp_path))
     with Supervisor(tmp_path) as supervisor:
-        supervisor.start(broker.part())
+        supervisor.start(broker.process_spec())
         assert read(broker.bootstrap, end_offsets(broker.bootstrap, "decisions")[0]) == ["kept"]
-        with pytest.raises(Misconfigured, match="another broker works on"):
-            EmbeddedKafka(Settings(home=tmp_path)).part()
+        with pytest.raises(Misconfigured, match="another broker uses"):
+            EmbeddedKafka(Settings(home=tmp_path)).process_spec()
         with pytest.raises(PortInUse, match=broker.bootstrap.rpartition(":")[2]):
             EmbeddedKafka(Settings(home=tmp_path / "other"), port=int(broker.bootstrap.rpartition(":")[2]))
 

@@ -23,7 +23,7 @@ from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import LABELS, PROGRESS, TRANSACTIONS
 from infra.local_stack.embedded_kafka import EmbeddedKafka
-from infra.local_stack.servers import refusal
+from infra.local_stack.servers import unready_reason
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 WORLD = SimulationSettings(seed=3, cards=50, fraud_share=0.05)
@@ -52,7 +52,7 @@ class Bench:
         self._question = f"http://{LOOPBACK}:{port}/readyz"
         self._bootstrap, self._partitions = broker.bootstrap, settings.partitions
         self._parts = {
-            "kafka": broker.part(),
+            "kafka": broker.process_spec(),
             "generator": ProcessSpec(
                 name="generator",
                 command=[sys.executable, "-m", "services.generator", str(plan)],
@@ -78,7 +78,7 @@ class Bench:
         until(f"{wanted} transactions", lambda: self._sent() >= wanted)
 
     def await_refusal(self, reason: str) -> None:
-        until(reason, lambda: reason in (refusal(self._question) or ""))
+        until(reason, lambda: reason in (unready_reason(self._question) or ""))
 
     def read(self, topic: str) -> Iterator[Record]:
         ends = end_offsets(self._bootstrap, topic)

@@ -38,7 +38,7 @@ from cardwatch.registry import CHALLENGER
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import STREAM_GROUP
-from infra.local_stack.servers import answers
+from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from pipelines.__main__ import prefect_environment
 
@@ -261,7 +261,7 @@ class Runner:
         self.process.wait(timeout=20)
 
     def is_ready(self) -> bool:
-        return answers(f"{self.url}/readyz")
+        return is_responding(f"{self.url}/readyz")
 
 
 @pytest.fixture(scope="module")
@@ -285,16 +285,16 @@ def run_in_progress(bench: Bench, runner: Runner, tmp_path: Path, until: Callabl
 def test_a_run_in_progress_outlives_a_server_that_is_killed_and_started_again(
     bench: Bench, runner: Runner, run_in_progress: str, tmp_path: Path, until: Callable[..., float]
 ) -> None:
-    served = bench.stack.watched_at("pipelines")
+    served = bench.stack.health_address("pipelines")
     bench.stack.supervisor.kill("prefect")
-    until(lambda: not runner.is_ready() and not answers(f"{served}/readyz"), "both runners have noticed")
+    until(lambda: not runner.is_ready() and not is_responding(f"{served}/readyz"), "both runners have noticed")
     waiting = httpx.get(f"{runner.url}/readyz", trust_env=False)
     assert waiting.status_code == 503
     assert "no Prefect server answers" in waiting.json()["reason"]
-    assert answers(f"{runner.url}/livez")
+    assert is_responding(f"{runner.url}/livez")
 
     bench.stack.start("prefect")
-    until(lambda: runner.is_ready() and answers(f"{served}/readyz"), "both runners have found it again")
+    until(lambda: runner.is_ready() and is_responding(f"{served}/readyz"), "both runners have found it again")
     (tmp_path / "go").touch()
     bench.flows.wait(run_in_progress, timeout_seconds=SECONDS)
     assert (tmp_path / "published").exists()

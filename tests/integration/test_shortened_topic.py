@@ -58,7 +58,7 @@ def shortened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = Settings(home=tmp_path_factory.mktemp("kafka"))
     broker = EmbeddedKafka(settings)
     with Supervisor(settings.home) as supervisor:
-        supervisor.start(broker.part())
+        supervisor.start(broker.process_spec())
         create_topics(broker.bootstrap, partitions=1)
         writer = LogWriter(broker.bootstrap)
         for transaction in LOG:

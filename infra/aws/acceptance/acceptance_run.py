@@ -30,13 +30,18 @@ from cardwatch.progress import DayMonitored, RetrainingStarted
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from infra.aws.acceptance.history import store_archive, store_states, write_history
-from infra.aws.acceptance.leak_check import leftovers
-from infra.aws.acceptance.live_days import Live
-from infra.aws.acceptance.smoke import question
-from infra.aws.deploy.champion import MODEL_KEY, register_first_champion, remove_workshop, train_first_champion
-from infra.aws.deploy.cleanup import remove_models, remove_packages
+from infra.aws.acceptance.leak_check import remaining_resources
+from infra.aws.acceptance.live_days import DayRunner
+from infra.aws.acceptance.smoke import unsent_transaction
+from infra.aws.deploy.champion import (
+    MODEL_KEY,
+    delete_training_resources,
+    register_first_champion,
+    train_first_champion,
+)
+from infra.aws.deploy.cleanup import delete_model_packages, delete_models
 from infra.aws.deploy.deployment import Deployment
-from infra.aws.deploy.executions import Machine
+from infra.aws.deploy.executions import StateMachine
 
 WORLD: Final = SimulationSettings(seed=7, cards=300, fraud_share=0.02, change_day=32)
 HISTORY_DAYS: Final = 45
@@ -87,7 +92,7 @@ class AcceptanceRun:
                 image=self._deployment.scoring_image,
                 region=self._region,
             )
-            remove_workshop(self._region)
+            delete_training_resources(self._region)
             self._detail(f"trained by what was known on {self._day(CHAMPION_KNOWS_DAYS - 1)}, {len(packed):,} bytes")
         return packed
 
@@ -122,20 +127,20 @@ class AcceptanceRun:
             time.sleep(0.5)
 
     def _live_and_retrain(self, outputs: dict[str, Any]) -> None:
-        live = Live(
+        live = DayRunner(
             self._world,
             transactions=outputs["transactions_stream"],
             decisions=outputs["decisions_stream"],
             bucket=outputs["data_bucket"],
         )
-        daily = Machine(outputs["daily_state_machine_arn"], self._detail, region=self._region)
+        daily = StateMachine(outputs["daily_state_machine_arn"], self._detail, region=self._region)
         for number in range(HISTORY_DAYS, HISTORY_DAYS + LIVE_DAYS):
             self._live(live, number, expected="1")
             with self._step(f"state machine daily: {self._day(number)} is archived and watched"):
                 name = f"daily-{self._day(number)}"
                 daily.run(name, {"day": str(self._day(number))}, patience_seconds=TIMEOUT_SECONDS)
                 self._detail(_in_words(S3ProgressLog(Bucket(outputs["data_bucket"])), self._day(number)))
-        with self._step("a question about one more transaction"):
+        with self._step("a unsent_transaction about one more transaction"):
             self._ask(outputs)
         with self._step("the event DriftDetected, put by hand: days of loss would take longer than this"):
             day = self._day(HISTORY_DAYS + LIVE_DAYS - 1)
@@ -143,7 +148,7 @@ class AcceptanceRun:
             EventBus(outputs["event_bus"]).ask_for_retraining(
                 RetrainingStarted(day=day, champion_version="1", reasons=reasons)
             )
-            retrain = Machine(outputs["retrain_state_machine_arn"], self._detail, region=self._region)
+            retrain = StateMachine(outputs["retrain_state_machine_arn"], self._detail, region=self._region)
             execution = retrain.newest(patience_seconds=TIMEOUT_SECONDS)
             self._detail("the rule has started the state machine retrain")
         with self._step("state machine retrain"):
@@ -153,7 +158,7 @@ class AcceptanceRun:
             self._detail(f"version {champion.version} is champion, average precision {precision:.3f}")
         self._live(live, HISTORY_DAYS + LIVE_DAYS, expected=champion.version)
 
-    def _live(self, live: Live, number: int, *, expected: str) -> None:
+    def _live(self, live: DayRunner, number: int, *, expected: str) -> None:
         with self._step(f"{self._day(number)}: transactions through Kinesis, Lambda, DynamoDB and the endpoint"):
             lived = live.live(number, rate_per_second=RATE_PER_SECOND)
             self._detail(str(lived))
@@ -163,7 +168,7 @@ class AcceptanceRun:
                 raise CardwatchError(f"{lived.degraded:,} decisions are degraded: the endpoint is hardly used")
 
     def _ask(self, outputs: dict[str, Any]) -> None:
-        event = {"body": encode(question(self._known, "local")).decode(), "isBase64Encoded": False}
+        event = {"body": encode(unsent_transaction(self._known, "local")).decode(), "isBase64Encoded": False}
         function = aws_client("lambda", region=self._region, read_seconds=60)
         answer = function.invoke(FunctionName=outputs["score_function"], Payload=json.dumps(event))
         said = json.loads(answer["Payload"].read())
@@ -174,13 +179,13 @@ class AcceptanceRun:
     def _destroy(self, outputs: dict[str, Any]) -> None:
         prefix = self._deployment.environment.prefix
         with self._step("terraform destroy"):
-            packages = remove_packages(outputs["model_package_group"], region=self._region)
+            packages = delete_model_packages(outputs["model_package_group"], region=self._region)
             self._detail(f"{packages} model packages of the pipeline's are deleted first")
             self._deployment.destroy()
-            remove_models(prefix, region=self._region)
+            delete_models(prefix, region=self._region)
             self._detail(f"{self._deployment.made} resources")
         with self._step("what is left"):
-            if left := leftovers(prefix, region=self._region):
+            if left := remaining_resources(prefix, region=self._region):
                 raise CardwatchError("left after terraform destroy:\n  " + "\n  ".join(left))
             self._detail("nothing")
 

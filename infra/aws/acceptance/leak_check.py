@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from adapters.aws.clients import answering, aws_client
 
-KINDS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
+LISTINGS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("apigateway", "get_api_keys", {}),
     ("apigateway", "get_rest_apis", {}),
     ("apigateway", "get_usage_plans", {}),
@@ -51,12 +51,12 @@ _GONE: Final = {"deleted", "deleting", "TERMINATED", "PendingDeletion"}
 """States of what is listed for a while after its end."""
 
 
-def leftovers(prefix: str, *, region: str | None = None) -> list[str]:
+def remaining_resources(prefix: str, *, region: str | None = None) -> list[str]:
     """What is left whose name, ARN or tag begins with `prefix`, as `service call: name`."""
     name = re.compile(rf"(?<![\w-]){re.escape(prefix)}[\w./-]*")
     return [
         f"{service} {call}: {found}"
-        for service, call, arguments in KINDS
+        for service, call, arguments in LISTINGS
         for found in sorted(set(name.findall(_listing(service, call, arguments, region))))
     ]
 

@@ -22,7 +22,7 @@ POLL_SECONDS: Final = 0.25
 TIMEOUT_SECONDS: Final = 120.0
 
 
-class Lived(Struct, frozen=True, kw_only=True):
+class DayOutcome(Struct, frozen=True, kw_only=True):
     """What a day has brought: `decided` are transactions with a decision, `again` decisions that came once more."""
 
     sent: int
@@ -46,15 +46,15 @@ class Lived(Struct, frozen=True, kw_only=True):
         )
 
 
-class Live:
+class DayRunner:
     """Sends days of a world into the transactions' stream and waits for all of their decisions."""
 
     def __init__(self, world: Simulation, *, transactions: str, decisions: str, bucket: str) -> None:
         self._world, self._bucket = world, Bucket(bucket)
         self._transactions, self._decisions = transactions, decisions
 
-    def live(self, number: int, *, rate_per_second: float) -> Lived:
-        """Live through day `number`; raises `CardwatchError` if a transaction has no decision in the end."""
+    def live(self, number: int, *, rate_per_second: float) -> DayOutcome:
+        """DayRunner through day `number`; raises `CardwatchError` if a transaction has no decision in the end."""
         with (
             closing(KinesisReader(self._decisions)) as reader,
             closing(KinesisWriter(self._transactions)) as writer,
@@ -82,9 +82,9 @@ class Live:
             return _counted(traffic.sent.transactions, decisions)
 
 
-def _counted(sent: int, decisions: list[Decision]) -> Lived:
+def _counted(sent: int, decisions: list[Decision]) -> DayOutcome:
     first = {decision.transaction.transaction_id: decision for decision in reversed(decisions)}
-    return Lived(
+    return DayOutcome(
         sent=sent,
         decided=len(first),
         again=len(decisions) - len(first),

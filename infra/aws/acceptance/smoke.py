@@ -1,4 +1,4 @@
-"""A deployed system asked whether it works: ten transactions in, their decisions out, and one question to the API."""
+"""A deployed system asked whether it works: ten transactions in, their decisions out, and one request to the API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RecordReader(Protocol):
         ...
 
 
-class Arrived(Struct, frozen=True):
+class TimedDecision(Struct, frozen=True):
     """A decision, and how long after its transaction was sent it was read here; the polling is in it."""
 
     decision: Decision
@@ -64,13 +64,13 @@ def await_decisions(
     patience_seconds: float = TIMEOUT_SECONDS,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
-) -> list[Arrived]:
+) -> list[TimedDecision]:
     """Send these and wait until each has its decision; in the order in which they arrive, repeats left out.
 
     Raises `CardwatchError` if some have none after `patience_seconds`.
     """
     waiting = {transaction.transaction_id for transaction in transactions}
-    arrived: list[Arrived] = []
+    arrived: list[TimedDecision] = []
     writer.write([(transaction.card_id, encode(transaction)) for transaction in transactions])
     start = clock()
     while waiting:
@@ -78,7 +78,7 @@ def await_decisions(
             decision = decode(value, Decision)
             if decision.transaction.transaction_id in waiting:
                 waiting.remove(decision.transaction.transaction_id)
-                arrived.append(Arrived(decision, clock() - start))
+                arrived.append(TimedDecision(decision, clock() - start))
         if waiting and clock() - start > patience_seconds:
             raise CardwatchError(
                 f"{len(waiting)} of {len(transactions)} transactions have no decision after {patience_seconds:g} s; "
@@ -89,22 +89,22 @@ def await_decisions(
     return arrived
 
 
-def question(transaction: Transaction, run: str) -> Transaction:
+def unsent_transaction(transaction: Transaction, run: str) -> Transaction:
     """A payment like this one that was not sent: what was sent is known to be a repeat, and gets no answer."""
-    return structs.replace(transaction, transaction_id=f"smoke-{run}-question")
+    return structs.replace(transaction, transaction_id=f"smoke-{run}-unsent_transaction")
 
 
-class Answer(Struct):
-    """What we look at in the answer to a question; it has more."""
+class ScoreResponse(Struct):
+    """What we look at in the answer to a unsent_transaction; it has more."""
 
     action: Action
     sequence: int | None = None
     degraded: bool = False
 
 
-def read_answer(body: bytes) -> Answer:
+def parse_score_response(body: bytes) -> ScoreResponse:
     """The answer of `POST /v1/score`. Raises `CardwatchError` if it is none."""
     try:
-        return msgspec.json.decode(body, type=Answer)
+        return msgspec.json.decode(body, type=ScoreResponse)
     except msgspec.DecodeError as error:
         raise CardwatchError(f"the API's answer is not that of /v1/score ({error}): {body[:200]!r}") from error

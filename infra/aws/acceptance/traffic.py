@@ -26,7 +26,7 @@ class RecordWriter(Protocol):
         ...
 
 
-class Sent(Struct):
+class SentCounts(Struct):
     """What has been sent so far."""
 
     transactions: int = 0
@@ -56,7 +56,7 @@ class Traffic:
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.sent = Sent()
+        self.sent = SentCounts()
         self._world, self._writer, self._put = world, writer, put
         self._clock, self._pause = clock, pause
 

@@ -17,7 +17,7 @@ PUT_UNIT_BYTES: Final = 25 * 1024
 """A record in a provisioned Kinesis stream is paid for in pieces of this size."""
 
 
-class Line(Struct, frozen=True):
+class BillItem(Struct, frozen=True):
     """One line: what is paid for, how it was computed, and dollars a month."""
 
     part: str
@@ -25,12 +25,12 @@ class Line(Struct, frozen=True):
     dollars: float
 
 
-def bill(size: Size, rate: float, prices: Prices, inputs: Inputs) -> list[Line]:
+def bill(size: Size, rate: float, prices: Prices, inputs: Inputs) -> list[BillItem]:
     """The lines of a month at `rate` transactions a second, day and night; lines of nothing are left out."""
-    return [line for line in _Month(size, rate, prices, inputs).lines() if line.dollars >= 0.005]
+    return [line for line in _MonthlyBill(size, rate, prices, inputs).lines() if line.dollars >= 0.005]
 
 
-def total(lines: list[Line]) -> float:
+def total(lines: list[BillItem]) -> float:
     """Dollars a month."""
     return sum(line.dollars for line in lines)
 
@@ -42,11 +42,11 @@ def reserved_table(size: Size, rate: float, prices: Prices, inputs: Inputs) -> f
     """
     writes = write_units(rate, size, inputs) * prices.of("dynamodb_write_hour")
     reads = read_units(rate, size, inputs) * prices.of("dynamodb_read_hour")
-    kept = _Month(size, rate, prices, inputs).kept_states()
+    kept = _MonthlyBill(size, rate, prices, inputs).kept_states()
     return (writes + reads) / inputs.headroom * inputs.hours_a_month + kept.dollars
 
 
-class _Month:
+class _MonthlyBill:
     """The arithmetic of one bill, a method for each subject. Every price and input is by its name in the page."""
 
     def __init__(self, size: Size, rate: float, prices: Prices, inputs: Inputs) -> None:
@@ -57,7 +57,7 @@ class _Month:
         self._questions = self._transactions * inputs.questions_share
         self._batches = size.batches_a_second(rate) * self._hours * 3600
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[BillItem]:
         yield self._log()
         yield self._stream("decisions", self._size.decisions_shards, self._inputs.decision_bytes)
         yield self._states()
@@ -66,58 +66,58 @@ class _Month:
         yield self._answering()
         yield self._scoring()
         yield self._network()
-        yield Line("KMS", f"{self._size.keys} keys", self._size.keys * self._price("kms_key"))
+        yield BillItem("KMS", f"{self._size.keys} keys", self._size.keys * self._price("kms_key"))
         yield self._watching()
         yield self._objects()
-        yield Line("ECR", f"{self._inputs.image_gb:g} GB", self._inputs.image_gb * self._price("ecr_kept"))
+        yield BillItem("ECR", f"{self._inputs.image_gb:g} GB", self._inputs.image_gb * self._price("ecr_kept"))
         yield self._jobs()
         yield self._backfill()
 
-    def _log(self) -> Line:
+    def _log(self) -> BillItem:
         if not self._size.on_msk:
             return self._stream("transactions", self._size.transactions_shards, self._inputs.transaction_bytes)
         partitions = self._size.invocations_at_once
         gigabytes = self._transactions * self._inputs.transaction_bytes / GB
         dollars = self._hours * (self._price("msk_cluster") + partitions * self._price("msk_partition"))
         dollars += gigabytes * (self._price("msk_in") + self._price("msk_out"))
-        return Line("MSK Serverless", f"partitions: {partitions}; {gigabytes:,.1f} GB in and out", dollars)
+        return BillItem("MSK Serverless", f"partitions: {partitions}; {gigabytes:,.1f} GB in and out", dollars)
 
-    def _stream(self, name: str, shards: int, record_bytes: float) -> Line:
+    def _stream(self, name: str, shards: int, record_bytes: float) -> BillItem:
         longer_hours = max(self._size.retention_hours - 24, 0)
         if shards:
             units = self._transactions * ceil(record_bytes / PUT_UNIT_BYTES) / MILLION
             an_hour = self._price("kinesis_shard") + bool(longer_hours) * self._price("kinesis_kept_longer")
             dollars = shards * self._hours * an_hour + units * self._price("kinesis_put")
-            return Line(f"Kinesis {name}", f"shards: {shards:,}; {units:,.1f} million put units", dollars)
+            return BillItem(f"Kinesis {name}", f"shards: {shards:,}; {units:,.1f} million put units", dollars)
         gigabytes = self._transactions * ceil(record_bytes / 1024) * 1024 / GB
         dollars = self._hours * self._price("kinesis_on_demand")
         dollars += gigabytes * (self._price("kinesis_on_demand_in") + self._price("kinesis_on_demand_out"))
         dollars += gigabytes * longer_hours / self._hours * self._price("kinesis_on_demand_kept")
-        return Line(f"Kinesis {name}", f"on demand, {gigabytes:,.1f} GB in and out", dollars)
+        return BillItem(f"Kinesis {name}", f"on demand, {gigabytes:,.1f} GB in and out", dollars)
 
-    def _states(self) -> Line:
+    def _states(self) -> BillItem:
         seconds = self._hours * 3600 / MILLION
         writes = write_units(self._rate, self._size, self._inputs) * seconds
         reads = read_units(self._rate, self._size, self._inputs) * seconds
         per_write = ceil(self._inputs.card_item_bytes / WRITE_UNIT_BYTES)
         per_read = ceil(self._inputs.card_item_bytes / READ_UNIT_BYTES)
-        return Line(
+        return BillItem(
             "DynamoDB on demand",
             f"million units: {writes:,.1f} to write ({per_write} a card), {reads:,.1f} to read ({per_read} a card)",
             writes * self._price("dynamodb_write") + reads * self._price("dynamodb_read"),
         )
 
-    def kept_states(self) -> Line:
+    def kept_states(self) -> BillItem:
         held = cards(self._rate, self._inputs)
         dollars = held * self._inputs.card_item_bytes / GB * self._price("dynamodb_kept")
-        return Line("DynamoDB, kept", f"{held:,.0f} cards of {self._inputs.card_item_bytes:,.0f} bytes", dollars)
+        return BillItem("DynamoDB, kept", f"{held:,.0f} cards of {self._inputs.card_item_bytes:,.0f} bytes", dollars)
 
-    def _deciding(self) -> Line:
+    def _deciding(self) -> BillItem:
         each_ms, memory = self._inputs.batch_ms, self._size.stream_gb
         how = f"{self._batches / MILLION:,.2f} million batches of {each_ms:g} ms, {memory:.3g} GB"
-        return Line("Lambda stream", how, self._calls(self._batches, each_ms, memory))
+        return BillItem("Lambda stream", how, self._calls(self._batches, each_ms, memory))
 
-    def _answering(self) -> Line:
+    def _answering(self) -> BillItem:
         each_ms, memory, warm = self._inputs.question_ms, self._size.score_gb, self._size.score_kept_warm
         dollars = self._calls(self._questions, each_ms, memory)
         dollars += warm * memory * self._hours * 3600 * self._price("lambda_warm")
@@ -125,43 +125,43 @@ class _Month:
         if self._size.firewall:
             dollars += self._price("firewall") + self._questions / MILLION * self._price("firewall_call")
         how = f"{self._questions / MILLION:,.2f} million questions of {each_ms:g} ms, kept warm: {warm}"
-        return Line("API Gateway, Lambda score", how + (", firewall" if self._size.firewall else ""), dollars)
+        return BillItem("API Gateway, Lambda score", how + (", firewall" if self._size.firewall else ""), dollars)
 
     def _calls(self, calls: float, each_ms: float, memory_gb: float) -> float:
         used = calls * each_ms / 1000 * memory_gb
         return calls / MILLION * self._price("lambda_call") + used * self._price("lambda_time")
 
-    def _scoring(self) -> Line:
+    def _scoring(self) -> BillItem:
         instances, kind = self._size.instances, self._size.instance_type
-        return Line("SageMaker endpoint", f"{instances:,} x {kind}", instances * self._hours * self._price(kind))
+        return BillItem("SageMaker endpoint", f"{instances:,} x {kind}", instances * self._hours * self._price(kind))
 
-    def _network(self) -> Line:
+    def _network(self) -> BillItem:
         services, zones = self._size.endpoints, self._size.endpoint_zones
         gigabytes = self._transactions * (self._inputs.decision_bytes + self._inputs.row_bytes) / GB
         dollars = services * zones * self._hours * self._price("endpoint_zone")
         dollars += gigabytes * self._price("endpoint_data")
-        return Line("VPC endpoints", f"{services} services, zones: {zones}; {gigabytes:,.1f} GB", dollars)
+        return BillItem("VPC endpoints", f"{services} services, zones: {zones}; {gigabytes:,.1f} GB", dollars)
 
-    def _watching(self) -> Line:
+    def _watching(self) -> BillItem:
         gigabytes, alarms = self._batches * self._inputs.log_bytes_a_batch / GB, self._inputs.alarms
         dollars = gigabytes * (self._price("logs_in") + self._price("logs_kept"))
         dollars += alarms * self._price("alarm") + self._price("dashboard")
-        return Line("CloudWatch", f"{gigabytes:,.2f} GB of logs, {alarms:g} alarms, a dashboard", dollars)
+        return BillItem("CloudWatch", f"{gigabytes:,.2f} GB of logs, {alarms:g} alarms, a dashboard", dollars)
 
-    def _objects(self) -> Line:
+    def _objects(self) -> BillItem:
         each = self._inputs.decision_bytes + self._inputs.row_bytes * self._size.capture_share
         kept = self._rate * 86_400 * self._inputs.kept_days * each / GB
         dollars = self._batches / 1000 * self._price("s3_put") + kept * self._price("s3_kept")
-        return Line("S3", f"{self._batches / MILLION:,.2f} million objects written, {kept:,.1f} GB kept", dollars)
+        return BillItem("S3", f"{self._batches / MILLION:,.2f} million objects written, {kept:,.1f} GB kept", dollars)
 
-    def _jobs(self) -> Line:
+    def _jobs(self) -> BillItem:
         daily = self._size.daily * self._inputs.job_hours_a_day * self._hours / 24
         retraining = self._inputs.retrainings_a_month * self._inputs.retraining_hours
         kind, training = self._size.job_instance_type, self._size.training_instance_type
         dollars = daily * self._price(kind) + retraining * self._price(training)
-        return Line("SageMaker jobs", f"{daily:,.1f} h of {kind}, {retraining:g} h of {training}", dollars)
+        return BillItem("SageMaker jobs", f"{daily:,.1f} h of {kind}, {retraining:g} h of {training}", dollars)
 
-    def _backfill(self) -> Line:
+    def _backfill(self) -> BillItem:
         hours = self._inputs.backfill_cpu_hours
         dollars = hours * (self._price("emr_cpu") + 4 * self._price("emr_memory"))
-        return Line("EMR Serverless", f"{hours:g} vCPU hours with 4 GB each", dollars)
+        return BillItem("EMR Serverless", f"{hours:g} vCPU hours with 4 GB each", dollars)

@@ -17,7 +17,7 @@ from infra.aws.acceptance.history import SimulatedHistory, store_archive
 
 EXECUTION: Final = "first"
 MODEL_KEY: Final = f"models/{EXECUTION}/model.tar.gz"
-WORKSHOP: Final = "cardwatch-first-champion"
+TRAINING_NAME: Final = "cardwatch-first-champion"
 """A bucket and a registry for the training alone: those of the system do not exist yet."""
 
 
@@ -30,14 +30,14 @@ def train_first_champion(
     it said if it fails.
     """
     s3, sagemaker = aws_client("s3", region=region), aws_client("sagemaker", region=region)
-    s3.create_bucket(Bucket=WORKSHOP, CreateBucketConfiguration={"LocationConstraint": region})
-    sagemaker.create_model_package_group(ModelPackageGroupName=WORKSHOP)
-    bucket = Bucket(WORKSHOP)
+    s3.create_bucket(Bucket=TRAINING_NAME, CreateBucketConfiguration={"LocationConstraint": region})
+    sagemaker.create_model_package_group(ModelPackageGroupName=TRAINING_NAME)
+    bucket = Bucket(TRAINING_NAME)
     store_archive(history, bucket)
     environment = child_environment(
         settings,
-        CARDWATCH_DATA_BUCKET=WORKSHOP,
-        CARDWATCH_MODEL_PACKAGE_GROUP=WORKSHOP,
+        CARDWATCH_DATA_BUCKET=TRAINING_NAME,
+        CARDWATCH_MODEL_PACKAGE_GROUP=TRAINING_NAME,
         CARDWATCH_EXECUTION=EXECUTION,
         CARDWATCH_AS_OF_DAY=as_of,
     )
@@ -50,17 +50,17 @@ def train_first_champion(
     return bucket.get(MODEL_KEY)
 
 
-def remove_workshop(region: str) -> None:
+def delete_training_resources(region: str) -> None:
     """Delete what the training has used."""
     s3, sagemaker = aws_client("s3", region=region), aws_client("sagemaker", region=region)
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=WORKSHOP):
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=TRAINING_NAME):
         for found in page.get("Contents", []):
-            s3.delete_object(Bucket=WORKSHOP, Key=found["Key"])
-    s3.delete_bucket(Bucket=WORKSHOP)
-    packages = sagemaker.list_model_packages(ModelPackageGroupName=WORKSHOP)["ModelPackageSummaryList"]
+            s3.delete_object(Bucket=TRAINING_NAME, Key=found["Key"])
+    s3.delete_bucket(Bucket=TRAINING_NAME)
+    packages = sagemaker.list_model_packages(ModelPackageGroupName=TRAINING_NAME)["ModelPackageSummaryList"]
     for package in packages:
         sagemaker.delete_model_package(ModelPackageName=package["ModelPackageArn"])
-    sagemaker.delete_model_package_group(ModelPackageGroupName=WORKSHOP)
+    sagemaker.delete_model_package_group(ModelPackageGroupName=TRAINING_NAME)
 
 
 def register_first_champion(packed: bytes, *, group: str, bucket: str, image: str, region: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.aws.clients import answering, aws_client
 
 
-def remove_packages(group: str, *, region: str | None = None) -> int:
+def delete_model_packages(group: str, *, region: str | None = None) -> int:
     """Delete every version in a model package group; gives their number."""
     client = aws_client("sagemaker", region=region)
     with answering(f"model package group {group}"):
@@ -21,7 +21,7 @@ def remove_packages(group: str, *, region: str | None = None) -> int:
     return len(found)
 
 
-def remove_models(prefix: str, *, region: str | None = None) -> int:
+def delete_models(prefix: str, *, region: str | None = None) -> int:
     """Delete every endpoint configuration and model whose name begins so; gives their number."""
     client = aws_client("sagemaker", region=region)
     with answering("SageMaker"):

@@ -23,7 +23,7 @@ class Deployment:
         self.environment = Environment("moto")
         self._files = LocalFiles(self.environment, settings.home)
         self._account = Account(self.environment.region).identity().account
-        self._home, self._progress, self._beside = settings.home, Progress(report), Progress(report)
+        self._home, self._progress, self._beside = settings.home, ApplyProgress(report), ApplyProgress(report)
         self._first = Terraform(settings, BOOTSTRAP, report=self._beside.hear, name="bootstrap")
         self._main = Terraform(settings, TERRAFORM, report=self._progress.hear, name="system")
 
@@ -91,7 +91,7 @@ class Deployment:
         return file
 
 
-class Progress:
+class ApplyProgress:
     """Counts what Terraform says that it has made or unmade, and tells now and then. `wanted`: what a plan is about."""
 
     def __init__(self, report: Report) -> None:

@@ -16,7 +16,7 @@ _FAILED: Final = "taskFailedEventDetails"
 _CAUSE_CHARACTERS: Final = 1_500
 
 
-class Machine:
+class StateMachine:
     """The state machine with this ARN. `report` hears the name of each state that is entered."""
 
     def __init__(self, arn: str, report: Callable[[str], object], *, region: str) -> None:

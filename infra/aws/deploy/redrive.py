@@ -31,7 +31,7 @@ class _Abandoned(Struct, frozen=True):
     stretch: SequenceRange = msgspec.field(name="KinesisBatchInfo")
 
 
-class Redriven(Struct):
+class RedriveResult(Struct):
     """What came of it. `expired`: records that the stream no longer had."""
 
     batches: int = 0
@@ -40,12 +40,12 @@ class Redriven(Struct):
     not_understood: int = 0
 
 
-def redrive(queue: Queue, read: Callable[[SequenceRange], Records], write: Callable[[Records], None]) -> Redriven:
+def redrive(queue: Queue, read: Callable[[SequenceRange], Records], write: Callable[[Records], None]) -> RedriveResult:
     """Send the records of every message again, then delete it. Killed in between, a batch is sent twice, not lost.
 
     A message that does not name a batch of Kinesis stays in the queue. Raises what `read` and `write` raise.
     """
-    done = Redriven()
+    done = RedriveResult()
     for message in queue.receive():
         try:
             stretch = msgspec.json.decode(message.body, type=_Abandoned).stretch
@@ -61,7 +61,7 @@ def redrive(queue: Queue, read: Callable[[SequenceRange], Records], write: Calla
     return done
 
 
-def require_all_sent(done: Redriven) -> None:
+def require_all_sent(done: RedriveResult) -> None:
     """Raise `CardwatchError` if some could not be sent again."""
     wrong = []
     if done.expired:

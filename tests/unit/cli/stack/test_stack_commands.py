@@ -1,4 +1,4 @@
-"""The stack that runs until it is stopped, from outside: its folder, its arrival, its logs, its table."""
+"""The stack of `cardwatch up`: its folder, readiness, logs and table of processes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from msgspec import structs
 
 from adapters.runtime.settings import Secret, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
-from cli.stack.arrival import SAY_AGAIN_SECONDS, Arrival, model_has_decided
 from cli.stack.logs import Tail, logs
-from cli.stack.ps import lines
+from cli.stack.ps import process_rows
+from cli.stack.readiness import REPORT_SECONDS, ReadinessMonitor, model_has_decided
 from infra.local_stack.process_record import StackRecord
 from infra.local_stack.process_tree import ProcessIdentity
-from infra.local_stack.stack_home import Place, StackHome, Standing
+from infra.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
 
 KEY, MLFLOW = "it's secret", "http://127.0.0.1:5000"
 
@@ -30,8 +30,8 @@ def home(tmp_path: Path) -> StackHome:
     return StackHome(read_settings({}, home=tmp_path))
 
 
-def standing(**more: object) -> Standing:
-    described = Standing(
+def status(**more: object) -> StackStatus:
+    described = StackStatus(
         owner=ProcessIdentity.of(os.getpid()),
         environment={
             "CARDWATCH_HOME": "/somewhere",
@@ -39,28 +39,30 @@ def standing(**more: object) -> Standing:
             "CARDWATCH_MLFLOW_URL": MLFLOW,
             "CARDWATCH_API_KEY": KEY,
         },
-        ours=["CARDWATCH_MLFLOW_URL"],
-        places={},
+        own_variables=["CARDWATCH_MLFLOW_URL"],
+        endpoints={},
     )
     return structs.replace(described, **more)
 
 
 def test_addresses_can_be_sourced_and_are_read_by_their_owner_only(home: StackHome) -> None:
-    home.write(standing())
+    home.write(status())
     assert home.addresses.stat().st_mode & 0o777 == 0o600
     shell = ["bash", "-c", '. "$0" && exec "$1" -c "import os; print(os.environ[\'CARDWATCH_API_KEY\'])"']
-    said = subprocess.run([*shell, str(home.addresses), sys.executable], capture_output=True, text=True, check=True)
-    assert said.stdout == f"{KEY}\n"
+    completed = subprocess.run(
+        [*shell, str(home.addresses), sys.executable], capture_output=True, text=True, check=True
+    )
+    assert completed.stdout == f"{KEY}\n"
 
 
 def test_a_shell_that_has_sourced_them_finds_the_same_folder(home: StackHome) -> None:
-    home.write(standing())
+    home.write(status())
     assert StackHome(read_settings({}, home=home.folder)).folder == home.folder
 
 
-def test_addresses_of_an_earlier_stack_are_forgotten_and_somebody_elses_are_kept(home: StackHome) -> None:
-    home.write(standing())
-    sourced = read_settings(standing().environment)
+def test_addresses_of_an_earlier_stack_are_dropped_and_external_ones_are_kept(home: StackHome) -> None:
+    home.write(status())
+    sourced = read_settings(status().environment)
     settings = home.settings(sourced)
     assert (settings.mlflow_url, settings.kafka_bootstrap) == ("", "broker.example:9092")
     assert (settings.api_key, settings.home) == (KEY, home.folder)
@@ -69,23 +71,23 @@ def test_addresses_of_an_earlier_stack_are_forgotten_and_somebody_elses_are_kept
 
 
 def test_the_key_is_kept_from_one_start_to_the_next_unless_another_is_given(home: StackHome) -> None:
-    home.write(standing())
+    home.write(status())
     assert home.settings(read_settings({})).api_key == KEY
     given = home.settings(read_settings({"CARDWATCH_API_KEY": "given"})).api_key
     assert (given, type(given)) == ("given", Secret)
 
 
-def test_a_description_counts_only_while_its_owner_lives(home: StackHome) -> None:
-    assert (home.record(), home.standing(), home.stop()) == (None, None, False)
-    home.write(standing())
+def test_a_status_is_valid_only_while_its_owner_lives(home: StackHome) -> None:
+    assert (home.record(), home.status(), home.stop()) == (None, None, False)
+    home.write(status())
     StackRecord(owner=ProcessIdentity.of(os.getpid())).write(home.folder / "stack.json")
-    assert home.standing() == standing()
+    assert home.status() == status()
     StackRecord(owner=ProcessIdentity(os.getpid(), 1.0)).write(home.folder / "stack.json")
-    assert (home.record(), home.standing()) == (None, None)
-    assert home.last() == standing()
+    assert (home.record(), home.status()) == (None, None)
+    assert home.last_status() == status()
 
 
-def test_what_a_dead_owner_has_left_is_ended_by_stopping(home: StackHome) -> None:
+def test_stopping_ends_the_processes_of_a_dead_owner(home: StackHome) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True) as orphan:
         home.logs.mkdir(parents=True)
         stream = ProcessIdentity.of(orphan.pid)
@@ -100,85 +102,88 @@ def test_a_folder_that_cannot_be_made_is_a_clear_refusal(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     home = StackHome(read_settings({}, home=tmp_path / "file"))
     assert home.record() is None
-    with pytest.raises(Misconfigured, match="file/stack cannot be written"), home.starting():
+    with pytest.raises(Misconfigured, match="file/stack cannot be written"), home.start_lock():
         pass
 
 
-class World:
-    """Processes that are asked, a clock, and what is said."""
+class FakeStack:
+    """Readiness of processes, a clock, and the reported messages."""
 
     def __init__(self, *, with_traffic: bool = True) -> None:
         self.now, self.decided = 100.0, False
-        self.answers: dict[str, str | None] = {}
-        self.said: list[str] = []
-        self.arrival = Arrival(
-            self.ask,
+        self.reasons: dict[str, str | None] = {}
+        self.messages: list[str] = []
+        self.monitor = ReadinessMonitor(
+            self.unready_reasons,
             lambda _: self.decided,
-            self.said.append,
+            self.messages.append,
             with_traffic=with_traffic,
             now_seconds=lambda: self.now,
         )
 
-    def ask(self, places: Mapping[str, Place]) -> dict[str, str | None]:
-        return {name: self.answers[name] for name in places}
+    def unready_reasons(self, endpoints: Mapping[str, ProcessEndpoint]) -> dict[str, str | None]:
+        return {name: self.reasons[name] for name in endpoints}
 
-    def look(self, *, done: tuple[str, ...] = (), **answers: str | None) -> bool:
-        self.answers.update(answers)
-        places = {name: Place("", "") for name in self.answers}
-        return self.arrival.look(standing(places=places, done=list(done)))
-
-
-def test_the_stack_has_arrived_when_all_are_ready_and_the_model_has_decided() -> None:
-    world = World()
-    assert not world.look(kafka=None, stream="no broker", generator=None)
-    world.now += 2.0
-    assert not world.look(stream=None)
-    world.decided = True
-    assert world.look()
-    assert world.said == ["    0 s  kafka is ready", "    0 s  generator is ready", "    2 s  stream is ready"]
+    def check(self, *, finished: tuple[str, ...] = (), **reasons: str | None) -> bool:
+        self.reasons.update(reasons)
+        endpoints = {name: ProcessEndpoint("", "") for name in self.reasons}
+        return self.monitor.check(status(endpoints=endpoints, finished=list(finished)))
 
 
-def test_what_is_waited_for_is_said_now_and_then_by_the_one_who_keeps_the_others_waiting() -> None:
-    world = World()
+def test_the_stack_is_ready_when_all_processes_are_and_the_model_has_decided() -> None:
+    stack = FakeStack()
+    assert not stack.check(kafka=None, stream="no broker", generator=None)
+    stack.now += 2.0
+    assert not stack.check(stream=None)
+    stack.decided = True
+    assert stack.check()
+    assert stack.messages == ["    0 s  kafka is ready", "    0 s  generator is ready", "    2 s  stream is ready"]
+
+
+def test_the_process_that_the_others_depend_on_is_reported_as_the_reason_for_waiting() -> None:
+    stack = FakeStack()
     waiting = {"stream": "no broker", "kafka": "it does not answer yet"}
-    world.look(**waiting)
-    assert world.said == []
+    stack.check(**waiting)
+    assert stack.messages == []
     for _ in range(3):
-        world.now += SAY_AGAIN_SECONDS
-        world.look()
-    assert world.said == ["    5 s  kafka waits: it does not answer yet"]
-    world.look(kafka=None)
-    world.now += SAY_AGAIN_SECONDS
-    world.look()
-    assert world.said[1:] == ["   15 s  kafka is ready", "   20 s  stream waits: no broker"]
+        stack.now += REPORT_SECONDS
+        stack.check()
+    assert stack.messages == ["    5 s  kafka waits: it does not answer yet"]
+    stack.check(kafka=None)
+    stack.now += REPORT_SECONDS
+    stack.check()
+    assert stack.messages[1:] == ["   15 s  kafka is ready", "   20 s  stream waits: no broker"]
 
 
-def test_without_traffic_nobody_waits_for_a_model() -> None:
+def test_without_traffic_no_model_is_required() -> None:
     answers = {"kafka": None, "stream": None, "scoring": "no champion", "bootstrap": "0 of 30 days"}
-    assert World(with_traffic=False).look(**answers)
-    assert not World().look(**answers)
+    assert FakeStack(with_traffic=False).check(**answers)
+    assert not FakeStack().check(**answers)
 
 
-def test_a_generator_whose_plan_is_done_keeps_nobody_waiting() -> None:
-    world = World()
-    assert not world.look(stream=None, generator=None)
-    assert world.look(done=("generator",))
+def test_a_finished_generator_is_not_waited_for() -> None:
+    stack = FakeStack()
+    assert not stack.check(stream=None, generator=None)
+    assert stack.check(finished=("generator",))
 
 
 def test_a_stream_worker_that_does_not_answer_has_decided_nothing() -> None:
-    assert not model_has_decided(Place("http://127.0.0.1:1", ""))
+    assert not model_has_decided(ProcessEndpoint("http://127.0.0.1:1", ""))
 
 
-def test_the_table_has_a_line_for_each_process_whatever_has_become_of_it() -> None:
+def test_the_table_has_a_row_for_each_process_in_any_state() -> None:
     me, dead = ProcessIdentity.of(os.getpid()), ProcessIdentity(1, 1.0)
-    places = {name: Place(f"at-{name}", "http://127.0.0.1:1/readyz") for name in ("mlflow", "stream", "monitor", "job")}
-    described = standing(places=places, revived={"stream": 2}, done=["job"])
-    shown = lines(StackRecord(owner=me, processes={"stream": me, "monitor": dead, "job": dead}), described)
-    assert {line.name: line.state for line in shown} == {
-        "stack": "looks after the others",
-        "mlflow": "is somebody else's",
-        "stream": "waits: it does not answer yet (started again 2 x)",
-        "monitor": "has died; it is started again in a moment",
+    endpoints = {
+        name: ProcessEndpoint(f"at-{name}", "http://127.0.0.1:1/readyz")
+        for name in ("mlflow", "stream", "monitor", "job")
+    }
+    described = status(endpoints=endpoints, restarts={"stream": 2}, finished=["job"])
+    shown = process_rows(StackRecord(owner=me, processes={"stream": me, "monitor": dead, "job": dead}), described)
+    assert {row.name: row.state for row in shown} == {
+        "stack": "supervises the others",
+        "mlflow": "external",
+        "stream": "waits: it does not answer yet (restarted 2 x)",
+        "monitor": "has exited and will be restarted",
         "job": "done",
     }
     assert (shown[0].pid, int(shown[0].megabytes) > 10) == (str(me.pid), True)
@@ -186,7 +191,7 @@ def test_the_table_has_a_line_for_each_process_whatever_has_become_of_it() -> No
     assert (shown[3].pid, shown[3].megabytes) == ("", "")
 
 
-def test_the_last_lines_of_a_log_are_shown_and_then_what_comes(
+def test_the_last_lines_of_a_log_are_shown_and_then_new_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "stream.log"
@@ -200,13 +205,13 @@ def test_the_last_lines_of_a_log_are_shown_and_then_what_comes(
     assert capsys.readouterr().out == "stream | half\nstream | five\n"
 
 
-def test_a_log_that_is_begun_anew_is_followed_from_the_end_of_the_old_one(
+def test_a_rotated_log_is_followed_from_the_end_of_the_old_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "stream.log"
     with closing(Tail(file, "")) as tail:
         tail.show_last(5)
-        tail.show_new()  # there is none yet
+        tail.show_new()  # the log does not exist yet
         file.write_text("one\n")
         tail.show_new()
         with file.open("a") as log:

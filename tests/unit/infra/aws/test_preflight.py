@@ -15,7 +15,7 @@ from adapters.aws.account import Account
 from cardwatch.errors import Misconfigured
 from infra.aws.deploy.environments import Environment, LocalFiles
 from infra.aws.deploy.hcl import read_assignments
-from infra.aws.deploy.preflight import Finding, Preflight
+from infra.aws.deploy.preflight import CheckResult, Preflight
 
 ACCOUNT, REGION, TAG = "123456789012", "eu-central-1", "abc123"
 
@@ -77,7 +77,7 @@ def preflight(
     return Preflight(environment, account, terraform_version, TAG)
 
 
-def by_name(findings: Iterator[Finding]) -> dict[str, Finding]:
+def by_name(findings: Iterator[CheckResult]) -> dict[str, CheckResult]:
     return {finding.what: finding for finding in findings}
 
 

@@ -14,7 +14,7 @@ import pytest
 from adapters.aws.kinesis import KinesisWriter, read_stretch
 from adapters.aws.sqs import Queue
 from cardwatch.errors import CardwatchError, Misconfigured, StreamUnavailable
-from infra.aws.deploy.redrive import Records, Redriven, SequenceRange, redrive, require_all_sent
+from infra.aws.deploy.redrive import Records, RedriveResult, SequenceRange, redrive, require_all_sent
 
 REGION = "eu-central-1"
 
@@ -82,7 +82,7 @@ def everything_in(cloud: Cloud) -> list[tuple[str, bytes]]:
 def test_the_records_of_a_batch_are_sent_again_under_their_keys_and_the_message_is_gone(cloud: Cloud) -> None:
     cloud.put(1, 3, 3)
     with closing(KinesisWriter(cloud.stream)) as writer:
-        assert redrive(cloud.queue, cloud.read, writer.write) == Redriven(batches=1, records=3)
+        assert redrive(cloud.queue, cloud.read, writer.write) == RedriveResult(batches=1, records=3)
     sent: list[tuple[str, bytes]] = everything_in(cloud)[5:]
     assert sent == [("card-1", b"1"), ("card-2", b"2"), ("card-3", b"3")]
     assert cloud.left() == ["0", "0"]
@@ -102,7 +102,7 @@ def test_a_batch_that_cannot_be_sent_stays_in_the_queue(cloud: Cloud) -> None:
 def test_records_that_the_stream_has_deleted_are_told_of(cloud: Cloud) -> None:
     cloud.put(3, 4, 7)
     done = redrive(cloud.queue, cloud.read, lambda records: None)
-    assert done == Redriven(batches=1, records=2, expired=5)
+    assert done == RedriveResult(batches=1, records=2, expired=5)
     with pytest.raises(CardwatchError, match="5 records were not in the stream any more"):
         require_all_sent(done)
 
@@ -110,7 +110,7 @@ def test_records_that_the_stream_has_deleted_are_told_of(cloud: Cloud) -> None:
 def test_a_message_of_another_kind_is_left_where_it_is_and_told_of(cloud: Cloud) -> None:
     cloud.queue.send([b'{"hello": "world"}'])
     done = redrive(cloud.queue, cloud.read, lambda records: None)
-    assert done == Redriven(not_understood=1)
+    assert done == RedriveResult(not_understood=1)
     assert cloud.left() == ["0", "1"]
     with pytest.raises(CardwatchError, match="1 messages do not name a batch"):
         require_all_sent(done)

@@ -12,7 +12,13 @@ from cardwatch.errors import CardwatchError, StreamUnavailable
 from cardwatch.events import Action, Decision, Label, Transaction, decode, encode
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
-from infra.aws.acceptance.smoke import TRANSACTIONS, await_decisions, new_transactions, question, read_answer
+from infra.aws.acceptance.smoke import (
+    TRANSACTIONS,
+    await_decisions,
+    new_transactions,
+    parse_score_response,
+    unsent_transaction,
+)
 from infra.aws.acceptance.traffic import MAX_AT_ONCE, Traffic
 
 WORLD = SimulationSettings(seed=3, cards=200)
@@ -144,7 +150,7 @@ def test_smoke_transactions_are_new_ordinary_and_of_this_moment() -> None:
     assert len({each.card_id for each in [*first, *again]}) == 2 * TRANSACTIONS
     assert first[-1].occurred_at == NOW
     assert [decode(encode(each), Transaction) for each in first] == first
-    asked = question(first[0], "a")
+    asked = unsent_transaction(first[0], "a")
     assert asked.card_id == first[0].card_id
     assert asked.transaction_id not in {each.transaction_id for each in first}
 
@@ -169,7 +175,7 @@ def test_smoke_says_how_many_decisions_did_not_come() -> None:
 
 
 def test_the_api_answers_what_the_service_answers_or_is_not_ours() -> None:
-    answer = read_answer(b'{"action": "decline", "sequence": 4, "degraded": true, "reasons": ["x"]}')
+    answer = parse_score_response(b'{"action": "decline", "sequence": 4, "degraded": true, "reasons": ["x"]}')
     assert (answer.action, answer.sequence, answer.degraded) == (Action.DECLINE, 4, True)
     with pytest.raises(CardwatchError, match="the API's answer is not that of /v1/score"):
-        read_answer(b'{"message": "Forbidden"}')
+        parse_score_response(b'{"message": "Forbidden"}')

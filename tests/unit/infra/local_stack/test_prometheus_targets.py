@@ -1,4 +1,4 @@
-"""The file in which a local stack tells Prometheus where its processes are watched."""
+"""The file of scrape targets that a local stack writes for Prometheus."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from infra.local_stack.prometheus_targets import FILE, write_targets
 
 
-def test_processes_are_told_apart_by_their_job_and_workers_by_their_address(tmp_path: Path) -> None:
+def test_processes_have_their_job_as_label_and_workers_their_address(tmp_path: Path) -> None:
     write_targets(tmp_path, {"stream-2": "http://127.0.0.1:2", "stream": "http://127.0.0.1:1"})
     write_targets(
         tmp_path,

@@ -1,4 +1,4 @@
-"""Processes are started, watched and ended as wholes: no orphan is left, whoever is killed."""
+"""Processes are started, supervised and ended with their descendants; no orphan remains after any kill."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 from adapters.runtime.ports import LOOPBACK, choose_ports, free_ports, require_free
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import Misconfigured, PortInUse, ProcessDied, Unavailable
-from infra.local_stack.signals import undisturbed
+from infra.local_stack.signals import defer_signals
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 SLEEPER = "import time\nprint('up', flush=True)\ntime.sleep(600)"
-# A process with a child of its own, both of which ignore SIGTERM; it writes the child's id.
+# A process that ignores SIGTERM, with a child that outlives it; it writes the child's id.
 STUBBORN = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -30,7 +30,7 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open(sys.argv[1], "w").write(str(child.pid))
 time.sleep(600)
 """
-# A supervisor in a process of its own, that says when its two processes run.
+# A supervisor in its own process; it creates a file when its two processes run.
 OWNER = """
 import sys, time
 from pathlib import Path
@@ -106,7 +106,7 @@ def test_a_process_that_ends_before_it_is_ready_is_named_with_the_end_of_its_log
     program = "for n in range(100): print('line', n)\nraise SystemExit(3)"
     with (
         Supervisor(tmp_path) as supervisor,
-        pytest.raises(ProcessDied, match=r"(?s)dying ended by itself with status 3.*line 85\n.*line 99") as death,
+        pytest.raises(ProcessDied, match=r"(?s)dying exited with status 3.*line 85\n.*line 99") as death,
     ):
         supervisor.start(part("dying", program, ready=lambda: False))
     assert "line 84" not in str(death.value)
@@ -122,7 +122,7 @@ def test_a_process_killed_later_is_noticed_by_the_next_check(tmp_path: Path) -> 
             try:
                 supervisor.check()
             except ProcessDied as death:
-                return str(death).startswith("victim ended by itself by signal 9")
+                return str(death).startswith("victim was killed by signal 9")
             return False
 
         assert eventually(noticed)
@@ -133,7 +133,7 @@ def test_a_process_that_is_never_ready_is_unavailable_at_its_deadline(tmp_path: 
         supervisor.start(part("slow", SLEEPER, ready=lambda: False, ready_within_seconds=0.2))
 
 
-def test_what_was_killed_on_purpose_is_no_accident_and_may_start_again(tmp_path: Path) -> None:
+def test_a_process_killed_by_the_supervisor_is_no_failure_and_may_start_again(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(part("worker", SLEEPER))
         first = supervisor.pid("worker")
@@ -144,7 +144,7 @@ def test_what_was_killed_on_purpose_is_no_accident_and_may_start_again(tmp_path:
         assert supervisor.pid("worker") != first
 
 
-def test_what_has_died_is_started_again_after_a_pause_and_its_orphans_are_ended(
+def test_a_dead_process_is_restarted_after_a_pause_and_its_orphans_are_ended(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     note = tmp_path / "child"
@@ -152,41 +152,41 @@ def test_what_has_died_is_started_again_after_a_pause_and_its_orphans_are_ended(
         supervisor.start(part("other", SLEEPER))
         supervisor.start(part("victim", STUBBORN, str(note), ready=lambda: note.exists() and note.read_text() != ""))
         first, orphan, other = supervisor.pid("victim"), int(note.read_text()), supervisor.pid("other")
-        assert supervisor.revive() == []
+        assert supervisor.restart_exited() == []
         os.kill(first, signal.SIGKILL)
         died_at = time.monotonic()
-        assert eventually(lambda: supervisor.revive() == ["victim"])
+        assert eventually(lambda: supervisor.restart_exited() == ["victim"])
         assert time.monotonic() - died_at >= 1.0
         assert not runs(orphan)
         again = supervisor.pid("victim")
         assert (again != first, runs(again), supervisor.pid("other")) == (True, True, other)
-        assert sorted(recorded(tmp_path)) == sorted([again, other])  # so a killed supervisor leaves none of them
-        assert caplog.messages == ["victim ended by signal 9; it is started again in 1 s"]
+        assert sorted(recorded(tmp_path)) == sorted([again, other])  # so the cleanup ends both
+        assert caplog.messages == ["victim was killed by signal 9; it is restarted in 1 s"]
     assert not runs(again)
 
 
-def test_why_a_process_ended_is_said_with_its_last_line_when_it_is_started_again(
+def test_a_restart_is_logged_with_the_last_line_of_the_process(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.spawn([part("refusing", "raise SystemExit('no such file\\n')", may_end=True)])
-        assert eventually(lambda: supervisor.revive() == ["refusing"])
-        assert caplog.messages[0] == "refusing ended with status 1 (no such file); it is started again in 1 s"
+        assert eventually(lambda: supervisor.restart_exited() == ["refusing"])
+        assert caplog.messages[0] == "refusing exited with status 1 (no such file); it is restarted in 1 s"
 
 
-def test_what_may_end_and_has_is_done_and_not_started_again(tmp_path: Path) -> None:
+def test_a_process_that_may_end_is_not_restarted(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(part("job", "print('done')", may_end=True), part("service", SLEEPER, may_end=True))
-        assert eventually(lambda: supervisor.done == ["job"])
-        assert supervisor.revive() == []
+        assert eventually(lambda: supervisor.finished == ["job"])
+        assert supervisor.restart_exited() == []
 
 
 def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
-    for said in ("first", "second"):
+    for output in ("first", "second"):
         with Supervisor(tmp_path) as supervisor:
-            supervisor.start(part("job", f"print({said!r})", may_end=True))
+            supervisor.start(part("job", f"print({output!r})", may_end=True))
             supervisor.wait("job")
-            assert supervisor.log("job").read_text() == f"{said}\n"
+            assert supervisor.log("job").read_text() == f"{output}\n"
     assert (tmp_path / "logs" / "job.log.1").read_text() == "first\n"
 
 
@@ -205,8 +205,8 @@ def test_a_process_that_may_end_is_waited_for(tmp_path: Path) -> None:
         assert supervisor.log("job").read_text() == "done\n"
 
 
-def test_a_job_that_fails_is_a_death(tmp_path: Path) -> None:
-    with Supervisor(tmp_path) as supervisor, pytest.raises(ProcessDied, match="job ended by itself with status 1"):
+def test_a_job_that_fails_is_an_error(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor, pytest.raises(ProcessDied, match="job exited with status 1"):
         supervisor.start(part("job", "raise SystemExit('no')", may_end=True))
         supervisor.wait("job")
 
@@ -221,11 +221,11 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     assert eventually(lambda: not any(map(runs, pids)))
 
 
-def test_what_a_killed_supervisor_and_its_keeper_left_is_ended_by_the_next_start(tmp_path: Path) -> None:
+def test_orphans_of_a_killed_supervisor_and_cleanup_process_are_ended_by_the_next_start(tmp_path: Path) -> None:
     owner = start_owner(tmp_path)
     pids = recorded(tmp_path)
-    [keeper] = [child for child in psutil.Process(owner.pid).children() if child.pid not in pids]
-    keeper.kill()
+    [cleanup] = [child for child in psutil.Process(owner.pid).children() if child.pid not in pids]
+    cleanup.kill()
     owner.kill()
     owner.wait()
     assert all(map(runs, pids))
@@ -242,20 +242,20 @@ def test_a_home_with_a_living_owner_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_of_two_that_claim_a_home_at_the_same_time_one_is_refused(tmp_path: Path) -> None:
-    with (tmp_path / "said").open("wb") as said:
-        owners = [subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stderr=said) for _ in range(2)]
+def test_of_two_concurrent_owners_of_a_home_one_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "stderr").open("wb") as stderr:
+        owners = [subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stderr=stderr) for _ in range(2)]
     try:
         assert eventually(lambda: any(owner.poll() is not None for owner in owners))
         [other] = [owner for owner in owners if owner.poll() is None]
-        assert f"in use by process {other.pid}" in (tmp_path / "said").read_text()
+        assert f"in use by process {other.pid}" in (tmp_path / "stderr").read_text()
     finally:
         for owner in owners:
             owner.kill()
             owner.wait()
 
 
-def test_a_record_of_a_process_id_that_now_belongs_to_another_ends_nobody(tmp_path: Path) -> None:
+def test_a_reused_process_id_in_a_record_ends_no_process(tmp_path: Path) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         long_ago = {"pid": bystander.pid, "created": 1.0}
@@ -286,7 +286,7 @@ def test_a_taken_port_is_refused_by_its_number() -> None:
         server.kill()
 
 
-def test_wanted_ports_are_chosen_where_they_are_free() -> None:
+def test_preferred_ports_are_chosen_where_they_are_free() -> None:
     free, taken = free_ports(2)
     with socket.socket() as listener:
         listener.bind((LOOPBACK, taken))
@@ -306,9 +306,9 @@ def _taken(port: int) -> bool:
     return False
 
 
-def test_an_interruption_waits_until_what_must_be_whole_is_done() -> None:
+def test_an_interruption_is_deferred_until_the_block_ends() -> None:
     done = False
-    with pytest.raises(KeyboardInterrupt), undisturbed():
+    with pytest.raises(KeyboardInterrupt), defer_signals():
         signal.raise_signal(signal.SIGINT)
         done = True
     assert done
