@@ -222,8 +222,8 @@ def terraform(aws: None, monkeypatch: pytest.MonkeyPatch) -> type[FakeTerraform]
     for module in ("cli.aws.account", "cli.aws.traffic"):
         monkeypatch.setattr(f"{module}.Terraform", FakeTerraform)
     note = FakeTerraform.said.append
-    monkeypatch.setattr("cli.aws.account.remove_packages", lambda group, region: note(f"packages of {group}"))
-    monkeypatch.setattr("cli.aws.account.remove_models", lambda prefix, region: note(f"models of {prefix}"))
+    monkeypatch.setattr("cli.aws.account.delete_model_packages", lambda group, region: note(f"packages of {group}"))
+    monkeypatch.setattr("cli.aws.account.delete_models", lambda prefix, region: note(f"models of {prefix}"))
     monkeypatch.setattr("cli.aws.account.smoke_test", lambda *_: FakeTerraform.said.append("smoke"))
     monkeypatch.setattr(Account, "sagemaker_quotas", lambda _account: QUOTAS)
     monkeypatch.setattr(Account, "free_concurrency", lambda _account: 1000)
