@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from adapters.archive.reference_tables import ReferenceTableStore
+from adapters.aws.object_keys import TABLES_PREFIX
 from adapters.aws.s3 import Bucket
 from cardwatch.errors import CorruptTable, StorageUnavailable
 from cardwatch.features.reference_table import ReferenceTable
 
-PREFIX: Final = "tables/"
 LOOK_SECONDS: Final = 60.0
 """A table is built once a day, from what happened before that day: a minute late is early."""
 HELD: Final = 8
@@ -47,9 +47,9 @@ class ReferenceTableCache:
         if self._look_at is not None and now_seconds < self._look_at:
             return
         try:
-            names = sorted(found.key.removeprefix(PREFIX) for found in self._bucket.objects(PREFIX))
+            names = sorted(found.key.removeprefix(TABLES_PREFIX) for found in self._bucket.objects(TABLES_PREFIX))
             held = names[-HELD:]
-            self._bucket.fetch_folder(PREFIX, self._folder, wanted=set(held).__contains__)
+            self._bucket.fetch_folder(TABLES_PREFIX, self._folder, wanted=set(held).__contains__)
             self._first_here = date.fromisoformat(held[0][:10]) if len(names) > HELD else None
         except StorageUnavailable as error:
             log.warning("going on with the reference tables that are here: %s", error)

@@ -173,14 +173,6 @@ class Bucket:
                 raise
 
 
-def s3_place(url: str) -> tuple[str, str]:
-    """Bucket and key of `s3://BUCKET/KEY`; raises `Misconfigured` for anything else."""
-    bucket, _, key = url.removeprefix("s3://").partition("/")
-    if not url.startswith("s3://") or not bucket or not key:
-        raise Misconfigured(f"{url!r} is not the address of an object: s3://BUCKET/KEY")
-    return bucket, key
-
-
 def _inside(folder: Path, name: str) -> Path:
     """The path of a name in a folder; raises `Misconfigured` for one that leads out of it."""
     if ".." in PurePosixPath(name).parts or name.startswith("/"):

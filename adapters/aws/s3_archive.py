@@ -17,13 +17,13 @@ from sqlalchemy import Select, select
 from adapters.archive import index
 from adapters.archive.index import POSITIONS, ArchiveIndex, index_file
 from adapters.archive.reader import Archive
+from adapters.aws.object_keys import ARCHIVE_PREFIX
 from adapters.aws.s3 import Bucket
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
-PREFIX: Final = "archive/"
 EVERYTHING: Final[Mapping[str, date]] = dict.fromkeys((TRANSACTIONS, DECISIONS, LABELS), date.min)
 
-_INDEX: Final = index_file(Path()).name
+_INDEX_KEY: Final = ARCHIVE_PREFIX + index_file(Path()).name
 _IDS_A_QUESTION: Final = 500
 
 
@@ -36,8 +36,8 @@ class S3Archive:
 
     def fetch_index(self) -> Archive:
         """Fetch the index, if there is an archive yet; its files come with `fetch_files`."""
-        if self._bucket.has(PREFIX + _INDEX):
-            self._fetched_index = self._bucket.download(PREFIX + _INDEX, index_file(self.folder))
+        if self._bucket.has(_INDEX_KEY):
+            self._fetched_index = self._bucket.download(_INDEX_KEY, index_file(self.folder))
         return Archive(self.folder)
 
     def fetch_files(self, first_days: Mapping[str, date]) -> None:
@@ -49,15 +49,15 @@ class S3Archive:
             for path, _ in archive.files(kind)
             if _day_of(path) >= first
         }
-        self._bucket.fetch_folder(PREFIX, self.folder, wanted=needed.__contains__)
+        self._bucket.fetch_folder(ARCHIVE_PREFIX, self.folder, wanted=needed.__contains__)
 
     def store(self) -> None:
         """Store new files, then the index. Raises `Superseded`, and changes nothing, if another one was stored since.
 
         Nobody may have the archive open for writing any more.
         """
-        self._bucket.store_folder(self.folder, PREFIX, wanted=lambda name: name.endswith(".parquet"))
-        self._fetched_index = self._bucket.put(PREFIX + _INDEX, index_file(self.folder), replaces=self._fetched_index)
+        self._bucket.store_folder(self.folder, ARCHIVE_PREFIX, wanted=lambda name: name.endswith(".parquet"))
+        self._fetched_index = self._bucket.put(_INDEX_KEY, index_file(self.folder), replaces=self._fetched_index)
 
     def positions(self, topic: str) -> dict[int, int]:
         """Up to where each part of a source has been read."""

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
-from typing import Final
 
 import msgspec
 
+from adapters.aws.object_keys import PROGRESS_PREFIX, progress_key
 from adapters.aws.s3 import Bucket
 from cardwatch.progress import Progress, decode_progress
-
-PREFIX: Final = "progress/"
 
 
 class ProgressPart(StrEnum):
@@ -36,21 +34,18 @@ class S3ProgressLog:
 
     def write(self, day: date, part: ProgressPart, records: Sequence[Progress]) -> None:
         """Say this of the day, in the place of what was said before."""
-        self._bucket.put(_key(day, part), b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+        self._bucket.put(progress_key(day, part), b"".join(msgspec.json.encode(record) + b"\n" for record in records))
 
     def of_day(self, day: date, part: ProgressPart) -> list[Progress]:
         """What one of them has said of a day."""
-        content = self._bucket.find(_key(day, part))
+        content = self._bucket.find(progress_key(day, part))
         return [] if content is None else _decoded(content)
 
     def before(self, day: date) -> list[Progress]:
         """Everything that was said of the days before this one, in order."""
-        keys = [found.key for found in self._bucket.objects(PREFIX) if found.key < f"{PREFIX}{day.isoformat()}"]
+        end = progress_key(day, "")
+        keys = [found.key for found in self._bucket.objects(PROGRESS_PREFIX) if found.key < end]
         return [record for key in keys for record in _decoded(self._bucket.get(key))]
-
-
-def _key(day: date, part: ProgressPart) -> str:
-    return f"{PREFIX}{day.isoformat()}/{part}.jsonl"
 
 
 def _decoded(content: bytes) -> list[Progress]:

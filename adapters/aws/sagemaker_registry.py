@@ -21,13 +21,13 @@ import msgspec
 from msgspec import Struct
 
 from adapters.aws.clients import answering, aws_client
-from adapters.aws.s3 import Bucket, s3_place
+from adapters.aws.object_keys import model_key, object_url, parse_object_url
+from adapters.aws.s3 import Bucket
 from adapters.model_registry.model_folder import pack_model, unpack_model
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
 from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
 
-MODELS: Final = "models/"
 APPROVED: Final = "Approved"
 PENDING: Final = "PendingManualApproval"
 PROMOTED: Final = "promoted"
@@ -106,7 +106,7 @@ class SageMakerRegistry:
         package = self._numbered(version.version)
         if package is None:
             raise CorruptModel(f"{self._where} no longer has version {version.version}")
-        bucket, key = s3_place(package.model_url)
+        bucket, key = parse_object_url(package.model_url)
         _, files = unpack_model(Bucket(bucket).get(key))
         if (found := digest_of(files)) != version.digest:
             raise CorruptModel(
@@ -122,7 +122,7 @@ class SageMakerRegistry:
         metadata = found.get("CustomerMetadataProperties", {})
         tags = {key: value for key, value in metadata.items() if key not in (_EXECUTION, _OTHER_TAGS)}
         if url := metadata.get(_OTHER_TAGS):
-            bucket, key = s3_place(url)
+            bucket, key = parse_object_url(url)
             tags |= msgspec.json.decode(Bucket(bucket).get(key), type=dict[str, str])
         return Package(
             arn=arn,
@@ -145,7 +145,7 @@ class SageMakerRegistry:
             number = int(next((_number(newest) for newest in self._summaries()), "0")) + 1
             self._store_model(bucket, registration, str(number))
             found = self.package(self._create(bucket, registration))
-        stored, _ = unpack_model(bucket.get(_model_key(registration.execution)))
+        stored, _ = unpack_model(bucket.get(model_key(registration.execution)))
         if stored.version != found.version.version:
             self._store_model(bucket, registration, found.version.version)
         return found
@@ -162,18 +162,18 @@ class SageMakerRegistry:
 
     def _store_model(self, bucket: Bucket, registration: Registration, number: str) -> None:
         version = ModelVersion(version=number, run_id=registration.execution, tags=registration.tags)
-        bucket.put(_model_key(registration.execution), pack_model(version, registration.files))
+        bucket.put(model_key(registration.execution), pack_model(version, registration.files))
 
     def _create(self, bucket: Bucket, registration: Registration) -> str:
         execution = registration.execution
         taken = {key: value for key, value in registration.tags.items() if _TAKEN.fullmatch(value)}
         if others := {key: value for key, value in registration.tags.items() if key not in taken}:
-            key = f"{MODELS}{execution}/tags.json"
+            key = model_key(execution, "tags.json")
             bucket.put(key, msgspec.json.format(msgspec.json.encode(others)))
-            taken[_OTHER_TAGS] = f"s3://{bucket.name}/{key}"
+            taken[_OTHER_TAGS] = object_url(bucket.name, key)
         container = {
             "Image": registration.image,
-            "ModelDataUrl": f"s3://{bucket.name}/{_model_key(execution)}",
+            "ModelDataUrl": object_url(bucket.name, model_key(execution)),
         }
         with answering(self._where, RegistryUnavailable):
             created = self._client.create_model_package(
@@ -201,10 +201,6 @@ class SageMakerRegistry:
             pages = self._client.get_paginator("list_model_packages").paginate(**listing, **only)
             found = [each for page in pages for each in page["ModelPackageSummaryList"]]
         yield from sorted(found, key=lambda each: -int(each["ModelPackageVersion"]))
-
-
-def _model_key(execution: str) -> str:
-    return f"{MODELS}{execution}/model.tar.gz"
 
 
 def _description(execution: str) -> str:

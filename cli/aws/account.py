@@ -10,7 +10,8 @@ import click
 
 from adapters.aws.account import Account
 from adapters.aws.clients import aws_client
-from adapters.aws.s3 import Bucket, s3_place
+from adapters.aws.object_keys import parse_object_url
+from adapters.aws.s3 import Bucket
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.aws.documents import tell_cost
@@ -110,7 +111,7 @@ class _Target:
     def register_first_champion(self, outputs: Mapping[str, Any]) -> None:
         """Register the model that the endpoint was made with, if the registry is empty: the monitor asks for it."""
         region = self.environment.region
-        place, key = s3_place(self.environment.model_url(self._account.identity().account))
+        place, key = parse_object_url(self.environment.model_url(self._account.identity().account))
         packed = Bucket(place, client=aws_client("s3", region=region, read_seconds=60)).get(key)
         version = register_first_champion(
             packed,

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from adapters.aws.s3 import Bucket, s3_place
+from adapters.aws.object_keys import parse_object_url
+from adapters.aws.s3 import Bucket
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_endpoint import IN_SERVICE, Endpoint, Surroundings
 from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
@@ -79,7 +80,7 @@ class Desk(NamedTuple):
     def _register(self, action: RegisterAction) -> str:
         """RegisterAction what was judged: raises `CorruptModel` if the training job's model is another by now."""
         judged = Execution(self.bucket, action.execution).judged()
-        bucket, key = s3_place(action.model_data_url)
+        bucket, key = parse_object_url(action.model_data_url)
         version, files = unpack_model(Bucket(bucket).get(key))
         if version.digest != judged.digest:
             raise CorruptModel(f"{action.model_data_url} has digest {version.digest}, {judged.digest} was judged")

@@ -13,19 +13,14 @@ Nothing of it is ever changed by another execution.
 from __future__ import annotations
 
 from datetime import date
-from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from adapters.aws.object_keys import TRAINING_OUTPUT, model_key, training_key
 from adapters.aws.s3 import Bucket
-from adapters.aws.sagemaker_registry import MODELS
 from cardwatch.errors import ObjectMissing
 from cardwatch.promotion.gate import Verdict, Windows
-
-TRAINING: Final = "training/"
-
-_TRAINED: Final = "/output/model.tar.gz"
 
 
 class Assembled(Struct, frozen=True, kw_only=True):
@@ -71,15 +66,15 @@ class Execution:
 
     def trained(self) -> bytes:
         """The archive that the training job left; of several jobs, that of the newest."""
-        found = [each for each in self.bucket.objects(f"{MODELS}{self.name}/") if each.key.endswith(_TRAINED)]
+        found = [each for each in self.bucket.objects(model_key(self.name, "")) if each.key.endswith(TRAINING_OUTPUT)]
         if not found:
-            raise ObjectMissing(f"execution {self.name} has no {_TRAINED} under {MODELS}: no training job has ended")
+            raise ObjectMissing(f"execution {self.name} has no *{TRAINING_OUTPUT}: no training job has ended")
         return self.bucket.get(max(found, key=lambda each: (each.stored_at, each.key)).key)
 
     def put_judged(self, judged: Judged, pages: dict[str, str]) -> None:
         """Keep a verdict, and pages for people by name."""
         for name, page in pages.items():
-            self.bucket.put(f"{MODELS}{self.name}/{name}", page.encode())
+            self.bucket.put(model_key(self.name, name), page.encode())
         self.bucket.put(self._judged, _pretty(judged))
 
     def judged(self) -> Judged:
@@ -88,10 +83,10 @@ class Execution:
 
     @property
     def _judged(self) -> str:
-        return f"{MODELS}{self.name}/judged.json"
+        return model_key(self.name, "judged.json")
 
     def _data(self, name: str) -> str:
-        return f"{TRAINING}{self.name}/{name}"
+        return training_key(self.name, name)
 
 
 def _pretty(value: Struct) -> bytes:

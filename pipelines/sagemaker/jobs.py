@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import date
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
+from adapters.aws.object_keys import TABLES_PREFIX
 from adapters.aws.s3 import Bucket
 from adapters.aws.s3_archive import EVERYTHING, S3Archive
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
@@ -35,8 +36,6 @@ from pipelines.sagemaker.training_files import (
 from pipelines.training_set import TrainingSet
 
 log = logging.getLogger(__name__)
-
-TABLES: Final = "tables/"
 
 
 class RetrainingJob(NamedTuple):
@@ -159,5 +158,5 @@ def fetch_history(run: RetrainingJob) -> tuple[Archive, ReferenceTableStore]:
     stored = S3Archive(run.bucket, run.folder / "archive")
     archive = stored.fetch_index()
     stored.fetch_files(EVERYTHING)
-    run.bucket.fetch_folder(TABLES, run.folder / "tables")
+    run.bucket.fetch_folder(TABLES_PREFIX, run.folder / "tables")
     return archive, ReferenceTableStore(run.folder / "tables")

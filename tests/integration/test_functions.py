@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
-from adapters.aws.reference_table_cache import HELD, LOOK_SECONDS, PREFIX, ReferenceTableCache
+from adapters.aws.object_keys import TABLES_PREFIX
+from adapters.aws.reference_table_cache import HELD, LOOK_SECONDS, ReferenceTableCache
 from adapters.aws.s3 import Bucket
 from adapters.feature_store.dynamodb import DynamoDbStore
 from cardwatch.decision.cost_policy import DecisionPolicy
@@ -281,7 +282,7 @@ def test_the_newest_tables_are_found_and_one_that_is_not_here_is_not_taken_for_a
     for table in tables.values():
         source.put(table)
     for file in (tmp_path / "source").iterdir():
-        bucket.put(PREFIX + file.name, file)
+        bucket.put(TABLES_PREFIX + file.name, file)
     mirror.refresh()
     assert mirror.newest(days[-1]).table_id == ReferenceTable.empty().table_id  # it has looked a moment ago
     now[0] += LOOK_SECONDS

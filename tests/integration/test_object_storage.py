@@ -8,7 +8,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from adapters.aws.s3 import Bucket, s3_place
+from adapters.aws.object_keys import parse_object_url
+from adapters.aws.s3 import Bucket
 from cardwatch.errors import Misconfigured, ObjectMissing, StorageUnavailable, Superseded
 
 REGION = "eu-central-1"
@@ -126,11 +127,11 @@ def test_a_bucket_that_does_not_exist_is_misconfigured_and_one_that_does_not_ans
 @pytest.mark.parametrize("url", ["", "s3://bucket", "s3://bucket/", "https://bucket/key"])
 def test_what_is_no_address_of_an_object_is_refused(url: str) -> None:
     with pytest.raises(Misconfigured, match="not the address"):
-        s3_place(url)
+        parse_object_url(url)
 
 
 def test_the_address_of_an_object_is_taken_apart() -> None:
-    assert s3_place("s3://bucket/models/1/model.tar.gz") == ("bucket", "models/1/model.tar.gz")
+    assert parse_object_url("s3://bucket/models/1/model.tar.gz") == ("bucket", "models/1/model.tar.gz")
 
 
 def test_a_folder_that_one_bucket_has_is_stored_into_another_as_well(

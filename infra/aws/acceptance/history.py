@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, label_row, transaction_row
+from adapters.aws.object_keys import TABLES_PREFIX
 from adapters.aws.s3 import Bucket
 from adapters.aws.s3_archive import S3Archive
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
@@ -98,7 +99,7 @@ def store_archive(history: SimulatedHistory, bucket: Bucket) -> None:
     with TemporaryDirectory() as copied:  # a folder remembers what it has stored, not in which bucket
         folder = Path(copied) / "past"
         copytree(history.folder, folder)
-        bucket.store_folder(folder / "tables", "tables/")
+        bucket.store_folder(folder / "tables", TABLES_PREFIX)
         S3Archive(bucket, folder / "archive").store()
 
 

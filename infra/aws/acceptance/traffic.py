@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from adapters.aws.object_keys import labels_key
 from cardwatch.events import Label, Transaction, encode
 from cardwatch.simulation.simulation import Simulation
 
@@ -70,7 +71,7 @@ class Traffic:
         for due in self._due(events.transactions, rate_per_second):
             self._writer.write([(transaction.card_id, encode(transaction)) for transaction in due])
             self.sent.transactions += len(due)
-        self._put(f"labels/{events.day.isoformat()}.jsonl", json_lines(events.labels))
+        self._put(labels_key(events.day), json_lines(events.labels))
         self.sent.labels += len(events.labels)
         self.sent.days += 1
 

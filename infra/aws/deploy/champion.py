@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 from adapters.aws.clients import aws_client
+from adapters.aws.object_keys import FIRST_EXECUTION, model_key
 from adapters.aws.s3 import Bucket
 from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
 from adapters.model_registry.model_folder import unpack_model
@@ -15,8 +16,7 @@ from cardwatch.errors import CardwatchError
 from cardwatch.registry import CHALLENGER
 from infra.aws.acceptance.history import SimulatedHistory, store_archive
 
-EXECUTION: Final = "first"
-MODEL_KEY: Final = f"models/{EXECUTION}/model.tar.gz"
+MODEL_KEY: Final = model_key(FIRST_EXECUTION)
 TRAINING_NAME: Final = "cardwatch-first-champion"
 """A bucket and a registry for the training alone: those of the system do not exist yet."""
 
@@ -38,7 +38,7 @@ def train_first_champion(
         settings,
         CARDWATCH_DATA_BUCKET=TRAINING_NAME,
         CARDWATCH_MODEL_PACKAGE_GROUP=TRAINING_NAME,
-        CARDWATCH_EXECUTION=EXECUTION,
+        CARDWATCH_EXECUTION=FIRST_EXECUTION,
         CARDWATCH_AS_OF_DAY=as_of,
     )
     command = [sys.executable, "-m", "pipelines.sagemaker", "bootstrap", "--image", image]
@@ -72,6 +72,6 @@ def register_first_champion(packed: bytes, *, group: str, bucket: str, image: st
     if registry.alias(CHALLENGER) is not None:
         return None
     version, files = unpack_model(packed)
-    registration = Registration(execution=EXECUTION, files=files, tags=version.tags, image=image, approved=True)
+    registration = Registration(execution=FIRST_EXECUTION, files=files, tags=version.tags, image=image, approved=True)
     storage = Bucket(bucket, client=aws_client("s3", region=region, read_seconds=60))
     return registry.register(storage, registration).version.version

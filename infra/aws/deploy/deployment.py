@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from adapters.aws.account import Account
+from adapters.aws.object_keys import FIRST_EXECUTION, model_key, object_url
 from adapters.runtime.settings import Settings
 from infra.aws.deploy.environments import BOOTSTRAP, TERRAFORM, Environment, LocalFiles
 from infra.aws.deploy.terraform import Report, Terraform
@@ -75,7 +76,7 @@ class Deployment:
 
     @property
     def _model(self) -> str:
-        return f"champion_model_data_url=s3://{self.releases}/models/first/model.tar.gz"
+        return f"champion_model_data_url={object_url(self.releases, model_key(FIRST_EXECUTION))}"
 
     def _backend(self) -> Path:
         """The state in S3 with its lock, as for an account; only the addresses of buckets are those of a stand-in."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from adapters.aws.object_keys import FIRST_EXECUTION, model_key, object_url
 from cardwatch.errors import Misconfigured
 from infra.aws.deploy.hcl import Variables, read_assignments, read_variables
 
@@ -53,7 +54,7 @@ class Environment:
         """Where the first champion lies: where the environment says, else in the bucket that bootstrap makes for it."""
         if MODEL_URL in self.variables:
             return self.variables.text(MODEL_URL)
-        return f"s3://{self.prefix}-releases-{account}/models/first/model.tar.gz"
+        return object_url(f"{self.prefix}-releases-{account}", model_key(FIRST_EXECUTION))
 
     def repositories(self) -> dict[str, str]:
         """Each image's ECR repository, by part; without those that `images` takes from elsewhere."""

@@ -29,6 +29,7 @@ from typing import Final
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
+from adapters.aws.object_keys import LABELS_PREFIX, TABLES_PREFIX
 from adapters.aws.s3 import Bucket
 from adapters.aws.s3_archive import S3Archive
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
@@ -44,7 +45,6 @@ from services.archive.reference_feed import feed, rebuilt
 
 log = logging.getLogger("services.archive.aws.daily_job")  # also when it is run as __main__
 
-TABLES: Final = "tables/"
 SHARDS: Final = "shards"
 """The name under which the index keeps how far each shard has been read; a file of labels has its key for a name."""
 
@@ -99,7 +99,7 @@ def take_decisions(bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, bui
 def take_labels(bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, builder: ReferenceBuilder) -> None:
     """Archive every label that is new, file by file; each has a place in the log like a transaction of its card."""
     ends = stored.positions(LABELS)
-    for file in new_labels(bucket, stored.positions_below("labels/")):
+    for file in new_labels(bucket, stored.positions_below(LABELS_PREFIX)):
         rows: list[Row] = []
         for label in file.labels:
             partition = partition_of(label.card_id)
@@ -142,12 +142,12 @@ def close_day(bucket: Bucket, writer: ArchiveWriter, builder: ReferenceBuilder, 
 
 def stored_table(bucket: Bucket, builder: ReferenceBuilder, valid_from: date, folder: Path) -> ReferenceTable:
     """The table of this day: the one in the bucket, or else a new one, which is there then."""
-    bucket.fetch_folder(TABLES, folder, wanted=lambda name: name.startswith(valid_from.isoformat()))
+    bucket.fetch_folder(TABLES_PREFIX, folder, wanted=lambda name: name.startswith(valid_from.isoformat()))
     tables = ReferenceTableStore(folder)
     if (table := tables.of_day(valid_from)) is None:
         table = builder.build(valid_from)
         tables.put(table)
-        bucket.store_folder(folder, TABLES)
+        bucket.store_folder(folder, TABLES_PREFIX)
     return table
 
 

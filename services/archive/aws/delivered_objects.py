@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, TypeVar
 
+from adapters.aws.object_keys import DECISIONS_PREFIX, LABELS_PREFIX, decisions_key, shard_of, shard_prefix
 from adapters.aws.s3 import CALLS_AT_ONCE, Bucket
 from adapters.feature_store.layout import chunks
 from cardwatch.errors import InvalidRecord
@@ -14,13 +15,10 @@ from cardwatch.events import Decision, Label, decode
 
 log = logging.getLogger(__name__)
 
-DECISIONS: Final = "decisions/"
-LABELS: Final = "labels/"
 MAX_RECORDS_PER_BATCH: Final = 10_000
 """Records that an event source mapping hands over at once at the most, so the most offsets in an object."""
 ROWS_AT_ONCE: Final = 50_000
 
-_SHARD: Final = "shard="
 _OBJECTS_AT_ONCE: Final = 64
 
 T = TypeVar("T", Decision, Label)
@@ -57,7 +55,7 @@ def new_labels(bucket: Bucket, read_up_to: Mapping[str, int]) -> Iterator[LabelF
     A file may grow. One that has become shorter is another file under an old name: it is passed over, and a log line
     says so.
     """
-    for found in bucket.objects(LABELS):
+    for found in bucket.objects(LABELS_PREFIX):
         known = read_up_to.get(found.key, 0)
         if found.size < known:
             log.warning("%s is shorter than when it was read: deliver labels under a new name", found.key)
@@ -73,13 +71,13 @@ def _new_objects(bucket: Bucket, positions: Mapping[int, int]) -> list[str]:
     Shards are listed from the highest number down: what a shard holds when it is listed, its parent has delivered
     before. Listed the other way, a card's newest decision might be seen and the one before it not.
     """
-    shards = sorted(int(name.removeprefix(_SHARD)) for name in bucket.folders(DECISIONS) if name.startswith(_SHARD))
+    shards = sorted(shard for name in bucket.folders(DECISIONS_PREFIX) if (shard := shard_of(name)) is not None)
     keys = {}
     for shard in reversed(shards):
-        prefix = f"{DECISIONS}{_SHARD}{shard}/"
+        prefix = shard_prefix(shard)
         known = positions.get(shard, 0) - MAX_RECORDS_PER_BATCH
         keys[shard] = [
-            found.key for found in bucket.objects(prefix, after=f"{prefix}{known:020d}" if known > 0 else "")
+            found.key for found in bucket.objects(prefix, after=decisions_key(shard, known - 1) if known > 0 else "")
         ]
     return [key for shard in shards for key in keys[shard]]
 

@@ -23,10 +23,11 @@ from contextlib import suppress
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from adapters.archive.reader import Archive
 from adapters.aws.eventbridge import EventBus
+from adapters.aws.object_keys import report_key
 from adapters.aws.s3 import Bucket
 from adapters.aws.s3_archive import S3Archive
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
@@ -46,8 +47,6 @@ from services.monitor.outcomes import in_words
 from services.monitor.progress_state import Memory, monitored
 
 log = logging.getLogger("services.monitor.aws.daily_job")  # also when it is run as __main__
-
-REPORTS: Final = "reports/"
 
 
 class Watcher(NamedTuple):
@@ -137,7 +136,7 @@ def store_report(watcher: Watcher, observer: Observer, day: date) -> None:
     name = f"drift-{day}.html"
     observer.save_report(watcher.folder / name)
     with suppress(FileNotFoundError):
-        watcher.bucket.put(REPORTS + name, watcher.folder / name)
+        watcher.bucket.put(report_key(name), watcher.folder / name)
 
 
 if __name__ == "__main__":

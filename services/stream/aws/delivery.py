@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, structs
 
+from adapters.aws.object_keys import dead_letter_key, decisions_key
 from cardwatch.events import DeadLetter, encode
 
 MAX_MESSAGE_BYTES: Final = 200_000
@@ -44,7 +45,7 @@ class Delivery:
         if not lines:
             return
         shard, _, name = batch.partition("/")
-        self._put_object(f"decisions/shard={shard}/{name:0>20}.jsonl", b"\n".join(lines) + b"\n")
+        self._put_object(decisions_key(shard, name), b"\n".join(lines) + b"\n")
         self._put_stream([(self._card_of(line).transaction.card_id, line) for line in lines])
 
     def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
@@ -56,7 +57,7 @@ class Delivery:
         message = encode(letter)
         if len(message) <= MAX_MESSAGE_BYTES:
             return message
-        key = f"dead-letters/shard={letter.partition}/{letter.offset:0>20}.json"
+        key = dead_letter_key(letter.partition, letter.offset)
         self._put_object(key, message)
         reason = f"{letter.reason[:MAX_REASON_CHARACTERS]}; too large for a message: all of it is in {key}"
         return encode(structs.replace(letter, key=None, value=None, reason=reason))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
-from adapters.aws.s3 import Bucket, s3_place
+from adapters.aws.object_keys import parse_object_url
+from adapters.aws.s3 import Bucket
 from adapters.aws.s3_archive import S3Archive
 from adapters.aws.sagemaker_registry import Package, SageMakerRegistry
 from adapters.model_registry.model_folder import unpack_model
@@ -165,7 +166,7 @@ class Bank:
         return folder
 
     def serve(self, package: Package) -> None:
-        _, files = unpack_model(self.bucket.get(s3_place(package.model_url)[1]))
+        _, files = unpack_model(self.bucket.get(parse_object_url(package.model_url)[1]))
         self.served.version, self.served.detector = package.version.version, Detector.from_files(files)
 
     def run(self, execution: str, policies: Policies = POLICIES) -> RetrainingJob:

@@ -15,7 +15,7 @@ import pytest
 from msgspec import structs
 
 from adapters.archive.reference_tables import ReferenceTableStore
-from adapters.aws.s3 import s3_place
+from adapters.aws.object_keys import parse_object_url
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_endpoint import Endpoint
 from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
@@ -63,7 +63,7 @@ def test_the_first_champion_is_registered_with_its_files_and_served_by_its_numbe
     assert champion.schema_hash == SCHEMA_HASH
     assert champion.tags["trained_until"] == str(LAST_OF_HISTORY - timedelta(days=3))
     assert msgspec.json.decode(champion.tags["verdict_reasons"])[0].startswith("judged on days")
-    stored, files = unpack_model(stand.bank.bucket.get(s3_place(first.model_url)[1]))
+    stored, files = unpack_model(stand.bank.bucket.get(parse_object_url(first.model_url)[1]))
     assert stored.version == "1"
     assert registry.files(champion) == files
     assert Detector.from_files(files).facts.schema_hash == SCHEMA_HASH
@@ -106,7 +106,7 @@ def ask(stand: Stand, patch: pytest.MonkeyPatch, **event: Any) -> dict[str, Any]
 def test_the_jobs_make_the_very_model_that_the_stages_of_the_flow_make(stand: Stand) -> None:
     bank = stand.bank
     url = train(bank, "same-model")
-    version, files = unpack_model(bank.bucket.get(s3_place(url)[1]))
+    version, files = unpack_model(bank.bucket.get(parse_object_url(url)[1]))
 
     archive, tell = fetched(bank), logging.getLogger()
     bank.bucket.fetch_folder("tables/", bank.folder / "tables")
@@ -243,7 +243,7 @@ def test_a_promoted_candidate_is_registered_and_served_and_then_its_retraining_h
     assert progress.of_day(LAST_DAY, ProgressPart.RETRAINING) == [
         RetrainingEnded(day=LAST_DAY, challenger_version="2", promoted=True, reasons=verdict["reasons"])
     ]
-    served, _ = unpack_model(stand.bank.bucket.get(s3_place(champion.model_url)[1]))
+    served, _ = unpack_model(stand.bank.bucket.get(parse_object_url(champion.model_url)[1]))
     assert served.version == "2"
     sagemaker.say(arn, "Rejected")
     assert registry.champion() == stand.first.version
