@@ -7,9 +7,9 @@ from typing import Final
 import psutil
 
 from benchmarks.harness import Metric, Metrics
-from benchmarks.serving.rounds import ask
-from benchmarks.serving.servers import Server, scoring, serving
-from benchmarks.serving.world import World, world
+from benchmarks.serving.fixture import ServingFixture, serving_fixture
+from benchmarks.serving.rounds import measure_load
+from benchmarks.serving.servers import Server, running_servers, scoring
 
 WARM_UP: Final = 100_000
 REQUESTS: Final = 1_000_000
@@ -19,8 +19,8 @@ _PART_SECONDS: Final = 10.0
 
 def measure() -> Metrics:
     """What only this process holds (USS), before and after."""
-    made = world()
-    with serving(made.settings, scoring) as (ours,):
+    made = serving_fixture()
+    with running_servers(made.settings, scoring) as (ours,):
         _answer(made, ours, WARM_UP)
         before_mb = _unique_mb(ours)
         _answer(made, ours, REQUESTS)
@@ -37,11 +37,11 @@ def measure() -> Metrics:
     }
 
 
-def _answer(made: World, server: Server, requests: int) -> None:
+def _answer(made: ServingFixture, server: Server, requests: int) -> None:
     """At least so many."""
     answered = 0
     while answered < requests:
-        part = ask(
+        part = measure_load(
             server,
             "/v1/score",
             made.questions,

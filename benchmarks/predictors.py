@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from benchmarks.harness import Metric, Metrics, each_in_turn, in_turn, ratio
+from benchmarks.serving.fixture import serving_fixture
 from benchmarks.serving.naive import model_file
-from benchmarks.serving.world import world
 from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import FEATURES
 
@@ -37,7 +37,7 @@ Predictor = Callable[[Rows], NDArray[np.floating]]
 
 def measure() -> Metrics:
     """Microseconds of one row and of 512 in each, over ours; and of exact contributions."""
-    made = world()
+    made = serving_fixture()
     detector, rows = made.fitted.detector, made.rows
     booster = xgboost.Booster({"nthread": 1}, model_file=str(model_file(made.settings.home)))
     margins = detector.margins(rows)

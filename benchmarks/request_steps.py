@@ -1,6 +1,6 @@
 """Where the microseconds of one question go: each step of `/v1/score` alone, and all of it without a socket.
 
-The steps are those of `services/scoring/api/preview.py` in their order, on the world that the servers are measured
+The steps are those of `services/scoring/api/preview.py` in their order, on the data that the servers are measured
 with.
 What is left to the whole is the way between them.
 """
@@ -23,7 +23,7 @@ from adapters.feature_store.lmdb import data_file
 from adapters.feature_store.open import open_reader
 from adapters.scoring.api_keys import KeyRing, KeyScope, RateLimit
 from benchmarks.harness import Metric, Metrics, each_in_turn
-from benchmarks.serving.world import World, world
+from benchmarks.serving.fixture import ServingFixture, serving_fixture
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import Action, Transaction, decode, utc_day
 from cardwatch.features.columns import encode
@@ -36,7 +36,7 @@ from services.scoring.api.preview import Preview, PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import Routes
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.model.manager import Served, Serving
+from services.scoring.model.manager import LoadedModel, ServedModels
 
 TIMES: Final = 10_000
 _ONE: Final = np.zeros(1, np.int64)
@@ -44,11 +44,11 @@ _ONE: Final = np.zeros(1, np.int64)
 
 def measure() -> Metrics:
     """The median of each step in microseconds."""
-    made = world()
+    made = serving_fixture()
     states = States(partial(open_reader, made.settings), data_file(made.settings.store), time.monotonic)
     counters = ScoringMetrics()
     question = PreviewScorer(states, ReferenceTableStore(made.settings.tables), DecisionPolicy())
-    served = Served(made.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
+    served = LoadedModel(made.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
     bodies = msgspec.msgpack.decode(made.questions.read_bytes())
     steps = _steps(made, states, counters, bodies)
     micros = each_in_turn(steps, times=TIMES) | {
@@ -80,7 +80,7 @@ _HOW: Final = {
 _GOALS: Final = {"margin": "at most 10", "reasons": "at most 1,500"}
 
 
-def _steps(made: World, states: States, counters: ScoringMetrics, bodies: Sequence[bytes]) -> dict[str, Any]:
+def _steps(made: ServingFixture, states: States, counters: ScoringMetrics, bodies: Sequence[bytes]) -> dict[str, Any]:
     keys, header = KeyRing(str(made.settings.api_key), made.settings.keys_file), f"Bearer {made.settings.api_key}"
     tables, policy, detector = ReferenceTableStore(made.settings.tables), DecisionPolicy(), made.fitted.detector
     transactions = [decode(body, Transaction) for body in bodies]
@@ -109,7 +109,7 @@ def _steps(made: World, states: States, counters: ScoringMetrics, bodies: Sequen
         "probability": lambda: detector.probabilities(margins),
         "action": lambda: policy.decide(probabilities, amounts),
         "answer": lambda: encoder.encode(answer),
-        "metrics": lambda: (counters.decided([answer]), counters.answered("/v1/score", 200, 1e-4)),
+        "metrics": lambda: (counters.count_previews([answer]), counters.count_response("/v1/score", 200, 1e-4)),
     }
 
 
@@ -121,12 +121,16 @@ def _answer() -> Preview:
 
 
 def _whole(
-    made: World, question: PreviewScorer, served: Served, counters: ScoringMetrics, bodies: Sequence[bytes]
+    made: ServingFixture,
+    question: PreviewScorer,
+    served: LoadedModel,
+    counters: ScoringMetrics,
+    bodies: Sequence[bytes],
 ) -> np.ndarray:
     keys = KeyRing(str(made.settings.api_key), made.settings.keys_file)
-    admission = Admission(keys, RateLimit(), made.settings.deadline_ms, counters.shed)
-    holder: Any = SimpleNamespace(serving=Serving(served))
-    routes = Routes(ScoringApi(holder, question, admission, counters).endpoints(), counters)
+    admission = Admission(keys, RateLimit(), made.settings.deadline_ms, counters.count_shed)
+    manager: Any = SimpleNamespace(served=ServedModels(served))
+    routes = Routes(ScoringApi(manager, question, admission, counters).endpoints(), counters)
     authorization = f"Bearer {made.settings.api_key}".encode()
     headers = [(b"host", b"127.0.0.1"), (b"authorization", authorization), (b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/v1/score", "headers": headers}
@@ -143,7 +147,7 @@ def _whole(
                 return message
 
             begin = time.perf_counter_ns()
-            await routes.answer(scope, receive, send)
+            await routes.handle(scope, receive, send)
             micros[max(i, 0)] = (time.perf_counter_ns() - begin) / 1e3
         return micros
 

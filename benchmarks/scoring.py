@@ -22,9 +22,9 @@ from adapters.scoring.wire_format import BINARY, REASONS_HEADER, SCHEMA_HEADER
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.load import Result
 from benchmarks.redis_server import redis_server
-from benchmarks.serving.rounds import Results, ask, in_rounds, median_rate
-from benchmarks.serving.servers import Candidate, Server, floor, scoring, serving
-from benchmarks.serving.world import BATCH, ROWS, World, world
+from benchmarks.serving.fixture import BATCH, ROWS, ServingFixture, serving_fixture
+from benchmarks.serving.rounds import Results, in_rounds, measure_load, median_rate
+from benchmarks.serving.servers import Candidate, Server, floor, running_servers, scoring
 from cardwatch.events import Action
 from cardwatch.features.definitions import SCHEMA_HASH
 
@@ -37,8 +37,8 @@ ROUNDS: Final = 5
 
 def measure() -> Metrics:
     """Latency, capacity, processor time and batches, over the floor's where it has such a thing."""
-    made = world()
-    with serving(made.settings, scoring, floor) as (ours, bare):
+    made = serving_fixture()
+    with running_servers(made.settings, scoring, floor) as (ours, bare):
         one = _of_both(made, ours, bare, connections=1)
         many = _of_both(made, ours, bare, connections=CONNECTIONS)
         rate = median_rate(many["ours"]) / 2
@@ -81,9 +81,11 @@ def _cpu(result: Result) -> float:
     return result.server_cpu_us
 
 
-def _of_both(made: World, ours: Server, bare: Server, *, connections: int, rate: float | None = None) -> Results:
+def _of_both(
+    made: ServingFixture, ours: Server, bare: Server, *, connections: int, rate: float | None = None
+) -> Results:
     asked = partial(
-        ask, path="/v1/score", bodies=made.questions, headers=made.headers, connections=connections, rate=rate
+        measure_load, path="/v1/score", bodies=made.questions, headers=made.headers, connections=connections, rate=rate
     )
     return in_rounds({"bare": partial(asked, bare), "ours": partial(asked, ours)}, rounds=ROUNDS)
 
@@ -105,8 +107,8 @@ def _at_rate(rate: float, results: Results) -> str:
     return f"p99 of {rate:,.0f} random arrivals a second, half of our capacity, {late:.0f} µs the generator's own"
 
 
-def _of_batches(made: World, ours: Server) -> Results:
-    asked = partial(ask, ours, connections=FEW)
+def _of_batches(made: ServingFixture, ours: Server) -> Results:
+    asked = partial(measure_load, ours, connections=FEW)
     rows = {
         **made.headers,
         SCHEMA_HEADER: SCHEMA_HASH,
@@ -131,7 +133,7 @@ def _per_second(results: list[Result], size: int, what: str, path: str, goal: st
     )
 
 
-def _alert_ratio(made: World, ours: Server) -> float:
+def _alert_ratio(made: ServingFixture, ours: Server) -> float:
     """As the service decides, over all questions that fill a batch."""
     actions: list[str] = []
     with httpx.Client(headers=made.headers, trust_env=False) as client:
@@ -141,7 +143,7 @@ def _alert_ratio(made: World, ours: Server) -> float:
     return sum(action != Action.APPROVE.value for action in actions) / len(actions)
 
 
-def _with_valkey(made: World) -> Metrics:
+def _with_valkey(made: ServingFixture) -> Metrics:
     with redis_server() as url:
         if url is None:
             return {}
@@ -150,8 +152,8 @@ def _with_valkey(made: World) -> Metrics:
         def scoring_with_valkey(settings: Settings) -> Candidate:
             return scoring(structs.replace(settings, home=moved.home, store_url=moved.store_url))
 
-        with serving(made.settings, scoring_with_valkey) as (ours,):
-            asked = partial(ask, ours, "/v1/score", made.questions, headers=made.headers)
+        with running_servers(made.settings, scoring_with_valkey) as (ours,):
+            asked = partial(measure_load, ours, "/v1/score", made.questions, headers=made.headers)
             results = in_rounds(
                 {"one": partial(asked, connections=1), "many": partial(asked, connections=CONNECTIONS)}, rounds=3
             )
@@ -170,7 +172,7 @@ def _with_valkey(made: World) -> Metrics:
 
 
 def _moved(settings: Settings, url: str) -> Settings:
-    """The same world with its states in the server, in a home of its own as any scoring service needs."""
+    """The same serving_fixture with its states in the server, in a home of its own as any scoring service needs."""
     moved = structs.replace(settings, home=settings.home / "valkey", store_url=Secret(url))
     shutil.copytree(settings.tables, moved.tables)
     with open_reader(settings) as embedded, embedded.contents() as contents, open_store(moved) as server:

@@ -18,17 +18,17 @@ from mlflow.types import ColSpec, Schema
 
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.load import write_bodies
+from benchmarks.serving.fixture import ServingFixture, serving_fixture
 from benchmarks.serving.naive import model_file
-from benchmarks.serving.rounds import ask, in_rounds, median_rate, rates
+from benchmarks.serving.rounds import in_rounds, measure_load, median_rate, rates
 from benchmarks.serving.servers import (
     MLFLOW_FOLDER,
     naive_bentoml,
     naive_fastapi,
     naive_mlflow,
+    running_servers,
     scoring,
-    serving,
 )
-from benchmarks.serving.world import World, world
 from cardwatch.features.definitions import FEATURE_NAMES
 
 CONNECTIONS: Final = 16
@@ -44,17 +44,19 @@ TITLES: Final = {
 
 def measure() -> Metrics:
     """Requests per second of each at 16 connections, and how many times as many ours answers."""
-    made = world()
+    made = serving_fixture()
     _save_for_mlflow(made)
     named, split = _bodies(made)
-    with serving(made.settings, scoring, naive_mlflow, naive_bentoml, naive_fastapi) as servers:
+    with running_servers(made.settings, scoring, naive_mlflow, naive_bentoml, naive_fastapi) as servers:
         ours, in_mlflow, in_bentoml, in_fastapi = servers
         results = in_rounds(
             {
-                "ours": lambda: ask(ours, "/v1/score", made.questions, connections=CONNECTIONS, headers=made.headers),
-                "mlflow": lambda: ask(in_mlflow, "/invocations", split, connections=CONNECTIONS, seconds=3.0),
-                "bentoml": lambda: ask(in_bentoml, "/predict", named, connections=CONNECTIONS, seconds=3.0),
-                "fastapi": lambda: ask(in_fastapi, "/predict", named, connections=CONNECTIONS, seconds=3.0),
+                "ours": lambda: measure_load(
+                    ours, "/v1/score", made.questions, connections=CONNECTIONS, headers=made.headers
+                ),
+                "mlflow": lambda: measure_load(in_mlflow, "/invocations", split, connections=CONNECTIONS, seconds=3.0),
+                "bentoml": lambda: measure_load(in_bentoml, "/predict", named, connections=CONNECTIONS, seconds=3.0),
+                "fastapi": lambda: measure_load(in_fastapi, "/predict", named, connections=CONNECTIONS, seconds=3.0),
             },
             rounds=ROUNDS,
         )
@@ -71,7 +73,7 @@ def measure() -> Metrics:
     }
 
 
-def _save_for_mlflow(made: World) -> None:
+def _save_for_mlflow(made: ServingFixture) -> None:
     """The model with the signature that MLflow recommends; it also makes the missing value of a row a number's."""
     booster = xgboost.Booster(model_file=str(model_file(made.settings.home)))
     signature = ModelSignature(Schema([ColSpec("float", name, required=False) for name in FEATURE_NAMES]))
@@ -79,7 +81,7 @@ def _save_for_mlflow(made: World) -> None:
     mlflow.xgboost.save_model(booster, folder, signature=signature, pip_requirements=["xgboost"])
 
 
-def _bodies(made: World) -> tuple[Path, Path]:
+def _bodies(made: ServingFixture) -> tuple[Path, Path]:
     """The questions' features: as an object with names, and as MLflow's split frame."""
     rows = [[None if math.isnan(value) else value for value in row] for row in made.rows[:ROWS].tolist()]
     named, split = made.settings.home / "named.bodies", made.settings.home / "split.bodies"

@@ -13,8 +13,8 @@ from typing import Final
 
 from adapters.runtime.settings import Settings
 from benchmarks.harness import Metric, Metrics, ratio
-from benchmarks.serving.servers import Maker, empty, on_free_ports, registry, scoring
-from benchmarks.serving.world import world
+from benchmarks.serving.fixture import serving_fixture
+from benchmarks.serving.servers import ServerFactory, empty, on_free_ports, registry, scoring
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 ROUNDS: Final = 5
@@ -23,7 +23,7 @@ _POLL_SECONDS: Final = 0.02
 
 def measure() -> Metrics:
     """Seconds to `/readyz`, of the whole: `bentoml serve` and its worker."""
-    with registry(world().settings) as (supervisor, settings):
+    with registry(serving_fixture().settings) as (supervisor, settings):
         seconds = _in_turn(supervisor, settings, {"empty": empty, "ours": scoring})
     return {
         "startup": Metric(
@@ -37,7 +37,7 @@ def measure() -> Metrics:
     }
 
 
-def _in_turn(supervisor: Supervisor, settings: Settings, makers: Mapping[str, Maker]) -> dict[str, list[float]]:
+def _in_turn(supervisor: Supervisor, settings: Settings, makers: Mapping[str, ServerFactory]) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in makers}
     for round_ in range(ROUNDS + 1):
         for (name, maker), own in zip(makers.items(), on_free_ports(settings, len(makers)), strict=True):

@@ -16,7 +16,7 @@ from adapters.kafka.topics import ensure_topics
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.process import Process, run_service
-from adapters.scoring.client import ServedModel
+from adapters.scoring.client import ServedVersionClient
 from cardwatch.errors import CardwatchError, ScoringUnavailable, Unavailable
 from cardwatch.progress import Bootstrapped, DayArchived
 
@@ -65,7 +65,7 @@ def work(process: Process, history_days: int, deadline: float, key: str) -> None
             _train(process, deadline, key)
         if process.stopping.is_set():
             return
-        with closing(ServedModel(settings)) as served:
+        with closing(ServedVersionClient(settings)) as served:
             version = served.version()
         if version is None:
             raise ScoringUnavailable(f"the scoring service at {settings.scoring_url} serves no champion yet")

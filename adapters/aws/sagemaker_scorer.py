@@ -30,8 +30,8 @@ from adapters.scoring.wire_format import (
     PER_ROW,
     REASONS_HEADER,
     SCHEMA_HEADER,
+    decode_complete_scores,
     decode_refusal,
-    decode_scores_of,
     encode_attributes,
     encode_ids,
     encode_rows,
@@ -83,9 +83,9 @@ class EndpointScorer:
         said = {SCHEMA_HEADER: schema_hash, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: self._deadline_ms}
         if transaction_ids and log.isEnabledFor(logging.DEBUG):
             room = MAX_ATTRIBUTES_CHARACTERS - len(encode_attributes({**said, IDS_HEADER: ""}))
-            said[IDS_HEADER] = encode_ids(transaction_ids, most_bytes=room)
+            said[IDS_HEADER] = encode_ids(transaction_ids, max_bytes=room)
         body = self._invoke(encode_rows(rows, reasons_above), encode_attributes(said))
-        return decode_scores_of(body, len(rows), self._name)
+        return decode_complete_scores(body, len(rows), self._name)
 
     def _invoke(self, body: bytes, attributes: str) -> bytes:
         try:

@@ -167,7 +167,7 @@ class KeyRing:
         digest = hashlib.sha256(own).digest() if own else secrets.token_bytes(32)
         scopes = tuple(KeyScope)
         self._own = ApiKey(id="own", name="CARDWATCH_API_KEY", sha256=digest.hex(), scopes=scopes), digest
-        self._most_bytes = len(_SCHEME) + max(len(own), _MAX_KEY_CHARACTERS)
+        self._max_bytes = len(_SCHEME) + max(len(own), _MAX_KEY_CHARACTERS)
         self._file = file
         self._stamp = _stamp(file)
         self._held = _by_id(read_keys(file))
@@ -184,7 +184,7 @@ class KeyRing:
         Raises `KeyUnknown` for anything but `Bearer ` (in any case, RFC 9110) and a valid key, `ScopeMissing` for one
         that is valid for something else. How long it takes does not tell which ids there are.
         """
-        if authorization[: len(_SCHEME)].lower() != _SCHEME or len(authorization) > self._most_bytes:
+        if authorization[: len(_SCHEME)].lower() != _SCHEME or len(authorization) > self._max_bytes:
             raise KeyUnknown("an API key is needed, in the header Authorization: Bearer KEY")
         key = self._find(authorization[len(_SCHEME) :])
         if scope not in key.scopes:

@@ -20,8 +20,8 @@ from adapters.scoring.wire_format import (
     PER_ROW,
     REASONS_HEADER,
     SCHEMA_HEADER,
+    decode_complete_scores,
     decode_refusal,
-    decode_scores_of,
     encode_ids,
     encode_rows,
 )
@@ -65,7 +65,7 @@ class ScoringClient:
         response = self._post(encode_rows(rows, reasons_above), headers)
         if response.status_code != httpx.codes.OK:
             raise decode_refusal(response.status_code, response.text, self._name)
-        return decode_scores_of(response.content, len(rows), self._name)
+        return decode_complete_scores(response.content, len(rows), self._name)
 
     def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         try:
@@ -81,7 +81,7 @@ class ScoringClient:
             return self._http.post("/invocations", content=body, headers=headers)
 
 
-class ServedModel:
+class ServedVersionClient:
     """Asks the scoring service which model version it serves."""
 
     def __init__(self, settings: Settings, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:

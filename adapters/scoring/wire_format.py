@@ -117,7 +117,7 @@ def encode_rows(rows: NDArray[np.float32], reasons_above: NDArray[np.float64] | 
 
 def decode_rows(body: bytes, content_type: str, headers: Mapping[bytes, bytes]) -> Rows:
     """Read the rows of a request; `headers` have lower-case names. Raises `InvalidRecord`, saying what is wrong."""
-    said = _Said(headers)
+    said = _RowHeaders(headers)
     if content_type == BINARY:
         rows = _from_binary(body, said)
     elif content_type == JSON:
@@ -131,7 +131,7 @@ def decode_rows(body: bytes, content_type: str, headers: Mapping[bytes, bytes]) 
     return rows
 
 
-def said_in(headers: Mapping[bytes, bytes], header: str) -> str | None:
+def header_value(headers: Mapping[bytes, bytes], header: str) -> str | None:
     """What a request says in one of our headers, or in the custom attribute of its name; None if in neither.
 
     `headers` have lower-case names.
@@ -159,10 +159,10 @@ def encode_attributes(values: Mapping[str, str]) -> str:
     return encoded
 
 
-def encode_ids(transaction_ids: Sequence[str], *, most_bytes: int = MAX_IDS_BYTES) -> str:
+def encode_ids(transaction_ids: Sequence[str], *, max_bytes: int = MAX_IDS_BYTES) -> str:
     """The value of the header for these ids, or as many of them as fit."""
     quoted = [quote(transaction_id, safe="") for transaction_id in transaction_ids[:MAX_IDS]]
-    room = most_bytes - len(_NOT_ALL)
+    room = max_bytes - len(_NOT_ALL)
     fitting = list(takewhile(lambda end: end <= room, accumulate(len(one) + 1 for one in quoted)))
     rest = [_NOT_ALL] if len(fitting) < len(transaction_ids) else []
     return ",".join([*quoted[: len(fitting)], *rest])
@@ -170,7 +170,7 @@ def encode_ids(transaction_ids: Sequence[str], *, most_bytes: int = MAX_IDS_BYTE
 
 def decode_ids(headers: Mapping[bytes, bytes]) -> list[str]:
     """The ids of the first rows, as far as the request names them; whatever a caller sends is cut to size."""
-    text = (said_in(headers, IDS_HEADER) or "")[:MAX_IDS_BYTES]
+    text = (header_value(headers, IDS_HEADER) or "")[:MAX_IDS_BYTES]
     if not text:
         return []
     parts = text.split(",", MAX_IDS)[:MAX_IDS]
@@ -194,7 +194,7 @@ def decode_scores(body: bytes) -> Scores:
         raise ScoringUnavailable(f"the scoring service answered what is not scores: {error}") from error
 
 
-def decode_scores_of(body: bytes, rows: int, scorer: str) -> Scores:
+def decode_complete_scores(body: bytes, rows: int, scorer: str) -> Scores:
     """Read the MessagePack scores of so many rows from `scorer`; raises `ScoringUnavailable` for anything else."""
     scores = decode_scores(body)
     if not len(scores.margins) == len(scores.probabilities) == len(scores.reasons) == rows:
@@ -218,12 +218,12 @@ def _reason(body: str) -> str:
         return body[:200]
 
 
-class _Said:
+class _RowHeaders:
     """What the headers say about the rows."""
 
     def __init__(self, headers: Mapping[bytes, bytes]) -> None:
-        self.schema_hash = said_in(headers, SCHEMA_HEADER) or ""
-        self.threshold = said_in(headers, REASONS_HEADER) or ""
+        self.schema_hash = header_value(headers, SCHEMA_HEADER) or ""
+        self.threshold = header_value(headers, REASONS_HEADER) or ""
 
     def threshold_for_all(self, rows: int) -> NDArray[np.float64]:
         if not self.threshold:
@@ -234,7 +234,7 @@ class _Said:
             raise InvalidRecord(f"{REASONS_HEADER} is not a number") from error
 
 
-def _from_binary(body: bytes, said: _Said) -> Rows:
+def _from_binary(body: bytes, said: _RowHeaders) -> Rows:
     per_row = said.threshold == PER_ROW
     row_bytes = _ROW_BYTES + THRESHOLD_TYPE.itemsize if per_row else _ROW_BYTES
     count, rest = divmod(len(body), row_bytes)
@@ -250,7 +250,7 @@ def _from_binary(body: bytes, said: _Said) -> Rows:
     return Rows(features, said.schema_hash, thresholds)
 
 
-def _from_json(body: bytes, said: _Said) -> Rows:
+def _from_json(body: bytes, said: _RowHeaders) -> Rows:
     asked = _decoded(_JSON_ROWS, body)
     features = _features(asked.instances)
     thresholds = said.threshold_for_all(len(features))

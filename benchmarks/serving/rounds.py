@@ -15,7 +15,7 @@ JSON: Final = {"Content-Type": "application/json"}
 Results = Mapping[str, Sequence[Result]]
 
 
-def ask(
+def measure_load(
     server: Server,
     path: str,
     bodies: Path,

@@ -42,7 +42,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     worker: str
 
 
-Maker = Callable[[Settings], Candidate]
+ServerFactory = Callable[[Settings], Candidate]
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def registry(settings: Settings) -> Iterator[tuple[Supervisor, Settings]]:
 
 
 @contextmanager
-def serving(settings: Settings, *makers: Maker) -> Iterator[list[Server]]:
+def running_servers(settings: Settings, *makers: ServerFactory) -> Iterator[list[Server]]:
     """All of these at once, ready, with the registry beside them."""
     with registry(settings) as (supervisor, named):
         each = on_free_ports(named, len(makers))
@@ -138,7 +138,15 @@ def _bentoml(settings: Settings, service: str, options: list[str], **environment
     name = service.partition(":")[0]
     home = settings.home.absolute() / f"bentoml-{name}"
     home.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "bentoml", "serve", f"benchmarks.serving.{service}", *_address(settings), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        f"benchmarks.serving.{service}",
+        *_address(settings),
+        *options,
+    ]
     own = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
     return Candidate(part=_part(settings, name, command, "/readyz", **own, **environment), worker=_BENTOML_WORKER)
 

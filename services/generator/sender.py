@@ -21,7 +21,7 @@ from services.generator.metrics import GeneratorMetrics
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 2.0
-MAX_WAITING: Final = 100_000
+MAX_PENDING: Final = 100_000
 """So many records may wait for a broker that is away; then the source waits with them."""
 
 
@@ -112,7 +112,7 @@ class Source:
             self._process.health.ready()
         elif now - self._taken_at > FLUSH_SECONDS:
             self._process.health.waiting(f"the broker has taken none of {self._writer.waiting} records")
-        if self._writer.waiting > MAX_WAITING:
+        if self._writer.waiting > MAX_PENDING:
             self._flush()
 
     def _ends(self, topic: str) -> dict[str, int]:

@@ -11,7 +11,7 @@ from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import Process, run_service
-from adapters.scoring.client import ServedModel
+from adapters.scoring.client import ServedVersionClient
 from services.monitor.loop import follow
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
@@ -36,7 +36,7 @@ def work(process: Process, metrics: MonitorMetrics) -> None:
     with (
         closing(MlflowRegistry(settings.mlflow_url)) as registry,
         closing(PrefectDeployments(settings.prefect_url)) as deployments,
-        closing(ServedModel(settings)) as served,
+        closing(ServedVersionClient(settings)) as served,
         closing(ProgressReader(settings.kafka_bootstrap)) as reader,
     ):
         monitor = Monitor(

@@ -40,7 +40,7 @@ class Deployments(Protocol):
 
 
 class Served(Protocol):
-    """What is needed of `adapters.scoring.client.ServedModel`."""
+    """What is needed of `adapters.scoring.client.ServedVersionClient`."""
 
     def version(self) -> str | None:
         """The version that is served."""

@@ -34,7 +34,7 @@ SAGEMAKER_PORT_VARIABLE: Final = "SAGEMAKER_BIND_TO_PORT"
 _KEEP_ALIVE_SECONDS = 75
 
 
-class Start(NamedTuple):
+class ServerOptions(NamedTuple):
     """What is started: a BentoML service, where it listens, and the settings of its workers."""
 
     target: str
@@ -49,13 +49,13 @@ def main() -> None:
     with one_line_errors():
         settings = read_settings()
         set_up_logging(settings, "scoring")
-        start = start_of(sys.argv[1:], settings)
+        start = server_options(sys.argv[1:], settings)
         require_free(start.port, "the scoring service")
         command, environment = _command(start), _environment(start.settings)
         os.execve(command[0], command, environment)  # noqa: S606 (no shell is what we want)
 
 
-def start_of(arguments: Sequence[str], settings: Settings) -> Start:
+def server_options(arguments: Sequence[str], settings: Settings) -> ServerOptions:
     """What these arguments and settings ask for; raises `Misconfigured` naming what cannot be used."""
     if not arguments:
         return _service(settings)
@@ -66,7 +66,7 @@ def start_of(arguments: Sequence[str], settings: Settings) -> Start:
     )
 
 
-def _service(settings: Settings) -> Start:
+def _service(settings: Settings) -> ServerOptions:
     # What a worker cannot read it cannot be started with, and BentoML would start it again and again.
     read_policies(settings)
     read_keys(settings.keys_file)
@@ -88,18 +88,20 @@ def _service(settings: Settings) -> Start:
         )
     options = () if tls is None else ("--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1]))
     host = settings.bind or address.hostname
-    return Start("services.scoring.service:Scoring", host, address.port, settings, options)
+    return ServerOptions("services.scoring.service:Scoring", host, address.port, settings, options)
 
 
-def _on_sagemaker(settings: Settings) -> Start:
+def _on_sagemaker(settings: Settings) -> ServerOptions:
     port = child_environment(settings).get(SAGEMAKER_PORT_VARIABLE, SAGEMAKER_PORT)
     if not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise Misconfigured(f"{SAGEMAKER_PORT_VARIABLE}={port!r} is not a port")
     settings = structs.replace(settings, model_folder=settings.model_folder or SAGEMAKER_MODEL_FOLDER)
-    return Start("services.scoring.service:OnSageMaker", settings.bind or SAGEMAKER_BIND, int(port), settings)
+    return ServerOptions(
+        "services.scoring.service:SageMakerScoring", settings.bind or SAGEMAKER_BIND, int(port), settings
+    )
 
 
-def _command(start: Start) -> list[str]:
+def _command(start: ServerOptions) -> list[str]:
     return [
         sys.executable, "-m", "services.scoring.supervisor", "serve", start.target,
         "--host", start.host, "--port", str(start.port),

@@ -1,4 +1,4 @@
-"""The composition root of the worker: our endpoints in front of BentoML's, and the models followed behind both."""
+"""Composition root of a worker: our endpoints before BentoML's application, and the model manager in a thread."""
 
 from __future__ import annotations
 
@@ -27,87 +27,94 @@ from services.scoring.api.card_states import States
 from services.scoring.api.endpoints import ScoringApi
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import WHOLE, Routes
-from services.scoring.logs import take_over_logging
-from services.scoring.metrics import FLUSH_SECONDS, ScoringMetrics, forget_dead_workers
+from services.scoring.http.routes import WRITE_RESPONSE, Routes
+from services.scoring.metrics import FLUSH_SECONDS, ScoringMetrics, remove_dead_worker_gauges
 from services.scoring.model.manager import ModelManager
-from services.scoring.openapi.documentation import documentation
+from services.scoring.openapi.documentation import documentation_endpoints
+from services.scoring.server_patches import redirect_logging
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long the thread that looks at the registry may keep the interpreter from the one that serves."""
+"""Maximum time that the thread of the model manager may hold the interpreter lock while a request waits."""
 
 
-class Front:
-    """Our paths to our endpoints, every other one to BentoML's; models are followed for as long as the server lives."""
+class ScoringApplication:
+    """The ASGI application: our paths go to `routes`, all others to BentoML.
 
-    def __init__(self, routes: Routes, bentoml_app: ASGIApp, holder: ModelManager, metrics: ScoringMetrics) -> None:
-        self._routes, self._bentoml_app, self._holder, self._metrics = routes, bentoml_app, holder, metrics
+    The model manager stops and the metrics are flushed when the server shuts down.
+    """
+
+    def __init__(self, routes: Routes, bentoml_app: ASGIApp, manager: ModelManager, metrics: ScoringMetrics) -> None:
+        self._routes, self._bentoml_app, self._manager, self._metrics = routes, bentoml_app, manager, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
+        """Handle a request, or the lifespan of the worker."""
         if scope["type"] == "http" and scope["path"] in self._routes:
-            await self._routes.answer(scope, receive, send)
+            await self._routes.handle(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+            await self._run_lifespan(scope, receive, send)
         else:
-            scope.pop(WHOLE, None)
-            self._metrics.flush()  # it may be `/metrics`
+            scope.pop(WRITE_RESPONSE, None)
+            self._metrics.flush()  # the path may be `/metrics`
             await self._bentoml_app(scope, receive, send)
 
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._holder.await_first_look()
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._manager.wait_for_first_refresh()
         gc.collect()
-        gc.freeze()  # what is alive now stays: collections that walk it cost 100 ms
-        gc.set_threshold(50_000, 20, 20)  # requests leave no cycles behind
-        counting = asyncio.create_task(self._count())
+        gc.freeze()  # objects that exist now live until the end; collections that include them take 100 ms
+        gc.set_threshold(50_000, 20, 20)  # requests leave no reference cycles
+        flushing = asyncio.create_task(self._flush_metrics())
         try:
             await self._bentoml_app(scope, receive, send)
         finally:
-            counting.cancel()
+            flushing.cancel()
             self._metrics.flush()
-            self._holder.stop()
+            self._manager.stop()
 
-    async def _count(self) -> None:
+    async def _flush_metrics(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             self._metrics.flush()
 
 
-def build_front(settings: Settings, bentoml_app: ASGIApp) -> Front:
-    """All of the worker, warm, its models being fetched."""
-    metrics, holder = begin(settings)
+def build_application(settings: Settings, bentoml_app: ASGIApp) -> ScoringApplication:
+    """Return the warmed-up application of a worker, whose models are being loaded."""
+    metrics, manager = prepare_worker(settings)
     policy = read_policies(settings).decision
     file = None if settings.store_url else data_file(settings.store)
     question = PreviewScorer(
         States(partial(open_reader, settings), file, time.monotonic), ReferenceTableStore(settings.tables), policy
     )
     keys = KeyRing(str(settings.api_key), settings.keys_file)
-    admission = Admission(keys, RateLimit(1.0 / settings.scoring_workers), settings.deadline_ms, metrics.shed)
+    admission = Admission(keys, RateLimit(1.0 / settings.scoring_workers), settings.deadline_ms, metrics.count_shed)
     warm_kernel()
     warm_scoring(policy)
-    api = ScoringApi(holder, question, admission, metrics)
-    return Front(Routes(api.endpoints() | documentation(), metrics), bentoml_app, holder, metrics)
+    api = ScoringApi(manager, question, admission, metrics)
+    return ScoringApplication(
+        Routes(api.endpoints() | documentation_endpoints(), metrics), bentoml_app, manager, metrics
+    )
 
 
-def begin(settings: Settings) -> tuple[ScoringMetrics, ModelManager]:
-    """What every worker does first. Models are being fetched from then on, while the rest is loaded."""
-    take_over_logging(settings)
-    end_with(os.getppid())
+def prepare_worker(settings: Settings) -> tuple[ScoringMetrics, ModelManager]:
+    """Set up the process of a worker, and start to load its models while the caller builds the rest."""
+    redirect_logging(settings)
+    exit_with_parent(os.getppid())
     sys.setswitchinterval(SWITCH_SECONDS)
-    # numba looks for scipy's linear algebra, which nothing here uses, and loading it takes a fifth of a second.
+    # numba imports scipy's linear algebra if it can. It is not used here, and the import takes a fifth of a second.
     sys.modules.setdefault("scipy.linalg.cython_blas", None)  # type: ignore[arg-type]
-    forget_dead_workers(settings.home / "bentoml" / "prometheus_multiproc_dir")
+    remove_dead_worker_gauges(settings.home / "bentoml" / "prometheus_multiproc_dir")
     metrics = ScoringMetrics()
     if settings.model_folder:
-        holder = ModelManager(ModelFolder(settings.model_folder), None, on_swap=metrics.swapped)
+        manager = ModelManager(ModelFolder(settings.model_folder), None, on_swap=metrics.set_version)
     else:
-        holder = ModelManager(MlflowRegistry(settings.mlflow_url), settings.home / "models", on_swap=metrics.swapped)
-    holder.start()
-    return metrics, holder
+        manager = ModelManager(
+            MlflowRegistry(settings.mlflow_url), settings.home / "models", on_swap=metrics.set_version
+        )
+    manager.start()
+    return metrics, manager
 
 
-def end_with(parent: int) -> None:
-    """End this process when its parent has ended: a worker that outlived BentoML's supervisor would keep the port."""
+def exit_with_parent(parent: int) -> None:
+    """Exit this process when its parent has exited. A worker that outlived its supervisor would keep the port."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,7 +1,7 @@
-"""What the scoring service counts; it appears on BentoML's `/metrics`, added up over all workers.
+"""Prometheus metrics of the scoring service. BentoML's `/metrics` adds up the values of all workers.
 
-A Prometheus value that several processes share costs microseconds to change, and a request changes seven. So requests
-are counted in plain numbers, which go over a few times a second and whenever somebody asks.
+Changing a Prometheus value that processes share takes microseconds, and a request changes seven. Therefore requests
+are counted in plain integers, which are added to the shared values four times a second and before `/metrics`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from cardwatch.events import Action
 from services.scoring.api.preview import Preview
 
 BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-"""Seconds: a score takes a tenth of a millisecond."""
+"""Upper bounds of the latency histogram in seconds. A score takes a tenth of a millisecond."""
 FLUSH_SECONDS: Final = 0.25
 
 
 class ScoringMetrics:
-    """One per process, for Prometheus keeps a registry of names. All but `swapped` is for the serving thread alone."""
+    """The metrics of this process. Create one instance only, because Prometheus rejects a second metric of one name.
+
+    All methods but `set_version` may be called by the event loop's thread only.
+    """
 
     def __init__(self) -> None:
         self._requests = Counter("cardwatch_scoring_requests", "Requests answered.", ["path", "status"])
@@ -32,76 +35,76 @@ class ScoringMetrics:
             "cardwatch_scoring_seconds", "Time from request to answer.", ["path"], buckets=BUCKETS
         )
         self._rows = Counter("cardwatch_scoring_rows", "Feature rows scored by `/invocations`.")
-        self._answers = Counter("cardwatch_scoring_answers", "Questions answered.", ["action", "degraded"])
-        self._shed = Counter("cardwatch_scoring_shed", "Requests refused before any work.", ["why"])
+        self._answers = Counter("cardwatch_scoring_answers", "Previews answered.", ["action", "degraded"])
+        self._shed = Counter("cardwatch_scoring_shed", "Requests rejected before any work.", ["why"])
         self._version = Gauge(
             "cardwatch_scoring_model_version",
-            "The version served; of several workers' the oldest.",
+            "The version that serves in this role; the lowest one of all workers.",
             ["role"],
             multiprocess_mode="livemin",
         )
         self._new_requests: Tally[tuple[str, int]] = Tally()
         self._new_answers: Tally[tuple[Action | None, bool]] = Tally()
-        self._new_seconds: dict[str, _Seconds] = {}
+        self._new_latencies: dict[str, _Latencies] = {}
 
-    def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count one request."""
+    def count_response(self, path: str, status: int, seconds: float) -> None:
+        """Count a response and its latency."""
         self._new_requests[path, status] += 1
-        times = self._new_seconds.get(path)
-        if times is None:
-            times = self._new_seconds[path] = _Seconds()
-        times.in_bucket[bisect_left(BUCKETS, seconds)] += 1
-        times.total += seconds
+        latencies = self._new_latencies.get(path)
+        if latencies is None:
+            latencies = self._new_latencies[path] = _Latencies()
+        latencies.in_bucket[bisect_left(BUCKETS, seconds)] += 1
+        latencies.sum += seconds
 
-    def scored(self, rows: int) -> None:
-        """Count the rows of a batch."""
+    def count_rows(self, rows: int) -> None:
+        """Count scored feature rows."""
         self._rows.inc(rows)
 
-    def decided(self, answers: Iterable[Preview]) -> None:
-        """Count what was answered to questions."""
-        for answer in answers:
-            self._new_answers[answer.action, answer.degraded] += 1
+    def count_previews(self, previews: Iterable[Preview]) -> None:
+        """Count previews by action."""
+        for preview in previews:
+            self._new_answers[preview.action, preview.degraded] += 1
 
-    def shed(self, why: str) -> None:
-        """Count a request that was refused to protect the others."""
-        self._shed.labels(why).inc()
+    def count_shed(self, reason: str) -> None:
+        """Count a request that was rejected to protect others."""
+        self._shed.labels(reason).inc()
 
-    def swapped(self, role: str, version: str) -> None:
-        """Note which version serves in this role now."""
+    def set_version(self, role: str, version: str) -> None:
+        """Set the version that serves in this role."""
         if version.isdecimal():
             self._version.labels(role).set(int(version))
 
     def flush(self) -> None:
-        """Make what was counted visible."""
+        """Add the counts to the shared values."""
         for (path, status), count in self._new_requests.items():
             self._requests.labels(path, str(status)).inc(count)
         for (action, degraded), count in self._new_answers.items():
             self._answers.labels(action.value if action else "none", str(degraded).lower()).inc(count)
-        for path, times in self._new_seconds.items():
+        for path, latencies in self._new_latencies.items():
             histogram = self._seconds.labels(path)
-            # It can observe one value at a time only; its buckets and sum are private, and all that it has.
-            for bucket, count in zip(histogram._buckets, times.in_bucket, strict=True):
+            # `observe` adds one value at a time; many can be added only through these private attributes.
+            for bucket, count in zip(histogram._buckets, latencies.in_bucket, strict=True):
                 if count:
                     bucket.inc(count)
-            histogram._sum.inc(times.total)
+            histogram._sum.inc(latencies.sum)
         self._new_requests.clear()
         self._new_answers.clear()
-        self._new_seconds.clear()
+        self._new_latencies.clear()
 
 
-def forget_dead_workers(folder: Path) -> None:
-    """Remove what workers that were killed said of themselves, else the page shows their model's version for ever.
+def remove_dead_worker_gauges(folder: Path) -> None:
+    """Delete the gauges of dead workers from `folder`, the multiprocess folder of prometheus_client.
 
-    `folder` is where the workers' values are. What they counted stays: it happened.
+    Otherwise the minimum over all workers would include the model version of a dead one. Counters of dead workers stay.
     """
     for file in folder.glob("gauge_live*.db"):
         if not psutil.pid_exists(int(file.stem.rpartition("_")[2])):
             file.unlink(missing_ok=True)
 
 
-class _Seconds:
-    """Times of one path since the last flush: how many in each bucket (the last one has no bound), and their sum."""
+class _Latencies:
+    """Latencies of one path since the last flush: their number per bucket (the last is unbounded), and their sum."""
 
     def __init__(self) -> None:
         self.in_bucket = [0] * (len(BUCKETS) + 1)
-        self.total = 0.0
+        self.sum = 0.0

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.runtime.ports import free_ports
 from adapters.runtime.settings import Secret, Settings, child_environment
-from services.scoring.__main__ import SAGEMAKER_BIND, start_of
+from services.scoring.__main__ import SAGEMAKER_BIND, server_options
 
 
 def started_with(settings: Settings, *arguments: str, **variables: str) -> tuple[int, str]:
@@ -67,16 +67,16 @@ def test_a_container_is_where_sagemaker_looks_for_it_unless_settings_say_otherwi
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SAGEMAKER_BIND_TO_PORT", raising=False)
-    start = start_of(["serve"], Settings(home=tmp_path))
-    assert start.target == "services.scoring.service:OnSageMaker"
+    start = server_options(["serve"], Settings(home=tmp_path))
+    assert start.target == "services.scoring.service:SageMakerScoring"
     assert (start.host, start.port) == (SAGEMAKER_BIND, 8080)
     assert start.settings.model_folder == Path("/opt/ml/model")
 
     monkeypatch.setenv("SAGEMAKER_BIND_TO_PORT", "9000")
-    start = start_of(["serve"], Settings(home=tmp_path, bind="127.0.0.1", model_folder=tmp_path))
+    start = server_options(["serve"], Settings(home=tmp_path, bind="127.0.0.1", model_folder=tmp_path))
     assert (start.host, start.port, start.settings.model_folder) == ("127.0.0.1", 9000, tmp_path)
 
 
 def test_without_the_argument_no_setting_makes_it_one_that_asks_for_no_key(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, scoring_url="http://127.0.0.1:1", api_key=Secret("key"), model_folder=tmp_path)
-    assert start_of([], settings).target == "services.scoring.service:Scoring"
+    assert server_options([], settings).target == "services.scoring.service:Scoring"

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
 from adapters.scoring.api_keys import KeyScope, add_key, revoke_key
-from adapters.scoring.client import ScoringClient, ServedModel
+from adapters.scoring.client import ScoringClient, ServedVersionClient
 from adapters.scoring.wire_format import BINARY, DEADLINE_HEADER, JSON, SCHEMA_HEADER, encode_rows
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.features.definitions import SCHEMA_HASH
@@ -440,7 +440,7 @@ def test_over_tls_only_a_client_that_trusts_the_certificate_is_answered(
     stack = start_scoring(tls_certificate=certificate[0], tls_key=certificate[1], tls_ca=certificate[0])
     scores = stack.score(rows(64))
     assert scores.margins.tobytes() == detectors[0].detector.margins(rows(64)).tobytes()
-    with closing(ServedModel(stack.settings)) as model:
+    with closing(ServedVersionClient(stack.settings)) as model:
         assert model.version() == version
 
     distrusting = structs.replace(stack.settings, tls_ca=None)

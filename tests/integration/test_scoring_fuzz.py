@@ -47,9 +47,9 @@ from services.scoring.api.endpoints import ScoringApi
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import Routes
-from services.scoring.model.manager import Served, Serving, Status
+from services.scoring.model.manager import LoadedModel, ModelStatus, ServedModels
 from services.scoring.openapi import examples
-from services.scoring.openapi.documentation import documentation, openapi
+from services.scoring.openapi.documentation import documentation_endpoints, openapi
 
 Stack = Any
 
@@ -368,7 +368,7 @@ async def conversation(address: tuple[str, int], fragments: list[bytes], *, pati
 
 
 def responses(received: bytes, may_be_head: bool) -> list[tuple[int, bytes]]:
-    """Status and content of each response; the bytes must be nothing but whole responses."""
+    """ModelStatus and content of each response; the bytes must be nothing but whole responses."""
     found = []
     while received:
         head, gap, rest = received.partition(b"\r\n\r\n")
@@ -465,25 +465,27 @@ class Endpoints:
 
     def __init__(self, fitted: Fitted, folder: Path) -> None:
         version = ModelVersion(version="1", run_id="", tags={"digest": "0" * 64})
-        status = Status(
+        status = ModelStatus(
             version="1", digest="0" * 64, refused=None, challenger=None, challenger_refused=None, problem=None
         )
-        holder: Any = SimpleNamespace(
-            serving=Serving(Served(fitted.detector, version)),
+        manager: Any = SimpleNamespace(
+            served=ServedModels(LoadedModel(fitted.detector, version)),
             status=lambda: status,
-            why_not_ready=lambda: "",
-            look=lambda again: None,
+            unavailable_reason=lambda: "",
+            refresh=lambda retry_refused: None,
         )
-        nobody: Any = SimpleNamespace(**dict.fromkeys(("answered", "scored", "decided", "shed"), lambda *_: None))
+        nobody: Any = SimpleNamespace(
+            **dict.fromkeys(("count_response", "count_rows", "count_previews", "count_shed"), lambda *_: None)
+        )
         states = States(lambda: None, folder / "no-store", time.monotonic)
-        admission = Admission(KeyRing("key", folder / "no-keys"), RateLimit(), 60_000, nobody.shed)
+        admission = Admission(KeyRing("key", folder / "no-keys"), RateLimit(), 60_000, nobody.count_shed)
         api = ScoringApi(
-            holder, PreviewScorer(states, ReferenceTableStore(folder), DecisionPolicy()), admission, nobody
+            manager, PreviewScorer(states, ReferenceTableStore(folder), DecisionPolicy()), admission, nobody
         )
-        self._routes = Routes(api.endpoints() | documentation(), nobody)
+        self._routes = Routes(api.endpoints() | documentation_endpoints(), nobody)
 
     async def answer(self, path: str, headers: list[tuple[bytes, bytes]], parts: list[bytes]) -> tuple[int, bytes]:
-        """Status and content."""
+        """ModelStatus and content."""
         messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
         messages[-1]["more_body"] = False
         waiting, said = iter(messages), []
@@ -494,7 +496,7 @@ class Endpoints:
         async def send(message: dict[str, Any]) -> None:
             said.append(message)
 
-        await self._routes.answer({"path": path, "method": "POST", "headers": headers}, receive, send)  # type: ignore[arg-type]
+        await self._routes.handle({"path": path, "method": "POST", "headers": headers}, receive, send)  # type: ignore[arg-type]
         start, body = said
         return start["status"], body["body"]
 

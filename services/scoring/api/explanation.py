@@ -1,4 +1,4 @@
-"""Why a score is what it is: exact contributions of all features, and the reason codes with their meaning."""
+"""Explanations of a score: the exact contributions of all features, and the reason codes with their meaning."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from cardwatch.detector.detector import strongest_reasons
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.reason_codes import REASON_TEXTS
-from services.scoring.model.manager import Served
+from services.scoring.model.manager import LoadedModel
 
 
 class Contribution(Struct, frozen=True, kw_only=True):
-    """One feature's share. `contribution` is in units of the margin, positive where it speaks for fraud."""
+    """One feature's share of the margin. A positive `contribution` raises the risk of fraud."""
 
     feature: str
     meaning: str
@@ -25,14 +25,14 @@ class Contribution(Struct, frozen=True, kw_only=True):
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """A reason code as a decision carries it, and what it means."""
+    """A reason code of a decision, and its meaning."""
 
     code: str
     text: str
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """`expected_margin` and the contributions add up to `margin`; the strongest come first, none is zero."""
+    """`expected_margin` and the contributions add up to `margin`. The largest come first; zeros are left out."""
 
     transaction_id: str | None
     sequence: int | None
@@ -46,25 +46,25 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    champion: Served, row: NDArray[np.float32], *, transaction_id: str | None = None, sequence: int | None = None
+    model: LoadedModel, row: NDArray[np.float32], *, transaction_id: str | None = None, sequence: int | None = None
 ) -> Explanation:
-    """Explain the score of one feature row, float32 [1, features]."""
-    margins = champion.detector.margins(row)
-    [contributions] = champion.detector.contributions(row)
+    """Return the explanation of the score of one feature row, float32 [1, features]."""
+    margins = model.detector.margins(row)
+    [contributions] = model.detector.contributions(row)
     return Explanation(
         transaction_id=transaction_id,
         sequence=sequence,
-        model_version=champion.version.version,
-        model_digest=champion.version.digest,
+        model_version=model.version.version,
+        model_digest=model.version.digest,
         margin=float(margins[0]),
-        probability=float(champion.detector.probabilities(margins)[0]),
-        expected_margin=champion.detector.expected_margin(),
+        probability=float(model.detector.probabilities(margins)[0]),
+        expected_margin=model.detector.expected_margin(),
         reasons=[Reason(code=code, text=REASON_TEXTS[code]) for code in strongest_reasons(contributions)],
-        contributions=_strongest_first(contributions, row[0].astype(np.float64).tolist()),
+        contributions=_sorted_contributions(contributions, row[0].astype(np.float64).tolist()),
     )
 
 
-def _strongest_first(contributions: NDArray[np.float64], values: Sequence[float]) -> list[Contribution]:
+def _sorted_contributions(contributions: NDArray[np.float64], values: Sequence[float]) -> list[Contribution]:
     order = np.argsort(-np.abs(contributions), kind="stable").tolist()
     return [
         Contribution(

@@ -1,7 +1,7 @@
-"""Feature rows to scores, and whether there is a model to score with: all that an endpoint of SageMaker asks for.
+"""Scores for feature rows, and readiness: the endpoints that SageMaker requires.
 
-Answers are made on the thread that serves: a score takes tens of microseconds, which is no reason to hand it to another
-thread and wait for it. A long batch is made in slices with everybody else's turn between them.
+Scores are computed in the event loop's thread, because a score of tens of microseconds takes less time than handing it
+to another thread. A long batch is computed in slices, between which other requests are served.
 """
 
 from __future__ import annotations
@@ -28,62 +28,61 @@ from adapters.scoring.wire_format import (
 from cardwatch.errors import SchemaMismatch, ScoringUnavailable
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.ports import Scores, Shadow
-from services.scoring.api.request_log import is_asked_for, tell_of_scores
+from services.scoring.api.request_log import debug_enabled, log_scores
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import Endpoint, Refusal, Request, Response, json_answer
+from services.scoring.http.routes import Endpoint, HttpError, Request, Response, json_response
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.model.manager import ModelManager, Served
+from services.scoring.model.manager import LoadedModel, ModelManager, ServedModels
 
 MAX_ROWS: Final = 20_000
-ROWS_AT_ONCE: Final = 512
-REASONS_AT_ONCE: Final = 4
-"""Each takes one or two milliseconds: so long others wait."""
+SCORES_PER_SLICE: Final = 512
+REASONS_PER_SLICE: Final = 4
+"""Rows per slice. A slice takes one or two milliseconds, for which other requests wait."""
 
 ANSWER_TYPES: Final = {BINARY: MSGPACK, JSON: JSON, CSV: CSV}
-"""The type of an answer by that of the request, where the caller does not ask for another."""
-_BODY_BYTES_A_ROW: Final = {BINARY: 4 * len(FEATURES) + 8, JSON: 25 * len(FEATURES), CSV: 25 * len(FEATURES)}
+"""Content type of the response by that of the request, for requests without `Accept`."""
+_MAX_BYTES_PER_ROW: Final = {BINARY: 4 * len(FEATURES) + 8, JSON: 25 * len(FEATURES), CSV: 25 * len(FEATURES)}
 
 T = TypeVar("T")
 
 
 class Invocations:
-    """The endpoints, as methods."""
+    """The endpoints that SageMaker requires, as methods."""
 
-    def __init__(self, holder: ModelManager, admission: Admission, metrics: ScoringMetrics) -> None:
-        self._holder, self._admission, self._metrics = holder, admission, metrics
-        self._tells: Final = is_asked_for()
+    def __init__(self, manager: ModelManager, admission: Admission, metrics: ScoringMetrics) -> None:
+        self._manager, self._admission, self._metrics = manager, admission, metrics
+        self._debug: Final = debug_enabled()
 
     def endpoints(self) -> dict[tuple[str, str], Endpoint]:
-        """By method and path."""
+        """Return the endpoints by method and path."""
         return {("POST", "/invocations"): self.invocations, ("GET", "/ping"): self.ready}
 
     async def invocations(self, request: Request) -> Response:
-        """Feature rows."""
-        key = self._admission.key(request, KeyScope.SCORE)
-        self._admission.admit(request)
+        """Score feature rows."""
+        key = self._admission.admit(request, KeyScope.SCORE)
         content_type = _content_type(request)
         accepted = _accepted(request, content_type)
-        serving = self._holder.serving
-        champion = self.champion(serving.champion)
+        models = self._manager.served
+        champion = self.require_champion(models)
         rows = decode_rows(
-            await request.body(MAX_ROWS * _BODY_BYTES_A_ROW[content_type]), content_type, request.headers
+            await request.body(MAX_ROWS * _MAX_BYTES_PER_ROW[content_type]), content_type, request.headers
         )
         if rows.schema_hash != SCHEMA_HASH:
             raise SchemaMismatch(f"the rows have schema {rows.schema_hash or 'none'}, the model {SCHEMA_HASH}")
         count = len(rows.features)
         if count > MAX_ROWS:
-            raise Refusal(413, f"{count:,} rows are more than {MAX_ROWS:,}: send them in several requests")
-        self._admission.count(key, count)
-        scores = await self._scores(request, champion, serving.challenger, rows)
-        self._metrics.scored(count)
-        if self._tells:
-            tell_of_scores(decode_ids(request.headers), scores)
+            raise HttpError(413, f"{count:,} rows are more than {MAX_ROWS:,}: send them in several requests")
+        self._admission.limit_rate(key, count)
+        scores = await self._scores(request, champion, models.challenger, rows)
+        self._metrics.count_rows(count)
+        if self._debug:
+            log_scores(decode_ids(request.headers), scores)
         return Response(encode_scores(scores, accepted), content_type=accepted.encode())
 
     async def ready(self, _: Request) -> Response:
-        """A champion is served; says what else is to be known."""
-        champion, status = self.champion(self._holder.serving.champion), self._holder.status()
-        return json_answer(
+        """Report that a champion is served, its version, and problems with following the aliases."""
+        champion, status = self.require_champion(self._manager.served), self._manager.status()
+        return json_response(
             {
                 "status": "ready",
                 "version": champion.version.version,
@@ -92,38 +91,39 @@ class Invocations:
             }
         )
 
-    def champion(self, champion: Served | None) -> Served:
-        """`champion` itself; raises `ScoringUnavailable` if it is none."""
-        if champion is None:
+    def require_champion(self, models: ServedModels) -> LoadedModel:
+        """Return the champion; raise `ScoringUnavailable` if there is none."""
+        if models.champion is None:
             raise ScoringUnavailable(self.no_champion())
-        return champion
+        return models.champion
 
     def no_champion(self) -> str:
-        """Why there is none, as callers are told."""
-        return f"{NO_CHAMPION}: {self._holder.why_not_ready()}"
+        """Return the error message for a missing champion, with the reason."""
+        return f"{NO_CHAMPION}: {self._manager.unavailable_reason()}"
 
-    async def reasons(self, request: Request, served: Served, features: NDArray[np.float32]) -> list[list[str]]:
-        """Reason codes of each row; raises `Refusal` if the deadline passes before they are made."""
-        parts = await self._in_turns(request, features, REASONS_AT_ONCE, served.detector.reasons)
+    async def reasons(self, request: Request, model: LoadedModel, features: NDArray[np.float32]) -> list[list[str]]:
+        """Return the reason codes of each row; raise `HttpError` if the deadline passes before they are computed."""
+        parts = await self._in_slices(request, features, REASONS_PER_SLICE, model.detector.reasons)
         return [codes for part in parts for codes in part]
 
-    async def _scores(self, request: Request, champion: Served, challenger: Served | None, rows: Rows) -> Scores:
-        self._admission.require_time(request)
+    async def _scores(
+        self, request: Request, champion: LoadedModel, challenger: LoadedModel | None, rows: Rows
+    ) -> Scores:
+        self._admission.require_time_left(request)
         margins, probabilities = await self._probabilities(request, champion, rows.features)
         reasons: list[list[str]] = [[] for _ in margins]
-        wanted = np.flatnonzero(probabilities >= rows.reasons_above)
-        for place, codes in zip(
-            wanted.tolist(), await self.reasons(request, champion, rows.features[wanted]), strict=True
-        ):
-            reasons[place] = codes
+        explained = np.flatnonzero(probabilities >= rows.reasons_above)
+        codes_of_rows = await self.reasons(request, champion, rows.features[explained])
+        for index, codes in zip(explained.tolist(), codes_of_rows, strict=True):
+            reasons[index] = codes
         shadow = None
         if challenger is not None:
-            by_challenger = await self._probabilities(request, challenger, rows.features)
+            shadow_margins, shadow_probabilities = await self._probabilities(request, challenger, rows.features)
             shadow = Shadow(
                 model_version=challenger.version.version,
                 model_digest=challenger.version.digest,
-                margins=by_challenger[0],
-                probabilities=by_challenger[1],
+                margins=shadow_margins,
+                probabilities=shadow_probabilities,
             )
         return Scores(
             model_version=champion.version.version,
@@ -135,34 +135,34 @@ class Invocations:
         )
 
     async def _probabilities(
-        self, request: Request, served: Served, features: NDArray[np.float32]
+        self, request: Request, model: LoadedModel, features: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        margins = np.concatenate(await self._in_turns(request, features, ROWS_AT_ONCE, served.detector.margins))
-        return margins, served.detector.probabilities(margins)
+        margins = np.concatenate(await self._in_slices(request, features, SCORES_PER_SLICE, model.detector.margins))
+        return margins, model.detector.probabilities(margins)
 
-    async def _in_turns(
-        self, request: Request, features: NDArray[np.float32], most: int, work: Callable[[NDArray[np.float32]], T]
+    async def _in_slices(
+        self, request: Request, features: NDArray[np.float32], size: int, work: Callable[[NDArray[np.float32]], T]
     ) -> list[T]:
-        """`work` on so many rows at a time, with everybody else's turn in between."""
+        """Return the results of `work` on slices of `size` rows, and let other requests run between the slices."""
         results = []
-        for start in range(0, len(features), most):
+        for start in range(0, len(features), size):
             if start:
                 await asyncio.sleep(0)
-                self._admission.require_time(request)
-            results.append(work(features[start : start + most]))
+                self._admission.require_time_left(request)
+            results.append(work(features[start : start + size]))
         return results
 
 
 def _content_type(request: Request) -> str:
-    said = request.headers.get(b"content-type", BINARY.encode()).decode("latin-1")
-    content_type = said.partition(";")[0].strip().lower()
+    header = request.headers.get(b"content-type", BINARY.encode()).decode("latin-1")
+    content_type = header.partition(";")[0].strip().lower()
     if content_type not in ANSWER_TYPES:
-        raise Refusal(415, f"the content type is none of {', '.join(ANSWER_TYPES)}")
+        raise HttpError(415, f"the content type is none of {', '.join(ANSWER_TYPES)}")
     return content_type
 
 
 def _accepted(request: Request, content_type: str) -> str:
-    """The type of the answer: the first in `Accept` that we can give, else what goes with the request's."""
-    said = request.headers.get(b"accept", b"*/*").decode("latin-1").lower()
-    wanted = [part.partition(";")[0].strip() for part in said.split(",")]
-    return next((kind for kind in wanted if kind in ANSWER_TYPES.values()), ANSWER_TYPES[content_type])
+    """Return the first supported type in `Accept`, or else the response type of `content_type`."""
+    header = request.headers.get(b"accept", b"*/*").decode("latin-1").lower()
+    accepted = [part.partition(";")[0].strip() for part in header.split(",")]
+    return next((kind for kind in accepted if kind in ANSWER_TYPES.values()), ANSWER_TYPES[content_type])

@@ -25,7 +25,7 @@ from cardwatch.features.replay import fold_with_tables
 from cardwatch.features.state import empty_states
 from cardwatch.ports import StateArray
 from services.scoring.api.card_states import States
-from services.scoring.model.manager import Served
+from services.scoring.model.manager import LoadedModel
 
 _ONE: Final = np.zeros(1, np.int64)
 
@@ -116,7 +116,7 @@ class PreviewScorer:
         return Asked(transactions, tables, folded, no_store)
 
     def ask(
-        self, transactions: Sequence[Transaction], champion: Served | None, no_champion: str
+        self, transactions: Sequence[Transaction], champion: LoadedModel | None, no_champion: str
     ) -> tuple[list[Preview], Alerts]:
         """An answer to each, all by one model; `no_champion` says why there is none, if there is none.
 
@@ -129,7 +129,9 @@ class PreviewScorer:
             return self._mixed(asked, champion, whys)
         return self._by_model(asked, range(len(transactions)), champion)
 
-    def _mixed(self, asked: Asked, champion: Served | None, whys: Sequence[str | None]) -> tuple[list[Preview], Alerts]:
+    def _mixed(
+        self, asked: Asked, champion: LoadedModel | None, whys: Sequence[str | None]
+    ) -> tuple[list[Preview], Alerts]:
         """Some by the model, some by the rules."""
         scored = [i for i, why in enumerate(whys) if why is None]
         answers: dict[int, Preview] = {}
@@ -143,7 +145,7 @@ class PreviewScorer:
             answers[i] = self._answer(asked, i, None, _Verdict(None, None, action, codes, whys[i]))
         return [answers[i] for i in range(len(whys))], alerts
 
-    def _by_model(self, asked: Asked, places: Sequence[int], champion: Served) -> tuple[list[Preview], Alerts]:
+    def _by_model(self, asked: Asked, places: Sequence[int], champion: LoadedModel) -> tuple[list[Preview], Alerts]:
         features = asked.folded.features
         rows = features if len(places) == len(features) else features[places]
         margins = champion.detector.margins(rows)
@@ -163,7 +165,7 @@ class PreviewScorer:
         ]
         return answers, Alerts(alerts, features[alerts]) if alerts else _NO_ALERTS
 
-    def _answer(self, asked: Asked, place: int, by: Served | None, verdict: _Verdict) -> Preview:
+    def _answer(self, asked: Asked, place: int, by: LoadedModel | None, verdict: _Verdict) -> Preview:
         repeated = bool(asked.folded.duplicates[place])
         margin, probability, action, reasons, why_rules = _NO_VERDICT if repeated else verdict
         return Preview(

@@ -1,4 +1,4 @@
-"""At DEBUG, a log line for each transaction that was asked about. Below it none: a line costs as much as a score."""
+"""Log lines about single transactions, at DEBUG only: writing one takes as long as a score."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from services.scoring.api.preview import Preview
 log = logging.getLogger(__name__)
 
 
-def is_asked_for() -> bool:
-    """Whether anybody would see the lines. The level is set once, before there is a request."""
+def debug_enabled() -> bool:
+    """Return whether the lines are logged. The level does not change after the start."""
     return log.isEnabledFor(logging.DEBUG)
 
 
-def tell_of_answers(answers: Sequence[Preview], took_seconds: float) -> None:
-    """Answers to questions about transactions, all of one request."""
-    for answer in answers:
+def log_previews(previews: Sequence[Preview], seconds: float) -> None:
+    """Log the previews of one request, which took `seconds`."""
+    for preview in previews:
         log.debug(
             "answered %s%s, probability %s, version %s, sequence %s, %.2f ms",
-            "that it is a repeat" if answer.action is None else answer.action.value,
-            " by the rules" if answer.degraded else "",
-            _shown(answer.probability),
-            answer.model_version or "none",
-            "unknown" if answer.sequence is None else answer.sequence,
-            took_seconds * 1e3,
-            extra=about(answer.transaction_id),
+            "that it is a repeat" if preview.action is None else preview.action.value,
+            " by the rules" if preview.degraded else "",
+            _formatted(preview.probability),
+            preview.model_version or "none",
+            "unknown" if preview.sequence is None else preview.sequence,
+            seconds * 1e3,
+            extra=about(preview.transaction_id),
         )
 
 
-def tell_of_explanation(transaction_id: str, explanation: Explanation) -> None:
-    """Why a transaction would be scored as it would be."""
+def log_explanation(transaction_id: str, explanation: Explanation) -> None:
+    """Log the explanation of a transaction."""
     log.debug(
         "explained probability %s, version %s, sequence %s",
-        _shown(explanation.probability),
+        _formatted(explanation.probability),
         explanation.model_version,
         explanation.sequence,
         extra=about(transaction_id),
     )
 
 
-def tell_of_scores(transaction_ids: Sequence[str], scores: Scores) -> None:
-    """Scores of feature rows: of the first ones, as far as the caller has said whose they are."""
+def log_scores(transaction_ids: Sequence[str], scores: Scores) -> None:
+    """Log the scores of the first rows, as far as `transaction_ids` names their transactions."""
     for transaction_id, probability in zip(transaction_ids, scores.probabilities.tolist(), strict=False):
         if transaction_id:
             log.debug(
                 "scored probability %s, version %s",
-                _shown(probability),
+                _formatted(probability),
                 scores.model_version,
                 extra=about(transaction_id),
             )
 
 
-def _shown(probability: float | None) -> str:
+def _formatted(probability: float | None) -> str:
     return "none" if probability is None else f"{probability:.4f}"

@@ -1,8 +1,8 @@
-"""The composition root of a container on SageMaker: `POST /invocations`, `GET /ping`, one model in a folder.
+"""Composition root of a SageMaker container: `POST /invocations` and `GET /ping`, with one model in a folder.
 
-Whoever calls the endpoint has shown AWS that they may (`sagemaker:InvokeEndpoint`), and nobody else reaches the
-container. So it asks for no key, and for the same reason it answers nothing else: not the questions about transactions,
-which need card states, and not BentoML's pages and figures.
+AWS authorizes the callers of an endpoint (`sagemaker:InvokeEndpoint`), and only SageMaker can reach the container.
+Therefore the container requires no API key, and serves neither previews of transactions, which need card states, nor
+BentoML's pages and metrics.
 """
 
 from __future__ import annotations
@@ -16,48 +16,46 @@ from adapters.scoring.api_keys import ApiKey, KeyScope, RateLimit
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.warm_up import warm_scoring
 from services.scoring.api.invocations import Invocations
-from services.scoring.application import Front, begin
+from services.scoring.application import ScoringApplication, prepare_worker
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import Routes, json_answer
+from services.scoring.http.routes import Routes, json_response, send_response
 
 _CALLER: Final = ApiKey(id="iam", name="IAM", sha256="", scopes=(KeyScope.SCORE,))
-_NOT_FOUND: Final = json_answer({"error": "there is no such path"}, 404)
+_NOT_FOUND: Final = json_response({"error": "there is no such path"}, 404)
 
 
-class KeyedByIam:
-    """In place of a key ring where AWS has checked its caller before the request arrives."""
+class IamKeyRing:
+    """The `Keys` of a container whose callers AWS has authorized: every caller has the same key, without a rate."""
 
     ids: Final = frozenset({_CALLER.id})
 
     def check(self, _authorization: bytes, _scope: KeyScope) -> ApiKey:
-        """The one caller there is, without a limit of ours."""
+        """Return the key of every caller."""
         return _CALLER
 
     def refresh(self) -> bool:
-        """Never."""
+        """Return False: the key never changes."""
         return False
 
 
-class Unseen:
-    """An application that lives and answers nobody: to every path it says 404."""
+class HiddenApplication:
+    """An application that runs the lifespan of another one, and answers every request with 404."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
+        """Handle a request, or the lifespan of the worker."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-            return
-        headers = [(b"content-type", _NOT_FOUND.content_type), (b"content-length", b"%d" % len(_NOT_FOUND.body))]
-        await send({"type": "http.response.start", "status": _NOT_FOUND.status, "headers": headers})
-        await send({"type": "http.response.body", "body": _NOT_FOUND.body})
+        else:
+            await send_response(_NOT_FOUND, send)
 
 
-def build_container(settings: Settings, bentoml_app: ASGIApp) -> Front:
-    """All of the worker, warm, its model being read."""
-    metrics, holder = begin(settings)
-    admission = Admission(KeyedByIam(), RateLimit(), settings.deadline_ms, metrics.shed)
+def build_sagemaker_application(settings: Settings, bentoml_app: ASGIApp) -> ScoringApplication:
+    """Return the warmed-up application of a worker, whose model is being loaded."""
+    metrics, manager = prepare_worker(settings)
+    admission = Admission(IamKeyRing(), RateLimit(), settings.deadline_ms, metrics.count_shed)
     warm_scoring(DecisionPolicy())
-    rows = Invocations(holder, admission, metrics)
-    return Front(Routes(rows.endpoints(), metrics), Unseen(bentoml_app), holder, metrics)
+    routes = Routes(Invocations(manager, admission, metrics).endpoints(), metrics)
+    return ScoringApplication(routes, HiddenApplication(bentoml_app), manager, metrics)

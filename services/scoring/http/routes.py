@@ -1,8 +1,7 @@
-"""HTTP as the hot path speaks it: raw ASGI, a dictionary of routes, and an answer to everything.
+"""Routing of HTTP requests to endpoints, on plain ASGI.
 
-A framework's request and response objects cost as much as the score. What is here is less than that, and must do one
-thing a framework does: whatever an endpoint raises becomes an answer, for an exception that escapes a raw application
-leaves its caller waiting.
+The request and response objects of a web framework would cost as much time as a score. Like a framework, `Routes` turns
+every exception of an endpoint into a response: an exception that leaves an ASGI application leaves its caller waiting.
 """
 
 from __future__ import annotations
@@ -19,26 +18,31 @@ from starlette.types import Receive, Scope, Send
 from cardwatch.errors import CardwatchError, InvalidRecord, KeyUnknown, SchemaMismatch, ScopeMissing, Unavailable
 from services.scoring.metrics import ScoringMetrics
 
-ARRIVED: Final = "cardwatch.arrived"
-TASKS: Final = "cardwatch.tasks"
-WHOLE: Final = "cardwatch.whole"
-"""The keys of an ASGI scope under which our protocol notes when a request's first bytes were read (`perf_counter`), the
-tasks of all requests that have arrived and not been answered, and a call that takes an answer whole."""
+ARRIVAL_TIME: Final = "cardwatch.arrived"
+PENDING_TASKS: Final = "cardwatch.tasks"
+WRITE_RESPONSE: Final = "cardwatch.whole"
+"""Keys of the ASGI scope that `TimeoutProtocol` sets: when the first bytes of the request were read (`perf_counter`),
+the tasks of all requests without a response yet, and a function that writes a complete response."""
 
 log = logging.getLogger(__name__)
 
 
 class Response(NamedTuple):
-    """What goes back."""
+    """An HTTP response."""
 
     body: bytes
     status: int = 200
     content_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
+    def all_headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers with content type and length."""
+        length = b"%d" % len(self.body)
+        return [(b"content-type", self.content_type), (b"content-length", length), *self.headers]
 
-class Refusal(Exception):
-    """An answer that is no success, raised from anywhere below an endpoint."""
+
+class HttpError(Exception):
+    """An error response, raised from an endpoint or below. Underscores in the names of `headers` become dashes."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -47,41 +51,47 @@ class Refusal(Exception):
 
 
 class Request:
-    """One request; `deadline` is a `perf_counter` time, set by who admits it."""
+    """A request. `arrival_time` and `deadline` are `perf_counter` times; `Admission.admit` sets the deadline.
 
-    __slots__ = ("_receive", "arrived", "deadline", "headers", "waiting")
+    `pending` is the number of requests of this worker without a response yet, this one included.
+    """
+
+    __slots__ = ("_receive", "arrival_time", "deadline", "headers", "pending")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
-        self.arrived: float = scope.get(ARRIVED) or time.perf_counter()
-        self.waiting = len(scope.get(TASKS, ()))
+        self.arrival_time: float = scope.get(ARRIVAL_TIME) or time.perf_counter()
+        self.pending = len(scope.get(PENDING_TASKS, ()))
         self.deadline = float("inf")
 
-    async def body(self, most_bytes: int) -> bytes:
-        """The whole body; raises `Refusal` 413 for a longer one, without reading on, and 400 for half of one."""
+    async def body(self, max_bytes: int) -> bytes:
+        """Return the complete body.
+
+        Raise `HttpError` 413 as soon as it is longer than `max_bytes`, and 400 if the connection closes before its end.
+        """
         declared = self.headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:18]) > most_bytes:
-            raise _too_large(most_bytes)
+        if declared.isdigit() and int(declared[:18]) > max_bytes:
+            raise _too_large(max_bytes)
         message = await self._receive()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
-            return self._whole(message, body, most_bytes)
+            return self._checked(message, body, max_bytes)
         parts, length = [body], len(body)
         while message.get("more_body"):
             message = await self._receive()
             parts.append(message.get("body", b""))
             length += len(parts[-1])
-            if length > most_bytes:
-                raise _too_large(most_bytes)
-        return self._whole(message, b"".join(parts), most_bytes)
+            if length > max_bytes:
+                raise _too_large(max_bytes)
+        return self._checked(message, b"".join(parts), max_bytes)
 
     @staticmethod
-    def _whole(message: Mapping[str, Any], body: bytes, most_bytes: int) -> bytes:
+    def _checked(message: Mapping[str, Any], body: bytes, max_bytes: int) -> bytes:
         if message["type"] == "http.disconnect":
-            raise Refusal(400, "the connection was closed before the request was whole")
-        if len(body) > most_bytes:
-            raise _too_large(most_bytes)
+            raise HttpError(400, "the connection was closed before the request was whole")
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
         return body
 
 
@@ -89,7 +99,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Routes:
-    """Paths to endpoints; the methods of one path share it. Counts and times every answer."""
+    """Call the endpoint of a method and path, and count and time every response."""
 
     def __init__(self, endpoints: Mapping[tuple[str, str], Endpoint], metrics: ScoringMetrics) -> None:
         self._paths: dict[str, dict[str, Endpoint]] = {}
@@ -100,28 +110,28 @@ class Routes:
     def __contains__(self, path: str) -> bool:
         return path in self._paths
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Response a request to one of the paths."""
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request for one of the paths."""
         begin = time.perf_counter()
         path: str = scope["path"]
         try:
             endpoint = self._paths[path].get(scope["method"])
             if endpoint is None:
-                answer = _method_not_allowed(self._paths[path])
+                response = _method_not_allowed(self._paths[path])
             else:
-                answer = await endpoint(Request(scope, receive))
+                response = await endpoint(Request(scope, receive))
         except Exception as error:
-            answer = refuse(error, path)
-        self._metrics.answered(path, answer.status, time.perf_counter() - begin)
-        headers = [
-            (b"content-type", answer.content_type),
-            (b"content-length", b"%d" % len(answer.body)),
-            *answer.headers,
-        ]
-        whole = scope.pop(WHOLE, None)  # else it and the scope would hold each other, garbage for the collector
-        if whole is None or not whole(answer.status, headers, answer.body):
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            await send({"type": "http.response.body", "body": answer.body})
+            response = error_response(error, path)
+        self._metrics.count_response(path, response.status, time.perf_counter() - begin)
+        write = scope.pop(WRITE_RESPONSE, None)  # breaks the reference cycle between the function and the scope
+        if write is None or not write(response):
+            await send_response(response, send)
+
+
+async def send_response(response: Response, send: Send) -> None:
+    """Send a response as two ASGI messages."""
+    await send({"type": "http.response.start", "status": response.status, "headers": response.all_headers()})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 _STATUSES: Final[tuple[tuple[type[CardwatchError], int, tuple[tuple[bytes, bytes], ...]], ...]] = (
@@ -134,34 +144,34 @@ _STATUSES: Final[tuple[tuple[type[CardwatchError], int, tuple[tuple[bytes, bytes
 )
 
 
-def refuse(error: Exception, path: str) -> Response:
-    """The answer to a request that raised `error`. Nothing that the caller sent is logged."""
-    if isinstance(error, Refusal):
-        return json_answer({"error": str(error)}, error.status, *error.headers)
+def error_response(error: Exception, path: str) -> Response:
+    """Return the response to a request whose endpoint raised `error`. Nothing that the caller sent is logged."""
+    if isinstance(error, HttpError):
+        return json_response({"error": str(error)}, error.status, *error.headers)
     for kind, status, headers in _STATUSES:
         if isinstance(error, kind):
-            where = {"field": error.field} if isinstance(error, InvalidRecord) else {}
-            return json_answer({"error": str(error), **where}, status, *headers)
-    log.error("%s failed: %s", path, _where(error))
-    return json_answer({"error": f"internal error: {type(error).__name__}"}, 500)
+            field = {"field": error.field} if isinstance(error, InvalidRecord) else {}
+            return json_response({"error": str(error), **field}, status, *headers)
+    log.error("%s failed: %s", path, _location(error))
+    return json_response({"error": f"internal error: {type(error).__name__}"}, 500)
 
 
-def json_answer(content: object, status: int = 200, *headers: tuple[bytes, bytes]) -> Response:
-    """`content` as JSON."""
+def json_response(content: object, status: int = 200, *headers: tuple[bytes, bytes]) -> Response:
+    """Return a response with `content` as JSON."""
     return Response(_ENCODER.encode(content), status, headers=headers)
 
 
-def _too_large(most_bytes: int) -> Refusal:
-    return Refusal(413, f"the body is larger than {most_bytes:,} bytes", connection="close")
+def _too_large(max_bytes: int) -> HttpError:
+    return HttpError(413, f"the body is larger than {max_bytes:,} bytes", connection="close")
 
 
 def _method_not_allowed(endpoints: Mapping[str, Endpoint]) -> Response:
     allowed = ", ".join(sorted(endpoints))
-    return json_answer({"error": f"this path takes {allowed}"}, 405, (b"allow", allowed.encode()))
+    return json_response({"error": f"this path takes {allowed}"}, 405, (b"allow", allowed.encode()))
 
 
-def _where(error: Exception) -> str:
-    # The place without the message, which could hold what the caller sent.
+def _location(error: Exception) -> str:
+    """Return type and source line of an error, without its message, which may quote the request."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {last.name}, {last.filename}:{last.lineno}"
 

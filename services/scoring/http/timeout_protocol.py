@@ -1,60 +1,57 @@
-"""uvicorn's HTTP protocol for a service whose answers are small, quick and whole.
+"""uvicorn's HTTP protocol with time and size limits for connections, and with responses that are written together.
 
-- Patience ends. A request that comes byte by byte holds a connection, not a worker; but connections are a bounded good
-  as well. So one sweep a second closes those whose request has been coming for too long, or that never ask anything.
-- A request knows when it arrived and how many are waiting.
-- An answer can be given whole (`WHOLE`): one write, where two ASGI messages are two.
-- Answers of one pass over the waiting requests are written together: waking up a caller costs the server as much as a
-  third of a score, and the first write wakes whoever waits for the others.
+- Connections that send a request too slowly, or no request at all, are closed by a sweep once a second. Such a
+  connection occupies no worker, but the number of connections is limited as well.
+- A request knows its arrival time and how many requests are pending.
+- A complete response (`WRITE_RESPONSE`) is one write instead of two ASGI messages.
+- Responses that are ready in one iteration of the event loop are written together. Waking up a client costs the server
+  a third of the time of a score, and the first write would wake the client before the other responses are computed.
 
-It relies on attributes of `HttpToolsProtocol` and `RequestResponseCycle` that uvicorn does not promise;
-`tests/integration/test_scoring_service.py` and its neighbours fail if they change.
+`services.scoring.server_patches` lists the private attributes of uvicorn that this module relies on.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from services.scoring.http.routes import ARRIVED, TASKS, WHOLE
+from services.scoring.http.routes import ARRIVAL_TIME, PENDING_TASKS, WRITE_RESPONSE, Response
 
 TIMEOUT_SECONDS: Final = 5.0
-"""From a request's first byte to its last, and from a connection's start to its first request."""
+"""Maximum time from the first to the last byte of a request, and from a connection's start to its first request."""
 MAX_CONNECTIONS: Final = 4_096
-"""Of one worker. Beyond them a new one is closed at once."""
+"""Maximum number of open connections per worker. Further connections are closed immediately."""
 SWEEP_SECONDS: Final = 1.0
+"""Interval between two checks for connections that exceed `TIMEOUT_SECONDS`."""
 MAX_HEAD_BYTES: Final = 65_536
-"""Of a request line and headers, after the first 256 KiB at most that are read at once. Headers take twenty times their
-size in memory, before anybody has asked for a key."""
-MAX_HELD: Final = 16
-"""So many answers are written together at most: the first of them waits for the last, less than a millisecond."""
+"""Maximum size of request line and headers, beyond the first read of at most 256 KiB. Parsed headers take twenty times
+their size in memory, before the API key is checked."""
+MAX_BUFFERED_RESPONSES: Final = 16
+"""Maximum number of responses that are written together. It delays the first of them by less than a millisecond."""
 
 NAME: Final = f"{__name__}:TimeoutProtocol"
 
-Headers = Sequence[tuple[bytes, bytes]]
-
 
 class TimeoutProtocol(HttpToolsProtocol):
-    """One connection. `coming_since`: when the request that is not whole yet began, None between requests."""
+    """One connection. `receiving_since`: when the incomplete request began, or None between requests."""
 
-    coming_since: float | None = None
+    receiving_since: float | None = None
     _head_bytes: int | None = None
     _is_sweeping = False
-    _held: Final[list[tuple[Any, bytes]]] = []
+    _buffered: Final[list[tuple[Any, bytes]]] = []
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.access_log = False  # it would be written for nobody: access logging is off
-        self.ws_protocol_class = None  # uvicorn would wait for ever for the handshake of a WebSocket, and not count it
+        self.access_log = False  # access logging is off, so do not format the lines
+        self.ws_protocol_class = None  # uvicorn applies no timeout to a WebSocket handshake and does not count it
 
     def connection_made(self, transport: Any) -> None:
-        """A connection that is waiting for its first request counts as one that is coming."""
+        """Start the timeout of the first request, and close the connection if there are too many."""
         super().connection_made(transport)
-        self.coming_since = time.perf_counter()
+        self.receiving_since = time.perf_counter()
         if len(self.connections) > MAX_CONNECTIONS:
             transport.close()
         if not TimeoutProtocol._is_sweeping:
@@ -62,37 +59,38 @@ class TimeoutProtocol(HttpToolsProtocol):
             self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def data_received(self, data: bytes) -> None:
-        """Refuse a head without end, and do not wait for a request that does not begin."""
-        since, head_bytes = self.coming_since, self._head_bytes
+        """Parse `data`; limit the size of the head, and restart the timeout if only empty lines arrive."""
+        since, head_bytes = self.receiving_since, self._head_bytes
         super().data_received(data)
         if self._head_bytes is not None:
-            if head_bytes is not None and self.coming_since is since:
+            if head_bytes is not None and self.receiving_since is since:
                 self._head_bytes = head_bytes + len(data)
                 if self._head_bytes > MAX_HEAD_BYTES:
                     self.send_400_response("The request line and headers are too large.")
-        elif self.coming_since is None and self.timeout_keep_alive_task is None and self._is_idle():
-            self.coming_since = time.perf_counter()  # empty lines: uvicorn would wait for more for ever
+        elif self.receiving_since is None and self.timeout_keep_alive_task is None and self._is_idle():
+            self.receiving_since = time.perf_counter()  # empty lines stop uvicorn's keep-alive timeout
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """Start the timeout of a request at its first byte."""
         super().on_message_begin()
-        self.coming_since = time.perf_counter()
+        self.receiving_since = time.perf_counter()
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """The request is known; its task begins after the bytes that are here have been read."""
+        """Add our keys to the scope. The request's task starts after the bytes at hand have been parsed."""
         self._head_bytes = None
         super().on_headers_complete()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope[ARRIVED], scope[TASKS], scope[WHOLE] = self.coming_since, self.tasks, partial(self._answer, self.cycle)
+        scope[ARRIVAL_TIME], scope[PENDING_TASKS] = self.receiving_since, self.tasks
+        scope[WRITE_RESPONSE] = partial(self._write_response, self.cycle)
 
     def on_message_complete(self) -> None:
-        """The last byte."""
-        self.coming_since = None
+        """Stop the timeout at the last byte of the request."""
+        self.receiving_since = None
         super().on_message_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """To CONNECT or an upgrade there is the answer of plain HTTP; nobody reads what follows, so it is the last."""
+        """Answer CONNECT and upgrades as plain HTTP, and close afterwards, because what follows cannot be parsed."""
         if self._is_idle():
             self.transport.close()
         self.cycle.keep_alive = False
@@ -100,8 +98,8 @@ class TimeoutProtocol(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return self.cycle is not None and self.cycle.response_complete
 
-    def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
-        """Do what two ASGI messages would; False, and nothing done, where they must do it themselves."""
+    def _write_response(self, cycle: RequestResponseCycle, response: Response) -> bool:
+        """Write a complete response; return False, without effect, where ASGI messages must be used instead."""
         if cycle.response_started or self.flow.write_paused or cycle.scope["method"] == "HEAD":
             return False
         cycle.response_started = cycle.response_complete = True
@@ -109,43 +107,44 @@ class TimeoutProtocol(HttpToolsProtocol):
         cycle.message_event.set()
         if cycle.disconnected:
             return True
-        lines, says_so = [STATUS_LINE[status]], False
-        for name, value in (*self.server_state.default_headers, *headers):
+        lines, has_connection_header = [STATUS_LINE[response.status]], False
+        for name, value in (*self.server_state.default_headers, *response.all_headers()):
             lines += (name, b": ", value, b"\r\n")
             if name == b"connection":
-                cycle.keep_alive, says_so = False, True
-        if not cycle.keep_alive and not says_so:
+                cycle.keep_alive, has_connection_header = False, True
+        if not cycle.keep_alive and not has_connection_header:
             lines.append(b"connection: close\r\n")
-        lines += (b"\r\n", body)
-        self._write_with_others(b"".join(lines), last=not cycle.keep_alive)
+        lines += (b"\r\n", response.body)
+        self._buffer(b"".join(lines), is_last=not cycle.keep_alive)
         cycle.on_response()
         return True
 
-    def _write_with_others(self, answer: bytes, *, last: bool) -> None:
-        held = TimeoutProtocol._held
-        held.append((self.transport, answer))
-        if last or len(self.tasks) == 1 or len(held) >= MAX_HELD:
-            _write_held()
-        elif len(held) == 1:
-            self.loop.call_soon(_write_held)
-        if last:
+    def _buffer(self, data: bytes, *, is_last: bool) -> None:
+        """Write `data` with the other responses of this iteration of the event loop, or immediately if it is alone."""
+        buffered = TimeoutProtocol._buffered
+        buffered.append((self.transport, data))
+        if is_last or len(self.tasks) == 1 or len(buffered) >= MAX_BUFFERED_RESPONSES:
+            _write_buffered()
+        elif len(buffered) == 1:
+            self.loop.call_soon(_write_buffered)
+        if is_last:
             self.transport.close()
 
     def _sweep(self) -> None:
-        """Close whoever is too slow, and come again while anybody is connected."""
+        """Close the connections that exceed the timeout, and schedule the next sweep while there are connections."""
         TimeoutProtocol._is_sweeping = bool(self.connections)
         if TimeoutProtocol._is_sweeping:
             self.loop.call_later(SWEEP_SECONDS, self._sweep)
         now = time.perf_counter()
         for connection in list(self.connections):
-            since = getattr(connection, "coming_since", None)
+            since = getattr(connection, "receiving_since", None)
             if since is not None and now - since > TIMEOUT_SECONDS and connection.transport is not None:
                 connection.transport.close()
 
 
-def _write_held() -> None:
-    held = TimeoutProtocol._held.copy()
-    TimeoutProtocol._held.clear()  # first, or what cannot be written would stand in the way of all others for ever
-    for transport, answer in held:
-        if not transport.is_closing():  # a request that is no HTTP may have followed in the same bytes
-            transport.write(answer)
+def _write_buffered() -> None:
+    buffered = TimeoutProtocol._buffered.copy()
+    TimeoutProtocol._buffered.clear()  # first, so that a failing write does not block the later responses
+    for transport, data in buffered:
+        if not transport.is_closing():  # bytes that are not HTTP may have followed the request and closed it
+            transport.write(data)

@@ -1,11 +1,10 @@
-"""Holds the champion, and the challenger in its shadow: follows the aliases of a source and swaps what is served.
+"""Follow the aliases of a model source, and swap the champion and challenger that a worker serves.
 
-The swap is the assignment of one reference. Who scores takes the reference once and keeps it for the whole request, so
-nothing is scored by two models, and nobody waits. Models arrive ready to be used, so a swap costs the serving thread
-nothing; the digest covers every byte of them.
+A swap assigns one reference. A request reads the reference once and keeps it until the end, so no answer mixes two
+models and no request waits. Models are loaded and warmed up in the polling thread, and their digest covers every byte.
 
-The newest champion of a registry is kept on disk. A worker that starts while the registry is away goes on with it,
-after the same check of the digest, and says so.
+The last champion of a registry is cached on disk. A worker that starts while the registry is unavailable verifies and
+serves the cached champion, and reports this in its status.
 """
 
 from __future__ import annotations
@@ -23,54 +22,54 @@ from cardwatch.detector.detector import Detector
 from cardwatch.errors import CardwatchError, ModelRefused, NoChampion, RegistryUnavailable
 from cardwatch.features.definitions import FEATURES
 from cardwatch.registry import CHALLENGER, CHAMPION, ModelSource, ModelVersion
-from services.scoring.model.cache import ModelCache, NoModelCache
+from services.scoring.model.cache import ModelCache
 
 POLL_SECONDS: Final = 2.0
-"""One short question; more would be felt: MLflow works four milliseconds on it, and reading the answer takes one."""
-FIRST_LOOK_SECONDS: Final = 3.0
-"""So long at most a start waits for the registry: who answers before the first look has no champion to answer with."""
+"""Interval between two queries of the aliases. One query costs MLflow 4 ms and the worker 1 ms to read the answer."""
+FIRST_REFRESH_TIMEOUT_SECONDS: Final = 3.0
+"""Maximum time that a starting worker waits for the first refresh. Before it there is no champion to score with."""
 
 log = logging.getLogger(__name__)
 
 
-class Served(Struct, frozen=True):
-    """A detector that answers, and the version that it is."""
+class LoadedModel(Struct, frozen=True):
+    """A detector that is ready to score, and its version."""
 
     detector: Detector
     version: ModelVersion
 
 
-class Serving(Struct, frozen=True):
-    """What a request is answered with. `challenger`: None where there is none, or it is the champion itself."""
+class ServedModels(Struct, frozen=True):
+    """The models that requests are scored with. `challenger` is None if there is none or it is the champion itself."""
 
-    champion: Served | None = None
-    challenger: Served | None = None
+    champion: LoadedModel | None = None
+    challenger: LoadedModel | None = None
 
 
-class Refused(Struct, frozen=True):
-    """A version that an alias points to and that must not answer."""
+class RefusedVersion(Struct, frozen=True):
+    """A version that an alias points to and that is not served, and why."""
 
     version: str
     digest: str
     reason: str
 
 
-class Status(Struct, frozen=True, kw_only=True):
-    """What `/v1/model` says. `problem`: why the aliases' versions are not known at the moment, if so."""
+class ModelStatus(Struct, frozen=True, kw_only=True):
+    """What `/v1/model` answers. `problem`: why the aliases cannot be followed at the moment, or null."""
 
     version: str | None
     digest: str | None
-    refused: Refused | None
+    refused: RefusedVersion | None
     challenger: str | None
-    challenger_refused: Refused | None
+    challenger_refused: RefusedVersion | None
     problem: str | None
 
 
 class ModelManager:
-    """`serving` is what to score with. A refused model leaves the former one in place.
+    """Hold the served models in `served`. A refused version leaves the previous one in service.
 
-    `folder` is where the newest champion is kept, None for a source that is on this disk itself. `on_swap` is told the
-    name of the role and the version whenever one is taken into service.
+    `folder` holds the cached champion; None disables the cache, for a source that is a local folder. `on_swap` is
+    called with the role and the version of each model that is put into service.
     """
 
     def __init__(
@@ -82,34 +81,34 @@ class ModelManager:
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._source = source
-        self._kept = ModelCache(folder / "champion.msgpack") if folder else NoModelCache()
+        self._cache = ModelCache(folder / "champion.msgpack") if folder else None
         self._on_swap = on_swap
         self._poll_seconds = poll_seconds
-        self._one_at_a_time = threading.Lock()
-        self._stopping, self._looked = threading.Event(), threading.Event()
+        self._refreshing = threading.Lock()
+        self._stopping, self._refreshed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._poll, name="model-poll", daemon=True)
-        self._refused: dict[str, Refused] = {}
+        self._refused: dict[str, RefusedVersion] = {}
         self._problem: str | None = "no model has been looked for yet"
-        self.serving = Serving()
+        self.served = ServedModels()
 
     def start(self) -> None:
-        """Look at once and then every `poll_seconds`, in a thread."""
+        """Start the thread that refreshes the models immediately and then every `poll_seconds`."""
         self._thread.start()
 
-    def await_first_look(self) -> None:
-        """Return after the first look, if it is not long."""
-        self._looked.wait(FIRST_LOOK_SECONDS)
+    def wait_for_first_refresh(self) -> None:
+        """Wait until the first refresh has ended, at most `FIRST_REFRESH_TIMEOUT_SECONDS`."""
+        self._refreshed.wait(FIRST_REFRESH_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """End the thread."""
+        """Stop the thread and close the source."""
         self._stopping.set()
         self._thread.join()
         self._source.close()
 
-    def status(self) -> Status:
-        """What is served now, and what stands against the aliases being served."""
-        champion, challenger = self.serving.champion, self.serving.challenger
-        return Status(
+    def status(self) -> ModelStatus:
+        """Return the served and refused versions."""
+        champion, challenger = self.served.champion, self.served.challenger
+        return ModelStatus(
             version=champion.version.version if champion else None,
             digest=champion.version.digest if champion else None,
             refused=self._refused.get(CHAMPION),
@@ -118,100 +117,107 @@ class ModelManager:
             problem=self._problem,
         )
 
-    def why_not_ready(self) -> str:
-        """Why there is no champion, for a human."""
+    def unavailable_reason(self) -> str:
+        """Return a message that explains why there is no champion."""
         refused = self._refused.get(CHAMPION)
         return refused.reason if refused else self._problem or "it is being loaded"
 
-    def look(self, *, again: bool = False) -> None:
-        """Serve what the aliases point to. A refused version is tried again only if `again`."""
-        with self._one_at_a_time:
-            if again:
+    def refresh(self, *, retry_refused: bool = False) -> None:
+        """Load and serve the versions that the aliases point to.
+
+        A refused version is loaded again only with `retry_refused`. Errors are kept in `status`, not raised.
+        """
+        with self._refreshing:
+            if retry_refused:
                 self._refused = {}
             try:
-                self._follow()
-                self._note(None)
+                self._follow_aliases()
+                self._set_problem(None)
             except RegistryUnavailable as error:
-                self._note(self._go_on_with_the_kept_one(str(error)))
+                self._set_problem(self._serve_cached_champion(str(error)))
             except NoChampion as error:
-                self._note(str(error))
-            except Exception as error:  # whatever it is, the next look must come
-                self._note(str(error) if isinstance(error, CardwatchError) else f"{type(error).__name__}: {error}")
+                self._set_problem(str(error))
+            except Exception as error:  # the polling thread must survive any error
+                self._set_problem(
+                    str(error) if isinstance(error, CardwatchError) else f"{type(error).__name__}: {error}"
+                )
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
-            self.look()
-            self._looked.set()
+            self.refresh()
+            self._refreshed.set()
             self._stopping.wait(self._poll_seconds)
 
-    def _follow(self) -> None:
+    def _follow_aliases(self) -> None:
         aliases = self._source.aliases()
         if CHAMPION not in aliases:
             raise self._source.no_champion()
-        champion, shadow = self._take(CHAMPION, aliases[CHAMPION], self.serving.champion), self.serving.challenger
-        if shadow and champion and shadow.version == champion.version:
-            shadow = None  # it has won
-        self.serving = Serving(champion, shadow)
+        champion = self._load(CHAMPION, aliases[CHAMPION], self.served.champion)
+        challenger = self.served.challenger
+        if challenger and champion and challenger.version == champion.version:
+            challenger = None  # it was promoted
+        self.served = ServedModels(champion, challenger)
         number = aliases.get(CHALLENGER, aliases[CHAMPION])
         if number == aliases[CHAMPION]:
             self._refused.pop(CHALLENGER, None)
-            self.serving = Serving(champion)
+            self.served = ServedModels(champion)
         else:
-            self.serving = Serving(champion, self._take(CHALLENGER, number, shadow))
+            self.served = ServedModels(champion, self._load(CHALLENGER, number, challenger))
 
-    def _take(self, role: str, number: str, held: Served | None) -> Served | None:
-        """This version ready to serve in its role, or the one that is held if it must not."""
+    def _load(self, role: str, number: str, current: LoadedModel | None) -> LoadedModel | None:
+        """Return this version, loaded, or the current model if this version is refused."""
         refused = self._refused.get(role)
         if refused and refused.version == number:
-            return held
+            return current
         self._refused.pop(role, None)
-        if held and held.version.version == number:
-            return held
-        wanted = self._source.version(number)
-        if wanted is None:
+        if current and current.version.version == number:
+            return current
+        version = self._source.version(number)
+        if version is None:
             raise ModelRefused(f"version {number} under the alias {role} was deleted")
+        cache = self._cache if role == CHAMPION else None
         try:
-            kept = self._kept.files_of(wanted) if role == CHAMPION else None
-            files = kept or self._source.files(wanted)
-            served = _ready(wanted, files)
+            cached = cache.files_of(version) if cache else None
+            files = cached or self._source.files(version)
+            model = _loaded(version, files)
         except ModelRefused as error:
-            self._refused[role] = Refused(number, wanted.digest, str(error))
+            self._refused[role] = RefusedVersion(number, version.digest, str(error))
             log.warning("%s version %s is refused: %s", role, number, error)
-            return held
-        if role == CHAMPION and not kept:
-            self._kept.keep(wanted, files)
-        self._tell(role, served)
-        return served
+            return current
+        if cache and not cached:
+            cache.write(version, files)
+        self._report_swap(role, model)
+        return model
 
-    def _go_on_with_the_kept_one(self, problem: str) -> str:
-        """Serve the champion on disk if there is none in memory; gives what there is to say."""
-        if self.serving.champion is not None:
+    def _serve_cached_champion(self, problem: str) -> str:
+        """Serve the cached champion if no champion is served; return `problem`, extended by the outcome."""
+        if self._cache is None or self.served.champion is not None:
             return problem
         try:
-            kept = self._kept.read()
-            if kept is None:
+            cached = self._cache.read()
+            if cached is None:
                 return problem
-            served = _ready(kept.version, kept.files)
+            model = _loaded(cached.version, cached.files)
         except ModelRefused as error:
-            return f"{problem}; the champion kept in {self._kept.file} cannot be used: {error}"
-        self.serving = Serving(champion=served)
-        self._tell(CHAMPION, served)
-        return f"{problem}; serving version {kept.version.version}, the newest champion that was kept on disk"
+            return f"{problem}; the champion kept in {self._cache.file} cannot be used: {error}"
+        self.served = ServedModels(champion=model)
+        self._report_swap(CHAMPION, model)
+        return f"{problem}; serving version {cached.version.version}, the newest champion that was kept on disk"
 
-    def _tell(self, role: str, served: Served) -> None:
-        self._on_swap(role, served.version.version)
-        log.info("%s is version %s, digest %s", role, served.version.version, served.version.digest[:12])
+    def _report_swap(self, role: str, model: LoadedModel) -> None:
+        self._on_swap(role, model.version.version)
+        log.info("%s is version %s, digest %s", role, model.version.version, model.version.digest[:12])
 
-    def _note(self, problem: str | None) -> None:
+    def _set_problem(self, problem: str | None) -> None:
         if problem is not None and problem != self._problem:
             log.warning("%s", problem)
         self._problem = problem
 
 
-def _ready(version: ModelVersion, files: dict[str, bytes]) -> Served:
-    """A detector that has answered once: what is compiled or loaded late is there before it serves."""
+def _loaded(version: ModelVersion, files: dict[str, bytes]) -> LoadedModel:
+    """Load a detector and score one row with it, so that lazy compilation does not delay the first request."""
     detector = Detector.from_files(files)
     rows = np.zeros((1, len(FEATURES)), np.float32)
     detector.probabilities(detector.margins(rows))
     detector.reasons(rows)
-    return Served(detector, version)
+    return LoadedModel(detector, version)

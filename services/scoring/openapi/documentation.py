@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from adapters.scoring.wire_format import DEADLINE_HEADER
-from services.scoring.http.routes import Endpoint, Request, Response, json_answer
+from services.scoring.http.routes import Endpoint, Request, Response, json_response
 from services.scoring.openapi.operations import EXPLAIN, OPERATIONS, ROWS, SCORE, paths, refusals
 from services.scoring.openapi.schemas import schemas
 
@@ -37,13 +37,13 @@ _TAGS: Final = {
 }
 
 
-def documentation() -> dict[tuple[str, str], Endpoint]:
+def documentation_endpoints() -> dict[tuple[str, str], Endpoint]:
     """The endpoints of these two, by method and path."""
     return {("GET", "/docs.json"): _docs, ("GET", "/"): _page}
 
 
 async def _docs(_: Request) -> Response:
-    return json_answer(openapi())
+    return json_response(openapi())
 
 
 async def _page(_: Request) -> Response:

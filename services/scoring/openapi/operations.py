@@ -109,7 +109,7 @@ def _score() -> dict[str, Any]:
         SCORE,
         "score",
         "What would be decided about a transaction",
-        _json("See `degraded` for what the rules decided.", ref("Answer"), shown),
+        _json("See `degraded` for what the rules decided.", ref("Preview"), shown),
         scope="score",
         about=f"At most {MAX_TRANSACTION_BYTES:,} bytes.",
         refused=_BODY,
@@ -123,7 +123,7 @@ def _score_batch() -> dict[str, Any]:
         SCORE,
         "score_batch",
         "The same for several transactions",
-        _json("An answer to each, in their order.", {"type": "array", "items": ref("Answer")}, {"two": answered}),
+        _json("An answer to each, in their order.", {"type": "array", "items": ref("Preview")}, {"two": answered}),
         scope="score",
         about=f"1 to {MAX_TRANSACTIONS} in one request of at most {MAX_BATCH_BYTES:,} bytes. All are answered by one"
         " model, or none is. The second of a card sees the first.",
@@ -231,7 +231,7 @@ def _row_headers() -> tuple[dict[str, Any], ...]:
 
 
 def _status(operation_id: str, summary: str, *, method: str) -> dict[str, Any]:
-    served = _json("It is this.", ref("Status"), {"served": examples.STATUS})
+    served = _json("It is this.", ref("ModelStatus"), {"served": examples.STATUS})
     return _operation(OPERATIONS, operation_id, summary, served, method=method, scope="admin")
 
 

@@ -17,7 +17,7 @@ from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from services.scoring.api.explanation import Explanation
 from services.scoring.api.invocations import MAX_ROWS
 from services.scoring.api.preview import Preview
-from services.scoring.model.manager import Status
+from services.scoring.model.manager import ModelStatus
 
 LARGEST_FEATURE: Final = math.nextafter(2.0**128 - 2.0**103, 0.0)
 """What lies beyond it becomes infinite as a float32."""
@@ -28,7 +28,7 @@ TIME_PATTERN: Final = (
 """RFC 3339 from 1970 to 9998, without leap seconds."""
 
 _ASKED: Final = (Transaction,)
-_ANSWERED: Final = (Preview, Explanation, Status)
+_ANSWERED: Final = (Preview, Explanation, ModelStatus)
 _REF: Final = "#/components/schemas/{name}"
 
 _TEXT: Final = {"type": "string"}

@@ -80,7 +80,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(command, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(command, "ensure_topics", lambda *_, **__: None)
     monkeypatch.setattr(command, "ProgressReader", world.progress)
-    for name in ("MlflowRegistry", "PrefectDeployments", "ServedModel"):
+    for name in ("MlflowRegistry", "PrefectDeployments", "ServedVersionClient"):
         monkeypatch.setattr(command, name, lambda _settings: world)
     return world
 

@@ -33,7 +33,7 @@ from adapters.scoring.wire_format import (
     encode_attributes,
     encode_rows,
     encode_scores,
-    said_in,
+    header_value,
 )
 from cardwatch.errors import Misconfigured, NoModelServed, SchemaMismatch, ScoringUnavailable
 from cardwatch.features.definitions import FEATURES
@@ -150,10 +150,10 @@ def test_all_that_the_container_must_know_travels_in_the_body_and_the_attributes
     [(headers, body)] = runtime.asked
     assert body == encode_rows(ROWS, THRESHOLDS)
     assert (headers[b"content-type"], headers[b"accept"]) == (b"application/octet-stream", b"application/msgpack")
-    assert said_in(headers, SCHEMA_HEADER) == HASH
-    assert said_in(headers, REASONS_HEADER) == "per-row"
-    assert said_in(headers, DEADLINE_HEADER) == "750"
-    assert said_in(headers, IDS_HEADER) is None
+    assert header_value(headers, SCHEMA_HEADER) == HASH
+    assert header_value(headers, REASONS_HEADER) == "per-row"
+    assert header_value(headers, DEADLINE_HEADER) == "750"
+    assert header_value(headers, IDS_HEADER) is None
 
 
 def test_at_debug_as_many_ids_go_along_as_there_is_room_for(
@@ -278,12 +278,12 @@ def test_without_an_endpoint_or_a_region_there_is_no_scorer(monkeypatch: pytest.
 
 def test_a_header_of_its_own_counts_before_an_attribute() -> None:
     attributes = {ATTRIBUTES_HEADER.lower().encode(): b" Feature-Schema = a ;deadline-ms=5; ; odd;x=y=z"}
-    assert said_in(attributes, SCHEMA_HEADER) == "a"
-    assert said_in(attributes, DEADLINE_HEADER) == "5"
-    assert said_in(attributes, "X-X") == "y=z"
-    assert said_in(attributes, REASONS_HEADER) is None
-    assert said_in({**attributes, SCHEMA_HEADER.lower().encode(): b"b "}, SCHEMA_HEADER) == "b"
-    assert said_in({}, SCHEMA_HEADER) is None
+    assert header_value(attributes, SCHEMA_HEADER) == "a"
+    assert header_value(attributes, DEADLINE_HEADER) == "5"
+    assert header_value(attributes, "X-X") == "y=z"
+    assert header_value(attributes, REASONS_HEADER) is None
+    assert header_value({**attributes, SCHEMA_HEADER.lower().encode(): b"b "}, SCHEMA_HEADER) == "b"
+    assert header_value({}, SCHEMA_HEADER) is None
 
 
 def test_what_is_said_in_attributes_is_read_as_it_was_said() -> None:
@@ -291,7 +291,7 @@ def test_what_is_said_in_attributes_is_read_as_it_was_said() -> None:
     encoded = encode_attributes(said)
     assert encoded == f"feature-schema={HASH};reasons-above=0.5;transaction-ids=a%20b,c=d,..."
     headers = {ATTRIBUTES_HEADER.lower().encode(): encoded.encode()}
-    assert {header: said_in(headers, header) for header in said} == said
+    assert {header: header_value(headers, header) for header in said} == said
 
 
 @pytest.mark.parametrize("value", ["a;b", "a b", "\u00e4", "a\n", "\x7f", "x" * (MAX_ATTRIBUTES_CHARACTERS - 14)])

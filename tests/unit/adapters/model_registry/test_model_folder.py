@@ -240,27 +240,27 @@ def test_the_one_model_is_the_champion(tmp_path: Path) -> None:
 
 def test_a_folders_model_is_served_and_a_later_one_takes_its_place(tmp_path: Path, fitted: Fitted) -> None:
     swaps: list[tuple[str, str]] = []
-    holder = ModelManager(ModelFolder(tmp_path), None, on_swap=lambda role, version: swaps.append((role, version)))
-    holder.look()
-    assert holder.serving.champion is None
-    assert "holds no model" in holder.why_not_ready()
+    manager = ModelManager(ModelFolder(tmp_path), None, on_swap=lambda role, version: swaps.append((role, version)))
+    manager.refresh()
+    assert manager.served.champion is None
+    assert "holds no model" in manager.unavailable_reason()
     for number in ("1", "2"):
         write_model(tmp_path, version_of(fitted.files, number), fitted.files)
-        holder.look()
-        assert (holder.status().version, holder.status().problem) == (number, None)
+        manager.refresh()
+        assert (manager.status().version, manager.status().problem) == (number, None)
     assert swaps == [(CHAMPION, "1"), (CHAMPION, "2")]
 
 
 def test_a_wrong_digest_is_not_served_whatever_was_served_before(tmp_path: Path, fitted: Fitted) -> None:
     write_model(tmp_path, version_of(fitted.files, "1"), fitted.files)
-    ModelManager(ModelFolder(tmp_path), None).look()
+    ModelManager(ModelFolder(tmp_path), None).refresh()
     (tmp_path / "trees.bin").write_bytes(fitted.files["trees.bin"] + b"\x00")
     after = ModelManager(ModelFolder(tmp_path), None)
-    after.look()
-    assert after.serving.champion is None
-    assert "files were changed, added or lost" in after.why_not_ready()
+    after.refresh()
+    assert after.served.champion is None
+    assert "files were changed, added or lost" in after.unavailable_reason()
     (tmp_path / "trees.bin").write_bytes(fitted.files["trees.bin"])
-    after.look(again=True)
+    after.refresh(retry_refused=True)
     assert after.status().version == "1"
 
 
@@ -268,20 +268,20 @@ def test_a_model_of_another_schema_is_not_served(tmp_path: Path, fitted: Fitted)
     facts = fitted.files["detector.json"].replace(SCHEMA_HASH.encode(), b"0" * len(SCHEMA_HASH))
     files = {**fitted.files, "detector.json": facts}
     write_model(tmp_path, version_of(files), files)
-    holder = ModelManager(ModelFolder(tmp_path), None)
-    holder.look()
-    assert holder.serving.champion is None
-    assert "retrain it" in holder.why_not_ready()
+    manager = ModelManager(ModelFolder(tmp_path), None)
+    manager.refresh()
+    assert manager.served.champion is None
+    assert "retrain it" in manager.unavailable_reason()
 
 
 def test_a_damaged_model_leaves_the_former_one_in_place(tmp_path: Path, fitted: Fitted) -> None:
     write_model(tmp_path, version_of(fitted.files, "1"), fitted.files)
-    holder = ModelManager(ModelFolder(tmp_path), None)
-    holder.look()
+    manager = ModelManager(ModelFolder(tmp_path), None)
+    manager.refresh()
     (tmp_path / VERSION_FILE).write_bytes(b"{")
-    holder.look()
-    assert (holder.status().version, "cannot be read" in str(holder.status().problem)) == ("1", True)
+    manager.refresh()
+    assert (manager.status().version, "cannot be read" in str(manager.status().problem)) == ("1", True)
     (tmp_path / VERSION_FILE).write_bytes(msgspec.json.encode(version_of(FILES, "2")))
-    holder.look()
-    refused = holder.status().refused
-    assert (holder.status().version, refused and refused.version) == ("1", "2")
+    manager.refresh()
+    refused = manager.status().refused
+    assert (manager.status().version, refused and refused.version) == ("1", "2")

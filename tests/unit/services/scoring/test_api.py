@@ -65,12 +65,12 @@ from services.scoring.api.endpoints import (
 )
 from services.scoring.api.invocations import MAX_ROWS
 from services.scoring.api.preview import PreviewScorer
-from services.scoring.http.admission import MAX_REMOTE_WAITING, Admission
-from services.scoring.http.routes import ARRIVED, Refusal, Request, Response, Routes
+from services.scoring.http.admission import MAX_PENDING_REMOTE, Admission
+from services.scoring.http.routes import ARRIVAL_TIME, HttpError, Request, Response, Routes
 from services.scoring.http.timeout_protocol import SWEEP_SECONDS, TIMEOUT_SECONDS, TimeoutProtocol
-from services.scoring.metrics import ScoringMetrics, forget_dead_workers
+from services.scoring.metrics import ScoringMetrics, remove_dead_worker_gauges
 from services.scoring.model.manager import ModelManager
-from services.scoring.openapi.documentation import documentation, openapi
+from services.scoring.openapi.documentation import documentation_endpoints, openapi
 from services.stream.batch import fold_batch
 from services.stream.decider import Decider
 
@@ -213,7 +213,7 @@ async def answer_of(
         sent.append(message)
 
     pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await routes.answer({"method": method, "path": path, "headers": pairs, **scope}, receive, send)
+    await routes.handle({"method": method, "path": path, "headers": pairs, **scope}, receive, send)
     start, body = sent
     return Reply(start["status"], dict(start["headers"]), body["body"])
 
@@ -225,16 +225,16 @@ class Service:
         self.folder, self.metrics, self.store, self.detector = folder, metrics, store, fitted.detector
         self.tables, self.registry = ReferenceTableStore(folder / "tables"), Published()
         self.registry.publish(fitted.files, CHAMPION)
-        self.holder = ModelManager(self.registry, folder / "models")  # type: ignore[arg-type]
-        self.holder.look()
+        self.manager = ModelManager(self.registry, folder / "models")  # type: ignore[arg-type]
+        self.manager.refresh()
         self.keys = {scope: self._add(scope.value, scope) for scope in KeyScope}
         self.slow_key = self._add("slow", *KeyScope, rate=1e-3)
         self.use(States(lambda: store, data_file(folder / "store"), time.monotonic))
 
     def use(self, states: States) -> None:
-        admission = Admission(KeyRing(OWN, self.folder / "keys"), RateLimit(), 10_000, self.metrics.shed)
-        self.api = ScoringApi(self.holder, PreviewScorer(states, self.tables, POLICY), admission, self.metrics)
-        self.routes = Routes(self.api.endpoints() | documentation(), self.metrics)
+        admission = Admission(KeyRing(OWN, self.folder / "keys"), RateLimit(), 10_000, self.metrics.count_shed)
+        self.api = ScoringApi(self.manager, PreviewScorer(states, self.tables, POLICY), admission, self.metrics)
+        self.routes = Routes(self.api.endpoints() | documentation_endpoints(), self.metrics)
 
     def _add(self, name: str, *scopes: KeyScope, rate: float | None = None) -> str:
         return str(add_key(self.folder / "keys", name=name, scopes=scopes, rate_per_second=rate, created_at=NOON)[0])
@@ -253,7 +253,7 @@ class Service:
             named["Authorization"] = f"Bearer {key}"
         scope = {}
         if late:
-            named[DEADLINE_HEADER], scope[ARRIVED] = "1", time.perf_counter() - 1.0
+            named[DEADLINE_HEADER], scope[ARRIVAL_TIME] = "1", time.perf_counter() - 1.0
         return await answer_of(self.routes, method, path, Receiving([body]), named, **scope)
 
     def score(self, transaction: Transaction) -> Any:
@@ -393,8 +393,8 @@ CASES = tuple(cases())
 def test_an_answer_is_as_documented(service: Service, case: Case) -> None:
     if not case.has_champion:
         service.registry.pointers = {}
-        service.holder = ModelManager(service.registry, service.folder / "empty")  # type: ignore[arg-type]
-        service.holder.look()
+        service.manager = ModelManager(service.registry, service.folder / "empty")  # type: ignore[arg-type]
+        service.manager.refresh()
         service.use(States(lambda: service.store, None, time.monotonic))
     keys = {"own": OWN, "none": None, "slow": service.slow_key, "admin": service.keys[KeyScope.ADMIN]}
     key = {**keys, "score": service.keys[KeyScope.SCORE]}[case.key]
@@ -476,17 +476,17 @@ def test_a_body_is_the_sum_of_its_parts(parts: list[bytes]) -> None:
     assert receive.taken == len(parts)
 
 
-def refused(receive: Receiving, most_bytes: int, declared: str | None = None) -> Refusal:
+def refused(receive: Receiving, max_bytes: int, declared: str | None = None) -> HttpError:
     headers = [] if declared is None else [(b"content-length", declared.encode())]
-    with pytest.raises(Refusal) as refusal:
-        asyncio.run(Request({"headers": headers}, receive).body(most_bytes))
+    with pytest.raises(HttpError) as refusal:
+        asyncio.run(Request({"headers": headers}, receive).body(max_bytes))
     return refusal.value
 
 
 def test_a_body_that_is_too_large_is_not_read_on() -> None:
     for parts, taken in (([b"abcdef"], 1), ([b"abc", b"def", b"ghi"], 2), ([b"a"] * 9, 6)):
         receive = Receiving(parts)
-        assert refused(receive, most_bytes=5).status == 413
+        assert refused(receive, max_bytes=5).status == 413
         assert receive.taken == taken
     for declared in ("6", "9" * 400):
         receive = Receiving([b"abcdef"])
@@ -496,7 +496,7 @@ def test_a_body_that_is_too_large_is_not_read_on() -> None:
 
 def test_half_a_body_is_nobodys_request() -> None:
     for parts in ([], [b"abc"], [b"abc", b""]):
-        refusal = refused(Receiving(parts, whole=False), most_bytes=100)
+        refusal = refused(Receiving(parts, whole=False), max_bytes=100)
         assert (refusal.status, str(refusal)) == (400, "the connection was closed before the request was whole")
 
 
@@ -660,8 +660,8 @@ def test_a_transaction_that_has_had_its_decision_gets_no_second_one(service: Ser
 
 def test_without_a_champion_the_rules_answer_and_say_why(service: Service) -> None:
     service.registry.pointers = {}
-    service.holder = ModelManager(service.registry, service.folder / "empty")  # type: ignore[arg-type]
-    service.holder.look()
+    service.manager = ModelManager(service.registry, service.folder / "empty")  # type: ignore[arg-type]
+    service.manager.refresh()
     service.use(States(lambda: service.store, data_file(service.folder / "store"), time.monotonic))
     features = fold_batch(service.store, service.tables, 0, 0, [record_of(one) for one in QUESTIONS]).folded.features
     actions, reasons = POLICY.decide_by_rules(features)
@@ -743,7 +743,7 @@ def test_who_waits_for_a_store_that_hangs_waits_until_the_deadline_and_nobody_el
         headers = {DEADLINE_HEADER: "200"}
         waiting = [
             asyncio.create_task(service.ask_soon("POST", "/v1/score", FIRST, **headers))
-            for _ in range(MAX_REMOTE_WAITING + 1)
+            for _ in range(MAX_PENDING_REMOTE + 1)
         ]
         await asyncio.sleep(0)
         begin = time.perf_counter()
@@ -762,8 +762,8 @@ def test_who_waits_for_a_store_that_hangs_waits_until_the_deadline_and_nobody_el
     assert time.perf_counter() - begin < 2.0
     assert {(reply.status, reply.headers[b"retry-after"]) for reply in replies} == {(503, b"1")}
     assert Counter(reply.json["error"] for reply in replies) == {
-        "busy: there is no answer within 200 ms": MAX_REMOTE_WAITING,
-        f"busy: {MAX_REMOTE_WAITING} requests are waiting": 1,
+        "busy: there is no answer within 200 ms": MAX_PENDING_REMOTE,
+        f"busy: {MAX_PENDING_REMOTE} requests are waiting": 1,
     }
 
 
@@ -816,14 +816,14 @@ def test_a_kept_champion_with_any_damage_is_not_served_and_the_next_look_comes(s
         b"",
     ):
         file.write_bytes(damaged)
-        holder = ModelManager(registry, folder)  # type: ignore[arg-type]
-        holder.look()
-        assert holder.serving.champion is None
-        assert "champion.msgpack cannot be used" in holder.why_not_ready()
+        manager = ModelManager(registry, folder)  # type: ignore[arg-type]
+        manager.refresh()
+        assert manager.served.champion is None
+        assert "champion.msgpack cannot be used" in manager.unavailable_reason()
     file.write_bytes(kept)
-    holder.look()
-    assert holder.status().version == "1"
-    assert "serving version 1, the newest champion that was kept on disk" in str(holder.status().problem)
+    manager.refresh()
+    assert manager.status().version == "1"
+    assert "serving version 1, the newest champion that was kept on disk" in str(manager.status().problem)
 
 
 # Connections
@@ -941,8 +941,8 @@ def test_of_a_dead_worker_only_what_it_says_about_now_is_forgotten(tmp_path: Pat
             for pid in (alive.pid, dead.pid):
                 (tmp_path / f"{kind}_{pid}.db").touch()
         before = {file.name for file in tmp_path.iterdir()}
-        forget_dead_workers(tmp_path)
+        remove_dead_worker_gauges(tmp_path)
         assert before - {file.name for file in tmp_path.iterdir()} == {f"gauge_livemin_{dead.pid}.db"}
-        forget_dead_workers(tmp_path / "not there")
+        remove_dead_worker_gauges(tmp_path / "not there")
     finally:
         alive.communicate()

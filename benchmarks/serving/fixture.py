@@ -51,7 +51,7 @@ SETTINGS: Final = TrainingSettings(trees=300, depth=6, learning_rate=0.05, max_b
 QUESTION_DAY: Final = FIRST_DAY + DAYS
 
 
-class World(Struct, frozen=True, kw_only=True):
+class ServingFixture(Struct, frozen=True, kw_only=True):
     """A home with store, tables, model and registry. It is deleted when the process ends.
 
     `rows`: the questions' features, float32 [20,000, 67]. `questions`, `batches` and `row_batches` are files of bodies
@@ -74,7 +74,7 @@ class World(Struct, frozen=True, kw_only=True):
 
 
 @cache
-def world() -> World:
+def serving_fixture() -> ServingFixture:
     """The one of this process."""
     folder = TemporaryDirectory(prefix="cardwatch-benchmark-")
     settings = Settings(home=Path(folder.name), api_key=new_api_key())
@@ -88,7 +88,7 @@ def world() -> World:
     rows = fold(states, np.arange(QUESTIONS), kernel_rows(questions), table).features
     fitted = _alerting(_fit(known_rows), rows)
     _promote(fitted, settings)
-    return World(
+    return ServingFixture(
         folder=folder,
         settings=settings,
         fitted=fitted,
