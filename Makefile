@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up down ps logs images test test-long test-spark test-compose smoke-compose \
+.PHONY: help env demo up down ps logs images test coverage test-long test-spark test-compose smoke-compose \
     aws-local aws-plan aws-deploy aws-destroy bench check clean
 
 # Docker's compose, or podman's, or nothing. EMBEDDED=1 says that containers are not wanted.
@@ -12,6 +12,7 @@ ENGINE = $(if $(EMBEDDED),,$(shell $(BIN)/python -m infra.compose engine))
 PROFILES ?= demo observability
 # An environment of infra/terraform/envs.
 ENV ?= sandbox
+PYTEST = $(BIN)/pytest -n 2 --dist loadfile -m "not long and not spark and not compose"
 COMPOSE = $(ENGINE) $(addprefix --profile ,$(PROFILES))
 
 help: ## list the targets
@@ -45,8 +46,11 @@ logs: $(STAMP) ## what it says; SERVICE="stream archive" for some
 images: $(STAMP) ## build all images, and list their sizes
 	@$(BIN)/python -m infra.compose images
 
-test: $(STAMP) ## the test suite on real parts, with coverage
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not long and not spark and not compose" --cov --cov-report=term:skip-covered
+test: $(STAMP) ## run the test suite on real parts, in at most 15 minutes on two cores
+	@$(PYTEST)
+
+coverage: $(STAMP) ## run the same tests and list the lines that they do not reach (a quarter slower)
+	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
 test-long: $(STAMP) ## what takes longer: kills under traffic, each alert tried, the demo at full scale eight times (an hour)
 	@$(BIN)/pytest -m long

@@ -1,4 +1,4 @@
-"""What tests of several kinds share: real servers for the whole session, started when the first test asks for them."""
+"""Fixtures that several kinds of tests share: real servers, started once per session when a test first needs them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from msgspec import structs
 
 from adapters.runtime.ports import LOOPBACK, free_ports
-from adapters.runtime.settings import Settings
+from adapters.runtime.settings import Settings, read_settings
+from cardwatch.errors import CardwatchError
+from infra.aws.deploy.terraform import INSTALL, Terraform
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.supervisor import Supervisor
 
@@ -26,6 +29,58 @@ from infra.local_stack.supervisor import Supervisor
 def pytest_configure() -> None:
     """Ctrl-C is tested, so it must work: a shell starts what runs in the background with SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # OpenMP reads it when XGBoost loads: threads that spin while they wait take the cores from the other processes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # noqa: TID251 (the environment of this test run)
+
+
+Require = Callable[[object, str], None]
+
+PROVIDER = """
+terraform {
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100"
+    }
+  }
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def require() -> Require:
+    """Return a check that skips the test, with its message, if something that the machine may lack is not there.
+
+    On CI (`CI` is set) the same check fails the test: CI must have everything.
+    """
+    verdict = pytest.fail if os.environ.get("CI") else pytest.skip  # noqa: TID251 (the environment of this test run)
+
+    def check(found: object, message: str) -> None:
+        if not found:
+            verdict(f"NOT RUN: {message}")
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def terraform_program(require: Require, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of Terraform, once it has been seen to find its AWS provider."""
+    program = shutil.which("terraform")
+    require(program, f"Terraform is not installed, see {INSTALL}")
+    folder = tmp_path_factory.mktemp("provider")
+    (folder / "main.tf").write_text(PROVIDER)
+    terraform = Terraform(structs.replace(read_settings(), home=folder), folder, aws={})
+    try:
+        terraform.init()
+        found = True
+    except CardwatchError:
+        found = False
+    require(
+        found,
+        "Terraform finds no AWS provider, neither in its registry nor on disk; set CARDWATCH_TF_PLUGINS to a folder"
+        " with a filesystem mirror of it",
+    )
+    return str(program)
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +95,15 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def start_redis(
+    require: Require,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., tuple[str, subprocess.Popen[bytes]]]]:
     """Starts a Redis or Valkey with further options, and gives its address and process; all are ended at the end."""
     program = shutil.which("valkey-server") or shutil.which("redis-server")
-    if program is None:
-        missing = "neither valkey-server nor redis-server is installed; on Debian and Ubuntu: apt install redis-server"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
+    require(
+        program,
+        "Redis is not installed (redis-server or valkey-server); on Debian and Ubuntu: apt install redis-server",
+    )
     with ExitStack() as running:
 
         def start(*options: str, port: int = 0, folder: Path | None = None) -> tuple[str, subprocess.Popen[bytes]]:
@@ -127,13 +184,11 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres(require: Require) -> Iterator[Postgres]:
     """A PostgreSQL server that tests share; each uses a database of its own."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     program = Path(shutil.which("postgres") or (found[-1] if found else ""))
-    if not program.name:
-        missing = "PostgreSQL is not installed; on Debian and Ubuntu: apt install postgresql"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
+    require(program.name, "PostgreSQL is not installed; on Debian and Ubuntu: apt install postgresql")
     with tempfile.TemporaryDirectory(prefix="cardwatch-postgres-") as folder:
         server = Postgres(program.parent, Path(folder))
         yield server

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -178,12 +177,12 @@ class Prometheus:
 
 
 @pytest.fixture(scope="module")
-def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Prometheus]]:
+def watch(
+    require: Callable[[object, str], None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Path], Prometheus]]:
     """Starts a Prometheus with our rules that looks every second at what a stack's file of targets names."""
     program = shutil.which("prometheus")
-    if program is None:
-        missing = "prometheus is not installed; on Debian and Ubuntu: apt install prometheus"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
+    require(program, "prometheus is not installed; on Debian and Ubuntu: apt install prometheus")
     with ExitStack() as running:
 
         def start(targets: Path) -> Prometheus:
@@ -196,7 +195,7 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path],
                 "web.listen-address": f"{LOOPBACK}:{port}",
                 "log.level": "warn",
             }
-            command = [program, *(f"--{name}={value}" for name, value in options.items())]
+            command = [str(program), *(f"--{name}={value}" for name, value in options.items())]
             with (folder / "log").open("wb") as log:
                 process = subprocess.Popen(command, stdout=log, stderr=log)
             running.callback(process.wait, timeout=10)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -74,10 +72,8 @@ def test_a_card_has_its_past_where_the_archives_job_puts_its_future() -> None:
 @pytest.mark.proves(
     "ours", "Terraform's apply, an empty second plan, decisions, jobs, a retraining, a new champion, and its destroy"
 )
+@pytest.mark.usefixtures("terraform_program")
 def test_everything_is_applied_used_and_destroyed_within_its_time() -> None:
-    if shutil.which("terraform") is None:
-        missing = "NOT RUN: Terraform is not installed, see https://developer.hashicorp.com/terraform/install"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
     lines: list[str] = []
     begin = time.monotonic()
     run(read_settings(), report=lines.append)

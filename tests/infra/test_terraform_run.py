@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,11 +73,8 @@ output "machine" { value = aws_sfn_state_machine.twice.arn }
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings of this machine, with a home of their own; without Terraform nothing here can run."""
-    if shutil.which("terraform") is None:
-        missing = "NOT RUN: Terraform is not installed, see https://developer.hashicorp.com/terraform/install"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
+def settings(terraform_program: str, tmp_path: Path) -> Settings:
+    """Settings of this machine with a home of their own, where Terraform and its provider are there."""
     return structs.replace(read_settings(), home=tmp_path / "home")
 
 

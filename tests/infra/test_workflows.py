@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +25,21 @@ INSTALL = (
 )
 
 
-def actionlint() -> str:
+@pytest.fixture
+def actionlint(require: Callable[[object, str], None]) -> str:
+    """Return the path of actionlint."""
     program = os.environ.get("CARDWATCH_ACTIONLINT") or shutil.which("actionlint")  # noqa: TID251 (about this run of tests)
-    if program is None:
-        if os.environ.get("CI"):  # noqa: TID251
-            pytest.fail(INSTALL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("always")
-            pytest.skip(INSTALL)
-    return program
+    require(program, INSTALL)
+    return str(program)
 
 
 def test_there_are_workflows() -> None:
     assert FILES
 
 
-def test_actionlint_finds_nothing() -> None:
+def test_actionlint_finds_nothing(actionlint: str) -> None:
     linted = subprocess.run(
-        [actionlint(), "-no-color", *map(str, FILES)], capture_output=True, text=True, check=False, cwd=ROOT
+        [actionlint, "-no-color", *map(str, FILES)], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert linted.returncode == 0, linted.stdout + linted.stderr
 

@@ -7,13 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import pytest
 
 from adapters.runtime.settings import read_settings
-from infra.aws.deploy.terraform import INSTALL
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENTS = ("moto", "production", "sandbox")
@@ -69,23 +69,13 @@ class Terraform(NamedTuple):
         )
 
 
-def missing(what: str) -> NoReturn:
-    """Say loudly that something is not there and that its tests did not run; on CI it has to be there."""
-    if os.environ.get("CI"):  # noqa: TID251 (about this run of tests)
-        pytest.fail(what)
-    pytest.skip(what)
-
-
 @pytest.fixture(scope="session")
-def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+def terraform(terraform_program: str, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """Terraform in a copy of `infra/terraform`, whose providers are there and whose backend is not."""
-    program = shutil.which("terraform")
-    if program is None:
-        missing(f"Terraform is not installed, and nothing of infra/terraform was tested: {INSTALL}")
     home = tmp_path_factory.mktemp("terraform")
     for folder in ("infra/terraform", "docs/contracts"):
         shutil.copytree(ROOT / folder, home / folder, ignore=shutil.ignore_patterns(".terraform*"))
-    found = Terraform(program, home / "infra" / "terraform", _environment(home))
+    found = Terraform(terraform_program, home / "infra" / "terraform", _environment(home))
     init = found.run("init", "-backend=false", "-input=false")
     assert init.returncode == 0, init.stderr
     return found
@@ -106,16 +96,16 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def checkov() -> str:
+def checkov(require: Callable[[object, str], None]) -> str:
     """The program checkov: in its own environment, or where the variable says."""
     own = ROOT / "tools" / "checkov" / ".venv" / "bin" / "checkov"
     program = os.environ.get("CARDWATCH_CHECKOV") or (str(own) if own.is_file() else None)  # noqa: TID251
-    if program is None:
-        missing(
-            "checkov is not installed, and infra/terraform was NOT checked by it: "
-            "`.venv/bin/uv sync --frozen --project tools/checkov`, or its path in CARDWATCH_CHECKOV"
-        )
-    return program
+    require(
+        program,
+        "checkov is not installed, and infra/terraform was NOT checked by it: "
+        "`.venv/bin/uv sync --frozen --project tools/checkov`, or its path in CARDWATCH_CHECKOV",
+    )
+    return str(program)
 
 
 @pytest.fixture(scope="session")

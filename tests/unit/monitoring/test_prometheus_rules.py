@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -47,15 +46,13 @@ def panel_queries() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def promtool() -> Callable[..., str]:
+def promtool(require: Callable[[object, str], None]) -> Callable[..., str]:
     """Runs it and gives what it says; fails if it fails."""
     program = shutil.which("promtool")
-    if program is None:
-        missing = "promtool is not installed; on Debian and Ubuntu: apt install prometheus"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)  # noqa: TID251 (about this run of tests)
+    require(program, "promtool is not installed; on Debian and Ubuntu: apt install prometheus")
 
     def run(*arguments: str) -> str:
-        ended = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+        ended = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
