@@ -9,14 +9,22 @@ order of events is the order of offsets.
 
 from __future__ import annotations
 
+import logging
 from datetime import date
+from functools import cache
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from cardwatch.drift.assessment import DECAYED
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Identifier, UtcTime
+
+log = logging.getLogger(__name__)
+
+_OLD_DECAYED: Final = "worn out"
+"""Name of the state `DECAYED` in records of earlier versions. It is accepted for one version."""
 
 
 class DayEmitted(Struct, frozen=True, kw_only=True, tag="day_emitted"):
@@ -81,9 +89,15 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     drift_share: float
     state: str
 
+    def __post_init__(self) -> None:
+        """Replace the state name of earlier versions."""
+        if self.state == _OLD_DECAYED:
+            _warn_of_old_state()
+            structs.force_setattr(self, "state", DECAYED)
+
 
 class DriftDetected(Struct, frozen=True, kw_only=True, tag="drift_detected"):
-    """The first day on which the policy calls this champion worn out; `reasons` say why, for a human."""
+    """The first day on which the policy calls this champion decayed; `reasons` are sentences that explain it."""
 
     day: date
     champion_version: str
@@ -137,6 +151,11 @@ Progress = (
 )
 
 _DECODER: Final[msgspec.json.Decoder[Progress]] = msgspec.json.Decoder(Progress)
+
+
+@cache  # once per process: a topic may hold many old records
+def _warn_of_old_state() -> None:
+    log.warning("progress records with the state %r are from an earlier version; read as %r", _OLD_DECAYED, DECAYED)
 
 
 def decode_progress(data: bytes | None) -> Progress:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cardwatch.drift.policy import DriftResult
+from cardwatch.drift.assessment import DriftResult
 from cardwatch.features.definitions import FEATURE_NAMES
 from monitoring.watched import MARGIN, WATCHED
 

@@ -18,13 +18,14 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector
 from cardwatch.drift.policy import DriftPolicy
+from cardwatch.label_maturity import DEFAULT_MATURITY_DAYS, end_of_day
 from cardwatch.promotion.gate import Windows, windows
 from cardwatch.registry import ModelRegistry
 from pipelines.fitting import Candidate, fit_candidate
 from pipelines.promote import Trial, hold_trial, load_champion
-from pipelines.training_set import ReplayedLog, TrainingSet, end_of, replay_log, training_set
+from pipelines.training_set import ReplayedLog, TrainingSet, replay_log, training_set
 
-MATURITY_DAYS: Final = DriftPolicy().maturity_days
+MATURITY_DAYS: Final = DEFAULT_MATURITY_DAYS
 JUDGE_DAYS: Final = DriftPolicy().judge_days
 TRAIN_DAYS: Final = 90
 MINIMUM_TRAIN_DAYS: Final = 14
@@ -55,7 +56,7 @@ def choose_windows(log: ReplayedLog, as_of: date, *, maturity_days: int, judge_d
 
 def assemble(archive: Archive, log: ReplayedLog, as_of: date, chosen: Windows, tell: Tell) -> TrainingSet:
     """Rows of both windows with the labels known at the end of `as_of`."""
-    rows = training_set(log, archive.labels(end_of(as_of)), as_of, chosen)
+    rows = training_set(log, archive.labels(end_of_day(as_of)), as_of, chosen)
     tell.info(
         "%d rows, %d frauds, fingerprint %s: train on [%s, %s), judge on [%s, %s)",
         len(rows.is_fraud),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any, Final, Protocol, cast
 
 import msgspec
@@ -25,6 +25,7 @@ from cardwatch.errors import Misconfigured
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.replay import TableShelf
+from cardwatch.label_maturity import end_of_day
 from cardwatch.promotion.gate import Windows
 from pipelines.folding import CardStates, ReplayableLog, Replayed, replay_partition
 
@@ -101,11 +102,6 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         )
 
 
-def end_of(day: date) -> datetime:
-    """T: the first moment after `day` (UTC)."""
-    return datetime.combine(day + timedelta(days=1), time(), UTC)
-
-
 def replay_log(history: TrainingHistory, tables: Sequence[ReferenceTable]) -> ReplayedLog:
     """Fold everything that is archived, from empty states on. `tables` are all that were ever built."""
     log, shelf = history.log(), TableShelf(tables)
@@ -132,7 +128,7 @@ def replay_log(history: TrainingHistory, tables: Sequence[ReferenceTable]) -> Re
 
 def training_set(log: ReplayedLog, labels: pa.Table, as_of: date, windows: Windows) -> TrainingSet:
     """The rows of both windows as they were known at T, the end of `as_of`; labels observed later are not used."""
-    known = labels.filter(pc.less(labels["observed_at"], pa.scalar(end_of(as_of), labels["observed_at"].type)))
+    known = labels.filter(pc.less(labels["observed_at"], pa.scalar(end_of_day(as_of), labels["observed_at"].type)))
     days = log.occurred_at_ms // DAY_MS
     rows = (days >= _day_number(windows.train_from)) & (days < _day_number(windows.judge_until)) & ~log.duplicates
     chosen = log.transactions.filter(pa.array(rows))

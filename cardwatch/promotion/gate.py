@@ -17,6 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from cardwatch.errors import Misconfigured
+from cardwatch.label_maturity import newest_mature_day
 
 _DAY: Final = timedelta(days=1)
 Check = tuple[bool, str]
@@ -62,7 +63,7 @@ def windows(
     A day is mature when `maturity_days` whole days lie between its end and the end of `as_of`. At most the
     newest `train_days` before G are trained on; with fewer than `minimum_train_days`, `NotEnoughHistory`.
     """
-    judge_until = as_of + _DAY - timedelta(days=maturity_days)
+    judge_until = newest_mature_day(as_of, maturity_days) + _DAY
     judge_from = judge_until - timedelta(days=judge_days)
     train_from = max(first, judge_from - timedelta(days=train_days))
     available = (judge_from - train_from).days

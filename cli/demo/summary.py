@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from cardwatch.label_maturity import newest_mature_day
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cli.demo.counting import TopicCounts
 from cli.demo.gate import Check, checks
@@ -167,7 +168,7 @@ def summarise(
     last_day = max(
         (told.day for told in progress if isinstance(told, DayEmitted) and told.decided), default=plan.first_live_day
     )
-    last_mature = last_day - _DAY * plan.maturity_days
+    last_mature = newest_mature_day(last_day, plan.maturity_days)
     outcomes = read_outcomes(archive, plan.first_live_day, last_day)
     detections = [_found(told) for told in progress if isinstance(told, DriftDetected)]
     verdicts = [_judged(told) for told in progress if isinstance(told, RetrainingEnded)]

@@ -17,39 +17,39 @@ from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.observation import Observer
 from services.monitor.retraining import Retrainer
-from services.monitor.retry import Patience
+from services.monitor.retry import StoppableRetry
 
 
 def main() -> None:
-    """Watch until SIGTERM."""
+    """Monitor until SIGTERM."""
     with run_service("monitor") as process:
         metrics = MonitorMetrics()
         process.keep_working(lambda: work(process, metrics))
 
 
 def work(process: Process, metrics: MonitorMetrics) -> None:
-    """Put the monitor together from what the topic says, and run it."""
+    """Build the monitor and run it."""
     settings = process.settings
     policy = read_policies(settings).drift
-    patience = Patience(process.stopping, process.health)
+    retry = StoppableRetry(process.stopping, process.health)
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
     with (
         closing(MlflowRegistry(settings.mlflow_url)) as registry,
         closing(PrefectDeployments(settings.prefect_url)) as deployments,
-        closing(ServedVersionClient(settings)) as served,
+        closing(ServedVersionClient(settings)) as served_version,
         closing(ProgressReader(settings.kafka_bootstrap)) as reader,
     ):
         monitor = Monitor(
             Observer(Archive(settings.archive, settings.index_url), registry, policy),
             registry,
-            Retrainer(deployments, registry, served, policy=policy, patience=patience),
+            Retrainer(deployments, registry, served_version, policy=policy, retry=retry),
             ProgressWriter(settings.kafka_bootstrap).write,
             policy=policy,
             reports=settings.reports,
-            patience=patience,
+            retry=retry,
             metrics=metrics,
         )
-        follow(monitor, reader, patience)
+        follow(monitor, reader, retry)
 
 
 if __name__ == "__main__":

@@ -1,51 +1,40 @@
-"""The monitor's life: follow the topic `progress`, and work whenever all of it has been read."""
+"""Main loop of the monitor: read the topic `progress`, and work whenever its end is reached."""
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
-from cardwatch.progress import Progress
+from cardwatch.ports import ProgressPort
 from services.monitor.monitor import Monitor
-from services.monitor.retry import Patience, Stopped
+from services.monitor.retry import StoppableRetry, Stopped
 
 POLL_SECONDS: Final = 0.2
+"""Maximum wait for the next record. It also bounds the delay of a stop."""
 
 
-class Reader(Protocol):
-    """What is needed of `adapters.kafka.client.ProgressReader`."""
-
-    def poll(self, timeout_seconds: float) -> Progress | None:
-        """The next record, or None."""
-        ...
-
-    def caught_up(self) -> bool:
-        """Whether there is nothing left to read."""
-        ...
-
-
-def follow(monitor: Monitor, reader: Reader, patience: Patience) -> None:
+def follow(monitor: Monitor, reader: ProgressPort, retry: StoppableRetry) -> None:
     """Follow the topic until the process is asked to stop.
 
-    Nothing is done before it has been read up to its end: a later record may say that it has been done.
+    No work starts before the end of the topic is reached, because a later record may show that it is done already.
     """
     try:
-        _catch_up(monitor, reader, patience)
-        patience.health.ready()
+        _catch_up(monitor, reader, retry)
+        retry.health.ready()
         while True:
             monitor.work()
-            _take_next(monitor, reader, patience)
-            _catch_up(monitor, reader, patience)
+            _read_next(monitor, reader, retry)
+            _catch_up(monitor, reader, retry)
     except Stopped:
         return
 
 
-def _catch_up(monitor: Monitor, reader: Reader, patience: Patience) -> None:
-    while not patience.insist("following the topic", reader.caught_up):
-        _take_next(monitor, reader, patience)
+def _catch_up(monitor: Monitor, reader: ProgressPort, retry: StoppableRetry) -> None:
+    while not retry.call(reader.caught_up, doing="reading progress"):
+        _read_next(monitor, reader, retry)
 
 
-def _take_next(monitor: Monitor, reader: Reader, patience: Patience) -> None:
-    patience.pause(0)
-    record = patience.insist("following the topic", lambda: reader.poll(POLL_SECONDS))
+def _read_next(monitor: Monitor, reader: ProgressPort, retry: StoppableRetry) -> None:
+    retry.wait(0)
+    record = retry.call(lambda: reader.poll(POLL_SECONDS), doing="reading progress")
     if record is not None:
-        monitor.take(record)
+        monitor.add(record)

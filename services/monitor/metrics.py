@@ -1,4 +1,4 @@
-"""What the monitor counts and knows; what it knows comes from the topic `progress`, and survives a restart."""
+"""Metrics of the monitor. Gauges show the newest progress record, so that they survive a restart; counters do not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import nan
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from cardwatch.drift.policy import STATES
+from cardwatch.drift.assessment import STATES
 from cardwatch.progress import DayMonitored, Progress, RetrainingEnded
 from services.monitor.outcomes import AlertOutcome, Outcomes
 
@@ -15,7 +15,7 @@ VERDICTS = ("promoted", "refused", "failed")
 
 
 class MonitorMetrics:
-    """One per process, for Prometheus keeps a registry of names."""
+    """Metrics of one process; a second instance needs its own registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         def gauge(name: str, documentation: str, *labels: str) -> Gauge:
@@ -23,7 +23,7 @@ class MonitorMetrics:
 
         self._day = gauge("day_timestamp_seconds", "The newest monitored day, its midnight in UTC.")
         self._performance = gauge("average_precision", "Of the champion's decisions on the newest matured days.")
-        self._baseline = gauge("baseline_average_precision", "What it is compared with.")
+        self._baseline = gauge("baseline_average_precision", "Average precision that the champion is compared with.")
         self._drift_share = gauge("drift_share", "Part of the features that have drifted from the training data.")
         self._drifted = gauge("drifted_features", "How many features have drifted.")
         self._frauds = gauge("matured_frauds", "Frauds among the newest matured days.")
@@ -51,12 +51,12 @@ class MonitorMetrics:
         for outcome in AlertOutcome:
             self._matured.labels(outcome.value)
 
-    def knows(self, record: Progress) -> None:
-        """Note what a record of the topic says, past ones included."""
+    def set_day(self, record: Progress) -> None:
+        """Set the gauges from the record of a monitored day; other records are ignored."""
         if not isinstance(record, DayMonitored):
             return
         self._day.set(datetime.combine(record.day, time(), UTC).timestamp())
-        # A new champion has none for some days: the last value of the old one would be taken for its own.
+        # A new champion has no performance for some days. NaN replaces the value of the old champion.
         self._performance.set(_or_nan(record.average_precision))
         self._baseline.set(_or_nan(record.baseline_average_precision))
         self._drift_share.set(record.drift_share)
@@ -67,13 +67,13 @@ class MonitorMetrics:
         if record.champion_version.isdecimal():
             self._version.set(int(record.champion_version))
 
-    def retrained(self, ended: RetrainingEnded) -> None:
-        """Count a retraining that has just ended; without a challenger it failed."""
+    def count_retraining(self, ended: RetrainingEnded) -> None:
+        """Count an ended retraining; without a challenger it failed."""
         failed = ended.challenger_version is None
         self._retrainings.labels("failed" if failed else "promoted" if ended.promoted else "refused").inc()
 
-    def matured(self, outcomes: Outcomes) -> None:
-        """Count what became of the day that has just matured."""
+    def count_outcomes(self, outcomes: Outcomes) -> None:
+        """Count the outcomes of a day that has matured."""
         for (outcome, currency), total in outcomes.items():
             self._matured.labels(outcome.value).inc(total.transactions)
             self._amounts.labels(outcome.value, currency).inc(total.amount_minor)

@@ -1,4 +1,4 @@
-"""The monitor's day: look, assess, retrain if the policy says so, and tell the topic `progress`."""
+"""Monitoring of live days: observe, assess, retrain if the policy requires it, and publish progress records."""
 
 from __future__ import annotations
 
@@ -9,125 +9,111 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from cardwatch.drift.policy import DECAYED, Assessment, DayObservation, DriftPolicy, MeasuredPerformance, assess
-from cardwatch.progress import DriftDetected, Progress, RetrainingEnded, RetrainingStarted
+from cardwatch.drift.assessment import DayObservation
+from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.policy import DriftPolicy
+from cardwatch.drift.progress_state import ProgressState
+from cardwatch.progress import Progress, RetrainingStarted
 from cardwatch.registry import ModelRegistry, ModelVersion
-from services.monitor.champions import find, promised
+from services.monitor.champions import get_version, judged_performance
 from services.monitor.metrics import MonitorMetrics
-from services.monitor.outcomes import Outcomes, in_words
-from services.monitor.progress_state import Memory, monitored
-from services.monitor.retraining import RetrainingResult
-from services.monitor.retry import Patience
+from services.monitor.outcomes import Outcomes, summarize
+from services.monitor.retraining import Retrainer
+from services.monitor.retry import StoppableRetry
 
 log = logging.getLogger(__name__)
 
 
-class Observes(Protocol):
-    """What is needed of `services.monitor.observation.Observer`."""
+class ObserverPort(Protocol):
+    """Interface of `services.monitor.observation.Observer`."""
 
     def observe(self, day: date, champion: ModelVersion) -> DayObservation:
-        """The day as the policy sees it."""
+        """Return the observation of the champion at the end of `day`."""
         ...
 
-    def matured(self, day: date) -> Outcomes:
-        """What became of the transactions of the day whose labels have matured with `day`."""
+    def matured_outcomes(self, day: date) -> Outcomes:
+        """Return the outcomes of the day whose labels have matured with `day`."""
         ...
 
     def save_report(self, path: Path) -> None:
-        """A page for people on the newest observation."""
-        ...
-
-
-class Retrains(Protocol):
-    """What is needed of `services.monitor.retraining.Retrainer`."""
-
-    def retrain(self, started: RetrainingStarted) -> RetrainingResult:
-        """A retraining from its request to its end."""
+        """Write a drift report of the newest observation."""
         ...
 
 
 class Monitor:
-    """Monitors finished days, one at a time and in order. A retraining belongs to the day that asked for it.
+    """Monitors finished days one at a time, in order. A retraining belongs to the day that started it.
 
-    What it remembers it takes from its own records, so that it knows the same whether it was restarted or not.
+    The state is built from progress records alone, so that a restart changes nothing.
     """
 
     def __init__(
         self,
-        observer: Observes,
+        observer: ObserverPort,
         registry: ModelRegistry,
-        retrainer: Retrains,
+        retrainer: Retrainer,
         publish: Callable[[Progress], None],
         *,
         policy: DriftPolicy,
         reports: Path,
-        patience: Patience,
+        retry: StoppableRetry,
         metrics: MonitorMetrics,
     ) -> None:
         self._observer, self._registry, self._retrainer = observer, registry, retrainer
         self._metrics = metrics
-        self._publish, self._policy, self._reports, self._patience = publish, policy, reports, patience
-        self._memory = Memory(policy, cache(self._promised_of))
+        self._publish_record, self._policy, self._reports, self._retry = publish, policy, reports, retry
+        self._state = ProgressState(policy, cache(self._judged_performance_of))
 
-    def take(self, record: Progress) -> None:
-        """Take in a record of the topic; what follows from it is done by `work`."""
-        self._memory.take(record)
-        self._metrics.knows(record)
+    def add(self, record: Progress) -> None:
+        """Add a progress record to the state; `work` acts on it."""
+        self._state.add(record)
+        self._metrics.set_day(record)
 
     def work(self) -> None:
-        """Monitor every day that waits. What was begun before a restart is brought to its end, not done twice."""
-        while (day := self._memory.next_day()) is not None:
-            self._patience.pause(0)
+        """Monitor every waiting day. Steps completed before a restart are not repeated."""
+        while (day := self._state.next_day()) is not None:
+            self._retry.wait(0)
             self._monitor(day)
 
     def _monitor(self, day: date) -> None:
         champion = self._champion_of(day)
-        seen = self._patience.insist(f"observing {day}", lambda: self._observer.observe(day, champion))
-        _, assessment = assess(self._memory.watch, seen, self._policy)
-        log.info("%s: version %s is %s%s", day, champion.version, assessment.state, _why(assessment))
-        version, reasons = champion.version, assessment.reasons
-        if assessment.state == DECAYED and version not in self._memory.worn_out:
+        assessed = self._state.assess(
+            self._retry.call(lambda: self._observer.observe(day, champion), doing=f"observing {day}")
+        )
+        log.info("%s", assessed.summary)
+        if assessed.drift_detected is not None:
             self._observer.save_report(self._reports / f"drift-{day}.html")
-            self._tell(DriftDetected(day=day, champion_version=version, reasons=reasons))
-        if assessment.retrain and day not in self._memory.started:
-            self._tell(RetrainingStarted(day=day, champion_version=version, reasons=reasons))
-        if day in self._memory.started and day not in self._memory.ended:
-            self._retrain(self._memory.started[day])
-        self._tell(monitored(seen, assessment))
-        matured = self._patience.insist(f"what has matured with {day}", lambda: self._observer.matured(day))
-        self._metrics.matured(matured)
-        if matured:
-            log.info("matured with %s: %s", day, in_words(matured))
+            self._publish(assessed.drift_detected)
+        if assessed.retraining_started is not None:
+            self._publish(assessed.retraining_started)
+        if day in self._state.started and day not in self._state.ended:
+            self._retrain(self._state.started[day])
+        self._publish(assessed.monitored)
+        outcomes = self._retry.call(
+            lambda: self._observer.matured_outcomes(day), doing=f"counting the outcomes that matured with {day}"
+        )
+        self._metrics.count_outcomes(outcomes)
+        if outcomes:
+            log.info("matured with %s: %s", day, summarize(outcomes))
 
     def _retrain(self, started: RetrainingStarted) -> None:
-        outcome = self._retrainer.retrain(started)
-        verdict = "promoted" if outcome.promoted else "refused"
-        log.info("%s: challenger %s %s", started.day, outcome.challenger_version, verdict)
-        ended = RetrainingEnded(
-            day=started.day,
-            challenger_version=outcome.challenger_version,
-            promoted=outcome.promoted,
-            reasons=outcome.reasons,
-        )
-        self._tell(ended)
-        self._metrics.retrained(ended)
+        ended = self._retrainer.retrain(started)
+        verdict = "promoted" if ended.promoted else "refused"
+        log.info("%s: challenger %s %s", ended.day, ended.challenger_version, verdict)
+        self._publish(ended)
+        self._metrics.count_retraining(ended)
 
-    def _tell(self, record: Progress) -> None:
-        self._patience.insist("telling the topic", lambda: self._publish(record))
-        self.take(record)
+    def _publish(self, record: Progress) -> None:
+        self._retry.call(lambda: self._publish_record(record), doing="publishing progress")
+        self.add(record)
 
     def _champion_of(self, day: date) -> ModelVersion:
-        """The champion that `day` is about: a retraining that this day asked for may have replaced it since."""
-        if (started := self._memory.started.get(day)) is not None:
+        """Return the champion of `day`, which a retraining started on that day may have replaced since."""
+        if (started := self._state.started.get(day)) is not None:
             return self._version(started.champion_version)
-        return self._patience.insist("asking for the champion", self._registry.champion)
+        return self._retry.call(self._registry.champion, doing="reading the champion")
 
     def _version(self, version: str) -> ModelVersion:
-        return self._patience.insist(f"asking for version {version}", lambda: find(self._registry, version))
+        return self._retry.call(lambda: get_version(self._registry, version), doing=f"reading version {version}")
 
-    def _promised_of(self, version: str) -> MeasuredPerformance | None:
-        return promised(self._version(version), fewest_frauds=self._policy.minimum_frauds)
-
-
-def _why(assessment: Assessment) -> str:
-    return f" ({'; '.join(assessment.reasons)})" if assessment.reasons else ""
+    def _judged_performance_of(self, version: str) -> MeasuredPerformance | None:
+        return judged_performance(self._version(version), default_frauds=self._policy.minimum_frauds)

@@ -1,4 +1,4 @@
-"""One day as the drift policy sees it, from the archive and the champion's reference."""
+"""Observation of a day: data drift and performance, from the archive and the champion's reference rows."""
 
 from __future__ import annotations
 
@@ -11,58 +11,60 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adapters.archive.reader import Archive
-from cardwatch.drift.policy import DayObservation, DriftPolicy, DriftResult
+from cardwatch.drift.assessment import DayObservation, DriftResult
+from cardwatch.drift.policy import DriftPolicy
 from cardwatch.features.definitions import FEATURES
+from cardwatch.label_maturity import end_of_day, newest_mature_day
 from cardwatch.registry import ModelRegistry, ModelVersion
 from monitoring.evidently_drift import FeatureDrift
-from services.monitor.champions import promised, reference
-from services.monitor.outcomes import Outcomes, outcomes
-from services.monitor.performance import end_of, performance
+from services.monitor.champions import judged_performance, load_reference
+from services.monitor.outcomes import Outcomes, count_outcomes
+from services.monitor.performance import measure_performance
 
 
 class Observer:
-    """Looks at finished days. Keeps the reference of the newest champion, which costs a download, between days."""
+    """Observes finished days. The newest champion's reference rows are cached, because they cost a download."""
 
     def __init__(self, archive: Archive, registry: ModelRegistry, policy: DriftPolicy) -> None:
         self._archive, self._registry, self._policy = archive, registry, policy
-        self._compared_with: tuple[str, FeatureDrift] | None = None
+        self._comparison: tuple[str, FeatureDrift] | None = None
 
     def observe(self, day: date, champion: ModelVersion) -> DayObservation:
-        """What was to be seen of the champion at the end of `day`, by event time and what was observed by then."""
+        """Return the observation of the champion at the end of `day`: events and labels up to then."""
         policy = self._policy
         drift = self._drift(day, champion)
-        newest = day - timedelta(days=policy.maturity_days)
+        newest = newest_mature_day(day, policy.maturity_days)
         decisions = self._archive.decisions(newest - timedelta(days=policy.performance_days - 1), newest)
         return DayObservation(
             day=day,
             champion_version=champion.version,
             drifted_features=drift.drifted,
             drift_share=drift.share,
-            performance=performance(decisions, self._archive.labels(end_of(day)), champion.version),
-            promised=promised(champion, fewest_frauds=policy.minimum_frauds),
+            performance=measure_performance(decisions, self._archive.labels(end_of_day(day)), champion.version),
+            judged_performance=judged_performance(champion, default_frauds=policy.minimum_frauds),
         )
 
-    def matured(self, day: date) -> Outcomes:
-        """What became of the transactions of the day whose labels have matured with `day`."""
-        then = day - timedelta(days=self._policy.maturity_days)
-        return outcomes(
-            self._archive.decisions(then, then),
-            self._archive.transactions(then, then),
-            self._archive.labels(end_of(day)),
+    def matured_outcomes(self, day: date) -> Outcomes:
+        """Return the outcomes of the day whose labels have matured with `day`."""
+        mature_day = newest_mature_day(day, self._policy.maturity_days)
+        return count_outcomes(
+            self._archive.decisions(mature_day, mature_day),
+            self._archive.transactions(mature_day, mature_day),
+            self._archive.labels(end_of_day(day)),
         )
 
     def save_report(self, path: Path) -> None:
-        """Write Evidently's page on the newest observation."""
-        if self._compared_with is not None:
-            self._compared_with[1].save_report(path, drift_share=self._policy.drift_share)
+        """Write Evidently's report of the newest observation, if there is one."""
+        if self._comparison is not None:
+            self._comparison[1].save_report(path, drift_share=self._policy.drift_share)
 
     def _drift(self, day: date, champion: ModelVersion) -> DriftResult:
-        if self._compared_with is None or self._compared_with[0] != champion.version:
-            rows = reference(self._registry, champion)
-            self._compared_with = champion.version, FeatureDrift(rows.features, rows.margins)
+        if self._comparison is None or self._comparison[0] != champion.version:
+            rows = load_reference(self._registry, champion)
+            self._comparison = champion.version, FeatureDrift(rows.features, rows.margins)
         first = day - timedelta(days=self._policy.drift_days - 1)
         decisions = self._archive.decisions(first, day)
-        return self._compared_with[1].compare(_features(decisions), _margins(decisions, champion.version))
+        return self._comparison[1].compare(_features(decisions), _margins(decisions, champion.version))
 
 
 def _features(decisions: pa.Table) -> NDArray[np.float32]:
@@ -71,7 +73,7 @@ def _features(decisions: pa.Table) -> NDArray[np.float32]:
 
 
 def _margins(decisions: pa.Table, champion_version: str) -> NDArray[np.float32]:
-    """Recorded margins, NaN where it was not this version that scored."""
+    """Return the recorded margins, NaN for rows scored by another version."""
     margins = decisions["margin"].to_numpy().astype(np.float32)
     own = np.array([version == champion_version for version in decisions["model_version"].to_pylist()], np.bool_)
     return np.where(own, margins, np.float32(np.nan))

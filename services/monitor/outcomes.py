@@ -1,4 +1,4 @@
-"""What became of a day's transactions, once its labels have matured: fraud caught or missed, alarms for nothing."""
+"""Outcomes of a day's decisions once its labels are mature: fraud caught or missed, false alarms, payments passed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class AlertOutcome(StrEnum):
-    """Fraud that was challenged or declined is caught; a genuine payment that was, is a false alarm."""
+    """Fraud that was challenged or declined is caught; a genuine payment that was challenged is a false alarm."""
 
     CAUGHT = "caught"
     MISSED = "missed"
@@ -26,45 +26,45 @@ class AlertOutcome(StrEnum):
     PASSED = "passed"
 
 
-class Sum(NamedTuple):
-    """How many transactions, and their amount in minor units."""
+class OutcomeTotal(NamedTuple):
+    """Number of transactions, and the sum of their amounts in minor units."""
 
     transactions: int
     amount_minor: int
 
 
-Outcomes = Mapping[tuple[AlertOutcome, str], Sum]
-"""By outcome and currency."""
+Outcomes = Mapping[tuple[AlertOutcome, str], OutcomeTotal]
+"""Totals by outcome and currency."""
 
 
-def outcomes(decisions: pa.Table, transactions: pa.Table, labels: pa.Table) -> Outcomes:
-    """The outcomes of these decisions, by the newest of the labels; without a label a transaction is genuine.
+def count_outcomes(decisions: pa.Table, transactions: pa.Table, labels: pa.Table) -> Outcomes:
+    """Return the outcomes of `decisions` by the newest of their labels; without a label a transaction is genuine.
 
-    `transactions` tells the currencies; both tables are in log order and may hold more than the other.
+    `transactions` provides the currencies. It may lack rows of `decisions` and hold others.
     """
     frauds = frozenset(fraud_ids(labels).to_pylist())
-    places = zip(transactions["partition"].to_pylist(), transactions["log_offset"].to_pylist(), strict=True)
-    currency_at: dict[tuple[Any, Any], Any] = dict(zip(places, transactions["currency"].to_pylist(), strict=True))
-    sums: defaultdict[tuple[AlertOutcome, str], Sum] = defaultdict(lambda: Sum(0, 0))
+    positions = zip(transactions["partition"].to_pylist(), transactions["log_offset"].to_pylist(), strict=True)
+    currency_at: dict[tuple[Any, Any], Any] = dict(zip(positions, transactions["currency"].to_pylist(), strict=True))
+    totals: defaultdict[tuple[AlertOutcome, str], OutcomeTotal] = defaultdict(lambda: OutcomeTotal(0, 0))
     rows = decisions.select(["partition", "log_offset", "transaction_id", "action", "amount_minor"]).to_pylist()
     for row in rows:
         alarmed = row["action"] != Action.APPROVE.value
         outcome = _outcome(alarmed=alarmed, is_fraud=row["transaction_id"] in frauds)
         key = outcome, currency_at.get((row["partition"], row["log_offset"]), "")
-        known = sums[key]
-        sums[key] = Sum(known.transactions + 1, known.amount_minor + row["amount_minor"])
+        total = totals[key]
+        totals[key] = OutcomeTotal(total.transactions + 1, total.amount_minor + row["amount_minor"])
         if outcome is not AlertOutcome.PASSED:
             log.debug("%s, %s", outcome.value, row["action"], extra=about(row["transaction_id"]))
-    return dict(sums)
+    return dict(totals)
 
 
-def in_words(found: Outcomes) -> str:
-    """Counts and sums in one line, each outcome with its currencies."""
+def summarize(outcomes: Outcomes) -> str:
+    """Return counts and amounts in one line, each outcome with its currencies."""
     parts = []
     for outcome in AlertOutcome:
-        sums = {currency: total for (kind, currency), total in sorted(found.items()) if kind is outcome}
-        amounts = ", ".join(f"{total.amount_minor} {currency}" for currency, total in sums.items())
-        count = sum(total.transactions for total in sums.values())
+        totals = {currency: total for (kind, currency), total in sorted(outcomes.items()) if kind is outcome}
+        amounts = ", ".join(f"{total.amount_minor} {currency}" for currency, total in totals.items())
+        count = sum(total.transactions for total in totals.values())
         parts.append(f"{count} {outcome.value}" + (f" ({amounts})" if amounts else ""))
     return ", ".join(parts) + ", amounts in minor units"
 

@@ -1,27 +1,20 @@
-"""How good the champion is on what is known by now: its own recorded margins against matured labels."""
+"""Performance of the champion in production: its recorded margins against mature labels."""
 
 from __future__ import annotations
-
-from datetime import UTC, date, datetime, time, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score
 
 from adapters.archive.reader import fraud_ids
-from cardwatch.drift.policy import MeasuredPerformance
+from cardwatch.drift.performance import MeasuredPerformance
 
 
-def end_of(day: date) -> datetime:
-    """The first moment after `day` (UTC): what was observed before it is known at the end of `day`."""
-    return datetime.combine(day + timedelta(days=1), time(), UTC)
+def measure_performance(decisions: pa.Table, labels: pa.Table, champion_version: str) -> MeasuredPerformance | None:
+    """Return the average precision of the champion's decisions, None if none of them is a known fraud.
 
-
-def performance(decisions: pa.Table, labels: pa.Table, champion_version: str) -> MeasuredPerformance | None:
-    """Average precision of the champion's decisions; None if it made none, or none of them turned out to be fraud.
-
-    Decisions of other versions and of the rules alone are left out. A transaction is fraud if the newest of its
-    `labels` says so; without a label it is genuine, so both tables must be mature.
+    Decisions of other versions and degraded ones are left out. A transaction is fraud if the newest of its `labels`
+    says so; without a label it is genuine, so both tables must be mature.
     """
     own = decisions.filter(
         pc.and_(pc.equal(decisions["model_version"], pa.scalar(champion_version)), decisions["margin"].is_valid())

@@ -1,4 +1,4 @@
-"""One retraining from the monitor's side: ask Prefect for the flow, read the verdict, wait until it is served."""
+"""A retraining as the monitor runs it: start the Prefect flow, read the verdict, wait until the champion is served."""
 
 from __future__ import annotations
 
@@ -10,97 +10,89 @@ from functools import partial
 from typing import Final, Protocol
 
 import msgspec
-from msgspec import Struct
 
 from adapters.prefect import RunState
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import ScoringUnavailable
-from cardwatch.progress import RetrainingStarted
+from cardwatch.progress import RetrainingEnded, RetrainingStarted
 from cardwatch.registry import CHALLENGER, ModelRegistry, ModelVersion
-from services.monitor.retry import Patience
+from services.monitor.retry import StoppableRetry
 
 log = logging.getLogger(__name__)
 
 DEPLOYMENT: Final = "retrain/local"
 MAX_RUNS: Final = 3
+"""Maximum number of runs of the flow for one retraining. After that the retraining has failed."""
 POLL_SECONDS: Final = 0.25
-SERVING_DEADLINE_SECONDS: Final = 60.0
+SERVING_TIMEOUT_SECONDS: Final = 60.0
+"""Time after a promotion until a warning says that the scoring service still serves another version."""
 
 
-class Deployments(Protocol):
-    """What is needed of `adapters.prefect.PrefectDeployments`."""
+class DeploymentPort(Protocol):
+    """Interface of `adapters.prefect.PrefectDeployments`."""
 
     def run(self, name: str, parameters: Mapping[str, object], *, key: str) -> str:
-        """Ask for a run, or for the one that was asked for with this key before; gives its id."""
+        """Create a run and return its id; a second call with the same key returns the same run."""
         ...
 
     def state(self, run_id: str) -> RunState:
-        """Where a run stands."""
+        """Return the state of a run."""
         ...
 
 
-class Served(Protocol):
-    """What is needed of `adapters.scoring.client.ServedVersionClient`."""
+class ServedVersionPort(Protocol):
+    """Interface of `adapters.scoring.client.ServedVersionClient`."""
 
     def version(self) -> str | None:
-        """The version that is served."""
+        """Return the served version."""
         ...
-
-
-class RetrainingResult(Struct, frozen=True, kw_only=True):
-    """How a retraining ended. Without a challenger the flow itself failed, and `reasons` say how."""
-
-    challenger_version: str | None
-    promoted: bool
-    reasons: list[str]
 
 
 class Retrainer:
-    """Runs retrainings, one at a time, each to its end."""
+    """Runs one retraining at a time until it has ended."""
 
     def __init__(
         self,
-        deployments: Deployments,
+        deployments: DeploymentPort,
         registry: ModelRegistry,
-        served: Served,
+        served_version: ServedVersionPort,
         *,
         policy: DriftPolicy,
-        patience: Patience,
+        retry: StoppableRetry,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._deployments, self._registry, self._served = deployments, registry, served
-        self._policy, self._patience, self._poll_seconds = policy, patience, poll_seconds
+        self._deployments, self._registry, self._served_version = deployments, registry, served_version
+        self._policy, self._retry, self._poll_seconds = policy, retry, poll_seconds
 
-    def retrain(self, started: RetrainingStarted) -> RetrainingResult:
-        """Have a challenger trained on what was known at the end of that day and judged against the worn-out champion.
+    def retrain(self, started: RetrainingStarted) -> RetrainingEnded:
+        """Train a challenger on the data known at the end of that day, and have it judged against the champion.
 
-        Started again after an interruption it does what is left: another champion is one that has been promoted.
+        After an interruption the call continues with the same runs. A champion other than the one in `started` was
+        promoted by this retraining. Without a challenger the flow has failed, and the reasons say how.
         """
-        worn_out = started.champion_version
+
+        def ended(challenger: ModelVersion | None, reasons: list[str], *, promoted: bool = False) -> RetrainingEnded:
+            version = challenger.version if challenger else None
+            return RetrainingEnded(day=started.day, challenger_version=version, promoted=promoted, reasons=reasons)
+
         failure = self._run_until_completed(started)
         champion = self._champion()
-        if champion.version != worn_out:
+        if champion.version != started.champion_version:
             self._wait_until_served(champion.version)
-            return RetrainingResult(
-                challenger_version=champion.version, promoted=True, reasons=verdict_reasons(champion)
-            )
+            return ended(champion, verdict_reasons(champion), promoted=True)
         if failure is not None:
-            return RetrainingResult(challenger_version=None, promoted=False, reasons=[failure])
-        challenger = self._patience.insist("asking for the challenger", lambda: self._registry.alias(CHALLENGER))
-        return RetrainingResult(
-            challenger_version=challenger.version if challenger else None,
-            promoted=False,
-            reasons=verdict_reasons(challenger) if challenger else ["the flow registered no challenger"],
-        )
+            return ended(None, [failure])
+        challenger = self._retry.call(lambda: self._registry.alias(CHALLENGER), doing="reading the challenger")
+        return ended(challenger, verdict_reasons(challenger) if challenger else ["the flow registered no challenger"])
 
     def _champion(self) -> ModelVersion:
-        return self._patience.insist("asking for the champion", self._registry.champion)
+        return self._retry.call(self._registry.champion, doing="reading the champion")
 
     def _run_until_completed(self, started: RetrainingStarted) -> str | None:
-        """Run the flow until it completes, a few times at most; gives the reason if it never did.
+        """Run the flow until it completes, `MAX_RUNS` times at most; return the reason if it never did.
 
-        A monitor that was started again meanwhile asks for the same runs, and so finds the one that is under way. A run
-        that has promoted its challenger has done its work, even if it could not tell the Prefect server.
+        A restarted monitor creates runs with the same keys, and so continues with the run in progress. A run that
+        promoted its challenger is complete, even if the Prefect server does not know it.
         """
         parameters = {
             "as_of_day": started.day.isoformat(),
@@ -112,49 +104,49 @@ class Retrainer:
         for attempt in range(1, MAX_RUNS + 1):
             if self._champion().version != started.champion_version:
                 return None
-            ask = partial(self._deployments.run, DEPLOYMENT, parameters, key=run_key(started, attempt))
-            run_id = self._patience.insist("starting the retraining", ask)
-            log.info("%s: run %s has been asked for", DEPLOYMENT, run_id)
-            state = self._until_ended(run_id)
+            create = partial(self._deployments.run, DEPLOYMENT, parameters, key=run_key(started, attempt))
+            run_id = self._retry.call(create, doing="starting the retraining")
+            log.info("%s: run %s was requested", DEPLOYMENT, run_id)
+            state = self._wait_until_ended(run_id)
             if state.kind == "COMPLETED":
                 return None
             failure = f"run {run_id} of {DEPLOYMENT} ended as {state.name}: {state.message or 'no message'}"
             log.error("%s (attempt %d of %d)", failure, attempt, MAX_RUNS)
         return failure
 
-    def _until_ended(self, run_id: str) -> RunState:
-        said = ""
+    def _wait_until_ended(self, run_id: str) -> RunState:
+        logged = ""
         while True:
-            state = self._patience.insist("watching the retraining", lambda: self._deployments.state(run_id))
-            if state.name != said:
+            state = self._retry.call(lambda: self._deployments.state(run_id), doing="polling the retraining")
+            if state.name != logged:
                 log.info("run %s is %s", run_id, state.name)
-                said = state.name
+                logged = state.name
             if state.ended:
                 return state
-            self._patience.pause(self._poll_seconds)
+            self._retry.wait(self._poll_seconds)
 
     def _wait_until_served(self, version: str) -> None:
-        self._patience.insist(f"waiting for version {version} to be served", lambda: self._poll_served(version))
+        self._retry.call(lambda: self._poll_served(version), doing=f"waiting for version {version} to be served")
 
     def _poll_served(self, version: str) -> None:
-        deadline = time.monotonic() + SERVING_DEADLINE_SECONDS
-        while (served := self._served.version()) != version:
+        deadline = time.monotonic() + SERVING_TIMEOUT_SECONDS
+        while (served := self._served_version.version()) != version:
             if time.monotonic() > deadline:
                 raise ScoringUnavailable(
-                    f"the scoring service still serves version {served}, {SERVING_DEADLINE_SECONDS:g} s after "
+                    f"the scoring service still serves version {served}, {SERVING_TIMEOUT_SECONDS:g} s after "
                     f"version {version} became champion"
                 )
-            self._patience.pause(self._poll_seconds)
+            self._retry.wait(self._poll_seconds)
 
 
 def run_key(started: RetrainingStarted, attempt: int) -> str:
-    """The same for the same record of the topic `progress` and attempt, and for nothing else."""
+    """Return the idempotency key of a run: equal for the same record and attempt, and different otherwise."""
     digest = hashlib.sha256(msgspec.json.encode(started)).hexdigest()
     return f"retrain-{started.day}-{digest[:16]}-{attempt}"
 
 
 def verdict_reasons(version: ModelVersion) -> list[str]:
-    """The reasons that the gate gave, from the version's tags."""
+    """Return the reasons of the promotion gate, from the version's tags."""
     try:
         return msgspec.json.decode(version.tags["verdict_reasons"], type=list[str])
     except (KeyError, msgspec.DecodeError):

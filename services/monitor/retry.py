@@ -1,4 +1,4 @@
-"""Waiting that ends when the process is asked to stop."""
+"""Retries and waits that end when the process is asked to stop."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
-    """The process was asked to stop while it waited; what it was doing is done again after the next start."""
+    """The process was asked to stop during a wait. The interrupted step is repeated after the next start."""
 
 
-class Patience:
-    """Waits and tries again until it succeeds, for as long as `stopping` is not set. `health` is told of both."""
+class StoppableRetry:
+    """Retries and waits that end with `Stopped` when `stopping` is set. `health` shows what the process waits for."""
 
     def __init__(self, stopping: Event, health: Health, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self._stopping, self.health, self._retry_seconds = stopping, health, retry_seconds
 
-    def pause(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Wait, or raise `Stopped`."""
         self.health.turn()
         if self._stopping.wait(seconds):
             raise Stopped
 
-    def insist(self, doing: str, call: Callable[[], T]) -> T:
-        """The result of `call`, tried again after every retriable error; raises the others, and `Stopped`."""
-        said = ""
+    def call(self, function: Callable[[], T], *, doing: str) -> T:
+        """Return the result of `function`, which is retried after every retriable error; raises the others."""
+        reported = ""
         while True:
             try:
-                result = call()
+                result = function()
             except CardwatchError as error:
                 if not error.retriable:
                     raise
-                if str(error) != said:
-                    log.warning("%s: trying again every %g s: %s", doing, self._retry_seconds, error)
-                said = str(error)
-                self.health.waiting(f"{doing}: {error}")
+                reason = f"{doing}: {error}"
+                if reason != reported:
+                    log.warning("%s; retrying every %g s", reason, self._retry_seconds)
+                reported = reason
+                self.health.waiting(reason)
             else:
-                if said:
+                if reported:
                     self.health.ready()
                 return result
-            self.pause(self._retry_seconds)
+            self.wait(self._retry_seconds)

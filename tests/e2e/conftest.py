@@ -26,6 +26,7 @@ from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.label_maturity import end_of_day
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, Progress
 from cardwatch.promotion.gate import windows
 from cardwatch.registry import CHAMPION
@@ -35,7 +36,7 @@ from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from models.training import TrainingSettings
 from pipelines.fitting import fit_candidate, recent_rows
-from pipelines.training_set import end_of, replay_log, training_set
+from pipelines.training_set import replay_log, training_set
 
 FIRST_DAY = date(2025, 1, 6)
 HISTORY_DAYS = 16
@@ -92,7 +93,7 @@ class System:
         history = Archive(self.settings.archive)
         log = replay_log(history, ReferenceTableStore(self.settings.tables).all())
         chosen = windows(log.last_day, first=log.first_day, maturity_days=2, judge_days=3, train_days=30)
-        training = training_set(log, history.labels(end_of(log.last_day)), log.last_day, chosen)
+        training = training_set(log, history.labels(end_of_day(log.last_day)), log.last_day, chosen)
         with tempfile.TemporaryDirectory() as folder:
             candidate = fit_candidate(training, recent_rows(log), Path(folder), TrainingSettings(trees=30, threads=1))
             version = MlflowTracking(self.settings.mlflow_url).log_model(

@@ -1,8 +1,8 @@
 """The monitor on real archive files and real Evidently: a small world that changes on a known day.
 
 Each day has 400 decisions, 20 of them fraud, of which 19 are known a day later and one only after weeks. Version 1
-tells fraud from genuine until day 5; from then on six features have moved and its margins tell nothing. Version 2 can
-tell again.
+separates fraud from genuine until day 5; from then on six features have moved and its margins carry no information.
+Version 2 separates them again.
 """
 
 from collections.abc import Mapping
@@ -22,28 +22,29 @@ from adapters.archive.reader import Archive
 from adapters.archive.writer import ArchiveWriter, decision_row, label_row, transaction_row
 from adapters.prefect import RunState
 from adapters.runtime.health import Health
-from cardwatch.drift.policy import DriftPolicy, MeasuredPerformance
+from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import CorruptModel
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction
 from cardwatch.features.definitions import FEATURE_NAMES, FEATURES, SCHEMA_HASH, column
 from cardwatch.progress import DayArchived, DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
-from services.monitor.champions import reference
+from services.monitor.champions import load_reference
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.observation import Observer
-from services.monitor.outcomes import AlertOutcome, Sum
-from services.monitor.performance import performance
+from services.monitor.outcomes import AlertOutcome, OutcomeTotal
+from services.monitor.performance import measure_performance
 from services.monitor.retraining import Retrainer
-from services.monitor.retry import Patience
+from services.monitor.retry import StoppableRetry
 
 FIRST = date(2025, 3, 3)
 CHANGE = 5
 ROWS, FRAUDS = 400, 20
 MOVED = ("amount", "amount_24h", "count_24h", "hour_of_day", "is_ecommerce", "seconds_since_last")
 POLICY = DriftPolicy(
-    maturity_days=2, performance_days=3, drift_days=3, minimum_frauds=5, judge_days=1, learnable_days=1
+    maturity_days=2, performance_days=3, drift_days=3, minimum_frauds=5, judge_days=1, new_training_days=1
 )
 Rows = NDArray[np.float32]
 
@@ -77,27 +78,27 @@ class World:
             DayArchived(day=day, transactions=ROWS, decisions=ROWS, labels=FRAUDS, table_id="t"),
         ):
             self.topic.append(record)
-            monitor.take(record)
+            monitor.add(record)
         monitor.work()
 
     def monitor(self) -> Monitor:
         """A monitor that has read the topic."""
-        patience = Patience(Event(), Health(), retry_seconds=0.0)
+        retry = StoppableRetry(Event(), Health(), retry_seconds=0.0)
         monitor = Monitor(
             Observer(Archive(self.folder / "archive"), self, POLICY),
             self,
-            Retrainer(self, self, Served(self), policy=POLICY, patience=patience, poll_seconds=0.0),
+            Retrainer(self, self, Served(self), policy=POLICY, retry=retry, poll_seconds=0.0),
             self.topic.append,
             policy=POLICY,
             reports=self.folder / "reports",
-            patience=patience,
+            retry=retry,
             metrics=MonitorMetrics(CollectorRegistry()),
         )
         for record in list(self.topic):
-            monitor.take(record)
+            monitor.add(record)
         return monitor
 
-    def told(self, kind: type[Progress]) -> list[Progress]:
+    def published(self, kind: type[Progress]) -> list[Progress]:
         return [record for record in self.topic if isinstance(record, kind)]
 
     # the registry
@@ -170,7 +171,7 @@ class Served:
 
 
 def margins(seed: int, rows: int, frauds: int, *, blind: bool) -> Rows:
-    """Margins of which the first `frauds` are high, but for the very first; all alike if the model is blind."""
+    """Margins: high for the rows 1 to `frauds` - 1, low for the others; low for all if the model is blind."""
     drawn = np.random.default_rng(500 + seed).normal(-3.0, 0.5, rows).astype(np.float32)
     if not blind:
         drawn[1:frauds] += 6.0
@@ -252,7 +253,7 @@ def test_performance_is_that_of_matured_days_and_of_labels_known_by_then(world: 
     assert {day.baseline_average_precision for day in days} == {0.95}
 
 
-def test_data_drift_shows_at_once_and_the_loss_when_labels_mature(world: World) -> None:
+def test_data_drift_shows_immediately_and_the_loss_when_labels_mature(world: World) -> None:
     days = monitored(world)
     assert max(day.drift_share for day in days[:CHANGE]) < POLICY.drift_share
     assert set(MOVED) <= set(days[CHANGE].drifted_features)
@@ -261,11 +262,11 @@ def test_data_drift_shows_at_once_and_the_loss_when_labels_mature(world: World) 
     assert losses[:2] == [1.0, 1.0]
     assert losses[2] == pytest.approx(2 / 3, abs=0.1)
     assert losses[3] == pytest.approx(1 / 3, abs=0.1)
-    assert [day.state for day in days[:9]] == ["stable"] * 5 + ["drift suspected"] * 3 + ["worn out"]
+    assert [day.state for day in days[:9]] == ["stable"] * 5 + ["drift suspected"] * 3 + ["decayed"]
 
 
-def test_the_retraining_begins_when_a_day_of_the_new_world_can_be_learnt_from(world: World) -> None:
-    detected, ended = world.told(DriftDetected), world.told(RetrainingEnded)
+def test_the_retraining_starts_when_a_day_of_the_changed_world_can_be_trained_on(world: World) -> None:
+    detected, ended = world.published(DriftDetected), world.published(RetrainingEnded)
     # on day 8 the days up to 6 are mature; 6 is judged on, 5 is the first that has drifted
     assert [record.day for record in (*detected, *ended)] == [FIRST + timedelta(days=8)] * 2
     (verdict,) = ended
@@ -282,31 +283,31 @@ def test_the_new_champion_is_measured_by_its_own_decisions_and_reference(world: 
     assert max(day.drift_share for day in after) < POLICY.drift_share
 
 
-def test_what_became_of_a_day_is_known_by_the_labels_of_its_maturity(world: World) -> None:
+def test_the_outcomes_of_a_day_follow_from_the_labels_at_its_maturity(world: World) -> None:
     observer = Observer(Archive(world.folder / "archive"), world, POLICY)
     # with day 3, day 1 matures: everything was approved, 19 frauds are known and the twentieth is not
-    assert observer.matured(FIRST + timedelta(days=3)) == {
-        (AlertOutcome.MISSED, "EUR"): Sum(19, 19_000),
-        (AlertOutcome.PASSED, "EUR"): Sum(381, 381_000),
+    assert observer.matured_outcomes(FIRST + timedelta(days=3)) == {
+        (AlertOutcome.MISSED, "EUR"): OutcomeTotal(19, 19_000),
+        (AlertOutcome.PASSED, "EUR"): OutcomeTotal(381, 381_000),
     }
-    assert observer.matured(FIRST) == {}
+    assert observer.matured_outcomes(FIRST) == {}
 
 
-def test_another_versions_decisions_and_those_of_the_rules_do_not_count() -> None:
+def test_decisions_of_other_versions_and_degraded_ones_do_not_count() -> None:
     noon, row = datetime(2025, 3, 3, 12, tzinfo=UTC), features(1, 1, moved=False)[0]
-    made = [
+    decision_list = [
         decision("mine-high", noon, row, "1", 2.0),
         decision("mine-low", noon, row, "1", 1.0),
         decision("theirs", noon, row, "2", 9.0),
         decision("of-the-rules", noon, row, None, None),
     ]
-    decisions = pa.Table.from_pylist([decision_row(each) for each in made], schema=SCHEMAS[DECISIONS])
-    told = [label(name, noon, noon) for name in ("mine-low", "theirs", "of-the-rules")]
-    labels = pa.Table.from_pylist([label_row(each, 0, 0) for _, each in told], schema=SCHEMAS[LABELS])
+    decisions = pa.Table.from_pylist([decision_row(each) for each in decision_list], schema=SCHEMAS[DECISIONS])
+    label_list = [label(name, noon, noon) for name in ("mine-low", "theirs", "of-the-rules")]
+    labels = pa.Table.from_pylist([label_row(each, 0, 0) for _, each in label_list], schema=SCHEMAS[LABELS])
     # the one fraud of version 1 is second of two: precision 1/2 at full recall
-    assert performance(decisions, labels, "1") == MeasuredPerformance(average_precision=0.5, frauds=1)
-    assert performance(decisions, labels, "2") == MeasuredPerformance(average_precision=1.0, frauds=1)
-    assert performance(decisions, labels, "3") is None
+    assert measure_performance(decisions, labels, "1") == MeasuredPerformance(average_precision=0.5, frauds=1)
+    assert measure_performance(decisions, labels, "2") == MeasuredPerformance(average_precision=1.0, frauds=1)
+    assert measure_performance(decisions, labels, "3") is None
 
 
 def test_the_newest_label_of_a_transaction_counts() -> None:
@@ -317,13 +318,13 @@ def test_the_newest_label_of_a_transaction_counts() -> None:
         for hours, is_fraud in ((1, True), (2, False))
     )
     both = pa.Table.from_pylist([cleared, fraud], schema=SCHEMAS[LABELS])
-    assert performance(decisions, both, "1") is None
-    assert performance(decisions, pa.Table.from_pylist([fraud], schema=SCHEMAS[LABELS]), "1") is not None
+    assert measure_performance(decisions, both, "1") is None
+    assert measure_performance(decisions, pa.Table.from_pylist([fraud], schema=SCHEMAS[LABELS]), "1") is not None
 
 
 def test_a_champion_whose_reference_cannot_be_read_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path)
     pq.write_table(pa.table({"amount": [1.0]}), world.folder / "reference-1.parquet")
     with pytest.raises(CorruptModel, match=r"version 1 has no usable reference\.parquet"):
-        reference(world, world.champion())
+        load_reference(world, world.champion())
     world.writer.close()

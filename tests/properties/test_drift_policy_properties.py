@@ -1,4 +1,4 @@
-"""What holds of the drift policy whatever is seen."""
+"""Properties of the drift assessment that hold for every sequence of observations."""
 
 from datetime import date, timedelta
 from itertools import pairwise
@@ -7,16 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from cardwatch.drift.policy import (
-    DECAYED,
-    DayObservation,
-    DriftPolicy,
-    DriftState,
-    MeasuredPerformance,
-    after_retraining,
-    assess,
-    standard_errors_lost,
-)
+from cardwatch.drift.assessment import DECAYED, DayObservation, DriftState, after_retraining, assess
+from cardwatch.drift.performance import MeasuredPerformance, standard_errors_lost
+from cardwatch.drift.policy import DriftPolicy
 
 POLICY = DriftPolicy()
 FIRST = date(2025, 1, 6)
@@ -27,7 +20,7 @@ days_seen = st.lists(st.tuples(st.none() | measured, shares), min_size=1, max_si
 
 
 def observations(
-    seen: list[tuple[MeasuredPerformance | None, float]], promised: MeasuredPerformance | None
+    seen: list[tuple[MeasuredPerformance | None, float]], judged_performance: MeasuredPerformance | None
 ) -> list[DayObservation]:
     return [
         DayObservation(
@@ -36,29 +29,31 @@ def observations(
             drifted_features=[],
             drift_share=share,
             performance=performance,
-            promised=promised,
+            judged_performance=judged_performance,
         )
         for number, (performance, share) in enumerate(seen)
     ]
 
 
-@given(seen=days_seen, promised=st.none() | measured)
-def test_only_a_model_called_worn_out_is_retrained_and_never_in_the_rest_after_a_retraining(
-    seen: list[tuple[MeasuredPerformance | None, float]], promised: MeasuredPerformance | None
+@given(seen=days_seen, judged_performance=st.none() | measured)
+def test_only_a_decayed_model_is_retrained_and_never_in_the_cooldown_after_a_retraining(
+    seen: list[tuple[MeasuredPerformance | None, float]], judged_performance: MeasuredPerformance | None
 ) -> None:
-    watch, retrained = DriftState(), []
-    for observation in observations(seen, promised):
-        watch, assessment = assess(watch, observation, POLICY)
+    drift_state, retrained = DriftState(), []
+    for observation in observations(seen, judged_performance):
+        drift_state, assessment = assess(drift_state, observation, POLICY)
         if assessment.retrain:
             assert assessment.state == DECAYED
             assert assessment.reasons
             retrained.append(observation.day)
-            watch = after_retraining(watch, observation.day, promoted=False)
-    assert all(later - earlier >= timedelta(days=POLICY.days_after_refusal) for earlier, later in pairwise(retrained))
+            drift_state = after_retraining(drift_state, observation.day, promoted=False)
+    assert all(
+        later - earlier >= timedelta(days=POLICY.cooldown_days_after_refusal) for earlier, later in pairwise(retrained)
+    )
 
 
 @given(seen=days_seen)
-def test_without_a_loss_drift_never_wears_a_model_out(seen: list[tuple[MeasuredPerformance | None, float]]) -> None:
+def test_a_model_without_a_loss_never_counts_as_decayed(seen: list[tuple[MeasuredPerformance | None, float]]) -> None:
     kept = MeasuredPerformance(average_precision=0.5, frauds=100)
     better: list[tuple[MeasuredPerformance | None, float]] = [
         (structs.replace(performance, average_precision=max(0.5, performance.average_precision)), share)
@@ -66,19 +61,21 @@ def test_without_a_loss_drift_never_wears_a_model_out(seen: list[tuple[MeasuredP
         else (None, share)
         for performance, share in seen
     ]
-    watch = DriftState()
+    drift_state = DriftState()
     for observation in observations(better, kept):
-        watch, assessment = assess(watch, observation, POLICY)
+        drift_state, assessment = assess(drift_state, observation, POLICY)
         assert assessment.state != DECAYED
 
 
-@given(seen=days_seen, promised=measured, by=st.floats(0, 1))
-def test_more_drift_never_makes_a_model_less_worn_out(
-    seen: list[tuple[MeasuredPerformance | None, float]], promised: MeasuredPerformance, by: float
+@given(seen=days_seen, judged_performance=measured, by=st.floats(0, 1))
+def test_more_drift_never_makes_a_model_less_decayed(
+    seen: list[tuple[MeasuredPerformance | None, float]], judged_performance: MeasuredPerformance, by: float
 ) -> None:
     calm, moved = DriftState(), DriftState()
     with_more = [(performance, min(1.0, share + by)) for performance, share in seen]
-    for less, more in zip(observations(seen, promised), observations(with_more, promised), strict=True):
+    for less, more in zip(
+        observations(seen, judged_performance), observations(with_more, judged_performance), strict=True
+    ):
         calm, before = assess(calm, less, POLICY)
         moved, after = assess(moved, more, POLICY)
         assert after.state == DECAYED or before.state != DECAYED

@@ -1,18 +1,18 @@
-"""The monitor as a job: `python -m services.monitor.aws.daily_job` looks at an archived day, and asks for a retraining.
+"""The monitor as a daily job: `python -m services.monitor.aws.daily_job` monitors an archived day.
 
-What the monitor reads from the topic `progress`, this job reads from the bucket, and it observes and assesses as the
-monitor does. It waits for nobody: a retraining that is asked for is an event, and how it ends is read when the next day
-is looked at. Until it says so, a retraining counts as refused on its day: it is under way, or waits for somebody's
-approval, or has failed, of which its state machine tells; so none is asked for again before the policy's rest is over.
+The job reads from the bucket what the monitor service reads from the topic `progress`; it observes and assesses a day
+with the same functions. It does not wait for a retraining: it requests one with an event, and the run for the next day
+reads how it ended. A retraining without an end (it is running, waits for an approval or has failed, which its state
+machine reports) counts as refused on its day, so that none is requested again during the cooldown.
 
 One run:
-1. a day of which the bucket says that it is monitored is done;
-2. observe and assess the day, from the archive, the champion, and what was said of the days before;
-3. store the report, if this is the first day on which the champion is worn out;
-4. put the event, if the policy asks for a retraining;
-5. say under `progress/` that the day is monitored.
+1. return if the bucket says that the day is monitored;
+2. observe and assess the day, from the archive, the champion and the progress records of the days before;
+3. store the drift report, if this is the first day on which the champion is decayed;
+4. put the event, if the policy requires a retraining;
+5. write the records of the day under `progress/`.
 
-Killed before the end of 5, the next run does the same again: an event may be put twice, and is never lost.
+A run that is killed before the end of step 5 is repeated: an event may be put twice, and is never lost.
 """
 
 from __future__ import annotations
@@ -35,22 +35,24 @@ from adapters.aws.sagemaker_registry import SageMakerRegistry
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.jobs import day_of, required, run_job
 from adapters.runtime.policy_file import read_policies
-from cardwatch.drift.policy import DECAYED, DriftPolicy, MeasuredPerformance, after_retraining, assess
+from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.policy import DriftPolicy
+from cardwatch.drift.progress_state import ProgressState
 from cardwatch.errors import ArchiveUnavailable
 from cardwatch.events import from_epoch_ms
-from cardwatch.progress import DriftDetected, Progress, RetrainingStarted
+from cardwatch.label_maturity import newest_mature_day
+from cardwatch.progress import Progress
 from cardwatch.registry import ModelRegistry
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
-from services.monitor.champions import find, promised
+from services.monitor.champions import get_version, judged_performance
 from services.monitor.observation import Observer
-from services.monitor.outcomes import in_words
-from services.monitor.progress_state import Memory, monitored
+from services.monitor.outcomes import summarize
 
 log = logging.getLogger("services.monitor.aws.daily_job")  # also when it is run as __main__
 
 
-class Watcher(NamedTuple):
-    """What a day is looked at with. `folder` is empty, and goes when the job ends."""
+class MonitorJob(NamedTuple):
+    """Dependencies of the job. `folder` is empty at the start, and is deleted when the job ends."""
 
     bucket: Bucket
     registry: ModelRegistry
@@ -60,83 +62,75 @@ class Watcher(NamedTuple):
 
 
 def main() -> None:
-    """Look at the day that the settings name."""
+    """Monitor the day that the settings name."""
     with run_job("monitor") as job:
         settings = job.settings
-        watcher = Watcher(
+        monitor_job = MonitorJob(
             Bucket(required(settings, "data_bucket")),
             SageMakerRegistry(required(settings, "model_package_group")),
             EventBus(required(settings, "event_bus")),
             read_policies(settings).drift,
             job.folder,
         )
-        watch_day(watcher, day_of(settings, from_epoch_ms(int(epoch_ms()))))
+        monitor_day(monitor_job, day_of(settings, from_epoch_ms(int(epoch_ms()))))
 
 
-def watch_day(watcher: Watcher, day: date) -> None:
-    """Look at `day`. Done for a day that was looked at, it changes nothing.
+def monitor_day(job: MonitorJob, day: date) -> None:
+    """Monitor `day`. Repeated for a monitored day, it changes nothing.
 
-    Raises `ArchiveUnavailable` if the day is not archived yet, and whatever the bucket, the registry and the bus raise.
+    Raises `ArchiveUnavailable` if the day is not archived yet, and the errors of the bucket, the registry and the bus.
     """
-    progress = S3ProgressLog(watcher.bucket)
+    progress = S3ProgressLog(job.bucket)
     if progress.of_day(day, ProgressPart.MONITOR):
         log.info("%s is monitored already", day)
         return
-    memory = remembered(watcher, progress.before(day))
-    champion = watcher.registry.champion()
-    observer = Observer(fetched_archive(watcher, day), watcher.registry, watcher.policy)
-    seen = observer.observe(day, champion)
-    _, assessment = assess(memory.watch, seen, watcher.policy)
-    version, reasons = champion.version, assessment.reasons
-    log.info("%s: version %s is %s: %s", day, version, assessment.state, "; ".join(reasons) or "nothing to say")
-    told: list[Progress] = []
-    if assessment.state == DECAYED and version not in memory.worn_out:
-        store_report(watcher, observer, day)
-        told.append(DriftDetected(day=day, champion_version=version, reasons=reasons))
-    if assessment.retrain:
-        started = RetrainingStarted(day=day, champion_version=version, reasons=reasons)
-        watcher.bus.ask_for_retraining(started)
-        told.append(started)
-    progress.write(day, ProgressPart.MONITOR, [*told, monitored(seen, assessment)])
-    log.info("matured with %s: %s", day, in_words(observer.matured(day)))
+    state = restore_state(job, progress.before(day))
+    champion = job.registry.champion()
+    observer = Observer(fetch_archive(job, day), job.registry, job.policy)
+    assessed = state.assess(observer.observe(day, champion))
+    log.info("%s", assessed.summary)
+    if assessed.drift_detected is not None:
+        store_report(job, observer, day)
+    if assessed.retraining_started is not None:
+        job.bus.ask_for_retraining(assessed.retraining_started)
+    records = (assessed.drift_detected, assessed.retraining_started, assessed.monitored)
+    progress.write(day, ProgressPart.MONITOR, [record for record in records if record is not None])
+    log.info("matured with %s: %s", day, summarize(observer.matured_outcomes(day)))
 
 
-def remembered(watcher: Watcher, records: Sequence[Progress]) -> Memory:
-    """What is known of the days before; a retraining that has not ended counts as refused."""
+def restore_state(job: MonitorJob, records: Sequence[Progress]) -> ProgressState:
+    """Return the state after the days before."""
 
     @cache
-    def promised_of(version: str) -> MeasuredPerformance | None:
-        return promised(find(watcher.registry, version), fewest_frauds=watcher.policy.minimum_frauds)
+    def judged_performance_of(version: str) -> MeasuredPerformance | None:
+        return judged_performance(get_version(job.registry, version), default_frauds=job.policy.minimum_frauds)
 
-    memory = Memory(watcher.policy, promised_of)
+    state = ProgressState(job.policy, judged_performance_of)
     for record in records:
-        memory.take(record)
-    for day in sorted(memory.started.keys() - memory.ended.keys()):
-        last = memory.watch.last_retraining
-        if last is None or last.day < day:
-            memory.watch = after_retraining(memory.watch, day, promoted=False)
-    return memory
+        state.add(record)
+    state.count_open_retrainings_as_refused()
+    return state
 
 
-def fetched_archive(watcher: Watcher, day: date) -> Archive:
-    """The archive, with as much of it here as a look at `day` needs."""
-    policy = watcher.policy
-    matured = day - timedelta(days=policy.maturity_days)
-    stored = S3Archive(watcher.bucket, watcher.folder / "archive")
+def fetch_archive(job: MonitorJob, day: date) -> Archive:
+    """Fetch the part of the archive that the observation of `day` reads."""
+    policy = job.policy
+    mature_day = newest_mature_day(day, policy.maturity_days)
+    stored = S3Archive(job.bucket, job.folder / "archive")
     archive = stored.fetch_index()
     if not archive.exists or day not in archive.closed_days():
-        raise ArchiveUnavailable(f"{day} is not archived in {watcher.bucket.name} yet: the archive's job comes first")
-    first = min(matured - timedelta(days=policy.performance_days - 1), day - timedelta(days=policy.drift_days - 1))
-    stored.fetch_files({DECISIONS: first, TRANSACTIONS: matured, LABELS: date.min})
+        raise ArchiveUnavailable(f"{day} is not archived in {job.bucket.name} yet: the archive's job comes first")
+    first = min(mature_day - timedelta(days=policy.performance_days - 1), day - timedelta(days=policy.drift_days - 1))
+    stored.fetch_files({DECISIONS: first, TRANSACTIONS: mature_day, LABELS: date.min})
     return archive
 
 
-def store_report(watcher: Watcher, observer: Observer, day: date) -> None:
-    """Store the page for people on the newest observation, if there was anything to compare."""
+def store_report(job: MonitorJob, observer: Observer, day: date) -> None:
+    """Store the drift report of the newest observation, if there were rows to compare."""
     name = f"drift-{day}.html"
-    observer.save_report(watcher.folder / name)
+    observer.save_report(job.folder / name)
     with suppress(FileNotFoundError):
-        watcher.bucket.put(report_key(name), watcher.folder / name)
+        job.bucket.put(report_key(name), job.folder / name)
 
 
 if __name__ == "__main__":

@@ -66,9 +66,9 @@ POLICIES = Policies(
         with_drift=ANYTHING_IS_A_LOSS,
         without_drift=ANYTHING_IS_A_LOSS,
         judge_days=2,
-        learnable_days=0,
-        days_after_promotion=5,
-        days_after_refusal=1,
+        new_training_days=0,
+        cooldown_days_after_promotion=5,
+        cooldown_days_after_refusal=1,
         drift_share=2.0,  # never
     ),
     promotion=PromotionPolicy(

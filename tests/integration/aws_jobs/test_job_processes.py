@@ -27,7 +27,7 @@ from cardwatch.progress import (
 from pipelines.sagemaker.__main__ import main as pipelines_main
 from pipelines.sagemaker.execution import Execution
 from services.archive.aws.daily_job import main as archive_main
-from services.monitor.aws.daily_job import main as watch_main
+from services.monitor.aws.daily_job import main as monitor_main
 from tests.integration.aws_jobs.bank import (
     GROUP,
     LAST_DAY,
@@ -57,7 +57,7 @@ def test_as_processes_the_jobs_go_by_their_environment(
         monkeypatch.setenv(f"CARDWATCH_{name}", str(value))
 
     archive_main()
-    watch_main()
+    monitor_main()
     for step in ("assemble", "fit"):
         monkeypatch.setattr("sys.argv", ["pipelines.sagemaker", step])
         pipelines_main()

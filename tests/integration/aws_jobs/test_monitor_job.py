@@ -22,7 +22,7 @@ from cardwatch.progress import (
     RetrainingEnded,
     RetrainingStarted,
 )
-from services.monitor.aws.daily_job import Watcher, watch_day
+from services.monitor.aws.daily_job import MonitorJob, monitor_day
 from tests.integration.aws_jobs.bank import (
     GROUP,
     LAST_DAY,
@@ -66,8 +66,8 @@ def watch(stand: Stand, heard: Heard) -> tuple[Callable[..., None], S3ProgressLo
     bucket = copied(stand.bank.bucket, f"watched-{next(NUMBERS)}", is_needed_to_watch)
 
     def look(day: date, **policy: int) -> None:
-        watch_day(
-            Watcher(
+        monitor_day(
+            MonitorJob(
                 bucket,
                 SageMakerRegistry(GROUP),
                 EventBus("cardwatch-test", client=heard),
@@ -90,7 +90,7 @@ def test_a_worn_out_champion_is_told_of_and_a_retraining_asked_for(watch: Watch,
     assert isinstance(detected, DriftDetected)
     assert isinstance(started, RetrainingStarted)
     assert isinstance(monitored, DayMonitored)
-    assert (monitored.day, monitored.champion_version, monitored.state) == (LAST_DAY, "1", "worn out")
+    assert (monitored.day, monitored.champion_version, monitored.state) == (LAST_DAY, "1", "decayed")
     assert monitored.average_precision is not None
     [event] = heard.events
     assert (event["EventBusName"], event["Source"], event["DetailType"]) == (
@@ -129,8 +129,8 @@ def test_a_retraining_that_has_not_ended_is_asked_for_again_when_the_rest_after_
 ) -> None:
     look, progress = watch
     before, last = LAST_DAY - timedelta(days=1), LAST_DAY
-    look(before, days_after_refusal=rest)
-    look(last, days_after_refusal=rest)
+    look(before, cooldown_days_after_refusal=rest)
+    look(last, cooldown_days_after_refusal=rest)
     days = [msgspec.json.decode(event["Detail"])["day"] for event in heard.events]
     assert days == [str(before), str(last)][: 1 + asked_again]
     told = progress.of_day(last, ProgressPart.MONITOR)
@@ -146,7 +146,7 @@ def test_after_a_promotion_the_new_champion_is_given_time(watch: Watch, heard: H
     assert heard.events == []
     [*_, monitored] = progress.of_day(LAST_DAY, ProgressPart.MONITOR)
     assert isinstance(monitored, DayMonitored)
-    assert monitored.state == "worn out"
+    assert monitored.state == "decayed"
 
 
 def test_a_day_that_is_not_archived_yet_is_waited_for(watch: Watch) -> None:

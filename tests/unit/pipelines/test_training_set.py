@@ -12,8 +12,9 @@ from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.features.definitions import column
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
+from cardwatch.label_maturity import end_of_day
 from cardwatch.promotion.gate import Windows, windows
-from pipelines.training_set import ReplayedLog, end_of, replay_log, training_set
+from pipelines.training_set import ReplayedLog, replay_log, training_set
 
 FIRST = date(2025, 1, 1)
 MONTH = Windows(train_from=FIRST, judge_from=FIRST + timedelta(days=20), judge_until=FIRST + timedelta(days=25))
@@ -131,8 +132,8 @@ def three_days() -> ReplayedLog:
 
 
 def test_a_label_observed_after_t_is_not_used() -> None:
-    seen_in_time = label("t1", end_of(date(2025, 1, 30)) - timedelta(milliseconds=1))
-    seen_too_late = label("t2", end_of(date(2025, 1, 30)), offset=1)
+    seen_in_time = label("t1", end_of_day(date(2025, 1, 30)) - timedelta(milliseconds=1))
+    seen_too_late = label("t2", end_of_day(date(2025, 1, 30)), offset=1)
 
     rows = training_set(three_days(), labels(seen_in_time, seen_too_late), date(2025, 1, 30), MONTH)
 
@@ -229,7 +230,7 @@ def test_states_and_positions_are_those_at_the_end_of_the_log() -> None:
 
 def test_the_fingerprint_is_that_of_what_was_known_and_asked_for() -> None:
     as_of = date(2025, 1, 30)
-    known, unknown = label("t1", day(2)), label("t2", end_of(as_of), offset=1)
+    known, unknown = label("t1", day(2)), label("t2", end_of_day(as_of), offset=1)
 
     def fingerprint(*rows: dict[str, object], day: date = as_of, over: Windows = MONTH) -> str:
         return training_set(three_days(), labels(*rows), day, over).fingerprint

@@ -1,4 +1,4 @@
-"""The monitor's loop: days in order, nothing twice and nothing skipped, wherever it is stopped."""
+"""The monitor: days in order, no step repeated and none skipped, wherever it is interrupted."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from adapters.prefect import RunState
 from adapters.runtime.health import Health
-from cardwatch.drift.policy import STATES, DayObservation, DriftPolicy, MeasuredPerformance
+from cardwatch.drift.assessment import STATES, DayObservation
+from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import (
     ArchiveUnavailable,
     ModelRefused,
@@ -35,20 +37,19 @@ from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
 from services.monitor.loop import follow
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
-from services.monitor.outcomes import AlertOutcome as Fate
-from services.monitor.outcomes import Outcomes, Sum
+from services.monitor.outcomes import AlertOutcome, Outcomes, OutcomeTotal
 from services.monitor.retraining import DEPLOYMENT, MAX_RUNS, Retrainer
-from services.monitor.retry import Patience, Stopped
+from services.monitor.retry import StoppableRetry, Stopped
 
 FIRST = date(2025, 3, 1)
-POLICY = DriftPolicy(learnable_days=1)
+POLICY = DriftPolicy(new_training_days=1)
 GOOD, BAD = (
     MeasuredPerformance(average_precision=0.8, frauds=100),
     MeasuredPerformance(average_precision=0.2, frauds=100),
 )
 LAST_GOOD = 3
-WORN_OUT_ON = LAST_GOOD + POLICY.without_drift.days
-RETRAINED_ON = LAST_GOOD + POLICY.judge_days + POLICY.learnable_days  # the fourth day of loss
+DECAYED_ON = LAST_GOOD + POLICY.without_drift.days
+RETRAINED_ON = LAST_GOOD + POLICY.judge_days + POLICY.new_training_days  # the fourth day of loss
 
 
 def on(day: int) -> date:
@@ -56,7 +57,7 @@ def on(day: int) -> date:
 
 
 class Registry:
-    """Two versions: the second becomes champion when the flow says so."""
+    """Two versions; the second becomes champion when the flow promotes it."""
 
     def __init__(self) -> None:
         self.aliases = {CHAMPION: "1"}
@@ -84,30 +85,30 @@ class Registry:
 
 
 class Deployments:
-    """Runs that end at the second look; `ends` are their final states, the last one for ever."""
+    """Runs that end at the second query; `ends` are their final states, the last one for all further runs."""
 
     def __init__(self, registry: Registry, *, promotes: bool, ends: tuple[str, ...] = ("COMPLETED",)) -> None:
-        self.asked: list[tuple[str, Mapping[str, object]]] = []
-        self.away = 0
+        self.requested: list[tuple[str, Mapping[str, object]]] = []
+        self.failures_left = 0
         self.fails_after_promoting = False
-        self.when_asked: Callable[[], None] = lambda: None
+        self.on_request: Callable[[], None] = lambda: None
         self._registry, self._promotes, self._ends = registry, promotes, ends
-        self._looked: set[str] = set()
+        self._queried: set[str] = set()
         self._keys: list[str] = []
 
     def run(self, name: str, parameters: Mapping[str, object], *, key: str) -> str:
-        if self.away:
-            self.away -= 1
+        if self.failures_left:
+            self.failures_left -= 1
             raise OrchestratorUnavailable("away")
         if key not in self._keys:
             self._keys.append(key)
-            self.asked.append((name, parameters))
-            self.when_asked()
+            self.requested.append((name, parameters))
+            self.on_request()
         return str(self._keys.index(key))
 
     def state(self, run_id: str) -> RunState:
-        if run_id not in self._looked:
-            self._looked.add(run_id)
+        if run_id not in self._queried:
+            self._queried.add(run_id)
             return RunState(kind="RUNNING", name="Running", message="")
         kind = self._ends[min(int(run_id), len(self._ends) - 1)]
         if kind == "COMPLETED" or self.fails_after_promoting:
@@ -118,7 +119,7 @@ class Deployments:
 
 
 class Served:
-    """A scoring service that follows the alias only after some questions."""
+    """A scoring service that serves the new champion after `late` queries."""
 
     def __init__(self, registry: Registry, *, late: int = 2) -> None:
         self._registry, self._late = registry, late
@@ -131,28 +132,28 @@ class Served:
 
 
 class Observer:
-    """Version 1 is worn out from a day on, version 2 never."""
+    """Version 1 is decayed after the day `LAST_GOOD`, version 2 never."""
 
     def __init__(self) -> None:
         self.observed: list[tuple[date, str]] = []
-        self.has_matured: Outcomes = {}
+        self.matured: Outcomes = {}
         self.failures: Iterator[Exception | None] = iter(())
 
-    def matured(self, day: date) -> Outcomes:
-        return self.has_matured
+    def matured_outcomes(self, day: date) -> Outcomes:
+        return self.matured
 
     def observe(self, day: date, champion: ModelVersion) -> DayObservation:
         if (failure := next(self.failures, None)) is not None:
             raise failure
         self.observed.append((day, champion.version))
-        worn_out = champion.version == "1" and day > on(LAST_GOOD)
+        decayed = champion.version == "1" and day > on(LAST_GOOD)
         return DayObservation(
             day=day,
             champion_version=champion.version,
             drifted_features=[],
             drift_share=0.0,
-            performance=BAD if worn_out else GOOD,
-            promised=GOOD,
+            performance=BAD if decayed else GOOD,
+            judged_performance=GOOD,
         )
 
     def save_report(self, path: Path) -> None:
@@ -160,7 +161,7 @@ class Observer:
 
 
 class Parts:
-    """Everything around a monitor; the topic outlives a restart."""
+    """Dependencies of a monitor; the topic survives a restart."""
 
     def __init__(self, reports: Path, *, promotes: bool = True, ends: tuple[str, ...] = ("COMPLETED",)) -> None:
         self.topic: list[Progress] = []
@@ -172,42 +173,42 @@ class Parts:
         self.metrics = MonitorMetrics(self.counted)
         self.stopping = Event()
 
-    def monitor(self, *, most_records: int = 1_000) -> Monitor:
-        """A monitor that is stopped instead of writing record `most_records` of the topic."""
+    def monitor(self, *, max_records: int = 1_000) -> Monitor:
+        """A monitor that is stopped instead of writing record `max_records` of the topic."""
 
         def publish(record: Progress) -> None:
-            if len(self.topic) >= most_records:
+            if len(self.topic) >= max_records:
                 raise Stopped
             self.topic.append(record)
 
-        patience = Patience(self.stopping, Health(), retry_seconds=0.0)
+        retry = StoppableRetry(self.stopping, Health(), retry_seconds=0.0)
         served = Served(self.registry)
         return Monitor(
             self.observer,
             self.registry,
-            Retrainer(self.deployments, self.registry, served, policy=POLICY, patience=patience, poll_seconds=0.0),
+            Retrainer(self.deployments, self.registry, served, policy=POLICY, retry=retry, poll_seconds=0.0),
             publish,
             policy=POLICY,
             reports=self.reports,
-            patience=patience,
+            retry=retry,
             metrics=self.metrics,
         )
 
     def run(self, monitor: Monitor, *days: Progress) -> None:
-        """Read what the topic holds, then live through `days`."""
+        """Read the records of the topic, then add `days` one after another."""
         for record in list(self.topic):
-            monitor.take(record)
+            monitor.add(record)
         monitor.work()
         for record in days:
             self.topic.append(record)
-            monitor.take(record)
+            monitor.add(record)
             monitor.work()
 
     def monitored(self) -> list[DayMonitored]:
         return [record for record in self.topic if isinstance(record, DayMonitored)]
 
-    def told(self) -> list[Progress]:
-        """What the monitor wrote."""
+    def published(self) -> list[Progress]:
+        """Records that the monitor has published."""
         return [
             r for r in self.topic if isinstance(r, DayMonitored | DriftDetected | RetrainingStarted | RetrainingEnded)
         ]
@@ -233,7 +234,7 @@ def parts(tmp_path: Path) -> Parts:
     return Parts(tmp_path)
 
 
-def test_history_that_nobody_decided_is_not_monitored(parts: Parts) -> None:
+def test_history_without_decisions_is_not_monitored(parts: Parts) -> None:
     started = Bootstrapped(day=on(1), champion_version="1", average_precision=0.8)
     parts.run(parts.monitor(), emitted(0, decided=False), archived(0), started, *live(2))
     assert [record.day for record in parts.monitored()] == [on(2)]
@@ -247,9 +248,9 @@ def test_a_day_is_monitored_when_it_is_archived_and_not_before(parts: Parts) -> 
     assert [(record.day, record.state) for record in parts.monitored()] == [(on(0), "stable")]
 
 
-def test_a_worn_out_model_is_retrained_and_every_day_is_told_in_order(parts: Parts) -> None:
+def test_a_decayed_model_is_retrained_and_every_day_is_published_in_order(parts: Parts) -> None:
     parts.run(parts.monitor(), *live(*ALL_DAYS))
-    around = [record for record in parts.told() if record.day == on(RETRAINED_ON)]
+    around = [record for record in parts.published() if record.day == on(RETRAINED_ON)]
     assert [type(record) for record in around] == [RetrainingStarted, RetrainingEnded, DayMonitored]
     assert around[1] == RetrainingEnded(
         day=on(RETRAINED_ON), challenger_version="2", promoted=True, reasons=["passed: better"]
@@ -258,15 +259,15 @@ def test_a_worn_out_model_is_retrained_and_every_day_is_told_in_order(parts: Par
     assert [record.champion_version for record in parts.monitored()][-3:] == ["1", "2", "2"]
 
 
-def test_drift_is_told_once_on_the_first_day_that_calls_the_model_worn_out_with_a_page(parts: Parts) -> None:
+def test_drift_is_published_once_with_a_report_on_the_first_day_of_a_decayed_model(parts: Parts) -> None:
     parts.run(parts.monitor(), *live(*ALL_DAYS))
-    assert [record.day for record in parts.topic if isinstance(record, DriftDetected)] == [on(WORN_OUT_ON)]
-    assert [page.name for page in parts.reports.iterdir()] == [f"drift-{on(WORN_OUT_ON)}.html"]
+    assert [record.day for record in parts.topic if isinstance(record, DriftDetected)] == [on(DECAYED_ON)]
+    assert [page.name for page in parts.reports.iterdir()] == [f"drift-{on(DECAYED_ON)}.html"]
 
 
-def test_the_flow_is_told_the_day_the_reasons_and_the_windows(parts: Parts) -> None:
+def test_the_flow_gets_the_day_the_reasons_and_the_windows(parts: Parts) -> None:
     parts.run(parts.monitor(), *live(*ALL_DAYS))
-    ((name, parameters),) = parts.deployments.asked
+    ((name, parameters),) = parts.deployments.requested
     assert name == DEPLOYMENT
     assert (parameters["as_of_day"], parameters["maturity_days"], parameters["judge_days"]) == (
         on(RETRAINED_ON).isoformat(),
@@ -276,20 +277,20 @@ def test_the_flow_is_told_the_day_the_reasons_and_the_windows(parts: Parts) -> N
     assert "average precision 0.200" in str(parameters["reasons"])
 
 
-def test_a_refused_challenger_is_told_and_tried_again_after_the_rest(tmp_path: Path) -> None:
+def test_after_a_refused_challenger_retraining_is_repeated_after_the_cooldown(tmp_path: Path) -> None:
     parts = Parts(tmp_path, promotes=False)
-    parts.run(parts.monitor(), *live(*range(RETRAINED_ON + POLICY.days_after_refusal + 1)))
+    parts.run(parts.monitor(), *live(*range(RETRAINED_ON + POLICY.cooldown_days_after_refusal + 1)))
     ended = [record for record in parts.topic if isinstance(record, RetrainingEnded)]
     assert [(record.day, record.challenger_version, record.promoted) for record in ended] == [
         (on(RETRAINED_ON), "2", False),
-        (on(RETRAINED_ON + POLICY.days_after_refusal), "2", False),
+        (on(RETRAINED_ON + POLICY.cooldown_days_after_refusal), "2", False),
     ]
 
 
 def test_a_crashed_flow_is_run_again(tmp_path: Path) -> None:
     parts = Parts(tmp_path, ends=("CRASHED", "COMPLETED"))
     parts.run(parts.monitor(), *live(*ALL_DAYS))
-    assert len(parts.deployments.asked) == 2
+    assert len(parts.deployments.requested) == 2
     assert [record.promoted for record in parts.topic if isinstance(record, RetrainingEnded)] == [True]
 
 
@@ -299,52 +300,52 @@ def test_a_flow_that_always_crashes_ends_the_retraining_with_its_reason(tmp_path
     (ended,) = [record for record in parts.topic if isinstance(record, RetrainingEnded)]
     assert (ended.challenger_version, ended.promoted) == (None, False)
     assert "ended as Crashed: out of memory" in ended.reasons[0]
-    assert len(parts.deployments.asked) == MAX_RUNS
+    assert len(parts.deployments.requested) == MAX_RUNS
     assert parts.monitored()[-1].day == on(RETRAINED_ON)
 
 
-def test_a_run_that_has_promoted_its_challenger_and_could_not_say_so_is_not_run_again(tmp_path: Path) -> None:
+def test_a_failed_run_that_has_promoted_its_challenger_is_not_repeated(tmp_path: Path) -> None:
     parts = Parts(tmp_path, ends=("FAILED",))
     parts.deployments.fails_after_promoting = True
     parts.run(parts.monitor(), *live(*ALL_DAYS))
-    assert len(parts.deployments.asked) == 1
+    assert len(parts.deployments.requested) == 1
     assert [(r.challenger_version, r.promoted) for r in parts.topic if isinstance(r, RetrainingEnded)] == [("2", True)]
 
 
-def test_a_monitor_that_was_stopped_during_a_run_finds_that_run_again(parts: Parts) -> None:
-    parts.deployments.when_asked = parts.stopping.set
+def test_a_restarted_monitor_continues_with_the_run_in_progress(parts: Parts) -> None:
+    parts.deployments.on_request = parts.stopping.set
     with pytest.raises(Stopped):
         parts.run(parts.monitor(), *live(*ALL_DAYS))
     parts.stopping.clear()
     parts.run(parts.monitor())
-    assert len(parts.deployments.asked) == 1
+    assert len(parts.deployments.requested) == 1
     assert [record.promoted for record in parts.topic if isinstance(record, RetrainingEnded)] == [True]
 
 
-def test_registry_and_orchestrator_that_are_away_cost_time_and_no_day(
+def test_an_unavailable_registry_or_orchestrator_delays_days_and_skips_none(
     parts: Parts, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = RegistryUnavailable("the registry is away")
     parts.registry.failures = iter([away, None, None, away, away])
-    parts.deployments.away = 2
+    parts.deployments.failures_left = 2
     parts.run(parts.monitor(), *live(*ALL_DAYS))
     assert [record.day for record in parts.monitored()] == [on(day) for day in ALL_DAYS]
-    assert "asking for the champion: trying again every 0 s: the registry is away" in caplog.text
+    assert "reading the champion: the registry is away; retrying every 0 s" in caplog.text
 
 
-def test_an_archive_that_is_not_there_yet_or_away_is_waited_for(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unavailable_archive_is_retried(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
     away = ArchiveUnavailable("there is no archive yet")
     parts.observer.failures = iter([away, away, None, away])
     parts.run(parts.monitor(), *live(0, 1))
     assert [record.day for record in parts.monitored()] == [on(0), on(1)]
-    assert caplog.text.count(f"observing {on(0)}: trying again every 0 s: there is no archive yet") == 1
+    assert caplog.text.count(f"observing {on(0)}: there is no archive yet; retrying every 0 s") == 1
 
 
-def test_the_first_champion_is_waited_for(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_first_champion_is_retried(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
     parts.registry.failures = iter([NoChampion("train one")])
     parts.run(parts.monitor(), *live(0))
     assert [record.day for record in parts.monitored()] == [on(0)]
-    assert "asking for the champion: trying again every 0 s: train one" in caplog.text
+    assert "reading the champion: train one; retrying every 0 s" in caplog.text
 
 
 def test_the_metrics_are_those_of_the_newest_day_and_count_this_process_s_retrainings(parts: Parts) -> None:
@@ -363,28 +364,36 @@ def test_the_metrics_are_those_of_the_newest_day_and_count_this_process_s_retrai
     again = CollectorRegistry()
     restarted = MonitorMetrics(again)
     for record in parts.topic:
-        restarted.knows(record)
+        restarted.set_day(record)
     assert again.get_sample_value("cardwatch_monitor_day_timestamp_seconds") == moment
     assert again.get_sample_value("cardwatch_monitor_retrainings_total", {"verdict": "promoted"}) == 0.0
 
 
-def test_where_nothing_has_matured_there_is_no_performance_and_not_that_of_an_earlier_champion(parts: Parts) -> None:
+def test_without_mature_labels_the_performance_is_nan_and_not_that_of_an_earlier_champion(parts: Parts) -> None:
     def performance() -> float | None:
         return parts.counted.get_sample_value("cardwatch_monitor_average_precision")
 
     assert isnan(performance() or 0.0)
     parts.run(parts.monitor(), *live(0))
     assert performance() == GOOD.average_precision
-    parts.metrics.knows(structs.replace(parts.monitored()[0], champion_version="2", average_precision=None))
+    parts.metrics.set_day(structs.replace(parts.monitored()[0], champion_version="2", average_precision=None))
     assert isnan(performance() or 0.0)
 
 
-def test_what_has_matured_is_counted_and_said(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+def test_matured_outcomes_are_counted_and_logged(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "services.monitor")
-    parts.observer.has_matured = {(Fate.CAUGHT, "EUR"): Sum(2, 300), (Fate.MISSED, "EUR"): Sum(1, 50)}
+    parts.observer.matured = {
+        (AlertOutcome.CAUGHT, "EUR"): OutcomeTotal(2, 300),
+        (AlertOutcome.MISSED, "EUR"): OutcomeTotal(1, 50),
+    }
     parts.run(parts.monitor(), *live(0, 1))
     name = "cardwatch_monitor_matured_transactions_total"
-    assert [parts.counted.get_sample_value(name, {"outcome": fate.value}) for fate in Fate] == [4.0, 2.0, 0.0, 0.0]
+    assert [parts.counted.get_sample_value(name, {"outcome": outcome.value}) for outcome in AlertOutcome] == [
+        4.0,
+        2.0,
+        0.0,
+        0.0,
+    ]
     name, labels = "cardwatch_monitor_matured_amount_minor_total", {"outcome": "missed", "currency": "EUR"}
     assert parts.counted.get_sample_value(name, labels) == 100.0
     assert f"matured with {on(1)}: 2 caught (300 EUR), 1 missed (50 EUR), 0 false_alarm, 0 passed" in caplog.text
@@ -397,21 +406,21 @@ def test_a_version_that_was_deleted_is_an_error(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize("promotes", [True, False])
-def test_stopped_before_any_of_its_records_a_monitor_goes_on_to_the_same_story(tmp_path: Path, promotes: bool) -> None:
-    calm = Parts(tmp_path, promotes=promotes)
-    calm.run(calm.monitor(), *live(*ALL_DAYS))
-    own = [number for number, record in enumerate(calm.topic) if record in calm.told()]
+def test_a_monitor_stopped_before_any_of_its_records_publishes_the_same_records(tmp_path: Path, promotes: bool) -> None:
+    uninterrupted = Parts(tmp_path, promotes=promotes)
+    uninterrupted.run(uninterrupted.monitor(), *live(*ALL_DAYS))
+    own = [number for number, record in enumerate(uninterrupted.topic) if record in uninterrupted.published()]
     for number in own:
         parts = Parts(tmp_path, promotes=promotes)
         days = live(*ALL_DAYS)
         with pytest.raises(Stopped):
-            parts.run(parts.monitor(most_records=number), *days)
+            parts.run(parts.monitor(max_records=number), *days)
         parts.run(parts.monitor(), *days[sum(isinstance(r, DayEmitted | DayArchived) for r in parts.topic) :])
-        assert parts.told() == calm.told()
+        assert parts.published() == uninterrupted.published()
 
 
-class Topic:
-    """A reader of records that are there, which asks to stop when it has given them all and there was time to work."""
+class FakeReader:
+    """Returns the given records, and sets `stopping` after the last one and one pass of work."""
 
     def __init__(self, records: list[Progress], stopping: Event) -> None:
         self._records, self._stopping = records, stopping
@@ -426,7 +435,7 @@ class Topic:
         return not self._records
 
 
-def test_nothing_is_done_before_the_topic_has_been_read_and_then_the_monitor_is_ready(parts: Parts) -> None:
+def test_the_monitor_starts_work_and_is_ready_once_the_topic_is_read(parts: Parts) -> None:
     done = DayMonitored(
         day=on(0),
         champion_version="1",
@@ -443,6 +452,6 @@ def test_nothing_is_done_before_the_topic_has_been_read_and_then_the_monitor_is_
         def ready(self) -> None:
             observed_when_ready.append(len(parts.observer.observed))
 
-    follow(parts.monitor(), Topic([*live(0, 1), done], parts.stopping), Patience(parts.stopping, Noted()))
+    follow(parts.monitor(), FakeReader([*live(0, 1), done], parts.stopping), StoppableRetry(parts.stopping, Noted()))
     assert observed_when_ready == [0]
     assert parts.observer.observed == [(on(1), "1")]

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from adapters.archive.layout import SCHEMAS
 from cardwatch.topics import LABELS
-from services.monitor.outcomes import AlertOutcome, Sum, in_words, outcomes
+from services.monitor.outcomes import AlertOutcome, OutcomeTotal, count_outcomes, summarize
 
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ def labels(*said: tuple[str, bool]) -> pa.Table:
 
 
 def test_fraud_is_caught_by_a_challenge_as_by_a_decline_and_a_genuine_payment_bothered_is_a_false_alarm() -> None:
-    found = outcomes(
+    found = count_outcomes(
         decisions(
             ("a", "decline", 100),
             ("b", "challenge", 20),
@@ -67,29 +67,29 @@ def test_fraud_is_caught_by_a_challenge_as_by_a_decline_and_a_genuine_payment_bo
         labels(("a", True), ("b", True), ("c", True)),
     )
     assert found == {
-        (AlertOutcome.CAUGHT, "EUR"): Sum(2, 120),
-        (AlertOutcome.MISSED, "EUR"): Sum(1, 3),
-        (AlertOutcome.FALSE_ALARM, "EUR"): Sum(1, 7),
-        (AlertOutcome.PASSED, "EUR"): Sum(1, 5),
+        (AlertOutcome.CAUGHT, "EUR"): OutcomeTotal(2, 120),
+        (AlertOutcome.MISSED, "EUR"): OutcomeTotal(1, 3),
+        (AlertOutcome.FALSE_ALARM, "EUR"): OutcomeTotal(1, 7),
+        (AlertOutcome.PASSED, "EUR"): OutcomeTotal(1, 5),
     }
 
 
 def test_a_line_says_counts_and_sums() -> None:
     found = {
-        (AlertOutcome.PASSED, "JPY"): Sum(1, 2),
-        (AlertOutcome.CAUGHT, "EUR"): Sum(2, 120),
-        (AlertOutcome.PASSED, "EUR"): Sum(7, 30),
+        (AlertOutcome.PASSED, "JPY"): OutcomeTotal(1, 2),
+        (AlertOutcome.CAUGHT, "EUR"): OutcomeTotal(2, 120),
+        (AlertOutcome.PASSED, "EUR"): OutcomeTotal(7, 30),
     }
-    assert in_words(found) == (
+    assert summarize(found) == (
         "2 caught (120 EUR), 0 missed, 0 false_alarm, 8 passed (30 EUR, 2 JPY), amounts in minor units"
     )
 
 
 def test_amounts_of_different_currencies_are_not_added_up() -> None:
-    found = outcomes(decisions(("a", "approve", 1), ("b", "approve", 2)), transactions("EUR", "JPY"), labels())
-    assert found == {(AlertOutcome.PASSED, "EUR"): Sum(1, 1), (AlertOutcome.PASSED, "JPY"): Sum(1, 2)}
+    found = count_outcomes(decisions(("a", "approve", 1), ("b", "approve", 2)), transactions("EUR", "JPY"), labels())
+    assert found == {(AlertOutcome.PASSED, "EUR"): OutcomeTotal(1, 1), (AlertOutcome.PASSED, "JPY"): OutcomeTotal(1, 2)}
 
 
 def test_the_newest_label_counts() -> None:
-    found = outcomes(decisions(("a", "decline", 9)), transactions("EUR"), labels(("a", True), ("a", False)))
-    assert found == {(AlertOutcome.FALSE_ALARM, "EUR"): Sum(1, 9)}
+    found = count_outcomes(decisions(("a", "decline", 9)), transactions("EUR"), labels(("a", True), ("a", False)))
+    assert found == {(AlertOutcome.FALSE_ALARM, "EUR"): OutcomeTotal(1, 9)}

@@ -1,0 +1,205 @@
+"""Daily assessment of the champion: stable, suspected of drift, or decayed. Pure functions of the observations.
+
+There are two kinds of evidence. Data drift is known immediately but proves nothing alone: customers may change their
+habits while fraud is caught as before. A loss of average precision on mature labels is the damage itself, but it is
+known days late and is noisy, because a week holds some 80 frauds. Drift alone never triggers retraining; together with
+drift, a smaller loss suffices.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from msgspec import Struct, structs
+
+from cardwatch.drift.performance import MeasuredPerformance, relative_loss, standard_errors_lost
+from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
+from cardwatch.label_maturity import newest_mature_day
+
+STABLE = "stable"
+SUSPECTED = "drift suspected"
+DECAYED = "decayed"
+STATES = (STABLE, SUSPECTED, DECAYED)
+
+
+class DriftResult(Struct, frozen=True, kw_only=True):
+    """Distance between the current rows and the reference rows.
+
+    `scores` is the distance per compared column: 0 for equal distributions, higher is further apart. `drifted` names
+    the columns over their threshold, furthest first; `share` is their part of the compared columns (0..1).
+    """
+
+    drifted: list[str]
+    share: float
+    scores: dict[str, float]
+
+
+class DayObservation(Struct, frozen=True, kw_only=True):
+    """Drift and performance of the champion at the end of `day`.
+
+    `performance` is measured on the newest mature days, None if no decision of the champion has mature labels.
+    `judged_performance` is its performance when it was judged, None if unknown: then the first sufficient `performance`
+    is the baseline.
+    """
+
+    day: date
+    champion_version: str
+    drifted_features: list[str]
+    drift_share: float
+    performance: MeasuredPerformance | None
+    judged_performance: MeasuredPerformance | None
+
+
+class PastRetraining(Struct, frozen=True, kw_only=True):
+    """The day on which a retraining was judged, and whether its model was promoted."""
+
+    day: date
+    promoted: bool
+
+
+class DriftState(Struct, frozen=True, kw_only=True):
+    """State carried from day to day. It depends only on the observations and retrainings so far.
+
+    `days_of_loss` and `days_of_large_loss` count the latest consecutive days on which the loss reached the threshold
+    `with_drift` and `without_drift`. `first_performance` is the champion's first sufficient performance. `drift_since`
+    is the first day of the drift whose newest day is `last_drift`.
+    """
+
+    champion_version: str | None = None
+    first_performance: MeasuredPerformance | None = None
+    days_of_loss: int = 0
+    days_of_large_loss: int = 0
+    drift_since: date | None = None
+    last_drift: date | None = None
+    last_retraining: PastRetraining | None = None
+
+
+class Assessment(Struct, frozen=True, kw_only=True):
+    """Assessment of a day: `state` is one of `STATES`, `reasons` are sentences with the numbers behind it."""
+
+    state: str
+    retrain: bool
+    baseline: MeasuredPerformance | None
+    reasons: list[str]
+
+
+def assess(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> tuple[DriftState, Assessment]:
+    """Return the state after this day, and the assessment of the day. Days are assessed in order."""
+    drift_state = _next_state(drift_state, observation, policy)
+    drift = _drift_counts(drift_state, observation.day, policy)
+    loss = drift_state.days_of_loss >= policy.with_drift.days
+    decayed = (drift and loss) or drift_state.days_of_large_loss >= policy.without_drift.days
+    obstacles = [
+        *_missing_training_days(drift_state, observation.day, policy),
+        *_cooldown(drift_state, observation.day, policy),
+    ]
+    baseline = observation.judged_performance or drift_state.first_performance
+    return drift_state, Assessment(
+        state=DECAYED if decayed else SUSPECTED if drift or loss else STABLE,
+        retrain=decayed and not obstacles,
+        baseline=baseline,
+        reasons=[
+            *_drift_reasons(drift_state, observation, policy),
+            *_loss_reasons(drift_state, observation.performance, baseline, policy),
+            *(obstacles if decayed else []),
+        ],
+    )
+
+
+def after_retraining(drift_state: DriftState, day: date, *, promoted: bool) -> DriftState:
+    """Return the state after a retraining of `day` was judged; may be called before or after `assess` of that day."""
+    return structs.replace(drift_state, last_retraining=PastRetraining(day=day, promoted=promoted))
+
+
+def _next_state(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> DriftState:
+    if drift_state.champion_version != observation.champion_version:
+        drift_state = DriftState(
+            champion_version=observation.champion_version, last_retraining=drift_state.last_retraining
+        )
+    performance = observation.performance
+    sufficient = performance if performance is not None and performance.frauds >= policy.minimum_frauds else None
+    first_performance = drift_state.first_performance or sufficient
+    baseline = observation.judged_performance or first_performance
+
+    def count(days: int, threshold: EvidenceThreshold) -> int:
+        return days + 1 if _reaches(baseline, sufficient, threshold, policy) else 0
+
+    return structs.replace(
+        drift_state,
+        first_performance=first_performance,
+        days_of_loss=count(drift_state.days_of_loss, policy.with_drift),
+        days_of_large_loss=count(drift_state.days_of_large_loss, policy.without_drift),
+        **_drift_days(drift_state, observation, policy),
+    )
+
+
+def _drift_days(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> dict[str, date]:
+    if observation.drift_share < policy.drift_share:
+        return {}
+    if drift_state.drift_since is not None and _drift_counts(drift_state, observation.day, policy):
+        return {"last_drift": observation.day}
+    return {"last_drift": observation.day, "drift_since": observation.day}
+
+
+def _reaches(
+    baseline: MeasuredPerformance | None,
+    current: MeasuredPerformance | None,
+    threshold: EvidenceThreshold,
+    policy: DriftPolicy,
+) -> bool:
+    if baseline is None or current is None:
+        return False
+    errors = standard_errors_lost(baseline, current, policy.design_effect)
+    return relative_loss(baseline, current) >= threshold.loss and errors >= threshold.standard_errors
+
+
+def _drift_counts(drift_state: DriftState, day: date, policy: DriftPolicy) -> bool:
+    return drift_state.last_drift is not None and day - drift_state.last_drift < timedelta(
+        days=policy.drift_memory_days
+    )
+
+
+def _missing_training_days(drift_state: DriftState, day: date, policy: DriftPolicy) -> list[str]:
+    required = policy.judge_days + policy.new_training_days
+    if drift_state.days_of_loss < required:
+        return [f"retraining waits for {required} days of loss in a row"]
+    newest_training_day = newest_mature_day(day, policy.maturity_days) - timedelta(days=policy.judge_days)
+    since = drift_state.drift_since
+    if _drift_counts(drift_state, day, policy) and since is not None and newest_training_day < since:
+        return [f"retraining waits for {since}, when the drift began, to be among the days to learn from"]
+    return []
+
+
+def _cooldown(drift_state: DriftState, day: date, policy: DriftPolicy) -> list[str]:
+    if (last := drift_state.last_retraining) is None:
+        return []
+    days = policy.cooldown_days_after_promotion if last.promoted else policy.cooldown_days_after_refusal
+    until = last.day + timedelta(days=days)
+    verdict = "promoted" if last.promoted else "refused"
+    return [f"no retraining before {until}: the one of {last.day} was {verdict}"] if day < until else []
+
+
+def _drift_reasons(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> list[str]:
+    share = observation.drift_share
+    if share >= policy.drift_share:
+        furthest = ", ".join(observation.drifted_features[:5])
+        return [f"{share:.0%} of the features have drifted, {policy.drift_share:.0%} count: {furthest}"]
+    if _drift_counts(drift_state, observation.day, policy):
+        return [f"the features drifted on {drift_state.last_drift}, less than {policy.drift_memory_days} days ago"]
+    return []
+
+
+def _loss_reasons(
+    drift_state: DriftState,
+    current: MeasuredPerformance | None,
+    baseline: MeasuredPerformance | None,
+    policy: DriftPolicy,
+) -> list[str]:
+    if current is None or baseline is None or not drift_state.days_of_loss:
+        return []
+    errors = standard_errors_lost(baseline, current, policy.design_effect)
+    return [
+        f"average precision {current.average_precision:.3f} over {current.frauds} matured frauds, baseline "
+        f"{baseline.average_precision:.3f}: {relative_loss(baseline, current):.0%} lost, "
+        f"{errors:.1f} standard errors, {drift_state.days_of_loss} days in a row"
+    ]

@@ -1,0 +1,134 @@
+"""State of monitoring, rebuilt from the progress records, and the daily step that turns an observation into records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import NamedTuple
+
+from cardwatch.drift.assessment import (
+    DECAYED,
+    Assessment,
+    DayObservation,
+    DriftState,
+    after_retraining,
+    assess,
+)
+from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.policy import DriftPolicy
+from cardwatch.progress import (
+    DayArchived,
+    DayEmitted,
+    DayMonitored,
+    DriftDetected,
+    Progress,
+    RetrainingEnded,
+    RetrainingStarted,
+)
+
+
+class AssessedDay(NamedTuple):
+    """The records that follow from the assessment of a day, in the order in which they are published.
+
+    `drift_detected` is None unless this is the first day on which the champion is decayed. `retraining_started` is None
+    unless the policy requests a retraining that has not been started yet.
+    """
+
+    drift_detected: DriftDetected | None
+    retraining_started: RetrainingStarted | None
+    monitored: DayMonitored
+    summary: str
+
+
+class ProgressState:
+    """State of monitoring: a function of the progress records in their order, so that a restart rebuilds it.
+
+    A record that is added again changes nothing. `judged_performance_of` returns the performance of a version when it
+    was judged.
+    """
+
+    def __init__(self, policy: DriftPolicy, judged_performance_of: Callable[[str], MeasuredPerformance | None]) -> None:
+        self.started: dict[date, RetrainingStarted] = {}
+        self.ended: dict[date, RetrainingEnded] = {}
+        self._policy, self._judged_performance_of = policy, judged_performance_of
+        self._drift_state = DriftState()
+        self._decayed_versions: set[str] = set()
+        self._live: set[date] = set()
+        self._archived: list[date] = []
+        self._monitored: set[date] = set()
+
+    def add(self, record: Progress) -> None:
+        """Add the next progress record."""
+        match record:
+            case DayEmitted(decided=True):
+                self._live.add(record.day)
+            case DayArchived() if record.day in self._live:
+                self._archived.append(record.day)
+            case DriftDetected():
+                self._decayed_versions.add(record.champion_version)
+            case RetrainingStarted():
+                self.started[record.day] = record
+            case RetrainingEnded() if record.day not in self.ended:
+                self.ended[record.day] = record
+                self._drift_state = after_retraining(self._drift_state, record.day, promoted=record.promoted)
+            case DayMonitored() if record.day not in self._monitored:
+                self._monitored.add(record.day)
+                observation = _observation(record, self._judged_performance_of(record.champion_version))
+                self._drift_state, _ = assess(self._drift_state, observation, self._policy)
+            case _:
+                pass
+
+    def next_day(self) -> date | None:
+        """Return the oldest live day that is archived and not monitored yet."""
+        return min((day for day in self._archived if day not in self._monitored), default=None)
+
+    def count_open_retrainings_as_refused(self) -> None:
+        """Start the cooldown after a refusal for retrainings that have not ended."""
+        for day in sorted(self.started.keys() - self.ended.keys()):
+            last = self._drift_state.last_retraining
+            if last is None or last.day < day:
+                self._drift_state = after_retraining(self._drift_state, day, promoted=False)
+
+    def assess(self, observation: DayObservation) -> AssessedDay:
+        """Assess a day. The state changes only when the returned records are added."""
+        day, version = observation.day, observation.champion_version
+        _, assessment = assess(self._drift_state, observation, self._policy)
+        state, reasons = assessment.state, assessment.reasons
+        is_new = state == DECAYED and version not in self._decayed_versions
+        starts = assessment.retrain and day not in self.started
+        return AssessedDay(
+            DriftDetected(day=day, champion_version=version, reasons=reasons) if is_new else None,
+            RetrainingStarted(day=day, champion_version=version, reasons=reasons) if starts else None,
+            _day_monitored(observation, assessment),
+            f"{day}: version {version} is {state}" + (f" ({'; '.join(reasons)})" if reasons else ""),
+        )
+
+
+def _observation(record: DayMonitored, judged_performance: MeasuredPerformance | None) -> DayObservation:
+    """Return the observation from which `_day_monitored` made `record`."""
+    return DayObservation(
+        day=record.day,
+        champion_version=record.champion_version,
+        drifted_features=record.drifted_features,
+        drift_share=record.drift_share,
+        performance=(
+            None
+            if record.average_precision is None
+            else MeasuredPerformance(average_precision=record.average_precision, frauds=record.matured_frauds)
+        ),
+        judged_performance=judged_performance,
+    )
+
+
+def _day_monitored(observation: DayObservation, assessment: Assessment) -> DayMonitored:
+    performance, baseline = observation.performance, assessment.baseline
+    return DayMonitored(
+        day=observation.day,
+        champion_version=observation.champion_version,
+        average_precision=performance.average_precision if performance else None,
+        baseline_average_precision=baseline.average_precision if baseline else None,
+        matured_frauds=performance.frauds if performance else 0,
+        drifted_features=observation.drifted_features,
+        drift_share=observation.drift_share,
+        state=assessment.state,
+    )
