@@ -135,7 +135,7 @@ class DemoRun:
             "days_after_promotion": self._days_after,
             "rate_per_second": self._plan.offered_rate,
             "rate_seconds": self._rate_seconds,
-            "patience_seconds": TIMEOUT_SECONDS,
+            "wait_timeout_seconds": TIMEOUT_SECONDS,
         }
         path.write_bytes(msgspec.json.encode(plan))
         return path

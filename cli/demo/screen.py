@@ -23,7 +23,7 @@ _FACT_ROWS: Final = 5
 _COLUMN_GAP: Final = 2
 _SCALE_WIDTH: Final = 4
 _VERSION_STYLES: Final = ("cyan", "green", "magenta", "yellow", "blue")
-_STATE_STYLES: Final = {"": QUIET, "stable": "green", "drift suspected": "yellow", "worn out": "bold red"}
+_STATE_STYLES: Final = {"": QUIET, "stable": "green", "drift suspected": "yellow", "decayed": "bold red"}
 _SIGNS: Final = {
     EventKind.STACK: ("·", QUIET),
     EventKind.HISTORY: ("·", QUIET),

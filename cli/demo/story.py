@@ -107,7 +107,7 @@ class DemoState:
         )
 
     def _detected(self, told: DriftDetected) -> None:
-        self.note(EventKind.DRIFT, told.day, f"drift: v{told.champion_version} is worn out", told.reasons)
+        self.note(EventKind.DRIFT, told.day, f"drift: v{told.champion_version} is decayed", told.reasons)
 
     def _retraining(self, told: RetrainingStarted) -> None:
         self.note(EventKind.RETRAINING, told.day, "retraining on the labels known by now")

@@ -33,10 +33,10 @@ def _worth() -> list[Panel]:
     return [
         number(
             "Fraud caught",
-            f"Part of the frauds that were challenged or declined. {_MATURED} Falls when the model wears out.",
+            f"Part of the frauds that were challenged or declined. {_MATURED} Falls when the model decays.",
             Query("job:cardwatch_monitor_fraud_caught:ratio_increase1d", "of all frauds"),
             unit="percentunit",
-            runbook="model-worn-out",
+            runbook="model-decayed",
             steps=((None, RED), (0.5, YELLOW), (0.75, GREEN)),
             decimals=1,
         ),
@@ -45,7 +45,7 @@ def _worth() -> list[Panel]:
             f"Part of the fraudsters' money that was challenged or declined. {_MATURED}",
             Query("currency:cardwatch_monitor_value_saved:ratio_increase1d", "{{currency}}"),
             unit="percentunit",
-            runbook="model-worn-out",
+            runbook="model-decayed",
             steps=((None, RED), (0.6, YELLOW), (0.85, GREEN)),
             decimals=1,
         ),
@@ -82,7 +82,7 @@ def _fraud() -> list[Panel]:
             f"Fraud that was challenged or declined is caught, what was approved is missed. {_MATURED}",
             Query(f'{_TRANSACTIONS}{{outcome!="passed"}}', "{{outcome}}"),
             unit="none",
-            runbook="model-worn-out",
+            runbook="model-decayed",
             colours=_OUTCOMES,
         ),
         series(
@@ -90,19 +90,19 @@ def _fraud() -> list[Panel]:
             f"The same in amounts, each currency for itself. {_MATURED}",
             Query(f'{_AMOUNTS}{{outcome!="passed"}} / 100', "{{outcome}} {{currency}}"),
             unit=MONEY,
-            runbook="model-worn-out",
+            runbook="model-decayed",
             colours={f"{outcome} EUR": colour for outcome, colour in _OUTCOMES.items()},
         ),
         series(
             "False alarms for each fraud caught",
             "Honest payments that were challenged or declined. It is what the cost policy buys: a rise without a change"
-            f" of policy means that people spend otherwise, or that the model is worn out. {_MATURED}",
+            f" of policy means that people spend otherwise, or that the model has decayed. {_MATURED}",
             Query(
                 f'sum({_TRANSACTIONS}{{outcome="false_alarm"}}) / sum({_TRANSACTIONS}{{outcome="caught"}})',
                 "false alarms",
             ),
             unit="none",
-            runbook="model-worn-out",
+            runbook="model-decayed",
         ),
     ]
 

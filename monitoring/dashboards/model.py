@@ -1,4 +1,4 @@
-"""The life of a model: how good it is, whether it wears out, and what is done about it."""
+"""The life of a model: how good it is, whether it decays, and its retrainings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def model() -> Dashboard:
     return board(
         "model",
         "model life",
-        "How good the champion is, whether it wears out, retrainings, and the labels and days that all of it rests on."
+        "How good the champion is, whether it decays, retrainings, and the labels and days that all of it rests on."
         " Days are event time; in a simulation they pass in seconds.",
         [
             Section("Now", _now()),
@@ -46,15 +46,15 @@ def _now() -> list[Panel]:
     return [
         states(
             "State of the champion",
-            "Worn out: it has lost more than chance explains. It is retrained once there is something to learn from.",
+            "Decayed: it has lost more than chance explains. It is retrained once there is something to learn from.",
             Query(
                 'max(cardwatch_monitor_state{state="drift suspected"})'
-                ' + 2 * max(cardwatch_monitor_state{state="worn out"})',
+                ' + 2 * max(cardwatch_monitor_state{state="decayed"})',
                 "state",
             ),
-            {0: ("stable", GREEN), 1: ("drift suspected", YELLOW), 2: ("worn out", RED)},
+            {0: ("stable", GREEN), 1: ("drift suspected", YELLOW), 2: ("decayed", RED)},
             width=12,
-            runbook="model-worn-out",
+            runbook="model-decayed",
         ),
         number(
             "Champion",
@@ -78,13 +78,13 @@ def _quality() -> list[Panel]:
     return [
         series(
             "Average precision",
-            "Of the champion's own decisions on the newest matured days, and what was promised when it was judged. Days"
+            "Of the champion's own decisions on the newest matured days, and of the champion when it was judged. Days"
             " late, and noisy: a week has some 80 frauds.",
             Query("max(cardwatch_monitor_average_precision)", "now"),
-            Query("max(cardwatch_monitor_baseline_average_precision)", "promised"),
+            Query("max(cardwatch_monitor_baseline_average_precision)", "when judged"),
             unit="percentunit",
-            runbook="model-worn-out",
-            colours={"now": BLUE, "promised": PURPLE},
+            runbook="model-decayed",
+            colours={"now": BLUE, "when judged": PURPLE},
         ).max(1),
         series(
             "Features that have drifted",
@@ -92,7 +92,7 @@ def _quality() -> list[Panel]:
             " as drift; alone it never retrains.",
             Query("max(cardwatch_monitor_drift_share)", "share"),
             unit="percentunit",
-            runbook="model-worn-out",
+            runbook="model-decayed",
             limit=0.15,
         ),
         series(

@@ -1,13 +1,14 @@
-"""What the generator is asked to do, as a file."""
+"""The plan of the generator: a JSON file that says how much history and how many live days are simulated."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
+from adapters.runtime.renamed_keys import rename_keys
 from cardwatch.errors import Misconfigured
 from cardwatch.simulation.settings import SimulationSettings
 
@@ -18,15 +19,16 @@ Days = Annotated[int, Meta(ge=0)]
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """History, then live days, then a phase at a fixed rate.
 
-    History goes into the log at once, before any stream worker runs; `history_in_step` sends a day of it only when the
-    day before is archived, so that workers that run already find the reference table of each day. It takes longer, and
-    they decide history by the rules.
+    History is sent without waits, before any stream worker runs. With `history_in_step` a day is sent only when the
+    day before is archived, so that running workers find the reference table of each day. This takes longer, and the
+    workers decide history by the rules.
 
-    Live days go in step with archive and monitor, or with `live_rate_per_second` transactions a second, evenly, whoever
-    keeps up; only an archive that is more than three days behind is waited for. They end `days_after_promotion` days
-    after the first promotion, and after `live_days` at the latest; if both are null, when somebody stops the process.
+    Live days are sent in step with archive and monitor, or evenly at `live_rate_per_second` transactions a second. At a
+    rate the generator waits only for an archive that is more than three days behind. Live days end
+    `days_after_promotion` days after the first promotion, and after `live_days` at the latest; if both are null, when
+    the process is stopped.
 
-    A wait for somebody else that takes longer than `patience_seconds` ends the process.
+    A wait for another service that takes longer than `wait_timeout_seconds` ends the process with an error.
     """
 
     world: SimulationSettings
@@ -37,12 +39,16 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     days_after_promotion: Days | None = 12
     rate_per_second: Rate = 300.0
     rate_seconds: float = 15.0
-    patience_seconds: float = 300.0
+    wait_timeout_seconds: float = 300.0
+
+
+RENAMED_KEYS: Final = {"patience_seconds": "wait_timeout_seconds"}
+"""Old to new names of keys. Plan files with an old name are accepted for one version, with a warning."""
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan in a JSON file; raises `Misconfigured` with the field that is wrong."""
+    """Return the plan in a JSON file; raises `Misconfigured` with the field that is wrong."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Plan)
+        return msgspec.convert(rename_keys(msgspec.json.decode(path.read_bytes()), RENAMED_KEYS, f"plan {path}"), Plan)
     except (OSError, msgspec.DecodeError) as error:
         raise Misconfigured(f"plan {path}: {error}") from error

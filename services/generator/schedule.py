@@ -178,8 +178,8 @@ class Schedule:
         begin, said = time.monotonic(), False
         while not reached():
             waited = time.monotonic() - begin
-            if waited > self._plan.patience_seconds:
-                raise CardwatchError(f"waited {self._plan.patience_seconds:g} s for {what}, in vain; see its log")
+            if waited > self._plan.wait_timeout_seconds:
+                raise CardwatchError(f"waited {self._plan.wait_timeout_seconds:g} s for {what}, in vain; see its log")
             if waited > SAY_AFTER_SECONDS and not said:
                 said = True
                 log.info("waiting for %s", what)

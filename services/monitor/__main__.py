@@ -11,13 +11,13 @@ from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import Process, run_service
+from adapters.runtime.retry import StoppableRetry
 from adapters.scoring.client import ServedVersionClient
 from services.monitor.loop import follow
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.observation import Observer
 from services.monitor.retraining import Retrainer
-from services.monitor.retry import StoppableRetry
 
 
 def main() -> None:

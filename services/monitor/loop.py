@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from adapters.runtime.retry import StoppableRetry, Stopped
 from cardwatch.ports import ProgressPort
 from services.monitor.monitor import Monitor
-from services.monitor.retry import StoppableRetry, Stopped
 
 POLL_SECONDS: Final = 0.2
 """Maximum wait for the next record. It also bounds the delay of a stop."""

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from adapters.runtime.retry import StoppableRetry
 from cardwatch.drift.assessment import DayObservation
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
@@ -19,7 +20,6 @@ from services.monitor.champions import get_version, judged_performance
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.outcomes import Outcomes, summarize
 from services.monitor.retraining import Retrainer
-from services.monitor.retry import StoppableRetry
 
 log = logging.getLogger(__name__)
 

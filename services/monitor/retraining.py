@@ -12,11 +12,11 @@ from typing import Final, Protocol
 import msgspec
 
 from adapters.prefect import RunState
+from adapters.runtime.retry import StoppableRetry
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.progress import RetrainingEnded, RetrainingStarted
 from cardwatch.registry import CHALLENGER, ModelRegistry, ModelVersion
-from services.monitor.retry import StoppableRetry
 
 log = logging.getLogger(__name__)
 

@@ -241,7 +241,7 @@ def test_a_champion_that_cannot_be_replaced_is_noticed_and_replaced_by_a_gate_th
     policy.write_text("[promotion]\nminimum_average_precision_ratio = 100.0\n")
     plan = tmp_path / "plan.json"
     plan.write_bytes(
-        msgspec.json.encode({"world": CHANGING, "history_days": 30, "live_days": 60, "patience_seconds": 900})
+        msgspec.json.encode({"world": CHANGING, "history_days": 30, "live_days": 60, "wait_timeout_seconds": 900})
     )
     with watching(read_settings({}, home=tmp_path / "home", policy_file=policy)) as watched:
         watched.stack.start("archive")
@@ -254,7 +254,7 @@ def test_a_champion_that_cannot_be_replaced_is_noticed_and_replaced_by_a_gate_th
             crash = partial(crash_retrainings, deployments)
             with trial(watched, "RetrainingFailed", meanwhile=crash, is_over=False):
                 pass  # an hour later it is over
-        with trial(watched, "ModelWornOut"):
+        with trial(watched, "ModelDecayed"):
             policy.write_text("")
 
 

@@ -22,6 +22,7 @@ from adapters.archive.reader import Archive
 from adapters.archive.writer import ArchiveWriter, decision_row, label_row, transaction_row
 from adapters.prefect import RunState
 from adapters.runtime.health import Health
+from adapters.runtime.retry import StoppableRetry
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import CorruptModel
@@ -37,7 +38,6 @@ from services.monitor.observation import Observer
 from services.monitor.outcomes import AlertOutcome, OutcomeTotal
 from services.monitor.performance import measure_performance
 from services.monitor.retraining import Retrainer
-from services.monitor.retry import StoppableRetry
 
 FIRST = date(2025, 3, 3)
 CHANGE = 5

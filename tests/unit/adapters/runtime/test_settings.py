@@ -120,6 +120,25 @@ def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) ->
     assert policies.decision.version != Policies().decision.version
 
 
+def test_old_names_in_a_policy_file_are_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[drift]\nlearnable_days = 5\ndays_after_promotion = 20\ncooldown_days_after_refusal = 4\n")
+    drift = read_policies(Settings(policy_file=file)).drift
+    assert drift.new_training_days == 5
+    assert (drift.cooldown_days_after_promotion, drift.cooldown_days_after_refusal) == (20, 4)
+    assert [message.partition(": ")[2].partition(";")[0] for message in caplog.messages] == [
+        "learnable_days is called new_training_days now",
+        "days_after_promotion is called cooldown_days_after_promotion now",
+    ]
+
+
+def test_a_name_given_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[drift]\nlearnable_days = 5\nnew_training_days = 5\n")
+    with pytest.raises(Misconfigured, match="learnable_days"):
+        read_policies(Settings(policy_file=file))
+
+
 @pytest.mark.parametrize("content", ["[decisions]\n", "[drift]\nmaturity_days = 'five'\n", "not toml"])
 def test_a_broken_policy_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
     file = tmp_path / "policy.toml"

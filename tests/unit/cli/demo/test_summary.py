@@ -120,7 +120,7 @@ def loop() -> list[Progress]:
             matured_frauds=40,
             drifted_features=["speed", "amount"],
             drift_share=0.25,
-            state="worn out",
+            state="decayed",
         ),
         DriftDetected(day=day(4), champion_version="1", reasons=["average precision fell"]),
         RetrainingEnded(day=day(4), challenger_version="2", promoted=False, reasons=["FAILED: too few frauds"]),
@@ -222,7 +222,7 @@ def test_each_day_names_its_model_and_what_had_drifted() -> None:
     assert (days[4].drift_share, days[4].drifted_features, days[4].drift_state) == (
         0.25,
         ["amount", "speed"],
-        "worn out",
+        "decayed",
     )
 
 

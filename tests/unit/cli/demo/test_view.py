@@ -281,7 +281,7 @@ def test_without_a_terminal_each_event_is_one_plain_line() -> None:
         pass
     written = out.getvalue().splitlines()
     assert len(written) == len(a_whole_story().events)
-    assert written[4] == "2025-03-05  drift       drift: v1 is worn out: average precision fell"
+    assert written[4] == "2025-03-05  drift       drift: v1 is decayed: average precision fell"
     assert "\x1b" not in out.getvalue()
 
 

@@ -154,7 +154,7 @@ def test_history_goes_at_once_and_a_live_day_only_when_the_day_before_is_archive
 
 def test_who_does_not_answer_in_a_day_in_step_is_named(run: Callable[..., Log]) -> None:
     with pytest.raises(CardwatchError, match=r"waited 0\.05 s for the monitor to report 2025-01-06"):
-        run(Topic(CHAMPION, answer=lambda day: [archived(day)]), history_days=0, patience_seconds=0.05)
+        run(Topic(CHAMPION, answer=lambda day: [archived(day)]), history_days=0, wait_timeout_seconds=0.05)
 
 
 def test_at_a_rate_transactions_are_sent_evenly_and_nobody_is_waited_for(run: Callable[..., Log]) -> None:
@@ -187,7 +187,7 @@ def test_at_a_rate_it_is_never_more_than_three_days_ahead_of_the_archive(
     monkeypatch.setattr(schedule, "SAY_AFTER_SECONDS", 0.0)
     topic = Topic(CHAMPION, answer=lambda _: [])
     log = Log(topic)
-    plan = Plan(world=WORLD, history_days=0, live_days=9, live_rate_per_second=FAST, patience_seconds=0.05)
+    plan = Plan(world=WORLD, history_days=0, live_days=9, live_rate_per_second=FAST, wait_timeout_seconds=0.05)
     behind = r"the archive, which is more than 3 days behind 2025-01-10"
     with caplog.at_level(logging.INFO), pytest.raises(CardwatchError, match=behind):
         Schedule(plan, log, topic, process, GeneratorMetrics(CollectorRegistry())).run()  # type: ignore[arg-type]
@@ -210,7 +210,7 @@ def test_a_plan_that_was_interrupted_sends_what_is_left_and_nothing_twice(run: C
 
 def test_a_day_in_step_that_was_sent_before_an_interruption_is_still_waited_for(run: Callable[..., Log]) -> None:
     with pytest.raises(CardwatchError, match="for the monitor to report 2025-01-06"):
-        run(Topic(CHAMPION, emitted(on(0)), archived(on(0))), history_days=0, patience_seconds=0.05)
+        run(Topic(CHAMPION, emitted(on(0)), archived(on(0))), history_days=0, wait_timeout_seconds=0.05)
 
 
 def test_the_phase_at_a_fixed_rate_takes_up_after_the_same_days_as_before_an_interruption(process: Process) -> None:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.prefect import RunState
 from adapters.runtime.health import Health
+from adapters.runtime.retry import StoppableRetry, Stopped
 from cardwatch.drift.assessment import STATES, DayObservation
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
@@ -39,7 +40,6 @@ from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.outcomes import AlertOutcome, Outcomes, OutcomeTotal
 from services.monitor.retraining import DEPLOYMENT, MAX_RUNS, Retrainer
-from services.monitor.retry import StoppableRetry, Stopped
 
 FIRST = date(2025, 3, 1)
 POLICY = DriftPolicy(new_training_days=1)
