@@ -17,12 +17,16 @@ from typing import Final
 import msgspec
 from msgspec import Struct, structs
 
-from cardwatch.drift.assessment import DECAYED
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Identifier, UtcTime
 
 log = logging.getLogger(__name__)
 
+STABLE: Final = "stable"
+SUSPECTED: Final = "drift suspected"
+DECAYED: Final = "decayed"
+STATES: Final = (STABLE, SUSPECTED, DECAYED)
+"""States of a champion, see `cardwatch.drift.assessment`."""
 _OLD_DECAYED: Final = "worn out"
 """Name of the state `DECAYED` in records of earlier versions. It is accepted for one version."""
 

@@ -15,11 +15,7 @@ from msgspec import Struct, structs
 from cardwatch.drift.performance import MeasuredPerformance, relative_loss, standard_errors_lost
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
 from cardwatch.label_maturity import newest_mature_day
-
-STABLE = "stable"
-SUSPECTED = "drift suspected"
-DECAYED = "decayed"
-STATES = (STABLE, SUSPECTED, DECAYED)
+from cardwatch.progress import DECAYED, STABLE, SUSPECTED
 
 
 class DriftResult(Struct, frozen=True, kw_only=True):
@@ -75,7 +71,7 @@ class DriftState(Struct, frozen=True, kw_only=True):
 
 
 class Assessment(Struct, frozen=True, kw_only=True):
-    """Assessment of a day: `state` is one of `STATES`, `reasons` are sentences with the numbers behind it."""
+    """Assessment of a day: `state` is one of `cardwatch.progress.STATES`, `reasons` are sentences with the numbers."""
 
     state: str
     retrain: bool

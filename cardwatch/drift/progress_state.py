@@ -6,17 +6,11 @@ from collections.abc import Callable
 from datetime import date
 from typing import NamedTuple
 
-from cardwatch.drift.assessment import (
-    DECAYED,
-    Assessment,
-    DayObservation,
-    DriftState,
-    after_retraining,
-    assess,
-)
+from cardwatch.drift.assessment import Assessment, DayObservation, DriftState, after_retraining, assess
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.progress import (
+    DECAYED,
     DayArchived,
     DayEmitted,
     DayMonitored,

@@ -7,8 +7,7 @@ from math import nan
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from cardwatch.drift.assessment import STATES
-from cardwatch.progress import DayMonitored, Progress, RetrainingEnded
+from cardwatch.progress import STATES, DayMonitored, Progress, RetrainingEnded
 from services.monitor.outcomes import AlertOutcome, Outcomes
 
 VERDICTS = ("promoted", "refused", "failed")

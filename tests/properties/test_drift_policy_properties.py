@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from cardwatch.drift.assessment import DECAYED, DayObservation, DriftState, after_retraining, assess
+from cardwatch.drift.assessment import DayObservation, DriftState, after_retraining, assess
 from cardwatch.drift.performance import MeasuredPerformance, standard_errors_lost
 from cardwatch.drift.policy import DriftPolicy
+from cardwatch.progress import DECAYED
 
 POLICY = DriftPolicy()
 FIRST = date(2025, 1, 6)

@@ -4,18 +4,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from cardwatch.drift.assessment import (
-    DECAYED,
-    STABLE,
-    SUSPECTED,
-    Assessment,
-    DayObservation,
-    DriftState,
-    after_retraining,
-    assess,
-)
+from cardwatch.drift.assessment import Assessment, DayObservation, DriftState, after_retraining, assess
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
+from cardwatch.progress import DECAYED, STABLE, SUSPECTED
 
 FIRST = date(2025, 3, 1)
 POLICY = DriftPolicy(

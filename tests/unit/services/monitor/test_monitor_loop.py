@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from adapters.prefect import RunState
 from adapters.runtime.health import Health
 from adapters.runtime.retry import StoppableRetry, Stopped
-from cardwatch.drift.assessment import STATES, DayObservation
+from cardwatch.drift.assessment import DayObservation
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import (
@@ -25,6 +25,7 @@ from cardwatch.errors import (
     ScoringUnavailable,
 )
 from cardwatch.progress import (
+    STATES,
     Bootstrapped,
     DayArchived,
     DayEmitted,
