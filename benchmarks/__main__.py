@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import warnings
 from importlib import import_module
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import Metric, Metrics, machine, write
+from benchmarks.document import PAGE, RESULTS, write_page
+from benchmarks.harness import Metrics, machine, shown_value, write
 
 SUITES: Final = {
     "one_transaction": "benchmarks.one_transaction",
@@ -25,12 +25,11 @@ SUITES: Final = {
     "memory": "benchmarks.memory",
     "function": "benchmarks.stream_function",
 }
-"""By name the module that measures it, imported when its turn comes: what one needs may be missing or slow to load."""
-RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
+"""The module that measures each suite. It is imported when its turn comes: its libraries may be slow to load."""
 
 
 def main() -> None:
-    """Run the suites named on the command line, or all; only a run of all of them is kept."""
+    """Run the suites named on the command line, or all; only the results of a run of all suites are written."""
     chosen = sys.argv[1:] or list(SUITES)
     if unknown := set(chosen) - set(SUITES):
         sys.exit(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
@@ -42,7 +41,8 @@ def main() -> None:
     console.print(_table(metrics))
     if chosen == list(SUITES):
         write(RESULTS, metrics, measured_on)
-        console.print(f"written to {RESULTS}", highlight=False)
+        write_page()
+        console.print(f"written to {RESULTS} and {PAGE}", highlight=False)
 
 
 def _table(metrics: Metrics) -> Table:
@@ -50,12 +50,8 @@ def _table(metrics: Metrics) -> Table:
     for title in ("", "value", "ratio", "goal", "how"):
         table.add_column(title, justify="right" if title in ("value", "ratio") else "left")
     for name, metric in metrics.items():
-        table.add_row(name, _value(metric), f"{metric.ratio:.2f}" if metric.ratio else "", metric.goal, metric.how)
+        table.add_row(name, shown_value(metric), f"{metric.ratio:.2f}" if metric.ratio else "", metric.goal, metric.how)
     return table
-
-
-def _value(metric: Metric) -> str:
-    return f"{metric.value:,.0f} {metric.unit}" if metric.value >= 1_000 else f"{metric.value:.3g} {metric.unit}"
 
 
 if __name__ == "__main__":

@@ -32,6 +32,11 @@ class Metric(Struct, frozen=True, kw_only=True, omit_defaults=True):
     goal: str = ""
 
 
+def shown_value(metric: Metric) -> str:
+    """The value with its unit, rounded to three digits."""
+    return f"{metric.value:,.0f} {metric.unit}" if metric.value >= 1_000 else f"{metric.value:.3g} {metric.unit}"
+
+
 def in_turn(candidates: Mapping[str, Callable[[], object]], *, rounds: int = 5) -> dict[str, list[float]]:
     """Seconds that each candidate took in each round, after one round that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}

@@ -1,0 +1,78 @@
+"""The page docs/benchmarks.md, generated from the last results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from benchmarks.harness import Metric, shown_value
+
+RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
+PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+SECTIONS: Final = {
+    "The feature kernel": ("ask_", "batch_lmdb", "encode_", "fold_", "replay", "windows_"),
+    "Scoring, under load": ("score_", "invocations_", "baseline_", "startup", "scoring_"),
+    "Trees": ("predict_", "contributions_"),
+    "One request for a preview, step by step": ("step_",),
+    "The stream function on AWS": ("function_",),
+}
+"""Titles with the beginnings of the metrics' names."""
+
+INTRODUCTION: Final = """\
+# Benchmarks
+
+Generated from `benchmarks/results/latest.json` by `make bench`; do not edit. Each ratio compares two things that were
+measured in the same interleaved run; absolute times depend on the machine.
+
+Measured on {processor}, {cores} cores, {system}, Python {python}. To repeat everything: `make bench` (a quarter of an
+hour). To repeat some suites: `make bench SUITES="replay scoring"`."""
+
+
+class _Results(msgspec.Struct, frozen=True):
+    machine: dict[str, Any]
+    metrics: dict[str, Metric]
+
+
+def document(results: Path = RESULTS) -> str:
+    """Return the page for a file of results, a section per subject."""
+    found = msgspec.json.decode(results.read_bytes(), type=_Results)
+    lines = [INTRODUCTION.format(**found.machine)]
+    remaining = dict(found.metrics)
+    for title, prefixes in SECTIONS.items():
+        chosen = [name for name in remaining if name.startswith(prefixes)]
+        if chosen:
+            lines += [
+                "",
+                f"## {title}",
+                "",
+                "| metric | value | compared with | ratio | goal | how |",
+                "|---|---|---|---|---|---|",
+            ]
+            lines += [_row(name, remaining.pop(name)) for name in chosen]
+    if remaining:
+        raise ValueError(f"no section of {PAGE.name} holds {', '.join(remaining)}")
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, metric: Metric) -> str:
+    baseline = (
+        ""
+        if metric.baseline is None
+        else f"{metric.baseline:,.3g}"
+        if metric.baseline < 1_000
+        else f"{metric.baseline:,.0f}"
+    )
+    ratio = "" if metric.ratio is None else f"{metric.ratio:.2f}"
+    return f"| `{name}` | {shown_value(metric)} | {baseline} | {ratio} | {metric.goal} | {metric.how} |"
+
+
+def write_page() -> None:
+    """Write the page for the last results."""
+    PAGE.write_text(document(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_page()
