@@ -1,4 +1,4 @@
-"""`cardwatch aws`: the same system in an AWS account, or on moto on this machine."""
+"""`cardwatch aws`: the system in an AWS account, or on moto on this machine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cli.aws.traffic import redrive, send, smoke
 
 @click.group()
 def aws() -> None:
-    """The same system on AWS: what it takes and costs, its deployment, traffic for it, and all of that on moto.
+    """Deploy the system on AWS, estimate its cost, and send traffic to it; or run it on moto on this machine.
 
-    ENV is a folder of infra/terraform/envs: sandbox, small enough to be left on for a day, or production. Credentials
-    are those of the AWS command line; the region is the environment's.
+    ENV is a folder of infra/terraform/envs: sandbox, small enough to run for a day, or production. Credentials are
+    those of the AWS command line; the region is that of the environment.
     """
 
 

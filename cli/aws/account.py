@@ -1,4 +1,4 @@
-"""`cardwatch aws check`, `plan`, `deploy` and `destroy`: an environment in a real account."""
+"""`cardwatch aws check`, `plan`, `deploy` and `destroy`: an environment in an AWS account."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from adapters.aws.object_keys import parse_object_url
 from adapters.aws.s3 import Bucket
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
-from cli.aws.documents import tell_cost
-from cli.aws.traffic import ready_terraform, smoke_test
+from cli.aws.documents import print_cost
+from cli.aws.traffic import initialized_terraform, smoke_test
 from infra.aws.deploy.champion import register_first_champion
 from infra.aws.deploy.cleanup import delete_model_packages, delete_models
-from infra.aws.deploy.environments import BOOTSTRAP, TERRAFORM, Environment, LocalFiles
 from infra.aws.deploy.preflight import IMAGE, MODEL, STATE_BUCKET, CheckResult, Preflight
 from infra.aws.deploy.terraform import Terraform
+from infra.aws.environments import BOOTSTRAP, TERRAFORM, Environment, LocalFiles
 
-_TAG = click.option("--image-tag", help="The tag under which the images were pushed.  [default: that of last time]")
-_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+_TAG = click.option("--image-tag", help="Tag of the pushed images.  [default: that of the last deployment]")
+_YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command()
 @click.argument("env")
 @_TAG
 def check(env: str, image_tag: str | None) -> None:
-    """Say what is there and what is missing before ENV can be deployed; exit status 1 if something is."""
-    missing = [finding for finding in _told(_Target(env, image_tag).preflight.findings()) if not finding.ok]
-    if missing:
+    """Check what ENV needs before it can be deployed; exit with status 1 if something is missing."""
+    if missing := _print_missing(_Target(env, image_tag).preflight.results()):
         raise CardwatchError(f"{len(missing)} things are missing for {env}")
 
 
@@ -40,10 +39,10 @@ def check(env: str, image_tag: str | None) -> None:
 @click.argument("env")
 @_TAG
 def plan(env: str, image_tag: str | None) -> None:
-    """Show what Terraform would change in ENV, and change nothing."""
+    """Show what Terraform would change in ENV, without changing it."""
     target = _Target(env, image_tag)
     changes = target.terraform().plan(target.variables())
-    click.echo("there is something to change" if changes else "there is nothing to change")
+    click.echo("there are changes" if changes else "there are no changes")
 
 
 @click.command()
@@ -51,19 +50,21 @@ def plan(env: str, image_tag: str | None) -> None:
 @_TAG
 @_YES
 def deploy(env: str, image_tag: str | None, *, yes: bool) -> None:
-    """Bring ENV to what its files say: check, buckets and repositories, plan and price, apply, smoke test.
+    """Deploy ENV: check the account, create buckets and repositories, plan, show the cost, apply, run the smoke test.
 
-    It ends where something is missing that only you can give, images or model, and says what; run it again then.
+    The command stops if the images or the first model are missing, and says which. Run it again when you have pushed or
+    uploaded them.
     """
     target = _Target(env, image_tag)
-    later = (STATE_BUCKET, IMAGE, MODEL)  # what the steps below make, or ask for
-    _require(finding for finding in target.preflight.findings() if not finding.what.startswith(later))
+    later = (STATE_BUCKET, IMAGE, MODEL)
+    _require(result for result in target.preflight.results() if not result.name.startswith(later))
     target.bootstrap()
     _require([*target.preflight.images(), target.preflight.model()])
     terraform, variables = target.terraform(), target.variables()
     if terraform.plan(variables):
-        tell_cost(target.environment, 0.0)
-        _confirm(f"Apply this to {env}?", yes=yes)
+        print_cost(target.environment, 0.0)
+        if not yes:
+            click.confirm(f"Apply this to {env}?", abort=True)
         terraform.apply(variables)
     target.register_first_champion(terraform.outputs())
     smoke_test(target.environment, target.settings)
@@ -74,14 +75,14 @@ def deploy(env: str, image_tag: str | None, *, yes: bool) -> None:
 @_TAG
 @_YES
 def destroy(env: str, image_tag: str | None, *, yes: bool) -> None:
-    """Remove ENV with its data; state bucket, images and first model stay, for the next time.
+    """Destroy ENV with its data. The state bucket, the images and the first model are kept for the next deployment.
 
-    With deletion_protection, as in production, Terraform refuses to remove card states and data: turn it off first.
+    With deletion_protection, as in production, Terraform refuses to destroy card states and data: turn it off first.
     """
     target = _Target(env, image_tag)
-    _confirm(f"Remove {target.environment.prefix} with all its data?", yes=yes)
+    if not yes:
+        click.confirm(f"Destroy {target.environment.prefix} with all its data?", abort=True)
     terraform, region = target.terraform(), target.environment.region
-    # What retraining has made: a registry with versions cannot be removed, and Terraform does not know of the others.
     if group := terraform.outputs().get("model_package_group"):
         delete_model_packages(str(group), region=region)
     terraform.destroy(target.variables())
@@ -89,7 +90,7 @@ def destroy(env: str, image_tag: str | None, *, yes: bool) -> None:
 
 
 class _Target:
-    """An environment in the account whose credentials this machine has."""
+    """An environment in the account of this machine's credentials."""
 
     def __init__(self, name: str, image_tag: str | None) -> None:
         self.settings = read_settings()
@@ -101,18 +102,18 @@ class _Target:
         self.preflight = Preflight(self.environment, self._account, version, self._tag)
 
     def variables(self) -> Path:
-        """What Terraform is told."""
+        """Write Terraform's variables and return their file."""
         return self._files.variables(self._account.identity().account, self._tag)
 
     def terraform(self) -> Terraform:
-        """The system's Terraform, ready for this environment's state."""
-        return ready_terraform(self.environment, self.settings, self._account)
+        """Return the system's Terraform, initialized for this environment's state."""
+        return initialized_terraform(self.environment, self.settings, self._account)
 
     def register_first_champion(self, outputs: Mapping[str, Any]) -> None:
-        """Register the model that the endpoint was made with, if the registry is empty: the monitor asks for it."""
+        """Register the endpoint's first model if the registry is empty, because the monitor needs a version."""
         region = self.environment.region
-        place, key = parse_object_url(self.environment.model_url(self._account.identity().account))
-        packed = Bucket(place, client=aws_client("s3", region=region, read_seconds=60)).get(key)
+        bucket, key = parse_object_url(self.environment.model_url(self._account.identity().account))
+        packed = Bucket(bucket, client=aws_client("s3", region=region, read_seconds=60)).get(key)
         version = register_first_champion(
             packed,
             group=str(outputs["model_package_group"]),
@@ -124,9 +125,9 @@ class _Target:
             click.echo(f"the first champion is registered as version {version}")
 
     def bootstrap(self) -> None:
-        """Make what must exist before: buckets for state and first model, repositories for images; if they do not.
+        """Create the buckets for state and first model and the image repositories, unless the state bucket exists.
 
-        Its own state is on the machine that made it, so on another one it is left as it is.
+        The bootstrap's own state is local, so other machines leave its resources unchanged.
         """
         if self._account.has_bucket(self.environment.state_bucket(self._account.identity().account)):
             return
@@ -135,25 +136,17 @@ class _Target:
         terraform.apply(self._files.bootstrap_variables())
 
 
-def _require(findings: Iterable[CheckResult]) -> None:
-    missing = [finding for finding in _told(findings) if not finding.ok]
-    if missing:
-        raise Misconfigured(
-            f"nothing was applied beyond this: {', '.join(finding.what for finding in missing)} missing"
-        )
+def _require(results: Iterable[CheckResult]) -> None:
+    if missing := _print_missing(results):
+        raise Misconfigured(f"the deployment stops here, missing: {', '.join(result.name for result in missing)}")
 
 
-def _told(findings: Iterable[CheckResult]) -> list[CheckResult]:
-    """Each line as it becomes known."""
-    told = []
-    for finding in findings:
-        click.echo(f"{'ok     ' if finding.ok else 'missing'}  {finding.what}: {finding.says}")
-        if finding.todo:
-            click.echo(f"         -> {finding.todo}")
-        told.append(finding)
-    return told
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if not yes:
-        click.confirm(question, abort=True)
+def _print_missing(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """Print each result as it becomes available, and return those that failed."""
+    missing = []
+    for result in results:
+        click.echo(f"{'ok     ' if result.ok else 'missing'}  {result.name}: {result.found}")
+        if not result.ok:
+            click.echo(f"         -> {result.remedy}")
+            missing.append(result)
+    return missing

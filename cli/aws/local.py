@@ -1,4 +1,4 @@
-"""`cardwatch aws local`: everything on moto, on this machine."""
+"""`cardwatch aws local`: the acceptance run on moto."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from adapters.runtime.settings import read_settings
 
 @click.command()
 def local() -> None:
-    """Apply the same Terraform on moto, run the system there end to end, destroy it. No account, no Docker.
+    """Deploy the system on moto, run it end to end, and destroy it. No account and no Docker are needed.
 
-    It needs Terraform and its AWS provider. What this proves and what it does not: docs/aws.md.
+    Terraform and its AWS provider are required. docs/aws.md says what this run proves and what it does not.
     """
-    from infra.aws.acceptance.on_moto import run  # noqa: PLC0415 (moto takes seconds, and no other command needs it)
+    from infra.aws.acceptance.on_moto import run  # noqa: PLC0415 (moto takes seconds to import)
 
     run(read_settings(), report=click.echo)

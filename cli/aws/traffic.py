@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import click
+from msgspec import structs
 
 from adapters.aws.account import Account
 from adapters.aws.api_gateway import api_key, ask
@@ -25,28 +26,28 @@ from cardwatch.simulation.simulation import Simulation
 from infra.aws.acceptance.smoke import await_decisions, new_transactions, parse_score_response, unsent_transaction
 from infra.aws.acceptance.traffic import Traffic
 from infra.aws.deploy import redrive as abandoned
-from infra.aws.deploy.environments import TERRAFORM, Environment, LocalFiles
 from infra.aws.deploy.terraform import Terraform
+from infra.aws.environments import TERRAFORM, Environment, LocalFiles
 
 
 @click.command()
 @click.argument("env")
-@click.option("--rate", default=50.0, type=click.FloatRange(min=0.1), show_default=True, help="Transactions a second.")
-@click.option("--days", default=1, type=click.IntRange(min=1), show_default=True, help="How many simulated days.")
+@click.option(
+    "--rate", default=50.0, type=click.FloatRange(min=0.1), show_default=True, help="Transactions per second."
+)
+@click.option("--days", default=1, type=click.IntRange(min=1), show_default=True, help="Number of simulated days.")
 @click.option(
     "--from-day",
     default=0,
     type=click.IntRange(min=0),
     show_default=True,
-    help="The first one; those before were sent.",
+    help="Number of the first day to send.",
 )
+@click.option("--cards", default=2_000, type=click.IntRange(min=50), show_default=True, help="Number of cards.")
+@click.option("--seed", default=7, type=click.IntRange(min=0), show_default=True, help="Seed of the simulation.")
+@click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="Date of day 0.  [default: 2025-01-06]")
 @click.option(
-    "--cards", default=2_000, type=click.IntRange(min=50), show_default=True, help="How many cards there are."
-)
-@click.option("--seed", default=7, type=click.IntRange(min=0), show_default=True, help="Which world.")
-@click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="The date of day 0.  [default: 2025-01-06]")
-@click.option(
-    "--change-after", type=click.IntRange(min=0), help="The day on which the world changes.  [default: never]"
+    "--change-after", type=click.IntRange(min=0), help="Day on which the simulated world changes.  [default: never]"
 )
 def send(
     env: str,
@@ -58,15 +59,15 @@ def send(
     first_day: datetime | None,
     change_after: int | None,
 ) -> None:
-    """Send the simulated world's transactions into ENV's stream, and its labels into ENV's bucket.
+    """Send simulated transactions into ENV's stream, and their labels into ENV's bucket.
 
-    Each transaction is keyed by its card. What the stream does not take at once is sent again, more slowly each time;
-    the same days sent twice are recognised as repeats.
+    Each transaction is keyed by its card. Records that the stream does not accept are retried with growing pauses. Days
+    that are sent twice are recognised as repeats.
     """
-    environment = _reached_from_here(env)
+    environment = _reachable_environment(env)
     settings = SimulationSettings(seed=seed, cards=cards, change_day=change_after)
     if first_day is not None:
-        settings = SimulationSettings(seed=seed, cards=cards, change_day=change_after, first_day=first_day.date())
+        settings = structs.replace(settings, first_day=first_day.date())
     region = environment.region
     bucket = Bucket(environment.bucket(Account(region).identity().account), client=aws_client("s3", region=region))
     world = Simulation(settings)
@@ -81,81 +82,78 @@ def send(
         finally:
             sent = traffic.sent
             click.echo(
-                f"{sent.transactions:,} transactions in {sent.seconds:,.1f} s ({sent.rate:,.0f} a second) into "
-                f"{environment.transactions}, {writer.resent:,} of them sent again; {sent.labels:,} labels into "
-                f"s3://{bucket.name}/labels/. To go on: --from-day {from_day + sent.days}"
+                f"{sent.transactions:,} transactions in {sent.seconds:,.1f} s ({sent.rate:,.0f} per second) into "
+                f"{environment.transactions}, {writer.resent:,} of them retried; {sent.labels:,} labels into "
+                f"s3://{bucket.name}/labels/. To continue: --from-day {from_day + sent.days}"
             )
 
 
 @click.command()
 @click.argument("env")
 def smoke(env: str) -> None:
-    """Ask a deployed ENV whether it works: ten transactions, their decisions, and one unsent_transaction to the API."""
-    smoke_test(_reached_from_here(env), read_settings())
+    """Test a deployed ENV: send ten transactions, wait for their decisions, and call the API once."""
+    smoke_test(_reachable_environment(env), read_settings())
 
 
 def smoke_test(environment: Environment, settings: Settings) -> None:
-    """Send, wait, ask, and print what came; raises `CardwatchError` if something did not come."""
-    outputs = ready_terraform(environment, settings, Account(environment.region)).outputs()
+    """Run the smoke test and print its result; raises `CardwatchError` if it fails."""
+    region = environment.region
+    outputs = initialized_terraform(environment, settings, Account(region)).outputs()
     run = secrets.token_hex(4)
     transactions = new_transactions(datetime.fromtimestamp(int(epoch_ms() / 1000), UTC), run)
-    region = environment.region
     with (
         closing(KinesisReader(environment.decisions, region=region)) as reader,
         closing(KinesisWriter(environment.transactions, region=region)) as writer,
     ):
-        arrived = await_decisions(transactions, writer, reader)
-    seconds = sorted(each.seconds for each in arrived)
-    degraded = sum(each.decision.degraded for each in arrived)
+        received = await_decisions(transactions, writer, reader)
+    seconds = sorted(each.seconds for each in received)
+    degraded = sum(each.decision.degraded for each in received)
     click.echo(
-        f"{len(arrived)} decisions, the first after {seconds[0]:.2f} s, half of them after "
-        f"{statistics.median(seconds):.2f} s, all after {seconds[-1]:.2f} s; {degraded} degraded"
+        f"{len(received)} decisions after {seconds[0]:.2f} s (first), {statistics.median(seconds):.2f} s (median) and "
+        f"{seconds[-1]:.2f} s (last); {degraded} degraded"
     )
     key = api_key(str(outputs["api_key_id"]), region)
+    request = encode(unsent_transaction(transactions[-1], run))
     begin = time.monotonic()
-    answer = parse_score_response(
-        ask(str(outputs["api_url"]), encode(unsent_transaction(transactions[-1], run)), region=region, key=key)
-    )
+    response = parse_score_response(ask(str(outputs["api_url"]), request, region=region, key=key))
     click.echo(
-        f"POST /v1/score: {answer.action.value} after {(time.monotonic() - begin) * 1000:,.0f} ms, having seen "
-        f"{answer.sequence} transactions of the card{'; degraded' if answer.degraded else ''}"
+        f"POST /v1/score: {response.action.value} after {(time.monotonic() - begin) * 1000:,.0f} ms, with "
+        f"{response.sequence} earlier transactions of the card{'; degraded' if response.degraded else ''}"
     )
 
 
 @click.command()
 @click.argument("env")
 def redrive(env: str) -> None:
-    """Send the transactions of batches that Lambda gave up once more, as long as ENV's stream still has them.
+    """Send the transactions of batches that Lambda gave up again, if ENV's stream still has them.
 
-    First take away what made them fail: the queue says when that was, the function's log why.
+    Remove the cause of the failure first: the queue says when it happened, the function's log why.
     """
-    environment = _reached_from_here(env)
-    region = environment.region
-    outputs = ready_terraform(environment, read_settings(), Account(region)).outputs()
+    environment = _reachable_environment(env)
+    region, stream = environment.region, environment.transactions
+    outputs = initialized_terraform(environment, read_settings(), Account(region)).outputs()
     queue = Queue(str(outputs["abandoned_queue_url"]), client=aws_client("sqs", region=region))
     kinesis = aws_client("kinesis", region=region)
-    stream = environment.transactions
+
+    def read(batch: abandoned.AbandonedBatch) -> abandoned.Records:
+        first, last = batch.start_sequence_number, batch.end_sequence_number
+        return read_stretch(stream, batch.shard_id, first, last, client=kinesis)
+
     with closing(KinesisWriter(stream, region=region)) as writer:
-        done = abandoned.redrive(
-            queue,
-            lambda batch: read_stretch(
-                stream, batch.shard_id, batch.start_sequence_number, batch.end_sequence_number, client=kinesis
-            ),
-            writer.write,
-        )
-    click.echo(f"{done.records:,} transactions of {done.batches:,} batches are in {stream} again")
-    abandoned.require_all_sent(done)
+        result = abandoned.redrive(queue, read, writer.write)
+    click.echo(f"{result.records:,} transactions of {result.batches:,} batches are in {stream} again")
+    abandoned.require_all_sent(result)
 
 
-def _reached_from_here(name: str) -> Environment:
-    environment = Environment(name)
-    if environment.variables.text("ingress") != "kinesis":
-        raise Misconfigured(f"{name} takes transactions by MSK, which is not reached from here: send from its network")
-    return environment
-
-
-def ready_terraform(environment: Environment, settings: Settings, account: Account) -> Terraform:
-    """The system's Terraform with the environment's state in this account."""
+def initialized_terraform(environment: Environment, settings: Settings, account: Account) -> Terraform:
+    """Return the system's Terraform, initialized with the environment's state in this account."""
     terraform = Terraform(settings, TERRAFORM, report=click.echo, name=environment.name)
     terraform.init(LocalFiles(environment, settings.home).backend(account.identity().account))
     return terraform
+
+
+def _reachable_environment(name: str) -> Environment:
+    environment = Environment(name)
+    if environment.variables.text("ingress") != "kinesis":
+        raise Misconfigured(f"{name} receives transactions through MSK, which is reachable only from its network")
+    return environment

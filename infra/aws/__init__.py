@@ -1,1 +1,1 @@
-"""AWS as it is deployed: Terraform found and run, and the whole of it on this machine, on moto."""
+"""Deployment on AWS by Terraform: preflight checks, cost estimates, and acceptance runs on moto."""

@@ -1,4 +1,4 @@
-"""Tables of Markdown pages: those that people write and code reads, and those that code writes between two markers."""
+"""Tables in Markdown pages: reading hand-written ones, and generating others between two markers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RULE: Final = re.compile(r"\|[-:| ]+\|")
 
 
 def read_page(path: Path) -> str:
-    """The page's text."""
+    """Return the text of the page."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -23,16 +23,16 @@ def read_page(path: Path) -> str:
 
 
 def rows_of(page: str, first_column: str) -> list[list[str]]:
-    """The rows of the table whose head begins with `first_column`, its head first; code marks are taken off.
+    """Return the rows, including the header, of the table whose header begins with `first_column`, without backticks.
 
-    Raises `Misconfigured` if there is no such table, or a row has another number of cells than the head.
+    Raises `Misconfigured` if there is no such table, or a row and the header differ in length.
     """
     lines = iter(page.splitlines())
     for line in lines:
         if line.startswith(f"| {first_column} |"):
             break
     else:
-        raise Misconfigured(f"there is no table whose head begins with {first_column!r}")
+        raise Misconfigured(f"there is no table whose header begins with {first_column!r}")
     rows = [_cells(line)]
     for line in lines:
         if not line.startswith("|"):
@@ -40,12 +40,12 @@ def rows_of(page: str, first_column: str) -> list[list[str]]:
         if not _RULE.fullmatch(line):
             rows.append(_cells(line))
     if wrong := [row for row in rows if len(row) != len(rows[0])]:
-        raise Misconfigured(f"the table {first_column!r} has rows of another length than its head: {wrong[0]}")
+        raise Misconfigured(f"the table {first_column!r} has a row of another length than its header: {wrong[0]}")
     return rows
 
 
 def number(text: str, what: str) -> float:
-    """A number as the pages write it: with commas between thousands, or with a $ before it."""
+    """Parse a number with optional thousands separators and dollar sign."""
     try:
         return float(text.replace(",", "").removeprefix("$"))
     except ValueError as error:
@@ -53,21 +53,21 @@ def number(text: str, what: str) -> float:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> str:
-    """A Markdown table; the columns `right` are set to the right."""
-    turned = set(right)
-    rule = ["---:" if column in turned else "---" for column in range(len(head))]
+    """Return a Markdown table; the columns `right` are right-aligned."""
+    right_aligned = set(right)
+    rule = ["---:" if column in right_aligned else "---" for column in range(len(head))]
     return "".join(f"| {' | '.join(row)} |\n" for row in ([*head], *([*row] for row in rows))).replace(
         "\n", f"\n|{'|'.join(rule)}|\n", 1
     )
 
 
 def with_generated(page: str, name: str, text: str) -> str:
-    """`page` with what stands between the markers of `name` replaced by `text`."""
+    """Return `page` with the text between the markers of `name` replaced by `text`."""
     begin, end = _BEGIN.format(name=name), _END.format(name=name)
     before, found, rest = page.partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise Misconfigured(f"the page has no place between {begin} and {end}")
+        raise Misconfigured(f"the page lacks {begin} or {end}")
     return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
 
 

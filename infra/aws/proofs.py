@@ -1,8 +1,8 @@
-"""What is known about the system on AWS, and by what: the table of docs/aws.md, collected from the tests themselves.
+"""Table of proofs in docs/aws.md, collected from tests, Terraform's assertions and our extension of moto.
 
-A test says what it proves with `@pytest.mark.proves(KIND, "what")`, a module in its `pytestmark`; an assert of
-`terraform test` says what it refuses; what our extension of moto answers says so in its own register
-(`infra.moto.patching`). All of it is read and nothing imported: neither tests nor moto have to be there.
+A test is marked with `@pytest.mark.proves(KIND, "claim")`, a module in its `pytestmark`. An assertion of `terraform
+test` proves that its error cannot occur. The calls of our extension are registered with its decorator `patch`. The
+sources are parsed and not imported, so neither the test dependencies nor moto need to be installed.
 """
 
 from __future__ import annotations
@@ -22,45 +22,41 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PROOFS_PAGE: Final = ROOT / "docs" / "aws.md"
 
 KINDS: Final = {
-    "moto": "moto answers as AWS does, as far as moto knows it, and our code runs against that",
-    "ours": "our own extension of moto answers: our code is run, AWS is not proven",
-    "plan": "the plan of the real provider says so, with fake credentials; nothing is applied",
-    "sandbox": "only a real account can say; nobody here has one",
+    "moto": "our code runs against moto's own implementation of AWS",
+    "ours": "our code runs against our extension of moto, which says little about AWS",
+    "plan": "checked in a plan of the real provider with fake credentials; nothing is applied",
+    "sandbox": "open: only a real account can show it",
 }
 
 _TESTS: Final = ("tests/infra", "tests/integration")
 _ASSERTS: Final = re.compile(r'^run "(?P<run>[^"]+)"|^ +error_message = "(?P<refused>[^"]+)"', re.MULTILINE)
 
 SANDBOX: Final = {
-    "AWS accepts each resource as it is planned: policies, state machines, alarms, the firewall": "aws deploy sandbox",
-    "transactions become decisions and a signed question its answer, with AWS's permissions in force": (
-        "aws smoke sandbox"
-    ),
-    "latency, cold starts, and how many milliseconds a batch takes in a function": (
-        "aws send sandbox, and the dashboard"
-    ),
-    "SageMaker starts the scoring image, scales it, and rolls a bad model back": "aws send sandbox --rate 1000",
-    "the endpoint's shadow variant, and what data capture writes": "challenger_model_data_url in the sandbox",
-    "Lambda's event source mapping splits batches, gives up and puts aside as we read that it does": (
+    "AWS accepts every planned resource: policies, state machines, alarms, the firewall": "aws deploy sandbox",
+    "transactions are decided and a signed API call is answered under AWS's permissions": ("aws smoke sandbox"),
+    "latency, cold starts, and the duration of a batch in a function": ("aws send sandbox, and the dashboard"),
+    "SageMaker starts the scoring image, scales it, and rolls back a bad model": "aws send sandbox --rate 1000",
+    "the endpoint's shadow variant, and the files of data capture": "challenger_model_data_url in the sandbox",
+    "Lambda's event source mapping splits, retries and gives up batches as documented": (
         "aws send sandbox, and a poison record"
     ),
     "MSK Serverless as ingress": 'ingress = "msk" in the sandbox',
     "EMR Serverless runs the backfill": "a submitted job",
     "the bill": "a month",
 }
-"""What nothing on this machine can show, and the command or the change that would show it in a real account."""
+"""Claims that need a real account, with the command or the change that would prove them."""
 
 
 class Proof(Struct, frozen=True, order=True):
-    """One thing that is known: of what kind the knowledge is, what it says, and how it is come by (a test, a call)."""
+    """A claim of one kind, and the test, command or change that proves it."""
 
     kind: str
-    what: str
-    how: str
+    claim: str
+    evidence: str
 
 
 class Extension(Struct, frozen=True, order=True):
-    """A call of AWS that is ours on moto, and why."""
+    """A call of AWS that our extension of moto implements, and the reason."""
 
     service: str
     call: str
@@ -68,7 +64,7 @@ class Extension(Struct, frozen=True, order=True):
 
 
 def proofs(root: Path = ROOT) -> list[Proof]:
-    """All proofs of tests and of Terraform's own, sorted. Raises `Misconfigured` for a kind that there is not."""
+    """Return the proofs by tests and by Terraform's assertions, sorted. Raises `Misconfigured` for an unknown kind."""
     marked = [path for folder in _TESTS for path in sorted((root / folder).rglob("*.py"))]
     asserted = sorted((root / "infra" / "terraform").glob("tests/*.tftest.hcl"))
     return sorted(
@@ -78,7 +74,7 @@ def proofs(root: Path = ROOT) -> list[Proof]:
 
 
 def extensions(root: Path = ROOT) -> list[Extension]:
-    """What we add to moto, by its register, sorted."""
+    """Return the registered calls of our extension of moto, sorted."""
     return sorted(
         Extension(_literal(call.args[0]), _literal(call.args[1]), _first_paragraph(function))
         for path in sorted((root / "infra" / "moto").rglob("*.py"))
@@ -88,7 +84,7 @@ def extensions(root: Path = ROOT) -> list[Extension]:
 
 
 def proofs_document(page: str | None = None) -> str:
-    """docs/aws.md with its table of proofs made anew."""
+    """Return docs/aws.md with an updated table of proofs."""
     return with_generated(page or read_page(PROOFS_PAGE), "proofs", "\n".join(_sections()))
 
 
@@ -99,44 +95,43 @@ def _sections() -> Iterator[str]:
     for kind, meaning in KINDS.items():
         if by_kind[kind]:
             yield f"### {kind}: {meaning}\n"
-            yield table([kind, "by"], [[proof.what, proof.how] for proof in by_kind[kind]])
-    added = extensions()
-    if added:
-        yield "### What our extension of moto answers\n"
-        yield table(["service", "call", "why it is ours"], [[each.service, each.call, each.reason] for each in added])
+            yield table([kind, "by"], [[proof.claim, proof.evidence] for proof in by_kind[kind]])
+    if calls := extensions():
+        yield "### Calls of our extension of moto\n"
+        yield table(["service", "call", "reason"], [[each.service, each.call, each.reason] for each in calls])
 
 
 def _marked(path: Path, root: Path) -> Iterator[Proof]:
-    where = path.relative_to(root).as_posix()
+    file = path.relative_to(root).as_posix()
     tree = _parsed(path)
-    for call in _calls(_marks_of_all(tree), "proves"):
-        yield _proof(call, f"`{where}`", where)
+    for call in _calls(_module_marks(tree), "proves"):
+        yield _proof(call, f"`{file}`", file)
     for function in _functions(tree):
         for call in _calls(function.decorator_list, "proves"):
-            yield _proof(call, f"`{where}`: {function.name.removeprefix('test_').replace('_', ' ')}", where)
+            yield _proof(call, f"`{file}`: {function.name.removeprefix('test_').replace('_', ' ')}", file)
 
 
-def _proof(call: ast.Call, how: str, where: str) -> Proof:
-    kind, what = (_literal(argument) for argument in call.args)
+def _proof(call: ast.Call, evidence: str, file: str) -> Proof:
+    kind, claim = (_literal(argument) for argument in call.args)
     if kind not in KINDS:
-        raise Misconfigured(f"{where}, line {call.lineno}: {kind!r} is none of {', '.join(KINDS)}")
-    return Proof(kind, what, how)
+        raise Misconfigured(f"{file}, line {call.lineno}: {kind!r} is none of {', '.join(KINDS)}")
+    return Proof(kind, claim, evidence)
 
 
-def _marks_of_all(tree: ast.Module) -> Iterator[ast.expr]:
-    """What a module's `pytestmark` holds: one mark, or a list of them."""
+def _module_marks(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yield the marks of a module's `pytestmark`, which is one mark or a list."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(getattr(name, "id", "") == "pytestmark" for name in node.targets):
             yield from node.value.elts if isinstance(node.value, ast.List) else [node.value]
 
 
 def _asserted(path: Path, root: Path) -> Iterator[Proof]:
-    where, run = path.relative_to(root).as_posix(), ""
+    file, run = path.relative_to(root).as_posix(), ""
     for found in _ASSERTS.finditer(path.read_text("utf-8")):
         if found["run"]:
             run = found["run"].replace("_", " ")
         else:
-            yield Proof("plan", f"refused: {found['refused'].removesuffix('.')}", f"`{where}`: {run}")
+            yield Proof("plan", f"refused: {found['refused'].removesuffix('.')}", f"`{file}`: {run}")
 
 
 def _parsed(path: Path) -> ast.Module:
@@ -148,7 +143,7 @@ def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
 
 
 def _calls(nodes: Iterable[ast.expr], name: str) -> Iterator[ast.Call]:
-    """Those of `nodes` that call `name`, or something's attribute `name`."""
+    """Yield the nodes that call a function or an attribute `name`."""
     for node in nodes:
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == name:
             yield node

@@ -1,4 +1,4 @@
-"""The page about AWS is that of the code, and says of each proof of what kind it is."""
+"""The page about AWS is up to date with the code, and lists each proof under its kind."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from infra.aws.proofs import PROOFS_PAGE, SANDBOX, Proof, extensions, proofs, pr
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def written(root: Path, path: str, text: str) -> Path:
+def write_file(root: Path, path: str, text: str) -> Path:
     file = root / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return root
 
 
-def test_the_published_page_is_that_of_the_tests_and_of_the_extension() -> None:
+def test_the_published_page_is_up_to_date_with_the_tests_and_the_extension() -> None:
     assert PROOFS_PAGE.read_text(encoding="utf-8") == proofs_document(), "run `cardwatch aws document`"
 
 
-def test_what_is_read_of_the_extension_is_what_it_registers() -> None:
+def test_the_parsed_extension_calls_are_the_registered_ones() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # what moto imports has some
         from infra.moto.extension import EXTENSIONS  # noqa: PLC0415
@@ -37,7 +37,7 @@ def test_what_is_read_of_the_extension_is_what_it_registers() -> None:
 
 
 def test_marks_of_functions_methods_and_modules_are_proofs(tmp_path: Path) -> None:
-    root = written(
+    root = write_file(
         tmp_path,
         "tests/integration/test_x.py",
         'pytestmark = [pytest.mark.long, pytest.mark.proves("moto", "all of it")]\n'
@@ -54,7 +54,7 @@ def test_marks_of_functions_methods_and_modules_are_proofs(tmp_path: Path) -> No
 
 
 def test_asserts_of_terraform_are_proofs_by_plan(tmp_path: Path) -> None:
-    root = written(
+    root = write_file(
         tmp_path,
         "infra/terraform/tests/a.tftest.hcl",
         'run "the_plan" {\n  assert {\n    condition = true\n    error_message = "It is open."\n  }\n}\n'
@@ -66,20 +66,20 @@ def test_asserts_of_terraform_are_proofs_by_plan(tmp_path: Path) -> None:
     ]
 
 
-def test_a_kind_that_there_is_not_is_refused_with_its_place(tmp_path: Path) -> None:
-    root = written(tmp_path, "tests/infra/test_x.py", '\n@pytest.mark.proves("hope", "x")\ndef test_a(): ...\n')
+def test_an_unknown_kind_is_refused_with_its_line(tmp_path: Path) -> None:
+    root = write_file(tmp_path, "tests/infra/test_x.py", '\n@pytest.mark.proves("hope", "x")\ndef test_a(): ...\n')
     with pytest.raises(Misconfigured, match=r"tests/infra/test_x.py, line 2: 'hope' is none of moto, ours, plan"):
         proofs(root)
 
 
-def test_what_needs_an_account_is_listed_apart_from_all_that_is_proven() -> None:
+def test_claims_that_need_an_account_are_listed_separately() -> None:
     page = proofs_document()
     sandbox = page[page.index("### sandbox: ") :]
-    assert all(f"| {what} |" in sandbox for what in SANDBOX)
+    assert all(f"| {claim} |" in sandbox for claim in SANDBOX)
     assert "sandbox" not in {proof.kind for proof in proofs()}
 
 
-def test_the_picture_is_one_and_every_link_leads_somewhere() -> None:
+def test_the_picture_is_valid_and_every_link_has_a_target() -> None:
     picture = ROOT / "docs" / "images" / "aws.svg"
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")  # noqa: S314 (ours)
     for page in ("aws.md", "aws-costs.md"):
@@ -88,7 +88,7 @@ def test_the_picture_is_one_and_every_link_leads_somewhere() -> None:
             assert link.startswith("https://") or (ROOT / "docs" / link).exists(), f"{page}: {link}"
 
 
-def test_every_command_and_target_that_the_page_names_exists() -> None:
+def test_every_named_command_and_target_exists() -> None:
     from cli.aws import aws  # noqa: PLC0415 (boto3, which no other test here needs)
 
     text = PROOFS_PAGE.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`cardwatch aws local`: the same Terraform, Lambda code, jobs and models on moto, from nothing to nothing."""
+"""`cardwatch aws local`: the same Terraform, Lambda code, jobs and models on moto, from apply to destroy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cardwatch.simulation.simulation import Simulation
 from infra.aws.acceptance.history import PARTITIONS, store_archive, write_history
 from infra.aws.acceptance.on_moto import run
 from infra.moto.server import CREDENTIALS
-from services.archive.aws.repartition import PARTITIONS as PARTITIONS_OF_THE_JOB
+from services.archive.aws.repartition import PARTITIONS as JOB_PARTITIONS
 
 BUDGET_SECONDS = 360.0
 WORLD = SimulationSettings(seed=7, cards=60, fraud_share=0.03)
@@ -35,15 +35,15 @@ def bucket(local_aws: str, client: Callable[[str], Any], monkeypatch: pytest.Mon
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": local_aws}.items():
         monkeypatch.setenv(name, value)
     location = {"LocationConstraint": CREDENTIALS["AWS_REGION"]}
-    client("s3").create_bucket(Bucket="a-past", CreateBucketConfiguration=location)
-    return Bucket("a-past")
+    client("s3").create_bucket(Bucket="a-history", CreateBucketConfiguration=location)
+    return Bucket("a-history")
 
 
-def test_a_past_in_a_bucket_is_an_archive_with_tables_and_states(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_history_in_a_bucket_is_an_archive_with_tables_and_states(bucket: Bucket, tmp_path: Path) -> None:
     world = Simulation(WORLD)
     days = [world.day(number) for number in range(4)]
-    (tmp_path / "past").mkdir()
-    history = write_history(days, tmp_path / "past")
+    (tmp_path / "history").mkdir()
+    history = write_history(days, tmp_path / "history")
     store_archive(history, bucket)
 
     fetched = S3Archive(bucket, tmp_path / "fetched")
@@ -63,8 +63,8 @@ def test_a_past_in_a_bucket_is_an_archive_with_tables_and_states(bucket: Bucket,
     assert S3ProgressLog(bucket).of_day(first, ProgressPart.ARCHIVE) == [history.days[0]]
 
 
-def test_a_card_has_its_past_where_the_archives_job_puts_its_future() -> None:
-    assert PARTITIONS == PARTITIONS_OF_THE_JOB
+def test_history_and_archive_job_place_a_card_in_the_same_partition() -> None:
+    assert PARTITIONS == JOB_PARTITIONS
 
 
 @pytest.mark.long
@@ -73,15 +73,15 @@ def test_a_card_has_its_past_where_the_archives_job_puts_its_future() -> None:
     "ours", "Terraform's apply, an empty second plan, decisions, jobs, a retraining, a new champion, and its destroy"
 )
 @pytest.mark.usefixtures("terraform_program")
-def test_everything_is_applied_used_and_destroyed_within_its_time() -> None:
+def test_the_system_is_applied_used_and_destroyed_in_time() -> None:
     lines: list[str] = []
     begin = time.monotonic()
     run(read_settings(), report=lines.append)
     took_seconds = time.monotonic() - begin
-    told = "\n".join(lines)
-    decided = re.findall(r"([\d,]+) transactions, ([\d,]+) decided \(.*?by version (\d)", told)
+    output = "\n".join(lines)
+    decided = re.findall(r"([\d,]+) transactions, ([\d,]+) decided \(.*?by version (\d)", output)
     assert [sent == got for sent, got, _version in decided] == [True, True, True]
     assert [version for _sent, _got, version in decided] == ["1", "1", "2"]
-    assert re.search(r"terraform plan, again\n +nothing to do", told)
-    assert re.search(r"what is left\n +nothing", told)
-    assert took_seconds < BUDGET_SECONDS, told
+    assert re.search(r"terraform plan, again\n +no changes", output)
+    assert re.search(r"remaining resources\n +none", output)
+    assert took_seconds < BUDGET_SECONDS, output

@@ -1,4 +1,4 @@
-"""Terraform as the commands run it, with the real provider against the local AWS: small, and all the way round."""
+"""Terraform as the commands run it: a small root with the real provider against the local AWS."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ output "machine" { value = aws_sfn_state_machine.twice.arn }
 
 @pytest.fixture
 def settings(terraform_program: str, tmp_path: Path) -> Settings:
-    """Settings of this machine with a home of their own, where Terraform and its provider are there."""
+    """This machine's settings with a temporary home, if Terraform and its provider are available."""
     return structs.replace(read_settings(), home=tmp_path / "home")
 
 
@@ -89,7 +89,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.proves("ours", "a small root is applied by the real provider, planned empty, used and destroyed")
-def test_a_root_is_applied_settled_used_and_destroyed(
+def test_a_root_is_applied_planned_empty_used_and_destroyed(
     settings: Settings, root: Path, local_aws: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": local_aws}.items():
@@ -103,7 +103,7 @@ def test_a_root_is_applied_settled_used_and_destroyed(
     assert terraform.plan(root / "small.tfvars") is False
     states = client("stepfunctions")
     arn = terraform.outputs()["machine"]
-    StateMachine(arn, lines.append, region=REGION).run("once", {"n": 5}, patience_seconds=30)
+    StateMachine(arn, lines.append, region=REGION).run("once", {"n": 5}, timeout_seconds=30)
     [execution] = states.list_executions(stateMachineArn=arn)["executions"]
     found = states.describe_execution(executionArn=execution["executionArn"])
     assert json.loads(found["output"]) == {"n": 20}
@@ -113,13 +113,13 @@ def test_a_root_is_applied_settled_used_and_destroyed(
     assert not any(each["FunctionName"] == "small" for each in client("lambda").list_functions()["Functions"])
 
 
-def test_what_terraform_refuses_is_an_error_with_the_end_of_what_it_said(settings: Settings, root: Path) -> None:
+def test_a_failure_of_terraform_is_an_error_with_the_end_of_its_output(settings: Settings, root: Path) -> None:
     (root / "main.tf").write_text('resource "nothing" {')
     with pytest.raises(CardwatchError, match=r"terraform init in .* failed"):
         Terraform(settings, root, aws={}).init()
 
 
-def test_without_terraform_the_message_says_how_to_come_by_it(
+def test_without_terraform_the_message_has_a_link(
     settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(root))
@@ -127,7 +127,7 @@ def test_without_terraform_the_message_says_how_to_come_by_it(
         Terraform(settings, root).version()
 
 
-def test_a_folder_of_providers_that_is_not_there_is_named(settings: Settings, root: Path) -> None:
+def test_a_missing_folder_of_providers_is_named(settings: Settings, root: Path) -> None:
     settings = structs.replace(settings, tf_plugins=root / "nowhere")
     with pytest.raises(Misconfigured, match=r"CARDWATCH_TF_PLUGINS=.*nowhere"):
         Terraform(settings, root).init()

@@ -1,7 +1,7 @@
-"""A past for a system that begins today: simulated days archived as the archive's job would have archived them.
+"""History for a new system: simulated days in the format of the archive job.
 
-Nobody has decided these days, so there are transactions, labels, reference tables and card states, and no decisions:
-what a bank brings along that switches over. The first champion is trained on it.
+There are transactions, labels, reference tables and card states, but no decisions, as for a bank that migrates to the
+system. The first champion is trained on it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -38,15 +38,15 @@ from cardwatch.simulation.simulation import EventsOfDay
 from cardwatch.topics import LABELS, TRANSACTIONS
 
 PARTITIONS: Final = 16
-"""Those of the archive's log on AWS: a card's past has to be where the archive's job will put its future."""
+"""Number of partitions of the archived log on AWS; the archive job must place a card in the same partition."""
 
-CARDS_AT_ONCE: Final = 1_000
+CARDS_PER_WRITE: Final = 1_000
 
 _DAY: Final = timedelta(days=1)
 
 
 class SimulatedHistory(Struct, frozen=True, kw_only=True):
-    """What `write_history` has written: an archive and its tables in `folder`, and every card's state after it."""
+    """Result of `write_history`: an archive with its tables in `folder`, and every card's final state."""
 
     folder: Path
     days: list[DayArchived]
@@ -55,30 +55,25 @@ class SimulatedHistory(Struct, frozen=True, kw_only=True):
 
     @property
     def transactions(self) -> int:
-        """How many there are."""
+        """Number of transactions."""
         return sum(day.transactions for day in self.days)
-
-    @property
-    def last_day(self) -> date:
-        """The newest day."""
-        return self.days[-1].day
 
 
 def write_history(days: Sequence[EventsOfDay], folder: Path) -> SimulatedHistory:
-    """Archive these days in `folder`, which is empty, each with the reference table for the day after it."""
+    """Archive the days in the empty folder, each with the reference table for the following day."""
     builder, tables = ReferenceBuilder(), ReferenceTableStore(folder / "tables")
     ends: defaultdict[tuple[str, int], int] = defaultdict(int)
-    told: list[DayArchived] = []
+    archived: list[DayArchived] = []
     with closing(ArchiveWriter(folder / "archive")) as writer:
         for events in days:
             transactions = [_transaction(each, ends) for each in events.transactions]
             labels = [_label(each, ends) for each in events.labels]
             writer.write({TRANSACTIONS: transactions, LABELS: labels}, ends)
-            _feed(builder, events)
+            _add_events(builder, events)
             table = builder.build(events.day + _DAY)
             tables.put(table)
             writer.close_day(events.day, table.table_id)
-            told.append(
+            archived.append(
                 DayArchived(
                     day=events.day,
                     transactions=len(transactions),
@@ -87,12 +82,12 @@ def write_history(days: Sequence[EventsOfDay], folder: Path) -> SimulatedHistory
                     table_id=table.table_id,
                 )
             )
-    cards, states = _folded([each for events in days for each in events.transactions])
-    return SimulatedHistory(folder=folder, days=told, cards=cards, states=states)
+    cards, states = _fold_states([each for events in days for each in events.transactions])
+    return SimulatedHistory(folder=folder, days=archived, cards=cards, states=states)
 
 
 def store_archive(history: SimulatedHistory, bucket: Bucket) -> None:
-    """Put archive, tables and what is said of the days into a bucket that has none."""
+    """Store archive, tables and progress records in a new bucket."""
     progress = S3ProgressLog(bucket)
     for day in history.days:
         progress.write(day.day, ProgressPart.ARCHIVE, [day])
@@ -104,32 +99,35 @@ def store_archive(history: SimulatedHistory, bucket: Bucket) -> None:
 
 
 def store_states(history: SimulatedHistory, url: str) -> None:
-    """Fill an empty feature store in DynamoDB with the cards' states."""
+    """Write the cards' states to an empty feature store in DynamoDB."""
     parts = [
-        (history.cards[start : start + CARDS_AT_ONCE], history.states[start : start + CARDS_AT_ONCE])
-        for start in range(0, len(history.cards), CARDS_AT_ONCE)
+        (history.cards[start : start + CARDS_PER_WRITE], history.states[start : start + CARDS_PER_WRITE])
+        for start in range(0, len(history.cards), CARDS_PER_WRITE)
     ]
     with closing(DynamoDbStore(url)) as store:
         store.fill(StoreContents({}, iter(parts)))
 
 
 def _transaction(transaction: Transaction, ends: defaultdict[tuple[str, int], int]) -> Row:
-    place = (TRANSACTIONS, _partition(transaction.card_id))
-    ends[place] += 1
-    return transaction_row(transaction, place[1], ends[place] - 1)
+    partition = _partition(transaction.card_id)
+    return transaction_row(transaction, partition, _next_offset(ends, TRANSACTIONS, partition))
 
 
 def _label(label: Label, ends: defaultdict[tuple[str, int], int]) -> Row:
-    place = (LABELS, _partition(label.card_id))
-    ends[place] += 1
-    return label_row(label, place[1], ends[place] - 1)
+    partition = _partition(label.card_id)
+    return label_row(label, partition, _next_offset(ends, LABELS, partition))
+
+
+def _next_offset(ends: defaultdict[tuple[str, int], int], topic: str, partition: int) -> int:
+    ends[topic, partition] += 1
+    return ends[topic, partition] - 1
 
 
 def _partition(card_id: str) -> int:
     return identity_hash(card_id) % PARTITIONS
 
 
-def _feed(builder: ReferenceBuilder, events: EventsOfDay) -> None:
+def _add_events(builder: ReferenceBuilder, events: EventsOfDay) -> None:
     transactions = events.transactions
     builder.add_transactions(
         np.array([identity_hash(each.merchant_id) for each in transactions], np.uint64),
@@ -146,8 +144,8 @@ def _feed(builder: ReferenceBuilder, events: EventsOfDay) -> None:
         )
 
 
-def _folded(transactions: Sequence[Transaction]) -> tuple[list[str], NDArray[Any]]:
-    """Every card's state after these, in log order. Tables play no part in states."""
+def _fold_states(transactions: Sequence[Transaction]) -> tuple[list[str], NDArray[Any]]:
+    """Return the cards and their states after these transactions; states do not depend on reference tables."""
     cards, index = card_index([each.card_id for each in transactions])
     states = empty_states(len(cards))
     fold(states, index, encode(transactions), ReferenceTable.empty())

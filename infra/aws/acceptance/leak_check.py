@@ -1,4 +1,4 @@
-"""Whether anything of an environment is left after it was destroyed: every kind that it is made of is asked for."""
+"""Leak check: resources of an environment that remain after it was destroyed."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ LISTINGS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("stepfunctions", "list_state_machines", {}),
     ("wafv2", "list_web_acls", {"Scope": "REGIONAL"}),
 )
-"""Service, call and arguments. What has no name of its own is found by a tag that carries the environment's name."""
+"""Service, call and arguments for every type of resource. Resources without a name are found by their tags."""
 
-_GONE: Final = {"deleted", "deleting", "TERMINATED", "PendingDeletion"}
-"""States of what is listed for a while after its end."""
+_DELETED_STATES: Final = {"deleted", "deleting", "TERMINATED", "PendingDeletion"}
+"""States of resources that AWS lists for a while after their deletion."""
 
 
 def remaining_resources(prefix: str, *, region: str | None = None) -> list[str]:
-    """What is left whose name, ARN or tag begins with `prefix`, as `service call: name`."""
+    """Return the resources whose name, ARN or tag begins with `prefix`, as `service call: name`."""
     name = re.compile(rf"(?<![\w-]){re.escape(prefix)}[\w./-]*")
     return [
         f"{service} {call}: {found}"
@@ -62,7 +62,7 @@ def remaining_resources(prefix: str, *, region: str | None = None) -> list[str]:
 
 
 def _listing(service: str, call: str, arguments: dict[str, Any], region: str | None) -> str:
-    """Everything that a call lists and that is not gone, as text."""
+    """Return the listed resources that are not deleted, as text."""
     client = aws_client(service, region=region)
     try:
         with answering(f"{service} {call}"):
@@ -72,18 +72,18 @@ def _listing(service: str, call: str, arguments: dict[str, Any], region: str | N
                 pages = [getattr(client, call)(**arguments)]
     finally:
         client.close()
-    return str(_present(pages))
+    return str(_without_deleted(pages))
 
 
-def _present(listed: Any) -> Any:
-    """The same without what has come to its end."""
+def _without_deleted(listed: Any) -> Any:
+    """Return the listing without deleted resources."""
     if isinstance(listed, list):
-        return [_present(each) for each in listed if not (isinstance(each, dict) and _is_gone(each))]
+        return [_without_deleted(each) for each in listed if not (isinstance(each, dict) and _is_deleted(each))]
     if isinstance(listed, dict):
-        return {key: _present(value) for key, value in listed.items()}
+        return {key: _without_deleted(value) for key, value in listed.items()}
     return listed
 
 
-def _is_gone(each: dict[str, Any]) -> bool:
+def _is_deleted(each: dict[str, Any]) -> bool:
     states = [each.get(key) for key in ("State", "state", "KeyState", "Status")]
-    return any(isinstance(state, str) and state in _GONE for state in states)
+    return any(isinstance(state, str) and state in _DELETED_STATES for state in states)

@@ -1,4 +1,4 @@
-"""A deployed system asked whether it works: ten transactions in, their decisions out, and one request to the API."""
+"""Smoke test of a deployed system: ten transactions, their decisions, and one call of the API."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct, structs
 
+from adapters.runtime.retry import poll
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Action, Channel, Decision, Transaction, decode, encode
 from infra.aws.acceptance.traffic import RecordWriter
@@ -24,21 +25,21 @@ class RecordReader(Protocol):
     """A stream, see `adapters.aws.kinesis.KinesisReader`."""
 
     def poll(self) -> list[bytes]:
-        """What has come since the last call."""
+        """Return the records since the last call."""
         ...
 
 
 class TimedDecision(Struct, frozen=True):
-    """A decision, and how long after its transaction was sent it was read here; the polling is in it."""
+    """A decision, and the seconds from sending the transaction to reading the decision, polling included."""
 
     decision: Decision
     seconds: float
 
 
 def new_transactions(now: datetime, run: str) -> list[Transaction]:
-    """Ten ordinary payments of ten cards that nobody has seen, a second apart and the last one at `now`.
+    """Return ten ordinary payments of ten new cards, a second apart and the last one at `now`.
 
-    `run` makes their ids their own: a transaction that was decided before gets no second decision.
+    `run` makes their ids unique: a transaction that was decided before gets no second decision.
     """
     return [
         Transaction(
@@ -61,41 +62,42 @@ def await_decisions(
     writer: RecordWriter,
     reader: RecordReader,
     *,
-    patience_seconds: float = TIMEOUT_SECONDS,
+    timeout_seconds: float = TIMEOUT_SECONDS,
     clock: Callable[[], float] = time.monotonic,
-    pause: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[TimedDecision]:
-    """Send these and wait until each has its decision; in the order in which they arrive, repeats left out.
+    """Send the transactions and return their decisions in order of arrival, without repeats.
 
-    Raises `CardwatchError` if some have none after `patience_seconds`.
+    Raises `CardwatchError` if some are missing after `timeout_seconds`.
     """
     waiting = {transaction.transaction_id for transaction in transactions}
-    arrived: list[TimedDecision] = []
+    received: list[TimedDecision] = []
     writer.write([(transaction.card_id, encode(transaction)) for transaction in transactions])
     start = clock()
-    while waiting:
+
+    def receive() -> bool:
         for value in reader.poll():
             decision = decode(value, Decision)
             if decision.transaction.transaction_id in waiting:
                 waiting.remove(decision.transaction.transaction_id)
-                arrived.append(TimedDecision(decision, clock() - start))
-        if waiting and clock() - start > patience_seconds:
-            raise CardwatchError(
-                f"{len(waiting)} of {len(transactions)} transactions have no decision after {patience_seconds:g} s; "
-                "see the log group of the stream's function, and the queues dead-letters and abandoned"
-            )
-        if waiting:
-            pause(POLL_SECONDS)
-    return arrived
+                received.append(TimedDecision(decision, clock() - start))
+        return not waiting
+
+    if not poll(receive, timeout_seconds=timeout_seconds, poll_seconds=POLL_SECONDS, sleep=sleep, clock=clock):
+        raise CardwatchError(
+            f"{len(waiting)} of {len(transactions)} transactions have no decision after {timeout_seconds:g} s; "
+            "see the log group of the stream's function, and the queues dead-letters and abandoned"
+        )
+    return received
 
 
 def unsent_transaction(transaction: Transaction, run: str) -> Transaction:
-    """A payment like this one that was not sent: what was sent is known to be a repeat, and gets no answer."""
-    return structs.replace(transaction, transaction_id=f"smoke-{run}-unsent_transaction")
+    """Return a similar payment that was not sent to the stream: a repeat would get no score from the API."""
+    return structs.replace(transaction, transaction_id=f"smoke-{run}-question")
 
 
 class ScoreResponse(Struct):
-    """What we look at in the answer to a unsent_transaction; it has more."""
+    """The fields of a response of `POST /v1/score` that the smoke test reports."""
 
     action: Action
     sequence: int | None = None
@@ -103,7 +105,7 @@ class ScoreResponse(Struct):
 
 
 def parse_score_response(body: bytes) -> ScoreResponse:
-    """The answer of `POST /v1/score`. Raises `CardwatchError` if it is none."""
+    """Parse the response of `POST /v1/score`. Raises `CardwatchError` if it is none."""
     try:
         return msgspec.json.decode(body, type=ScoreResponse)
     except msgspec.DecodeError as error:

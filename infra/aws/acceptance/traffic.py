@@ -1,4 +1,4 @@
-"""Traffic for the system on AWS: the simulated world's transactions into its stream, its labels into its bucket."""
+"""Simulated traffic for the system on AWS: transactions into its stream, labels into its bucket."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from cardwatch.simulation.simulation import Simulation
 
 TICK_SECONDS: Final = 0.05
 MAX_AT_ONCE: Final = 500
-"""As many as one request takes."""
+"""Maximum number of records in one request of Kinesis."""
 
 
 class RecordWriter(Protocol):
     """A stream, see `adapters.aws.kinesis.KinesisWriter`."""
 
-    resent: int
-
     def write(self, records: Sequence[tuple[str, bytes]]) -> None:
-        """Put (partition key, value) pairs."""
+        """Write pairs of partition key and value."""
         ...
 
 
 class SentCounts(Struct):
-    """What has been sent so far."""
+    """Counts of what has been sent so far."""
 
     transactions: int = 0
     labels: int = 0
@@ -37,15 +35,15 @@ class SentCounts(Struct):
 
     @property
     def rate(self) -> float:
-        """Transactions a second, up to now."""
+        """Transactions per second so far."""
         return self.transactions / self.seconds if self.seconds else 0.0
 
 
 class Traffic:
-    """Sends days of a world, each transaction keyed by its card.
+    """Sends simulated days, with each transaction keyed by its card.
 
-    `put` writes one object into the bucket: its key and its bytes. `sent` is right at any time, whatever ends the
-    sending. `clock` and `pause` are those of the machine if not said otherwise.
+    `put` writes one object, given by key and bytes, into the bucket. `sent` is up to date at any time, also after an
+    error.
     """
 
     def __init__(
@@ -55,17 +53,17 @@ class Traffic:
         put: Callable[[str, bytes], object],
         *,
         clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.sent = SentCounts()
         self._world, self._writer, self._put = world, writer, put
-        self._clock, self._pause = clock, pause
+        self._clock, self._sleep = clock, sleep
 
     def send_day(self, number: int, *, rate_per_second: float | None) -> None:
-        """Send day `number`, evenly at this rate or as fast as the stream takes it (None), and then its labels.
+        """Send day `number` evenly at this rate, or without a limit (None), and then its labels.
 
-        A stream that takes less than the rate makes the day longer; what was due meanwhile is sent at once. The labels
-        are what was learned on that day, as one file that carries its date: sent again, it replaces itself.
+        A stream that is slower than the rate makes the day longer, and overdue transactions are sent immediately. The
+        labels that became known on that day are one file named by its date; sending it again replaces it.
         """
         events = self._world.day(number)
         for due in self._due(events.transactions, rate_per_second):
@@ -78,19 +76,19 @@ class Traffic:
     def _due(
         self, transactions: Sequence[Transaction], rate_per_second: float | None
     ) -> Iterator[Sequence[Transaction]]:
-        start, before, sent = self._clock(), self.sent.seconds, 0
+        start, earlier, sent = self._clock(), self.sent.seconds, 0
         while sent < len(transactions):
-            passed = self._clock() - start
-            by_now = sent + MAX_AT_ONCE if rate_per_second is None else int(passed * rate_per_second) + 1
+            elapsed = self._clock() - start
+            by_now = sent + MAX_AT_ONCE if rate_per_second is None else int(elapsed * rate_per_second) + 1
             if by_now <= sent:
-                self._pause(TICK_SECONDS)
+                self._sleep(TICK_SECONDS)
                 continue
             due = transactions[sent : min(by_now, sent + MAX_AT_ONCE)]
             yield due
             sent += len(due)
-            self.sent.seconds = before + self._clock() - start
+            self.sent.seconds = earlier + self._clock() - start
 
 
 def json_lines(labels: Sequence[Label]) -> bytes:
-    """One label a line."""
+    """Return the labels as JSON lines."""
     return b"".join(encode(label) + b"\n" for label in labels)

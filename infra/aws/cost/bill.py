@@ -1,4 +1,4 @@
-"""A month's bill: what an environment of some size costs at some rate of transactions."""
+"""Monthly bill of an environment, by its size and the rate of transactions."""
 
 from __future__ import annotations
 
@@ -13,70 +13,72 @@ from infra.aws.cost.sizing import READ_UNIT_BYTES, WRITE_UNIT_BYTES, Size, cards
 
 GB: Final = 1024**3
 MILLION: Final = 1_000_000
+MIN_DOLLARS: Final = 0.005
+"""Smaller items are left out; they would be printed as 0.00."""
 PUT_UNIT_BYTES: Final = 25 * 1024
-"""A record in a provisioned Kinesis stream is paid for in pieces of this size."""
+"""Size of a put unit: Kinesis bills a record in a provisioned stream by started units."""
 
 
 class BillItem(Struct, frozen=True):
-    """One line: what is paid for, how it was computed, and dollars a month."""
+    """One item of a bill: the service, the quantities behind the price, and dollars per month."""
 
-    part: str
-    how: str
+    service: str
+    quantities: str
     dollars: float
 
 
 def bill(size: Size, rate: float, prices: Prices, inputs: Inputs) -> list[BillItem]:
-    """The lines of a month at `rate` transactions a second, day and night; lines of nothing are left out."""
-    return [line for line in _MonthlyBill(size, rate, prices, inputs).lines() if line.dollars >= 0.005]
+    """Return the items of a month at a constant `rate` in transactions per second, without items of zero."""
+    return [item for item in _MonthlyBill(size, rate, prices, inputs).items() if item.dollars >= MIN_DOLLARS]
 
 
-def total(lines: list[BillItem]) -> float:
-    """Dollars a month."""
-    return sum(line.dollars for line in lines)
+def total(items: list[BillItem]) -> float:
+    """Return the sum in dollars per month."""
+    return sum(item.dollars for item in items)
 
 
 def reserved_table(size: Size, rate: float, prices: Prices, inputs: Inputs) -> float:
-    """Dollars a month for DynamoDB with its capacity reserved by the hour, as much as the rate asks for.
+    """Return the price of DynamoDB with reserved capacity for the rate, in dollars per month.
 
-    For traffic that hardly varies this is the cheaper way; `bill` has the one that needs no planning.
+    Reserved capacity is cheaper for steady traffic; `bill` assumes capacity on demand.
     """
     writes = write_units(rate, size, inputs) * prices.of("dynamodb_write_hour")
     reads = read_units(rate, size, inputs) * prices.of("dynamodb_read_hour")
-    kept = _MonthlyBill(size, rate, prices, inputs).kept_states()
-    return (writes + reads) / inputs.headroom * inputs.hours_a_month + kept.dollars
+    storage = _MonthlyBill(size, rate, prices, inputs).state_storage()
+    return (writes + reads) / inputs.headroom * inputs.hours_a_month + storage.dollars
 
 
 class _MonthlyBill:
-    """The arithmetic of one bill, a method for each subject. Every price and input is by its name in the page."""
+    """The arithmetic of one bill, a method per item. Prices and inputs have their names in docs/aws-costs.md."""
 
     def __init__(self, size: Size, rate: float, prices: Prices, inputs: Inputs) -> None:
         self._size, self._inputs, self._rate = size, inputs, rate
         self._price = prices.of
         self._hours = inputs.hours_a_month
         self._transactions = rate * self._hours * 3600
-        self._questions = self._transactions * inputs.questions_share
-        self._batches = size.batches_a_second(rate) * self._hours * 3600
+        self._api_calls = self._transactions * inputs.questions_share
+        self._batches = size.batches_per_second(rate) * self._hours * 3600
 
-    def lines(self) -> Iterator[BillItem]:
-        yield self._log()
+    def items(self) -> Iterator[BillItem]:
+        yield self._transactions_log()
         yield self._stream("decisions", self._size.decisions_shards, self._inputs.decision_bytes)
-        yield self._states()
-        yield self.kept_states()
-        yield self._deciding()
-        yield self._answering()
-        yield self._scoring()
+        yield self._state_requests()
+        yield self.state_storage()
+        yield self._stream_function()
+        yield self._score_function()
+        yield self._endpoint()
         yield self._network()
         yield BillItem("KMS", f"{self._size.keys} keys", self._size.keys * self._price("kms_key"))
-        yield self._watching()
-        yield self._objects()
+        yield self._monitoring()
+        yield self._object_storage()
         yield BillItem("ECR", f"{self._inputs.image_gb:g} GB", self._inputs.image_gb * self._price("ecr_kept"))
         yield self._jobs()
         yield self._backfill()
 
-    def _log(self) -> BillItem:
+    def _transactions_log(self) -> BillItem:
         if not self._size.on_msk:
             return self._stream("transactions", self._size.transactions_shards, self._inputs.transaction_bytes)
-        partitions = self._size.invocations_at_once
+        partitions = self._size.concurrent_invocations
         gigabytes = self._transactions * self._inputs.transaction_bytes / GB
         dollars = self._hours * (self._price("msk_cluster") + partitions * self._price("msk_partition"))
         dollars += gigabytes * (self._price("msk_in") + self._price("msk_out"))
@@ -95,7 +97,7 @@ class _MonthlyBill:
         dollars += gigabytes * longer_hours / self._hours * self._price("kinesis_on_demand_kept")
         return BillItem(f"Kinesis {name}", f"on demand, {gigabytes:,.1f} GB in and out", dollars)
 
-    def _states(self) -> BillItem:
+    def _state_requests(self) -> BillItem:
         seconds = self._hours * 3600 / MILLION
         writes = write_units(self._rate, self._size, self._inputs) * seconds
         reads = read_units(self._rate, self._size, self._inputs) * seconds
@@ -107,31 +109,32 @@ class _MonthlyBill:
             writes * self._price("dynamodb_write") + reads * self._price("dynamodb_read"),
         )
 
-    def kept_states(self) -> BillItem:
+    def state_storage(self) -> BillItem:
         held = cards(self._rate, self._inputs)
         dollars = held * self._inputs.card_item_bytes / GB * self._price("dynamodb_kept")
         return BillItem("DynamoDB, kept", f"{held:,.0f} cards of {self._inputs.card_item_bytes:,.0f} bytes", dollars)
 
-    def _deciding(self) -> BillItem:
-        each_ms, memory = self._inputs.batch_ms, self._size.stream_gb
-        how = f"{self._batches / MILLION:,.2f} million batches of {each_ms:g} ms, {memory:.3g} GB"
-        return BillItem("Lambda stream", how, self._calls(self._batches, each_ms, memory))
+    def _stream_function(self) -> BillItem:
+        batch_ms, memory_gb = self._inputs.batch_ms, self._size.stream_gb
+        quantities = f"{self._batches / MILLION:,.2f} million batches of {batch_ms:g} ms, {memory_gb:.3g} GB"
+        return BillItem("Lambda stream", quantities, self._invocations(self._batches, batch_ms, memory_gb))
 
-    def _answering(self) -> BillItem:
-        each_ms, memory, warm = self._inputs.question_ms, self._size.score_gb, self._size.score_kept_warm
-        dollars = self._calls(self._questions, each_ms, memory)
-        dollars += warm * memory * self._hours * 3600 * self._price("lambda_warm")
-        dollars += self._questions / MILLION * self._price("api_call")
+    def _score_function(self) -> BillItem:
+        call_ms, memory_gb, warm = self._inputs.question_ms, self._size.score_gb, self._size.score_kept_warm
+        dollars = self._invocations(self._api_calls, call_ms, memory_gb)
+        dollars += warm * memory_gb * self._hours * 3600 * self._price("lambda_warm")
+        dollars += self._api_calls / MILLION * self._price("api_call")
+        quantities = f"{self._api_calls / MILLION:,.2f} million calls of {call_ms:g} ms, kept warm: {warm}"
         if self._size.firewall:
-            dollars += self._price("firewall") + self._questions / MILLION * self._price("firewall_call")
-        how = f"{self._questions / MILLION:,.2f} million questions of {each_ms:g} ms, kept warm: {warm}"
-        return BillItem("API Gateway, Lambda score", how + (", firewall" if self._size.firewall else ""), dollars)
+            dollars += self._price("firewall") + self._api_calls / MILLION * self._price("firewall_call")
+            quantities += ", firewall"
+        return BillItem("API Gateway, Lambda score", quantities, dollars)
 
-    def _calls(self, calls: float, each_ms: float, memory_gb: float) -> float:
-        used = calls * each_ms / 1000 * memory_gb
-        return calls / MILLION * self._price("lambda_call") + used * self._price("lambda_time")
+    def _invocations(self, count: float, each_ms: float, memory_gb: float) -> float:
+        used = count * each_ms / 1000 * memory_gb
+        return count / MILLION * self._price("lambda_call") + used * self._price("lambda_time")
 
-    def _scoring(self) -> BillItem:
+    def _endpoint(self) -> BillItem:
         instances, kind = self._size.instances, self._size.instance_type
         return BillItem("SageMaker endpoint", f"{instances:,} x {kind}", instances * self._hours * self._price(kind))
 
@@ -142,13 +145,13 @@ class _MonthlyBill:
         dollars += gigabytes * self._price("endpoint_data")
         return BillItem("VPC endpoints", f"{services} services, zones: {zones}; {gigabytes:,.1f} GB", dollars)
 
-    def _watching(self) -> BillItem:
+    def _monitoring(self) -> BillItem:
         gigabytes, alarms = self._batches * self._inputs.log_bytes_a_batch / GB, self._inputs.alarms
         dollars = gigabytes * (self._price("logs_in") + self._price("logs_kept"))
         dollars += alarms * self._price("alarm") + self._price("dashboard")
         return BillItem("CloudWatch", f"{gigabytes:,.2f} GB of logs, {alarms:g} alarms, a dashboard", dollars)
 
-    def _objects(self) -> BillItem:
+    def _object_storage(self) -> BillItem:
         each = self._inputs.decision_bytes + self._inputs.row_bytes * self._size.capture_share
         kept = self._rate * 86_400 * self._inputs.kept_days * each / GB
         dollars = self._batches / 1000 * self._price("s3_put") + kept * self._price("s3_kept")

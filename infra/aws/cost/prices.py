@@ -1,4 +1,4 @@
-"""What docs/aws-costs.md says: unit prices by region, inputs of the arithmetic, and quotas of a new account."""
+"""Tables of docs/aws-costs.md: unit prices by region, inputs of the calculation, and quotas of a new account."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _DATE: Final = re.compile(r"^Prices as of (\d{4}-\d{2})\b", re.MULTILINE)
 
 
 class Prices(Struct, frozen=True):
-    """Dollars a unit in one region, as of a month: YYYY-MM. What a unit is, the page says."""
+    """Prices of one region in dollars per unit, as of a month (YYYY-MM). The page names the units."""
 
     as_of: str
     region: str
     dollars: Mapping[str, float]
 
     def of(self, name: str) -> float:
-        """The price of this name; raises `Misconfigured` naming the page if it has none."""
+        """Return the price of this name; raises `Misconfigured` if the page has none."""
         if name not in self.dollars:
             raise Misconfigured(f"{PAGE} has no price {name!r}; add a row to its table of prices")
         return self.dollars[name]
 
 
 class Inputs(Struct, frozen=True):
-    """What a transaction, a batch and a month are made of; each is explained in the page's table of this name."""
+    """Sizes, durations and rates of the calculation; the page's table of inputs explains each."""
 
     transaction_bytes: float
     decision_bytes: float
@@ -60,7 +60,7 @@ class Inputs(Struct, frozen=True):
 
 
 class Quota(Struct, frozen=True):
-    """What a new account may have of something, and what it is."""
+    """Default quota of a new account."""
 
     name: str
     default: float
@@ -68,32 +68,32 @@ class Quota(Struct, frozen=True):
 
 
 def prices_in(region: str, page: str) -> Prices:
-    """The prices of a region; raises `Misconfigured` if the page has no column for it."""
+    """Return the prices of a region; raises `Misconfigured` if the page has no column for it."""
     head, *rows = rows_of(page, "price")
     if region not in head[2:]:
         raise Misconfigured(f"{PAGE} has no prices for {region}, only for {', '.join(head[2:])}; add a column")
     column = head.index(region)
     found = _DATE.search(page)
     if found is None:
-        raise Misconfigured(f"{PAGE} does not say what month its prices are of")
+        raise Misconfigured(f"{PAGE} has no line 'Prices as of YYYY-MM'")
     return Prices(found[1], region, {row[0]: number(row[column], f"price {row[0]}") for row in rows})
 
 
 def inputs_of(page: str) -> Inputs:
-    """The inputs; raises `Misconfigured` if one is missing, or one is not known here."""
+    """Return the inputs; raises `Misconfigured` for missing and for unknown ones."""
     _, *rows = rows_of(page, "input")
     values = {row[0]: number(row[1], f"input {row[0]}") for row in rows}
     if wrong := sorted(set(values) ^ set(Inputs.__struct_fields__)):
-        raise Misconfigured(f"{PAGE}: inputs that are missing, or that nothing is computed from: {', '.join(wrong)}")
+        raise Misconfigured(f"{PAGE}: missing or unknown inputs: {', '.join(wrong)}")
     return Inputs(**values)
 
 
 def quotas_of(page: str) -> dict[str, Quota]:
-    """The quotas by name."""
+    """Return the quotas by name."""
     _, *rows = rows_of(page, "quota")
     return {row[0]: Quota(row[0], number(row[1], f"quota {row[0]}"), row[2]) for row in rows}
 
 
 def costs_page() -> str:
-    """The text of docs/aws-costs.md."""
+    """Return the text of docs/aws-costs.md."""
     return read_page(PAGE)

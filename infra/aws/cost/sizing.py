@@ -1,4 +1,4 @@
-"""How large an environment is, and how large it would have to be for a rate of transactions."""
+"""Size of an environment, and the size that a rate of transactions requires."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from msgspec import Struct, structs
 
 from cardwatch.errors import Misconfigured
 from infra.aws.cost.prices import Inputs
-from infra.aws.deploy.hcl import Variables
+from infra.aws.hcl import Variables
 
 SHARD_RECORDS: Final = 1_000
-"""Records a second that one Kinesis shard takes."""
+"""Maximum records per second of a Kinesis shard."""
 SHARD_BYTES: Final = 1024 * 1024
-"""Bytes a second that one Kinesis shard takes."""
+"""Maximum bytes per second of a Kinesis shard."""
 ON_DEMAND_SHARDS: Final = 4
-"""Shards that a stream on demand begins with."""
+"""Initial number of shards of a stream on demand."""
 WRITE_UNIT_BYTES: Final = 1024
 READ_UNIT_BYTES: Final = 4096
 
@@ -24,11 +24,12 @@ _CPUS: Final = {"medium": 2, "large": 2, "xlarge": 4, "2xlarge": 8, "4xlarge": 1
 
 
 class Size(Struct, frozen=True, kw_only=True):
-    """What is paid for by the hour, and what decides how the rest is used.
+    """Resources that are billed by the hour, and parameters of those billed by use.
 
-    `transactions_shards` and `decisions_shards` are 0 for a stream on demand. `instances` is the sum over the variants
-    of the endpoint, `score_kept_warm` functions behind the API are kept ready. `on_msk`: transactions come through MSK
-    Serverless, with as many partitions as there were shards. `daily`: the jobs about a day start by the clock.
+    `transactions_shards` and `decisions_shards` are 0 for a stream on demand. `instances` is the sum over the
+    endpoint's variants, `score_kept_warm` is the provisioned concurrency of the score function. With `on_msk`,
+    transactions come through MSK Serverless, with a partition in place of each shard. With `daily`, a schedule starts
+    the daily jobs.
     """
 
     on_msk: bool
@@ -52,17 +53,17 @@ class Size(Struct, frozen=True, kw_only=True):
     training_instance_type: str
 
     @property
-    def invocations_at_once(self) -> int:
-        """Invocations of the stream's function at once: one a shard, for a card's transactions stay in their order."""
+    def concurrent_invocations(self) -> int:
+        """Concurrent invocations of the stream function: one per shard, which keeps the order of transactions."""
         return self.transactions_shards or ON_DEMAND_SHARDS
 
-    def batches_a_second(self, rate: float) -> float:
-        """Batches that `rate` transactions a second come in: full ones, but at least one a second and busy shard."""
-        return max(rate / self.batch, min(rate, self.invocations_at_once))
+    def batches_per_second(self, rate: float) -> float:
+        """Return batches per second at `rate` transactions per second: full ones, or one per second and busy shard."""
+        return max(rate / self.batch, min(rate, self.concurrent_invocations))
 
 
 def size_of(variables: Variables) -> Size:
-    """An environment's size, by its variables, while nothing comes: auto-scaling is at its least."""
+    """Return the size by the variables of an environment, with auto-scaling at its minimum."""
     variants = 1 + bool(variables.text("challenger_model_data_url"))
     on_msk = variables.text("ingress") == "msk"
     return Size(
@@ -88,9 +89,9 @@ def size_of(variables: Variables) -> Size:
 
 
 def size_for(rate: float, size: Size, inputs: Inputs) -> Size:
-    """`size` with as many shards and instances as `rate` transactions a second need, never fewer than it has.
+    """Return `size` with enough shards and instances for `rate` transactions per second, and at least its own.
 
-    A stream on demand stays so: it grows by itself.
+    A stream on demand stays on demand, because AWS scales it.
     """
     incoming = max(*transactions_shards(rate, size, inputs).values(), size.transactions_shards)
     outgoing = max(*decisions_shards(rate, inputs).values(), size.decisions_shards)
@@ -103,9 +104,9 @@ def size_for(rate: float, size: Size, inputs: Inputs) -> Size:
 
 
 def transactions_shards(rate: float, size: Size, inputs: Inputs) -> dict[str, int]:
-    """Shards of the stream of transactions, by what asks for them: records, bytes, and the time of the function.
+    """Return the shards of transactions that records, bytes and the function's time require.
 
-    The last one: a shard's batches are worked one after the other, so it takes `batch` transactions in `batch_ms`.
+    A shard's batches are processed one after the other, `batch` transactions in `batch_ms`.
     """
     return {
         "records": _at_least(rate / SHARD_RECORDS / inputs.headroom),
@@ -115,7 +116,7 @@ def transactions_shards(rate: float, size: Size, inputs: Inputs) -> dict[str, in
 
 
 def decisions_shards(rate: float, inputs: Inputs) -> dict[str, int]:
-    """Shards of the stream of decisions, by what asks for them."""
+    """Return the shards of decisions that records and bytes require."""
     return {
         "records": _at_least(rate / SHARD_RECORDS / inputs.headroom),
         "bytes": _at_least(rate * inputs.decision_bytes / SHARD_BYTES / inputs.headroom),
@@ -123,41 +124,41 @@ def decisions_shards(rate: float, inputs: Inputs) -> dict[str, int]:
 
 
 def instances(rate: float, size: Size, inputs: Inputs) -> int:
-    """Instances of one variant of the endpoint."""
+    """Return the required instances of one variant of the endpoint."""
     rows_a_second = inputs.rows_a_second_and_cpu * inputs.endpoint_share * cpus_of(size.instance_type)
     return _at_least(rate / rows_a_second / inputs.headroom)
 
 
 def write_units(rate: float, size: Size, inputs: Inputs) -> float:
-    """DynamoDB write units a second: each transaction writes its card, each batch its shard's item."""
-    of_cards = rate * ceil(inputs.card_item_bytes / WRITE_UNIT_BYTES)
-    of_shards = size.batches_a_second(rate) * inputs.shard_writes_a_batch
-    return of_cards + of_shards * ceil(inputs.shard_item_bytes / WRITE_UNIT_BYTES)
+    """Return DynamoDB write units per second: each transaction writes its card, each batch its shard's item."""
+    card_units = rate * ceil(inputs.card_item_bytes / WRITE_UNIT_BYTES)
+    shard_units = size.batches_per_second(rate) * inputs.shard_writes_a_batch
+    return card_units + shard_units * ceil(inputs.shard_item_bytes / WRITE_UNIT_BYTES)
 
 
 def read_units(rate: float, size: Size, inputs: Inputs) -> float:
-    """DynamoDB read units a second, all consistent: cards by transactions and questions, a shard's item by batches."""
-    of_cards = rate * (1 + inputs.questions_share) * ceil(inputs.card_item_bytes / READ_UNIT_BYTES)
-    return of_cards + size.batches_a_second(rate) * ceil(inputs.shard_item_bytes / READ_UNIT_BYTES)
+    """Return DynamoDB read units per second: each transaction and API call reads a card, each batch a shard's item."""
+    card_units = rate * (1 + inputs.questions_share) * ceil(inputs.card_item_bytes / READ_UNIT_BYTES)
+    return card_units + size.batches_per_second(rate) * ceil(inputs.shard_item_bytes / READ_UNIT_BYTES)
 
 
 def provisioned(size: Size) -> Size:
-    """`size` with streams of a fixed number of shards instead of such on demand."""
+    """Return `size` with provisioned streams instead of streams on demand."""
     return structs.replace(
         size, transactions_shards=size.transactions_shards or 1, decisions_shards=size.decisions_shards or 1
     )
 
 
 def cards(rate: float, inputs: Inputs) -> float:
-    """Cards that make this rate."""
+    """Return the number of active cards behind a rate."""
     return min(rate * 86_400 / inputs.transactions_a_card_and_day, inputs.most_cards)
 
 
 def cpus_of(instance_type: str) -> int:
-    """Virtual CPUs of an instance type, by the end of its name."""
+    """Return the virtual CPUs of an instance type, by the suffix of its name."""
     _, _, suffix = instance_type.rpartition(".")
     if suffix not in _CPUS:
-        raise Misconfigured(f"{instance_type!r}: how many virtual CPUs it has is not known here, see {__name__}")
+        raise Misconfigured(f"the number of virtual CPUs of {instance_type!r} is not known, see {__name__}")
     return _CPUS[suffix]
 
 

@@ -1,7 +1,8 @@
-"""What the pipeline has made on AWS and Terraform does not know of: model packages, models, endpoint configurations.
+"""Deletion of resources that promotions created and Terraform does not manage.
 
-A promotion makes them. A model package group with packages cannot be destroyed, so they go before; models and
-configurations go after the endpoint that may still answer with one of them.
+They are model packages, models and endpoint configurations. A model package group that has packages cannot be
+destroyed, so packages are deleted before `terraform destroy`. Models and endpoint configurations are deleted after
+it, because the endpoint may still use them.
 """
 
 from __future__ import annotations
@@ -12,30 +13,31 @@ from adapters.aws.clients import answering, aws_client
 
 
 def delete_model_packages(group: str, *, region: str | None = None) -> int:
-    """Delete every version in a model package group; gives their number."""
+    """Delete every version in a model package group and return their number."""
     client = aws_client("sagemaker", region=region)
     with answering(f"model package group {group}"):
-        found = _all(client, "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group)
-        for package in found:
-            client.delete_model_package(ModelPackageName=package["ModelPackageArn"])
-    return len(found)
+        packages = _listed(
+            client, "list_model_packages", "ModelPackageSummaryList", "ModelPackageArn", ModelPackageGroupName=group
+        )
+        for arn in packages:
+            client.delete_model_package(ModelPackageName=arn)
+    return len(packages)
 
 
-def delete_models(prefix: str, *, region: str | None = None) -> int:
-    """Delete every endpoint configuration and model whose name begins so; gives their number."""
+def delete_models(prefix: str, *, region: str | None = None) -> None:
+    """Delete every endpoint configuration and model whose name begins with `prefix` and a hyphen."""
     client = aws_client("sagemaker", region=region)
     with answering("SageMaker"):
-        configs = [each["EndpointConfigName"] for each in _all(client, "list_endpoint_configs", "EndpointConfigs")]
-        models = [each["ModelName"] for each in _all(client, "list_models", "Models")]
-        gone = [name for name in configs if name.startswith(f"{prefix}-")]
-        for name in gone:
-            client.delete_endpoint_config(EndpointConfigName=name)
-        ours = [name for name in models if name.startswith(f"{prefix}-")]
-        for name in ours:
-            client.delete_model(ModelName=name)
-    return len(gone) + len(ours)
+        configs = _listed(client, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName")
+        models = _listed(client, "list_models", "Models", "ModelName")
+        for name in configs:
+            if name.startswith(f"{prefix}-"):
+                client.delete_endpoint_config(EndpointConfigName=name)
+        for name in models:
+            if name.startswith(f"{prefix}-"):
+                client.delete_model(ModelName=name)
 
 
-def _all(client: Any, operation: str, key: str, **arguments: str) -> list[dict[str, Any]]:
+def _listed(client: Any, operation: str, key: str, field: str, **arguments: str) -> list[str]:
     pages = client.get_paginator(operation).paginate(**arguments)
-    return [each for page in pages for each in page[key]]
+    return [each[field] for page in pages for each in page[key]]

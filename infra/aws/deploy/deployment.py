@@ -1,4 +1,4 @@
-"""The environment `moto` as Terraform makes and unmakes it: first what must exist before, then all of it."""
+"""Deployment of the environment `moto` by Terraform: the bootstrap root first, then the system."""
 
 from __future__ import annotations
 
@@ -7,103 +7,107 @@ from pathlib import Path
 from typing import Any, Final
 
 from adapters.aws.account import Account
-from adapters.aws.object_keys import FIRST_EXECUTION, model_key, object_url
+from adapters.aws.object_keys import object_url
 from adapters.runtime.settings import Settings
-from infra.aws.deploy.environments import BOOTSTRAP, TERRAFORM, Environment, LocalFiles
-from infra.aws.deploy.terraform import Report, Terraform
+from infra.aws.deploy.champion import MODEL_KEY
+from infra.aws.deploy.terraform import Terraform
+from infra.aws.environments import BOOTSTRAP, TERRAFORM, Environment, LocalFiles
+from infra.reporting import Report
 
-_MADE: Final = re.compile(r": (?:Creation|Destruction) complete after ")
-_WANTED: Final = re.compile(r"^  # (?P<what>.* (?:created|updated in-place|destroyed|replaced).*)")
-_TELL_EVERY: Final = 40
+_COMPLETED: Final = re.compile(r": (?:Creation|Destruction) complete after ")
+_PLANNED: Final = re.compile(r"^  # (?P<change>.* (?:created|updated in-place|destroyed|replaced).*)")
+_REPORT_EVERY: Final = 40
+"""Number of resources between two progress messages."""
+_UNPROTECTED: Final = "deletion_protection=false"
 
 
 class Deployment:
-    """Both roots, with their states where the environment's state would be. `report` hears how far Terraform is."""
+    """Both roots with their states as in an account. `report` receives the progress of Terraform."""
 
     def __init__(self, settings: Settings, report: Report) -> None:
         self.environment = Environment("moto")
         self._files = LocalFiles(self.environment, settings.home)
         self._account = Account(self.environment.region).identity().account
-        self._home, self._progress, self._beside = settings.home, ApplyProgress(report), ApplyProgress(report)
-        self._first = Terraform(settings, BOOTSTRAP, report=self._beside.hear, name="bootstrap")
-        self._main = Terraform(settings, TERRAFORM, report=self._progress.hear, name="system")
+        self._home, self._progress = settings.home, ApplyProgress(report)
+        self._bootstrap = Terraform(settings, BOOTSTRAP, report=ApplyProgress(report).read_line, name="bootstrap")
+        self._system = Terraform(settings, TERRAFORM, report=self._progress.read_line, name="system")
 
     @property
     def releases(self) -> str:
-        """The bucket that the first champion is taken from."""
+        """Bucket of the first champion."""
         return f"{self.environment.prefix}-releases-{self._account}"
 
     @property
     def buckets(self) -> list[str]:
-        """What the second root needs of the first: where its state lies, and where the first champion."""
+        """Buckets of the bootstrap root that the system's root needs."""
         return [self.environment.state_bucket(self._account), self.releases]
 
     @property
     def scoring_image(self) -> str:
-        """The URI of the image that scores."""
+        """URI of the scoring image."""
         registry = f"{self._account}.dkr.ecr.{self.environment.region}.amazonaws.com"
         return f"{registry}/{self.environment.prefix}-scoring:{self.environment.variables.text('image_tag')}"
 
     @property
-    def made(self) -> int:
-        """How many resources the last call has made, or unmade."""
+    def changed_resources(self) -> int:
+        """Number of resources that the last call has created or destroyed."""
         return self._progress.count
 
     def apply_bootstrap(self) -> None:
-        """Buckets for state and releases, repositories."""
-        self._first.init(self._files.bootstrap_backend())
-        self._first.apply(self._files.bootstrap_variables(), "deletion_protection=false")
+        """Create the buckets for state and releases, and the image repositories."""
+        self._bootstrap.init(self._files.bootstrap_backend())
+        self._bootstrap.apply(self._files.bootstrap_variables(), _UNPROTECTED)
 
     def apply(self) -> dict[str, Any]:
-        """Everything else; gives its outputs. The first model has to be in `releases`."""
+        """Create the system and return its outputs. The first model must be in `releases`."""
         self._progress.count = 0
-        self._main.init(self._backend())
-        self._main.apply(self.environment.tfvars, self._model)
-        return self._main.outputs()
+        self._system.init(self._backend())
+        self._system.apply(self.environment.tfvars, self._model)
+        return self._system.outputs()
 
-    def unsettled(self) -> list[str]:
-        """What a second plan wants to do; nothing, if all is well."""
-        self._progress.wanted.clear()
-        if not self._main.plan(self.environment.tfvars, self._model):
+    def planned_changes(self) -> list[str]:
+        """Return the changes that a new plan contains; none if the system is as described."""
+        self._progress.planned.clear()
+        if not self._system.plan(self.environment.tfvars, self._model):
             return []
-        return self._progress.wanted or ["only outputs"]
+        return self._progress.planned or ["only outputs"]
 
     def destroy(self) -> None:
-        """All of it, the state's bucket last."""
+        """Destroy the system and then the bootstrap root, which has the bucket of the system's state."""
         self._progress.count = 0
-        self._main.destroy(self.environment.tfvars, self._model)
-        self._first.destroy(self._files.bootstrap_variables(), "deletion_protection=false")
+        self._system.destroy(self.environment.tfvars, self._model)
+        self._bootstrap.destroy(self._files.bootstrap_variables(), _UNPROTECTED)
 
     @property
     def _model(self) -> str:
-        return f"champion_model_data_url={object_url(self.releases, model_key(FIRST_EXECUTION))}"
+        return f"champion_model_data_url={object_url(self.releases, MODEL_KEY)}"
 
     def _backend(self) -> Path:
-        """The state in S3 with its lock, as for an account; only the addresses of buckets are those of a stand-in."""
+        """Write the S3 backend with its lock file, as in an account but with path-style addresses for moto."""
         file = self._home / "system.backend.hcl"
-        said = {
+        values = {
             "bucket": f'"{self.environment.state_bucket(self._account)}"',
             "key": '"system.tfstate"',
             "region": f'"{self.environment.region}"',
             "use_lockfile": "true",
             "use_path_style": "true",
         }
-        file.write_text("".join(f"{name} = {value}\n" for name, value in said.items()))
+        file.write_text("".join(f"{name} = {value}\n" for name, value in values.items()))
         return file
 
 
 class ApplyProgress:
-    """Counts what Terraform says that it has made or unmade, and tells now and then. `wanted`: what a plan is about."""
+    """Parses Terraform's output: counts created and destroyed resources, and collects the changes of a plan."""
 
     def __init__(self, report: Report) -> None:
         self._report, self.count = report, 0
-        self.wanted: list[str] = []
+        self.planned: list[str] = []
 
-    def hear(self, line: str) -> None:
-        """A line of Terraform's output."""
-        if wanted := _WANTED.match(line):
-            self.wanted.append(wanted["what"])
-        if _MADE.search(line):
+    def read_line(self, line: str) -> None:
+        """Parse a line of Terraform's output."""
+        if change := _PLANNED.match(line):
+            self.planned.append(change["change"])
+        if _COMPLETED.search(line):
             self.count += 1
-            if self.count % _TELL_EVERY == 0:
+            if self.count % _REPORT_EVERY == 0:
                 self._report(f"{self.count} resources")

@@ -1,14 +1,14 @@
-"""Executions of a state machine: started, or found, and followed to their end."""
+"""Executions of a Step Functions state machine, started or found, and followed to their end."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from adapters.aws.clients import aws_client
+from adapters.runtime.retry import poll
 from cardwatch.errors import CardwatchError
+from infra.reporting import Report
 
 POLL_SECONDS: Final = 0.5
 _ENTERED: Final = "stateEnteredEventDetails"
@@ -17,47 +17,56 @@ _CAUSE_CHARACTERS: Final = 1_500
 
 
 class StateMachine:
-    """The state machine with this ARN. `report` hears the name of each state that is entered."""
+    """The state machine with this ARN. `report` receives the name of each state that is entered."""
 
-    def __init__(self, arn: str, report: Callable[[str], object], *, region: str) -> None:
+    def __init__(self, arn: str, report: Report, *, region: str) -> None:
         self._arn, self._report = arn, report
         self._client = aws_client("stepfunctions", region=region)
 
-    def run(self, name: str, given: dict[str, Any], *, patience_seconds: float) -> None:
-        """Start an execution and follow it; raises `CardwatchError` with its error and cause if it fails."""
-        started = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(given))
-        self.follow(started["executionArn"], patience_seconds=patience_seconds)
+    def run(self, name: str, arguments: dict[str, Any], *, timeout_seconds: float) -> None:
+        """Start an execution and follow it; raises as `follow` does."""
+        started = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(arguments))
+        self.follow(started["executionArn"], timeout_seconds=timeout_seconds)
 
-    def newest(self, *, patience_seconds: float) -> str:
-        """The ARN of the newest execution, waited for if there is none yet."""
-        deadline = time.monotonic() + patience_seconds
-        while not (found := self._client.list_executions(stateMachineArn=self._arn)["executions"]):
-            if time.monotonic() > deadline:
-                raise CardwatchError(f"{self._arn} was not started within {patience_seconds:g} s")
-            time.sleep(POLL_SECONDS)
-        return str(max(found, key=lambda each: each["startDate"])["executionArn"])
+    def await_execution(self, *, timeout_seconds: float) -> str:
+        """Return the ARN of the newest execution, after waiting for one if there is none.
 
-    def follow(self, execution: str, *, patience_seconds: float) -> None:
-        """Wait for the end of an execution, see `run`."""
-        deadline, told = time.monotonic() + patience_seconds, 0
-        while True:
-            found = self._client.describe_execution(executionArn=execution)
-            entered = self._entered(execution)
-            for state in entered[told:]:
+        Raises `CardwatchError` if none is started in time.
+        """
+        executions = poll(
+            lambda: self._client.list_executions(stateMachineArn=self._arn)["executions"],
+            timeout_seconds=timeout_seconds,
+            poll_seconds=POLL_SECONDS,
+        )
+        if not executions:
+            raise CardwatchError(f"{self._arn} was not started within {timeout_seconds:g} s")
+        return str(max(executions, key=lambda each: each["startDate"])["executionArn"])
+
+    def follow(self, execution: str, *, timeout_seconds: float) -> None:
+        """Wait for the end of an execution; raises `CardwatchError` with its cause if it fails or takes too long."""
+        reported = 0
+
+        def describe() -> dict[str, Any]:
+            nonlocal reported
+            description: dict[str, Any] = self._client.describe_execution(executionArn=execution)
+            entered = [event[_ENTERED]["name"] for event in self._events(execution) if _ENTERED in event]
+            for state in entered[reported:]:
                 self._report(state)
-            told = len(entered)
-            if found["status"] == "SUCCEEDED":
-                return
-            if found["status"] != "RUNNING" or time.monotonic() > deadline:
-                why = f"{found.get('error', 'it was not at its end in time')}: {found.get('cause', '')}"
-                raise CardwatchError(f"{execution} is {found['status']}: {self._cause(execution) or why}")
-            time.sleep(POLL_SECONDS)
+            reported = len(entered)
+            return description
 
-    def _entered(self, execution: str) -> list[str]:
-        return [event[_ENTERED]["name"] for event in self._events(execution) if _ENTERED in event]
+        ended = poll(
+            describe,
+            until=lambda description: description["status"] != "RUNNING",
+            timeout_seconds=timeout_seconds,
+            poll_seconds=POLL_SECONDS,
+        )
+        if ended["status"] != "SUCCEEDED":
+            error = f"{ended.get('error', 'it did not end in time')}: {ended.get('cause', '')}"
+            raise CardwatchError(f"{execution} is {ended['status']}: {self._failure_cause(execution) or error}")
 
-    def _cause(self, execution: str) -> str:
-        """Why the first task failed, if one did: for a job the reason that it gives itself."""
+    def _failure_cause(self, execution: str) -> str:
+        """Return why the first failed task failed; for a job, the reason that the job reports."""
         causes = [event[_FAILED].get("cause", "") for event in self._events(execution) if _FAILED in event]
         if not causes:
             return ""
@@ -67,7 +76,5 @@ class StateMachine:
             return str(causes[0])[:_CAUSE_CHARACTERS]
 
     def _events(self, execution: str) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = self._client.get_execution_history(executionArn=execution, maxResults=1000)[
-            "events"
-        ]
-        return events
+        history: dict[str, Any] = self._client.get_execution_history(executionArn=execution, maxResults=1000)
+        return list(history["events"])

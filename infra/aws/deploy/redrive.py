@@ -1,8 +1,8 @@
-"""Batches that Lambda gave up, sent once more: from the queue `abandoned` back into the stream.
+"""Redrive of batches that Lambda gave up: from the queue `abandoned` back into the stream.
 
-A message there names a stretch of a shard, not its records, so they are read from the stream, for as long as it keeps
-them, and put into it again behind everything else. Those that were decided before Lambda gave up are recognised as
-repeats while their card has had fewer than 16 transactions since; the others are decided late.
+A message in the queue names a range of a shard. The records are read from the stream, if its retention period has not
+ended, and written to its end. Those that were decided before Lambda gave up are recognised as repeats if their card has
+had fewer than 16 transactions since; the others are decided late.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from cardwatch.errors import CardwatchError
 Records = Sequence[tuple[str, bytes]]
 
 
-class SequenceRange(Struct, rename="camel", frozen=True):
-    """What Lambda says of a batch that it gave up."""
+class AbandonedBatch(Struct, rename="camel", frozen=True):
+    """The range of a batch that Lambda gave up, as in Lambda's message."""
 
     shard_id: str
     start_sequence_number: str
@@ -27,46 +27,47 @@ class SequenceRange(Struct, rename="camel", frozen=True):
     batch_size: int
 
 
-class _Abandoned(Struct, frozen=True):
-    stretch: SequenceRange = msgspec.field(name="KinesisBatchInfo")
+class _Message(Struct, frozen=True):
+    batch: AbandonedBatch = msgspec.field(name="KinesisBatchInfo")
 
 
 class RedriveResult(Struct):
-    """What came of it. `expired`: records that the stream no longer had."""
+    """Counts of one redrive. `expired` are records that the stream no longer has, `unreadable` are messages."""
 
     batches: int = 0
     records: int = 0
     expired: int = 0
-    not_understood: int = 0
+    unreadable: int = 0
 
 
-def redrive(queue: Queue, read: Callable[[SequenceRange], Records], write: Callable[[Records], None]) -> RedriveResult:
-    """Send the records of every message again, then delete it. Killed in between, a batch is sent twice, not lost.
+def redrive(queue: Queue, read: Callable[[AbandonedBatch], Records], write: Callable[[Records], None]) -> RedriveResult:
+    """Write the records of every message to the stream, then delete the message.
 
-    A message that does not name a batch of Kinesis stays in the queue. Raises what `read` and `write` raise.
+    A crash in between sends a batch twice and loses none. A message that does not name a batch of Kinesis stays in the
+    queue. Raises the errors of `read` and `write`.
     """
-    done = RedriveResult()
+    result = RedriveResult()
     for message in queue.receive():
         try:
-            stretch = msgspec.json.decode(message.body, type=_Abandoned).stretch
+            batch = msgspec.json.decode(message.body, type=_Message).batch
         except msgspec.DecodeError:
-            done.not_understood += 1
+            result.unreadable += 1
             continue
-        records = read(stretch)
+        records = read(batch)
         write(records)
         queue.delete(message)
-        done.batches += 1
-        done.records += len(records)
-        done.expired += max(stretch.batch_size - len(records), 0)
-    return done
+        result.batches += 1
+        result.records += len(records)
+        result.expired += max(batch.batch_size - len(records), 0)
+    return result
 
 
-def require_all_sent(done: RedriveResult) -> None:
-    """Raise `CardwatchError` if some could not be sent again."""
-    wrong = []
-    if done.expired:
-        wrong.append(f"{done.expired:,} records were not in the stream any more: its retention is over")
-    if done.not_understood:
-        wrong.append(f"{done.not_understood:,} messages do not name a batch of Kinesis, and stay in the queue")
-    if wrong:
-        raise CardwatchError("; ".join(wrong))
+def require_all_sent(result: RedriveResult) -> None:
+    """Raise `CardwatchError` if records or messages could not be sent again."""
+    problems = []
+    if result.expired:
+        problems.append(f"{result.expired:,} records were not in the stream any more: its retention period has ended")
+    if result.unreadable:
+        problems.append(f"{result.unreadable:,} messages do not name a batch of Kinesis, and stay in the queue")
+    if problems:
+        raise CardwatchError("; ".join(problems))

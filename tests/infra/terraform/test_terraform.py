@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.aws.deploy.hcl import read_variables
+from infra.aws.hcl import read_variables
 
 pytestmark = pytest.mark.proves("plan", "the configuration is formatted and valid, and checkov finds nothing in it")
 

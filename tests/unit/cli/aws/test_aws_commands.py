@@ -1,4 +1,4 @@
-"""`cardwatch aws`: traffic from a laptop into moto's Kinesis and S3, the bill, and what is refused with which words."""
+"""`cardwatch aws`: traffic into moto's Kinesis and S3, the bill, deployments, and error messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cardwatch.registry import ModelVersion
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cli.main import main
-from infra.aws.deploy.hcl import Variables
+from infra.aws.hcl import Variables
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 BUCKET = f"cardwatch-sandbox-data-{ACCOUNT}"
@@ -72,7 +72,7 @@ def records(client: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_send_puts_the_world_into_stream_and_bucket_and_sums_it_up(aws: None) -> None:
+def test_send_writes_the_simulated_days_to_stream_and_bucket_and_prints_totals(aws: None) -> None:
     kinesis, s3 = stream(), bucket()
     result = run("send", "sandbox", "--rate", "100000", "--cards", "50", "--from-day", "20", "--days", "2")
     assert result.exit_code == 0, result.output
@@ -91,10 +91,10 @@ def test_send_puts_the_world_into_stream_and_bucket_and_sums_it_up(aws: None) ->
     labels = sum(len(day.labels) for day in days)
     assert f"{len(sent)} transactions in" in result.output
     assert f"{labels} labels into s3://{BUCKET}/labels/" in result.output
-    assert "To go on: --from-day 22" in result.output
+    assert "To continue: --from-day 22" in result.output
 
 
-def test_send_says_what_is_missing_and_how_far_it_came(aws: None) -> None:
+def test_send_reports_a_missing_stream_and_its_progress(aws: None) -> None:
     result = run("send", "sandbox", "--rate", "100000", "--cards", "50")
     assert result.exit_code == 2
     assert "Kinesis stream cardwatch-sandbox-transactions refuses a call" in result.output
@@ -107,7 +107,7 @@ def test_send_stops_at_labels_that_cannot_be_delivered(aws: None) -> None:
     result = run("send", "sandbox", "--rate", "100000", "--cards", "50")
     assert result.exit_code == 2
     assert f"S3 bucket {BUCKET} refuses a call" in result.output
-    assert "To go on: --from-day 0" in result.output
+    assert "To continue: --from-day 0" in result.output
 
 
 def test_the_bill_is_printed_with_its_sum_and_its_date(aws: None) -> None:
@@ -131,7 +131,7 @@ def test_the_check_ends_with_status_1_and_a_line_for_each_thing_missing(
     assert "ok       credentials: " in result.output
 
 
-def test_a_tag_is_asked_for_before_anything_is_asked_of_aws(aws: None) -> None:
+def test_a_tag_is_required_before_any_call_of_aws(aws: None) -> None:
     result = run("check", "sandbox")
     assert result.exit_code == 2
     assert "--image-tag is not given" in result.output
@@ -155,7 +155,7 @@ def test_every_command_is_listed(aws: None) -> None:
         assert f"\n  {command} " in result.output
 
 
-def test_a_terraform_output_is_what_smoke_asks_for() -> None:
+def test_the_outputs_that_smoke_reads_exist() -> None:
     outputs = (Path(__file__).parents[4] / "infra" / "terraform" / "outputs.tf").read_text(encoding="utf-8")
     for name in ("api_url", "api_key_id"):
         assert f"output {json.dumps(name)} {{" in outputs
@@ -165,7 +165,7 @@ GROUP = "cardwatch-sandbox"
 
 
 def put_model() -> None:
-    """As `cardwatch aws model` does."""
+    """Upload a model as `cardwatch aws model` does."""
     files = {"trees.bin": b"trees"}
     tags = {"digest": digest_of(files), "verdict": "promoted"}
     boto3.client("s3", region_name=REGION).put_object(
@@ -176,9 +176,9 @@ def put_model() -> None:
 
 
 class FakeTerraform:
-    """Notes what it is asked to do, and by which root."""
+    """Records the calls with their root."""
 
-    said: ClassVar[list[str]] = []
+    calls: ClassVar[list[str]] = []
     changes = True
 
     def __init__(self, _settings: object, folder: Path, **_options: object) -> None:
@@ -188,14 +188,14 @@ class FakeTerraform:
         return "1.11.4"
 
     def init(self, backend: Path) -> None:
-        self.said.append(f"{self._root}: init {backend.name}")
+        self.calls.append(f"{self._root}: init {backend.name}")
 
     def plan(self, variables: Path) -> bool:
-        self.said.append(f"{self._root}: plan {variables.name}")
+        self.calls.append(f"{self._root}: plan {variables.name}")
         return self.changes
 
     def apply(self, variables: Path) -> None:
-        self.said.append(f"{self._root}: apply {variables.name}")
+        self.calls.append(f"{self._root}: apply {variables.name}")
         if self._root == "terraform":
             boto3.client("sagemaker", region_name=REGION).create_model_package_group(ModelPackageGroupName=GROUP)
         else:
@@ -207,24 +207,24 @@ class FakeTerraform:
                 )
 
     def outputs(self) -> dict[str, object]:
-        if f"{self._root}: apply sandbox.tfvars" not in self.said and self.changes:
+        if f"{self._root}: apply sandbox.tfvars" not in self.calls and self.changes:
             return {}
         data = f"cardwatch-sandbox-data-{ACCOUNT}"
         return {"model_package_group": GROUP, "data_bucket": data, "scoring_image": "1.dkr.ecr.example/scoring:abc"}
 
     def destroy(self, variables: Path) -> None:
-        self.said.append(f"{self._root}: destroy {variables.name}")
+        self.calls.append(f"{self._root}: destroy {variables.name}")
 
 
 @pytest.fixture
 def terraform(aws: None, monkeypatch: pytest.MonkeyPatch) -> type[FakeTerraform]:
-    monkeypatch.setattr(FakeTerraform, "said", [])
+    monkeypatch.setattr(FakeTerraform, "calls", [])
     for module in ("cli.aws.account", "cli.aws.traffic"):
         monkeypatch.setattr(f"{module}.Terraform", FakeTerraform)
-    note = FakeTerraform.said.append
+    note = FakeTerraform.calls.append
     monkeypatch.setattr("cli.aws.account.delete_model_packages", lambda group, region: note(f"packages of {group}"))
     monkeypatch.setattr("cli.aws.account.delete_models", lambda prefix, region: note(f"models of {prefix}"))
-    monkeypatch.setattr("cli.aws.account.smoke_test", lambda *_: FakeTerraform.said.append("smoke"))
+    monkeypatch.setattr("cli.aws.account.smoke_test", lambda *_: FakeTerraform.calls.append("smoke"))
     monkeypatch.setattr(Account, "sagemaker_quotas", lambda _account: QUOTAS)
     monkeypatch.setattr(Account, "free_concurrency", lambda _account: 1000)
     monkeypatch.setattr(Account, "has_image", lambda *_: True)
@@ -235,70 +235,70 @@ BOOTSTRAPPED = ["bootstrap: init sandbox.bootstrap.backend.hcl", "bootstrap: app
 PLANNED = ["terraform: init sandbox.backend.hcl", "terraform: plan sandbox.tfvars"]
 
 
-def test_a_first_deployment_makes_the_buckets_and_asks_for_the_model(terraform: type[FakeTerraform]) -> None:
+def test_a_first_deployment_creates_the_buckets_and_requires_the_model(terraform: type[FakeTerraform]) -> None:
     result = run("deploy", "sandbox", "--image-tag", "abc", "--yes")
     assert result.exit_code == 2
-    assert terraform.said == BOOTSTRAPPED
-    assert "cardwatch aws model sandbox puts it there" in result.output
+    assert terraform.calls == BOOTSTRAPPED
+    assert "cardwatch aws model sandbox uploads it" in result.output
 
 
-def test_with_the_model_there_it_plans_tells_the_price_applies_and_tries(terraform: type[FakeTerraform]) -> None:
+def test_with_a_model_it_plans_prints_the_cost_applies_and_runs_the_smoke_test(terraform: type[FakeTerraform]) -> None:
     run("deploy", "sandbox", "--image-tag", "abc", "--yes")
     put_model()
-    result = run("deploy", "sandbox", "--yes")  # the tag of last time is known only once a plan was made
+    result = run("deploy", "sandbox", "--yes")  # the last tag is known only after a plan
     assert "--image-tag is not given" in result.output
 
     result = run("deploy", "sandbox", "--image-tag", "abc", "--yes")
     assert result.exit_code == 0, result.output
-    assert terraform.said == [*BOOTSTRAPPED, *PLANNED, "terraform: apply sandbox.tfvars", "smoke"]
-    assert "$ a month at 0 transactions a second" in result.output
+    assert terraform.calls == [*BOOTSTRAPPED, *PLANNED, "terraform: apply sandbox.tfvars", "smoke"]
+    assert "$ per month at 0 transactions per second" in result.output
     assert "the first champion is registered as version 1" in result.output
     assert SageMakerRegistry(GROUP, client=boto3.client("sagemaker", region_name=REGION)).champion().version == "1"
 
-    terraform.said.clear()
+    terraform.calls.clear()
     terraform.changes = False
     try:
         assert run("deploy", "sandbox").exit_code == 0
     finally:
         terraform.changes = True
-    assert terraform.said == [*PLANNED, "smoke"]
+    assert terraform.calls == [*PLANNED, "smoke"]
 
-    terraform.said.clear()
-    terraform.said.append("terraform: apply sandbox.tfvars")
+    terraform.calls.clear()
+    terraform.calls.append("terraform: apply sandbox.tfvars")
     assert run("destroy", "sandbox", "--yes").exit_code == 0
     removed = [f"packages of {GROUP}", "terraform: destroy sandbox.tfvars", "models of cardwatch-sandbox"]
-    assert terraform.said[-3:] == removed  # in the one order in which all of it can be removed
+    assert terraform.calls[-3:] == removed  # the only order in which everything can be removed
 
 
-def test_nothing_is_applied_that_was_not_agreed_to(terraform: type[FakeTerraform]) -> None:
+def test_nothing_is_applied_without_confirmation(terraform: type[FakeTerraform]) -> None:
     run("deploy", "sandbox", "--image-tag", "abc", "--yes")
     put_model()
-    terraform.said.clear()
+    terraform.calls.clear()
     result = CliRunner().invoke(main, ["aws", "deploy", "sandbox", "--image-tag", "abc"], input="n\n")
     assert result.exit_code == 1
-    assert terraform.said == PLANNED
+    assert terraform.calls == PLANNED
 
 
-def test_nothing_at_all_is_made_while_a_quota_is_missing(
+def test_nothing_is_created_while_a_quota_is_too_small(
     terraform: type[FakeTerraform], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Account, "free_concurrency", lambda _account: 1)
     result = run("deploy", "sandbox", "--image-tag", "abc", "--yes")
     assert result.exit_code == 2
-    assert terraform.said == []
+    assert terraform.calls == []
 
 
-def test_a_plan_changes_nothing_and_says_whether_something_would(terraform: type[FakeTerraform]) -> None:
+def test_a_plan_changes_nothing_and_says_whether_there_are_changes(terraform: type[FakeTerraform]) -> None:
     result = run("plan", "sandbox", "--image-tag", "abc")
-    assert "there is something to change" in result.output
-    assert terraform.said == PLANNED
+    assert "there are changes" in result.output
+    assert terraform.calls == PLANNED
 
 
-def test_an_environment_is_destroyed_only_when_asked_twice(terraform: type[FakeTerraform]) -> None:
+def test_an_environment_is_destroyed_only_after_confirmation(terraform: type[FakeTerraform]) -> None:
     refused = CliRunner().invoke(main, ["aws", "destroy", "sandbox", "--image-tag", "abc"], input="n\n")
-    assert (refused.exit_code, terraform.said) == (1, [])
+    assert (refused.exit_code, terraform.calls) == (1, [])
     assert run("destroy", "sandbox", "--image-tag", "abc", "--yes").exit_code == 0
-    assert terraform.said == [PLANNED[0], "terraform: destroy sandbox.tfvars", "models of cardwatch-sandbox"]
+    assert terraform.calls == [PLANNED[0], "terraform: destroy sandbox.tfvars", "models of cardwatch-sandbox"]
 
 
 def decided(transaction: Transaction) -> bytes:
@@ -321,19 +321,19 @@ def decided(transaction: Transaction) -> bytes:
     )
 
 
-def test_smoke_sends_ten_waits_for_their_decisions_and_asks_once(
+def test_smoke_sends_ten_waits_for_their_decisions_and_calls_the_api_once(
     terraform: type[FakeTerraform], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stream's function is played here: it decides whatever is in the stream of transactions."""
+    """A fake stream function decides all transactions in the stream."""
     kinesis = stream()
     kinesis.create_stream(StreamName="cardwatch-sandbox-decisions", ShardCount=1)
-    asked: list[tuple[str, Transaction, str, str]] = []
+    requests: list[tuple[str, Transaction, str, str]] = []
 
     def poll(_reader: KinesisReader) -> list[bytes]:
         return [decided(decode(record["Data"], Transaction)) for record in records(kinesis)]
 
     def ask(url: str, body: bytes, *, region: str, key: str) -> bytes:
-        asked.append((url, decode(body, Transaction), region, key))
+        requests.append((url, decode(body, Transaction), region, key))
         return b'{"action": "challenge", "sequence": 1}'
 
     outputs = {"api_url": "https://api/live/v1/score", "api_key_id": "abc"}
@@ -343,22 +343,22 @@ def test_smoke_sends_ten_waits_for_their_decisions_and_asks_once(
     monkeypatch.setattr("cli.aws.traffic.ask", ask)
     result = run("smoke", "sandbox")
     assert result.exit_code == 0, result.output
-    assert "10 decisions, the first after" in result.output
+    assert "10 decisions after" in result.output
     assert "1 degraded" in result.output
     assert "POST /v1/score: challenge after" in result.output
-    assert "having seen 1 transactions" in result.output
-    [(url, transaction, region, key)] = asked
+    assert "with 1 earlier transactions" in result.output
+    [(url, transaction, region, key)] = requests
     assert (url, region, key) == ("https://api/live/v1/score", REGION, "value of abc")
     sent = [decode(record["Data"], Transaction) for record in records(kinesis)]
     assert transaction.transaction_id not in {each.transaction_id for each in sent}
     assert transaction.card_id in {each.card_id for each in sent}
 
 
-def test_an_environment_on_msk_is_not_reached_from_a_laptop(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_on_msk_is_not_reachable(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Variables, "text", lambda _variables, name: "msk" if name == "ingress" else "x")
     for command in ("send", "smoke"):
         result = run(command, "sandbox")
-        assert (result.exit_code, "takes transactions by MSK" in result.output) == (2, True)
+        assert (result.exit_code, "receives transactions through MSK" in result.output) == (2, True)
 
 
 class Registry:
@@ -387,7 +387,7 @@ def test_the_first_model_is_the_champion_of_the_registry(aws: None, monkeypatch:
     s3.create_bucket(Bucket=releases, CreateBucketConfiguration={"LocationConstraint": REGION})
     result = run("model", "sandbox")
     assert result.exit_code == 0, result.output
-    assert f"is at s3://{releases}/models/first/model.tar.gz" in result.output
+    assert f"is uploaded to s3://{releases}/models/first/model.tar.gz" in result.output
     stored = s3.get_object(Bucket=releases, Key="models/first/model.tar.gz")["Body"].read()
     version, files = unpack_model(stored)
     assert (version.version, files) == ("1", dict(Registry.files_of))

@@ -1,4 +1,4 @@
-"""What AWS costs: the arithmetic by hand, on prices and inputs that make it easy, and the page written from it."""
+"""Cost estimates for AWS: the arithmetic, with prices and inputs that are easy to check, and the generated page."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from infra.aws.cost.sizing import (
     transactions_shards,
     write_units,
 )
-from infra.aws.deploy.environments import TERRAFORM, Environment
-from infra.aws.deploy.hcl import read_assignments, read_variables
+from infra.aws.environments import TERRAFORM, Environment
+from infra.aws.hcl import read_assignments, read_variables
 from infra.aws.markdown_tables import rows_of, with_generated
 
 INPUTS = Inputs(
@@ -77,38 +77,38 @@ MONTH_SECONDS = 360_000
 
 
 def dollars(size: Size, rate: float) -> dict[str, float]:
-    return {line.part: line.dollars for line in bill(size, rate, ONE_DOLLAR, INPUTS)}
+    return {item.service: item.dollars for item in bill(size, rate, ONE_DOLLAR, INPUTS)}
 
 
-def test_shards_are_asked_for_by_records_bytes_or_the_time_of_the_function() -> None:
-    """1,000/s, half of everything left free: 1,000 / 1,000 / 0.5; 500 KiB / 1 MiB / 0.5; 10 batches x 0.2 s / 0.5."""
+def test_shards_are_required_by_records_bytes_or_the_time_of_the_function() -> None:
+    """1,000/s with a headroom of one half: 1,000 / 1,000 / 0.5; 500 KiB / 1 MiB / 0.5; 10 batches x 0.2 s / 0.5."""
     assert transactions_shards(1000, SIZE, INPUTS) == {"records": 2, "bytes": 1, "time": 4}
     assert decisions_shards(1000, INPUTS) == {"records": 2, "bytes": 4}  # 1.95 MiB / 0.5
 
 
-def test_larger_batches_take_fewer_shards() -> None:
+def test_larger_batches_need_fewer_shards() -> None:
     assert transactions_shards(1000, structs.replace(SIZE, batch=1000), INPUTS)["time"] == 1
 
 
-def test_instances_are_asked_for_by_rows_and_processors() -> None:
-    """An xlarge has 4 CPUs: 1,000 x 0.5 x 4 = 2,000 rows a second, half of it planned with."""
+def test_instances_are_required_by_rows_and_processors() -> None:
+    """An xlarge has 4 CPUs: 1,000 x 0.5 x 4 = 2,000 rows a second, and half of it is used."""
     assert instances(1000, SIZE, INPUTS) == 1
     assert instances(1001, SIZE, INPUTS) == 2
 
 
 def test_the_table_is_written_once_a_transaction_and_twice_a_batch() -> None:
-    """1,000 x 3 + 10 batches x 2 x 5; reads: 1,000 x 1.1 (questions too) x 1 + 10 x 2."""
+    """1,000 x 3 + 10 batches x 2 x 5; reads: 1,000 x 1.1 (API calls too) x 1 + 10 x 2."""
     assert write_units(1000, SIZE, INPUTS) == 3100
     assert read_units(1000, SIZE, INPUTS) == pytest.approx(1120)
 
 
-def test_a_trickle_makes_a_batch_a_second_and_shard() -> None:
-    assert SIZE.batches_a_second(0.5) == 0.5
-    assert SIZE.batches_a_second(10) == 4
-    assert SIZE.batches_a_second(1000) == 10
+def test_a_low_rate_makes_a_batch_per_second_and_shard() -> None:
+    assert SIZE.batches_per_second(0.5) == 0.5
+    assert SIZE.batches_per_second(10) == 4
+    assert SIZE.batches_per_second(1000) == 10
 
 
-def test_an_environment_at_rest_pays_for_hours_only() -> None:
+def test_an_environment_without_traffic_pays_for_hours_only() -> None:
     assert dollars(SIZE, 0) == {
         "Kinesis transactions": 400,  # 4 shards x 100 h
         "Kinesis decisions": 200,
@@ -123,11 +123,11 @@ def test_an_environment_at_rest_pays_for_hours_only() -> None:
 
 
 def test_traffic_is_paid_for_by_use() -> None:
-    """1,000/s for 100 h: 360 million transactions, 3.6 million batches, 36 million questions."""
+    """1,000/s for 100 h: 360 million transactions, 3.6 million batches, 36 million API calls."""
     found = dollars(SIZE, 1000)
     assert found["Kinesis transactions"] == 400 + 360
     assert found["DynamoDB on demand"] == pytest.approx((3100 + 1120) * MONTH_SECONDS / 1e6)
-    assert found["DynamoDB, kept"] == pytest.approx(1_000_000 * 3000 / 2**30)  # 21.6 million cards, but there is 1
+    assert found["DynamoDB, kept"] == pytest.approx(1_000_000 * 3000 / 2**30)  # 21.6 million cards, but at most 1
     assert found["Lambda stream"] == pytest.approx(3.6 + 3.6e6 * 0.2 * 2)
     assert found["API Gateway, Lambda score"] == pytest.approx(36 + 36 + 36e6 * 0.05)
     assert found["VPC endpoints"] == pytest.approx(1000 + 360e6 * (2048 + 256) / 2**30)
@@ -154,12 +154,12 @@ def test_msk_is_paid_for_instead_of_the_stream_of_transactions() -> None:
     assert "Kinesis decisions" in found
 
 
-def test_functions_kept_warm_and_a_firewall_are_paid_for_at_rest() -> None:
+def test_functions_kept_warm_and_a_firewall_are_paid_for_without_traffic() -> None:
     found = dollars(structs.replace(SIZE, score_kept_warm=2, firewall=True), 0)
     assert found["API Gateway, Lambda score"] == 2 * 1 * MONTH_SECONDS + 1
 
 
-def test_jobs_that_do_not_start_by_the_clock_leave_only_retraining() -> None:
+def test_without_the_schedule_only_retraining_jobs_are_paid_for() -> None:
     assert dollars(structs.replace(SIZE, daily=False), 0)["SageMaker jobs"] == 12
 
 
@@ -168,7 +168,7 @@ def test_reserved_capacity_is_paid_for_by_the_hour_with_its_headroom() -> None:
     assert reserved_table(SIZE, 1000, ONE_DOLLAR, INPUTS) == pytest.approx((3100 + 1120) / 0.5 * 100 + kept)
 
 
-def test_a_rate_adds_what_it_needs_and_never_takes_away() -> None:
+def test_a_rate_adds_capacity_and_never_removes_any() -> None:
     grown = size_for(10_000, SIZE, INPUTS)
     assert (grown.transactions_shards, grown.decisions_shards, grown.instances) == (40, 40, 10)
     assert size_for(1, SIZE, INPUTS) == SIZE
@@ -181,11 +181,11 @@ def test_a_challenger_doubles_the_instances() -> None:
     assert size_for(10_000, structs.replace(SIZE, variants=2), INPUTS).instances == 20
 
 
-def test_an_estimate_says_what_it_needs_of_each_quota() -> None:
+def test_an_estimate_has_the_requirement_for_each_quota() -> None:
     found = estimate(10_000, SIZE, ONE_DOLLAR, INPUTS)
     assert found.needs(INPUTS) == {
         "kinesis_shards": 80,
-        "lambda_executions": 40 + 50,  # 1,000 questions a second of 50 ms
+        "lambda_executions": 40 + 50,  # 1,000 API calls per second of 50 ms
         "dynamodb_writes": 31_000,
         "dynamodb_reads": pytest.approx(11_200),
         "endpoint_instances": 10,
@@ -194,7 +194,7 @@ def test_an_estimate_says_what_it_needs_of_each_quota() -> None:
     assert set(found.needs(INPUTS)) == set(quotas_of(costs_page()))
 
 
-def test_the_published_page_is_that_of_its_tables_and_of_the_environments() -> None:
+def test_the_published_page_is_up_to_date_with_its_tables_and_the_environments() -> None:
     assert costs_page() == costs_document(costs_page()), "run `cardwatch aws document`"
 
 
@@ -206,7 +206,7 @@ def test_every_environment_has_a_price(name: str) -> None:
     assert total(bill(size_of(environment.variables), 10, prices, inputs_of(page))) > 0
 
 
-def test_the_page_says_of_what_month_its_prices_are_and_that_they_are_to_be_checked() -> None:
+def test_the_page_has_the_month_of_its_prices_and_says_where_they_are_from() -> None:
     assert re.fullmatch(r"\d{4}-\d{2}", prices_in("us-east-1", costs_page()).as_of)
     assert "from memory" in costs_page()
 
@@ -218,14 +218,14 @@ def test_a_region_without_prices_and_an_instance_without_one_are_refused() -> No
         prices_in("us-east-1", costs_page()).of("ml.p9.huge")
 
 
-def test_an_input_that_nothing_is_computed_from_is_refused() -> None:
+def test_an_unknown_input_is_refused() -> None:
     page = costs_page().replace("| `batch_ms` |", "| `patch_ms` |")
     with pytest.raises(Misconfigured, match="batch_ms, patch_ms"):
         inputs_of(page)
 
 
 def test_a_page_without_the_markers_is_refused() -> None:
-    with pytest.raises(Misconfigured, match="no place between <!-- generated: x -->"):
+    with pytest.raises(Misconfigured, match="the page lacks <!-- generated: x -->"):
         with_generated("nothing", "x", "text")
 
 
@@ -256,27 +256,27 @@ variable "empty" {
   default = ""
 }
 
-variable "nobody" {
+variable "label" {
   type = string
 }
 """
     )
     given = tmp_path / "terraform.tfvars"
-    given.write_text('shards = 5 // five\nsizes = {\n  min = 2\n  max = 4.5\n}\n/* = */ nobody = "a \\"b\\""\n')
+    given.write_text('shards = 5 // five\nsizes = {\n  min = 2\n  max = 4.5\n}\n/* = */ label = "a \\"b\\""\n')
     variables = read_variables(tmp_path, given)
     assert variables.number("shards") == 5
     assert variables.words("names") == ["a", "b.c"]
     assert variables.numbers("sizes") == {"min": 2, "max": 4.5}
     assert variables.text("empty") == ""
-    assert variables.text("nobody") == 'a "b"'
+    assert variables.text("label") == 'a "b"'
     with pytest.raises(Misconfigured, match="sets no other, and it has no default"):
         variables.text("other")
-    with pytest.raises(Misconfigured, match=r"shards = 5.0 is not of the kind str"):
+    with pytest.raises(Misconfigured, match=r"shards = 5.0 is not of type str"):
         variables.text("shards")
 
 
 @pytest.mark.parametrize(("text", "why"), [("x = var.y", "'var' is not a literal"), ("shards 5", "'shards'")])
-def test_what_is_no_literal_is_refused(tmp_path: Path, text: str, why: str) -> None:
+def test_expressions_are_refused(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "terraform.tfvars").write_text(text)
     with pytest.raises(Misconfigured, match=why):
         read_assignments(tmp_path / "terraform.tfvars")
@@ -294,11 +294,11 @@ def test_an_environment_that_is_not_there_is_refused_with_those_that_are() -> No
         Environment("moon")
 
 
-def test_the_page_has_a_price_for_each_name_that_the_bill_asks_for() -> None:
+def test_the_page_has_a_price_for_each_name_in_the_bill() -> None:
     code = (Path(PAGE).parents[1] / "infra" / "aws" / "cost" / "bill.py").read_text(encoding="utf-8")
-    asked = set(re.findall(r'(?:_price|\.of)\("(\w+)"\)', code))
-    assert asked
+    used = set(re.findall(r'(?:_price|\.of)\("(\w+)"\)', code))
+    assert used
     for region in ("us-east-1", "eu-central-1"):
         known = set(prices_in(region, costs_page()).dollars)
-        assert asked <= known
-        assert {name for name in known if not name.startswith("ml.")} == asked
+        assert used <= known
+        assert {name for name in known if not name.startswith("ml.")} == used

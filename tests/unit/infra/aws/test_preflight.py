@@ -1,4 +1,4 @@
-"""What is asked of an account before a deployment: what is there is ok, and what is missing comes with what to do."""
+"""Checks of an account before a deployment: missing things are reported with a remedy."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 
 from adapters.aws.account import Account
 from cardwatch.errors import Misconfigured
-from infra.aws.deploy.environments import Environment, LocalFiles
-from infra.aws.deploy.hcl import read_assignments
 from infra.aws.deploy.preflight import CheckResult, Preflight
+from infra.aws.environments import Environment, LocalFiles
+from infra.aws.hcl import read_assignments
 
 ACCOUNT, REGION, TAG = "123456789012", "eu-central-1", "abc123"
 
 
 class Lambda:
-    """Answers what moto does not."""
+    """Stands in for a call that moto lacks."""
 
     def __init__(self, free: int) -> None:
         self.free = free
@@ -31,7 +31,7 @@ class Lambda:
 
 
 class Quotas:
-    """Answers what moto does not."""
+    """Stands in for a call that moto lacks."""
 
     def __init__(self, **by_name: float) -> None:
         self.by_name = by_name
@@ -77,8 +77,8 @@ def preflight(
     return Preflight(environment, account, terraform_version, TAG)
 
 
-def by_name(findings: Iterator[CheckResult]) -> dict[str, CheckResult]:
-    return {finding.what: finding for finding in findings}
+def by_name(results: Iterator[CheckResult]) -> dict[str, CheckResult]:
+    return {result.name: result for result in results}
 
 
 def push(repository: str, tag: str) -> None:
@@ -96,19 +96,19 @@ def bucket(name: str, *keys: str) -> None:
         s3.put_object(Bucket=name, Key=key, Body=b"x")
 
 
-def test_an_empty_account_lacks_bucket_images_and_model_and_is_told_what_to_do(sandbox: Environment) -> None:
-    found = by_name(preflight(sandbox, account()).findings())
-    assert {name for name, finding in found.items() if finding.ok} == {
+def test_an_empty_account_lacks_bucket_images_and_model_and_each_has_a_remedy(sandbox: Environment) -> None:
+    found = by_name(preflight(sandbox, account()).results())
+    assert {name for name, result in found.items() if result.ok} == {
         "terraform",
         "credentials",
         *(f"quota: {name}" for name in ENOUGH),
         "quota: Kinesis shards",
         "quota: Lambda concurrency",
     }
-    assert found["state bucket"].says == f"cardwatch-sandbox-state-{ACCOUNT}"
-    assert found["image scoring"].says == f"cardwatch-sandbox-scoring:{TAG}"
-    assert found["image scoring"].todo == "build it and push it there, see docs/aws.md"
-    assert found["model"].todo == "cardwatch aws model sandbox puts it there"
+    assert found["state bucket"].found == f"cardwatch-sandbox-state-{ACCOUNT}"
+    assert found["image scoring"].found == f"cardwatch-sandbox-scoring:{TAG}"
+    assert found["image scoring"].remedy == "build and push it, see docs/aws.md"
+    assert found["model"].remedy == "cardwatch aws model sandbox uploads it"
 
 
 def test_nothing_is_missing_in_an_account_that_is_ready(sandbox: Environment) -> None:
@@ -116,7 +116,7 @@ def test_nothing_is_missing_in_an_account_that_is_ready(sandbox: Environment) ->
     bucket(f"cardwatch-sandbox-releases-{ACCOUNT}", "models/first/model.tar.gz")
     for part in ("lambda", "scoring", "archive", "monitor", "pipelines"):
         push(f"cardwatch-sandbox-{part}", TAG)
-    assert [finding for finding in preflight(sandbox, account()).findings() if not finding.ok] == []
+    assert [result for result in preflight(sandbox, account()).results() if not result.ok] == []
 
 
 def test_an_image_under_another_tag_is_missing(sandbox: Environment) -> None:
@@ -124,58 +124,58 @@ def test_an_image_under_another_tag_is_missing(sandbox: Environment) -> None:
     assert not by_name(preflight(sandbox, account()).images())["image lambda"].ok
 
 
-def test_without_credentials_nothing_else_is_asked(sandbox: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Nobody:
+def test_without_credentials_no_further_check_is_run(sandbox: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentials:
         def get_caller_identity(self) -> None:
             raise exceptions.NoCredentialsError
 
     from botocore import exceptions  # noqa: PLC0415 (beside its only use)
 
-    found = by_name(preflight(sandbox, account(sts=Nobody())).findings())
+    found = by_name(preflight(sandbox, account(sts=NoCredentials())).results())
     assert list(found) == ["terraform", "credentials"]
-    assert "aws sso login" in found["credentials"].todo
+    assert "aws sso login" in found["credentials"].remedy
 
 
-def test_terraform_must_be_there(sandbox: Environment) -> None:
+def test_terraform_must_be_installed(sandbox: Environment) -> None:
     def missing() -> str:
         raise Misconfigured("terraform is not installed: do this")
 
-    found = by_name(preflight(sandbox, account(), missing).findings())["terraform"]
-    assert (found.ok, found.todo) == (False, "terraform is not installed: do this")
+    found = by_name(preflight(sandbox, account(), missing).results())["terraform"]
+    assert (found.ok, found.remedy) == (False, "terraform is not installed: do this")
 
 
 def test_a_quota_that_is_too_small_names_how_much_is_needed(sandbox: Environment) -> None:
-    """An update of the endpoint starts its new instance before the old one ends, so one instance takes two."""
+    """An update of the endpoint starts its new instance before it stops the old one, so one instance needs two."""
     small = account(**{"lambda": Lambda(2), "service-quotas": Quotas(**{"ml.c5.large for endpoint usage": 1.0})})
-    found = by_name(preflight(sandbox, small).findings())
-    assert found["quota: ml.c5.large for endpoint usage"].todo.startswith("2 are needed")
-    assert found["quota: ml.m5.xlarge for training job usage"].says == "0", "a new account has none"
-    assert found["quota: Lambda concurrency"].todo.startswith("3 are needed"), "a shard, and two other functions"
+    found = by_name(preflight(sandbox, small).results())
+    assert found["quota: ml.c5.large for endpoint usage"].remedy.startswith("2 are needed")
+    assert found["quota: ml.m5.xlarge for training job usage"].found == "0", "a new account has none"
+    assert found["quota: Lambda concurrency"].remedy.startswith("3 are needed"), "a shard, and two other functions"
 
 
-def test_concurrency_that_is_reserved_leaves_a_hundred_to_the_others(moto: None, tmp_path: Path) -> None:
-    folder = tmp_path / "keen"
+def test_reserved_concurrency_leaves_a_hundred_to_the_other_functions(moto: None, tmp_path: Path) -> None:
+    folder = tmp_path / "reserved"
     folder.mkdir()
     given = Environment("sandbox").tfvars.read_text(encoding="utf-8")
     (folder / "terraform.tfvars").write_text(f"{given}stream_reserved_concurrency = 5\n", encoding="utf-8")
-    found = by_name(preflight(Environment("keen", folder=tmp_path), account(**{"lambda": Lambda(104)})).findings())
-    assert found["quota: Lambda concurrency"].todo.startswith("105 are needed")
+    found = by_name(preflight(Environment("reserved", folder=tmp_path), account(**{"lambda": Lambda(104)})).results())
+    assert found["quota: Lambda concurrency"].remedy.startswith("105 are needed")
 
 
-def test_a_question_that_is_refused_is_a_finding_and_no_end(sandbox: Environment) -> None:
+def test_a_refused_call_is_a_failed_check_and_the_others_are_run(sandbox: Environment) -> None:
     class Refusing:
         def get_paginator(self, _call: str) -> None:
             raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "ListServiceQuotas")
 
     from botocore.exceptions import ClientError  # noqa: PLC0415 (beside its only use)
 
-    found = by_name(preflight(sandbox, account(**{"service-quotas": Refusing()})).findings())
-    assert found["quota: ml.c5.large for endpoint usage"].says == "not known"
-    assert "AccessDenied" in found["quota: ml.c5.large for endpoint usage"].todo
+    found = by_name(preflight(sandbox, account(**{"service-quotas": Refusing()})).results())
+    assert found["quota: ml.c5.large for endpoint usage"].found == "not known"
+    assert "AccessDenied" in found["quota: ml.c5.large for endpoint usage"].remedy
     assert "model" in found
 
 
-def test_what_terraform_is_told_is_the_environment_and_what_the_account_adds(
+def test_terraforms_variables_are_those_of_the_environment_and_of_the_account(
     sandbox: Environment, tmp_path: Path
 ) -> None:
     files = LocalFiles(sandbox, tmp_path)
@@ -183,20 +183,20 @@ def test_what_terraform_is_told_is_the_environment_and_what_the_account_adds(
         files.image_tag(None)
     assert files.image_tag(TAG) == TAG
 
-    told = read_assignments(files.variables(ACCOUNT, TAG))
-    assert told.text("environment") == "sandbox"
-    assert told.text("image_tag") == TAG
-    assert told.text("champion_model_data_url") == (
+    variables = read_assignments(files.variables(ACCOUNT, TAG))
+    assert variables.text("environment") == "sandbox"
+    assert variables.text("image_tag") == TAG
+    assert variables.text("champion_model_data_url") == (
         f"s3://cardwatch-sandbox-releases-{ACCOUNT}/models/first/model.tar.gz"
     )
-    assert files.image_tag(None) == TAG, "the tag of last time"
+    assert files.image_tag(None) == TAG, "the tag of the last deployment"
 
     bootstrap = read_assignments(files.bootstrap_variables())
     assert (bootstrap.text("name"), bootstrap.text("environment")) == ("cardwatch", "sandbox")
     assert read_assignments(files.bootstrap_backend()).text("path").startswith(str(tmp_path))
 
 
-def test_what_an_environment_says_itself_is_not_added(tmp_path: Path) -> None:
+def test_variables_that_an_environment_sets_are_not_added(tmp_path: Path) -> None:
     files = LocalFiles(Environment("moto"), tmp_path)
     assert files.image_tag(None) == "local"
     text = files.variables(ACCOUNT, "local").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What Lambda gave up is sent again, from moto's Kinesis and SQS."""
+"""Batches that Lambda gave up are sent again, with moto's Kinesis and SQS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from adapters.aws.kinesis import KinesisWriter, read_stretch
 from adapters.aws.sqs import Queue
 from cardwatch.errors import CardwatchError, Misconfigured, StreamUnavailable
-from infra.aws.deploy.redrive import Records, RedriveResult, SequenceRange, redrive, require_all_sent
+from infra.aws.deploy.redrive import AbandonedBatch, Records, RedriveResult, redrive, require_all_sent
 
 REGION = "eu-central-1"
 
@@ -28,23 +28,21 @@ class Cloud(NamedTuple):
     sequence_numbers: list[str]
     url: str
 
-    def read(self, stretch: SequenceRange) -> Records:
-        return read_stretch(self.stream, stretch.shard_id, stretch.start_sequence_number, stretch.end_sequence_number)
+    def read(self, batch: AbandonedBatch) -> Records:
+        return read_stretch(self.stream, batch.shard_id, batch.start_sequence_number, batch.end_sequence_number)
 
     def put(self, first: int, last: int, size: int) -> None:
-        """A message as Lambda's destination for failures writes it."""
-        self.queue.send(
-            [as_lambda_writes_it(self.shard, self.sequence_numbers[first], self.sequence_numbers[last], size)]
-        )
+        """Send a message in the format of Lambda's destination for failures."""
+        self.queue.send([lambda_message(self.shard, self.sequence_numbers[first], self.sequence_numbers[last], size)])
 
-    def left(self) -> list[str]:
+    def message_counts(self) -> list[str]:
         answer = boto3.client("sqs", region_name=REGION).get_queue_attributes(
             QueueUrl=self.url, AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         )
         return list(answer["Attributes"].values())
 
 
-def as_lambda_writes_it(shard: str, first: str, last: str, size: int) -> bytes:
+def lambda_message(shard: str, first: str, last: str, size: int) -> bytes:
     return json.dumps(
         {
             "requestContext": {"condition": "RetryAttemptsExhausted", "approximateInvokeCount": 3},
@@ -75,7 +73,7 @@ def cloud(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     yield Cloud(name, Queue(url), put[0]["ShardId"], [each["SequenceNumber"] for each in put], url)
 
 
-def everything_in(cloud: Cloud) -> list[tuple[str, bytes]]:
+def all_records(cloud: Cloud) -> list[tuple[str, bytes]]:
     return read_stretch(cloud.stream, cloud.shard, cloud.sequence_numbers[0], str(10**60))
 
 
@@ -83,9 +81,9 @@ def test_the_records_of_a_batch_are_sent_again_under_their_keys_and_the_message_
     cloud.put(1, 3, 3)
     with closing(KinesisWriter(cloud.stream)) as writer:
         assert redrive(cloud.queue, cloud.read, writer.write) == RedriveResult(batches=1, records=3)
-    sent: list[tuple[str, bytes]] = everything_in(cloud)[5:]
+    sent: list[tuple[str, bytes]] = all_records(cloud)[5:]
     assert sent == [("card-1", b"1"), ("card-2", b"2"), ("card-3", b"3")]
-    assert cloud.left() == ["0", "0"]
+    assert cloud.message_counts() == ["0", "0"]
 
 
 def test_a_batch_that_cannot_be_sent_stays_in_the_queue(cloud: Cloud) -> None:
@@ -96,24 +94,24 @@ def test_a_batch_that_cannot_be_sent_stays_in_the_queue(cloud: Cloud) -> None:
 
     with pytest.raises(StreamUnavailable):
         redrive(cloud.queue, cloud.read, fail)
-    assert cloud.left() == ["0", "1"]
+    assert cloud.message_counts() == ["0", "1"]
 
 
-def test_records_that_the_stream_has_deleted_are_told_of(cloud: Cloud) -> None:
+def test_records_that_the_stream_has_deleted_are_reported(cloud: Cloud) -> None:
     cloud.put(3, 4, 7)
-    done = redrive(cloud.queue, cloud.read, lambda records: None)
-    assert done == RedriveResult(batches=1, records=2, expired=5)
+    result = redrive(cloud.queue, cloud.read, lambda records: None)
+    assert result == RedriveResult(batches=1, records=2, expired=5)
     with pytest.raises(CardwatchError, match="5 records were not in the stream any more"):
-        require_all_sent(done)
+        require_all_sent(result)
 
 
-def test_a_message_of_another_kind_is_left_where_it_is_and_told_of(cloud: Cloud) -> None:
+def test_a_message_of_another_kind_stays_in_the_queue_and_is_reported(cloud: Cloud) -> None:
     cloud.queue.send([b'{"hello": "world"}'])
-    done = redrive(cloud.queue, cloud.read, lambda records: None)
-    assert done == RedriveResult(not_understood=1)
-    assert cloud.left() == ["0", "1"]
+    result = redrive(cloud.queue, cloud.read, lambda records: None)
+    assert result == RedriveResult(unreadable=1)
+    assert cloud.message_counts() == ["0", "1"]
     with pytest.raises(CardwatchError, match="1 messages do not name a batch"):
-        require_all_sent(done)
+        require_all_sent(result)
 
 
 def test_a_shard_that_is_gone_is_named(cloud: Cloud) -> None:

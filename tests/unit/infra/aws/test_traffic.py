@@ -1,4 +1,4 @@
-"""Traffic for AWS: the world's days at a rate, their labels as files, and the smoke test's ten transactions."""
+"""Traffic for AWS: simulated days at a rate, their labels as files, and the smoke test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 class Time:
-    """A clock that only pauses move."""
+    """A clock that only sleeping advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -34,16 +34,15 @@ class Time:
     def clock(self) -> float:
         return self.now
 
-    def pause(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         self.now += seconds
 
 
 class Stream:
-    """Keeps what is written, and when."""
+    """Records the writes and their times."""
 
     def __init__(self, time: Time, *, fails_after: int | None = None) -> None:
         self._time, self._fails_after = time, fails_after
-        self.resent = 0
         self.writes: list[tuple[float, list[tuple[str, bytes]]]] = []
 
     def write(self, records: Sequence[tuple[str, bytes]]) -> None:
@@ -57,17 +56,16 @@ class Stream:
 
 
 def traffic(time: Time, stream: Stream, objects: dict[str, bytes]) -> Traffic:
-    return Traffic(Simulation(WORLD), stream, objects.__setitem__, clock=time.clock, pause=time.pause)
+    return Traffic(Simulation(WORLD), stream, objects.__setitem__, clock=time.clock, sleep=time.sleep)
 
 
-def test_a_day_is_sent_whole_and_keyed_by_card_and_its_labels_follow_as_one_file() -> None:
+def test_a_day_is_sent_completely_keyed_by_card_and_its_labels_follow_as_one_file() -> None:
     time, objects = Time(), dict[str, bytes]()
     stream = Stream(time)
     sending = traffic(time, stream, objects)
     for number in range(30):
         sending.send_day(number, rate_per_second=None)
-    days = [Simulation(WORLD)] * 1
-    world = days[0]
+    world = Simulation(WORLD)
     events = [world.day(number) for number in range(30)]
     sent = [decode(value, Transaction) for _, value in stream.records]
     assert sent == [transaction for day in events for transaction in day.transactions]
@@ -91,7 +89,7 @@ def test_transactions_leave_evenly_at_the_rate() -> None:
     assert sending.sent.rate == pytest.approx(10.0, rel=0.05)
 
 
-def test_what_was_due_while_the_stream_was_slow_is_sent_at_once_and_never_too_much() -> None:
+def test_overdue_transactions_are_sent_immediately_in_requests_of_limited_size() -> None:
     class Slow(Stream):
         def write(self, records: Sequence[tuple[str, bytes]]) -> None:
             super().write(records)
@@ -104,7 +102,7 @@ def test_what_was_due_while_the_stream_was_slow_is_sent_at_once_and_never_too_mu
     assert max(len(records) for _, records in stream.writes) <= MAX_AT_ONCE
 
 
-def test_what_was_sent_is_known_when_the_stream_gives_up() -> None:
+def test_the_counts_are_right_when_the_stream_fails() -> None:
     time = Time()
     stream = Stream(time, fails_after=5)
     sending = traffic(time, stream, {})
@@ -134,7 +132,7 @@ def decision(transaction: Transaction) -> bytes:
 
 
 class Decisions:
-    """Gives what it is told to, a call at a time."""
+    """Returns the given records, one list per call."""
 
     def __init__(self, *polls: list[bytes]) -> None:
         self._polls = itertools.chain(polls, itertools.repeat([]))
@@ -143,38 +141,38 @@ class Decisions:
         return next(self._polls)
 
 
-def test_smoke_transactions_are_new_ordinary_and_of_this_moment() -> None:
+def test_smoke_transactions_are_new_ordinary_and_current() -> None:
     first, again = new_transactions(NOW, "a"), new_transactions(NOW, "b")
     assert len(first) == TRANSACTIONS
     assert len({each.transaction_id for each in [*first, *again]}) == 2 * TRANSACTIONS
     assert len({each.card_id for each in [*first, *again]}) == 2 * TRANSACTIONS
     assert first[-1].occurred_at == NOW
     assert [decode(encode(each), Transaction) for each in first] == first
-    asked = unsent_transaction(first[0], "a")
-    assert asked.card_id == first[0].card_id
-    assert asked.transaction_id not in {each.transaction_id for each in first}
+    unsent = unsent_transaction(first[0], "a")
+    assert unsent.card_id == first[0].card_id
+    assert unsent.transaction_id not in {each.transaction_id for each in first}
 
 
-def test_smoke_waits_until_each_has_its_decision_and_overlooks_others_and_repeats() -> None:
+def test_smoke_waits_for_each_decision_and_ignores_others_and_repeats() -> None:
     time = Time()
     sent = new_transactions(NOW, "a")
     other = decision(new_transactions(NOW, "b")[0])
     answers = [decision(each) for each in sent]
     reader = Decisions([other], answers[:6], [answers[0], *answers[6:]])
-    arrived = await_decisions(sent, Stream(time), reader, clock=time.clock, pause=time.pause)
-    assert [each.decision.transaction for each in arrived] == sent
-    assert [each.seconds for each in arrived] == [0.25] * 6 + [0.5] * 4
+    received = await_decisions(sent, Stream(time), reader, clock=time.clock, sleep=time.sleep)
+    assert [each.decision.transaction for each in received] == sent
+    assert [each.seconds for each in received] == [0.25] * 6 + [0.5] * 4
 
 
-def test_smoke_says_how_many_decisions_did_not_come() -> None:
+def test_smoke_reports_the_number_of_missing_decisions() -> None:
     time = Time()
     sent = new_transactions(NOW, "a")
     reader = Decisions([decision(each) for each in sent[:7]])
     with pytest.raises(CardwatchError, match="3 of 10 transactions have no decision after 5 s"):
-        await_decisions(sent, Stream(time), reader, patience_seconds=5.0, clock=time.clock, pause=time.pause)
+        await_decisions(sent, Stream(time), reader, timeout_seconds=5.0, clock=time.clock, sleep=time.sleep)
 
 
-def test_the_api_answers_what_the_service_answers_or_is_not_ours() -> None:
+def test_the_api_response_is_parsed_or_refused() -> None:
     answer = parse_score_response(b'{"action": "decline", "sequence": 4, "degraded": true, "reasons": ["x"]}')
     assert (answer.action, answer.sequence, answer.degraded) == (Action.DECLINE, 4, True)
     with pytest.raises(CardwatchError, match="the API's answer is not that of /v1/score"):

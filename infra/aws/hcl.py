@@ -1,6 +1,6 @@
-"""As much of Terraform's language as an environment's variables need: literals, and the defaults of variables.
+"""Reader for the literals of Terraform's language: the variables of an environment, and their defaults.
 
-Terraform itself can say what a variable is, but only once its provider is installed; a price is asked for before that.
+Terraform can print variables only after its provider is installed; the cost of an environment is computed before that.
 """
 
 from __future__ import annotations
@@ -27,64 +27,64 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_WORDS: Final[dict[str, Value]] = {"true": True, "false": False, "null": None}
+_KEYWORDS: Final[dict[str, Value]] = {"true": True, "false": False, "null": None}
 _ESCAPES: Final = {r"\"": '"', r"\\": "\\", r"\n": "\n", r"\t": "\t"}
 _VARIABLE: Final = re.compile(r'^variable\s+"(?P<name>[\w-]+)"\s*\{(?P<body>.*?)^\}', re.MULTILINE | re.DOTALL)
 _DEFAULT: Final = re.compile(r"^  default\s*=(?P<value>.*)", re.MULTILINE | re.DOTALL)
 
 
 class Variables:
-    """What an environment sets, by name. Each getter raises `Misconfigured` if the variable is not of its kind."""
+    """Values by name. Each getter raises `Misconfigured` if the variable is missing or has another type."""
 
-    def __init__(self, values: Mapping[str, Value], where: Path) -> None:
-        self._values, self._where = values, where
+    def __init__(self, values: Mapping[str, Value], path: Path) -> None:
+        self._values, self._path = values, path
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
     def text(self, name: str) -> str:
-        """A string; empty for null."""
+        """Return a string; empty for null."""
         value = self._value(name)
-        return "" if value is None else self._of_kind(name, value, str)
+        return "" if value is None else self._of_type(name, value, str)
 
     def number(self, name: str) -> float:
-        """A number."""
-        return self._of_kind(name, self._value(name), float)
+        """Return a number."""
+        return self._of_type(name, self._value(name), float)
 
     def flag(self, name: str) -> bool:
-        """True or false."""
-        return self._of_kind(name, self._value(name), bool)
+        """Return a boolean."""
+        return self._of_type(name, self._value(name), bool)
 
     def words(self, name: str) -> list[str]:
-        """A list of strings."""
-        return [self._of_kind(name, word, str) for word in self._of_kind(name, self._value(name), list)]
+        """Return a list of strings."""
+        return [self._of_type(name, word, str) for word in self._of_type(name, self._value(name), list)]
 
     def texts(self, name: str) -> dict[str, str]:
-        """A map of strings."""
-        found = self._of_kind(name, self._value(name), dict)
-        return {key: self._of_kind(name, value, str) for key, value in found.items()}
+        """Return a map of strings."""
+        found = self._of_type(name, self._value(name), dict)
+        return {key: self._of_type(name, value, str) for key, value in found.items()}
 
     def numbers(self, name: str) -> dict[str, float]:
-        """A map of numbers."""
-        found = self._of_kind(name, self._value(name), dict)
-        return {key: self._of_kind(name, value, float) for key, value in found.items()}
+        """Return a map of numbers."""
+        found = self._of_type(name, self._value(name), dict)
+        return {key: self._of_type(name, value, float) for key, value in found.items()}
 
     def _value(self, name: str) -> Value:
         if name not in self._values:
-            raise Misconfigured(f"{self._where} sets no {name}, and it has no default")
+            raise Misconfigured(f"{self._path} sets no {name}, and it has no default")
         return self._values[name]
 
-    def _of_kind(self, name: str, value: Value, kind: type[T]) -> T:
-        if not isinstance(value, kind):
-            raise Misconfigured(f"{self._where}: {name} = {value!r} is not of the kind {kind.__name__}")
+    def _of_type(self, name: str, value: Value, expected: type[T]) -> T:
+        if not isinstance(value, expected):
+            raise Misconfigured(f"{self._path}: {name} = {value!r} is not of type {expected.__name__}")
         return value
 
 
 def read_variables(root: Path, tfvars: Path) -> Variables:
-    """The variables of the Terraform root `root` with the values of the file `tfvars`, else their defaults.
+    """Return the variables of the Terraform root `root`, with the values of the file `tfvars` or their defaults.
 
-    Raises `Misconfigured` naming the file for what cannot be read, and for a value of a variable that the root does
-    not declare.
+    Raises `Misconfigured` with the file's name for text that cannot be read, and for variables that the root does not
+    declare.
     """
     declared: set[str] = set()
     values: dict[str, Value] = {}
@@ -100,7 +100,7 @@ def read_variables(root: Path, tfvars: Path) -> Variables:
 
 
 def read_assignments(path: Path) -> Variables:
-    """The assignments of a file without blocks, such as a backend's."""
+    """Return the assignments of a file without blocks, such as a backend configuration."""
     return Variables(_Reader(_text(path), path).assignments(), path)
 
 
@@ -112,7 +112,7 @@ def _text(path: Path) -> str:
 
 
 class _Reader:
-    """Reads literals one after the other; what is no literal is refused with the file's name."""
+    """Parser for literals. Raises `Misconfigured` with the file's name for anything else."""
 
     def __init__(self, text: str, path: Path) -> None:
         self._path = path
@@ -122,30 +122,30 @@ class _Reader:
         self._next = 0
 
     def assignments(self, closing: str = "") -> dict[str, Value]:
-        """`name = value` (or `name: value`) up to `closing` or the end."""
+        """Parse `name = value` (or `name: value`) up to `closing` or the end."""
         found: dict[str, Value] = {}
         while True:
             kind, text = self._take()
             if text == closing:
                 return found
             if kind not in ("word", "string") or self._take()[1] not in ("=", ":"):
-                raise self._refusal(text)
+                raise self._syntax_error(text)
             found[_unquoted(text) if kind == "string" else text] = self.value()
 
     def value(self) -> Value:
-        """The literal that comes next."""
+        """Parse the next literal."""
         kind, text = self._take()
         if kind == "string" and "${" not in text:
             return _unquoted(text)
         if kind == "number":
             return float(text)
-        if kind == "word" and text in _WORDS:
-            return _WORDS[text]
+        if kind == "word" and text in _KEYWORDS:
+            return _KEYWORDS[text]
         if text == "{":
             return self.assignments("}")
         if text == "[":
             return self._list()
-        raise self._refusal(text)
+        raise self._syntax_error(text)
 
     def _list(self) -> list[Value]:
         found: list[Value] = []
@@ -165,8 +165,8 @@ class _Reader:
         self._next += 1
         return kind, text
 
-    def _refusal(self, text: str) -> Misconfigured:
-        return Misconfigured(f"{self._path}: {text!r} is not a literal; a price needs variables that are")
+    def _syntax_error(self, text: str) -> Misconfigured:
+        return Misconfigured(f"{self._path}: {text!r} is not a literal; only literals are supported here")
 
 
 def _unquoted(text: str) -> str:
