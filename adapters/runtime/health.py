@@ -14,7 +14,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import Gauge, make_wsgi_app
 
-from adapters.runtime.settings import LOOPBACK, Settings
+from adapters.runtime.ports import LOOPBACK
+from adapters.runtime.settings import Settings
 from cardwatch.errors import PortInUse
 
 STALL_SECONDS: Final = 120.0

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
 
-from adapters.runtime import settings
 from cardwatch.errors import PortInUse
 
-LOOPBACK: Final = settings.LOOPBACK
+LOOPBACK: Final = "127.0.0.1"
 
 
 def free_ports(count: int) -> list[int]:

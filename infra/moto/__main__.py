@@ -7,7 +7,7 @@ import logging
 import shlex
 import warnings
 
-from adapters.runtime.settings import LOOPBACK
+from adapters.runtime.ports import LOOPBACK
 
 
 def main() -> None:

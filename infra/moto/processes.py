@@ -15,7 +15,8 @@ from typing import IO, Final
 
 from moto.settings import moto_server_port
 
-from adapters.runtime.settings import LOOPBACK, Settings, child_environment
+from adapters.runtime.ports import LOOPBACK
+from adapters.runtime.settings import Settings, child_environment
 
 Process = subprocess.Popen[bytes]
 

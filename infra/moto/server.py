@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from adapters.runtime.ports import LOOPBACK
 from adapters.runtime.probe import probe
-from adapters.runtime.settings import LOOPBACK, Settings, child_environment
+from adapters.runtime.settings import Settings, child_environment
 from infra.local_stack.supervisor import ProcessSpec
 
 REGION: Final = "eu-central-1"

@@ -8,8 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from adapters.runtime.ports import free_ports
-from adapters.runtime.settings import LOOPBACK
+from adapters.runtime.ports import LOOPBACK, free_ports
 from infra.moto import s3
 from infra.moto.container_images import ContainerDisk, entry_point
 from infra.moto.processes import Process, environment, process_groups

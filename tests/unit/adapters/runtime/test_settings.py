@@ -1,4 +1,4 @@
-"""Settings and policies: what is read, and what an unusable one is told."""
+"""Settings and policies: what is read, and how unusable values are refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.runtime.policy_file import Policies, read_policies
-from adapters.runtime.settings import Secret, Settings, read_settings, tls_of
+from adapters.runtime.settings import Secret, Settings, StoreUrl, read_settings, tls_of
 from cardwatch.errors import Misconfigured
 
 
@@ -33,7 +33,7 @@ def test_a_child_process_reads_the_same_settings_of_the_scoring_service() -> Non
     assert settings.to_environment()["CARDWATCH_DEADLINE_MS"] == "80"
 
 
-def test_the_api_keys_are_at_home_unless_told_otherwise() -> None:
+def test_the_file_of_api_keys_is_in_home_by_default() -> None:
     assert read_settings({"CARDWATCH_HOME": "here"}).keys_file == Path("here/api-keys.json")
     assert read_settings({"CARDWATCH_API_KEYS_FILE": "there.json"}).keys_file == Path("there.json")
 
@@ -50,6 +50,9 @@ def test_the_api_keys_are_at_home_unless_told_otherwise() -> None:
         ("CARDWATCH_DEADLINE_MS", "2.5"),
         ("CARDWATCH_DEADLINE_MS", "-1"),
         ("CARDWATCH_MLFLOW_URL", "localhost:5000"),
+        ("CARDWATCH_WATCH_PORT", "http"),
+        ("CARDWATCH_LOG_FORMAT", "xml"),
+        ("CARDWATCH_LOG_LEVEL", "info"),
     ],
 )
 def test_an_unusable_value_is_refused_with_key_and_value(key: str, value: str) -> None:
@@ -60,7 +63,7 @@ def test_an_unusable_value_is_refused_with_key_and_value(key: str, value: str) -
 @pytest.mark.parametrize(
     "value", ["redis://h:1/2", "rediss://u:p@h", "valkey://h", "dynamodb://cards?region=eu-central-1"]
 )
-def test_an_address_of_a_feature_store_is_taken_and_passed_on(value: str) -> None:
+def test_an_address_of_a_feature_store_is_read_and_passed_to_children(value: str) -> None:
     settings = read_settings({"CARDWATCH_STORE_URL": value})
     assert settings.store_url == value
     assert read_settings(settings.to_environment()) == settings
@@ -75,7 +78,7 @@ def test_another_feature_store_is_refused_without_showing_a_password(value: str)
     ) as caught:
         read_settings({"CARDWATCH_STORE_URL": value})
     assert "opensesame" not in str(caught.value)
-    assert "opensesame" not in repr(Settings(store_url=Secret("redis://:opensesame@host")))
+    assert "opensesame" not in repr(Settings(store_url=StoreUrl("redis://:opensesame@host")))
 
 
 def test_a_secret_does_not_show_itself() -> None:
