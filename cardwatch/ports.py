@@ -151,7 +151,7 @@ class Scorer(Protocol):
 
 
 class ProgressPort(Protocol):
-    """Reader of the topic `progress`, see `adapters.kafka.client.ProgressReader`."""
+    """Reader of the topic `progress`, see `adapters.kafka.progress.ProgressReader`."""
 
     def poll(self, timeout_seconds: float) -> Progress | None:
         """Return the next record, or None if there is none before the timeout."""

@@ -1,4 +1,4 @@
-"""One record of a log, whoever keeps the log."""
+"""Records of a log, independent of the system that stores it."""
 
 from __future__ import annotations
 
@@ -14,3 +14,12 @@ class Record(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
+
+
+class Outgoing(NamedTuple):
+    """A record to be written to a given partition."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import click
 
-from adapters.kafka.client import ProgressReader
+from adapters.kafka.progress import ProgressReader
 from adapters.kafka.topics import ensure_topics
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from adapters.kafka.client import publish_progress
+from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured

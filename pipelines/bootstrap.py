@@ -10,7 +10,8 @@ import numpy as np
 from prefect import flow, get_run_logger
 
 from adapters.feature_store.open import open_store
-from adapters.kafka.client import LogInquiry, commit_offsets, publish_progress
+from adapters.kafka.offsets import OffsetReader, commit_offsets
+from adapters.kafka.progress import publish_progress
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.runtime.settings import Settings
 from cardwatch.errors import ModelRefused
@@ -91,7 +92,7 @@ def warm_store(settings: Settings, log: ReplayedLog) -> None:
 @step
 def start_stream_where_history_ends(settings: Settings, log: ReplayedLog) -> None:
     """Commit the stream worker's positions; those that it has committed itself are left alone."""
-    with closing(LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+    with closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
         known = inquiry.committed(TRANSACTIONS, sorted(log.ends))
     fresh = {partition: end for partition, end in log.ends.items() if partition not in known}
     if fresh:

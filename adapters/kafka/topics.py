@@ -1,4 +1,4 @@
-"""What Cardwatch asks a Kafka cluster as its administrator: are you there, make our topics, where do they end."""
+"""Administration of a Kafka cluster: availability, topics, and their end offsets."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, Final
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from adapters.kafka.connection import REQUEST_SECONDS
 from adapters.runtime.retry import poll, retry
 from cardwatch.errors import BrokerUnavailable, Misconfigured
 from cardwatch.topics import KEYED_TOPICS, SINGLE_PARTITION_TOPICS
 
-_REQUEST_SECONDS: Final = 10.0
-_FIRST_ANSWER_SECONDS: Final = 3.0
+_FIRST_RESPONSE_SECONDS: Final = 3.0
 _POLL_SECONDS: Final = 0.05
 # Transient errors after a topic was created or a broker started: the controller names a leader before it is ready.
 _LEADER_UNKNOWN: Final = (
@@ -21,17 +21,17 @@ _LEADER_UNKNOWN: Final = (
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
 )
-# A simulated past is no reason to delete a record, so its time stamp is the moment when the log took it.
+# Retention must not delete records with simulated event times, so that the broker sets the time stamp.
 _TOPIC_CONFIG: Final = {"message.timestamp.type": "LogAppendTime"}
 
 
 def broker_answers(bootstrap: str, *, timeout_seconds: float = 1.0) -> bool:
-    """Whether a broker at `bootstrap` answers within the time and has joined its cluster."""
+    """Whether a broker at `bootstrap` responds within the timeout and has joined its cluster."""
     return _brokers(_client(bootstrap), timeout_seconds) > 0
 
 
 def wait_for_broker(bootstrap: str, timeout_seconds: float = 10.0) -> None:
-    """Return when a broker answers at `bootstrap`; raise `BrokerUnavailable` when the time is over."""
+    """Wait until a broker at `bootstrap` responds. Raise `BrokerUnavailable` after the timeout."""
     client, request_seconds = _client(bootstrap), max(0.1, min(1.0, timeout_seconds))
     if not poll(lambda: _brokers(client, request_seconds), timeout_seconds=timeout_seconds, poll_seconds=0):
         raise BrokerUnavailable(
@@ -41,38 +41,38 @@ def wait_for_broker(bootstrap: str, timeout_seconds: float = 10.0) -> None:
 
 
 def ensure_topics(bootstrap: str, *, partitions: int) -> None:
-    """Do what every user of the log does first: see that the broker answers, and make the topics that are missing.
+    """Wait for the broker and create missing topics. Every process that uses the log starts with this.
 
     Raises what `wait_for_broker` and `create_topics` raise, and `Misconfigured` without an address.
     """
     if not bootstrap:
         raise Misconfigured("CARDWATCH_KAFKA_BOOTSTRAP is not set: this process needs the address of a Kafka broker")
-    wait_for_broker(bootstrap, _FIRST_ANSWER_SECONDS)
+    wait_for_broker(bootstrap, _FIRST_RESPONSE_SECONDS)
     create_topics(bootstrap, partitions=partitions)
 
 
 def create_topics(bootstrap: str, *, partitions: int) -> None:
-    """Make the topics that are missing; ready to be written when this returns.
+    """Create missing topics, and wait until all can be written.
 
-    The keyed ones get `partitions` partitions, `progress` gets one. Raises `BrokerUnavailable`, and `Misconfigured` if
-    one exists with another number of partitions: cards would change theirs.
+    Keyed topics get `partitions` partitions, `progress` gets one. Raises `BrokerUnavailable`, and `Misconfigured` if a
+    topic has another number of partitions, because cards would then move between partitions.
     """
     client = _client(bootstrap)
     wanted = dict.fromkeys(KEYED_TOPICS, partitions) | dict.fromkeys(SINGLE_PARTITION_TOPICS, 1)
     topics = [NewTopic(name, number, -1, config=_TOPIC_CONFIG) for name, number in wanted.items()]
-    for name, future in client.create_topics(topics, operation_timeout=_REQUEST_SECONDS).items():
+    for name, future in client.create_topics(topics, operation_timeout=REQUEST_SECONDS).items():
         try:
             future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise BrokerUnavailable(f"topic {name} cannot be made at {bootstrap}: {error.args[0]}") from error
+                raise BrokerUnavailable(f"topic {name} cannot be created at {bootstrap}: {error.args[0]}") from error
     _await_leaders(client, bootstrap, wanted)
 
 
 def end_offsets(bootstrap: str, topic: str, *, read_committed: bool = True) -> dict[int, int]:
-    """Per partition the offset after the last record; with `read_committed`, before the first open transaction.
+    """Return the offset after the last record per partition; with `read_committed`, before the first open transaction.
 
-    Markers of transactions take offsets too: the difference of two ends is no count of records. Raises
+    Transaction markers occupy offsets too, so that the difference of two ends is not a number of records. Raises
     `BrokerUnavailable`, also for a topic that does not exist.
     """
     client = _client(bootstrap)
@@ -80,7 +80,7 @@ def end_offsets(bootstrap: str, topic: str, *, read_committed: bool = True) -> d
     try:
         return retry(
             lambda: _query_ends(client, topic, isolation),
-            timeout_seconds=_REQUEST_SECONDS,
+            timeout_seconds=REQUEST_SECONDS,
             retry_seconds=_POLL_SECONDS,
             is_transient=lambda error: isinstance(error, KafkaException) and error.args[0].code() in _LEADER_UNKNOWN,
         )
@@ -89,7 +89,7 @@ def end_offsets(bootstrap: str, topic: str, *, read_committed: bool = True) -> d
 
 
 def _client(bootstrap: str) -> Any:
-    """librdkafka would write to stderr each time that nobody answers, and would ask more and more rarely."""
+    """Return a client that logs no connection errors to stderr and reconnects without long backoff."""
     return AdminClient(
         {
             "bootstrap.servers": bootstrap,
@@ -101,12 +101,12 @@ def _client(bootstrap: str) -> Any:
 
 
 def _query_ends(client: Any, topic: str, isolation: IsolationLevel) -> dict[int, int]:
-    found = client.list_topics(topic, timeout=_REQUEST_SECONDS).topics[topic]
+    found = client.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic]
     if found.error:
         raise KafkaException(found.error)
-    asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in found.partitions}
-    answers = client.list_offsets(asked, isolation_level=isolation, request_timeout=_REQUEST_SECONDS)
-    return {place.partition: future.result().offset for place, future in answers.items()}
+    requested = {TopicPartition(topic, number): OffsetSpec.latest() for number in found.partitions}
+    results = client.list_offsets(requested, isolation_level=isolation, request_timeout=REQUEST_SECONDS)
+    return {each.partition: future.result().offset for each, future in results.items()}
 
 
 def _brokers(client: Any, timeout_seconds: float) -> int:
@@ -119,14 +119,14 @@ def _brokers(client: Any, timeout_seconds: float) -> int:
 def _await_leaders(client: Any, bootstrap: str, wanted: dict[str, int]) -> None:
     def counts_if_led() -> dict[str, int]:
         """Partitions per topic, or nothing if a topic or a leader is missing."""
-        found = client.list_topics(timeout=_REQUEST_SECONDS).topics
+        found = client.list_topics(timeout=REQUEST_SECONDS).topics
         present = {name: found[name].partitions.values() for name in wanted if name in found}
         led = len(present) == len(wanted) and all(p.leader >= 0 for ps in present.values() for p in ps)
         return {name: len(partitions) for name, partitions in present.items()} if led else {}
 
-    counts = poll(counts_if_led, timeout_seconds=_REQUEST_SECONDS, poll_seconds=_POLL_SECONDS)
+    counts = poll(counts_if_led, timeout_seconds=REQUEST_SECONDS, poll_seconds=_POLL_SECONDS)
     if not counts:
-        raise BrokerUnavailable(f"the topics at {bootstrap} have no leaders after {_REQUEST_SECONDS:g} s")
+        raise BrokerUnavailable(f"the topics at {bootstrap} have no leaders after {REQUEST_SECONDS:g} s")
     for name, count in counts.items():
         if count != wanted[name]:
             raise Misconfigured(

@@ -1,4 +1,4 @@
-"""The stream worker's side of the log: a group member whose decisions and offsets go in one Kafka transaction."""
+"""The log as the stream worker uses it: a group member that writes decisions and offsets in one Kafka transaction."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from adapters.kafka.client import LogReader, Outgoing, broker_error, committed_offsets, reading, to_record
+from adapters.kafka.connection import REQUEST_SECONDS, broker_error, consumer_settings, is_transient, to_record
+from adapters.kafka.consumer import LogReader
+from adapters.kafka.offsets import committed_offsets
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Superseded
-from cardwatch.records import Record
+from cardwatch.records import Outgoing, Record
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 
 SESSION_TIMEOUT_MS: Final = 6_000
+"""Time after which the partitions of a silent worker go to others. It is the broker's minimum by default."""
 TRANSACTION_TIMEOUT_MS: Final = 10_000
-_TIMEOUT_SECONDS: Final = 10.0
+"""Time after which the broker aborts an open transaction. Readers of committed records wait for it."""
+READ_TIMEOUT_SECONDS: Final = 60.0
+"""Timeout for reading a range of the log again after a crash."""
+
+_HARMLESS: Final = (KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITION_EOF)
 _LIBRDKAFKA: Final = logging.getLogger("librdkafka")
 
 
 class TransactionalLog:
-    """The stream worker's side of the log.
+    """The topic `transactions` with the offsets of the stream workers' group.
 
-    `slot` names the worker: it is its transactional id and its static group member, so a worker that comes back under
-    the same slot aborts what its predecessor left open and gets the same partitions at once. `on_assigned` is told
-    the new partitions and returns the position of each to read from; `on_revoked` is told the ones that are gone.
+    `slot` is the worker's transactional id and static group member id. A worker that restarts under the same slot
+    aborts the open transaction of its predecessor and gets the same partitions at once. `on_assigned` receives new
+    partitions and returns the position to read each from; `on_revoked` receives the partitions that were taken away.
     """
 
     def __init__(
@@ -39,17 +46,16 @@ class TransactionalLog:
         self._bootstrap = bootstrap
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._failure: CardwatchError | None = None
-        self._is_broker_away = False
+        self._is_broker_down = False
         self._consumer = Consumer(
             {
-                **reading(bootstrap),
-                "group.id": STREAM_GROUP,
+                **consumer_settings(bootstrap, STREAM_GROUP),
                 "group.instance.id": slot,
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "heartbeat.interval.ms": 1_000,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
-                "error_cb": self._note,
+                "error_cb": self._on_error,
             }
         )
         self._producer = Producer(
@@ -62,11 +68,11 @@ class TransactionalLog:
                 "retry.backoff.ms": 1,
                 "queue.buffering.max.messages": 500_000,
                 "log_level": 0,
-                "logger": _LIBRDKAFKA,  # even so it says on stderr that it was fenced, in a form of its own
+                "logger": _LIBRDKAFKA,  # without it, librdkafka reports fencing on stderr in spite of log_level
             }
         )
         try:
-            self._producer.init_transactions(_TIMEOUT_SECONDS)
+            self._producer.init_transactions(REQUEST_SECONDS)
             self._consumer.subscribe(
                 [TRANSACTIONS], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
             )
@@ -75,55 +81,56 @@ class TransactionalLog:
             raise broker_error(error, "starting the stream worker") from error
 
     def close(self) -> None:
-        """Leave the broker. As a static member the slot keeps its partitions for the session timeout."""
+        """Close the connection. As a static member the slot keeps its partitions for the session timeout."""
         self._consumer.close()
 
-    def poll(self, timeout_seconds: float, *, most: int) -> dict[int, list[Record]]:
-        """The next records by partition, in log order; waits for the first at most `timeout_seconds`.
+    def poll(self, timeout_seconds: float, *, limit: int) -> dict[int, list[Record]]:
+        """Return at most `limit` new records by partition, in log order. The timeout is that of the first record.
 
-        Raises `BrokerUnavailable` when no broker can be reached any more, so that silence means that nothing came.
+        Raises `BrokerUnavailable` if no broker can be reached, so that an empty result means that there are no records.
         """
         first = self._consumer.poll(timeout_seconds)
         self._raise_failure()
         if first is None:
-            if self._is_broker_away:
+            if self._is_broker_down:
                 raise BrokerUnavailable(f"no broker answers at {self._bootstrap} any more")
             return {}
-        messages = [first, *self._consumer.consume(most - 1, timeout=0)]
+        messages = [first, *self._consumer.consume(limit - 1, timeout=0)]
         self._raise_failure()
         batches: dict[int, list[Record]] = {}
         for message in messages:
             if (error := message.error()) is not None:
-                if error.fatal() or not _may_pass(error):
+                if error.fatal() or not (is_transient(error) or error.code() in _HARMLESS):
                     raise broker_error(KafkaException(error), f"reading {TRANSACTIONS}")
                 continue
             batches.setdefault(message.partition(), []).append(to_record(message))
         return batches
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
-        """The group's committed offset per partition; partitions without one are left out."""
+        """Return the group's committed offset per partition; partitions without one are left out."""
         return committed_offsets(self._consumer, TRANSACTIONS, partitions)
 
     def first(self, partition: int) -> int:
-        """The offset where the topic begins: retention has deleted what was before it."""
+        """Return the offset where the topic begins: retention has deleted the records before it."""
         try:
-            place = TopicPartition(TRANSACTIONS, partition)
-            return int(self._consumer.get_watermark_offsets(place, _TIMEOUT_SECONDS)[0])
+            return int(
+                self._consumer.get_watermark_offsets(TopicPartition(TRANSACTIONS, partition), REQUEST_SECONDS)[0]
+            )
         except KafkaException as error:
             raise broker_error(error, f"asking where {TRANSACTIONS}[{partition}] begins") from error
 
     def end(self, partition: int) -> int | None:
-        """The offset after the last committed record as of the newest fetch, without asking; None before any."""
+        """Return the offset after the last committed record as of the newest fetch; None before the first fetch."""
         try:
             _, end = self._consumer.get_watermark_offsets(TopicPartition(TRANSACTIONS, partition), cached=True)
-        except KafkaException:  # a partition that it has not heard of yet
+        except KafkaException:  # the consumer has no metadata of this partition yet
             return None
         return None if end < 0 else int(end)
 
     def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
-        """Write the records and the group's new positions in one Kafka transaction: all of it or none.
+        """Write the records and the group's new positions in one Kafka transaction.
 
-        Raises `Superseded` if the transaction was fenced or had to be aborted: nothing of it is visible then.
+        Raises `Superseded` if the transaction was fenced or aborted. Nothing of it is visible then.
         """
         try:
             self._producer.begin_transaction()
@@ -133,36 +140,38 @@ class TransactionalLog:
             self._producer.send_offsets_to_transaction(
                 [TopicPartition(TRANSACTIONS, partition, offset) for partition, offset in positions.items()],
                 self._consumer.consumer_group_metadata(),
-                _TIMEOUT_SECONDS,
+                REQUEST_SECONDS,
             )
-            self._producer.commit_transaction(_TIMEOUT_SECONDS)
+            self._producer.commit_transaction(REQUEST_SECONDS)
         except (KafkaException, BufferError) as error:
             self._abort()
             raise Superseded(f"the transaction was aborted: {error}") from error
 
     def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
-        """The records of `transactions` in [start, stop), a batch at a time; for the gap after a crash."""
-        deadline = time.monotonic() + 60.0
+        """Yield the records of [start, stop) in batches, to repeat the processing after a crash."""
+        deadline = time.monotonic() + READ_TIMEOUT_SECONDS
         with LogReader(self._bootstrap, {(TRANSACTIONS, partition): start}) as reader:
             while reader.reached(TRANSACTIONS, partition) < stop:
                 if batch := [record for record in reader.poll(1.0) if record.offset < stop]:
                     yield batch
                 if time.monotonic() > deadline:
-                    raise BrokerUnavailable(f"could not read {TRANSACTIONS}[{partition}] {start}..{stop} within 60 s")
+                    raise BrokerUnavailable(
+                        f"could not read {TRANSACTIONS}[{partition}] {start}..{stop} within {READ_TIMEOUT_SECONDS:g} s"
+                    )
 
-    def _note(self, error: KafkaError) -> None:
-        self._is_broker_away |= error.code() == KafkaError._ALL_BROKERS_DOWN
+    def _on_error(self, error: KafkaError) -> None:
+        self._is_broker_down |= error.code() == KafkaError._ALL_BROKERS_DOWN
 
     def _abort(self) -> None:
         try:
-            self._producer.abort_transaction(_TIMEOUT_SECONDS)
+            self._producer.abort_transaction(REQUEST_SECONDS)
         except KafkaException:
-            return  # fenced: the broker has aborted it already, or will by its own timeout
+            return  # fenced: the broker has aborted it, or will after its timeout
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             positions = self._on_assigned([partition.partition for partition in partitions])
-        except CardwatchError as error:  # an exception does not get out of librdkafka's callback: keep it for poll
+        except CardwatchError as error:  # librdkafka's callback swallows exceptions: `poll` raises it
             self._failure = error
             return
         consumer.assign([TopicPartition(TRANSACTIONS, p, o) for p, o in positions.items()])
@@ -174,12 +183,3 @@ class TransactionalLog:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-
-
-def _may_pass(error: KafkaError) -> bool:
-    return bool(error.retriable()) or error.code() in (
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._MAX_POLL_EXCEEDED,
-        KafkaError._PARTITION_EOF,
-    )

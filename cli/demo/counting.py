@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from adapters.kafka.client import LogReader
+from adapters.kafka.consumer import LogReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings
 from cardwatch.errors import BrokerUnavailable

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
-from adapters.kafka.client import LogReader
+from adapters.kafka.consumer import LogReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import Settings

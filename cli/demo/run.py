@@ -16,7 +16,8 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from adapters.archive.reader import Archive
-from adapters.kafka.client import LogInquiry, ProgressReader
+from adapters.kafka.offsets import OffsetReader
+from adapters.kafka.progress import ProgressReader
 from adapters.kafka.topics import end_offsets
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings
@@ -209,7 +210,7 @@ def _refuse_used_topics(settings: Settings) -> None:
 
 def _all_decided(settings: Settings) -> bool:
     ends = end_offsets(settings.kafka_bootstrap, TRANSACTIONS)
-    with closing(LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+    with closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
         committed = inquiry.committed(TRANSACTIONS, sorted(ends))
     return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 

@@ -15,7 +15,9 @@ import pyarrow.compute as pc
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
-from adapters.kafka.client import LogInquiry, LogReader, ProgressWriter
+from adapters.kafka.consumer import LogReader
+from adapters.kafka.offsets import OffsetReader
+from adapters.kafka.progress import ProgressWriter
 from adapters.kafka.topics import ensure_topics
 from adapters.runtime.process import Process, run_service
 from adapters.runtime.settings import Settings
@@ -45,7 +47,7 @@ def work(process: Process, metrics: ArchiveMetrics) -> None:
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
     with ExitStack() as open_now:
         writer = open_now.enter_context(closing(ArchiveWriter(settings.archive, settings.index_url)))
-        inquiry = open_now.enter_context(closing(LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)))
+        inquiry = open_now.enter_context(closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)))
         archive = Archive(settings.archive, settings.index_url)
         archivist = Archiver(
             writer,
@@ -80,7 +82,7 @@ def look(reader: LogReader, writer: ArchiveWriter, metrics: ArchiveMetrics) -> N
     reader.end(PROGRESS, 0)
     writer.positions()
     for topic in (TRANSACTIONS, LABELS, DECISIONS):
-        metrics.lags(topic, reader.behind(topic))
+        metrics.lags(topic, reader.lag(topic))
 
 
 def finish(archivist: Archiver) -> None:

@@ -21,7 +21,7 @@ MANY_OPEN_DAYS: Final = 3
 
 
 class Log(Protocol):
-    """What is asked of the log, see `adapters.kafka.client.LogReader`."""
+    """What is asked of the log, see `adapters.kafka.consumer.LogReader`."""
 
     def reached(self, topic: str, partition: int) -> int:
         """The offset up to which everything committed has been read."""

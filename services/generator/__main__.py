@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from adapters.kafka.client import ProgressReader
+from adapters.kafka.progress import ProgressReader
 from adapters.kafka.topics import ensure_topics
 from adapters.runtime.process import Process, one_line_errors, run_service
 from services.generator.metrics import GeneratorMetrics

@@ -36,7 +36,7 @@ MAX_DAYS_AHEAD: Final = 3
 
 
 class Follower(Protocol):
-    """The topic `progress`, see `adapters.kafka.client.ProgressReader`."""
+    """The topic `progress`, see `adapters.kafka.progress.ProgressReader`."""
 
     def poll(self, timeout_seconds: float) -> Progress | None:
         """The next record, or None if none has come in time."""

@@ -7,7 +7,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from adapters.kafka.client import LogReader, LogWriter
+import msgspec
+
+from adapters.kafka.consumer import LogReader
+from adapters.kafka.producer import NO_TIMEOUT_MS, LogWriter
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.logs import about
 from adapters.runtime.process import Process
@@ -15,7 +18,7 @@ from cardwatch.errors import BrokerUnavailable
 from cardwatch.events import Label, Transaction, encode
 from cardwatch.progress import DayEmitted, Progress
 from cardwatch.simulation.simulation import EventsOfDay
-from cardwatch.topics import LABELS, TRANSACTIONS
+from cardwatch.topics import LABELS, PROGRESS, TRANSACTIONS
 from services.generator.metrics import GeneratorMetrics
 
 log = logging.getLogger(__name__)
@@ -37,7 +40,7 @@ class Source:
     """
 
     def __init__(self, process: Process, metrics: GeneratorMetrics) -> None:
-        self._writer = LogWriter(process.settings.kafka_bootstrap, patient=True)
+        self._writer = LogWriter(process.settings.kafka_bootstrap, delivery_timeout_ms=NO_TIMEOUT_MS)
         self._process, self._metrics = process, metrics
         self._bootstrap: Final = process.settings.kafka_bootstrap
         self._sent_before: set[bytes] = set()
@@ -90,7 +93,7 @@ class Source:
 
     def announce(self, record: Progress) -> None:
         """Put a record on the topic `progress`."""
-        self._writer.write_progress(record)
+        self._writer.write(PROGRESS, PROGRESS, msgspec.json.encode(record))
         self._flush()
 
     def _write(self, topic: str, events: Iterable[Transaction | Label]) -> None:
@@ -107,12 +110,12 @@ class Source:
 
     def _look_at_the_broker(self) -> None:
         now = time.monotonic()
-        if self._writer.taken > self._taken or not self._writer.waiting:
-            self._taken, self._taken_at = self._writer.taken, now
+        if self._writer.delivered > self._taken or not self._writer.pending:
+            self._taken, self._taken_at = self._writer.delivered, now
             self._process.health.ready()
         elif now - self._taken_at > FLUSH_SECONDS:
-            self._process.health.waiting(f"the broker has taken none of {self._writer.waiting} records")
-        if self._writer.waiting > MAX_PENDING:
+            self._process.health.waiting(f"the broker has taken none of {self._writer.pending} records")
+        if self._writer.pending > MAX_PENDING:
             self._flush()
 
     def _ends(self, topic: str) -> dict[str, int]:
@@ -132,7 +135,7 @@ class Source:
                 self._writer.flush(FLUSH_SECONDS)
                 break
             except BrokerUnavailable as error:
-                if self._writer.has_lost:
+                if self._writer.has_failed:
                     raise
                 self._wait(error)
         self._process.health.ready()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from adapters.archive.reader import Archive
-from adapters.kafka.client import ProgressReader, ProgressWriter
+from adapters.kafka.progress import ProgressReader, ProgressWriter
 from adapters.kafka.topics import ensure_topics
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments

@@ -57,7 +57,7 @@ def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, he
     try:
         while not stopping.is_set():
             health.turn()
-            if polled := stream.poll(POLL_SECONDS, most=MAX_RECORDS):
+            if polled := stream.poll(POLL_SECONDS, limit=MAX_RECORDS):
                 worker.step(stream, polled)
             worker.measure(stream)
     finally:

@@ -8,12 +8,11 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
-from adapters.kafka.client import Outgoing
 from cardwatch.errors import StaleWriter, StoreLeads, Superseded
 from cardwatch.events import Decision, encode
 from cardwatch.features.reference_choice import Tables
 from cardwatch.ports import FeatureStore
-from cardwatch.records import Record
+from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS
 from services.stream.batch import Batch, fold_batch
 from services.stream.decider import Decider

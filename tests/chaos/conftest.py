@@ -15,7 +15,9 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from adapters.kafka.client import LogInquiry, LogReader, ProgressReader, publish_progress
+from adapters.kafka.consumer import LogReader
+from adapters.kafka.offsets import OffsetReader
+from adapters.kafka.progress import ProgressReader, publish_progress
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError
@@ -167,7 +169,7 @@ def until() -> Callable[..., float]:
 def is_all_decided(settings: Settings) -> bool:
     try:
         ends = end_offsets(settings.kafka_bootstrap, TRANSACTIONS)
-        with closing(LogInquiry(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+        with closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
             committed = inquiry.committed(TRANSACTIONS, sorted(ends))
     except CardwatchError:
         return False

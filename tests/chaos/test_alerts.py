@@ -22,7 +22,8 @@ import redis
 import yaml
 from msgspec import structs
 
-from adapters.kafka.client import LogWriter, publish_progress
+from adapters.kafka.producer import LogWriter
+from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import end_offsets
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.ports import LOOPBACK, free_ports

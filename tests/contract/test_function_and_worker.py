@@ -14,10 +14,9 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
 from adapters.feature_store.dynamodb_outbox import DynamoDbOutbox
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import Outgoing
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import Action, DeadLetter, Decision, Transaction, decode, encode
-from cardwatch.records import Record
+from cardwatch.records import Outgoing, Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import DECISIONS, TRANSACTIONS

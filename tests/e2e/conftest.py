@@ -19,7 +19,8 @@ import yaml
 
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
-from adapters.kafka.client import LogInquiry, ProgressReader, commit_offsets, publish_progress
+from adapters.kafka.offsets import OffsetReader, commit_offsets
+from adapters.kafka.progress import ProgressReader, publish_progress
 from adapters.kafka.topics import end_offsets
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
@@ -106,7 +107,7 @@ class System:
     def is_all_decided(self) -> bool:
         """Whether the stream worker has committed everything that is in the log now."""
         ends = self.ends(TRANSACTIONS)
-        with closing(LogInquiry(self.settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+        with closing(OffsetReader(self.settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
             committed = inquiry.committed(TRANSACTIONS, sorted(ends))
         return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 

@@ -15,7 +15,7 @@ import msgspec
 import psutil
 import pytest
 
-from adapters.kafka.client import LogInquiry
+from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.simulation.settings import SimulationSettings
@@ -90,7 +90,7 @@ class User:
         """Wait until all transactions are decided, and count decisions; the traffic must have stopped."""
         address = self.settings.kafka_bootstrap
         ends = end_offsets(address, TRANSACTIONS)
-        with closing(LogInquiry(address, STREAM_GROUP)) as inquiry:
+        with closing(OffsetReader(address, STREAM_GROUP)) as inquiry:
             until(
                 "everything decided",
                 lambda: all(inquiry.committed(TRANSACTIONS, [p]).get(p, 0) >= end for p, end in ends.items()),

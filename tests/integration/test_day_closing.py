@@ -16,7 +16,10 @@ from prometheus_client import CollectorRegistry
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
-from adapters.kafka.client import LogInquiry, LogReader, LogWriter, ProgressWriter
+from adapters.kafka.consumer import LogReader
+from adapters.kafka.offsets import OffsetReader
+from adapters.kafka.producer import LogWriter
+from adapters.kafka.progress import ProgressWriter
 from adapters.kafka.topics import create_topics, end_offsets
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
@@ -78,7 +81,7 @@ class Office:
     def running(self) -> Iterator[Callable[[Callable[[], bool]], None]]:
         """An archivist as the service puts it together; gives what runs it until something is reached."""
         writer = ArchiveWriter(self.folder / "archive")
-        inquiry = LogInquiry(self.bootstrap, STREAM_GROUP)
+        inquiry = OffsetReader(self.bootstrap, STREAM_GROUP)
         archive = Archive(self.folder / "archive")
         archivist = Archiver(
             writer,
@@ -164,18 +167,18 @@ def test_days_of_a_source_that_announces_none_are_closed_once_by_its_heartbeats(
     ]
 
 
-def test_a_reader_knows_how_far_it_is_behind(office: Office) -> None:
+def test_a_reader_reports_its_lag(office: Office) -> None:
     office.send(*(payment(n, NOON) for n in range(400)))
     with LogReader(office.bootstrap, office.start) as reader:
         deadline = time.monotonic() + 30.0
         read = 0
-        while reader.behind(TRANSACTIONS) != 400 - read or not read:  # an end is known when its partition is fetched
+        while reader.lag(TRANSACTIONS) != 400 - read or not read:  # an end is known when its partition is fetched
             assert time.monotonic() < deadline, "not within 30 s"
-            read += len(reader.poll(0.05, most=1)) if not read else 0
+            read += len(reader.poll(0.05, limit=1)) if not read else 0
         while read < 400:
             assert time.monotonic() < deadline, "not within 30 s"
             read += len([record for record in reader.poll(0.05) if record.topic == TRANSACTIONS])
-        assert reader.behind(TRANSACTIONS) == 0
+        assert reader.lag(TRANSACTIONS) == 0
 
 
 def test_a_source_that_announces_its_days_is_believed_alone(office: Office) -> None:

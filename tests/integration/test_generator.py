@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.kafka.client import LogReader, publish_progress
+from adapters.kafka.consumer import LogReader
+from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import create_topics, end_offsets
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import child_environment, read_settings

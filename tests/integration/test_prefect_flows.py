@@ -21,7 +21,8 @@ from msgspec import structs
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, label_row, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import LogInquiry, ProgressReader
+from adapters.kafka.offsets import OffsetReader
+from adapters.kafka.progress import ProgressReader
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.ports import LOOPBACK, free_ports
@@ -156,7 +157,7 @@ def test_bootstrap_leaves_store_and_stream_where_history_ends(bench: Bench) -> N
     with LmdbStore(bench.settings.store, readonly=True) as store:
         assert {p: store.applied(p) for p in range(PARTITIONS)} == bench.log_ends
         assert len(store.cards()) == WORLD.cards
-    with closing(LogInquiry(bench.settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+    with closing(OffsetReader(bench.settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
         assert inquiry.committed("transactions", range(PARTITIONS)) == bench.log_ends
 
 

@@ -17,7 +17,8 @@ from adapters.archive.archived_log import ArchivedLog
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import LogWriter, commit_offsets
+from adapters.kafka.offsets import commit_offsets
+from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import create_topics
 from adapters.kafka.transactional_log import TransactionalLog
 from adapters.runtime.settings import Settings
@@ -103,7 +104,7 @@ def follow(bootstrap: str, worker: StreamWorker, slot: str, stop: int) -> None:
     try:
         while stream.committed([0])[0] < stop:
             assert time.monotonic() < deadline, "the log was not finished within a minute"
-            if polled := stream.poll(0.2, most=100):
+            if polled := stream.poll(0.2, limit=100):
                 worker.step(stream, polled)
     finally:
         stream.close()

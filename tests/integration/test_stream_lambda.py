@@ -17,13 +17,12 @@ from adapters.aws.dynamodb import create_table
 from adapters.feature_store.dynamodb import DynamoDbStore
 from adapters.feature_store.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import Outgoing
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import ScoringUnavailable, StreamUnavailable, Superseded
 from cardwatch.events import DeadLetter, Decision, decode, encode
 from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
-from cardwatch.records import Record
+from cardwatch.records import Outgoing, Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import DECISIONS, TRANSACTIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from adapters.kafka.client import committed_offsets
+from adapters.kafka.offsets import committed_offsets
 from cardwatch.errors import BrokerUnavailable
 
 

@@ -19,7 +19,6 @@ from prometheus_client import CollectorRegistry
 
 from adapters.archive.archived_log import ArchivedLog
 from adapters.feature_store.lmdb import LmdbStore
-from adapters.kafka.client import Outgoing
 from adapters.runtime.health import Health
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import (
@@ -37,7 +36,7 @@ from cardwatch.events import EPOCH, Channel, Decision, Transaction, decode, enco
 from cardwatch.features.definitions import column
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.ports import Scores, StoreSize
-from cardwatch.records import Record
+from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 from services.stream import loop
 from services.stream.decider import Cause, Decided, Decider, Why
@@ -266,7 +265,7 @@ def test_starting_again_is_counted_with_its_cause(
             super().__init__()
             self.take = on_assigned
 
-        def poll(self, _seconds: float, *, most: int) -> dict[int, list[Record]]:
+        def poll(self, _seconds: float, *, limit: int) -> dict[int, list[Record]]:
             self.take([0])
             assert desk.value("stream_partitions") == 1
             if desk.labelled("stream_restarts_total"):

@@ -21,7 +21,6 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.feature_store.redis import RedisStore
-from adapters.kafka.client import Outgoing
 from adapters.runtime.health import Health
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import GapLost, ScoringUnavailable, StoreLeads, Superseded
@@ -33,7 +32,7 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.ports import FeatureStore, Scores, Shadow
-from cardwatch.records import Record
+from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
 from services.stream import loop
 from services.stream.decider import Decider
@@ -429,7 +428,7 @@ def test_a_store_that_is_away_for_a_while_costs_the_loop_a_new_start_and_no_deci
         def __getattr__(self, name: str) -> Any:
             return getattr(log, name)
 
-        def poll(self, _seconds: float, *, most: int) -> dict[int, list[Record]]:
+        def poll(self, _seconds: float, *, limit: int) -> dict[int, list[Record]]:
             if not self.taken:
                 self.at, self.taken = self.take([0])[0], True
             records = log.records[self.at : self.at + 4]

@@ -1,0 +1,55 @@
+"""What all clients of the broker share: consumer settings, records and errors. All consumers read committed records."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Message
+
+from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured, Superseded
+from cardwatch.records import Record
+
+REQUEST_SECONDS: Final = 10.0
+"""Timeout of a request to the broker."""
+
+
+def consumer_settings(bootstrap: str, group: str) -> dict[str, Any]:
+    """Return the settings of a consumer that reads committed records and commits offsets explicitly."""
+    return {
+        "bootstrap.servers": bootstrap,
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "log_level": 0,
+    }
+
+
+def to_record(message: Message) -> Record:
+    """Return a message as a `Record`."""
+    kind, timestamp_ms = message.timestamp()
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+        message.key(),
+        message.value(),
+    )
+
+
+def is_transient(error: KafkaError) -> bool:
+    """Whether a consumer recovers from the error by itself."""
+    return bool(error.retriable()) or error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+
+
+def broker_error(error: KafkaException, doing: str) -> CardwatchError:
+    """Return the Cardwatch error for an error of Kafka: `Superseded`, `Misconfigured` or `BrokerUnavailable`."""
+    cause: KafkaError = error.args[0]
+    if cause.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+        return Superseded(f"{doing}: another worker has taken over ({cause.str()})")
+    if cause.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+        return Misconfigured(f"{doing}: {cause.str()}; the topics are made by `cardwatch kafka` or `make demo`")
+    return BrokerUnavailable(
+        f"{doing}: {cause.str()}; is a broker running at the address in CARDWATCH_KAFKA_BOOTSTRAP?"
+    )

@@ -1,0 +1,58 @@
+"""Reader and writer of the topic `progress`."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from adapters.kafka.consumer import LogReader
+from adapters.kafka.producer import LogWriter
+from cardwatch.errors import BrokerUnavailable
+from cardwatch.progress import Progress, decode_progress
+from cardwatch.topics import PROGRESS
+
+
+class ProgressWriter:
+    """Writes progress records one at a time. Each is in the topic when `write` returns."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._writer = LogWriter(bootstrap)
+
+    def write(self, record: Progress) -> None:
+        """Write one record and wait until it is in the topic. After an error the caller may write it again."""
+        try:
+            self._writer.write(PROGRESS, PROGRESS, msgspec.json.encode(record))
+            self._writer.flush()
+        except BrokerUnavailable:
+            self._writer.close()  # otherwise the record could arrive a second time after a retry
+            self._writer = LogWriter(self._bootstrap)
+            raise
+
+
+def publish_progress(bootstrap: str, record: Progress) -> None:
+    """Write a single record to the topic `progress`."""
+    ProgressWriter(bootstrap).write(record)
+
+
+class ProgressReader:
+    """Follows the topic `progress` from its beginning."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._reader = LogReader(bootstrap, {(PROGRESS, 0): 0})
+        self._pending: deque[Progress] = deque()
+
+    def poll(self, timeout_seconds: float) -> Progress | None:
+        """Return the next record, or None if there is none before the timeout."""
+        if not self._pending:
+            self._pending.extend(decode_progress(record.value) for record in self._reader.poll(timeout_seconds))
+        return self._pending.popleft() if self._pending else None
+
+    def caught_up(self) -> bool:
+        """Whether `poll` has returned every record that the topic holds now."""
+        return not self._pending and self._reader.reached(PROGRESS, 0) >= self._reader.end(PROGRESS, 0)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._reader.close()

@@ -1,0 +1,19 @@
+"""Resources that a `with` block closes."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self
+
+
+class Closeable(Protocol):
+    """A resource that is closed at the end of its `with` block. Adapters inherit from it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release files and connections."""
+        ...
