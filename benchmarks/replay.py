@@ -26,8 +26,8 @@ from benchmarks.transactions import random_columns, random_table
 from cardwatch.features.kernel import fold
 from cardwatch.features.replay import TableShelf
 from cardwatch.features.state import empty_states
-from pipelines.folding import CardStates, replay_partition
 from pipelines.replay import ReplayRequest, replay
+from pipelines.steps.partition_replay import CardStates, replay_partition
 
 ROWS: Final = 400_000
 CARDS: Final = 10_000

@@ -1,6 +1,7 @@
-"""The flow runner: `python -m pipelines` serves our flows to the Prefect server at `CARDWATCH_PREFECT_URL`.
+"""Flow runner: `python -m pipelines` serves the flows to the Prefect server at `CARDWATCH_PREFECT_URL`.
 
-Prefect reads its settings when it is imported, so this process becomes `pipelines.runner` in the right environment.
+Prefect reads its settings on import, so this process replaces itself by `pipelines.runner.serve` with the settings in
+its environment.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ from cardwatch.errors import Misconfigured
 
 
 def main() -> None:
-    """Replace this process, keeping its id, by the runner."""
+    """Replace this process by the runner. The process id stays the same."""
     with one_line_errors():
         settings = read_settings()
-        command = [sys.executable, "-m", "pipelines.runner"]
+        command = [sys.executable, "-m", "pipelines.runner.serve"]
         os.execve(sys.executable, command, child_environment(settings, **prefect_environment(settings)))  # noqa: S606
 
 
 def prefect_environment(settings: Settings) -> dict[str, str]:
-    """What Prefect's client must be told; raises `Misconfigured` without a server's address."""
+    """Return the environment variables of Prefect's client. Raises `Misconfigured` without the address of a server."""
     if not settings.prefect_url:
         raise Misconfigured("CARDWATCH_PREFECT_URL is not set: flows need the address of a Prefect server")
     return {
         "PREFECT_API_URL": settings.prefect_url.rstrip("/").removesuffix("/api") + "/api",
         "PREFECT_HOME": str((settings.home / "prefect-runner").absolute()),
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "pipelines.flows,pipelines.steps",  # so that the server has the logs of runs
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -33,7 +33,7 @@ from cardwatch.errors import Misconfigured
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.features.replay import TableShelf
 from pipelines.command import run_command
-from pipelines.folding import CardStates, replay_partition
+from pipelines.steps.partition_replay import CardStates, replay_partition
 
 POOL_PAYS_FROM_ROWS: Final = 200_000
 """Below this the start of processes takes longer than the replay."""

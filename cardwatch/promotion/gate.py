@@ -1,88 +1,85 @@
-"""The gate between a challenger and the alias `champion`, and the days on which it is judged.
+"""Retraining gate: whether a challenger replaces the champion, and the days on which both are evaluated.
 
-    history                      G                    T - maturity          T
-    |--------- train ------------|------- judge ------|---- not mature -----|
+    first day of history         G                    T - maturity          T
+    |--------- train ------------|----- evaluate -----|---- not mature -----|
 
-A challenger is trained on days before G. Champion and challenger are judged on the same rows of
-[G, T - maturity), which neither was trained on. Later days are used for nothing: their labels are not all in.
-What was judged is what is promoted.
+T is the end of the day `as_of`. A challenger is trained on days before G. Champion and challenger are evaluated on the
+same rows of [G, T - maturity), on which neither was trained. Labels of later days are incomplete, so these days are
+not used. The gate is a pure function of the two performances.
 """
 
 from __future__ import annotations
 
 import math
 from datetime import date, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from cardwatch.errors import Misconfigured
 from cardwatch.label_maturity import newest_mature_day
 
 _DAY: Final = timedelta(days=1)
-Check = tuple[bool, str]
-"""Whether it passed, and what was asked and seen, as a sentence."""
 
 
 class NotEnoughHistory(Misconfigured):
-    """There are too few matured days to train and to judge; the message says how many are needed."""
+    """There are fewer matured days than training and evaluation need. The message states both numbers."""
 
 
-class Windows(Struct, frozen=True, kw_only=True):
-    """Half-open ranges of event days (UTC), one after the other.
+class TemporalSplit(Struct, frozen=True, kw_only=True):
+    """Training window [train_from, evaluate_from) and evaluation window [evaluate_from, evaluate_until) in UTC days.
 
-    Train on [train_from, judge_from), judge on [judge_from, judge_until).
+    In JSON the evaluation window is `judge_from` and `judge_until`: fingerprints of training sets contain these names.
     """
 
     train_from: date
-    judge_from: date
-    judge_until: date
+    evaluate_from: date = field(name="judge_from")
+    evaluate_until: date = field(name="judge_until")
 
     @property
     def train_days(self) -> int:
-        """Days in the training window."""
-        return (self.judge_from - self.train_from).days
+        """Length of the training window in days."""
+        return (self.evaluate_from - self.train_from).days
 
     @property
-    def judge_days(self) -> int:
-        """Days in the judging window."""
-        return (self.judge_until - self.judge_from).days
+    def evaluation_days(self) -> int:
+        """Length of the evaluation window in days."""
+        return (self.evaluate_until - self.evaluate_from).days
 
 
-def windows(
+def temporal_split(
     as_of: date,
     *,
     first: date,
     maturity_days: int,
-    judge_days: int,
+    evaluation_days: int,
     train_days: int,
     minimum_train_days: int = 1,
-) -> Windows:
-    """The windows as they are known at the end of day `as_of`, when the archive begins at day `first`.
+) -> TemporalSplit:
+    """Return the windows as they are known at the end of day `as_of`, for a history that begins on day `first`.
 
-    A day is mature when `maturity_days` whole days lie between its end and the end of `as_of`. At most the
-    newest `train_days` before G are trained on; with fewer than `minimum_train_days`, `NotEnoughHistory`.
+    A day is mature when `maturity_days` full days lie between its end and the end of `as_of`. The training window has
+    at most the `train_days` days before the evaluation window. Raises `NotEnoughHistory` if it would have fewer than
+    `minimum_train_days`.
     """
-    judge_until = newest_mature_day(as_of, maturity_days) + _DAY
-    judge_from = judge_until - timedelta(days=judge_days)
-    train_from = max(first, judge_from - timedelta(days=train_days))
-    available = (judge_from - train_from).days
-    if available < minimum_train_days:
-        needed = minimum_train_days + judge_days + maturity_days
+    evaluate_until = newest_mature_day(as_of, maturity_days) + _DAY
+    evaluate_from = evaluate_until - timedelta(days=evaluation_days)
+    train_from = max(first, evaluate_from - timedelta(days=train_days))
+    if (evaluate_from - train_from).days < minimum_train_days:
+        needed = minimum_train_days + evaluation_days + maturity_days
         raise NotEnoughHistory(
             f"history from {first} to {as_of} is {(as_of - first).days + 1} days long; {needed} are needed: "
-            f"{minimum_train_days} to train, {judge_days} to judge, {maturity_days} for labels to mature"
+            f"{minimum_train_days} to train, {evaluation_days} to judge, {maturity_days} for labels to mature"
         )
-    return Windows(train_from=train_from, judge_from=judge_from, judge_until=judge_until)
+    return TemporalSplit(train_from=train_from, evaluate_from=evaluate_from, evaluate_until=evaluate_until)
 
 
 class Performance(Struct, frozen=True, kw_only=True):
-    """What the gate needs to know about one model on the rows of the judging window.
+    """Performance of one model on the rows of the evaluation window. A metric that the rows cannot give is NaN.
 
-    `average_precision` and `recall` (at a false-positive rate of 0.1 %) lie in 0..1, higher is better.
-    `expected_cost` is what the decisions cost as a share of what approving everything costs, lower is better.
-    `expected_frauds` is the sum of the calibrated probabilities: near `frauds` when they are honest. A number that
-    the rows cannot give is NaN.
+    `average_precision` and `recall` (at a false-positive rate of 0.1 %) lie in 0..1; higher is better.
+    `expected_cost` is the cost of the decisions divided by the cost of approving everything; lower is better.
+    `expected_frauds` is the sum of the calibrated probabilities; it is close to `frauds` if the calibration is right.
     """
 
     rows: int
@@ -94,11 +91,10 @@ class Performance(Struct, frozen=True, kw_only=True):
 
 
 class PromotionPolicy(Struct, frozen=True, kw_only=True):
-    """What a challenger has to show.
+    """Requirements of the gate. Ratios are challenger to champion.
 
-    Ratios are challenger to champion. `minimum_average_precision` is an absolute floor: all that a first
-    champion, who has nobody to be compared with, must reach besides calibration. A `calibration_factor` of k
-    allows expected frauds from 1/k to k times those that happened.
+    A first champion has no predecessor, so only `minimum_average_precision` and the calibration apply to it. With a
+    `calibration_factor` of k the expected frauds may be between 1/k and k times the frauds that occurred.
     """
 
     minimum_rows: int = 1_000
@@ -111,51 +107,51 @@ class PromotionPolicy(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """The gate's answer; `reasons` holds every check as a sentence with its numbers, passed or failed."""
+    """Result of the gate. `reasons` has one sentence for each requirement, with its numbers, passed or failed."""
 
     promoted: bool
     reasons: list[str]
 
 
-def judge(champion: Performance | None, challenger: Performance, policy: PromotionPolicy) -> Verdict:
-    """Whether the challenger may take the champion's place; `champion` is None when there is none yet.
+class _Check(NamedTuple):
+    passed: bool
+    sentence: str
 
-    Both performances must come from the same rows. A NaN fails its check.
+
+def apply_gate(champion: Performance | None, challenger: Performance, policy: PromotionPolicy) -> Verdict:
+    """Return whether the challenger is promoted. `champion` is None if there is no champion yet.
+
+    A NaN fails its requirement. Raises `ValueError` if the two performances are not from the same rows.
     """
     if champion is not None and (champion.rows, champion.frauds) != (challenger.rows, challenger.frauds):
-        raise ValueError("champion and challenger were not judged on the same rows")
-    checks = _evidence(challenger, policy) + _by_itself(challenger, policy)
+        raise ValueError("champion and challenger were not evaluated on the same rows")
+    checks = _absolute_checks(challenger, policy)
     if champion is not None:
-        checks += _against(champion, challenger, policy)
+        checks += _relative_checks(champion, challenger, policy)
     return Verdict(
-        promoted=all(passed for passed, _ in checks),
-        reasons=[f"{'passed' if passed else 'FAILED'}: {sentence}" for passed, sentence in checks],
+        promoted=all(check.passed for check in checks),
+        reasons=[f"{'passed' if check.passed else 'FAILED'}: {check.sentence}" for check in checks],
     )
 
 
-def _evidence(seen: Performance, policy: PromotionPolicy) -> list[Check]:
-    return [
-        (
-            seen.rows >= policy.minimum_rows,
-            f"judged on {seen.rows} rows, at least {policy.minimum_rows} are needed",
-        ),
-        (
-            seen.frauds >= policy.minimum_frauds,
-            f"judged on {seen.frauds} frauds, at least {policy.minimum_frauds} are needed",
-        ),
-    ]
-
-
-def _by_itself(challenger: Performance, policy: PromotionPolicy) -> list[Check]:
+def _absolute_checks(challenger: Performance, policy: PromotionPolicy) -> list[_Check]:
     ratio = challenger.expected_frauds / challenger.frauds if challenger.frauds else math.nan
     lowest, highest = 1 / policy.calibration_factor, policy.calibration_factor
     return [
-        (
+        _Check(
+            challenger.rows >= policy.minimum_rows,
+            f"judged on {challenger.rows} rows, at least {policy.minimum_rows} are needed",
+        ),
+        _Check(
+            challenger.frauds >= policy.minimum_frauds,
+            f"judged on {challenger.frauds} frauds, at least {policy.minimum_frauds} are needed",
+        ),
+        _Check(
             challenger.average_precision >= policy.minimum_average_precision,
             f"average precision {challenger.average_precision:.3f}, "
             f"at least {policy.minimum_average_precision:.3f} in any case",
         ),
-        (
+        _Check(
             lowest <= ratio <= highest,
             f"expects {challenger.expected_frauds:.1f} frauds where {challenger.frauds} happened, "
             f"{ratio:.2f} times as many, allowed {lowest:.2f} to {highest:.2f}",
@@ -163,22 +159,22 @@ def _by_itself(challenger: Performance, policy: PromotionPolicy) -> list[Check]:
     ]
 
 
-def _against(champion: Performance, challenger: Performance, policy: PromotionPolicy) -> list[Check]:
+def _relative_checks(champion: Performance, challenger: Performance, policy: PromotionPolicy) -> list[_Check]:
     precision_floor = champion.average_precision * policy.minimum_average_precision_ratio
     recall_floor = champion.recall * policy.minimum_recall_ratio
     cost_ceiling = champion.expected_cost * policy.maximum_cost_ratio
     return [
-        (
+        _Check(
             challenger.average_precision >= precision_floor,
             f"average precision {challenger.average_precision:.3f} against the champion's "
             f"{champion.average_precision:.3f}, at least {precision_floor:.3f} is needed",
         ),
-        (
+        _Check(
             challenger.recall >= recall_floor,
             f"recall at 0.1 % false positives {challenger.recall:.3f} against the champion's "
             f"{champion.recall:.3f}, at least {recall_floor:.3f} is needed",
         ),
-        (
+        _Check(
             challenger.expected_cost <= cost_ceiling,
             f"cost {challenger.expected_cost:.3f} of approving everything against the champion's "
             f"{champion.expected_cost:.3f}, at most {cost_ceiling:.3f} is allowed",

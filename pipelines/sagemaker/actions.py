@@ -1,6 +1,6 @@
-"""The steps of retraining that are a call and an answer: what the function `model` does for the state machine.
+"""Steps of retraining that are single calls: actions of the Lambda function `model` for the state machine.
 
-It runs in an image without XGBoost and Arrow, so nothing here imports what fits or judges.
+The function's image has no XGBoost and no Arrow, so this module does not import the steps that train or compare.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
 from adapters.model_registry.model_folder import unpack_model
 from cardwatch.errors import CorruptModel
 from cardwatch.progress import RetrainingEnded
-from pipelines.sagemaker.execution import Execution
+from pipelines.sagemaker.execution import CandidateVerdict, ExecutionArtifacts
 
 
 class VerdictAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="verdict"):
-    """What did the gate say of this execution's candidate?"""
+    """Return the verdict on the candidate of this execution."""
 
     execution: str
 
 
 class RegisterAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="register"):
-    """RegisterAction the candidate that a training job left at `model_data_url`; `reasons`: why it was trained."""
+    """Register the candidate at `model_data_url`. `reasons` are the reasons for its training."""
 
     execution: str
     model_data_url: str
@@ -38,7 +38,7 @@ class RegisterAction(Struct, frozen=True, kw_only=True, tag_field="action", tag=
 
 
 class UpdateEndpointAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="update"):
-    """Move the endpoint to a registered model, in these surroundings."""
+    """Update the endpoint to a registered model, with these deployment settings."""
 
     execution: str
     model_package_arn: str
@@ -46,7 +46,7 @@ class UpdateEndpointAction(Struct, frozen=True, kw_only=True, tag_field="action"
 
 
 class EndpointStatusAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="status"):
-    """Where does the move to `endpoint_config` stand?"""
+    """Return the state of the update to `endpoint_config`."""
 
     execution: str
     endpoint_config: str
@@ -55,18 +55,18 @@ class EndpointStatusAction(Struct, frozen=True, kw_only=True, tag_field="action"
 Action: TypeAlias = VerdictAction | RegisterAction | UpdateEndpointAction | EndpointStatusAction
 
 
-class Desk(NamedTuple):
-    """What the actions work on."""
+class ActionHandler(NamedTuple):
+    """Runs actions with these clients."""
 
     bucket: Bucket
     registry: SageMakerRegistry
     endpoint: Endpoint
 
-    def answer(self, action: Action) -> dict[str, Any]:
-        """Do what is asked. Every action may be asked again: it finds what is done."""
+    def run(self, action: Action) -> dict[str, Any]:
+        """Run an action and return its result. Every action is idempotent."""
         match action:
             case VerdictAction():
-                verdict = Execution(self.bucket, action.execution).judged().verdict
+                verdict = self._verdict(action).verdict
                 return {"promoted": verdict.promoted, "reasons": verdict.reasons}
             case RegisterAction():
                 return {"model_package_arn": self._register(action)}
@@ -77,9 +77,12 @@ class Desk(NamedTuple):
             case EndpointStatusAction():
                 return {"status": self._status(action)}
 
+    def _verdict(self, action: Action) -> CandidateVerdict:
+        return ExecutionArtifacts(self.bucket, action.execution).verdict()
+
     def _register(self, action: RegisterAction) -> str:
-        """RegisterAction what was judged: raises `CorruptModel` if the training job's model is another by now."""
-        judged = Execution(self.bucket, action.execution).judged()
+        """Register the compared candidate. Raises `CorruptModel` if `model_data_url` has another digest."""
+        judged = self._verdict(action)
         bucket, key = parse_object_url(action.model_data_url)
         version, files = unpack_model(Bucket(bucket).get(key))
         if version.digest != judged.digest:
@@ -95,11 +98,11 @@ class Desk(NamedTuple):
         return self.registry.register(self.bucket, registration).arn
 
     def _status(self, action: EndpointStatusAction) -> str:
-        """A model that is in service ends the retraining that made it."""
+        """Return the state of the update. A model in service ends its retraining."""
         status = self.endpoint.status(action.endpoint_config)
         package = self.registry.of_execution(action.execution)
         if status == IN_SERVICE and package is not None:
-            judged = Execution(self.bucket, action.execution).judged()
+            judged = self._verdict(action)
             ended = RetrainingEnded(
                 day=judged.as_of,
                 challenger_version=package.version.version,

@@ -1,13 +1,13 @@
-"""Where the steps of one retraining on AWS leave what they make, for the steps after them.
+"""Artifacts of one retraining on AWS in the data bucket. Each step reads those of the steps before it.
 
-    training/EXECUTION/assembled.json   which windows, as of which day
-    training/EXECUTION/rows.parquet     the training set
-    training/EXECUTION/recent.parquet   feature rows that drift will be measured from
-    models/EXECUTION/JOB/output/model.tar.gz   the candidate, where SageMaker puts what a training job leaves behind
-    models/EXECUTION/judged.json        what the gate said of it, and what is to be registered with it
+    training/EXECUTION/assembled.json          day, windows and fingerprint of the training set
+    training/EXECUTION/rows.parquet            the training set
+    training/EXECUTION/recent.parquet          feature rows of the drift reference
+    models/EXECUTION/JOB/output/model.tar.gz   the candidate, at the path where SageMaker stores a training job's output
+    models/EXECUTION/judged.json               verdict of the gate, and the tags to register the candidate with
     models/EXECUTION/verdict.json, model_card.md   the same for people
 
-Nothing of it is ever changed by another execution.
+An execution never changes the artifacts of another one.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from __future__ import annotations
 from datetime import date
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from adapters.aws.object_keys import TRAINING_OUTPUT, model_key, training_key
 from adapters.aws.s3 import Bucket
 from cardwatch.errors import ObjectMissing
-from cardwatch.promotion.gate import Verdict, Windows
+from cardwatch.promotion.gate import TemporalSplit, Verdict
 
 
-class Assembled(Struct, frozen=True, kw_only=True):
-    """What a training set was assembled for; `fingerprint` is that of its content."""
+class TrainingSetInfo(Struct, frozen=True, kw_only=True):
+    """Day, windows and content fingerprint of a training set."""
 
     as_of: date
-    windows: Windows
+    split: TemporalSplit = field(name="windows")
     fingerprint: str
 
 
-class Judged(Struct, frozen=True, kw_only=True):
-    """What the gate said of the candidate with this digest, and the tags that it is registered with."""
+class CandidateVerdict(Struct, frozen=True, kw_only=True):
+    """Verdict on the candidate with this digest, and the tags to register it with."""
 
     as_of: date
     digest: str
@@ -40,49 +40,49 @@ class Judged(Struct, frozen=True, kw_only=True):
     tags: dict[str, str]
 
 
-class Execution:
-    """The run `name` and what it keeps in `bucket`. What another step should have left raises `ObjectMissing`."""
+class ExecutionArtifacts:
+    """Artifacts of the execution `name` in `bucket`. Reading raises `ObjectMissing` for what is not stored yet."""
 
     def __init__(self, bucket: Bucket, name: str) -> None:
         self.bucket, self.name = bucket, name
 
-    def put_data(self, assembled: Assembled, *, rows: bytes, recent: bytes) -> None:
-        """Keep a training set; what says that it is there comes last."""
+    def put_training_set(self, info: TrainingSetInfo, *, rows: bytes, recent: bytes) -> None:
+        """Store a training set. `assembled.json` is written last, because it marks the others as complete."""
         self.bucket.put(self._data("rows.parquet"), rows)
         self.bucket.put(self._data("recent.parquet"), recent)
-        self.bucket.put(self._data("assembled.json"), _pretty(assembled))
+        self.bucket.put(self._data("assembled.json"), _pretty(info))
 
-    def assembled(self) -> Assembled:
-        """What the training set is."""
-        return msgspec.json.decode(self.bucket.get(self._data("assembled.json")), type=Assembled)
+    def training_set_info(self) -> TrainingSetInfo:
+        """Return day, windows and fingerprint of the training set."""
+        return msgspec.json.decode(self.bucket.get(self._data("assembled.json")), type=TrainingSetInfo)
 
-    def rows(self) -> bytes:
-        """The training set."""
+    def training_rows(self) -> bytes:
+        """Return the training set as Parquet."""
         return self.bucket.get(self._data("rows.parquet"))
 
-    def recent(self) -> bytes:
-        """The rows that drift will be measured from."""
+    def recent_rows(self) -> bytes:
+        """Return the rows of the drift reference as Parquet."""
         return self.bucket.get(self._data("recent.parquet"))
 
-    def trained(self) -> bytes:
-        """The archive that the training job left; of several jobs, that of the newest."""
+    def candidate_archive(self) -> bytes:
+        """Return the `model.tar.gz` of the newest training job of this execution."""
         found = [each for each in self.bucket.objects(model_key(self.name, "")) if each.key.endswith(TRAINING_OUTPUT)]
         if not found:
             raise ObjectMissing(f"execution {self.name} has no *{TRAINING_OUTPUT}: no training job has ended")
         return self.bucket.get(max(found, key=lambda each: (each.stored_at, each.key)).key)
 
-    def put_judged(self, judged: Judged, pages: dict[str, str]) -> None:
-        """Keep a verdict, and pages for people by name."""
-        for name, page in pages.items():
-            self.bucket.put(model_key(self.name, name), page.encode())
-        self.bucket.put(self._judged, _pretty(judged))
+    def put_verdict(self, verdict: CandidateVerdict, documents: dict[str, str]) -> None:
+        """Store a verdict, and documents by file name."""
+        for name, document in documents.items():
+            self.bucket.put(model_key(self.name, name), document.encode())
+        self.bucket.put(self._verdict, _pretty(verdict))
 
-    def judged(self) -> Judged:
-        """What the gate said."""
-        return msgspec.json.decode(self.bucket.get(self._judged), type=Judged)
+    def verdict(self) -> CandidateVerdict:
+        """Return the verdict on the candidate."""
+        return msgspec.json.decode(self.bucket.get(self._verdict), type=CandidateVerdict)
 
     @property
-    def _judged(self) -> str:
+    def _verdict(self) -> str:
         return model_key(self.name, "judged.json")
 
     def _data(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The Lambda function `model`: `pipelines.sagemaker.handler.handle`. What it is told names an action, see there."""
+"""Lambda function `model`: `pipelines.sagemaker.handler.handle`. Its event is an action, see `actions`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from adapters.runtime.jobs import required
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
-from pipelines.sagemaker.actions import Action, Desk
+from pipelines.sagemaker.actions import Action, ActionHandler
 
 
 def handle(event: object, _context: object = None) -> dict[str, Any]:
-    """Do what the state machine asks. Our errors are raised: Lambda tells their names, and the machine goes by them."""
+    """Run the action that the state machine requests. The state machine handles errors by their class names."""
     settings = read_settings()
     set_up_logging(settings, "model")
     try:
         action: Action = msgspec.convert(event, Action)
     except msgspec.ValidationError as error:
         raise Misconfigured(f"the function model does not know what to do: {error}") from error
-    desk = Desk(
+    actions = ActionHandler(
         Bucket(required(settings, "data_bucket")),
         SageMakerRegistry(required(settings, "model_package_group")),
         Endpoint(required(settings, "endpoint")),
     )
-    return desk.answer(action)
+    return actions.run(action)

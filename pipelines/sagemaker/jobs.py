@@ -1,11 +1,13 @@
-"""The steps of retraining that run as SageMaker jobs, each the Prefect task of its name: see `pipelines.stages`."""
+"""Steps of retraining that run as SageMaker jobs, on the functions of `pipelines.steps` that the Prefect flows use."""
 
 from __future__ import annotations
 
-import logging
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
@@ -18,145 +20,146 @@ from adapters.model_registry.model_folder import unpack_model, write_model
 from adapters.runtime.files import read_folder
 from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector
-from cardwatch.errors import ModelRefused
 from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.label_maturity import end_of_day
 from cardwatch.progress import Bootstrapped, RetrainingEnded
-from cardwatch.promotion.gate import Windows
 from cardwatch.registry import ModelVersion
-from pipelines import stages
-from pipelines.fitting import Candidate, recent_rows
-from pipelines.promote import Trial, describe
-from pipelines.sagemaker.execution import Assembled, Execution, Judged
+from pipelines.sagemaker.execution import CandidateVerdict, ExecutionArtifacts, TrainingSetInfo
 from pipelines.sagemaker.training_files import (
     features_from_parquet,
     features_to_parquet,
     rows_from_parquet,
     rows_to_parquet,
 )
-from pipelines.training_set import TrainingSet
-
-log = logging.getLogger(__name__)
+from pipelines.steps.comparison import Comparison, compare_champion_challenger
+from pipelines.steps.fitting import CandidateModel, fit_candidate, recent_rows
+from pipelines.steps.registration import describe, require_first_champion
+from pipelines.steps.training_set import TrainingSet, assemble_training_set, replay_log
 
 
 class RetrainingJob(NamedTuple):
-    """What all steps of one retraining need. `folder` is empty, and goes when the step ends."""
+    """Dependencies of all steps of one retraining. `folder` is empty, and is deleted after the step."""
 
-    execution: Execution
+    artifacts: ExecutionArtifacts
     registry: SageMakerRegistry
     policies: Policies
     folder: Path
 
     @property
     def bucket(self) -> Bucket:
-        """Where everything is kept."""
-        return self.execution.bucket
+        """The data bucket."""
+        return self.artifacts.bucket
 
 
-def assemble(run: RetrainingJob, as_of: date) -> None:
-    """Replay the whole archive, and keep the rows of both windows as they were known at the end of `as_of`."""
-    archive, tables = fetch_history(run)
-    replayed = stages.replay(archive, tables, log)
-    drift = run.policies.drift
-    chosen = stages.choose_windows(replayed, as_of, maturity_days=drift.maturity_days, judge_days=drift.judge_days)
-    rows = stages.assemble(archive, replayed, as_of, chosen, log)
-    run.execution.put_data(
-        Assembled(as_of=as_of, windows=chosen, fingerprint=rows.fingerprint),
-        rows=rows_to_parquet(rows),
-        recent=features_to_parquet(recent_rows(replayed)),
+def assemble(job: RetrainingJob, as_of: date) -> None:
+    """Replay the complete archive, and store the rows of both windows with the labels known at the end of `as_of`."""
+    rows, recent, info = _training_set(job, as_of, evaluation_days=job.policies.drift.judge_days)
+    job.artifacts.put_training_set(info, rows=rows_to_parquet(rows), recent=features_to_parquet(recent))
+
+
+def fit(job: RetrainingJob, model_folder: Path) -> None:
+    """Fit a candidate on the training window, and write it to the folder that SageMaker stores after a training job.
+
+    The candidate has no version before its registration; until then its version is the name of its execution.
+    """
+    info = job.artifacts.training_set_info()
+    rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint)
+    candidate = _fit(job, rows, features_from_parquet(job.artifacts.recent_rows()), info)
+    name = job.artifacts.name
+    write_model(
+        model_folder,
+        ModelVersion(version=name, run_id=name, tags=identity_tags(candidate)),
+        read_folder(candidate.folder),
     )
 
 
-def fit(run: RetrainingJob, model_folder: Path) -> None:
-    """Fit on the training window, and leave the candidate where SageMaker looks for what a training job has made.
-
-    The candidate has no number yet; until it is registered it goes by the name of its execution.
-    """
-    assembled = run.execution.assembled()
-    rows = rows_from_parquet(run.execution.rows(), assembled.fingerprint)
-    recent = features_from_parquet(run.execution.recent())
-    candidate = stages.fit(rows, recent, assembled.windows, run.folder / "candidate", log)
-    version = ModelVersion(version=run.execution.name, run_id=run.execution.name, tags=identity(candidate))
-    write_model(model_folder, version, read_folder(candidate.folder))
-
-
-def judge(run: RetrainingJob) -> Trial:
-    """Judge the candidate against the champion. A refused one ends the retraining here."""
-    assembled = run.execution.assembled()
-    candidate, files = unpack_model(run.execution.trained())
-    rows = rows_from_parquet(run.execution.rows(), assembled.fingerprint)
-    detector = Detector.from_files(files)
-    trial, _ = hold(run, detector, candidate.tags, rows, assembled.as_of, assembled.windows)
-    if not trial.verdict.promoted:
+def judge(job: RetrainingJob) -> Comparison:
+    """Compare the candidate with the champion, and store the verdict. A refused candidate ends the retraining."""
+    info = job.artifacts.training_set_info()
+    candidate, files = unpack_model(job.artifacts.candidate_archive())
+    rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint)
+    comparison, _ = _compare(job, Detector.from_files(files), candidate.tags, rows, info)
+    if not comparison.verdict.promoted:
         ended = RetrainingEnded(
-            day=assembled.as_of, challenger_version=None, promoted=False, reasons=trial.verdict.reasons
+            day=info.as_of, challenger_version=None, promoted=False, reasons=comparison.verdict.reasons
         )
-        S3ProgressLog(run.bucket).write(assembled.as_of, ProgressPart.RETRAINING, [ended])
-    return trial
+        S3ProgressLog(job.bucket).write(info.as_of, ProgressPart.RETRAINING, [ended])
+    return comparison
 
 
-def bootstrap(run: RetrainingJob, as_of: date | None, *, image: str, holdout_days: int) -> Package:
-    """Train the first champion on the archived history and register it, approved; `image` is what serves it.
+def bootstrap(job: RetrainingJob, as_of: date | None, *, image: str, holdout_days: int) -> Package:
+    """Train the first champion on the archived history and register it as approved; `image` serves it.
 
-    `as_of` is the archive's last day if it is None. All steps in one, for this is done before there is any endpoint or
-    drift. Started again it finds the champion that is there. Raises `ModelRefused` with the gate's reasons if the model
-    is not good enough.
+    `as_of` defaults to the last archived day. This is one job, because there is no endpoint and no drift yet. A second
+    call returns the champion of the first one. Raises `ModelRefused` with the gate's reasons if the model is not
+    promoted.
     """
-    found = run.registry.of_execution(run.execution.name)
+    found = job.registry.of_execution(job.artifacts.name)
     if found is not None:
         return found
-    archive, tables = fetch_history(run)
-    replayed = stages.replay(archive, tables, log)
-    day = as_of or replayed.last_day
-    chosen = stages.choose_windows(
-        replayed, day, maturity_days=run.policies.drift.maturity_days, judge_days=holdout_days
-    )
-    rows = stages.assemble(archive, replayed, day, chosen, log)
-    candidate = stages.fit(rows, recent_rows(replayed), chosen, run.folder / "candidate", log)
-    trial, judged = hold(run, candidate.detector, identity(candidate), rows, day, chosen)
-    if not trial.verdict.promoted:
-        raise ModelRefused("the first model is not good enough to be champion: " + "; ".join(trial.verdict.reasons))
-    package = run.registry.register(
-        run.bucket,
+    rows, recent, info = _training_set(job, as_of, evaluation_days=holdout_days)
+    candidate = _fit(job, rows, recent, info)
+    comparison, verdict = _compare(job, candidate.detector, identity_tags(candidate), rows, info)
+    require_first_champion(comparison.verdict)
+    package = job.registry.register(
+        job.bucket,
         Registration(
-            execution=run.execution.name,
+            execution=job.artifacts.name,
             files=read_folder(candidate.folder),
-            tags=judged.tags,
+            tags=verdict.tags,
             image=image,
             approved=True,
         ),
     )
-    precision = float(package.version.tags["average_precision"])
-    told = Bootstrapped(day=day, champion_version=package.version.version, average_precision=precision)
-    S3ProgressLog(run.bucket).write(day, ProgressPart.RETRAINING, [told])
+    bootstrapped = Bootstrapped(
+        day=info.as_of,
+        champion_version=package.version.version,
+        average_precision=float(package.version.tags["average_precision"]),
+    )
+    S3ProgressLog(job.bucket).write(info.as_of, ProgressPart.RETRAINING, [bootstrapped])
     return package
 
 
-def hold(
-    run: RetrainingJob,
-    detector: Detector,
-    identity_tags: dict[str, str],
-    rows: TrainingSet,
-    as_of: date,
-    chosen: Windows,
-) -> tuple[Trial, Judged]:
-    """Hold the trial of a candidate and keep what came of it."""
-    trial = stages.judge_against_champion(run.registry, detector, rows, chosen, run.policies, log)
-    digest = identity_tags["digest"]
-    described = describe(detector.facts, trial, chosen, digest=digest, because=[f"execution {run.execution.name}"])
-    judged = Judged(as_of=as_of, digest=digest, verdict=trial.verdict, tags={**described.tags, **identity_tags})
-    run.execution.put_judged(judged, described.pages)
-    return trial, judged
-
-
-def identity(candidate: Candidate) -> dict[str, str]:
-    """The tags by which a registry, and whoever serves it, knows a model's bytes."""
+def identity_tags(candidate: CandidateModel) -> dict[str, str]:
+    """Return the tags by which registries and scoring services verify the files of a model."""
     return {"digest": candidate.digest, "schema_hash": SCHEMA_HASH, "fingerprint": candidate.fingerprint}
 
 
-def fetch_history(run: RetrainingJob) -> tuple[Archive, ReferenceTableStore]:
-    """The whole archive and every table, in the run's folder."""
-    stored = S3Archive(run.bucket, run.folder / "archive")
+def _training_set(
+    job: RetrainingJob, as_of: date | None, *, evaluation_days: int
+) -> tuple[TrainingSet, NDArray[np.float32], TrainingSetInfo]:
+    archive, tables = _fetch_history(job)
+    history = replay_log(archive, tables.all())
+    day = as_of or history.last_day
+    split = history.split(day, maturity_days=job.policies.drift.maturity_days, evaluation_days=evaluation_days)
+    rows = assemble_training_set(history, archive.labels(end_of_day(day)), day, split)
+    return rows, recent_rows(history), TrainingSetInfo(as_of=day, split=split, fingerprint=rows.fingerprint)
+
+
+def _fit(job: RetrainingJob, rows: TrainingSet, recent: NDArray[np.float32], info: TrainingSetInfo) -> CandidateModel:
+    training = rows.between(info.split.train_from, info.split.evaluate_from)
+    return fit_candidate(training, recent, job.folder / "candidate")
+
+
+def _compare(
+    job: RetrainingJob, detector: Detector, identity: dict[str, str], rows: TrainingSet, info: TrainingSetInfo
+) -> tuple[Comparison, CandidateVerdict]:
+    """Compare a candidate with the champion, and store the result."""
+    comparison = compare_champion_challenger(job.registry, detector, rows, info.split, job.policies)
+    digest = identity["digest"]
+    because = [f"execution {job.artifacts.name}"]
+    description = describe(detector.facts, comparison, info.split, digest=digest, because=because)
+    verdict = CandidateVerdict(
+        as_of=info.as_of, digest=digest, verdict=comparison.verdict, tags={**description.tags, **identity}
+    )
+    job.artifacts.put_verdict(verdict, description.documents)
+    return comparison, verdict
+
+
+def _fetch_history(job: RetrainingJob) -> tuple[Archive, ReferenceTableStore]:
+    """Download the complete archive and all reference tables to the folder of the job."""
+    stored = S3Archive(job.bucket, job.folder / "archive")
     archive = stored.fetch_index()
     stored.fetch_files(EVERYTHING)
-    run.bucket.fetch_folder(TABLES_PREFIX, run.folder / "tables")
-    return archive, ReferenceTableStore(run.folder / "tables")
+    job.bucket.fetch_folder(TABLES_PREFIX, job.folder / "tables")
+    return archive, ReferenceTableStore(job.folder / "tables")

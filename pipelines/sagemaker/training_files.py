@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cardwatch.features.definitions import FEATURES
-from pipelines.training_set import TrainingSet
+from pipelines.steps.training_set import TrainingSet
 
 _FEATURES: Final = "features"
 

@@ -12,7 +12,7 @@ from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.open import open_reader
 from adapters.runtime.settings import read_settings
-from pipelines.training_set import replay_log
+from pipelines.steps.training_set import replay_log
 
 settings = read_settings()
 archive = Archive(settings.archive, settings.index_url)

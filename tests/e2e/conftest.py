@@ -29,15 +29,15 @@ from adapters.runtime.settings import Settings, read_settings
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.label_maturity import end_of_day
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, Progress
-from cardwatch.promotion.gate import windows
+from cardwatch.promotion.gate import temporal_split
 from cardwatch.registry import CHAMPION
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from models.training import TrainingSettings
-from pipelines.fitting import fit_candidate, recent_rows
-from pipelines.training_set import replay_log, training_set
+from pipelines.steps.fitting import fit_candidate, recent_rows
+from pipelines.steps.training_set import assemble_training_set, replay_log
 
 FIRST_DAY = date(2025, 1, 6)
 HISTORY_DAYS = 16
@@ -93,8 +93,8 @@ class System:
         """A champion out of the archived history, registered and served."""
         history = Archive(self.settings.archive)
         log = replay_log(history, ReferenceTableStore(self.settings.tables).all())
-        chosen = windows(log.last_day, first=log.first_day, maturity_days=2, judge_days=3, train_days=30)
-        training = training_set(log, history.labels(end_of_day(log.last_day)), log.last_day, chosen)
+        chosen = temporal_split(log.last_day, first=log.first_day, maturity_days=2, evaluation_days=3, train_days=30)
+        training = assemble_training_set(log, history.labels(end_of_day(log.last_day)), log.last_day, chosen)
         with tempfile.TemporaryDirectory() as folder:
             candidate = fit_candidate(training, recent_rows(log), Path(folder), TrainingSettings(trees=30, threads=1))
             version = MlflowTracking(self.settings.mlflow_url).log_model(

@@ -18,7 +18,7 @@ from cardwatch.topics import DECISIONS
 from cli.demo.counting import count_topics
 from cli.demo.observer import live_positions
 from infra.local_stack.servers import is_responding
-from pipelines.training_set import replay_log
+from pipelines.steps.training_set import replay_log
 
 KILLS_EACH = 3
 

@@ -1,4 +1,4 @@
-"""A flow that waits until a file is there, and its runner, which is the real one; not a test."""
+"""A flow that waits for a file, served by the production runner. This module is a helper of test_prefect_flows."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from prefect import flow
 
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.settings import read_settings
-from pipelines.runner import serve
-from pipelines.steps import begin_run, insist_on_being_wanted
+from pipelines.flows.tasks import begin_run, require_live_run
+from pipelines.runner.serve import serve
 
 
 @flow(name="wait")
 def wait(until: str, published: str) -> None:
-    """Wait for the file `until`, then make `published`, as a run makes its model known."""
+    """Wait for the file `until`, then create `published`, as a run publishes its model."""
     settings = begin_run()
     while not Path(until).exists():
         time.sleep(0.05)
-    insist_on_being_wanted(settings)
+    require_live_run(settings)
     Path(published).touch()
 
 
 if __name__ == "__main__":
     chosen = read_settings()
     set_up_logging(chosen, "pipelines")
-    asyncio.run(serve(chosen, [import_module("waiting_flow").wait]))  # by the name that a run's process imports
+    asyncio.run(serve(chosen, [import_module("waiting_flow").wait]))  # the module name that a run's process imports

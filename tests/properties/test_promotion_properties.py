@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cardwatch.promotion.gate import NotEnoughHistory, Performance, PromotionPolicy, judge, windows
+from cardwatch.promotion.gate import NotEnoughHistory, Performance, PromotionPolicy, apply_gate, temporal_split
 
 ratios = st.floats(0, 1)
 POLICY = PromotionPolicy()
@@ -32,7 +32,7 @@ def pairs(draw: st.DrawFn) -> tuple[Performance, Performance]:
 
 @given(pairs())
 def test_a_verdict_is_the_conjunction_of_its_reasons(pair: tuple[Performance, Performance]) -> None:
-    verdict = judge(*pair, POLICY)
+    verdict = apply_gate(*pair, POLICY)
 
     assert len(verdict.reasons) == 7
     assert verdict.promoted == all(reason.startswith("passed: ") for reason in verdict.reasons)
@@ -42,7 +42,7 @@ def test_a_verdict_is_the_conjunction_of_its_reasons(pair: tuple[Performance, Pe
 def test_two_models_never_both_deserve_the_others_place(pair: tuple[Performance, Performance]) -> None:
     first, second = pair
 
-    assert not (judge(first, second, POLICY).promoted and judge(second, first, POLICY).promoted)
+    assert not (apply_gate(first, second, POLICY).promoted and apply_gate(second, first, POLICY).promoted)
 
 
 @given(pairs(), ratios, ratios, st.floats(0, 1))
@@ -57,28 +57,30 @@ def test_improving_a_challenger_never_costs_it_the_promotion(
         expected_cost=challenger.expected_cost * cheaper,
     )
 
-    assert judge(champion, improved, POLICY).promoted >= judge(champion, challenger, POLICY).promoted
+    assert apply_gate(champion, improved, POLICY).promoted >= apply_gate(champion, challenger, POLICY).promoted
 
 
 @given(
     as_of=st.dates(date(2000, 1, 1), date(2100, 1, 1)),
     history=st.integers(1, 400),
     maturity_days=st.integers(0, 60),
-    judge_days=st.integers(1, 30),
+    evaluation_days=st.integers(1, 30),
     train_days=st.integers(1, 400),
 )
 def test_windows_adjoin_do_not_overlap_and_are_mature(
-    as_of: date, history: int, maturity_days: int, judge_days: int, train_days: int
+    as_of: date, history: int, maturity_days: int, evaluation_days: int, train_days: int
 ) -> None:
     first = as_of - timedelta(days=history - 1)
     try:
-        chosen = windows(as_of, first=first, maturity_days=maturity_days, judge_days=judge_days, train_days=train_days)
+        chosen = temporal_split(
+            as_of, first=first, maturity_days=maturity_days, evaluation_days=evaluation_days, train_days=train_days
+        )
     except NotEnoughHistory:
-        assert history < 1 + judge_days + maturity_days
+        assert history < 1 + evaluation_days + maturity_days
         return
 
-    assert first <= chosen.train_from < chosen.judge_from < chosen.judge_until
-    assert chosen.train_days == min(train_days, history - judge_days - maturity_days)
-    assert chosen.judge_days == judge_days
-    last_judged = chosen.judge_until - timedelta(days=1)
+    assert first <= chosen.train_from < chosen.evaluate_from < chosen.evaluate_until
+    assert chosen.train_days == min(train_days, history - evaluation_days - maturity_days)
+    assert chosen.evaluation_days == evaluation_days
+    last_judged = chosen.evaluate_until - timedelta(days=1)
     assert (as_of - last_judged).days == maturity_days

@@ -37,7 +37,7 @@ from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
-from pipelines.sagemaker.execution import Execution
+from pipelines.sagemaker.execution import ExecutionArtifacts
 from pipelines.sagemaker.jobs import RetrainingJob
 from services.archive.aws.daily_job import archive_day
 from services.archive.aws.repartition import partition_of
@@ -54,17 +54,17 @@ LAST_DAY = LAST_OF_HISTORY + timedelta(days=WATCHED_DAYS)
 BATCH = 150
 
 NUMBERS = count()
-"""For names of buckets that no other test has."""
+"""Numbers for unique bucket names."""
 
-ANYTHING_IS_A_LOSS = EvidenceThreshold(loss=-1e9, standard_errors=-1e9, days=1)
+ANY_RESULT_IS_A_LOSS = EvidenceThreshold(loss=-1e9, standard_errors=-1e9, days=1)
 POLICIES = Policies(
     drift=DriftPolicy(
         maturity_days=1,
         performance_days=3,
         drift_days=2,
         minimum_frauds=1,
-        with_drift=ANYTHING_IS_A_LOSS,
-        without_drift=ANYTHING_IS_A_LOSS,
+        with_drift=ANY_RESULT_IS_A_LOSS,
+        without_drift=ANY_RESULT_IS_A_LOSS,
         judge_days=2,
         new_training_days=0,
         cooldown_days_after_promotion=5,
@@ -81,17 +81,17 @@ POLICIES = Policies(
         calibration_factor=1e9,
     ),
 )
-NOBODY_IS_BETTER = structs.replace(
+NO_CHALLENGER_WINS = structs.replace(
     POLICIES, promotion=structs.replace(POLICIES.promotion, minimum_average_precision_ratio=100.0)
 )
 
 
 class Killed(BaseException):
-    """The job is gone at this point."""
+    """The job is killed at this point."""
 
 
 class Served:
-    """What the endpoint is: no champion at first, then the one that was put behind it."""
+    """The endpoint: without a model at first, then with the champion that `serve` sets."""
 
     def __init__(self) -> None:
         self.version, self.detector = "", None
@@ -117,7 +117,7 @@ class Served:
 
 
 class Day(NamedTuple):
-    """What happened on a day: all in the order in which it happened."""
+    """Events of a day, in order."""
 
     day: date
     transactions: list[Transaction]
@@ -126,7 +126,7 @@ class Day(NamedTuple):
 
 
 class Bank:
-    """The world, the stream that decides, and the bucket; one day after another."""
+    """The simulation, the stream worker that decides, and the bucket; one day after another."""
 
     def __init__(self, bucket: Bucket, folder: Path) -> None:
         self.bucket, self.folder = bucket, folder
@@ -139,7 +139,7 @@ class Bank:
         self._folders = count()
 
     def live(self) -> Day:
-        """A day passes: transactions are decided, decisions and labels are delivered."""
+        """Simulate a day: decide its transactions, and deliver decisions and labels to the bucket."""
         number = len(self.days)
         events = self._world.day(number)
         self.bucket.fetch_folder("tables/", self.folder / "tables")
@@ -170,10 +170,12 @@ class Bank:
         self.served.version, self.served.detector = package.version.version, Detector.from_files(files)
 
     def run(self, execution: str, policies: Policies = POLICIES) -> RetrainingJob:
-        return RetrainingJob(Execution(self.bucket, execution), SageMakerRegistry(GROUP), policies, self.new_folder())
+        return RetrainingJob(
+            ExecutionArtifacts(self.bucket, execution), SageMakerRegistry(GROUP), policies, self.new_folder()
+        )
 
     def _shard_of(self, card_id: str, day: int) -> int:
-        """One shard, and from a day on two that have taken over from it."""
+        """One shard, which is split in two on day `RESHARDED_ON`."""
         return 0 if day < RESHARDED_ON else 1 + partition_of(card_id) % 2
 
     def _decide(self, shard: int, transactions: list[Transaction]) -> list[Decision]:
@@ -200,14 +202,14 @@ def new_bucket(name: str) -> Bucket:
 
 
 class Stand(NamedTuple):
-    """A champion that decides, and its history."""
+    """A bank with its first champion in service."""
 
     bank: Bank
     first: Package
 
 
-class Dying(Bucket):
-    """A bucket whose user is killed at the n-th thing that it writes."""
+class KillingBucket(Bucket):
+    """A bucket whose user is killed at the n-th write."""
 
     def __init__(self, name: str, dies_at: int) -> None:
         super().__init__(name)
@@ -228,16 +230,9 @@ def copied(bucket: Bucket, name: str, wanted: Callable[[str], bool] = bool) -> B
     return copy
 
 
-def fetched(bank: Bank) -> Archive:
-    """The archive as it lies in the bucket."""
-    stored = S3Archive(bank.bucket, bank.new_folder())
-    archive = stored.fetch_index()
-    stored.fetch_files(dict.fromkeys((TRANSACTIONS, DECISIONS, LABELS), date.min))
-    return archive
-
-
-def fetched_from(bank: Bank, bucket: Bucket) -> Archive:
-    stored = S3Archive(bucket, bank.new_folder())
+def fetched(bank: Bank, bucket: Bucket | None = None) -> Archive:
+    """Download the complete archive from `bucket`, or else from the bucket of the bank."""
+    stored = S3Archive(bucket or bank.bucket, bank.new_folder())
     archive = stored.fetch_index()
     stored.fetch_files(dict.fromkeys((TRANSACTIONS, DECISIONS, LABELS), date.min))
     return archive

@@ -8,8 +8,8 @@ import boto3
 import pytest
 
 from models.training import TrainingSettings
-from pipelines import fitting
 from pipelines.sagemaker.jobs import bootstrap
+from pipelines.steps import fitting
 from tests.integration.aws_jobs.bank import (
     GROUP,
     HISTORY_DAYS,
@@ -32,7 +32,6 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 def aws(dynamodb_endpoint: str, patch: pytest.MonkeyPatch) -> str:
     patch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
     patch.setenv("AWS_DEFAULT_REGION", REGION)
-    patch.setattr(fitting, "RECIPE", TrainingSettings(trees=15, threads=1))
     patch.setattr(fitting.fit_candidate, "__defaults__", (TrainingSettings(trees=15, threads=1),))
     sagemaker = boto3.client("sagemaker")
     sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)

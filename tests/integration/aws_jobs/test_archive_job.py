@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from contextlib import closing
 from datetime import date, timedelta
@@ -32,7 +31,7 @@ from cardwatch.progress import (
 )
 from cardwatch.records import Record
 from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
-from pipelines import stages
+from pipelines.steps.training_set import replay_log
 from services.archive.archiver import Archiver
 from services.archive.aws.repartition import partition_of
 from services.archive.metrics import ArchiveMetrics
@@ -46,11 +45,10 @@ from tests.integration.aws_jobs.bank import (
     WORLD,
     Bank,
     Day,
-    Dying,
     Killed,
+    KillingBucket,
     copied,
     fetched,
-    fetched_from,
     new_bucket,
 )
 
@@ -144,7 +142,7 @@ def test_rows_are_those_that_the_archive_service_writes(history: Bank, local: Lo
 @pytest.mark.proves("moto", "a replay of the archive gives every recorded feature, to the bit")
 def test_replaying_the_archive_gives_every_recorded_feature_to_the_bit(history: Bank) -> None:
     archive = fetched(history)
-    replayed = stages.replay(archive, ReferenceTableStore(history.folder / "tables"), logging.getLogger())
+    replayed = replay_log(archive, ReferenceTableStore(history.folder / "tables").all())
     decisions = archive.decisions(WORLD.first_day, LAST_DAY)
     recorded = np.array(decisions["features"].to_pylist(), np.float32)
     assert replayed.transactions["transaction_id"].to_pylist() == decisions["transaction_id"].to_pylist()
@@ -192,17 +190,17 @@ def test_killed_at_any_step_and_run_again_it_is_as_if_it_had_not_been(short: Ban
     day, untouched = short.days[1].day, short.bucket
     whole = copied(untouched, f"{untouched.name}-whole")
     short.archive(day, whole)
-    expected, rows = bytes_of(whole), contents_of(fetched_from(short, whole))
+    expected, rows = bytes_of(whole), contents_of(fetched(short, whole))
     for dies_at in range(100):
         bucket = copied(untouched, f"{untouched.name}-{dies_at}")
         try:
-            short.archive(day, Dying(bucket.name, dies_at))
+            short.archive(day, KillingBucket(bucket.name, dies_at))
         except Killed:
             short.archive(day, bucket)
         else:
             break
         assert bytes_of(bucket) == expected
-        assert contents_of(fetched_from(short, bucket)) == rows
+        assert contents_of(fetched(short, bucket)) == rows
     assert dies_at > 5  # a table, a record of progress, three files or more, the index
 
 
@@ -228,7 +226,7 @@ def test_of_two_runs_at_the_same_time_one_is_refused(short: Bank) -> None:
 def test_a_table_that_a_worker_may_have_used_is_not_replaced_by_what_came_after_a_crash(short: Bank) -> None:
     day = short.days[0].day
     with pytest.raises(Killed):
-        short.archive(day, Dying(short.bucket.name, 1))
+        short.archive(day, KillingBucket(short.bucket.name, 1))
     [used] = short.bucket.objects("tables/")
     first = short.days[0].decisions[0]
     late = structs.replace(first, offset=99_999, transaction=structs.replace(first.transaction, transaction_id="late"))

@@ -25,7 +25,7 @@ from cardwatch.progress import (
     RetrainingStarted,
 )
 from pipelines.sagemaker.__main__ import main as pipelines_main
-from pipelines.sagemaker.execution import Execution
+from pipelines.sagemaker.execution import ExecutionArtifacts
 from services.archive.aws.daily_job import main as archive_main
 from services.monitor.aws.daily_job import main as monitor_main
 from tests.integration.aws_jobs.bank import (
@@ -64,7 +64,7 @@ def test_as_processes_the_jobs_go_by_their_environment(
 
     assert [type(told) for told in S3ProgressLog(bucket).of_day(day, ProgressPart.MONITOR)] == [DayMonitored]
     assert read_model(tmp_path / "model")[0].version == "processes"
-    assert Execution(bucket, "processes").assembled().as_of == day
+    assert ExecutionArtifacts(bucket, "processes").training_set_info().as_of == day
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]  # nothing else is left on the disk
     monkeypatch.setenv("CARDWATCH_AS_OF_DAY", "yesterday")
     with pytest.raises(SystemExit, match="2"):

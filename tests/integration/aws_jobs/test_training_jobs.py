@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import tarfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -29,26 +28,28 @@ from cardwatch.errors import (
     ObjectMissing,
 )
 from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.label_maturity import end_of_day
 from cardwatch.progress import (
     Bootstrapped,
     RetrainingEnded,
 )
-from pipelines import stages
-from pipelines.fitting import recent_rows
 from pipelines.sagemaker import handler
-from pipelines.sagemaker.execution import Execution
+from pipelines.sagemaker.execution import ExecutionArtifacts
 from pipelines.sagemaker.jobs import assemble, bootstrap, fit, judge
+from pipelines.steps.comparison import compare_champion_challenger
+from pipelines.steps.fitting import fit_candidate, recent_rows
+from pipelines.steps.training_set import assemble_training_set, replay_log
 from tests.integration.aws_jobs.bank import (
     GROUP,
     IMAGE,
     LAST_DAY,
     LAST_OF_HISTORY,
-    NOBODY_IS_BETTER,
+    NO_CHALLENGER_WINS,
     NUMBERS,
     POLICIES,
     Bank,
-    Dying,
     Killed,
+    KillingBucket,
     Stand,
     fetched,
     new_bucket,
@@ -80,7 +81,7 @@ def test_bootstrapping_again_finds_the_champion_that_is_there(stand: Stand) -> N
 
 
 def train(bank: Bank, execution: str, policies: Policies = POLICIES) -> str:
-    """What the state machine does up to the verdict; gives where SageMaker leaves the model."""
+    """Run the steps of the state machine up to the verdict, and return the URL of the model."""
     assemble(bank.run(execution, policies), LAST_DAY)
     folder = bank.new_folder()
     fit(bank.run(execution, policies), folder)
@@ -93,8 +94,8 @@ def train(bank: Bank, execution: str, policies: Policies = POLICIES) -> str:
     return f"s3://{bank.bucket.name}/{key}"
 
 
-def ask(stand: Stand, patch: pytest.MonkeyPatch, **event: Any) -> dict[str, Any]:
-    """The function `model` asked by the state machine."""
+def invoke(stand: Stand, patch: pytest.MonkeyPatch, **event: Any) -> dict[str, Any]:
+    """Invoke the function `model` as the state machine does."""
     patch.setattr(handler, "set_up_logging", lambda *_: None)
     patch.setenv("CARDWATCH_DATA_BUCKET", stand.bank.bucket.name)
     patch.setenv("CARDWATCH_MODEL_PACKAGE_GROUP", GROUP)
@@ -103,30 +104,31 @@ def ask(stand: Stand, patch: pytest.MonkeyPatch, **event: Any) -> dict[str, Any]
 
 
 @pytest.mark.proves("moto", "the jobs make the model that the Prefect flow makes")
-def test_the_jobs_make_the_very_model_that_the_stages_of_the_flow_make(stand: Stand) -> None:
+def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand) -> None:
     bank = stand.bank
     url = train(bank, "same-model")
     version, files = unpack_model(bank.bucket.get(parse_object_url(url)[1]))
 
-    archive, tell = fetched(bank), logging.getLogger()
+    archive = fetched(bank)
     bank.bucket.fetch_folder("tables/", bank.folder / "tables")
-    log = stages.replay(archive, ReferenceTableStore(bank.folder / "tables"), tell)
-    chosen = stages.choose_windows(log, LAST_DAY, maturity_days=1, judge_days=2)
-    rows = stages.assemble(archive, log, LAST_DAY, chosen, tell)
-    candidate = stages.fit(rows, recent_rows(log), chosen, bank.new_folder(), tell)
-    trial = stages.judge_against_champion(SageMakerRegistry(GROUP), candidate.detector, rows, chosen, POLICIES, tell)
+    log = replay_log(archive, ReferenceTableStore(bank.folder / "tables").all())
+    split = log.split(LAST_DAY, maturity_days=1, evaluation_days=2)
+    rows = assemble_training_set(log, archive.labels(end_of_day(LAST_DAY)), LAST_DAY, split)
+    training = rows.between(split.train_from, split.evaluate_from)
+    candidate = fit_candidate(training, recent_rows(log), bank.new_folder())
+    comparison = compare_champion_challenger(SageMakerRegistry(GROUP), candidate.detector, rows, split, POLICIES)
 
     assert version.digest == candidate.digest
     assert version.tags["fingerprint"] == candidate.fingerprint
-    judged = Execution(bank.bucket, "same-model").judged()
-    assert judged.verdict == trial.verdict
-    assert trial.champion_version == "1"
+    stored = ExecutionArtifacts(bank.bucket, "same-model").verdict()
+    assert stored.verdict == comparison.verdict
+    assert comparison.champion_version == "1"
     assert set(files) == {"model.ubj", "trees.bin", "detector.json", "reference.parquet"}
     assert b"# Card-fraud detector" in bank.bucket.get("models/same-model/model_card.md")
 
 
-class WithUpdates:
-    """SageMaker as moto serves it, with the call that it lacks: an update is taken at once, or rolled back."""
+class SageMakerWithUpdates:
+    """SageMaker on moto with the missing call `update_endpoint`: it is applied immediately, or rolled back."""
 
     def __init__(self) -> None:
         self._client = boto3.client("sagemaker")
@@ -140,8 +142,8 @@ class WithUpdates:
             self._client.delete_endpoint(EndpointName=name)
             self._client.create_endpoint(EndpointName=name, EndpointConfigName=arguments["EndpointConfigName"])
 
-    def say(self, arn: str, approval: str) -> None:
-        """What somebody says of a package; moto forgets the metadata that is not said again."""
+    def set_approval(self, arn: str, approval: str) -> None:
+        """Set the approval of a package, and repeat its metadata: moto deletes metadata that an update omits."""
         found = self._client.describe_model_package(ModelPackageName=arn)
         self._client.update_model_package(
             ModelPackageArn=arn,
@@ -165,9 +167,9 @@ SCORING = {
 
 
 @pytest.fixture
-def sagemaker(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[WithUpdates]:
-    """With the endpoint `scoring`, which serves the first champion."""
-    client = WithUpdates()
+def sagemaker(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[SageMakerWithUpdates]:
+    """A client, and an endpoint `scoring` that serves the first champion."""
+    client = SageMakerWithUpdates()
     client.create_model(
         ModelName="terraformed",
         ExecutionRoleArn=SCORING["role"],
@@ -200,31 +202,31 @@ def sagemaker(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[WithUpd
     client.close()
 
 
-def test_a_promoted_candidate_is_registered_and_served_and_then_its_retraining_has_ended(
-    stand: Stand, sagemaker: WithUpdates, monkeypatch: pytest.MonkeyPatch
+def test_a_promoted_candidate_is_registered_and_served_and_its_retraining_ends(
+    stand: Stand, sagemaker: SageMakerWithUpdates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execution, progress = "promoted", S3ProgressLog(stand.bank.bucket)
     url = train(stand.bank, execution)
-    verdict = ask(stand, monkeypatch, action="verdict", execution=execution, day=str(LAST_DAY), model_data_url=url)
+    verdict = invoke(stand, monkeypatch, action="verdict", execution=execution, day=str(LAST_DAY), model_data_url=url)
     assert verdict["promoted"] is True
     assert verdict["reasons"][0].startswith("judged on days")
 
     register = {"action": "register", "execution": execution, "model_data_url": url, "image": IMAGE}
-    register |= {"day": str(LAST_DAY), "reasons": ["it wore out"], "manual_approval": True}
-    arn = ask(stand, monkeypatch, **register)["model_package_arn"]
-    assert ask(stand, monkeypatch, **register)["model_package_arn"] == arn  # asked again
+    register |= {"day": str(LAST_DAY), "reasons": ["it decayed"], "manual_approval": True}
+    arn = invoke(stand, monkeypatch, **register)["model_package_arn"]
+    assert invoke(stand, monkeypatch, **register)["model_package_arn"] == arn  # idempotent
     registry = SageMakerRegistry(GROUP)
-    assert registry.champion() == stand.first.version  # nobody has approved it yet
+    assert registry.champion() == stand.first.version  # not approved yet
     assert registry.alias("challenger") == registry.package(arn).version
-    sagemaker.say(arn, "Approved")
+    sagemaker.set_approval(arn, "Approved")
     champion = registry.champion_package()
     assert champion.arn == arn
     assert champion.version.version == "2"
-    assert champion.version.tags["because"] == '["it wore out"]'
+    assert champion.version.tags["because"] == '["it decayed"]'
 
     update = {"action": "update", "execution": execution, "model_package_arn": arn, "scoring": SCORING}
-    config = ask(stand, monkeypatch, **update)["endpoint_config"]
-    assert ask(stand, monkeypatch, **update)["endpoint_config"] == config
+    config = invoke(stand, monkeypatch, **update)["endpoint_config"]
+    assert invoke(stand, monkeypatch, **update)["endpoint_config"] == config
     assert len(sagemaker.updates) == 1
     deployment = sagemaker.updates[0]["DeploymentConfig"]
     assert deployment["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "scoring-errors"}]}
@@ -239,31 +241,31 @@ def test_a_promoted_candidate_is_registered_and_served_and_then_its_retraining_h
 
     assert progress.of_day(LAST_DAY, ProgressPart.RETRAINING) == []
     status = {"action": "status", "execution": execution, "endpoint_config": config}
-    assert ask(stand, monkeypatch, **status) == {"status": "InService"}
+    assert invoke(stand, monkeypatch, **status) == {"status": "InService"}
     assert progress.of_day(LAST_DAY, ProgressPart.RETRAINING) == [
         RetrainingEnded(day=LAST_DAY, challenger_version="2", promoted=True, reasons=verdict["reasons"])
     ]
     served, _ = unpack_model(stand.bank.bucket.get(parse_object_url(champion.model_url)[1]))
     assert served.version == "2"
-    sagemaker.say(arn, "Rejected")
+    sagemaker.set_approval(arn, "Rejected")
     assert registry.champion() == stand.first.version
 
 
-def test_an_endpoint_that_went_back_to_the_old_model_is_told_so(
-    stand: Stand, sagemaker: WithUpdates, monkeypatch: pytest.MonkeyPatch
+def test_the_status_of_an_endpoint_that_was_rolled_back_says_so(
+    stand: Stand, sagemaker: SageMakerWithUpdates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sagemaker.rolls_back = True
     update = {"action": "update", "execution": "first", "model_package_arn": stand.first.arn, "scoring": SCORING}
-    config = ask(stand, monkeypatch, **update)["endpoint_config"]
+    config = invoke(stand, monkeypatch, **update)["endpoint_config"]
     status = {"action": "status", "execution": "first", "endpoint_config": config}
-    assert ask(stand, monkeypatch, **status) == {"status": "RolledBack"}
+    assert invoke(stand, monkeypatch, **status) == {"status": "RolledBack"}
 
 
 def test_a_refused_candidate_ends_the_retraining_and_the_champion_stays(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(stand.bank, "refused", NOBODY_IS_BETTER)
-    verdict = ask(stand, monkeypatch, action="verdict", execution="refused")
+    train(stand.bank, "refused", NO_CHALLENGER_WINS)
+    verdict = invoke(stand, monkeypatch, action="verdict", execution="refused")
     assert verdict["promoted"] is False
     assert any(reason.startswith("FAILED: average precision") for reason in verdict["reasons"])
     assert S3ProgressLog(stand.bank.bucket).of_day(LAST_DAY, ProgressPart.RETRAINING) == [
@@ -272,7 +274,7 @@ def test_a_refused_candidate_ends_the_retraining_and_the_champion_stays(
     assert SageMakerRegistry(GROUP).champion() == stand.first.version
 
 
-def test_a_model_other_than_the_judged_one_is_not_registered(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_other_than_the_compared_one_is_not_registered(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     train(stand.bank, "swapped")
     other = "models/swapped/job-2/output/model.tar.gz"
     version, files = unpack_model(stand.bank.bucket.get("models/swapped/job-1/output/model.tar.gz"))
@@ -281,11 +283,11 @@ def test_a_model_other_than_the_judged_one_is_not_registered(stand: Stand, monke
     stand.bank.bucket.put(other, pack_model(changed, files))
     event = {"action": "register", "execution": "swapped", "image": IMAGE, "reasons": [], "manual_approval": False}
     with pytest.raises(CorruptModel, match="was judged"):
-        ask(stand, monkeypatch, **event, model_data_url=f"s3://{stand.bank.bucket.name}/{other}")
+        invoke(stand, monkeypatch, **event, model_data_url=f"s3://{stand.bank.bucket.name}/{other}")
     assert SageMakerRegistry(GROUP).of_execution("swapped") is None
 
 
-def test_a_registered_model_whose_files_were_changed_is_not_taken(stand: Stand) -> None:
+def test_a_registered_model_with_changed_files_is_refused(stand: Stand) -> None:
     registry = SageMakerRegistry(GROUP)
     champion = registry.champion()
     forged = structs.replace(champion, tags={**champion.tags, "digest": "0" * 64})
@@ -293,7 +295,7 @@ def test_a_registered_model_whose_files_were_changed_is_not_taken(stand: Stand) 
         registry.files(forged)
 
 
-def test_a_registration_that_is_killed_at_any_step_is_brought_to_its_end_by_the_next(stand: Stand) -> None:
+def test_a_registration_that_is_killed_at_any_step_is_completed_by_the_next_one(stand: Stand) -> None:
     bucket, group = new_bucket(f"registrations-{next(NUMBERS)}"), "registrations"
     client = boto3.client("sagemaker")
     client.create_model_package_group(ModelPackageGroupName=group)
@@ -315,10 +317,10 @@ def test_a_registration_that_is_killed_at_any_step_is_brought_to_its_end_by_the_
 
     for dies_at in (0, 1):  # before the model is stored, before the other tags are
         with pytest.raises(Killed):
-            SageMakerRegistry(group).register(Dying(bucket.name, dies_at), registration)
+            SageMakerRegistry(group).register(KillingBucket(bucket.name, dies_at), registration)
     with pytest.raises(Killed):
         SageMakerRegistry(group, client=DyingOnceCreated()).register(bucket, registration)
-    stale = structs.replace(stand.first.version, version="7")  # as if another number had been the next
+    stale = structs.replace(stand.first.version, version="7")  # as if the next version had been another one
     bucket.put("models/killed/model.tar.gz", pack_model(stale, registration.files))
 
     package = SageMakerRegistry(group).register(bucket, registration)
@@ -342,11 +344,11 @@ def test_a_group_without_a_champion_says_how_to_get_one(stand: Stand) -> None:
         registry.champion()
 
 
-def test_a_step_whose_predecessor_left_nothing_says_what_is_missing(stand: Stand) -> None:
+def test_a_step_names_the_missing_artifact_of_its_predecessor(stand: Stand) -> None:
     with pytest.raises(ObjectMissing, match=r"training/unheard-of/assembled\.json"):
         judge(stand.bank.run("unheard-of"))
 
 
-def test_an_action_that_nobody_knows_is_misconfigured(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_action_is_misconfigured(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Misconfigured, match="does not know what to do"):
-        ask(stand, monkeypatch, action="dance", execution="first")
+        invoke(stand, monkeypatch, action="dance", execution="first")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from pipelines.metrics import FlowRunMetrics
+from pipelines.runner.metrics import FlowRunMetrics
 from services.archive.metrics import DELAY_BUCKETS, ArchiveMetrics
 from services.generator.metrics import GeneratorMetrics
 from services.monitor.metrics import MonitorMetrics

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from msgspec.structs import replace
 
-from cardwatch.promotion.gate import NotEnoughHistory, Performance, PromotionPolicy, judge, windows
+from cardwatch.promotion.gate import NotEnoughHistory, Performance, PromotionPolicy, apply_gate, temporal_split
 
 CHAMPION = Performance(
     rows=10_000, frauds=30, average_precision=0.50, recall=0.60, expected_cost=0.40, expected_frauds=31.0
@@ -17,14 +17,14 @@ POLICY = PromotionPolicy()
 
 
 def test_a_challenger_that_is_better_in_every_way_is_promoted() -> None:
-    verdict = judge(CHAMPION, BETTER, POLICY)
+    verdict = apply_gate(CHAMPION, BETTER, POLICY)
 
     assert verdict.promoted
     assert [reason.partition(":")[0] for reason in verdict.reasons] == ["passed"] * 7
 
 
 def test_a_challenger_as_good_as_the_champion_is_not_promoted() -> None:
-    assert not judge(CHAMPION, CHAMPION, POLICY).promoted
+    assert not apply_gate(CHAMPION, CHAMPION, POLICY).promoted
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_challenger_as_good_as_the_champion_is_not_promoted() -> None:
     ],
 )
 def test_one_flaw_is_enough_to_fail_and_is_named(flaw: dict[str, float], said: str) -> None:
-    verdict = judge(CHAMPION, replace(BETTER, **flaw), POLICY)
+    verdict = apply_gate(CHAMPION, replace(BETTER, **flaw), POLICY)
 
     assert not verdict.promoted
     assert any(reason.startswith(f"FAILED: {said}") for reason in verdict.reasons)
@@ -59,7 +59,7 @@ def test_one_flaw_is_enough_to_fail_and_is_named(flaw: dict[str, float], said: s
 
 def test_too_little_evidence_promotes_nobody() -> None:
     few = {"rows": 999, "frauds": 9}
-    verdict = judge(replace(CHAMPION, **few), replace(BETTER, **few, expected_frauds=9.0), POLICY)
+    verdict = apply_gate(replace(CHAMPION, **few), replace(BETTER, **few, expected_frauds=9.0), POLICY)
 
     assert [reason for reason in verdict.reasons if reason.startswith("FAILED")] == [
         "FAILED: judged on 999 rows, at least 1000 are needed",
@@ -68,37 +68,41 @@ def test_too_little_evidence_promotes_nobody() -> None:
 
 
 def test_the_first_champion_is_judged_by_the_absolute_floor() -> None:
-    assert judge(None, BETTER, POLICY).promoted
-    assert not judge(None, replace(BETTER, average_precision=0.09), POLICY).promoted
+    assert apply_gate(None, BETTER, POLICY).promoted
+    assert not apply_gate(None, replace(BETTER, average_precision=0.09), POLICY).promoted
 
 
 def test_a_window_without_frauds_fails_and_does_not_raise() -> None:
-    assert not judge(None, replace(BETTER, frauds=0), POLICY).promoted
+    assert not apply_gate(None, replace(BETTER, frauds=0), POLICY).promoted
 
 
 def test_performances_on_different_rows_are_not_compared() -> None:
     with pytest.raises(ValueError, match="same rows"):
-        judge(CHAMPION, replace(BETTER, rows=9_999), POLICY)
+        apply_gate(CHAMPION, replace(BETTER, rows=9_999), POLICY)
 
 
 def test_windows_leave_out_what_is_not_mature() -> None:
     # T is the end of the 30th. Labels of the 25th have had the five days 26..30 to come in, those of the 26th have not.
-    chosen = windows(date(2025, 1, 30), first=date(2025, 1, 1), maturity_days=5, judge_days=3, train_days=60)
+    chosen = temporal_split(
+        date(2025, 1, 30), first=date(2025, 1, 1), maturity_days=5, evaluation_days=3, train_days=60
+    )
 
-    assert (chosen.train_from, chosen.judge_from, chosen.judge_until) == (
+    assert (chosen.train_from, chosen.evaluate_from, chosen.evaluate_until) == (
         date(2025, 1, 1),
         date(2025, 1, 23),
         date(2025, 1, 26),
     )
-    assert (chosen.train_days, chosen.judge_days) == (22, 3)
+    assert (chosen.train_days, chosen.evaluation_days) == (22, 3)
 
 
 def test_training_uses_at_most_the_newest_days_asked_for() -> None:
-    chosen = windows(date(2025, 1, 30), first=date(2025, 1, 1), maturity_days=5, judge_days=3, train_days=10)
+    chosen = temporal_split(
+        date(2025, 1, 30), first=date(2025, 1, 1), maturity_days=5, evaluation_days=3, train_days=10
+    )
 
     assert chosen.train_from == date(2025, 1, 13)
 
 
 def test_too_short_a_history_is_refused_with_what_is_needed() -> None:
     with pytest.raises(NotEnoughHistory, match="is 8 days long; 9 are needed: 1 to train, 3 to judge, 5 for labels"):
-        windows(date(2025, 1, 8), first=date(2025, 1, 1), maturity_days=5, judge_days=3, train_days=60)
+        temporal_split(date(2025, 1, 8), first=date(2025, 1, 1), maturity_days=5, evaluation_days=3, train_days=60)

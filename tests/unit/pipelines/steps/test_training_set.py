@@ -13,11 +13,13 @@ from cardwatch.features.definitions import column
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.label_maturity import end_of_day
-from cardwatch.promotion.gate import Windows, windows
-from pipelines.training_set import ReplayedLog, replay_log, training_set
+from cardwatch.promotion.gate import TemporalSplit, temporal_split
+from pipelines.steps.training_set import ReplayedLog, assemble_training_set, replay_log
 
 FIRST = date(2025, 1, 1)
-MONTH = Windows(train_from=FIRST, judge_from=FIRST + timedelta(days=20), judge_until=FIRST + timedelta(days=25))
+MONTH = TemporalSplit(
+    train_from=FIRST, evaluate_from=FIRST + timedelta(days=20), evaluate_until=FIRST + timedelta(days=25)
+)
 
 
 def day(number: int) -> datetime:
@@ -135,7 +137,7 @@ def test_a_label_observed_after_t_is_not_used() -> None:
     seen_in_time = label("t1", end_of_day(date(2025, 1, 30)) - timedelta(milliseconds=1))
     seen_too_late = label("t2", end_of_day(date(2025, 1, 30)), offset=1)
 
-    rows = training_set(three_days(), labels(seen_in_time, seen_too_late), date(2025, 1, 30), MONTH)
+    rows = assemble_training_set(three_days(), labels(seen_in_time, seen_too_late), date(2025, 1, 30), MONTH)
 
     assert rows.transaction_ids.tolist() == ["t1", "t2", "t3"]
     assert rows.is_fraud.tolist() == [True, False, False]
@@ -145,8 +147,8 @@ def test_the_newest_label_known_at_t_counts() -> None:
     reported = label("t1", day(5))
     withdrawn = label("t1", day(9), is_fraud=False, offset=1)
 
-    before = training_set(three_days(), labels(withdrawn, reported), date(2025, 1, 8), MONTH)
-    after = training_set(three_days(), labels(withdrawn, reported), date(2025, 1, 9), MONTH)
+    before = assemble_training_set(three_days(), labels(withdrawn, reported), date(2025, 1, 8), MONTH)
+    after = assemble_training_set(three_days(), labels(withdrawn, reported), date(2025, 1, 9), MONTH)
 
     assert before.is_fraud.tolist() == [True, False, False]
     assert after.is_fraud.tolist() == [False, False, False]
@@ -154,11 +156,11 @@ def test_the_newest_label_known_at_t_counts() -> None:
 
 def test_no_row_is_both_trained_on_and_judged_and_immature_days_are_left_out() -> None:
     history = HandMade([transaction(f"t{n}", day(n), offset=n) for n in range(1, 31)])
-    chosen = windows(date(2025, 1, 30), first=FIRST, maturity_days=5, judge_days=3, train_days=60)
+    chosen = temporal_split(date(2025, 1, 30), first=FIRST, maturity_days=5, evaluation_days=3, train_days=60)
 
-    rows = training_set(replay_log(history, []), labels(), date(2025, 1, 30), chosen)
-    train = rows.between(chosen.train_from, chosen.judge_from)
-    judge = rows.between(chosen.judge_from, chosen.judge_until)
+    rows = assemble_training_set(replay_log(history, []), labels(), date(2025, 1, 30), chosen)
+    train = rows.between(chosen.train_from, chosen.evaluate_from)
+    judge = rows.between(chosen.evaluate_from, chosen.evaluate_until)
 
     assert train.transaction_ids.tolist() == [f"t{n}" for n in range(1, 23)]
     assert judge.transaction_ids.tolist() == ["t23", "t24", "t25"]
@@ -166,9 +168,11 @@ def test_no_row_is_both_trained_on_and_judged_and_immature_days_are_left_out() -
 
 
 def test_features_of_a_window_rest_on_all_the_history_before_it() -> None:
-    only_day_3 = Windows(train_from=date(2025, 1, 3), judge_from=date(2025, 1, 4), judge_until=date(2025, 1, 5))
+    only_day_3 = TemporalSplit(
+        train_from=date(2025, 1, 3), evaluate_from=date(2025, 1, 4), evaluate_until=date(2025, 1, 5)
+    )
 
-    rows = training_set(three_days(), labels(), date(2025, 1, 30), only_day_3)
+    rows = assemble_training_set(three_days(), labels(), date(2025, 1, 30), only_day_3)
 
     assert rows.features[:, column("history_length")].tolist() == [2.0]
     assert rows.features[:, column("seconds_since_last")].tolist() == [86_400.0]
@@ -177,7 +181,7 @@ def test_features_of_a_window_rest_on_all_the_history_before_it() -> None:
 def test_a_repeated_transaction_is_trained_on_once() -> None:
     history = HandMade([transaction("t1", day(1), offset=0), transaction("t1", day(1), offset=1)])
 
-    rows = training_set(replay_log(history, []), labels(label("t1", day(2))), date(2025, 1, 30), MONTH)
+    rows = assemble_training_set(replay_log(history, []), labels(label("t1", day(2))), date(2025, 1, 30), MONTH)
 
     assert rows.transaction_ids.tolist() == ["t1"]
     assert rows.amount_minor.tolist() == [1_000]
@@ -232,10 +236,12 @@ def test_the_fingerprint_is_that_of_what_was_known_and_asked_for() -> None:
     as_of = date(2025, 1, 30)
     known, unknown = label("t1", day(2)), label("t2", end_of_day(as_of), offset=1)
 
-    def fingerprint(*rows: dict[str, object], day: date = as_of, over: Windows = MONTH) -> str:
-        return training_set(three_days(), labels(*rows), day, over).fingerprint
+    def fingerprint(*rows: dict[str, object], day: date = as_of, over: TemporalSplit = MONTH) -> str:
+        return assemble_training_set(three_days(), labels(*rows), day, over).fingerprint
 
-    shorter = Windows(train_from=MONTH.train_from, judge_from=MONTH.judge_from, judge_until=date(2025, 1, 24))
+    shorter = TemporalSplit(
+        train_from=MONTH.train_from, evaluate_from=MONTH.evaluate_from, evaluate_until=date(2025, 1, 24)
+    )
     assert fingerprint(known) == fingerprint(known, unknown)
     assert (
         len(

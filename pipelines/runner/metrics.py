@@ -1,4 +1,4 @@
-"""What the flow runner knows of its runs, from the Prefect server: so it is right after a restart too."""
+"""Metrics of flow runs. They come from the Prefect server, so they are correct after a restart of the runner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATES = ("scheduled", "pending", "running", "completed", "failed", "crashed", "
 
 
 class FlowRunMetrics:
-    """One per process, for Prometheus keeps a registry of names."""
+    """Create one per process and registry, because a registry refuses a metric name that it has."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._runs = Gauge(
@@ -26,8 +26,8 @@ class FlowRunMetrics:
             "cardwatch_pipelines_run_seconds", "How long the newest ended run took.", ["flow"], registry=registry
         )
 
-    def saw(self, flow: str, runs: Sequence[FlowRun]) -> None:
-        """Note the runs of a flow, the newest first."""
+    def update(self, flow: str, runs: Sequence[FlowRun]) -> None:
+        """Set the metrics of a flow from its runs, newest first."""
         tally = Tally(run.state.kind.lower() for run in runs)
         for state in STATES:
             self._runs.labels(flow, state).set(tally[state])

@@ -1,8 +1,9 @@
-"""Serves the flows: each run is a process of its own, started within a second of being asked for.
+"""Flow runner: registers the flows with the Prefect server, and executes each requested run in a process.
 
-It waits for a Prefect server that is not there, and serves anew whenever one comes back, with or without its memory. A
-run that is in progress outlives a server that is away for a minute: Prefect's client asks again for so long, here and
-in the run's process. After some three minutes Prefect's runner gives up, and the run with it.
+A run starts within a second of its request. If the server is down, the runner waits; when the server is back, with or
+without its database, the flows are registered again. A run in progress survives an outage of one minute, because
+Prefect's client retries that long, here and in the run's process. After about three minutes Prefect's runner stops, and
+its runs end.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from adapters.runtime.logs import set_up_logging
 from adapters.runtime.process import one_line_errors
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import OrchestratorUnavailable
-from pipelines.bootstrap import bootstrap
-from pipelines.metrics import FlowRunMetrics
-from pipelines.retrain import retrain
-from pipelines.run_watch import RunWatch
+from pipelines.flows.bootstrap import bootstrap
+from pipelines.flows.retrain import retrain
+from pipelines.runner.metrics import FlowRunMetrics
+from pipelines.runner.run_monitor import RunMonitor
 
 POLL_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 2.0
@@ -38,49 +39,49 @@ DEPLOYMENT: Final = "local"
 Flows = Sequence[Flow[..., Any]]
 FLOWS: Final[Flows] = (bootstrap, retrain)
 
-log = logging.getLogger("pipelines.runner")  # also when it is run as __main__
+log = logging.getLogger("pipelines.runner")  # also in the process that runs this module as __main__
 
 
 async def serve(settings: Settings, flows: Flows = FLOWS) -> None:
-    """Serve `NAME/local` for each flow, one run at a time, until SIGTERM or SIGINT; there must be one such process."""
+    """Serve `NAME/local` for each flow, one run at a time, until SIGTERM or SIGINT. Only one process may do so."""
     health = Health()
     with exposed(settings, health), closing(PrefectDeployments(settings.prefect_url)) as server:
-        watch = RunWatch(server, [f"{flow.name}/{DEPLOYMENT}" for flow in flows], health, FlowRunMetrics())
-        working = asyncio.create_task(_work(flows, watch))
+        names = [f"{flow.name}/{DEPLOYMENT}" for flow in flows]
+        working = asyncio.create_task(_work(flows, RunMonitor(server, names, health, FlowRunMetrics())))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, working.cancel)
         with suppress(asyncio.CancelledError):
             await working
 
 
-async def _work(flows: Flows, watch: RunWatch) -> None:
+async def _work(flows: Flows, monitor: RunMonitor) -> None:
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(watch.keep_looking())
-        tasks.create_task(_keep_serving(flows, watch))
+        tasks.create_task(monitor.keep_polling())
+        tasks.create_task(_keep_serving(flows, monitor))
 
 
-async def _keep_serving(flows: Flows, watch: RunWatch) -> None:
-    said = ""
+async def _keep_serving(flows: Flows, monitor: RunMonitor) -> None:
+    logged = ""
     while True:
         try:
-            await _serve_once(flows, watch)
-            said = ""
+            await _serve_once(flows, monitor)
+            logged = ""
         except OrchestratorUnavailable as error:
-            watch.serves_no_longer(str(error))
-            if str(error) != said:
-                log.warning("registering the flows, again and again every %g s: %s", RETRY_SECONDS, error)
-            said = str(error)
+            monitor.runner_stopped(str(error))
+            if str(error) != logged:
+                log.warning("registering the flows: %s; retrying every %g s", error, RETRY_SECONDS)
+            logged = str(error)
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _serve_once(flows: Flows, watch: RunWatch) -> None:
-    """Serve until `watch` says that it is over; raises `OrchestratorUnavailable` if Prefect's runner gives up first.
+async def _serve_once(flows: Flows, monitor: RunMonitor) -> None:
+    """Serve until `monitor.needs_restart`. Raises `OrchestratorUnavailable` if Prefect's runner stops by itself.
 
-    However it ends, no run's process is left.
+    The processes of all runs have ended when this function returns or raises.
     """
-    await asyncio.to_thread(watch.give_up_all)
+    await asyncio.to_thread(monitor.crash_active_runs)
     runner = _Runner(name="cardwatch", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False)
-    with _unavailable():
+    with _registration_errors():
         for flow in flows:
             deployment = await flow.ato_deployment(DEPLOYMENT, entrypoint_type=EntrypointType.MODULE_PATH)
             await runner.aadd_deployment(deployment)
@@ -89,26 +90,26 @@ async def _serve_once(flows: Flows, watch: RunWatch) -> None:
         while not (runner.started or running.done()):
             await asyncio.sleep(0.02)
         if runner.started:
-            watch.serves(runner)
+            monitor.runner_started(runner.has_slots_available)
             log.info("serving %s", ", ".join(flow.name for flow in flows))
-        while not (watch.is_over or running.done()):
+        while not (monitor.needs_restart or running.done()):
             await asyncio.wait([running], timeout=POLL_SECONDS)
     finally:
-        watch.serves_no_longer()
+        monitor.runner_stopped()
         running.cancel()
         await asyncio.wait([running])
     if not running.cancelled() and (error := running.exception()) is not None:
-        raise OrchestratorUnavailable(f"Prefect's runner gave up: {_innermost(error)}") from error
+        raise OrchestratorUnavailable(f"Prefect's runner stopped: {_innermost(error)}") from error
 
 
 class _Runner(Runner):  # type: ignore[misc]
     def handle_sigterm(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing: the signal reaches the loop's handler as well, and Prefect's would leave in the middle of it."""
+        """Ignore the signal. The handler of the event loop shuts down; Prefect's handler would interrupt it."""
 
 
 @contextmanager
-def _unavailable() -> Iterator[None]:
-    """Whatever Prefect raises while it registers flows is the server's doing, and passes."""
+def _registration_errors() -> Iterator[None]:
+    """Convert the errors of a registration. All of them are transient errors of the server."""
     try:
         yield
     except (PrefectException, httpx.HTTPError, RuntimeError, ValueError) as error:
@@ -123,6 +124,6 @@ def _innermost(error: BaseException) -> BaseException:
 
 if __name__ == "__main__":
     with one_line_errors():
-        chosen = read_settings()
-        set_up_logging(chosen, "pipelines")
-        asyncio.run(serve(chosen))
+        process_settings = read_settings()
+        set_up_logging(process_settings, "pipelines")
+        asyncio.run(serve(process_settings))

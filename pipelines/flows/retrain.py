@@ -1,0 +1,95 @@
+"""Flow `retrain`: train a challenger on the data known at the end of a day, compare it and register it."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from msgspec import structs
+from prefect import flow
+
+from adapters.archive.reader import Archive
+from adapters.archive.reference_tables import ReferenceTableStore
+from adapters.model_registry.mlflow_registry import MlflowRegistry
+from adapters.model_registry.mlflow_tracking import MlflowTracking
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.settings import Settings
+from cardwatch.label_maturity import end_of_day
+from cardwatch.promotion.gate import TemporalSplit
+from pipelines.flows.tasks import as_task, begin_run, require_live_run
+from pipelines.steps import comparison, fitting, training_set
+from pipelines.steps.comparison import Comparison
+from pipelines.steps.fitting import CandidateModel, recent_rows
+from pipelines.steps.registration import promote, register
+from pipelines.steps.training_set import EVALUATION_DAYS, MATURITY_DAYS, ReplayedLog
+
+log = logging.getLogger(__name__)
+
+replay_log = as_task(training_set.replay_log)
+assemble_training_set = as_task(training_set.assemble_training_set)
+fit_candidate = as_task(fitting.fit_candidate)
+compare_champion_challenger = as_task(comparison.compare_champion_challenger)
+
+
+@flow(name="retrain")  # type: ignore[untyped-decorator]
+def retrain(
+    as_of_day: date, reasons: list[str], maturity_days: int = MATURITY_DAYS, judge_days: int = EVALUATION_DAYS
+) -> dict[str, Any]:
+    """Train a challenger on the data known at the end of `as_of_day` and promote it if the gate does.
+
+    `judge_days` is the length of the evaluation window. `reasons` are stored with the model.
+    """
+    settings = begin_run()
+    history = replay_archive(settings)
+    split = history.split(as_of_day, maturity_days=maturity_days, evaluation_days=judge_days)
+    version, compared = train_and_register(
+        settings, history, as_of_day, split, name=f"retrain {as_of_day}", because=reasons
+    )
+    return {
+        "version": version,
+        "promoted": compared.verdict.promoted,
+        "reasons": compared.verdict.reasons,
+        "metrics": structs.asdict(compared.challenger),
+    }
+
+
+def replay_archive(settings: Settings) -> ReplayedLog:
+    """Replay the complete archive through the feature kernel."""
+    archive = Archive(settings.archive, settings.index_url)
+    return replay_log(archive, ReferenceTableStore(settings.tables).all())
+
+
+def train_and_register(
+    settings: Settings, history: ReplayedLog, as_of: date, split: TemporalSplit, *, name: str, because: list[str]
+) -> tuple[str, Comparison]:
+    """Run the steps that both flows share and return the new version with its comparison."""
+    labels = Archive(settings.archive, settings.index_url).labels(end_of_day(as_of))
+    rows = assemble_training_set(history, labels, as_of, split)
+    with TemporaryDirectory(prefix="cardwatch-") as folder:
+        training = rows.between(split.train_from, split.evaluate_from)
+        candidate = fit_candidate(training, recent_rows(history), Path(folder) / "challenger")
+        with closing(MlflowRegistry(settings.mlflow_url)) as registry:
+            compared = compare_champion_challenger(registry, candidate.detector, rows, split, read_policies(settings))
+            return publish(settings, registry, candidate, compared, split, name, because), compared
+
+
+@as_task
+def publish(
+    settings: Settings,
+    registry: MlflowRegistry,
+    candidate: CandidateModel,
+    compared: Comparison,
+    split: TemporalSplit,
+    name: str,
+    because: list[str],
+) -> str:
+    """Register the candidate, set the aliases by its verdict, and return its version."""
+    require_live_run(settings)
+    version = register(MlflowTracking(settings.mlflow_url), candidate, compared, split, name=name, because=because)
+    promote(registry, version, candidate, compared.verdict)
+    log.info("version %s %s", version, "is champion" if compared.verdict.promoted else "was refused")
+    return version

@@ -1,0 +1,96 @@
+"""Comparison of champion and challenger on the same rows."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, timedelta
+from math import nan
+from typing import Final
+
+from msgspec import Struct, field
+
+from adapters.runtime.policy_file import Policies
+from cardwatch.detector.detector import Detector
+from cardwatch.promotion.gate import Performance, TemporalSplit, Verdict, apply_gate
+from cardwatch.registry import CHAMPION, ModelRegistry
+from models.evaluation import Evaluation, evaluate
+from pipelines.steps.training_set import TrainingSet
+
+TRAINED_UNTIL: Final = "trained_until"
+"""Tag of a model version: the first day after its training window."""
+
+log = logging.getLogger(__name__)
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """Verdict of the gate and the evaluations of both models on the rows of [evaluated_from, evaluated_until).
+
+    `champion` and `champion_version` are None if there was no champion. The JSON form is stored as `verdict.json`.
+    """
+
+    verdict: Verdict
+    challenger: Evaluation
+    champion: Evaluation | None
+    champion_version: str | None
+    evaluated_from: date = field(name="judge_from")
+    evaluated_until: date = field(name="judge_until")
+
+
+def compare_champion_challenger(
+    registry: ModelRegistry, challenger: Detector, rows: TrainingSet, split: TemporalSplit, policies: Policies
+) -> Comparison:
+    """Evaluate the registered champion and `challenger`, and apply the retraining gate.
+
+    Only days of the evaluation window on which neither model was trained are used; the verdict's first reason names
+    them. Raises `CorruptModel` if the champion's files do not have the registered digest.
+    """
+    registered, champion = registry.alias(CHAMPION), None
+    start, trained = split.evaluate_from, "there is no champion to compare with"
+    if registered is not None:
+        champion = Detector.from_files(registry.files(registered))
+        champion_until = date.fromisoformat(registered.tags[TRAINED_UNTIL])
+        start = max(start, champion_until)
+        trained = f"the champion (version {registered.version}) on days before {champion_until}"
+    unseen = rows.between(start, split.evaluate_until)
+    performance, evaluation = _evaluate(challenger, unseen, policies)
+    champion_performance, champion_evaluation = _evaluate(champion, unseen, policies) if champion else (None, None)
+    verdict = apply_gate(champion_performance, performance, policies.promotion)
+    days = f"judged on days {start} to {split.evaluate_until - timedelta(days=1)}"
+    reasons = [f"{days}; the challenger was trained on days before {split.evaluate_from}, {trained}", *verdict.reasons]
+    for reason in reasons:
+        log.info("%s", reason)
+    return Comparison(
+        verdict=Verdict(promoted=verdict.promoted, reasons=reasons),
+        challenger=evaluation,
+        champion=champion_evaluation,
+        champion_version=registered.version if registered else None,
+        evaluated_from=start,
+        evaluated_until=split.evaluate_until,
+    )
+
+
+def _evaluate(detector: Detector, rows: TrainingSet, policies: Policies) -> tuple[Performance, Evaluation]:
+    margins = detector.margins(rows.features)
+    probabilities = detector.probabilities(margins)
+    evaluation = evaluate(
+        margins,
+        rows.is_fraud,
+        amount_minor=rows.amount_minor,
+        card_ids=rows.card_ids.astype(str),
+        days=rows.days,
+        probabilities=probabilities,
+        policy=policies.decision,
+    )
+    performance = Performance(
+        rows=evaluation.rows,
+        frauds=evaluation.frauds,
+        average_precision=_or_nan(evaluation.average_precision),
+        recall=_or_nan(evaluation.recall_at_fpr_0_1_percent),
+        expected_cost=_or_nan(evaluation.expected_cost),
+        expected_frauds=float(probabilities.sum()),
+    )
+    return performance, evaluation
+
+
+def _or_nan(value: float | None) -> float:
+    return nan if value is None else value

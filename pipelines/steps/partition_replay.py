@@ -1,0 +1,110 @@
+"""Replay of one partition of the archived log through the feature kernel, batch by batch.
+
+Memory is bounded by one batch of transactions with its feature rows and the states of the cards seen so far (2 KB per
+card). Training and `cardwatch replay` use this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from adapters.archive.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, distinct
+from adapters.archive.log_files import BATCH_ROWS, log_offsets
+from adapters.archive.reader import FileLog
+from cardwatch.features.kernel import FoldedRows
+from cardwatch.features.replay import TableShelf, fold_by_place
+from cardwatch.features.state import STATE, empty_states
+
+
+class ReplayedBatch(NamedTuple):
+    """A batch of transactions and its feature rows. The feature rows of duplicates are empty."""
+
+    transactions: pa.Table
+    occurred_at_ms: NDArray[np.int64]
+    folded: FoldedRows
+
+
+class CardStates:
+    """States of the cards of one partition, in order of first appearance."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[str, int] = {}
+        self._states = empty_states(0)
+
+    @property
+    def cards(self) -> list[str]:
+        """Ids of the cards seen so far."""
+        return list(self._indexes)
+
+    @property
+    def states(self) -> NDArray[np.void]:
+        """Their states, dtype STATE [cards]. The kernel updates them in place."""
+        return self._states[: len(self._indexes)]
+
+    def index(self, card_ids: pa.ChunkedArray[Any]) -> NDArray[np.int64]:
+        """Return the card index of each transaction, int64 [n]. A new card gets the next index and the empty state."""
+        names, codes = distinct(card_ids)
+        known = self._indexes
+        indexes = np.fromiter((known.setdefault(name, len(known)) for name in names), np.int64, len(names))
+        if len(known) > len(self._states):
+            grown = np.zeros(max(len(known), 2 * len(self._states)), STATE)
+            grown[: len(self._states)] = self._states
+            self._states = grown
+        return indexes[codes]
+
+
+def replay_partition(
+    log: FileLog,
+    partition: int,
+    shelf: TableShelf,
+    cards: CardStates,
+    *,
+    columns: Sequence[str] = (),
+    batch_rows: int = BATCH_ROWS,
+) -> Iterator[ReplayedBatch]:
+    """Replay one partition and update `cards`. A transaction without a recorded table uses the table of its day.
+
+    `columns` are read in addition to the kernel's. All transactions of a card are in one partition, so partitions are
+    independent of each other.
+    """
+    recorded = _RecordedTables(log.recorded_tables(partition, batch_rows=batch_rows), shelf)
+    for batch in log.transactions(partition, [*KERNEL_COLUMNS, *columns], batch_rows=batch_rows):
+        rows = arrow_kernel_rows(batch)
+        index = cards.index(batch["card_id"])
+        occurred_at_ms = np.ascontiguousarray(rows["occurred_at_ms"])
+        used = recorded.override(shelf.by_rule(occurred_at_ms), log_offsets(batch))
+        yield ReplayedBatch(batch, occurred_at_ms, fold_by_place(cards.states, index, rows, shelf.tables, used))
+
+
+class _RecordedTables:
+    """Reference tables that the decisions of a partition recorded, read in step with its transactions."""
+
+    def __init__(self, decisions: Iterator[pa.Table], shelf: TableShelf) -> None:
+        self._decisions, self._shelf = decisions, shelf
+        self._offsets: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._indexes: NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def override(self, by_rule: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the table index of each offset: the recorded one where there is a decision, else that in `by_rule`."""
+        self._read_up_to(int(offsets[-1]))
+        if not len(self._offsets):
+            return by_rule
+        nearest = np.minimum(np.searchsorted(self._offsets, offsets), len(self._offsets) - 1)
+        used = np.where(self._offsets[nearest] == offsets, self._indexes[nearest], by_rule)
+        done = int(np.searchsorted(self._offsets, offsets[-1], side="right"))
+        self._offsets, self._indexes = self._offsets[done:], self._indexes[done:]
+        return used
+
+    def _read_up_to(self, offset: int) -> None:
+        while not len(self._offsets) or self._offsets[-1] < offset:
+            batch = next(self._decisions, None)
+            if batch is None:
+                return
+            table_ids, codes = distinct(batch["table_id"])
+            self._offsets = np.concatenate([self._offsets, log_offsets(batch)])
+            self._indexes = np.concatenate([self._indexes, self._shelf.recorded(table_ids)[codes]])

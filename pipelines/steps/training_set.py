@@ -1,0 +1,196 @@
+"""Training sets: features from a replay of the archive, and the labels that were known at one point in time.
+
+The features of a transaction use the reference table that its decision recorded. History without decisions uses the
+table that is valid on the transaction's day. Labels count if they were observed before T; a mature transaction without
+a fraud label is genuine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, Final, cast
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct, structs
+from numpy.typing import NDArray
+
+from adapters.archive.log_files import log_offsets
+from adapters.archive.reader import Archive, fraud_ids
+from cardwatch.drift.policy import DriftPolicy
+from cardwatch.errors import Misconfigured
+from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.features.reference_table import DAY_MS, ReferenceTable
+from cardwatch.features.replay import TableShelf
+from cardwatch.label_maturity import DEFAULT_MATURITY_DAYS, end_of_day
+from cardwatch.promotion.gate import TemporalSplit, temporal_split
+from pipelines.steps.partition_replay import CardStates, ReplayedBatch, replay_partition
+
+MATURITY_DAYS: Final = DEFAULT_MATURITY_DAYS
+EVALUATION_DAYS: Final = DriftPolicy().judge_days
+HOLDOUT_DAYS: Final = 7
+"""Length of a first champion's evaluation window in days: one week, so that its baseline contains every weekday."""
+TRAIN_DAYS: Final = 90
+"""Maximum length of the training window in days."""
+MINIMUM_TRAIN_DAYS: Final = 14
+"""Minimum length of the training window in days. Two weeks contain every weekday twice."""
+
+_EPOCH: Final = date(1970, 1, 1)
+_COLUMNS: Final = ["transaction_id", "card_id", "occurred_at", "amount_minor", "partition", "log_offset"]
+
+log = logging.getLogger(__name__)
+
+
+class ReplayedLog(Struct, frozen=True, kw_only=True):
+    """Features and card states of the complete archive. Rows are in log order: by partition, then offset.
+
+    `transactions` has the columns that training and reports use. `features` is float32 [rows, features], NaN where
+    missing. `duplicates` marks repeated transactions, which have no features. `states` has dtype STATE, the states of
+    `cards` after the last row; `card_partitions` are their partitions. `ends` is the next offset of each partition.
+    """
+
+    transactions: pa.Table
+    occurred_at_ms: NDArray[np.int64]
+    features: NDArray[np.float32]
+    duplicates: NDArray[np.bool_]
+    cards: list[str]
+    card_partitions: NDArray[np.int64]
+    states: NDArray[np.void]
+    ends: dict[int, int]
+
+    @property
+    def first_day(self) -> date:
+        """UTC day of the oldest transaction."""
+        return _EPOCH + timedelta(days=int(self.occurred_at_ms.min()) // DAY_MS)
+
+    @property
+    def last_day(self) -> date:
+        """UTC day of the newest transaction."""
+        return _EPOCH + timedelta(days=int(self.occurred_at_ms.max()) // DAY_MS)
+
+    def split(self, as_of: date, *, maturity_days: int, evaluation_days: int) -> TemporalSplit:
+        """Return the windows at the end of day `as_of`. Raises `NotEnoughHistory` if the log is too short."""
+        return temporal_split(
+            as_of,
+            first=self.first_day,
+            maturity_days=maturity_days,
+            evaluation_days=evaluation_days,
+            train_days=TRAIN_DAYS,
+            minimum_train_days=MINIMUM_TRAIN_DAYS,
+        )
+
+
+class TrainingSet(Struct, frozen=True, kw_only=True):
+    """Feature rows and their labels, in log order. All arrays have the same length n.
+
+    `features` is float32 [n, features], NaN where missing; amounts are in minor units. Training sets with equal content
+    have equal fingerprints.
+    """
+
+    features: NDArray[np.float32]
+    is_fraud: NDArray[np.bool_]
+    amount_minor: NDArray[np.int64]
+    occurred_at_ms: NDArray[np.int64]
+    card_ids: NDArray[np.object_]
+    transaction_ids: NDArray[np.object_]
+    fingerprint: str
+
+    @property
+    def days(self) -> NDArray[np.int64]:
+        """UTC event day of each row, int64 [n] in days since 1970."""
+        return self.occurred_at_ms // DAY_MS
+
+    def between(self, first: date, until: date) -> TrainingSet:
+        """Return the rows whose event day is in [first, until)."""
+        rows = _days_between(self.days, first, until)
+        columns = {name: value[rows] for name, value in structs.asdict(self).items() if name != "fingerprint"}
+        return structs.replace(self, **columns)
+
+
+def replay_log(archive: Archive, tables: Sequence[ReferenceTable]) -> ReplayedLog:
+    """Replay the complete archive, starting from empty card states. `tables` are all tables that were ever built."""
+    archived, shelf = archive.log(), TableShelf(tables)
+    batches: list[ReplayedBatch] = []
+    cards: list[CardStates] = []
+    for partition in archived.partitions:
+        cards.append(CardStates())
+        for batch in replay_partition(archived, partition, shelf, cards[-1]):
+            batches.append(batch._replace(transactions=batch.transactions.select(_COLUMNS)))
+    if not batches:
+        raise Misconfigured("the archive is empty: there is nothing to train on")
+    transactions = pa.concat_tables([batch.transactions for batch in batches])
+    replayed = ReplayedLog(
+        transactions=transactions,
+        occurred_at_ms=np.concatenate([batch.occurred_at_ms for batch in batches]),
+        features=np.concatenate([batch.folded.features for batch in batches]),
+        duplicates=np.concatenate([batch.folded.duplicates for batch in batches]),
+        cards=[card for of_partition in cards for card in of_partition.cards],
+        card_partitions=np.repeat(archived.partitions, [len(of_partition.cards) for of_partition in cards]),
+        states=np.concatenate([of_partition.states for of_partition in cards]),
+        ends=_ends(transactions["partition"].to_numpy(), log_offsets(transactions)),
+    )
+    log.info("replayed %d transactions of %d cards", len(replayed.features), len(replayed.cards))
+    return replayed
+
+
+def assemble_training_set(history: ReplayedLog, labels: pa.Table, as_of: date, split: TemporalSplit) -> TrainingSet:
+    """Return the rows of both windows, with the labels that were observed before the end of day `as_of`."""
+    known = labels.filter(pc.less(labels["observed_at"], pa.scalar(end_of_day(as_of), labels["observed_at"].type)))
+    days = history.occurred_at_ms // DAY_MS
+    rows = _days_between(days, split.train_from, split.evaluate_until) & ~history.duplicates
+    chosen = history.transactions.filter(pa.array(rows))
+    is_fraud = pc.is_in(chosen["transaction_id"], value_set=fraud_ids(known)).to_numpy().astype(np.bool_)
+    fingerprint = _fingerprint(history, known, as_of, split)
+    log.info(
+        "%d rows, %d frauds, fingerprint %s: train on [%s, %s), judge on [%s, %s)",
+        len(is_fraud),
+        int(is_fraud.sum()),
+        fingerprint[:12],
+        split.train_from,
+        split.evaluate_from,
+        split.evaluate_from,
+        split.evaluate_until,
+    )
+    return TrainingSet(
+        features=history.features[rows],
+        is_fraud=is_fraud,
+        amount_minor=chosen["amount_minor"].to_numpy().astype(np.int64),
+        occurred_at_ms=history.occurred_at_ms[rows],
+        card_ids=np.array(_strings(chosen["card_id"]), np.object_),
+        transaction_ids=np.array(_strings(chosen["transaction_id"]), np.object_),
+        fingerprint=fingerprint,
+    )
+
+
+def _fingerprint(history: ReplayedLog, labels: pa.Table, as_of: date, split: TemporalSplit) -> str:
+    before = history.occurred_at_ms < (_day_number(as_of) + 1) * DAY_MS
+    seen = history.transactions.filter(pa.array(before))
+    content: dict[str, Any] = {
+        "log_ends": _ends(seen["partition"].to_numpy(), seen["log_offset"].to_numpy()),
+        "label_ends": _ends(labels["partition"].to_numpy(), labels["log_offset"].to_numpy()),
+        "as_of": as_of,
+        "windows": split,
+        "schema_hash": SCHEMA_HASH,
+    }
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
+
+
+def _ends(partitions: NDArray[Any], offsets: NDArray[Any]) -> dict[int, int]:
+    return {int(partition): int(offsets[partitions == partition].max()) + 1 for partition in np.unique(partitions)}
+
+
+def _strings(column: pa.ChunkedArray[Any]) -> list[str]:
+    return cast(list[str], column.to_pylist())
+
+
+def _days_between(days: NDArray[np.int64], first: date, until: date) -> NDArray[np.bool_]:
+    return (days >= _day_number(first)) & (days < _day_number(until))
+
+
+def _day_number(day: date) -> int:
+    return (day - _EPOCH).days
