@@ -1,4 +1,4 @@
-"""The calibration table that fits: isotonic regression of fraud on margin."""
+"""Calibration of margins to fraud probabilities by isotonic regression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from cardwatch.detector.calibration import Calibration
 
 
 def fit_calibration(margins: NDArray[np.float32], is_fraud: NDArray[np.bool_]) -> Calibration:
-    """The isotonic fit of fraud on margin. It never says 0 or 1: the ends are what n + 2 rows could show at most."""
+    """Fit an isotonic regression (Zadrozny and Elkan 2002) of `is_fraud` on `margins`, both of shape [n].
+
+    A higher margin never has a lower probability. Probabilities are clipped to [1 / (n + 2), 1 - 1 / (frauds + 2)], so
+    that a finite sample never gives 0 or 1.
+    """
     isotonic = IsotonicRegression(out_of_bounds="clip")
     isotonic.fit(margins.astype(np.float64), is_fraud.astype(np.float64))
     lowest, highest = 1.0 / (len(is_fraud) + 2), 1.0 - 1.0 / (int(is_fraud.sum()) + 2)

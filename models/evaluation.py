@@ -1,6 +1,6 @@
-"""How good scores are, in the numbers that a fraud team works with.
+"""Metrics of fraud scores on labelled rows.
 
-A number that the data cannot give (no fraud, no genuine row) is None: an evaluation never fails for want of fraud.
+A metric that the rows cannot give (no fraud, or no genuine row) is None; it is not an error.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from cardwatch.decision.cost_policy import DecisionPolicy, incurred_cost_minor
 from cardwatch.events import Action
 
 CARDS_A_DAY: Final = 100
+"""Cards that investigators can check in a day, as in the Fraud Detection Handbook."""
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
-    """What scores achieved on rows whose truth is known. All but the counts: higher is better, except `expected_cost`.
+    """Metrics of a model on labelled rows. Ratios lie in 0..1 and higher is better, except for `expected_cost`.
 
-    `recall_at_fpr_*`: the share of fraud found when at most that share of genuine rows is alarmed.
-    `card_precision_at_100`: see `card_precision`. `expected_cost`: see `cost_share`.
+    `recall_at_fpr_*` is the recall at a false-positive rate of at most 0.1 % or 1 %. `card_precision_at_100` is
+    `card_precision` with 100 cards a day. `expected_cost` is `relative_cost`; lower is better.
     """
 
     rows: int
@@ -46,38 +47,41 @@ def evaluate(
     probabilities: NDArray[np.float64] | None = None,
     policy: DecisionPolicy | None = None,
 ) -> Evaluation:
-    """Judge `scores` (margins or probabilities, higher is riskier); all arguments have one element per row.
+    """Return the metrics of `scores` (margins or probabilities, higher is riskier). All arrays have shape [n].
 
-    Cost needs calibrated `probabilities`: without them `expected_cost` is None.
+    `amount_minor` is in minor units, `days` are days since 1970. `expected_cost` needs calibrated `probabilities`;
+    without them it is None.
     """
     both = bool(is_fraud.any()) and not bool(is_fraud.all())
     cost = (
-        None if probabilities is None else cost_share(probabilities, is_fraud, amount_minor, policy or DecisionPolicy())
+        None
+        if probabilities is None
+        else relative_cost(probabilities, is_fraud, amount_minor, policy or DecisionPolicy())
     )
     return Evaluation(
         rows=len(is_fraud),
         frauds=int(is_fraud.sum()),
         roc_auc=float(roc_auc_score(is_fraud, scores)) if both else None,
         average_precision=float(average_precision_score(is_fraud, scores)) if is_fraud.any() else None,
-        recall_at_fpr_0_1_percent=recall_with_one_false_alarm_in(1_000, scores, is_fraud),
-        recall_at_fpr_1_percent=recall_with_one_false_alarm_in(100, scores, is_fraud),
+        recall_at_fpr_0_1_percent=recall_at_one_false_positive_per(1_000, scores, is_fraud),
+        recall_at_fpr_1_percent=recall_at_one_false_positive_per(100, scores, is_fraud),
         card_precision_at_100=card_precision(scores, is_fraud, card_ids, days),
         expected_cost=cost,
     )
 
 
-def recall_with_one_false_alarm_in(
+def recall_at_one_false_positive_per(
     genuine_rows: int, scores: NDArray[np.floating[Any]], is_fraud: NDArray[np.bool_]
 ) -> float | None:
-    """The share of fraud above the threshold that alarms at most one in `genuine_rows` genuine rows.
+    """Return the recall at the threshold with at most one false positive per `genuine_rows` genuine rows, in 0..1.
 
-    Fraud that ties with the first genuine row too many is not found: alarming it would alarm that row too.
+    Fraud with the same score as the next genuine row is not counted, because a lower threshold would alert on both.
     """
     genuine, fraud = np.sort(scores[~is_fraud])[::-1], scores[is_fraud]
     if not len(genuine) or not len(fraud):
         return None
-    first_too_many = genuine[len(genuine) // genuine_rows]
-    return float(np.mean(fraud > first_too_many))
+    next_genuine = genuine[len(genuine) // genuine_rows]
+    return float(np.mean(fraud > next_genuine))
 
 
 def card_precision(
@@ -88,10 +92,11 @@ def card_precision(
     *,
     cards_a_day: int = CARDS_A_DAY,
 ) -> float | None:
-    """Card Precision top-k of the Fraud Detection Handbook: of the k riskiest cards of a day, the share with fraud.
+    """Return Card Precision top-k (Fraud Detection Handbook, chapter 4.5), k = `cards_a_day`; 0..1, higher is better.
 
-    A card is as risky as its riskiest row of the day. A card that is found is blocked and leaves the days after. Of
-    equally risky cards the first by id is taken. The mean is over days, and k divides even if fewer cards were active.
+    It is the fraction of the k riskiest cards of a day that have fraud on that day, averaged over days. The risk of a
+    card is its highest score of the day; ties are resolved by card id. A card with detected fraud is blocked and is not
+    counted on later days. The divisor is k even if fewer cards were active.
     """
     if not is_fraud.any():
         return None
@@ -105,26 +110,26 @@ def card_precision(
         np.maximum.at(risk, card[rows], scores[rows])
         defrauded = np.zeros(len(blocked), np.bool_)
         defrauded[card[rows & is_fraud]] = True
-        looked_at = np.argsort(-risk, kind="stable")[:cards_a_day]
-        found = looked_at[defrauded[looked_at]]
+        checked = np.argsort(-risk, kind="stable")[:cards_a_day]
+        found = checked[defrauded[checked]]
         blocked[found] = True
         precisions.append(len(found) / cards_a_day)
     return float(np.mean(precisions))
 
 
-def cost_share(
+def relative_cost(
     probabilities: NDArray[np.float64],
     is_fraud: NDArray[np.bool_],
     amount_minor: NDArray[np.integer[Any]],
     policy: DecisionPolicy,
 ) -> float | None:
-    """What the policy's decisions cost in hindsight, as a share of what approving everything costs.
+    """Return the cost of the policy's decisions divided by the cost of approving everything; lower is better.
 
-    0 is free, 1 is as bad as no detector, above 1 the alarms cost more than the fraud they stop.
+    At 1 the model is worth nothing; above 1 its alerts cost more than the fraud that they prevent.
     """
     amounts = amount_minor.astype(np.float64)
     approve_all: Sequence[Action] = [Action.APPROVE] * len(amounts)
-    at_stake = incurred_cost_minor(policy, approve_all, is_fraud, amounts)
-    if not at_stake:
+    cost_of_approval = incurred_cost_minor(policy, approve_all, is_fraud, amounts)
+    if not cost_of_approval:
         return None
-    return incurred_cost_minor(policy, policy.decide(probabilities, amounts), is_fraud, amounts) / at_stake
+    return incurred_cost_minor(policy, policy.decide(probabilities, amounts), is_fraud, amounts) / cost_of_approval

@@ -1,4 +1,4 @@
-"""The model card: what a reviewer must know about a detector, on one page of Markdown."""
+"""Model card of a detector, a page of Markdown for reviewers (Mitchell et al. 2019)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from models.evaluation import Evaluation
 _PAGE = """\
 # Card-fraud detector {digest}
 
-**Use**: gives the probability that a card transaction is fraud; a cost policy approves, challenges or declines by it.
-**Not for**: judging people, credit decisions, or transactions whose features another code computed.
+**Intended use**: probability that a card transaction is fraud, for a cost policy that approves, challenges or declines.
+**Not intended for**: judging people, credit decisions, or transactions whose features were computed by other code.
 
 ## Training
 
@@ -23,7 +23,7 @@ _PAGE = """\
 
 ## Evaluation
 
-On rows that it was not trained on; a dash is a number that these rows cannot give.
+On rows outside its training window. A dash is a metric that these rows cannot give.
 
 | | |
 |---|---|
@@ -31,16 +31,16 @@ On rows that it was not trained on; a dash is a number that these rows cannot gi
 
 ## Limits
 
-- It knows the kinds of fraud in its training labels. A new kind shows first as drift, then as lost recall.
+- It detects the kinds of fraud in its training labels. A new kind appears first as drift, then as lower recall.
 - Labels arrive days late: the newest rows of the training set are older than the maturity of labels.
-- Probabilities are calibrated on the period after training and wear out as the fraud rate moves.
+- Probabilities are calibrated on other cards of the training window. They become wrong when the fraud rate changes.
 """
 
 
 def model_card(
     facts: DetectorFacts, evaluation: Evaluation, *, digest: str, notes: Mapping[str, str] | None = None
 ) -> str:
-    """The card as Markdown. `notes` are further rows of the training table (periods, label position)."""
+    """Return the model card. `notes` are additional rows of the training table, such as the training window."""
     settings = facts.settings
     training = {
         "rows": f"{facts.rows:,}",

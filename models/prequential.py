@@ -1,15 +1,13 @@
-"""Prequential evaluation: train, wait for the labels, test; move on by the length of the test; again.
+"""Prequential validation: folds of training days, delay days and test days, each one test period later.
 
-The protocol is that of the Fraud Detection Handbook (Le Borgne et al. 2022, chapters 3.4 and 5.3), days being
-UTC calendar days:
+The protocol is that of the Fraud Detection Handbook (Le Borgne et al. 2022, chapters 3.4 and 5.3), on UTC days:
 
     fold 1   train ####### delay ....... test =======
     fold 2          train ####### delay ....... test =======
 
-A label is known from the first day that begins after it was observed (`known_from_day`). A model is trained
-at the start of its first test day, with the labels known by then. On each test day, the transactions of cards
-known by that day to be compromised are left out: those cards are blocked, and scoring them would reward the
-detector for what is known anyway.
+A label is known from the first day that begins after its observation (`known_from_day`). A model is trained at the
+start of its first test day, with the labels known by then. Transactions of cards that are known to be compromised on a
+test day are excluded: these cards are blocked, and their fraud would inflate the metrics.
 """
 
 from __future__ import annotations
@@ -30,11 +28,11 @@ _NEVER: Final = np.iinfo(np.int64).max
 Days = Annotated[int, Meta(ge=1, le=3_660)]
 
 
-class Protocol(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long to train, wait and test, and how often. The defaults are the Handbook's.
+class PrequentialProtocol(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Lengths of the periods in days, and the number of folds. The defaults are the Handbook's.
 
-    `train_start` is the first training day of the newest fold; without it, the newest test ends with the last
-    day of data.
+    `train_start` is the first training day of the newest fold. By default the newest fold ends on the last day of the
+    data.
     """
 
     train_days: Days = 7
@@ -45,17 +43,17 @@ class Protocol(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def fold_days(self) -> int:
-        """The days from the first of training to the last of testing."""
+        """Length of a fold in days."""
         return self.train_days + self.delay_days + self.test_days
 
     @property
     def all_days(self) -> int:
-        """The days that all folds take together."""
+        """Number of days that all folds cover together."""
         return self.fold_days + (self.folds - 1) * self.test_days
 
 
 class Fold(Struct, frozen=True, kw_only=True):
-    """One train, delay and test, as days since 1970. A range ends before its `until`."""
+    """Training and test period of a fold, half-open ranges of days since 1970. `number` starts at 1."""
 
     number: int
     train_from: int
@@ -64,18 +62,18 @@ class Fold(Struct, frozen=True, kw_only=True):
     test_until: int
 
 
-class RowsToTestOn(Struct, frozen=True, kw_only=True):
-    """Positions to test on; `removed_rows` transactions of `removed_cards` compromised cards are left out."""
+class FoldTestRows(Struct, frozen=True, kw_only=True):
+    """Indexes of the test rows, int64. `removed_rows` rows of `removed_cards` compromised cards are excluded."""
 
     rows: NDArray[np.int64]
     removed_rows: int
     removed_cards: int
 
 
-def lay_folds(protocol: Protocol, *, first_day: int, last_day: int) -> list[Fold]:
-    """The folds, oldest first, over data from `first_day` to `last_day` (days since 1970, both inclusive).
+def make_folds(protocol: PrequentialProtocol, *, first_day: int, last_day: int) -> list[Fold]:
+    """Return the folds, oldest first, over data from `first_day` to `last_day` (days since 1970, both inclusive).
 
-    Raises `Misconfigured` if the data is too short for the protocol.
+    Raises `Misconfigured` if the data does not cover all folds.
     """
     newest = last_day + 1 - protocol.fold_days
     if protocol.train_start is not None:
@@ -88,40 +86,39 @@ def lay_folds(protocol: Protocol, *, first_day: int, last_day: int) -> list[Fold
 
 
 def known_from_day(observed_at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first day that begins after a label was observed: from then on models and tables may use it."""
+    """Return the first day that begins after the observation, from which on models and tables may use the label."""
     return observed_at_ms // DAY_MS + 1
 
 
-def rows_to_train_on(
+def select_training_rows(
     fold: Fold, days: NDArray[np.int64], is_fraud: NDArray[np.bool_], known_from: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The positions to train on and their labels as known when the test begins.
+    """Return the indexes of the training rows, and their labels as they are known when the test period begins.
 
-    Fraud that is not known by then counts as genuine.
+    Fraud that is not known by then is labelled as genuine.
     """
     rows = np.flatnonzero((days >= fold.train_from) & (days < fold.train_until))
     return rows, is_fraud[rows] & (known_from[rows] <= fold.test_from)
 
 
-def rows_to_test_on(
+def select_test_rows(
     fold: Fold,
     days: NDArray[np.int64],
     is_fraud: NDArray[np.bool_],
     known_from: NDArray[np.int64],
     cards: NDArray[np.int64],
-) -> RowsToTestOn:
-    """The positions to test on: the test days without cards that were known to be compromised on the day.
+) -> FoldTestRows:
+    """Return the rows of the test days, without cards that are known to be compromised on the day.
 
-    A card is compromised from the first day on which a fraud of it is known that happened in this fold (from
-    the first training day on). With labels that are known after the delay, this is the Handbook's
-    `get_train_test_set`.
+    A card is compromised from the first day on which a fraud of this fold is known for it. If all labels are known
+    after the delay, the result is that of the Handbook's `get_train_test_set`. All arrays have shape [n].
     """
     seen = is_fraud & (days >= fold.train_from) & (days < fold.test_until)
     blocked_from = np.full(int(cards.max(initial=-1)) + 1, _NEVER)
     np.minimum.at(blocked_from, cards[seen], known_from[seen])
     rows = np.flatnonzero((days >= fold.test_from) & (days < fold.test_until))
     blocked = blocked_from[cards[rows]] <= days[rows]
-    return RowsToTestOn(
+    return FoldTestRows(
         rows=rows[~blocked],
         removed_rows=int(blocked.sum()),
         removed_cards=len(np.unique(cards[rows[blocked]])),
@@ -129,11 +126,11 @@ def rows_to_test_on(
 
 
 def to_date(day: int) -> date:
-    """The date of a day since 1970."""
+    """Return the date of a day since 1970."""
     return _EPOCH + timedelta(days=day)
 
 
-def _fold(number: int, start: int, protocol: Protocol) -> Fold:
+def _fold(number: int, start: int, protocol: PrequentialProtocol) -> Fold:
     train_until = start + protocol.train_days
     test_from = train_until + protocol.delay_days
     return Fold(
@@ -145,7 +142,7 @@ def _fold(number: int, start: int, protocol: Protocol) -> Fold:
     )
 
 
-def _too_short(protocol: Protocol, first_day: int, last_day: int) -> str:
+def _too_short(protocol: PrequentialProtocol, first_day: int, last_day: int) -> str:
     needed = (
         f"{protocol.train_days} train + {protocol.delay_days} delay + {protocol.test_days} test days"
         f" in {protocol.folds} fold{'s' if protocol.folds > 1 else ''} need {protocol.all_days} days"

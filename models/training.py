@@ -1,4 +1,4 @@
-"""How a detector is grown: gradient-boosted trees by XGBoost, a calibration, and the flat trees that will score."""
+"""Training of a detector: gradient-boosted trees (XGBoost), calibration, and export to flat trees for scoring."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from models.tree_export import flatten, require_same_margins
 
 
 class TrainingSettings(Struct, frozen=True, kw_only=True):
-    """How the trees are grown. The same settings and data give the same model to the bit.
+    """Hyperparameters of the trees. The same settings and data give the same model, bit for bit.
 
-    Every tree sees `features_per_tree` of the columns, drawn anew: families of features overlap, and with a few days of
-    a new kind of fraud the trees should not all lean on the same ones. `max_bin` is far above XGBoost's 256, and
-    `base_score` is not estimated: both cost average precision on rare fraud.
-    `threads` is fixed rather than taken from the machine, because sums depend on how they are divided. With more than
-    one, run under OMP_WAIT_POLICY=passive: on a busy machine threads that spin for each other take five times as long.
+    `features_per_tree` is the fraction of columns that each tree samples: feature families overlap, and with few days
+    of a new kind of fraud the trees should not all use the same features. `max_bin` is above XGBoost's default of 256
+    and `base_score` is not estimated, because the defaults lower the average precision on rare fraud. `threads` is
+    fixed, because the order of floating-point sums depends on it. With several threads, set OMP_WAIT_POLICY=passive: on
+    a busy machine, spinning threads make training five times slower.
     """
 
     trees: int = 100
@@ -41,7 +41,7 @@ class TrainingSettings(Struct, frozen=True, kw_only=True):
     threads: int = 1
 
     def to_xgboost(self) -> dict[str, object]:
-        """The booster parameters."""
+        """Return the parameters of `xgboost.train`."""
         return {
             "objective": "binary:logistic",
             "tree_method": "hist",
@@ -56,14 +56,14 @@ class TrainingSettings(Struct, frozen=True, kw_only=True):
         }
 
 
-class Fitted(Struct, frozen=True):
-    """A detector that answers, and the files that it is, by name."""
+class FittedDetector(Struct, frozen=True):
+    """A detector and its files, by name."""
 
     detector: Detector
     files: dict[str, bytes]
 
     def save(self, folder: Path) -> None:
-        """Write the files, making the folder. The same data and settings give the same bytes."""
+        """Write the files to `folder`, which is created."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
             (folder / name).write_bytes(content)
@@ -76,11 +76,12 @@ def fit_detector(
     calibration_features: NDArray[np.float32],
     calibration_is_fraud: NDArray[np.bool_],
     settings: TrainingSettings | None = None,
-) -> Fitted:
-    """Grow the trees on the first set and calibrate on the second, which must not overlap it.
+) -> FittedDetector:
+    """Fit the trees on the training rows, and the calibration on other rows, which must not be training rows.
 
-    Raises `Misconfigured` if either set lacks rows or the training set lacks fraud or genuine rows, and `CorruptModel`
-    if the flat trees do not give both sets XGBoost's margins to the bit.
+    `features` is float32 [n, features], NaN where missing; `is_fraud` is bool [n]. Raises `Misconfigured` if a set is
+    empty or the training rows have only one class, and `CorruptModel` if the margins of the flat trees differ from
+    XGBoost's in any bit.
     """
     settings = settings or TrainingSettings()
     frauds = int(is_fraud.sum())
@@ -88,7 +89,7 @@ def fit_detector(
         raise Misconfigured(f"cannot train on {len(is_fraud)} rows of which {frauds} are fraud: both kinds are needed")
     if not len(calibration_is_fraud):
         raise Misconfigured("cannot calibrate on 0 rows")
-    booster = _grow(features, is_fraud, settings)
+    booster = _train(features, is_fraud, settings)
     trees = flatten(booster)
     for rows in (features, calibration_features):
         require_same_margins(booster, trees, rows)
@@ -101,10 +102,10 @@ def fit_detector(
         frauds=frauds,
         fingerprint=_fingerprint(settings, features, is_fraud, calibration_features, calibration_is_fraud),
     )
-    return _fitted(booster, trees, facts)
+    return _to_detector(booster, trees, facts)
 
 
-def _grow(features: NDArray[np.float32], is_fraud: NDArray[np.bool_], settings: TrainingSettings) -> xgboost.Booster:
+def _train(features: NDArray[np.float32], is_fraud: NDArray[np.bool_], settings: TrainingSettings) -> xgboost.Booster:
     matrix = xgboost.QuantileDMatrix(
         features,
         is_fraud,
@@ -115,13 +116,13 @@ def _grow(features: NDArray[np.float32], is_fraud: NDArray[np.bool_], settings: 
     return xgboost.train(settings.to_xgboost(), matrix, num_boost_round=settings.trees)
 
 
-def _fitted(booster: xgboost.Booster, trees: FlatTrees, facts: DetectorFacts) -> Fitted:
+def _to_detector(booster: xgboost.Booster, trees: FlatTrees, facts: DetectorFacts) -> FittedDetector:
     files = {
         MODEL_FILE: bytes(booster.save_raw("ubj")),
         TREES_FILE: trees.to_bytes(),
         FACTS_FILE: msgspec.json.format(msgspec.json.encode(facts), indent=1),
     }
-    return Fitted(Detector.from_files(files), files)
+    return FittedDetector(Detector.from_files(files), files)
 
 
 def _fingerprint(settings: TrainingSettings, *arrays: NDArray[np.float32] | NDArray[np.bool_]) -> str:

@@ -1,4 +1,4 @@
-"""An XGBoost model as flat trees: read from its JSON, renumbered breadth first, checked against the library itself."""
+"""Export of an XGBoost model to flat trees: nodes in breadth-first order, verified against XGBoost's predictions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cardwatch.detector.trees.margins import margins
 from cardwatch.errors import CorruptModel, Misconfigured
 
 MIN_SHARE: Final = 1e-12
-"""A branch that no training row took has no weight. This little keeps its share apart from zero, over which nothing can
-be divided; contributions change by less than a float32 can show."""
+"""Minimum share of a branch. Branches without training rows have the weight 0, and contributions divide by the share.
+The effect on contributions is below the resolution of float32."""
 
 
 def flatten(booster: xgboost.Booster) -> FlatTrees:
-    """The trees that `booster` predicts with: all of them, or those up to `best_iteration` where training has set it.
+    """Return the trees that `booster` predicts with: all of them, or those up to `best_iteration` if it is set.
 
-    Raises `Misconfigured` for what is not numerical splits under one additive output: categorical splits, several
-    targets or classes, DART's weighted trees, linear boosters.
+    The shares and quadrature points are those of path-dependent TreeSHAP (see `cardwatch.detector.trees`). Raises
+    `Misconfigured` for models with categorical splits, several targets or classes, DART trees or linear boosters.
     """
     learner = json.loads(booster.save_raw("json"))["learner"]
     _require_supported(learner)
@@ -53,32 +53,32 @@ def flatten(booster: xgboost.Booster) -> FlatTrees:
 
 
 def require_same_margins(booster: xgboost.Booster, trees: FlatTrees, rows: NDArray[np.float32]) -> None:
-    """Raise `CorruptModel` unless the trees give these rows XGBoost's own margins, to the bit."""
-    wanted = library_margins(booster, rows)
-    found = margins(trees, rows)
-    if wanted.tobytes() != found.tobytes():
-        wrong = int(np.flatnonzero(wanted != found)[0])
+    """Raise `CorruptModel` if the margins of `rows`, float32 [n, features], differ from XGBoost's in any bit."""
+    expected = xgboost_margins(booster, rows)
+    actual = margins(trees, rows)
+    if expected.tobytes() != actual.tobytes():
+        row = int(np.flatnonzero(expected != actual)[0])
         raise CorruptModel(
-            f"the flat trees give row {wrong} the margin {found[wrong]!r}, XGBoost {xgboost.__version__} gives"
-            f" {wanted[wrong]!r}: this version of XGBoost predicts in another way, the model is not saved"
+            f"the flat trees give row {row} the margin {actual[row]!r}, XGBoost {xgboost.__version__} gives"
+            f" {expected[row]!r}: this version of XGBoost predicts in another way, the model is not saved"
         )
 
 
-def library_margins(booster: xgboost.Booster, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """XGBoost's margins of float32 [n, features] rows, by the trees that `flatten` takes."""
+def xgboost_margins(booster: xgboost.Booster, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return XGBoost's margins (log-odds) of float32 [n, features] rows, from the trees that `flatten` exports."""
     best = booster.attr("best_iteration")
     until = 0 if best is None else int(best) + 1  # 0 means all
-    found: NDArray[np.float32] = booster.inplace_predict(
+    predicted: NDArray[np.float32] = booster.inposition_predict(
         np.ascontiguousarray(rows, np.float32),
         predict_type="margin",
         iteration_range=(0, until),
         validate_features=False,
     )
-    return found
+    return predicted
 
 
 class _Step(NamedTuple):
-    """A node on the breadth-first walk: its number in XGBoost, its depth, its parent's place on the walk."""
+    """A node in breadth-first order: its XGBoost index, its depth, and the position of its parent in this order."""
 
     node: int
     depth: int
@@ -86,7 +86,7 @@ class _Step(NamedTuple):
 
 
 class _Flat(NamedTuple):
-    """One tree's share of the arrays. `different`: the most different features on one of its paths."""
+    """Arrays of one tree. `different` is the maximum number of distinct features on a path."""
 
     nodes: NDArray[np.void]
     values: NDArray[np.float32]
@@ -96,7 +96,7 @@ class _Flat(NamedTuple):
 
 
 class _Tree:
-    """One tree of XGBoost's JSON. `split_conditions` holds a leaf's value where there is no split."""
+    """One tree of XGBoost's JSON. For a leaf, `split_conditions` holds its value."""
 
     def __init__(self, tree: dict[str, Any]) -> None:
         if any(tree["split_type"]):
@@ -111,34 +111,34 @@ class _Tree:
 
     def breadth_first(self) -> list[_Step]:
         walk = [_Step(0, 0, -1)]
-        for place, step in enumerate(walk):  # it grows while it is walked
+        for position, step in enumerate(walk):  # the list grows during the iteration
             if not self.is_leaf(step.node):
-                walk.append(_Step(self.left[step.node], step.depth + 1, place))
-                walk.append(_Step(self.right[step.node], step.depth + 1, place))
+                walk.append(_Step(self.left[step.node], step.depth + 1, position))
+                walk.append(_Step(self.right[step.node], step.depth + 1, position))
         return walk
 
 
 def _flatten_one(tree: _Tree, walk: list[_Step], root: int, features: int) -> _Flat:
     nodes, values = np.zeros(len(walk), NODE), np.zeros(len(walk), np.float32)
     shares, same = np.ones(len(walk), np.float64), np.full(len(walk), -1, np.int32)
-    nearest: list[dict[int, int]] = [{} for _ in walk]  # per node, by feature: the nearest edge above that splits on it
+    nearest: list[dict[int, int]] = [{} for _ in walk]  # per node and feature: the nearest split above
     next_child = 1
-    for place, (number, _, parent) in enumerate(walk):
+    for position, (number, _, parent) in enumerate(walk):
         if parent >= 0:
             feature = tree.feature[walk[parent].node]
             above = nearest[parent].get(feature)
             share = tree.weight[number] / max(tree.weight[walk[parent].node], MIN_SHARE)
             if above is not None:
-                same[place] = root + above
+                same[position] = root + above
                 share *= shares[above]
-            shares[place] = min(max(share, MIN_SHARE), 1.0)
-            nearest[place] = {**nearest[parent], feature: place}
+            shares[position] = min(max(share, MIN_SHARE), 1.0)
+            nearest[position] = {**nearest[parent], feature: position}
         if tree.is_leaf(number):
-            nodes[place] = (np.nan, 0, root + place - 1)
-            values[place] = tree.condition[number]
+            nodes[position] = (np.nan, 0, root + position - 1)
+            values[position] = tree.condition[number]
         else:
             goes_right = 0 if tree.default_left[number] else features
-            nodes[place] = (tree.condition[number], tree.feature[number] + goes_right, root + next_child)
+            nodes[position] = (tree.condition[number], tree.feature[number] + goes_right, root + next_child)
             next_child += 2
     return _Flat(nodes, values, shares, same, max(1, *map(len, nearest)) if len(nearest) > 1 else 1)
 
@@ -163,15 +163,15 @@ def _used(learner: dict[str, Any]) -> int | None:
 
 
 def _base_margin(booster: xgboost.Booster) -> np.float32:
-    """What XGBoost gives a row before the first tree: asked of the library, for it is a logarithm of its platform."""
+    """Return the margin before the first tree. XGBoost computes it, because its logarithm depends on the platform."""
     model = json.loads(booster.save_raw("json"))
     learner = model["learner"]
-    learner["learner_model_param"]["boost_from_average"] = "0"  # else a model without trees ignores its base score
+    learner["learner_model_param"]["boost_from_average"] = "0"  # otherwise a model without trees ignores its base score
     learner["attributes"].pop("best_iteration", None)
     trees = learner["gradient_booster"]["model"]
     trees["trees"], trees["tree_info"], trees["iteration_indptr"] = [], [], [0]
     trees["gbtree_model_param"]["num_trees"] = "0"
     bare = xgboost.Booster(model_file=bytearray(json.dumps(model).encode()))
     row = np.zeros((1, bare.num_features()), np.float32)
-    margin: NDArray[np.float32] = bare.inplace_predict(row, predict_type="margin", validate_features=False)
+    margin: NDArray[np.float32] = bare.inposition_predict(row, predict_type="margin", validate_features=False)
     return np.float32(margin[0])

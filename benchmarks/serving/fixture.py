@@ -35,7 +35,7 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.registry import CHAMPION
-from models.training import Fitted, TrainingSettings, fit_detector
+from models.training import FittedDetector, TrainingSettings, fit_detector
 
 CARDS: Final = 100_000
 GROUPS: Final = 10
@@ -60,7 +60,7 @@ class ServingFixture(Struct, frozen=True, kw_only=True):
 
     folder: TemporaryDirectory[str]
     settings: Settings
-    fitted: Fitted
+    fitted: FittedDetector
     rows: NDArray[np.float32]
     questions: Path
     batches: Path
@@ -123,7 +123,7 @@ def _grow(store: LmdbStore, merchants: NDArray[np.uint64], table: ReferenceTable
     return np.concatenate(kept)
 
 
-def _fit(rows: NDArray[np.float32]) -> Fitted:
+def _fit(rows: NDArray[np.float32]) -> FittedDetector:
     """One row in five is fraud: those with the highest of a random sum of features, their products, and noise."""
     random = np.random.default_rng(3)
     known = (rows - np.nanmean(rows, axis=0)) / (np.nanstd(rows, axis=0) + 1e-9)
@@ -143,16 +143,16 @@ def _fit(rows: NDArray[np.float32]) -> Fitted:
     )
 
 
-def _alerting(fitted: Fitted, rows: NDArray[np.float32]) -> Fitted:
+def _alerting(fitted: FittedDetector, rows: NDArray[np.float32]) -> FittedDetector:
     """The same trees with a calibration of two levels: the `ALERTS` riskiest of these rows are almost surely fraud."""
     ordered = np.sort(fitted.detector.margins(rows)).astype(np.float64)
     step = Calibration(margins=ordered[[-ALERTS - 1, -ALERTS]].tolist(), probabilities=[0.0005, 0.9])
     facts = structs.replace(fitted.detector.facts, calibration=step)
     files = {**fitted.files, FACTS_FILE: msgspec.json.encode(facts)}
-    return Fitted(Detector.from_files(files), files)
+    return FittedDetector(Detector.from_files(files), files)
 
 
-def _promote(fitted: Fitted, settings: Settings) -> None:
+def _promote(fitted: FittedDetector, settings: Settings) -> None:
     folder = settings.home / DETECTOR_FOLDER
     fitted.save(folder)
     facts = fitted.detector.facts

@@ -23,7 +23,7 @@ from cli.evaluate.mapping_file import load_mapping
 from cli.evaluate.rejects import failing, rejecting
 from cli.evaluate.replay import Report
 from cli.evaluate.run import FoldResult, Summary, prepare, run_folds, summarise
-from models.prequential import Protocol, to_date
+from models.prequential import PrequentialProtocol, to_date
 
 
 class DataFacts(Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class EvaluationReport(Struct, frozen=True, kw_only=True):
     """What `--output` holds. `families` is empty unless it was asked for."""
 
     data: DataFacts
-    protocol: Protocol
+    protocol: PrequentialProtocol
     feature_schema: str
     folds: list[FoldResult]
     mean: dict[str, float | None]

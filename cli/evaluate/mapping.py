@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 
 from adapters.archive.tabular import CsvDialect
 from cardwatch.events import AuthorizationOutcome, Channel, to_epoch_ms
-from models.prequential import Protocol
+from models.prequential import PrequentialProtocol
 
 TIME_FORMATS: Final = ("iso", "epoch_s", "epoch_ms", "seconds_since", "hours_since", "days_since")
 
@@ -135,7 +135,7 @@ class Mapping(Strict, frozen=True, kw_only=True):
     label: LabelFields
     file: CsvDialect = CsvDialect()
     missing: tuple[str, ...] = ("", "N/A", "NaN", "nan", "null", "NULL", "None")
-    protocol: Protocol = Protocol()
+    protocol: PrequentialProtocol = PrequentialProtocol()
 
     def columns(self) -> dict[str, str]:
         """The columns that are used: our field (`transaction.card_id`) -> their column."""

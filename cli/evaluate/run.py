@@ -18,12 +18,12 @@ from cli.evaluate.replay import FeatureRows, Report, feature_rows
 from models.evaluation import Evaluation, evaluate
 from models.prequential import (
     Fold,
-    Protocol,
-    RowsToTestOn,
+    FoldTestRows,
+    PrequentialProtocol,
     known_from_day,
-    lay_folds,
-    rows_to_test_on,
-    rows_to_train_on,
+    make_folds,
+    select_test_rows,
+    select_training_rows,
     to_date,
 )
 from models.training import TrainingSettings, fit_detector
@@ -68,7 +68,7 @@ class ChosenRows(Struct, frozen=True, kw_only=True):
     fold: Fold
     train: NDArray[np.int64]
     known_fraud: NDArray[np.bool_]
-    test: RowsToTestOn
+    test: FoldTestRows
 
 
 class Experiment(Struct, frozen=True, kw_only=True):
@@ -79,9 +79,9 @@ class Experiment(Struct, frozen=True, kw_only=True):
     folds: list[ChosenRows]
 
 
-def prepare(dataset: Dataset, protocol: Protocol, report: Report) -> Experiment:
+def prepare(dataset: Dataset, protocol: PrequentialProtocol, report: Report) -> Experiment:
     """Compute what every fold needs. Raises `Misconfigured` if the data does not give what the protocol asks for."""
-    folds = lay_folds(protocol, first_day=int(dataset.days[0]), last_day=int(dataset.days[-1]))
+    folds = make_folds(protocol, first_day=int(dataset.days[0]), last_day=int(dataset.days[-1]))
     known_from = known_from_day(dataset.observed_at_ms)
     chosen = [_choose_rows(fold, dataset, known_from) for fold in folds]
     features = feature_rows(dataset, first_day=folds[0].train_from, until_day=folds[-1].test_until, report=report)
@@ -115,8 +115,8 @@ def summarise(results: Sequence[Mapping[str, float | None]]) -> Summary:
 
 
 def _choose_rows(fold: Fold, dataset: Dataset, known_from: NDArray[np.int64]) -> ChosenRows:
-    train, known_fraud = rows_to_train_on(fold, dataset.days, dataset.is_fraud, known_from)
-    test = rows_to_test_on(fold, dataset.days, dataset.is_fraud, known_from, dataset.cards)
+    train, known_fraud = select_training_rows(fold, dataset.days, dataset.is_fraud, known_from)
+    test = select_test_rows(fold, dataset.days, dataset.is_fraud, known_from, dataset.cards)
     _check_fold(fold, known_fraud, test)
     return ChosenRows(fold=fold, train=train, known_fraud=known_fraud, test=test)
 
@@ -153,7 +153,7 @@ def _judge(
     )
 
 
-def _check_fold(fold: Fold, known_fraud: NDArray[np.bool_], test: RowsToTestOn) -> None:
+def _check_fold(fold: Fold, known_fraud: NDArray[np.bool_], test: FoldTestRows) -> None:
     where = f"fold {fold.number}"
     training = f"{to_date(fold.train_from)} to {to_date(fold.train_until - 1)}"
     if not known_fraud.any() or known_fraud.all():

@@ -25,7 +25,7 @@ from cardwatch.detector.detector import digest_of
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.registry import ModelVersion
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
-from models.training import Fitted, TrainingSettings, fit_detector
+from models.training import FittedDetector, TrainingSettings, fit_detector
 
 ENDPOINT = "cardwatch-test-scoring"
 PASSED_ON = ("Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes")
@@ -103,7 +103,7 @@ def version_of(files: dict[str, bytes], version: str) -> ModelVersion:
 
 
 @pytest.fixture(scope="session")
-def fitted() -> Fitted:
+def fitted() -> FittedDetector:
     """A model that is sure of some rows."""
     features = np.random.default_rng(1).normal(size=(600, len(FEATURES))).astype(np.float32)
     is_fraud = features[:, 6] > 1.0
@@ -117,7 +117,7 @@ def fitted() -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, fitted: Fitted) -> Iterator[Serving]:
+def service(tmp_path_factory: pytest.TempPathFactory, fitted: FittedDetector) -> Iterator[Serving]:
     """The service, with a damaged model."""
     home = tmp_path_factory.mktemp("service")
     settings = Settings(
@@ -135,7 +135,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, fitted: Fitted) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory, fitted: Fitted) -> Iterator[Serving]:
+def container(tmp_path_factory: pytest.TempPathFactory, fitted: FittedDetector) -> Iterator[Serving]:
     """The container of a SageMaker endpoint, with a damaged model; its scorer asks SageMaker's runtime."""
     home = tmp_path_factory.mktemp("container")
     settings = Settings(home=home, model_folder=home / "model", bind=LOOPBACK, endpoint=ENDPOINT)
@@ -163,7 +163,7 @@ def _running(
     arguments: list[str],
     variables: dict[str, str],
     open_scorer: OpenScorer,
-    fitted: Fitted,
+    fitted: FittedDetector,
 ) -> Iterator[Serving]:
     assert settings.model_folder is not None
     write_model(settings.model_folder, version_of(fitted.files, "1"), fitted.files)

@@ -20,7 +20,7 @@ from cardwatch.records import Outgoing, Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import DECISIONS, TRANSACTIONS
-from models.training import Fitted
+from models.training import FittedDetector
 from services.stream.aws.embedded_metrics import Counts
 from services.stream.aws.event_records import Arrival
 from services.stream.aws.worker import BatchWorker
@@ -100,7 +100,7 @@ def by_worker(service: Any, transactions: Sequence[Transaction], folder: Path) -
 def test_features_margins_actions_and_reasons_are_the_same_to_the_bit(
     service: Any,
     container: Any,
-    fitted: Fitted,
+    fitted: FittedDetector,
     transactions: Sequence[Transaction],
     dynamodb_endpoint: str,
     tmp_path: Path,

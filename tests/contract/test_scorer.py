@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cardwatch.errors import NoModelServed, SchemaMismatch, ScoringUnavailable
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
-from models.training import Fitted
+from models.training import FittedDetector
 
 VERSION = "2"
 Serving = Any
@@ -30,7 +30,7 @@ class Served(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=["service", "container"])
-def served(request: pytest.FixtureRequest, fitted: Fitted) -> Served:
+def served(request: pytest.FixtureRequest, fitted: FittedDetector) -> Served:
     serving = request.getfixturevalue(request.param)
     with serving.open_scorer(30.0) as scorer, pytest.raises(NoModelServed) as refusal:
         scorer.score(rows(1), np.zeros(1), schema_hash=SCHEMA_HASH)
@@ -52,7 +52,7 @@ def same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
 
 
 def test_scores_are_the_detectors_to_the_bit_and_each_row_has_its_own_threshold_for_reasons(
-    served: Served, fitted: Fitted
+    served: Served, fitted: FittedDetector
 ) -> None:
     asked = rows(200)
     thresholds = np.where(np.arange(200) % 2, 0.5, np.inf)

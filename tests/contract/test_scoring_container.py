@@ -20,14 +20,14 @@ from adapters.scoring.wire_format import (
     encode_rows,
 )
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
-from models.training import Fitted
+from models.training import FittedDetector
 
 Serving = Any
 ROWS = np.zeros((2, len(FEATURES)), np.float32)
 
 
 @pytest.fixture(scope="module")
-def ready(container: Serving, fitted: Fitted) -> Serving:
+def ready(container: Serving, fitted: FittedDetector) -> Serving:
     """The container with a model."""
     container.serve(fitted.files, "3")
     return container
@@ -42,7 +42,7 @@ def attributes(**more: str) -> dict[str, str]:
     return {ATTRIBUTES_HEADER: encode_attributes({SCHEMA_HEADER: SCHEMA_HASH, **more})}
 
 
-def test_it_answers_without_a_key_to_what_sagemaker_passes_on(ready: Serving, fitted: Fitted) -> None:
+def test_it_answers_without_a_key_to_what_sagemaker_passes_on(ready: Serving, fitted: FittedDetector) -> None:
     answer = invoke(ready, encode_rows(ROWS), **attributes(), Content_Type=BINARY, Accept=MSGPACK)
     assert answer.status_code == 200, answer.text
     assert decode_scores(answer.content).margins.tobytes() == fitted.detector.margins(ROWS).tobytes()

@@ -28,7 +28,7 @@ from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.registry import CHALLENGER, CHAMPION, MODEL
 from infra.local_stack.servers import mlflow_spec
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
-from models.training import Fitted, TrainingSettings, fit_detector
+from models.training import FittedDetector, TrainingSettings, fit_detector
 
 DEADLINE_SECONDS = 60.0
 SERVICE, REGISTRY = "scoring", "mlflow"
@@ -65,10 +65,10 @@ class Mlflow:
     def stop(self) -> None:
         self._supervisor.stop(REGISTRY)
 
-    def register(self, files: Fitted | dict[str, bytes], folder: Path, schema_hash: str = SCHEMA_HASH) -> str:
+    def register(self, files: FittedDetector | dict[str, bytes], folder: Path, schema_hash: str = SCHEMA_HASH) -> str:
         """A new version of these files, with their right digest; gives its number."""
         folder.mkdir(parents=True)
-        for name, content in (files.files if isinstance(files, Fitted) else files).items():
+        for name, content in (files.files if isinstance(files, FittedDetector) else files).items():
             (folder / name).write_bytes(content)
         return MlflowTracking(self.url).log_model(folder, run_name="test", schema_hash=schema_hash, fingerprint="")
 
@@ -158,7 +158,7 @@ class Stack:
         bentoml = psutil.Process(self._supervisor.pid(SERVICE))
         return sorted(child.pid for child in bentoml.children() if "--worker-id" in _command(child))
 
-    def promote(self, fitted: Fitted, folder: Path) -> str:
+    def promote(self, fitted: FittedDetector, folder: Path) -> str:
         """Register a model and wait until it is served as the champion."""
         version = self.mlflow.register(fitted, folder)
         self.make_champion(version)
@@ -262,12 +262,12 @@ def start_scoring(
 
 
 @pytest.fixture(scope="session")
-def detectors() -> tuple[Fitted, Fitted]:
+def detectors() -> tuple[FittedDetector, FittedDetector]:
     """Two models that differ in their margins of nearly every row, over `feature_rows`."""
     return _trained(seed=1), _trained(seed=2)
 
 
-def _trained(seed: int) -> Fitted:
+def _trained(seed: int) -> FittedDetector:
     features = feature_rows(600, seed)
     is_fraud = np.nan_to_num(features[:, 5 + seed]) > 1.0
     return fit_detector(

@@ -37,7 +37,7 @@ from adapters.scoring.wire_format import BINARY, DEADLINE_HEADER, JSON, SCHEMA_H
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.registry import CHAMPION
-from models.training import Fitted
+from models.training import FittedDetector
 from services.scoring.api.endpoints import MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS
 from services.scoring.http.timeout_protocol import SWEEP_SECONDS, TIMEOUT_SECONDS
 
@@ -64,7 +64,9 @@ Stack = Any
 
 
 @pytest.fixture(scope="module")
-def served(stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def served(
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], tmp_path_factory: pytest.TempPathFactory
+) -> Stack:
     """The shared service with a champion."""
     stack.promote(detectors[0], tmp_path_factory.mktemp("champion") / "model")
     return stack
@@ -432,7 +434,7 @@ def test_over_tls_only_a_client_that_trusts_the_certificate_is_answered(
     served: Stack,
     start_scoring: Callable[..., Stack],
     certificate: tuple[Path, Path],
-    detectors: tuple[Fitted, Fitted],
+    detectors: tuple[FittedDetector, FittedDetector],
     rows: Rows,
 ) -> None:
     version = served.get("/v1/model").json()["version"]

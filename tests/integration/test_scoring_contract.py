@@ -42,7 +42,7 @@ from adapters.scoring.wire_format import (
     decode_scores,
 )
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
-from models.training import Fitted
+from models.training import FittedDetector
 
 Case = Any
 Stack = Any
@@ -57,7 +57,9 @@ allowed_and_forbidden_at_the_edges = schemathesis.pytest.from_fixture("document_
 
 
 @pytest.fixture(scope="module")
-def service(stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def service(
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], tmp_path_factory: pytest.TempPathFactory
+) -> Stack:
     """With a champion."""
     stack.promote(detectors[0], tmp_path_factory.mktemp("models") / "champion")
     return stack

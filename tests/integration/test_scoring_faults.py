@@ -39,13 +39,13 @@ from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.ports import FeatureStore, StateArray
 from cardwatch.registry import CHALLENGER, CHAMPION
-from models.training import Fitted
+from models.training import FittedDetector
 
 CARD = "card-of-the-faults"
 SWAPS, CLIENTS, BATCH = 20, 4, 64
 AT_ONCE_SECONDS = 0.1
 
-Detectors = tuple[Fitted, Fitted]
+Detectors = tuple[FittedDetector, FittedDetector]
 Record = Callable[[str, object], None]
 Rows = Callable[..., NDArray[np.float32]]
 Until = Callable[..., float]
@@ -173,7 +173,9 @@ def asked(http: httpx.Client, **headers: str) -> Answered:
     return Answered(response.status_code, response.json(), response.headers.get("retry-after"), seconds)
 
 
-def expected_margins(versions: Sequence[str], detectors: Sequence[Fitted], rows: NDArray[np.float32]) -> dict[str, Any]:
+def expected_margins(
+    versions: Sequence[str], detectors: Sequence[FittedDetector], rows: NDArray[np.float32]
+) -> dict[str, Any]:
     margins = [fitted.detector.margins(rows).tobytes() for fitted in detectors]
     assert len(set(margins)) == len(margins)
     return dict(zip(versions, margins, strict=True))

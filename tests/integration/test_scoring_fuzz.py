@@ -41,7 +41,7 @@ from adapters.scoring.wire_format import (
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.registry import ModelVersion
-from models.training import Fitted
+from models.training import FittedDetector
 from services.scoring.api.card_states import States
 from services.scoring.api.endpoints import ScoringApi
 from services.scoring.api.preview import PreviewScorer
@@ -272,7 +272,9 @@ class Damage:
 
 
 @pytest.fixture(scope="module")
-def service(stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def service(
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], tmp_path_factory: pytest.TempPathFactory
+) -> Stack:
     stack.promote(detectors[0], tmp_path_factory.mktemp("models") / "champion")
     return stack
 
@@ -463,7 +465,7 @@ def test_an_answer_that_nobody_can_get_any_more_stands_in_nobodys_way(service: S
 class Endpoints:
     """The endpoints in this process, without a server and without a network."""
 
-    def __init__(self, fitted: Fitted, folder: Path) -> None:
+    def __init__(self, fitted: FittedDetector, folder: Path) -> None:
         version = ModelVersion(version="1", run_id="", tags={"digest": "0" * 64})
         status = ModelStatus(
             version="1", digest="0" * 64, refused=None, challenger=None, challenger_refused=None, problem=None
@@ -503,7 +505,7 @@ class Endpoints:
 
 @pytest.mark.parametrize("requests", [40_000, pytest.param(1_500_000, marks=LONG)])
 def test_no_body_and_no_headers_get_an_answer_that_is_not_documented(
-    detectors: tuple[Fitted, Fitted], tmp_path: Path, requests: int
+    detectors: tuple[FittedDetector, FittedDetector], tmp_path: Path, requests: int
 ) -> None:
     seed = SEED if requests <= 40_000 else SystemRandom().getrandbits(32)
     endpoints, random = Endpoints(detectors[0], tmp_path), Random(seed)

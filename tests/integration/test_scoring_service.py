@@ -26,7 +26,7 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.registry import CHAMPION
-from models.training import Fitted
+from models.training import FittedDetector
 
 TRANSACTION = {
     "transaction_id": "t-1",
@@ -61,7 +61,7 @@ def test_without_a_champion_it_lives_but_is_not_ready_and_says_how_to_get_one(st
 
 
 def test_scores_are_the_detectors_to_the_bit_and_only_probable_rows_get_reasons(
-    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, tmp_path: Path
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], rows: Rows, tmp_path: Path
 ) -> None:
     version = stack.promote(detectors[0], tmp_path / "model")
     asked = rows(200, seed=5)
@@ -79,7 +79,7 @@ def test_scores_are_the_detectors_to_the_bit_and_only_probable_rows_get_reasons(
 
 
 def test_a_batch_under_another_schema_or_with_a_ragged_body_is_refused(
-    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, tmp_path: Path
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], rows: Rows, tmp_path: Path
 ) -> None:
     stack.promote(detectors[0], tmp_path / "model")
     with stack.client() as scorer, pytest.raises(SchemaMismatch) as refusal:
@@ -93,7 +93,9 @@ def test_a_batch_under_another_schema_or_with_a_ragged_body_is_refused(
     assert stack.post("/invocations", rows(1).tobytes(), **headers).status_code == 422
 
 
-def test_without_the_key_only_health_answers(stack: Stack, detectors: tuple[Fitted, Fitted], tmp_path: Path) -> None:
+def test_without_the_key_only_health_answers(
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], tmp_path: Path
+) -> None:
     stack.promote(detectors[0], tmp_path / "model")
     url = stack.settings.scoring_url
     for headers in ({}, {"Authorization": "Bearer guess"}, {"Authorization": str(stack.settings.api_key)}):
@@ -105,7 +107,11 @@ def test_without_the_key_only_health_answers(stack: Stack, detectors: tuple[Fitt
 
 
 def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
-    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, until: Callable[..., float], tmp_path: Path
+    stack: Stack,
+    detectors: tuple[FittedDetector, FittedDetector],
+    rows: Rows,
+    until: Callable[..., float],
+    tmp_path: Path,
 ) -> None:
     old = stack.promote(detectors[0], tmp_path / "old")
     new = stack.mlflow.register(detectors[1], tmp_path / "new")
@@ -131,7 +137,7 @@ def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
 
 
 def test_a_question_sees_the_stored_state_and_changes_nothing(
-    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, tmp_path: Path
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], rows: Rows, tmp_path: Path
 ) -> None:
     stack.promote(detectors[0], tmp_path / "model")
     earlier = msgspec.convert({**TRANSACTION, "transaction_id": "t-0"}, Transaction)
@@ -169,7 +175,7 @@ def test_nothing_that_was_sent_is_in_the_log(stack: Stack) -> None:
 
 def test_as_json_every_line_of_every_process_is_there_once_and_a_transaction_is_found_by_its_id(
     start_scoring: Callable[..., Stack],
-    detectors: tuple[Fitted, Fitted],
+    detectors: tuple[FittedDetector, FittedDetector],
     rows: Rows,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -203,7 +209,7 @@ def test_as_json_every_line_of_every_process_is_there_once_and_a_transaction_is_
 
 
 def test_requests_and_rows_are_counted_on_the_metrics_page(
-    stack: Stack, detectors: tuple[Fitted, Fitted], rows: Rows, tmp_path: Path
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], rows: Rows, tmp_path: Path
 ) -> None:
     stack.promote(detectors[0], tmp_path / "model")
 

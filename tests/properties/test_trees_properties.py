@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cardwatch.detector.trees.contributions import contributions, expected_margin
 from cardwatch.detector.trees.flat import FlatTrees
 from cardwatch.detector.trees.margins import margins
-from models.tree_export import flatten, library_margins
+from models.tree_export import flatten, xgboost_margins
 
 FEATURES = 9
 
@@ -69,7 +69,7 @@ def test_margins_have_xgboosts_bits_and_contributions_its_values(
     booster = trained(parameters, seed, rounds, missing)
     trees = flatten(booster)
     asked = np.concatenate([rows(seed + 1, 60, missing), rows(seed + 2, 1, 1.0), np.zeros((1, FEATURES), np.float32)])
-    wanted = library_margins(booster, asked)
+    wanted = xgboost_margins(booster, asked)
     assert margins(trees, asked).tobytes() == wanted.tobytes()
     assert b"".join(margins(trees, asked[i : i + 1]).tobytes() for i in range(len(asked))) == wanted.tobytes()
 

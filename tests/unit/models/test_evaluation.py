@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.detector.calibration import Calibration
 from cardwatch.detector.detector import DetectorFacts
-from models.evaluation import Evaluation, card_precision, cost_share, evaluate, recall_with_one_false_alarm_in
+from models.evaluation import Evaluation, card_precision, evaluate, recall_at_one_false_positive_per, relative_cost
 from models.model_card import model_card
 from models.training import TrainingSettings
 
@@ -33,7 +33,7 @@ def test_ranking_metrics_of_four_rows() -> None:
 
 def recall(one_in: int, genuine: ArrayLike, fraud: ArrayLike) -> float | None:
     scores = np.concatenate([np.asarray(genuine, np.float64), np.asarray(fraud, np.float64)])
-    return recall_with_one_false_alarm_in(one_in, scores, np.arange(len(scores)) >= np.size(genuine))
+    return recall_at_one_false_positive_per(one_in, scores, np.arange(len(scores)) >= np.size(genuine))
 
 
 def test_recall_counts_fraud_above_the_first_genuine_row_too_many() -> None:
@@ -103,14 +103,14 @@ def test_of_equally_risky_cards_the_first_by_id_is_looked_at() -> None:
     assert card_precision(scores, frauds, ["y", "z"], [0, 0], cards_a_day=1) == 1.0
 
 
-def test_cost_share_is_what_the_decisions_cost_over_what_approving_all_costs() -> None:
+def test_relative_cost_is_the_cost_of_the_decisions_over_that_of_approving_all() -> None:
     # Declining is out of the question, a challenge costs 100 and stops 9 of 10 frauds.
     policy = DecisionPolicy(
         challenge_cost_minor=100.0, challenge_stops_fraud=0.9, decline_cost_minor=1e9, lost_margin=0.0
     )
     # Both rows of 10,000 are challenged, both of 50 approved: a tenth of the fraud gets through, the genuine one is
     # annoyed, the small fraud is paid.
-    share = cost_share(
+    share = relative_cost(
         np.array([0.5, 0.5, 0.5, 0.5]),
         np.array([True, False, True, False]),
         np.array([10_000, 10_000, 50, 50]),

@@ -26,7 +26,7 @@ from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.registry import CHAMPION, ModelVersion
-from models.training import Fitted, TrainingSettings, fit_detector
+from models.training import FittedDetector, TrainingSettings, fit_detector
 from services.scoring.model.manager import ModelManager
 
 FILES = {"model.ubj": b"\x00\x01" * 500, "trees.bin": b"", "detector.json": b"{}"}
@@ -215,7 +215,7 @@ def test_whatever_happens_to_an_archive_the_model_comes_out_as_it_was_or_not_at_
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Fitted:
+def fitted() -> FittedDetector:
     features = np.random.default_rng(1).normal(size=(300, len(FEATURES))).astype(np.float32)
     is_fraud = features[:, 6] > 0.5
     return fit_detector(
@@ -238,7 +238,7 @@ def test_the_one_model_is_the_champion(tmp_path: Path) -> None:
     assert source.files(VERSION) == FILES
 
 
-def test_a_folders_model_is_served_and_a_later_one_takes_its_place(tmp_path: Path, fitted: Fitted) -> None:
+def test_a_folders_model_is_served_and_a_later_one_takes_its_place(tmp_path: Path, fitted: FittedDetector) -> None:
     swaps: list[tuple[str, str]] = []
     manager = ModelManager(ModelFolder(tmp_path), None, on_swap=lambda role, version: swaps.append((role, version)))
     manager.refresh()
@@ -251,7 +251,7 @@ def test_a_folders_model_is_served_and_a_later_one_takes_its_place(tmp_path: Pat
     assert swaps == [(CHAMPION, "1"), (CHAMPION, "2")]
 
 
-def test_a_wrong_digest_is_not_served_whatever_was_served_before(tmp_path: Path, fitted: Fitted) -> None:
+def test_a_wrong_digest_is_not_served_whatever_was_served_before(tmp_path: Path, fitted: FittedDetector) -> None:
     write_model(tmp_path, version_of(fitted.files, "1"), fitted.files)
     ModelManager(ModelFolder(tmp_path), None).refresh()
     (tmp_path / "trees.bin").write_bytes(fitted.files["trees.bin"] + b"\x00")
@@ -264,7 +264,7 @@ def test_a_wrong_digest_is_not_served_whatever_was_served_before(tmp_path: Path,
     assert after.status().version == "1"
 
 
-def test_a_model_of_another_schema_is_not_served(tmp_path: Path, fitted: Fitted) -> None:
+def test_a_model_of_another_schema_is_not_served(tmp_path: Path, fitted: FittedDetector) -> None:
     facts = fitted.files["detector.json"].replace(SCHEMA_HASH.encode(), b"0" * len(SCHEMA_HASH))
     files = {**fitted.files, "detector.json": facts}
     write_model(tmp_path, version_of(files), files)
@@ -274,7 +274,7 @@ def test_a_model_of_another_schema_is_not_served(tmp_path: Path, fitted: Fitted)
     assert "retrain it" in manager.unavailable_reason()
 
 
-def test_a_damaged_model_leaves_the_former_one_in_place(tmp_path: Path, fitted: Fitted) -> None:
+def test_a_damaged_model_leaves_the_former_one_in_place(tmp_path: Path, fitted: FittedDetector) -> None:
     write_model(tmp_path, version_of(fitted.files, "1"), fitted.files)
     manager = ModelManager(ModelFolder(tmp_path), None)
     manager.refresh()

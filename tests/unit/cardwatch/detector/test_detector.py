@@ -20,7 +20,7 @@ from cardwatch.detector.detector import FACTS_FILE, MODEL_FILE, TREES_FILE, Dete
 from cardwatch.errors import CorruptModel, Misconfigured, SchemaMismatch
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH, column
 from models.calibration import fit_calibration
-from models.training import Fitted, TrainingSettings, fit_detector
+from models.training import FittedDetector, TrainingSettings, fit_detector
 from models.tree_export import flatten
 
 SMALL = TrainingSettings(trees=12, depth=3, features_per_tree=1.0, max_bin=64, threads=1)
@@ -33,7 +33,7 @@ def rows(count: int, seed: int) -> NDArray[np.float32]:
     return values
 
 
-def trained_on(*causes: str, settings: TrainingSettings = SMALL) -> Fitted:
+def trained_on(*causes: str, settings: TrainingSettings = SMALL) -> FittedDetector:
     """A detector of a world where a row is fraud if one of these features is above 1."""
     features = rows(3_000, seed=1)
     risk = np.nan_to_num(features[:, [column(cause) for cause in causes]]).max(axis=1)
@@ -48,16 +48,16 @@ def trained_on(*causes: str, settings: TrainingSettings = SMALL) -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Fitted:
+def fitted() -> FittedDetector:
     return trained_on("amount_1h", "count_1h", "country_is_new")
 
 
 @pytest.fixture
-def detector(fitted: Fitted) -> Detector:
+def detector(fitted: FittedDetector) -> Detector:
     return fitted.detector
 
 
-def test_margins_are_xgboosts_output_margin_to_the_bit(fitted: Fitted) -> None:
+def test_margins_are_xgboosts_output_margin_to_the_bit(fitted: FittedDetector) -> None:
     detector = fitted.detector
     booster = xgboost.Booster(model_file=bytearray(fitted.files[MODEL_FILE]))
     asked = rows(500, seed=2)
@@ -68,7 +68,7 @@ def test_margins_are_xgboosts_output_margin_to_the_bit(fitted: Fitted) -> None:
     assert one_by_one.tobytes() == expected.tobytes()
 
 
-def test_a_saved_detector_answers_as_before_to_the_bit(fitted: Fitted, tmp_path: Path) -> None:
+def test_a_saved_detector_answers_as_before_to_the_bit(fitted: FittedDetector, tmp_path: Path) -> None:
     detector = fitted.detector
     fitted.save(tmp_path)
     loaded = Detector.from_files(read_folder(tmp_path))
@@ -153,7 +153,7 @@ def test_the_facts_say_what_it_was_trained_on(detector: Detector) -> None:
 
 
 @pytest.mark.parametrize("file", [FACTS_FILE, TREES_FILE])
-def test_a_detector_without_one_of_its_files_says_which(fitted: Fitted, file: str) -> None:
+def test_a_detector_without_one_of_its_files_says_which(fitted: FittedDetector, file: str) -> None:
     with pytest.raises(CorruptModel, match=f"has no {file}: train it"):
         Detector.from_files({name: content for name, content in fitted.files.items() if name != file})
 
@@ -168,12 +168,12 @@ def test_a_detector_without_one_of_its_files_says_which(fitted: Fitted, file: st
         (FACTS_FILE, b"[" * 9_999),
     ],
 )
-def test_what_cannot_be_read_is_a_corrupt_model(fitted: Fitted, file: str, content: bytes) -> None:
+def test_what_cannot_be_read_is_a_corrupt_model(fitted: FittedDetector, file: str, content: bytes) -> None:
     with pytest.raises(CorruptModel, match="cannot be read"):
         Detector.from_files({**fitted.files, file: content})
 
 
-def test_trees_of_another_width_are_a_corrupt_model(fitted: Fitted) -> None:
+def test_trees_of_another_width_are_a_corrupt_model(fitted: FittedDetector) -> None:
     booster = xgboost.train(
         {"objective": "binary:logistic"}, xgboost.DMatrix(np.eye(3, dtype=np.float32), np.array([0, 1, 1])), 1
     )
@@ -181,18 +181,18 @@ def test_trees_of_another_width_are_a_corrupt_model(fitted: Fitted) -> None:
         Detector.from_files({**fitted.files, TREES_FILE: flatten(booster).to_bytes()})
 
 
-def with_facts(fitted: Fitted, **changed: object) -> dict[str, bytes]:
+def with_facts(fitted: FittedDetector, **changed: object) -> dict[str, bytes]:
     return {**fitted.files, FACTS_FILE: json.encode({**json.decode(fitted.files[FACTS_FILE]), **changed})}
 
 
-def test_a_model_for_another_schema_is_refused_with_both_hashes(fitted: Fitted) -> None:
+def test_a_model_for_another_schema_is_refused_with_both_hashes(fitted: FittedDetector) -> None:
     with pytest.raises(SchemaMismatch) as refusal:
         Detector.from_files(with_facts(fitted, schema_hash="0123"))
     assert "0123" in str(refusal.value)
     assert SCHEMA_HASH in str(refusal.value)
 
 
-def test_a_calibration_table_that_falls_is_refused_when_it_is_read(fitted: Fitted) -> None:
+def test_a_calibration_table_that_falls_is_refused_when_it_is_read(fitted: FittedDetector) -> None:
     falling = {"margins": [0.0, 1.0], "probabilities": [0.5, 0.4]}
     with pytest.raises(CorruptModel, match="must rise"):
         Detector.from_files(with_facts(fitted, calibration=falling))

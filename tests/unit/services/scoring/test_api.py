@@ -55,7 +55,7 @@ from cardwatch.ports import Scores
 from cardwatch.records import Record
 from cardwatch.registry import CHAMPION, ModelVersion
 from cardwatch.topics import TRANSACTIONS
-from models.training import Fitted, TrainingSettings, fit_detector
+from models.training import FittedDetector, TrainingSettings, fit_detector
 from services.scoring.api.card_states import REST_SECONDS, States
 from services.scoring.api.endpoints import (
     MAX_FEATURES_BYTES,
@@ -123,7 +123,7 @@ def rows(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Fitted:
+def fitted() -> FittedDetector:
     """Knows that large amounts far from the card's habits are fraud, and is not too sure of it."""
     train, calibrate = payments(2_000, seed=3), payments(2_000, seed=4)
 
@@ -221,7 +221,7 @@ async def answer_of(
 class Service:
     """The endpoints of one worker with the card states after `HISTORY`."""
 
-    def __init__(self, folder: Path, metrics: ScoringMetrics, store: LmdbStore, fitted: Fitted) -> None:
+    def __init__(self, folder: Path, metrics: ScoringMetrics, store: LmdbStore, fitted: FittedDetector) -> None:
         self.folder, self.metrics, self.store, self.detector = folder, metrics, store, fitted.detector
         self.tables, self.registry = ReferenceTableStore(folder / "tables"), Published()
         self.registry.publish(fitted.files, CHAMPION)
@@ -310,7 +310,7 @@ def metrics() -> ScoringMetrics:
 
 
 @pytest.fixture
-def service(tmp_path: Path, metrics: ScoringMetrics, fitted: Fitted) -> Iterator[Service]:
+def service(tmp_path: Path, metrics: ScoringMetrics, fitted: FittedDetector) -> Iterator[Service]:
     cards, index = card_index([transaction.card_id for transaction in HISTORY])
     states = empty_states(len(cards))
     fold(states, index, kernel_rows(HISTORY), ReferenceTable.empty())
