@@ -68,7 +68,7 @@ def xgboost_margins(booster: xgboost.Booster, rows: NDArray[np.float32]) -> NDAr
     """Return XGBoost's margins (log-odds) of float32 [n, features] rows, from the trees that `flatten` exports."""
     best = booster.attr("best_iteration")
     until = 0 if best is None else int(best) + 1  # 0 means all
-    predicted: NDArray[np.float32] = booster.inposition_predict(
+    predicted: NDArray[np.float32] = booster.inplace_predict(
         np.ascontiguousarray(rows, np.float32),
         predict_type="margin",
         iteration_range=(0, until),
@@ -173,5 +173,5 @@ def _base_margin(booster: xgboost.Booster) -> np.float32:
     trees["gbtree_model_param"]["num_trees"] = "0"
     bare = xgboost.Booster(model_file=bytearray(json.dumps(model).encode()))
     row = np.zeros((1, bare.num_features()), np.float32)
-    margin: NDArray[np.float32] = bare.inposition_predict(row, predict_type="margin", validate_features=False)
+    margin: NDArray[np.float32] = bare.inplace_predict(row, predict_type="margin", validate_features=False)
     return np.float32(margin[0])

@@ -51,8 +51,8 @@ LAST_DAY = WORLD.first_day + timedelta(days=DAYS - 1)
 PARTITIONS = 4
 SECONDS = 240.0
 
-NOBODY_IS_BETTER = PromotionPolicy(minimum_rows=1, minimum_frauds=1, minimum_average_precision_ratio=100.0)
-ANYBODY_IS_BETTER = PromotionPolicy(
+NO_CHALLENGER_WINS = PromotionPolicy(minimum_rows=1, minimum_frauds=1, minimum_average_precision_ratio=100.0)
+ANY_CHALLENGER_WINS = PromotionPolicy(
     minimum_rows=1,
     minimum_frauds=1,
     minimum_average_precision=0.0,
@@ -68,7 +68,7 @@ def partition_of(card_id: str) -> int:
 
 
 def archive_history(settings: Settings) -> dict[int, int]:
-    """What the archive service leaves behind after `DAYS` days; gives the log's end per partition."""
+    """Write the archive of `DAYS` days, and return the next offset of each partition of the log."""
     world, builder, tables = Simulation(WORLD), ReferenceBuilder(), ReferenceTableStore(settings.tables)
     ends = {(topic, p): 0 for topic in ("transactions", "labels") for p in range(PARTITIONS)}
     with closing(ArchiveWriter(settings.archive)) as archive:
@@ -100,7 +100,7 @@ def archive_history(settings: Settings) -> dict[int, int]:
 
 
 class Bench:
-    """The running stack and what the tests ask it."""
+    """The running stack and its clients."""
 
     def __init__(self, stack: LocalStack, log_ends: dict[int, int]) -> None:
         self.stack, self.log_ends = stack, log_ends
@@ -112,8 +112,17 @@ class Bench:
         assert self.settings.policy_file is not None
         self.settings.policy_file.write_bytes(msgspec.toml.encode({"promotion": policy}))
 
-    def run(self, flow: str, **parameters: object) -> None:
-        self.flows.wait(self.flows.run(f"{flow}/local", parameters), timeout_seconds=SECONDS)
+    def run(self, flow: str, **parameters: object) -> str:
+        """Run a flow until it has completed, and return the id of the run."""
+        run_id = self.flows.run(f"{flow}/local", parameters)
+        self.flows.wait(run_id, timeout_seconds=SECONDS)
+        return run_id
+
+    def log_of(self, run_id: str) -> list[str]:
+        """The messages that the Prefect server has of a run."""
+        query = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"}
+        found = httpx.post(f"{self.settings.prefect_url}/api/logs/filter", json=query, trust_env=False)
+        return [line["message"] for line in found.raise_for_status().json()]
 
 
 @pytest.fixture(scope="module")
@@ -125,13 +134,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with LocalStack(settings) as stack:
         stack.start("kafka", "mlflow", "prefect", "pipelines")
         bench = Bench(stack, archive_history(settings))
-        bench.use(ANYBODY_IS_BETTER)
+        bench.use(ANY_CHALLENGER_WINS)
         with closing(bench.flows), closing(bench.registry):
             bench.run("bootstrap")
             yield bench
 
 
-def test_bootstrap_makes_a_champion_that_can_be_loaded(bench: Bench) -> None:
+def test_bootstrap_registers_a_champion_that_can_be_loaded(bench: Bench) -> None:
     version = bench.registry.version("1")
     assert version is not None
     detector = Detector.from_files(bench.registry.files(version))
@@ -144,7 +153,7 @@ def test_bootstrap_makes_a_champion_that_can_be_loaded(bench: Bench) -> None:
     assert version.tags["judged_until"] == str(WORLD.first_day + timedelta(days=25))
 
 
-def test_the_model_carries_the_rows_that_drift_is_measured_from(bench: Bench) -> None:
+def test_the_model_contains_the_drift_reference(bench: Bench) -> None:
     files = bench.registry.files(bench.registry.champion())
     sample = pq.read_table(pa.BufferReader(files["reference.parquet"]))
 
@@ -153,7 +162,7 @@ def test_the_model_carries_the_rows_that_drift_is_measured_from(bench: Bench) ->
     assert margins.tolist() == sample["margin"].to_pylist()
 
 
-def test_bootstrap_leaves_store_and_stream_where_history_ends(bench: Bench) -> None:
+def test_after_bootstrap_store_and_stream_are_at_the_end_of_history(bench: Bench) -> None:
     with LmdbStore(bench.settings.store, readonly=True) as store:
         assert {p: store.applied(p) for p in range(PARTITIONS)} == bench.log_ends
         assert len(store.cards()) == WORLD.cards
@@ -161,7 +170,7 @@ def test_bootstrap_leaves_store_and_stream_where_history_ends(bench: Bench) -> N
         assert inquiry.committed("transactions", range(PARTITIONS)) == bench.log_ends
 
 
-def test_bootstrap_tells_the_topic_progress(bench: Bench) -> None:
+def test_bootstrap_writes_a_progress_record(bench: Bench) -> None:
     with closing(ProgressReader(bench.settings.kafka_bootstrap)) as reader:
         record = reader.poll(10.0)
 
@@ -180,26 +189,27 @@ def test_bootstrap_again_changes_nothing(bench: Bench) -> None:
     assert bench.registry.champion() == before
 
 
-def test_a_refused_challenger_keeps_its_verdict_and_the_champion_its_place(bench: Bench) -> None:
-    bench.use(NOBODY_IS_BETTER)
+def test_a_refused_challenger_is_registered_with_its_verdict_and_the_champion_stays(bench: Bench) -> None:
+    bench.use(NO_CHALLENGER_WINS)
     before = bench.registry.champion()
 
-    bench.run("retrain", as_of_day=str(LAST_DAY), reasons=["a test asks for it"])
+    run_id = bench.run("retrain", as_of_day=str(LAST_DAY), reasons=["a test requests it"])
 
     challenger = bench.registry.alias(CHALLENGER)
     assert challenger is not None
     assert bench.registry.champion() == before != challenger
     assert challenger.tags["verdict"] == "refused"
-    assert challenger.tags["because"] == '["a test asks for it"]'
+    assert challenger.tags["because"] == '["a test requests it"]'
     reasons = msgspec.json.decode(challenger.tags["verdict_reasons"], type=list[str])
     assert reasons[0].startswith("judged on days 2025-01-28 to 2025-01-30; ")
     assert any(reason.startswith("FAILED: average precision") for reason in reasons)
+    assert set(reasons) < set(bench.log_of(run_id))
 
 
-def test_what_was_judged_is_promoted_and_the_same_archive_gives_the_same_bytes(bench: Bench) -> None:
+def test_the_compared_model_is_promoted_and_the_same_archive_gives_the_same_bytes(bench: Bench) -> None:
     refused = bench.registry.alias(CHALLENGER)
     assert refused is not None
-    bench.use(ANYBODY_IS_BETTER)
+    bench.use(ANY_CHALLENGER_WINS)
 
     bench.run("retrain", as_of_day=str(LAST_DAY), reasons=["the same again"])
 
@@ -222,7 +232,7 @@ def test_an_unknown_deployment_is_named(bench: Bench) -> None:
         bench.flows.run("repaint/local", {})
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
+def test_an_unreachable_server_is_named() -> None:
     (port,) = free_ports(1)
     with (
         closing(PrefectDeployments(f"http://127.0.0.1:{port}")) as flows,
@@ -231,10 +241,10 @@ def test_a_server_that_is_not_there_is_named() -> None:
         flows.run("retrain/local", {})
 
 
-def test_the_runner_was_started_before_its_server_and_has_waited_for_it(bench: Bench) -> None:
-    said = bench.stack.supervisor.log("pipelines").read_text()
-    assert "no Prefect server answers" in said
-    assert "serving bootstrap, retrain" in said
+def test_a_runner_that_starts_before_the_server_waits_for_it(bench: Bench) -> None:
+    logged = bench.stack.supervisor.log("pipelines").read_text()
+    assert "no Prefect server answers" in logged
+    assert "serving bootstrap, retrain" in logged
 
 
 class Runner:
@@ -276,14 +286,14 @@ def runner(bench: Bench, until: Callable[..., float]) -> Iterator[Runner]:
 
 @pytest.fixture
 def run_in_progress(bench: Bench, runner: Runner, tmp_path: Path, until: Callable[..., float]) -> str:
-    """A run that waits for the file `go`, to make the file `published`."""
+    """A run that waits for the file `go`, and then creates the file `published`."""
     run = bench.flows.run("wait/local", {"until": str(tmp_path / "go"), "published": str(tmp_path / "published")})
     until(lambda: bench.flows.state(run).kind == "RUNNING", "the run is in progress")
     return run
 
 
 @pytest.mark.long
-def test_a_run_in_progress_outlives_a_server_that_is_killed_and_started_again(
+def test_a_run_in_progress_survives_a_restart_of_the_server(
     bench: Bench, runner: Runner, run_in_progress: str, tmp_path: Path, until: Callable[..., float]
 ) -> None:
     served = bench.stack.health_address("pipelines")
@@ -302,18 +312,18 @@ def test_a_run_in_progress_outlives_a_server_that_is_killed_and_started_again(
 
 
 @pytest.mark.long
-def test_what_a_killed_runner_had_begun_is_given_up_and_publishes_nothing(
+def test_the_orphaned_run_of_a_killed_runner_is_crashed_and_publishes_nothing(
     bench: Bench, runner: Runner, run_in_progress: str, tmp_path: Path, until: Callable[..., float]
 ) -> None:
-    [at_work] = psutil.Process(runner.process.pid).children()
+    [run_process] = psutil.Process(runner.process.pid).children()
     runner.process.kill()
     runner.process.wait(timeout=20)
     runner.start()
-    until(lambda: bench.flows.state(run_in_progress).ended, "the run is given up")
+    until(lambda: bench.flows.state(run_in_progress).ended, "the run is crashed")
     assert bench.flows.state(run_in_progress).kind == "CRASHED"
     (tmp_path / "go").touch()
-    psutil.wait_procs([at_work], timeout=SECONDS)
-    assert not at_work.is_running()
+    psutil.wait_procs([run_process], timeout=SECONDS)
+    assert not run_process.is_running()
     assert not (tmp_path / "published").exists()
 
     again = bench.flows.run("wait/local", {"until": str(tmp_path / "go"), "published": str(tmp_path / "published")})
