@@ -37,7 +37,7 @@ resource "aws_cloudwatch_log_group" "backfill" {
 resource "aws_iam_role" "backfill" {
   name               = "${local.prefix}-backfill"
   description        = "Spark jobs of the backfill: read the archive, write feature rows."
-  assume_role_policy = data.aws_iam_policy_document.backfill_trust.json
+  assume_role_policy = data.aws_iam_policy_document.service_trust["emr-serverless"].json
 }
 
 resource "aws_iam_role_policy" "backfill" {
@@ -46,40 +46,23 @@ resource "aws_iam_role_policy" "backfill" {
   policy = data.aws_iam_policy_document.backfill.json
 }
 
-data "aws_iam_policy_document" "backfill_trust" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["emr-serverless.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.account_id]
-    }
-  }
-}
-
 data "aws_iam_policy_document" "backfill" {
   statement {
     sid       = "Read" # the packed Python environment lies beside the training sets
     actions   = ["s3:GetObject"]
-    resources = [for prefix in ["archive", "tables", "training"] : "${aws_s3_bucket.data.arn}/${prefix}/*"]
+    resources = [for prefix in ["archive", "tables", "training"] : "${module.data_bucket.arn}/${prefix}/*"]
   }
 
   statement {
     sid       = "Write"
     actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"]
-    resources = ["${aws_s3_bucket.data.arn}/training/*"]
+    resources = ["${module.data_bucket.arn}/training/*"]
   }
 
   statement {
     sid       = "List"
     actions   = ["s3:ListBucket"]
-    resources = [aws_s3_bucket.data.arn]
+    resources = [module.data_bucket.arn]
 
     condition {
       test     = "StringLike"

@@ -27,7 +27,7 @@ locals {
   function_environment = {
     CARDWATCH_STORE_URL          = "dynamodb://${aws_dynamodb_table.cards.name}?region=${var.region}"
     CARDWATCH_ENDPOINT           = local.endpoint_name
-    CARDWATCH_DATA_BUCKET        = aws_s3_bucket.data.bucket
+    CARDWATCH_DATA_BUCKET        = module.data_bucket.name
     CARDWATCH_DECISIONS_STREAM   = aws_kinesis_stream.decisions.name
     CARDWATCH_DEAD_LETTERS_QUEUE = aws_sqs_queue.queues["dead-letters"].url
     CARDWATCH_DEADLINE_MS        = tostring(var.deadline_ms)
@@ -217,7 +217,7 @@ data "aws_iam_policy_document" "deciding" {
   statement {
     sid       = "ListReferenceTables"
     actions   = ["s3:ListBucket"]
-    resources = [aws_s3_bucket.data.arn]
+    resources = [module.data_bucket.arn]
 
     condition {
       test     = "StringLike"
@@ -229,7 +229,7 @@ data "aws_iam_policy_document" "deciding" {
   statement {
     sid       = "ReadReferenceTables"
     actions   = ["s3:GetObject"]
-    resources = ["${aws_s3_bucket.data.arn}/tables/*"]
+    resources = ["${module.data_bucket.arn}/tables/*"]
   }
 
   statement {
@@ -320,7 +320,7 @@ data "aws_iam_policy_document" "stream" {
   statement {
     sid       = "KeepDecisionsAndLargeDeadLetters"
     actions   = ["s3:PutObject"]
-    resources = ["${aws_s3_bucket.data.arn}/decisions/*", "${aws_s3_bucket.data.arn}/dead-letters/*"]
+    resources = ["${module.data_bucket.arn}/decisions/*", "${module.data_bucket.arn}/dead-letters/*"]
   }
 
   statement {

@@ -29,7 +29,7 @@ resource "aws_iam_role" "job" {
 
   name               = "${local.prefix}-job-${each.key}"
   description        = each.value.description
-  assume_role_policy = data.aws_iam_policy_document.sagemaker_assumes.json
+  assume_role_policy = data.aws_iam_policy_document.service_trust["sagemaker"].json
 }
 
 resource "aws_iam_role_policy" "job" {
@@ -57,7 +57,7 @@ data "aws_iam_policy_document" "job" {
     sid     = "Read"
     actions = ["s3:GetObject"]
     resources = concat(
-      [for prefix in each.value.reads : "${aws_s3_bucket.data.arn}/${prefix}/*"],
+      [for prefix in each.value.reads : "${module.data_bucket.arn}/${prefix}/*"],
       contains(each.value.reads, "models") ? local.first_model_arns : [],
     )
   }
@@ -65,13 +65,13 @@ data "aws_iam_policy_document" "job" {
   statement {
     sid       = "Write"
     actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"]
-    resources = [for prefix in each.value.writes : "${aws_s3_bucket.data.arn}/${prefix}/*"]
+    resources = [for prefix in each.value.writes : "${module.data_bucket.arn}/${prefix}/*"]
   }
 
   statement {
     sid       = "List"
     actions   = ["s3:ListBucket"]
-    resources = [aws_s3_bucket.data.arn]
+    resources = [module.data_bucket.arn]
 
     condition {
       test     = "StringLike"
@@ -98,23 +98,6 @@ resource "aws_cloudwatch_log_group" "jobs" {
 }
 
 # --- Pieces of policies -------------------------------------------------------------------------------------------
-
-data "aws_iam_policy_document" "sagemaker_assumes" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["sagemaker.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.account_id]
-    }
-  }
-}
 
 data "aws_iam_policy_document" "pull" {
   for_each = toset(["archive", "monitor", "pipelines", "scoring"])

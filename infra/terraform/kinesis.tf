@@ -61,7 +61,7 @@ data "aws_iam_policy_document" "stream_client" {
   statement {
     sid       = "DeliverLabels"
     actions   = ["s3:PutObject"]
-    resources = ["${aws_s3_bucket.data.arn}/labels/*"]
+    resources = ["${module.data_bucket.arn}/labels/*"]
   }
 
   statement {

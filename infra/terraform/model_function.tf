@@ -44,7 +44,7 @@ locals {
   pipeline_environment = {
     CARDWATCH_HOME                = "/tmp/cardwatch"
     CARDWATCH_LOG_FORMAT          = "json"
-    CARDWATCH_DATA_BUCKET         = aws_s3_bucket.data.bucket
+    CARDWATCH_DATA_BUCKET         = module.data_bucket.name
     CARDWATCH_ENDPOINT            = local.endpoint_name
     CARDWATCH_EVENT_BUS           = aws_cloudwatch_event_bus.cardwatch.name
     CARDWATCH_MODEL_PACKAGE_GROUP = aws_sagemaker_model_package_group.models.model_package_group_name
@@ -81,7 +81,7 @@ data "aws_iam_policy_document" "model" {
     sid     = "ReadResults"
     actions = ["s3:GetObject"]
     resources = concat(
-      [for prefix in ["models", "progress", "training"] : "${aws_s3_bucket.data.arn}/${prefix}/*"],
+      [for prefix in ["models", "progress", "training"] : "${module.data_bucket.arn}/${prefix}/*"],
       local.first_model_arns,
     )
   }
@@ -89,13 +89,13 @@ data "aws_iam_policy_document" "model" {
   statement {
     sid       = "WriteResults"
     actions   = ["s3:PutObject"]
-    resources = [for prefix in ["models", "progress"] : "${aws_s3_bucket.data.arn}/${prefix}/*"]
+    resources = [for prefix in ["models", "progress"] : "${module.data_bucket.arn}/${prefix}/*"]
   }
 
   statement {
     sid       = "ListResults"
     actions   = ["s3:ListBucket"]
-    resources = [aws_s3_bucket.data.arn]
+    resources = [module.data_bucket.arn]
 
     condition {
       test     = "StringLike"

@@ -150,23 +150,6 @@ resource "aws_cloudwatch_log_group" "flow" {
   kms_key_id        = aws_kms_key.logs.arn
 }
 
-data "aws_iam_policy_document" "flow_trust" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["vpc-flow-logs.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.account_id]
-    }
-  }
-}
-
 data "aws_iam_policy_document" "flow" {
   statement {
     actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
@@ -177,7 +160,7 @@ data "aws_iam_policy_document" "flow" {
 resource "aws_iam_role" "flow" {
   name               = "${local.prefix}-flow-logs"
   description        = "Flow logs of the network, into their log group"
-  assume_role_policy = data.aws_iam_policy_document.flow_trust.json
+  assume_role_policy = data.aws_iam_policy_document.service_trust["vpc-flow-logs"].json
 }
 
 resource "aws_iam_role_policy" "flow" {

@@ -41,7 +41,7 @@ output "cards_table" {
 
 output "data_bucket" {
   description = "The bucket of all that is kept."
-  value       = aws_s3_bucket.data.bucket
+  value       = module.data_bucket.name
 }
 
 output "dead_letters_queue_url" {

@@ -7,7 +7,7 @@ locals {
     "queues/dead-letters"  = aws_sqs_queue.queues["dead-letters"].url
     "queues/abandoned"     = aws_sqs_queue.queues["abandoned"].url
     "tables/cards"         = aws_dynamodb_table.cards.name
-    "buckets/data"         = aws_s3_bucket.data.bucket
+    "buckets/data"         = module.data_bucket.name
     "api/url"              = local.api_url
     "api/key-id"           = aws_api_gateway_api_key.first.id
     "topics/alarms"        = aws_sns_topic.alarms.arn

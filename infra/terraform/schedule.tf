@@ -119,8 +119,8 @@ data "aws_iam_policy_document" "unstarted" {
 
 locals {
   starters = {
-    daily   = { service = "scheduler.amazonaws.com", machine = aws_sfn_state_machine.daily.arn }
-    retrain = { service = "events.amazonaws.com", machine = aws_sfn_state_machine.retrain.arn }
+    daily   = { service = "scheduler", machine = aws_sfn_state_machine.daily.arn }
+    retrain = { service = "events", machine = aws_sfn_state_machine.retrain.arn }
   }
 }
 
@@ -129,7 +129,7 @@ resource "aws_iam_role" "start" {
 
   name               = "${local.prefix}-start-${each.key}"
   description        = "Starts the state machine ${each.key}."
-  assume_role_policy = data.aws_iam_policy_document.start_trust[each.key].json
+  assume_role_policy = data.aws_iam_policy_document.service_trust[each.value.service].json
 }
 
 resource "aws_iam_role_policy" "start" {
@@ -138,25 +138,6 @@ resource "aws_iam_role_policy" "start" {
   name   = "start"
   role   = aws_iam_role.start[each.key].id
   policy = data.aws_iam_policy_document.start[each.key].json
-}
-
-data "aws_iam_policy_document" "start_trust" {
-  for_each = local.starters
-
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = [each.value.service]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.account_id]
-    }
-  }
 }
 
 data "aws_iam_policy_document" "start" {

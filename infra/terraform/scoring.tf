@@ -87,7 +87,7 @@ resource "aws_sagemaker_endpoint_configuration" "scoring" {
   data_capture_config {
     enable_capture              = true
     initial_sampling_percentage = var.capture_percent
-    destination_s3_uri          = "s3://${aws_s3_bucket.data.bucket}/capture"
+    destination_s3_uri          = "s3://${module.data_bucket.name}/capture"
     kms_key_id                  = aws_kms_key.data.arn
 
     capture_options {
@@ -183,7 +183,7 @@ resource "aws_appautoscaling_policy" "scoring" {
 resource "aws_iam_role" "scoring" {
   name               = "${local.prefix}-scoring"
   description        = "The scoring container: its image, its model, its log, the captured payloads."
-  assume_role_policy = data.aws_iam_policy_document.sagemaker_assumes.json
+  assume_role_policy = data.aws_iam_policy_document.service_trust["sagemaker"].json
 }
 
 resource "aws_iam_role_policy" "scoring" {
@@ -202,13 +202,13 @@ data "aws_iam_policy_document" "scoring" {
   statement {
     sid       = "ReadModels"
     actions   = ["s3:GetObject"]
-    resources = concat(["${aws_s3_bucket.data.arn}/models/*"], local.first_model_arns)
+    resources = concat(["${module.data_bucket.arn}/models/*"], local.first_model_arns)
   }
 
   statement {
     sid       = "Capture"
     actions   = ["s3:PutObject"]
-    resources = ["${aws_s3_bucket.data.arn}/capture/*"]
+    resources = ["${module.data_bucket.arn}/capture/*"]
   }
 
   statement {

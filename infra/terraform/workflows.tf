@@ -88,7 +88,7 @@ locals {
         ContainerArguments  = ["pipelines.sagemaker", "fit"]
       }
       OutputDataConfig = {
-        "S3OutputPath.$" = "States.Format('s3://${aws_s3_bucket.data.bucket}/models/{}', $$.Execution.Name)"
+        "S3OutputPath.$" = "States.Format('s3://${module.data_bucket.name}/models/{}', $$.Execution.Name)"
         KmsKeyId         = aws_kms_key.data.arn
       }
       ResourceConfig = {

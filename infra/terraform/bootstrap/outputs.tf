@@ -1,11 +1,11 @@
 output "state_bucket" {
   description = "The bucket of infra/terraform's state."
-  value       = aws_s3_bucket.state.bucket
+  value       = module.state_bucket.name
 }
 
 output "releases_bucket" {
   description = "The bucket of models from outside of the pipeline."
-  value       = aws_s3_bucket.releases.bucket
+  value       = module.release_bucket.name
 }
 
 output "repositories" {

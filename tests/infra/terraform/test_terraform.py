@@ -44,7 +44,7 @@ def test_what_comes_before_it_is_valid(terraform: Any) -> None:
     assert WARNING.findall(validated.stdout) == []
 
 
-@pytest.mark.parametrize("file", ["plan", "variables"])
+@pytest.mark.parametrize("file", ["plan", "variables", "modules"])
 def test_the_tests_in_terraforms_own_language_pass(terraform: Any, file: str) -> None:
     tested = terraform.run("test", f"-filter=tests/{file}.tftest.hcl")
     assert tested.returncode == 0, tested.stdout + tested.stderr

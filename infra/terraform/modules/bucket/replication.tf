@@ -1,5 +1,4 @@
-# Copies of the buckets in another region: without its state, nobody can change or remove what is left of a stack. The
-# buckets there are made by whoever makes that region's stack.
+# Copies in another region.
 
 data "aws_iam_policy_document" "replication_trust" {
   statement {
@@ -13,24 +12,24 @@ data "aws_iam_policy_document" "replication_trust" {
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
-      values   = [local.account_id]
+      values   = [var.replication.account_id]
     }
   }
 }
 
 data "aws_iam_policy_document" "replication" {
-  for_each = var.replicas
+  for_each = var.replication.replicas
 
   statement {
     sid       = "ListWhatIsToBeCopied"
     actions   = ["s3:GetReplicationConfiguration", "s3:ListBucket"]
-    resources = [local.buckets[each.key].arn]
+    resources = [aws_s3_bucket.this.arn]
   }
 
   statement {
     sid       = "ReadWhatIsToBeCopied"
     actions   = ["s3:GetObjectVersionAcl", "s3:GetObjectVersionForReplication", "s3:GetObjectVersionTagging"]
-    resources = ["${local.buckets[each.key].arn}/*"]
+    resources = ["${aws_s3_bucket.this.arn}/*"]
   }
 
   statement {
@@ -42,7 +41,7 @@ data "aws_iam_policy_document" "replication" {
   statement {
     sid       = "DecryptHere"
     actions   = ["kms:Decrypt"]
-    resources = [aws_kms_key.bootstrap.arn]
+    resources = [var.replication.decrypt_key_arn]
   }
 
   statement {
@@ -53,15 +52,15 @@ data "aws_iam_policy_document" "replication" {
 }
 
 resource "aws_iam_role" "replication" {
-  for_each = var.replicas
+  for_each = var.replication.replicas
 
-  name               = "${local.prefix}-replicate-${each.key}"
+  name               = "${var.replication.role_prefix}-replicate-${each.key}"
   description        = "S3's, to copy the bucket of ${each.key} to another region"
   assume_role_policy = data.aws_iam_policy_document.replication_trust.json
 }
 
 resource "aws_iam_role_policy" "replication" {
-  for_each = var.replicas
+  for_each = var.replication.replicas
 
   name   = "copy"
   role   = aws_iam_role.replication[each.key].id
@@ -69,9 +68,9 @@ resource "aws_iam_role_policy" "replication" {
 }
 
 resource "aws_s3_bucket_replication_configuration" "replicas" {
-  for_each = var.replicas
+  for_each = var.replication.replicas
 
-  bucket = local.buckets[each.key].id
+  bucket = aws_s3_bucket.this.id
   role   = aws_iam_role.replication[each.key].arn
 
   rule {
@@ -80,7 +79,7 @@ resource "aws_s3_bucket_replication_configuration" "replicas" {
 
     filter {}
 
-    # What is deleted here stays there: a mistake is not copied.
+    # Deletions are not replicated, so that an erroneous one can be undone.
     delete_marker_replication {
       status = "Disabled"
     }
@@ -117,5 +116,5 @@ resource "aws_s3_bucket_replication_configuration" "replicas" {
     }
   }
 
-  depends_on = [aws_s3_bucket_versioning.buckets]
+  depends_on = [aws_s3_bucket_versioning.this]
 }
