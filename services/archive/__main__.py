@@ -25,11 +25,11 @@ from cardwatch.errors import Unavailable
 from cardwatch.topics import DECISIONS, LABELS, PROGRESS, STREAM_GROUP, TRANSACTIONS
 from services.archive.archiver import Archiver
 from services.archive.metrics import ArchiveMetrics
-from services.archive.recovery import resumed
-from services.archive.reference_feed import rebuilt
+from services.archive.recovery import restore_builder, restore_watermarks
 
 POLL_SECONDS: Final = 0.05
-LOOK_SECONDS: Final = 5.0
+CHECK_SECONDS: Final = 5.0
+"""Interval of the checks of log and index."""
 
 log = logging.getLogger("services.archive")
 
@@ -42,65 +42,65 @@ def main() -> None:
 
 
 def work(process: Process, metrics: ArchiveMetrics) -> None:
-    """Put the archivist together from what is archived, and run it for as long as log and index answer."""
+    """Build the archiver from the archived state, and run it while log and index answer."""
     settings = process.settings
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
-    with ExitStack() as open_now:
-        writer = open_now.enter_context(closing(ArchiveWriter(settings.archive, settings.index_url)))
-        inquiry = open_now.enter_context(closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)))
+    with ExitStack() as stack:
+        writer = stack.enter_context(closing(ArchiveWriter(settings.archive, settings.index_url)))
+        offsets = stack.enter_context(closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)))
         archive = Archive(settings.archive, settings.index_url)
-        archivist = Archiver(
+        archiver = Archiver(
             writer,
             ReferenceTableStore(settings.tables),
-            rebuilt(archive),
-            resumed(archive, range(settings.partitions)),
-            decided_up_to=partial(inquiry.committed, TRANSACTIONS),
+            restore_builder(archive),
+            restore_watermarks(archive, range(settings.partitions)),
+            decided_up_to=partial(offsets.committed, TRANSACTIONS),
             announce=ProgressWriter(settings.kafka_bootstrap).write,
             metrics=metrics,
         )
-        metrics.resumed(
+        metrics.restore(
             newest(archive.transactions(*archive.days()[-1:] * 2), "occurred_at") if archive.days() else None,
             newest(archive.all_labels(), "observed_at"),
             writer.bytes,
         )
-        metrics.closed(max(writer.closed_days(), default=None))
-        reader = open_now.enter_context(LogReader(settings.kafka_bootstrap, positions(settings, writer)))
-        look_at = monotonic()
+        metrics.set_closed_day(max(writer.closed_days(), default=None))
+        reader = stack.enter_context(LogReader(settings.kafka_bootstrap, positions(settings, writer)))
+        next_check = monotonic()
         while not process.stopping.is_set():
-            archivist.take(reader.poll(POLL_SECONDS))
-            archivist.close_days(reader)
-            if monotonic() >= look_at:
-                look(reader, writer, metrics)
+            archiver.add(reader.poll(POLL_SECONDS))
+            archiver.close_days(reader)
+            if monotonic() >= next_check:
+                check(reader, writer, metrics)
                 process.health.ready()
-                look_at = monotonic() + LOOK_SECONDS
+                next_check = monotonic() + CHECK_SECONDS
             process.health.turn()
-        finish(archivist)
+        finish(archiver)
 
 
-def look(reader: LogReader, writer: ArchiveWriter, metrics: ArchiveMetrics) -> None:
-    """See how far behind reading is, and that log and index answer: in a quiet hour nothing else would ask them."""
+def check(reader: LogReader, writer: ArchiveWriter, metrics: ArchiveMetrics) -> None:
+    """Measure the lag, and query log and index, which nothing else does without traffic; raises if one is away."""
     reader.end(PROGRESS, 0)
     writer.positions()
     for topic in (TRANSACTIONS, LABELS, DECISIONS):
-        metrics.lags(topic, reader.lag(topic))
+        metrics.set_lag(topic, reader.lag(topic))
 
 
-def finish(archivist: Archiver) -> None:
-    """Write what is buffered, unless the index is away: the positions are older than these rows, so nothing is lost."""
+def finish(archiver: Archiver) -> None:
+    """Write the buffered rows. If the index does not answer they are read again from the written positions."""
     try:
-        archivist.flush()
+        archiver.flush()
     except Unavailable as error:
-        log.warning("ending without writing the newest rows, which will be read again: %s", error)
+        log.warning("the newest rows are not written and will be read again: %s", error)
 
 
 def newest(rows: pa.Table, column: str) -> datetime | None:
-    """The latest moment in a column."""
+    """Return the latest time in a column."""
     moment: datetime | None = pc.max(rows[column]).as_py()
     return moment
 
 
 def positions(settings: Settings, writer: ArchiveWriter) -> dict[tuple[str, int], int]:
-    """Where to read on: the written positions; the whole of `progress`, which is short and says which days are open."""
+    """Return where reading starts: the written positions, and the start of `progress`, which names the open days."""
     start = {(topic, p): 0 for topic in (TRANSACTIONS, LABELS, DECISIONS) for p in range(settings.partitions)}
     return {**start, **writer.positions(), (PROGRESS, 0): 0}
 

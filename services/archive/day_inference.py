@@ -1,7 +1,7 @@
-"""The end of days that no source announces: noticed here, and told on the topic `progress` as a source would.
+"""Inference of the end of days that no source announces. The announcement is the one that a source would make.
 
-Told before it is acted upon: after a crash the archive reads its own word again, and closes the same day at the same
-positions.
+A day is announced before it is closed: after a crash the archive reads its own announcement, and closes the same day at
+the same positions.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ from services.archive.watermarks import Watermarks
 log = logging.getLogger(__name__)
 
 MANY_OPEN_DAYS: Final = 3
+"""Number of open days from which a warning explains what the next day waits for."""
 
 
-class Log(Protocol):
-    """What is asked of the log, see `adapters.kafka.consumer.LogReader`."""
+class TopicOffsets(Protocol):
+    """Offsets of the topics, read and existing. The service uses its log reader."""
 
     def reached(self, topic: str, partition: int) -> int:
-        """The offset up to which everything committed has been read."""
+        """Return the offset up to which every committed record has been read."""
         ...
 
     def end(self, topic: str, partition: int) -> int:
-        """The offset after the last committed record now."""
+        """Return the offset after the last committed record now."""
         ...
 
 
 class DayInference:
-    """Announces days by `Watermarks`, each once, unless a source announces days itself.
+    """Announces ended days by `Watermarks`, each once, unless a source announces days itself.
 
-    `last_day` is the newest that was closed before. `decided_up_to` asks for the stream worker's committed offsets: on
-    a log where it has any, days wait for its decisions.
+    `last_day` is the newest closed day. `decided_up_to` returns the committed offsets of the stream worker: on a log
+    where it has any, days wait for its decisions.
     """
 
     def __init__(
@@ -49,31 +50,33 @@ class DayInference:
     ) -> None:
         self._watermarks, self._last_day = watermarks, last_day
         self._decided_up_to, self._announce = decided_up_to, announce
-        self._a_source_announces = False
-        self._warned_of = MANY_OPEN_DAYS - 1
+        self._source_announces = False
+        self._reported_open_days = MANY_OPEN_DAYS - 1
 
-    def take(self, event: Progress) -> None:
-        """Take in a record of the topic `progress`."""
+    def add(self, event: Progress) -> None:
+        """Add a progress record."""
         match event:
             case Heartbeat():
-                self._watermarks.beat(event)
+                self._watermarks.add_heartbeat(event)
             case DayEmitted(inferred=inferred):
-                self._a_source_announces |= not inferred
+                self._source_announces |= not inferred
                 self._last_day = max(event.day, self._last_day or event.day)
             case _:
                 pass
 
-    def announce_days(self, topic_log: Log, ends: Mapping[int, int]) -> None:
-        """Announce every day that is over. `ends`: per partition, the offset after the last transaction read."""
-        if self._a_source_announces:
+    def announce_days(self, offsets: TopicOffsets, ends: Mapping[int, int]) -> None:
+        """Announce every ended day. `ends`: per partition, the offset after the last transaction read."""
+        if self._source_announces:
             return
-        days = self._watermarks.over(self._last_day, lambda p: max(topic_log.reached(TRANSACTIONS, p), ends.get(p, 0)))
+        days = self._watermarks.ended_days(
+            self._last_day, lambda p: max(offsets.reached(TRANSACTIONS, p), ends.get(p, 0))
+        )
         if not days:
             self._warn()
             return
-        if topic_log.reached(PROGRESS, 0) < topic_log.end(PROGRESS, 0):
-            return  # a source may have announced these days, or we before a restart
-        label_ends = {str(partition): topic_log.end(LABELS, partition) for partition in ends}
+        if offsets.reached(PROGRESS, 0) < offsets.end(PROGRESS, 0):
+            return  # an unread record may announce these days
+        label_ends = {str(partition): offsets.end(LABELS, partition) for partition in ends}
         transaction_ends = {str(partition): end for partition, end in ends.items()}
         decided = bool(self._decided_up_to(list(ends)))
         for day in days:
@@ -89,7 +92,7 @@ class DayInference:
             )
 
     def _warn(self) -> None:
-        waiting = self._watermarks.open_days(self._last_day)
-        if waiting > self._warned_of:
-            log.warning("%d days are open: %s", waiting, self._watermarks.waits_for())
-        self._warned_of = max(waiting, MANY_OPEN_DAYS - 1)
+        open_days = self._watermarks.open_days(self._last_day)
+        if open_days > self._reported_open_days:
+            log.warning("%d days are open: %s", open_days, self._watermarks.blocking_reason())
+        self._reported_open_days = max(open_days, MANY_OPEN_DAYS - 1)

@@ -1,4 +1,4 @@
-"""What the archive counts: counters what is written, gauges what is known or waits."""
+"""Metrics of the archive: counters of written rows, gauges of the newest rows and of the backlog."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 class ArchiveMetrics:
-    """One per process, for Prometheus keeps a registry of names."""
+    """Metrics of one process; a second instance needs its own registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._rows = Counter("cardwatch_archive_rows", "Rows written.", ["kind"], registry=registry)
         self._labels = Counter("cardwatch_archive_labels", "Labels written.", ["is_fraud"], registry=registry)
         self._delay = Histogram(
             "cardwatch_archive_label_delay_seconds",
-            "From the moment a label is about to the moment it was observed, in event time.",
+            "From the event that a label is about to its observation, in event time.",
             buckets=DELAY_BUCKETS,
             registry=registry,
         )
@@ -55,22 +55,22 @@ class ArchiveMetrics:
         for is_fraud in ("true", "false"):
             self._labels.labels(is_fraud)
 
-    def wrote(self, rows: Rows, on_disk_bytes: int) -> None:
-        """Count what was written in one step. `on_disk_bytes`: all files now."""
+    def count_rows(self, rows: Rows, on_disk_bytes: int) -> None:
+        """Count the rows of one write. `on_disk_bytes`: size of all files after it."""
         for kind, of_kind in rows.items():
             self._rows.labels(kind).inc(len(of_kind))
         for row in rows.get(TRANSACTIONS, ()):
             self._newest_transaction = max(self._newest_transaction, row["occurred_at"].timestamp())
         for row in rows.get(LABELS, ()):
-            self._take_label(row)
+            self._count_label(row)
         if self._newest_transaction:
             self._transaction.set(self._newest_transaction)
         if self._newest_label:
             self._label.set(self._newest_label)
         self._bytes.set(on_disk_bytes)
 
-    def resumed(self, newest_transaction: datetime | None, newest_label: datetime | None, on_disk_bytes: int) -> None:
-        """Note what was written before this process began."""
+    def restore(self, newest_transaction: datetime | None, newest_label: datetime | None, on_disk_bytes: int) -> None:
+        """Set the gauges to the state written before this process started."""
         if newest_transaction is not None:
             self._newest_transaction = newest_transaction.timestamp()
             self._transaction.set(self._newest_transaction)
@@ -79,21 +79,21 @@ class ArchiveMetrics:
             self._label.set(self._newest_label)
         self._bytes.set(on_disk_bytes)
 
-    def closed(self, day: date | None) -> None:
-        """Note the newest day that is complete."""
+    def set_closed_day(self, day: date | None) -> None:
+        """Set the newest closed day."""
         if day is not None:
             self._closed.set(datetime.combine(day, time(), UTC).timestamp())
 
-    def waits(self, *, buffered_rows: int, open_days: int) -> None:
-        """Note what is not done yet."""
+    def set_backlog(self, *, buffered_rows: int, open_days: int) -> None:
+        """Set the number of buffered rows and of ended days that are not closed."""
         self._buffered.set(buffered_rows)
         self._open_days.set(open_days)
 
-    def lags(self, topic: str, records: int) -> None:
-        """Note how far reading is behind a topic."""
+    def set_lag(self, topic: str, records: int) -> None:
+        """Set the number of unread records of a topic."""
         self._lag.labels(topic).set(records)
 
-    def _take_label(self, row: Mapping[str, Any]) -> None:
+    def _count_label(self, row: Mapping[str, Any]) -> None:
         self._labels.labels(str(row["is_fraud"]).lower()).inc()
         self._delay.observe((row["observed_at"] - row["effective_at"]).total_seconds())
         self._newest_label = max(self._newest_label, row["observed_at"].timestamp())

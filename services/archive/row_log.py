@@ -1,4 +1,4 @@
-"""Log lines about what was archived: labels of fraud, and at DEBUG everything."""
+"""Log lines about archived rows: labels of fraud at INFO, all other rows at DEBUG."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 _DAY: Final = timedelta(days=1)
 
 
-def tell(rows: Rows) -> None:
-    """Tell of rows that were written."""
+def log_rows(rows: Rows) -> None:
+    """Log rows that were written."""
     for row in rows.get(LABELS, ()):
         days = (row["observed_at"] - row["effective_at"]) / _DAY
         log.log(

@@ -1,7 +1,7 @@
 """The generator as a process: `python -m services.generator PLAN.json`. It ends when the plan is done.
 
-Killed and started again, it sends what is left: the topic `progress` says which days are whole in the log, and what
-follows them in the topics is what it had sent of the next.
+A restarted generator sends the rest of the plan: the topic `progress` says which days are complete in the log, and the
+log itself what was sent of the next day.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from adapters.kafka.topics import ensure_topics
 from adapters.runtime.process import Process, one_line_errors, run_service
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan, read_plan
-from services.generator.schedule import Schedule
-from services.generator.sender import Source
+from services.generator.plan_runner import PlanRunner
+from services.generator.sender import EventSender
 
 
 def main() -> None:
@@ -40,11 +40,14 @@ def main() -> None:
 
 
 def work(process: Process, plan: Plan, metrics: GeneratorMetrics) -> None:
-    """Do what is left of the plan."""
+    """Run the rest of the plan."""
     settings = process.settings
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
-    with closing(ProgressReader(settings.kafka_bootstrap)) as progress, closing(Source(process, metrics)) as source:
-        Schedule(plan, source, progress, process, metrics).run()
+    with (
+        closing(ProgressReader(settings.kafka_bootstrap)) as progress,
+        closing(EventSender(process, metrics)) as sender,
+    ):
+        PlanRunner(plan, sender, progress, process, metrics).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the generator counts."""
+"""Metrics of the generator."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from cardwatch.topics import LABELS, TRANSACTIONS
 
 
 class GeneratorMetrics:
-    """One per process, for Prometheus keeps a registry of names."""
+    """Metrics of one process; a second instance needs its own registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._sent = Counter("cardwatch_generator_sent", "Records sent to the log.", ["topic"], registry=registry)
         self._day = Gauge(
             "cardwatch_generator_day_timestamp_seconds",
-            "The newest simulated day that was sent whole, its midnight in UTC.",
+            "The newest simulated day that was sent completely, its midnight in UTC.",
             registry=registry,
         )
         for topic in (TRANSACTIONS, LABELS):
             self._sent.labels(topic)
 
-    def sent(self, topic: str, records: int) -> None:
-        """Count records."""
+    def count_records(self, topic: str, records: int) -> None:
+        """Count sent records."""
         self._sent.labels(topic).inc(records)
 
-    def sent_day(self, day: date) -> None:
-        """Note that all of a day is sent."""
+    def set_day(self, day: date) -> None:
+        """Set the newest day that was sent completely."""
         self._day.set(datetime.combine(day, time(), UTC).timestamp())

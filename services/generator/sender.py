@@ -1,4 +1,4 @@
-"""Events of the world into the log, keyed by card."""
+"""Sending of simulated events to the topics, keyed by card."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from adapters.kafka.producer import NO_TIMEOUT_MS, LogWriter
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.logs import about
 from adapters.runtime.process import Process
+from adapters.runtime.retry import StoppableRetry
 from cardwatch.errors import BrokerUnavailable
 from cardwatch.events import Label, Transaction, encode
 from cardwatch.progress import DayEmitted, Progress
@@ -24,63 +25,63 @@ from services.generator.metrics import GeneratorMetrics
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 2.0
+"""Timeout of one flush. It also bounds the delay of a stop while the broker is away."""
 MAX_PENDING: Final = 100_000
-"""So many records may wait for a broker that is away; then the source waits with them."""
+"""Maximum number of records queued for a broker that is away. At that number the sender blocks."""
 
 
-class Stopped(Exception):
-    """We were asked to stop while we waited."""
+class EventSender:
+    """Writes transactions and labels. It is the only writer of both topics.
 
-
-class Source:
-    """Writes transactions and labels; the only one that does.
-
-    A broker that is away is waited for, however long: what was handed over is sent in its order when it is back. Should
-    a record be refused nevertheless, `BrokerUnavailable` is raised, and another source goes on after `close`.
+    While the broker is away, the sender waits without a timeout; queued records are sent in order afterwards. If a
+    record is refused, `BrokerUnavailable` is raised, and a new sender continues after `close`.
     """
 
     def __init__(self, process: Process, metrics: GeneratorMetrics) -> None:
         self._writer = LogWriter(process.settings.kafka_bootstrap, delivery_timeout_ms=NO_TIMEOUT_MS)
-        self._process, self._metrics = process, metrics
+        self._health, self._metrics = process.health, metrics
+        self._retry = StoppableRetry(process.stopping, process.health)
         self._bootstrap: Final = process.settings.kafka_bootstrap
         self._sent_before: set[bytes] = set()
-        self._taken, self._taken_at = 0, time.monotonic()
+        self._acknowledged, self._acknowledged_at = 0, time.monotonic()
 
     def close(self) -> None:
-        """Send nothing more, not even what waits for the broker."""
+        """Discard the queued records and send nothing more."""
         self._writer.close()
 
     def resume_after(self, day: DayEmitted | None) -> None:
-        """Read what is in the log after the end of `day` (of the beginning): it is not sent again.
+        """Read the records after the end of `day` (None: after the start). They are not sent again.
 
-        The world makes the same records each time, so equal ones are the same.
+        The simulation generates the same records each time, so equal records are the same.
         """
         ends = {TRANSACTIONS: day.transaction_ends if day else {}, LABELS: day.label_ends if day else {}}
-        stops = {(topic, p): end for topic in ends for p, end in self._end_offsets(topic).items()}
-        starts = {(topic, p): ends[topic].get(str(p), 0) for topic, p in stops}
+        log_ends = {(topic, p): end for topic in ends for p, end in self._end_offsets(topic).items()}
+        starts = {(topic, p): ends[topic].get(str(p), 0) for topic, p in log_ends}
         with LogReader(self._bootstrap, starts) as reader:
-            while any(reader.reached(*place) < stop for place, stop in stops.items() if stop > starts[place]):
-                self._pause_for_the_broker()
+            while any(
+                reader.reached(*partition) < end for partition, end in log_ends.items() if end > starts[partition]
+            ):
+                self._retry.wait(0)
                 self._sent_before.update(record.value for record in reader.poll(0.2) if record.value is not None)
         if self._sent_before:
             log.info("%d records of the next days are in the log already", len(self._sent_before))
 
     def unsent(self, transactions: Sequence[Transaction]) -> Sequence[Transaction]:
-        """Those that are not in the log from before an interruption."""
+        """Return the transactions that were not sent before an interruption."""
         return [each for each in transactions if encode(each) not in self._sent_before]
 
     def send(self, transactions: Iterable[Transaction]) -> None:
-        """Queue transactions for the log; `health` learns whether the broker takes them."""
+        """Queue transactions, and report to `health` whether the broker accepts them."""
         self._write(TRANSACTIONS, transactions)
-        self._look_at_the_broker()
+        self._report_health()
 
     def send_day(self, events: EventsOfDay, *, decided: bool) -> None:
-        """Send a whole day; once it is in the log, say where it ends in each partition."""
+        """Send all events of a day. Once they are in the log, announce where the day ends in each partition."""
         self.send(events.transactions)
         self.send_rest_of_day(events, decided=decided)
 
     def send_rest_of_day(self, events: EventsOfDay, *, decided: bool) -> None:
-        """Send what is learned on a day whose transactions have been sent, and say where it ends."""
+        """Send the labels of a day whose transactions have been sent, and announce where the day ends."""
         self._write(LABELS, events.labels)
         self.announce(
             DayEmitted(day=events.day, transaction_ends=self.ends(), label_ends=self._ends(LABELS), decided=decided)
@@ -88,11 +89,11 @@ class Source:
         self._sent_before.clear()
 
     def ends(self) -> dict[str, int]:
-        """Per partition, the offset after the last transaction, once all that was sent is in the log."""
+        """Return the offset after the last transaction per partition, once everything sent is in the log."""
         return self._ends(TRANSACTIONS)
 
     def announce(self, record: Progress) -> None:
-        """Put a record on the topic `progress`."""
+        """Write a record to the topic `progress`."""
         self._writer.write(PROGRESS, PROGRESS, msgspec.json.encode(record))
         self._flush()
 
@@ -106,15 +107,15 @@ class Source:
             written += 1
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("sent to %s", topic, extra=about(event.transaction_id))
-        self._metrics.sent(topic, written)
+        self._metrics.count_records(topic, written)
 
-    def _look_at_the_broker(self) -> None:
+    def _report_health(self) -> None:
         now = time.monotonic()
-        if self._writer.delivered > self._taken or not self._writer.pending:
-            self._taken, self._taken_at = self._writer.delivered, now
-            self._process.health.ready()
-        elif now - self._taken_at > FLUSH_SECONDS:
-            self._process.health.waiting(f"the broker has taken none of {self._writer.pending} records")
+        if self._writer.delivered > self._acknowledged or not self._writer.pending:
+            self._acknowledged, self._acknowledged_at = self._writer.delivered, now
+            self._health.ready()
+        elif now - self._acknowledged_at > FLUSH_SECONDS:
+            self._health.waiting(f"the broker has taken none of {self._writer.pending} records")
         if self._writer.pending > MAX_PENDING:
             self._flush()
 
@@ -123,11 +124,7 @@ class Source:
         return {str(partition): end for partition, end in self._end_offsets(topic).items()}
 
     def _end_offsets(self, topic: str) -> dict[int, int]:
-        while True:
-            try:
-                return end_offsets(self._bootstrap, topic)
-            except BrokerUnavailable as error:
-                self._wait(error)
+        return self._retry.call(lambda: end_offsets(self._bootstrap, topic))
 
     def _flush(self) -> None:
         while True:
@@ -137,14 +134,6 @@ class Source:
             except BrokerUnavailable as error:
                 if self._writer.has_failed:
                     raise
-                self._wait(error)
-        self._process.health.ready()
-
-    def _wait(self, error: BrokerUnavailable) -> None:
-        self._process.health.waiting(str(error))
-        self._pause_for_the_broker()
-
-    def _pause_for_the_broker(self) -> None:
-        self._process.health.turn()
-        if self._process.stopping.is_set():
-            raise Stopped
+                self._health.waiting(str(error))
+                self._retry.wait(0)
+        self._health.ready()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
-from adapters.runtime.retry import StoppableRetry, Stopped
+from adapters.runtime.retry import StoppableRetry
 from cardwatch.ports import ProgressPort
 from services.monitor.monitor import Monitor
 
@@ -12,20 +12,17 @@ POLL_SECONDS: Final = 0.2
 """Maximum wait for the next record. It also bounds the delay of a stop."""
 
 
-def follow(monitor: Monitor, reader: ProgressPort, retry: StoppableRetry) -> None:
-    """Follow the topic until the process is asked to stop.
+def follow(monitor: Monitor, reader: ProgressPort, retry: StoppableRetry) -> NoReturn:
+    """Follow the topic until `Stopped` is raised.
 
     No work starts before the end of the topic is reached, because a later record may show that it is done already.
     """
-    try:
+    _catch_up(monitor, reader, retry)
+    retry.health.ready()
+    while True:
+        monitor.work()
+        _read_next(monitor, reader, retry)
         _catch_up(monitor, reader, retry)
-        retry.health.ready()
-        while True:
-            monitor.work()
-            _read_next(monitor, reader, retry)
-            _catch_up(monitor, reader, retry)
-    except Stopped:
-        return
 
 
 def _catch_up(monitor: Monitor, reader: ProgressPort, retry: StoppableRetry) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Final, Protocol
@@ -12,7 +11,7 @@ from typing import Final, Protocol
 import msgspec
 
 from adapters.prefect import RunState
-from adapters.runtime.retry import StoppableRetry
+from adapters.runtime.retry import StoppableRetry, poll
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.progress import RetrainingEnded, RetrainingStarted
@@ -129,14 +128,18 @@ class Retrainer:
         self._retry.call(lambda: self._poll_served(version), doing=f"waiting for version {version} to be served")
 
     def _poll_served(self, version: str) -> None:
-        deadline = time.monotonic() + SERVING_TIMEOUT_SECONDS
-        while (served := self._served_version.version()) != version:
-            if time.monotonic() > deadline:
-                raise ScoringUnavailable(
-                    f"the scoring service still serves version {served}, {SERVING_TIMEOUT_SECONDS:g} s after "
-                    f"version {version} became champion"
-                )
-            self._retry.wait(self._poll_seconds)
+        served = poll(
+            self._served_version.version,
+            until=lambda served: served == version,
+            timeout_seconds=SERVING_TIMEOUT_SECONDS,
+            poll_seconds=self._poll_seconds,
+            sleep=self._retry.wait,
+        )
+        if served != version:
+            raise ScoringUnavailable(
+                f"the scoring service still serves version {served}, {SERVING_TIMEOUT_SECONDS:g} s after "
+                f"version {version} became champion"
+            )
 
 
 def run_key(started: RetrainingStarted, attempt: int) -> str:

@@ -1,4 +1,4 @@
-"""Days of a source that announces none, closed over a real broker: by its heartbeats, once, also across a restart."""
+"""Closing of days that no source announces, with a real broker: by heartbeats, once, also across a restart."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ from cardwatch.topics import LABELS, PROGRESS, STREAM_GROUP, TRANSACTIONS
 from cli.main import main
 from services.archive.archiver import Archiver
 from services.archive.metrics import ArchiveMetrics
-from services.archive.recovery import resumed
-from services.archive.reference_feed import rebuilt
+from services.archive.recovery import restore_builder, restore_watermarks
 
 DAY = date(2025, 1, 6)
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
@@ -62,8 +61,8 @@ def label(number: int) -> Label:
     )
 
 
-class Office:
-    """An archive over the shared broker, from where the topics ended when the test began."""
+class ArchiveBench:
+    """An archive on the shared broker. It reads from the ends of the topics at the start of the test."""
 
     def __init__(self, bootstrap: str, folder: Path) -> None:
         self.bootstrap, self.folder = bootstrap, folder
@@ -79,15 +78,15 @@ class Office:
 
     @contextmanager
     def running(self) -> Iterator[Callable[[Callable[[], bool]], None]]:
-        """An archivist as the service puts it together; gives what runs it until something is reached."""
+        """Yield a function that runs an archiver, built as in the service, until a condition holds."""
         writer = ArchiveWriter(self.folder / "archive")
         inquiry = OffsetReader(self.bootstrap, STREAM_GROUP)
         archive = Archive(self.folder / "archive")
-        archivist = Archiver(
+        archiver = Archiver(
             writer,
             ReferenceTableStore(self.folder / "tables"),
-            rebuilt(archive),
-            resumed(archive, range(PARTITIONS)),
+            restore_builder(archive),
+            restore_watermarks(archive, range(PARTITIONS)),
             decided_up_to=partial(inquiry.committed, TRANSACTIONS),
             announce=ProgressWriter(self.bootstrap).write,
             metrics=ArchiveMetrics(CollectorRegistry()),
@@ -99,8 +98,8 @@ class Office:
                 deadline = time.monotonic() + 30.0
                 while not reached():
                     assert time.monotonic() < deadline, "not within 30 s"
-                    archivist.take(reader.poll(0.05))
-                    archivist.close_days(reader)
+                    archiver.add(reader.poll(0.05))
+                    archiver.close_days(reader)
 
             self._reader = reader
             yield run_until
@@ -108,29 +107,29 @@ class Office:
         writer.close()
 
     def progress(self) -> list[Progress]:
-        """What has been told since the test began."""
-        end, told = end_offsets(self.bootstrap, PROGRESS)[0], []
+        """Return the progress records since the start of the test."""
+        end, records = end_offsets(self.bootstrap, PROGRESS)[0], []
         with LogReader(self.bootstrap, {(PROGRESS, 0): self.start[PROGRESS, 0]}) as reader:
             deadline = time.monotonic() + 30.0
             while reader.reached(PROGRESS, 0) < end:
                 assert time.monotonic() < deadline, "not within 30 s"
-                told += [decode_progress(record.value) for record in reader.poll(0.1)]
-        return told
+                records += [decode_progress(record.value) for record in reader.poll(0.1)]
+        return records
 
     def everything_is_read(self) -> bool:
-        """Whether the archivist has got to the end of every topic."""
-        return all(self._reader.reached(*place) >= self._reader.end(*place) for place in self.start)
+        """Whether the archiver has read every topic to its end."""
+        return all(self._reader.reached(*partition) >= self._reader.end(*partition) for partition in self.start)
 
     def closed(self) -> dict[date, str]:
         return Archive(self.folder / "archive").closed_days()
 
 
 @pytest.fixture
-def office(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+def bench(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveBench:
     create_topics(kafka, partitions=PARTITIONS)
     monkeypatch.setenv("CARDWATCH_KAFKA_BOOTSTRAP", kafka)
     monkeypatch.setenv("CARDWATCH_HOME", str(tmp_path))
-    return Office(kafka, tmp_path)
+    return ArchiveBench(kafka, tmp_path)
 
 
 def command(*arguments: str) -> str:
@@ -139,27 +138,27 @@ def command(*arguments: str) -> str:
     return result.output
 
 
-def test_days_of_a_source_that_announces_none_are_closed_once_by_its_heartbeats(office: Office) -> None:
-    office.send(payment(0, NOON), payment(1, NOON), label(0), payment(2, NOON + timedelta(days=1)))
-    with office.running() as run_until:
+def test_days_without_announcement_are_closed_once_by_heartbeats(bench: ArchiveBench) -> None:
+    bench.send(payment(0, NOON), payment(1, NOON), label(0), payment(2, NOON + timedelta(days=1)))
+    with bench.running() as run_until:
         output = command("heartbeat", "--source", "shop", "--at", "2025-01-07T00:00:00Z")
         assert output == "shop: everything before 2025-01-07T00:00:00+00:00 is sent\n"
-        run_until(lambda: list(office.closed()) == [DAY])
+        run_until(lambda: list(bench.closed()) == [DAY])
 
     command("heartbeat", "--source", "shop", "--at", "2025-01-08", "--last")
-    with office.running() as run_until:  # after a restart
-        run_until(lambda: list(office.closed()) == [DAY, DAY + timedelta(days=1)])
+    with bench.running() as run_until:  # after a restart
+        run_until(lambda: list(bench.closed()) == [DAY, DAY + timedelta(days=1)])
 
-    told = office.progress()
-    emitted = [event for event in told if isinstance(event, DayEmitted)]
-    archived = [event for event in told if isinstance(event, DayArchived)]
+    records = bench.progress()
+    emitted = [event for event in records if isinstance(event, DayEmitted)]
+    archived = [event for event in records if isinstance(event, DayArchived)]
     assert [(event.day, event.inferred) for event in emitted] == [(DAY, True), (DAY + timedelta(days=1), True)]
     assert [(event.day, event.transactions, event.labels) for event in archived] == [
         (DAY, 2, 1),
         (DAY + timedelta(days=1), 1, 0),
     ]
-    stored = ReferenceTableStore(office.folder / "tables").all()
-    assert [event.table_id for event in archived] == list(office.closed().values()) == [t.table_id for t in stored]
+    stored = ReferenceTableStore(bench.folder / "tables").all()
+    assert [event.table_id for event in archived] == list(bench.closed().values()) == [t.table_id for t in stored]
     listing = command("tables").splitlines()
     assert [line.split()[:3] for line in listing] == [
         ["2025-01-07", stored[0].table_id, "1"],
@@ -167,9 +166,9 @@ def test_days_of_a_source_that_announces_none_are_closed_once_by_its_heartbeats(
     ]
 
 
-def test_a_reader_reports_its_lag(office: Office) -> None:
-    office.send(*(payment(n, NOON) for n in range(400)))
-    with LogReader(office.bootstrap, office.start) as reader:
+def test_a_reader_reports_its_lag(bench: ArchiveBench) -> None:
+    bench.send(*(payment(n, NOON) for n in range(400)))
+    with LogReader(bench.bootstrap, bench.start) as reader:
         deadline = time.monotonic() + 30.0
         read = 0
         while reader.lag(TRANSACTIONS) != 400 - read or not read:  # an end is known when its partition is fetched
@@ -181,15 +180,15 @@ def test_a_reader_reports_its_lag(office: Office) -> None:
         assert reader.lag(TRANSACTIONS) == 0
 
 
-def test_a_source_that_announces_its_days_is_believed_alone(office: Office) -> None:
+def test_with_announced_days_only_the_announcements_count(bench: ArchiveBench) -> None:
     last = NOON + timedelta(days=3)
-    with office.running() as run_until:
-        office.send(*(payment(n, NOON if n < 40 else last) for n in range(400)))
-        ends = {str(partition): end for partition, end in end_offsets(office.bootstrap, TRANSACTIONS).items()}
-        ProgressWriter(office.bootstrap).write(DayEmitted(day=DAY, transaction_ends=ends, label_ends={}, decided=False))
+    with bench.running() as run_until:
+        bench.send(*(payment(n, NOON if n < 40 else last) for n in range(400)))
+        ends = {str(partition): end for partition, end in end_offsets(bench.bootstrap, TRANSACTIONS).items()}
+        ProgressWriter(bench.bootstrap).write(DayEmitted(day=DAY, transaction_ends=ends, label_ends={}, decided=False))
         command("heartbeat", "--source", "other", "--at", "2025-01-20")
-        run_until(lambda: list(office.closed()) == [DAY])
-        office.send(payment(401, last))
-        run_until(office.everything_is_read)
-    assert list(office.closed()) == [DAY]
-    assert not [event for event in office.progress() if isinstance(event, DayEmitted) and event.inferred]
+        run_until(lambda: list(bench.closed()) == [DAY])
+        bench.send(payment(401, last))
+        run_until(bench.everything_is_read)
+    assert list(bench.closed()) == [DAY]
+    assert not [event for event in bench.progress() if isinstance(event, DayEmitted) and event.inferred]

@@ -1,4 +1,4 @@
-"""The generator on a real broker: whatever is killed, the log has what the world made, once and in its order."""
+"""The generator on a real broker: after kills the log holds every simulated record once, in order."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def until(what: str, reached: Callable[[], bool], seconds: float = 60.0) -> None
         time.sleep(0.02)
 
 
-class Bench:
-    """A broker and a generator, each of which can be killed and started again."""
+class GeneratorBench:
+    """A broker and a generator, each of which can be killed and restarted."""
 
     def __init__(self, home: Path, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -50,7 +50,7 @@ class Bench:
         plan = home / "plan.json"
         endless = {"live_days": None, "days_after_promotion": None, "live_rate_per_second": RATE}
         plan.write_bytes(msgspec.json.encode({"world": WORLD, "history_days": 2, **endless}))
-        self._question = f"http://{LOOPBACK}:{port}/readyz"
+        self._ready_url = f"http://{LOOPBACK}:{port}/readyz"
         self._bootstrap, self._partitions = broker.bootstrap, settings.partitions
         self._parts = {
             "kafka": broker.process_spec(),
@@ -67,8 +67,8 @@ class Bench:
     def kill(self, name: str) -> None:
         self._supervisor.kill(name)
 
-    def let_traffic_begin(self) -> None:
-        """What bootstrap and archive would say."""
+    def publish_bootstrap(self) -> None:
+        """Publish the records of bootstrap and archive that the generator waits for."""
         create_topics(self._bootstrap, partitions=self._partitions)
         publish_progress(self._bootstrap, Bootstrapped(day=FAR_AWAY, champion_version="1", average_precision=0.5))
         archived = DayArchived(day=FAR_AWAY, transactions=0, decisions=0, labels=0, table_id="")
@@ -79,7 +79,7 @@ class Bench:
         until(f"{wanted} transactions", lambda: self._sent() >= wanted)
 
     def await_refusal(self, reason: str) -> None:
-        until(reason, lambda: reason in (unready_reason(self._question) or ""))
+        until(reason, lambda: reason in (unready_reason(self._ready_url) or ""))
 
     def read(self, topic: str) -> Iterator[Record]:
         ends = end_offsets(self._bootstrap, topic)
@@ -92,13 +92,13 @@ class Bench:
 
 
 @pytest.mark.long
-def test_whoever_is_killed_the_log_has_what_the_world_made_once_and_in_its_order(tmp_path: Path) -> None:
+def test_after_kills_the_log_holds_every_simulated_record_once_and_in_order(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
-        bench = Bench(tmp_path, supervisor)
+        bench = GeneratorBench(tmp_path, supervisor)
         bench.start("generator")
         bench.await_refusal("no Kafka broker answers")
         bench.start("kafka")
-        bench.let_traffic_begin()
+        bench.publish_bootstrap()
         for _ in range(3):
             bench.await_transactions(more=150)
             bench.kill("generator")
@@ -116,18 +116,18 @@ def test_whoever_is_killed_the_log_has_what_the_world_made_once_and_in_its_order
             sent[record.partition].append(record.value)
             partition_of[(record.key or b"").decode()] = record.partition
         labels = [record.value for record in bench.read(LABELS)]
-        told = [decode_progress(record.value) for record in bench.read(PROGRESS)]
+        progress = [decode_progress(record.value) for record in bench.read(PROGRESS)]
 
-    world, made = Simulation(WORLD), defaultdict(list)
-    days, ended, learned = 0, [each.day for each in told if isinstance(each, DayEmitted)], 0
-    while days <= len(ended):  # the last one was not sent whole
-        events = world.day(days)
+    simulation, simulated = Simulation(WORLD), defaultdict(list)
+    days, ended, label_count = 0, [each.day for each in progress if isinstance(each, DayEmitted)], 0
+    while days <= len(ended):  # the last one was not sent completely
+        events = simulation.day(days)
         days += 1
-        learned += len(events.labels) if days <= len(ended) else 0
+        label_count += len(events.labels) if days <= len(ended) else 0
         for each in events.transactions:
-            made[partition_of.get(each.card_id, -1)].append(encode(each))
+            simulated[partition_of.get(each.card_id, -1)].append(encode(each))
     assert sum(map(len, sent.values())) >= 3 * 150 + 50 + 200
     for partition, values in sent.items():
-        assert values == made[partition][: len(values)]
+        assert values == simulated[partition][: len(values)]
     assert ended == sorted(set(ended))
-    assert len(labels) == len(set(labels)) == learned
+    assert len(labels) == len(set(labels)) == label_count

@@ -102,7 +102,7 @@ def tables(events: Sequence[Event], then: Sequence[tuple[int, Event]] = ()) -> l
     """The tables valid from days 1 to `DAYS`: `events` are read first, (n, event) after n days have been closed."""
     with tempfile.TemporaryDirectory() as folder:
         writer, store = ArchiveWriter(Path(folder)), ReferenceTableStore(Path(folder) / "tables")
-        archivist = Archiver(
+        archiver = Archiver(
             writer,
             store,
             ReferenceBuilder(),
@@ -116,11 +116,11 @@ def tables(events: Sequence[Event], then: Sequence[tuple[int, Event]] = ()) -> l
             arriving = [*(events if closing == 0 else []), *(event for after, event in then if after == closing)]
             for event in arriving:
                 topic, value = value_of(event)
-                archivist.take([Record(topic, 0, offset, 0, b"card", value)])
+                archiver.add([Record(topic, 0, offset, 0, b"card", value)])
                 offset += 1
             ended = DayEmitted(day=day(closing), transaction_ends={}, label_ends={}, decided=False)
-            archivist.take([Record(PROGRESS, 0, closing, 0, None, msgspec.json.encode(ended))])
-            archivist.close_days(Nowhere())
+            archiver.add([Record(PROGRESS, 0, closing, 0, None, msgspec.json.encode(ended))])
+            archiver.close_days(Nowhere())
         writer.close()
         return store.all()
 

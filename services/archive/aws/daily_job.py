@@ -1,20 +1,18 @@
-"""The archive as a job: `python -m services.archive.aws.daily_job` archives a day from the bucket and closes it.
+"""The archive as a daily job: `python -m services.archive.aws.daily_job` archives a day from the bucket and closes it.
 
-It makes of the objects under `decisions/` and `labels/` what the archive service makes of topics: the same files, the
-same index, the same reference tables. A transaction comes with its decision. A repeat has none and changes no state, so
-nobody misses it.
+It turns the objects under `decisions/` and `labels/` into the same files, index and reference tables that the archive
+service makes of topics. A transaction arrives with its decision. A repeated transaction has no decision and changes no
+state, so it is not needed.
 
 One run:
-1. fetch the index and what the builder of tables needs; a day that is closed there is done;
-2. take what is new: rows, and the positions that they bring us to;
-3. build and store the table of every day that is still open, up to this one; a table that is stored is taken as it is,
-   for a worker may have used it;
-4. say under `progress/` that the days are archived;
-5. store the archive: its new files, then its index, which is what counts.
+1. fetch the index and the rows that the reference tables need; return if the day is closed;
+2. archive the new rows with the positions after them;
+3. close every open day up to this one (`services.archive.day_closing`): its table and its progress record are stored;
+4. store the archive: its new files, then its index, which makes them valid.
 
-Killed before the end of 5: nothing has happened but tables that stay and files that nothing names, and the next run
-does all of it again. What has come meanwhile it takes as well, and the table of the day stays the one that was stored.
-Two runs at once: one of them is refused at 5.
+A run that is killed before the end of step 4 leaves stored tables, and files that no index names. The next run repeats
+all steps with the rows that have arrived since; the stored tables stay. Of two concurrent runs one is refused at
+step 4.
 """
 
 from __future__ import annotations
@@ -26,7 +24,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
-from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
 from adapters.aws.object_keys import LABELS_PREFIX, TABLES_PREFIX
@@ -36,17 +33,18 @@ from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.jobs import day_of, required, run_job
 from cardwatch.events import from_epoch_ms
-from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceBuilder, ReferenceTable
-from cardwatch.progress import DayArchived
+from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 from services.archive.aws.delivered_objects import new_decisions, new_labels
-from services.archive.aws.repartition import Reached, partition_of, rekey
-from services.archive.reference_feed import feed, rebuilt
+from services.archive.aws.repartition import NextOffsets, partition_of, repartition
+from services.archive.day_closing import close_day
+from services.archive.recovery import first_day_needed, restore_builder
+from services.archive.reference_feed import add_rows
 
 log = logging.getLogger("services.archive.aws.daily_job")  # also when it is run as __main__
 
 SHARDS: Final = "shards"
-"""The name under which the index keeps how far each shard has been read; a file of labels has its key for a name."""
+"""Topic name of the shard positions in the index. The position of a label file has the key of the file as its topic."""
 
 _DAY: Final = timedelta(days=1)
 
@@ -59,9 +57,9 @@ def main() -> None:
 
 
 def archive_day(bucket: Bucket, day: date, folder: Path) -> None:
-    """Archive `day` in an empty `folder`. Done for a day that is closed, it changes nothing.
+    """Archive `day` in an empty `folder`. Repeated for a closed day, it changes nothing.
 
-    Raises what is retriable if the bucket does not answer, or another run was faster.
+    Raises a retriable error if the bucket does not answer, or if another run was faster.
     """
     stored = S3Archive(bucket, folder / "archive")
     archive = stored.fetch_index()
@@ -69,35 +67,67 @@ def archive_day(bucket: Bucket, day: date, folder: Path) -> None:
         if day in archive.closed_days():
             log.info("%s is closed already", day)
             return
-        stored.fetch_files({TRANSACTIONS: _first_day_needed(archive), LABELS: date.min})
+        stored.fetch_files({TRANSACTIONS: first_day_needed(archive), LABELS: date.min})
+    tables, progress = BucketTables(bucket, folder / "tables"), S3ProgressLog(bucket)
     with closing(ArchiveWriter(stored.folder)) as writer:
-        builder = rebuilt(archive)
-        take_decisions(bucket, stored, writer, builder)
-        take_labels(bucket, stored, writer, builder)
+        builder = restore_builder(archive)
+        archive_decisions(bucket, stored, writer, builder)
+        label_ends = archive_labels(bucket, stored, writer, builder)
         for open_day in days_to_close(writer.closed_days(), day):
-            close_day(bucket, writer, builder, open_day, folder / "tables")
+            archived = close_day(
+                open_day,
+                writer,
+                tables,
+                builder,
+                label_ends=label_ends,
+                announce=lambda record: progress.write(record.day, ProgressPart.ARCHIVE, [record]),
+            )
+            log.info("closed: %s", archived)
     stored.store()
 
 
-def take_decisions(bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, builder: ReferenceBuilder) -> None:
-    """Archive every decision that is new, with its transaction."""
-    reached = Reached(shards=stored.positions(SHARDS), partitions=stored.positions(TRANSACTIONS))
-    for some in new_decisions(bucket, reached.shards):
-        decisions, reached = rekey(some, reached, stored.holds)
+class BucketTables:
+    """A `services.archive.day_closing.TableStore` in the bucket, with a copy of some tables in `folder`."""
+
+    def __init__(self, bucket: Bucket, folder: Path) -> None:
+        self._bucket, self._folder = bucket, folder
+        self._copies = ReferenceTableStore(folder)
+
+    def of_day(self, day: date) -> ReferenceTable | None:
+        """Return the stored table that is valid from `day`."""
+        self._bucket.fetch_folder(TABLES_PREFIX, self._folder, wanted=lambda name: name.startswith(day.isoformat()))
+        return self._copies.of_day(day)
+
+    def put(self, table: ReferenceTable) -> None:
+        """Store a table in the bucket."""
+        self._copies.put(table)
+        self._bucket.store_folder(self._folder, TABLES_PREFIX)
+
+
+def archive_decisions(bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, builder: ReferenceBuilder) -> None:
+    """Archive every new decision with its transaction."""
+    next_offsets = NextOffsets(shards=stored.positions(SHARDS), partitions=stored.positions(TRANSACTIONS))
+    for batch in new_decisions(bucket, next_offsets.shards):
+        decisions, next_offsets = repartition(batch, next_offsets, stored.holds)
         transactions = [transaction_row(each.transaction, each.partition, each.offset) for each in decisions]
-        feed(builder, transactions, [])
+        add_rows(builder, transactions, [])
         writer.write(
             {TRANSACTIONS: transactions, DECISIONS: [decision_row(decision) for decision in decisions]},
             {
-                **{(SHARDS, shard): offset for shard, offset in reached.shards.items()},
-                **{(TRANSACTIONS, partition): offset for partition, offset in reached.partitions.items()},
+                **{(SHARDS, shard): offset for shard, offset in next_offsets.shards.items()},
+                **{(TRANSACTIONS, partition): offset for partition, offset in next_offsets.partitions.items()},
             },
         )
-        log.info("%d decisions, %d of them new", len(some), len(decisions))
+        log.info("%d decisions, %d of them new", len(batch), len(decisions))
 
 
-def take_labels(bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, builder: ReferenceBuilder) -> None:
-    """Archive every label that is new, file by file; each has a place in the log like a transaction of its card."""
+def archive_labels(
+    bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, builder: ReferenceBuilder
+) -> dict[int, int]:
+    """Archive every new label, file by file, and return the label offset after the last one, per partition.
+
+    A label has a position in the log like a transaction of its card.
+    """
     ends = stored.positions(LABELS)
     for file in new_labels(bucket, stored.positions_below(LABELS_PREFIX)):
         rows: list[Row] = []
@@ -105,58 +135,17 @@ def take_labels(bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, builde
             partition = partition_of(label.card_id)
             rows.append(label_row(label, partition, ends.get(partition, 0)))
             ends[partition] = ends.get(partition, 0) + 1
-        feed(builder, [], rows)
+        add_rows(builder, [], rows)
         positions = {(LABELS, partition): end for partition, end in ends.items()}
         writer.write({LABELS: rows}, {**positions, (file.key, 0): file.read_up_to})
         log.info("%s: %d labels", file.key, len(rows))
-    for partition, end in ends.items():
-        builder.saw_labels_up_to(partition, end)
+    return ends
 
 
 def days_to_close(closed: Collection[date], day: date) -> list[date]:
-    """The days up to `day` that are open, in order: those that no run has closed since the newest that is."""
+    """Return the open days up to `day` in order: those after the newest closed day."""
     newest = max(closed, default=day - _DAY)
     return [newest + _DAY * number for number in range(1, (day - newest).days + 1)]
-
-
-def close_day(bucket: Bucket, writer: ArchiveWriter, builder: ReferenceBuilder, day: date, folder: Path) -> None:
-    """Store the table that is valid from the next day on, and record the day as closed."""
-    table = stored_table(bucket, builder, day + _DAY, folder)
-    counts = {kind: writer.count(kind, day) for kind in (TRANSACTIONS, DECISIONS, LABELS)}
-    S3ProgressLog(bucket).write(
-        day,
-        ProgressPart.ARCHIVE,
-        [
-            DayArchived(
-                day=day,
-                transactions=counts[TRANSACTIONS],
-                decisions=counts[DECISIONS],
-                labels=counts[LABELS],
-                table_id=table.table_id,
-            )
-        ],
-    )
-    writer.close_day(day, table.table_id)
-    log.info("%s is closed with table %s: %s", day, table.table_id, counts)
-
-
-def stored_table(bucket: Bucket, builder: ReferenceBuilder, valid_from: date, folder: Path) -> ReferenceTable:
-    """The table of this day: the one in the bucket, or else a new one, which is there then."""
-    bucket.fetch_folder(TABLES_PREFIX, folder, wanted=lambda name: name.startswith(valid_from.isoformat()))
-    tables = ReferenceTableStore(folder)
-    if (table := tables.of_day(valid_from)) is None:
-        table = builder.build(valid_from)
-        tables.put(table)
-        bucket.store_folder(folder, TABLES_PREFIX)
-    return table
-
-
-def _first_day_needed(archive: Archive) -> date:
-    """The first day of what `rebuilt` reads."""
-    days, closed = archive.days(), archive.closed_days()
-    if not days or not closed:
-        return date.min
-    return min(max(closed), days[-1]) - timedelta(days=2 * WINDOW_DAYS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What has come into the bucket since the last archived day: objects of decisions, and the bank's files of labels."""
+"""Objects delivered to the bucket since the last archived day: decisions, and the bank's label files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from cardwatch.events import Decision, Label, decode
 log = logging.getLogger(__name__)
 
 MAX_RECORDS_PER_BATCH: Final = 10_000
-"""Records that an event source mapping hands over at once at the most, so the most offsets in an object."""
-ROWS_AT_ONCE: Final = 50_000
+"""Maximum batch size of an event source mapping, so the maximum number of offsets in an object."""
+MAX_ROWS_IN_MEMORY: Final = 50_000
+"""Number of decisions from which a batch is yielded. It bounds the memory of the job."""
 
-_OBJECTS_AT_ONCE: Final = 64
+_OBJECTS_PER_CHUNK: Final = 64
 
 T = TypeVar("T", Decision, Label)
 
 
 class LabelFile(NamedTuple):
-    """What is new in a file of labels, and its size with that: how far it has been read."""
+    """New labels of a file, and the number of bytes read including them."""
 
     key: str
     read_up_to: int
@@ -33,16 +34,16 @@ class LabelFile(NamedTuple):
 
 
 def new_decisions(bucket: Bucket, positions: Mapping[int, int]) -> Iterator[list[Decision]]:
-    """Decisions that may be new, some at a time, those of a lower shard first; some were delivered before.
+    """Yield batches of decisions, lower shards first; some of them may be known already.
 
-    `positions`: per shard the offset after the newest that is known.
+    `positions`: per shard the offset after the newest known decision.
     """
     collected: list[Decision] = []
     with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="decisions") as threads:
-        for some in chunks(_new_objects(bucket, positions), _OBJECTS_AT_ONCE):
-            for key, content in zip(some, threads.map(bucket.get, some), strict=True):
+        for keys in chunks(_new_objects(bucket, positions), _OBJECTS_PER_CHUNK):
+            for key, content in zip(keys, threads.map(bucket.get, keys), strict=True):
                 collected += _decoded(content, key, Decision)
-            if len(collected) >= ROWS_AT_ONCE:
+            if len(collected) >= MAX_ROWS_IN_MEMORY:
                 yield collected
                 collected = []
     if collected:
@@ -50,10 +51,9 @@ def new_decisions(bucket: Bucket, positions: Mapping[int, int]) -> Iterator[list
 
 
 def new_labels(bucket: Bucket, read_up_to: Mapping[str, int]) -> Iterator[LabelFile]:
-    """What is new in the files of labels, by key. `read_up_to`: per key how many bytes were read before.
+    """Yield the new labels of each file, by key. `read_up_to`: per key the number of bytes read before.
 
-    A file may grow. One that has become shorter is another file under an old name: it is passed over, and a log line
-    says so.
+    A file may grow. A file that has become shorter is a different file under an old name: it is skipped with a warning.
     """
     for found in bucket.objects(LABELS_PREFIX):
         known = read_up_to.get(found.key, 0)
@@ -66,10 +66,10 @@ def new_labels(bucket: Bucket, read_up_to: Mapping[str, int]) -> Iterator[LabelF
 
 
 def _new_objects(bucket: Bucket, positions: Mapping[int, int]) -> list[str]:
-    """Keys, by shard and then by offset.
+    """Return keys by shard and then by offset.
 
-    Shards are listed from the highest number down: what a shard holds when it is listed, its parent has delivered
-    before. Listed the other way, a card's newest decision might be seen and the one before it not.
+    Shards are listed from the highest number down, because a parent delivers all its decisions before its child. In
+    the opposite order, a card's newest decision might be listed and the one before it missed.
     """
     shards = sorted(shard for name in bucket.folders(DECISIONS_PREFIX) if (shard := shard_of(name)) is not None)
     keys = {}
@@ -88,5 +88,5 @@ def _decoded(content: bytes, key: str, kind: type[T]) -> list[T]:
         try:
             records.append(decode(line, kind))
         except InvalidRecord as error:  # the object keeps its bytes
-            log.warning("%s holds what is no %s: %s", key, kind.__name__.lower(), error)
+            log.warning("%s holds a line that is no %s: %s", key, kind.__name__.lower(), error)
     return records

@@ -1,4 +1,4 @@
-"""The archive job on AWS, compared with what the archive service makes of the same records."""
+"""The archive job on AWS, compared with the archive service on the same records."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ from pipelines.steps.training_set import replay_log
 from services.archive.archiver import Archiver
 from services.archive.aws.repartition import partition_of
 from services.archive.metrics import ArchiveMetrics
-from services.archive.recovery import resumed
-from services.archive.reference_feed import rebuilt
+from services.archive.recovery import restore_builder, restore_watermarks
 from tests.integration.aws_jobs.bank import (
     HISTORY_DAYS,
     LAST_DAY,
@@ -54,17 +53,17 @@ from tests.integration.aws_jobs.bank import (
 
 
 class LocalArchive:
-    """What the archive service makes of the same records, read from one partition a card."""
+    """The archive service on the same records, with one partition per card."""
 
     def __init__(self, folder: Path) -> None:
         self.tables = ReferenceTableStore(folder / "tables")
         self.archive = Archive(folder)
         self._writer = ArchiveWriter(folder)
-        self._archivist = Archiver(
+        self._archiver = Archiver(
             self._writer,
             self.tables,
-            rebuilt(self.archive),
-            resumed(self.archive, range(16)),
+            restore_builder(self.archive),
+            restore_watermarks(self.archive, range(16)),
             decided_up_to=lambda _partitions: dict(self._ends[TRANSACTIONS]),
             announce=lambda _event: None,
             metrics=ArchiveMetrics(CollectorRegistry()),
@@ -75,16 +74,16 @@ class LocalArchive:
     def take(self, day: Day) -> None:
         records: list[Record] = []
         for decision in day.decisions:
-            place = self._next(TRANSACTIONS, decision.transaction.card_id)
-            records.append(self._record(TRANSACTIONS, place, decision.transaction))
-            placed = structs.replace(decision, partition=place[0], offset=place[1])
-            records.append(self._record(DECISIONS, place, placed, decision.transaction.card_id))
+            position = self._next(TRANSACTIONS, decision.transaction.card_id)
+            records.append(self._record(TRANSACTIONS, position, decision.transaction))
+            positioned = structs.replace(decision, partition=position[0], offset=position[1])
+            records.append(self._record(DECISIONS, position, positioned, decision.transaction.card_id))
         records += [self._record(LABELS, self._next(LABELS, label.card_id), label) for label in day.labels]
         ends = {topic: {str(p): end for p, end in of_topic.items()} for topic, of_topic in self._ends.items()}
         emitted = DayEmitted(day=day.day, transaction_ends=ends[TRANSACTIONS], label_ends=ends[LABELS], decided=True)
         records.append(Record(PROGRESS, 0, next(self._progress), 0, None, msgspec.json.encode(emitted)))
-        self._archivist.take(records)
-        self._archivist.close_days(self)
+        self._archiver.add(records)
+        self._archiver.close_days(self)
 
     def close(self) -> None:
         self._writer.close()
@@ -100,8 +99,8 @@ class LocalArchive:
         self._ends[topic][partition] += 1
         return partition, self._ends[topic][partition] - 1
 
-    def _record(self, topic: str, place: tuple[int, int], value: Any, card_id: str = "") -> Record:
-        return Record(topic, *place, 0, (card_id or value.card_id).encode(), encode(value))
+    def _record(self, topic: str, position: tuple[int, int], value: Any, card_id: str = "") -> Record:
+        return Record(topic, *position, 0, (card_id or value.card_id).encode(), encode(value))
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +111,12 @@ def local(history: Bank, tmp_path_factory: pytest.TempPathFactory) -> LocalArchi
     return local
 
 
-def without_places(rows: pa.Table) -> pa.Table:
+def without_positions(rows: pa.Table) -> pa.Table:
     return rows.drop_columns(["log_offset"]).sort_by([("transaction_id", "ascending")])
 
 
 @pytest.mark.proves("moto", "the archive job makes the tables of the local archive, to the bit")
-def test_tables_are_those_that_the_archive_service_makes_of_the_same_records(
-    history: Bank, local: LocalArchive
-) -> None:
+def test_tables_equal_those_of_the_archive_service(history: Bank, local: LocalArchive) -> None:
     local_ids = {table.valid_from_day: table.table_id for table in local.tables.all()}
     history.bucket.fetch_folder("tables/", history.folder / "tables")
     ids = {table.valid_from_day: table.table_id for table in ReferenceTableStore(history.folder / "tables").all()}
@@ -128,12 +125,12 @@ def test_tables_are_those_that_the_archive_service_makes_of_the_same_records(
     assert any(table.values[:, 2].max() > 1.0 for table in local.tables.all())  # some merchant is known for fraud
 
 
-def test_rows_are_those_that_the_archive_service_writes(history: Bank, local: LocalArchive) -> None:
+def test_rows_equal_those_of_the_archive_service(history: Bank, local: LocalArchive) -> None:
     archive = fetched(history)
     span = WORLD.first_day, LAST_OF_HISTORY
-    assert without_places(archive.transactions(*span)).equals(without_places(local.archive.transactions(*span)))
-    assert without_places(archive.decisions(*span)).equals(without_places(local.archive.decisions(*span)))
-    expected = without_places(local.archive.all_labels())
+    assert without_positions(archive.transactions(*span)).equals(without_positions(local.archive.transactions(*span)))
+    assert without_positions(archive.decisions(*span)).equals(without_positions(local.archive.decisions(*span)))
+    expected = without_positions(local.archive.all_labels())
     known = [label.transaction_id for day in history.days[:HISTORY_DAYS] for label in day.labels]
     assert sorted(known) == expected["transaction_id"].to_pylist()
     assert dict(list(archive.closed_days().items())[:HISTORY_DAYS]) == local.archive.closed_days()
@@ -149,28 +146,28 @@ def test_replaying_the_archive_gives_every_recorded_feature_to_the_bit(history: 
     np.testing.assert_array_equal(replayed.features, recorded)
 
 
-def test_the_end_of_each_day_is_told(history: Bank) -> None:
+def test_each_closed_day_is_announced(history: Bank) -> None:
     first = history.days[0]
-    [told] = S3ProgressLog(history.bucket).of_day(first.day, ProgressPart.ARCHIVE)
-    assert isinstance(told, DayArchived)
-    assert (told.transactions, told.decisions) == (len(first.transactions), len(first.decisions))
+    [archived] = S3ProgressLog(history.bucket).of_day(first.day, ProgressPart.ARCHIVE)
+    assert isinstance(archived, DayArchived)
+    assert (archived.transactions, archived.decisions) == (len(first.transactions), len(first.decisions))
 
 
 def bytes_of(bucket: Bucket) -> dict[str, str]:
-    """Every object and what it holds; what the index holds, it is asked."""
+    """Return the ETag of every object but the index, whose bytes differ between runs."""
     return {found.key: found.etag for found in bucket.objects("") if not found.key.endswith("index.sqlite")}
 
 
 @pytest.fixture
 def short(aws: str, tmp_path: Path) -> Bank:
-    """Two days that nobody has archived yet."""
+    """Two days that are not archived yet."""
     bank = Bank(new_bucket(f"short-{next(NUMBERS)}"), tmp_path)
     bank.live()
     bank.live()
     return bank
 
 
-def test_a_day_that_is_archived_again_stays_as_it_is(short: Bank) -> None:
+def test_archiving_a_day_again_changes_nothing(short: Bank) -> None:
     day = short.days[0].day
     short.archive(day)
     before = bytes_of(short.bucket), short.bucket.get("archive/index.sqlite")
@@ -178,7 +175,7 @@ def test_a_day_that_is_archived_again_stays_as_it_is(short: Bank) -> None:
     assert (bytes_of(short.bucket), short.bucket.get("archive/index.sqlite")) == before
 
 
-def test_days_that_no_run_has_closed_are_closed_with_the_next(short: Bank) -> None:
+def test_open_days_are_closed_by_the_next_run(short: Bank) -> None:
     first = short.days[0].day
     short.archive(first - timedelta(days=2))
     short.archive(first + timedelta(days=1))
@@ -186,11 +183,11 @@ def test_days_that_no_run_has_closed_are_closed_with_the_next(short: Bank) -> No
 
 
 @pytest.mark.proves("moto", "the archive job may be killed at any write")
-def test_killed_at_any_step_and_run_again_it_is_as_if_it_had_not_been(short: Bank) -> None:
+def test_a_run_that_is_killed_at_any_step_and_repeated_gives_the_same_archive(short: Bank) -> None:
     day, untouched = short.days[1].day, short.bucket
-    whole = copied(untouched, f"{untouched.name}-whole")
-    short.archive(day, whole)
-    expected, rows = bytes_of(whole), contents_of(fetched(short, whole))
+    complete = copied(untouched, f"{untouched.name}-complete")
+    short.archive(day, complete)
+    expected, rows = bytes_of(complete), contents_of(fetched(short, complete))
     for dies_at in range(100):
         bucket = copied(untouched, f"{untouched.name}-{dies_at}")
         try:
@@ -209,21 +206,21 @@ def contents_of(archive: Archive) -> tuple[Any, ...]:
     return *(table.to_pylist() for table in rows), archive.closed_days(), archive.positions(TRANSACTIONS)
 
 
-def test_of_two_runs_at_the_same_time_one_is_refused(short: Bank) -> None:
+def test_of_two_concurrent_runs_one_is_refused(short: Bank) -> None:
     day = short.days[0].day
 
-    class Overtaken(Bucket):
+    class OvertakenBucket(Bucket):
         def put(self, key: str, content: bytes | Path, *, replaces: str | None = None) -> str:
             if key.endswith("index.sqlite"):
                 short.archive(day)
             return super().put(key, content, replaces=replaces)
 
     with pytest.raises(Superseded):
-        short.archive(day, Overtaken(short.bucket.name))
+        short.archive(day, OvertakenBucket(short.bucket.name))
     assert list(fetched(short).closed_days()) == [day]
 
 
-def test_a_table_that_a_worker_may_have_used_is_not_replaced_by_what_came_after_a_crash(short: Bank) -> None:
+def test_a_stored_table_is_kept_when_decisions_arrive_after_a_crash(short: Bank) -> None:
     day = short.days[0].day
     with pytest.raises(Killed):
         short.archive(day, KillingBucket(short.bucket.name, 1))
@@ -236,7 +233,7 @@ def test_a_table_that_a_worker_may_have_used_is_not_replaced_by_what_came_after_
     assert "late" in fetched(short).transactions(day, day)["transaction_id"].to_pylist()
 
 
-def test_what_is_delivered_twice_is_archived_once_and_what_is_no_label_is_passed_over(
+def test_repeated_decisions_are_archived_once_and_invalid_labels_are_skipped(
     short: Bank, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = short.days
@@ -253,7 +250,7 @@ def test_what_is_delivered_twice_is_archived_once_and_what_is_no_label_is_passed
     assert sorted(ids) == sorted(each.transaction_id for day in short.days for each in day.transactions)
     labels = archive.all_labels()["transaction_id"].to_pylist()
     assert len(labels) == len(first.labels) + len(second.labels) + 2
-    assert "labels/extra.jsonl holds what is no label" in caplog.text
+    assert "labels/extra.jsonl holds a line that is no label" in caplog.text
 
 
 def label_of(decision: Decision) -> Label:

@@ -34,65 +34,67 @@ from tests.integration.aws_jobs.bank import (
 )
 
 
-class Heard:
-    """An event bus that keeps what it was told."""
+class FakeEventBridge:
+    """An EventBridge client that keeps the events."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
-        self.dies = False
+        self.is_killed = False
 
-    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 (it is called so)
+    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 (the name in boto3)
         self.events += Entries
-        if self.dies:
+        if self.is_killed:
             raise Killed
         return {"FailedEntryCount": 0, "Entries": []}
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def event_bridge() -> FakeEventBridge:
+    return FakeEventBridge()
 
 
-def is_needed_to_watch(key: str) -> bool:
-    """The archive, as far as a look at the last days goes."""
+def is_needed_to_monitor(key: str) -> bool:
+    """Whether monitoring of the last days reads the object."""
     first = LAST_DAY - timedelta(days=7)
     old = "/date=" in key and key.split("/date=")[1] < str(first) and "/labels/" not in key
     return key.startswith("archive/") and not old
 
 
 @pytest.fixture
-def watch(stand: Stand, heard: Heard) -> tuple[Callable[..., None], S3ProgressLog]:
-    """Looks at a day in a copy of the bucket; and what the copy has been told."""
-    bucket = copied(stand.bank.bucket, f"watched-{next(NUMBERS)}", is_needed_to_watch)
+def monitor(stand: Stand, event_bridge: FakeEventBridge) -> tuple[Callable[..., None], S3ProgressLog]:
+    """Return a function that monitors a day in a copy of the bucket, and the progress log of the copy."""
+    bucket = copied(stand.bank.bucket, f"watched-{next(NUMBERS)}", is_needed_to_monitor)
 
-    def look(day: date, **policy: int) -> None:
+    def run_job(day: date, **policy: int) -> None:
         monitor_day(
             MonitorJob(
                 bucket,
                 SageMakerRegistry(GROUP),
-                EventBus("cardwatch-test", client=heard),
+                EventBus("cardwatch-test", client=event_bridge),
                 structs.replace(POLICIES.drift, judge_days=1, **policy),
                 stand.bank.new_folder(),
             ),
             day,
         )
 
-    return look, S3ProgressLog(bucket)
+    return run_job, S3ProgressLog(bucket)
 
 
-Watch = tuple[Callable[..., None], S3ProgressLog]
+MonitorFixture = tuple[Callable[..., None], S3ProgressLog]
 
 
-def test_a_worn_out_champion_is_told_of_and_a_retraining_asked_for(watch: Watch, heard: Heard) -> None:
-    look, progress = watch
-    look(LAST_DAY)
+def test_for_a_decayed_champion_drift_is_reported_and_a_retraining_requested(
+    monitor: MonitorFixture, event_bridge: FakeEventBridge
+) -> None:
+    run_job, progress = monitor
+    run_job(LAST_DAY)
     detected, started, monitored = progress.of_day(LAST_DAY, ProgressPart.MONITOR)
     assert isinstance(detected, DriftDetected)
     assert isinstance(started, RetrainingStarted)
     assert isinstance(monitored, DayMonitored)
     assert (monitored.day, monitored.champion_version, monitored.state) == (LAST_DAY, "1", "decayed")
     assert monitored.average_precision is not None
-    [event] = heard.events
+    [event] = event_bridge.events
     assert (event["EventBusName"], event["Source"], event["DetailType"]) == (
         "cardwatch-test",
         "cardwatch",
@@ -105,52 +107,54 @@ def test_a_worn_out_champion_is_told_of_and_a_retraining_asked_for(watch: Watch,
     }
 
 
-def test_a_day_that_was_looked_at_is_not_looked_at_again(watch: Watch, heard: Heard) -> None:
-    look, _ = watch
-    look(LAST_DAY)
-    look(LAST_DAY)
-    assert len(heard.events) == 1
+def test_a_monitored_day_is_not_monitored_again(monitor: MonitorFixture, event_bridge: FakeEventBridge) -> None:
+    run_job, _ = monitor
+    run_job(LAST_DAY)
+    run_job(LAST_DAY)
+    assert len(event_bridge.events) == 1
 
 
-def test_killed_after_the_event_it_is_put_again(watch: Watch, heard: Heard) -> None:
-    look, progress = watch
-    heard.dies = True
+def test_a_job_killed_after_the_event_puts_it_again(monitor: MonitorFixture, event_bridge: FakeEventBridge) -> None:
+    run_job, progress = monitor
+    event_bridge.is_killed = True
     with pytest.raises(Killed):
-        look(LAST_DAY)
-    heard.dies = False
+        run_job(LAST_DAY)
+    event_bridge.is_killed = False
     assert progress.of_day(LAST_DAY, ProgressPart.MONITOR) == []
-    look(LAST_DAY)
-    assert [event["Detail"] for event in heard.events] == [heard.events[0]["Detail"]] * 2
+    run_job(LAST_DAY)
+    assert [event["Detail"] for event in event_bridge.events] == [event_bridge.events[0]["Detail"]] * 2
 
 
-@pytest.mark.parametrize(("rest", "asked_again"), [(1, True), (2, False)])
-def test_a_retraining_that_has_not_ended_is_asked_for_again_when_the_rest_after_a_refusal_is_over(
-    watch: Watch, heard: Heard, *, rest: int, asked_again: bool
+@pytest.mark.parametrize(("cooldown", "requested_again"), [(1, True), (2, False)])
+def test_a_retraining_without_an_end_is_requested_again_after_the_cooldown_of_a_refusal(
+    monitor: MonitorFixture, event_bridge: FakeEventBridge, *, cooldown: int, requested_again: bool
 ) -> None:
-    look, progress = watch
+    run_job, progress = monitor
     before, last = LAST_DAY - timedelta(days=1), LAST_DAY
-    look(before, cooldown_days_after_refusal=rest)
-    look(last, cooldown_days_after_refusal=rest)
-    days = [msgspec.json.decode(event["Detail"])["day"] for event in heard.events]
-    assert days == [str(before), str(last)][: 1 + asked_again]
-    told = progress.of_day(last, ProgressPart.MONITOR)
-    assert not [record for record in told if isinstance(record, DriftDetected)]  # told once of each champion
+    run_job(before, cooldown_days_after_refusal=cooldown)
+    run_job(last, cooldown_days_after_refusal=cooldown)
+    days = [msgspec.json.decode(event["Detail"])["day"] for event in event_bridge.events]
+    assert days == [str(before), str(last)][: 1 + requested_again]
+    records = progress.of_day(last, ProgressPart.MONITOR)
+    assert not [record for record in records if isinstance(record, DriftDetected)]  # reported once per champion
 
 
-def test_after_a_promotion_the_new_champion_is_given_time(watch: Watch, heard: Heard) -> None:
-    look, progress = watch
+def test_after_a_promotion_no_retraining_is_requested_during_the_cooldown(
+    monitor: MonitorFixture, event_bridge: FakeEventBridge
+) -> None:
+    run_job, progress = monitor
     before = LAST_DAY - timedelta(days=1)
     ended = RetrainingEnded(day=before, challenger_version="1", promoted=True, reasons=[])
     progress.write(before, ProgressPart.RETRAINING, [ended])
-    look(LAST_DAY)
-    assert heard.events == []
+    run_job(LAST_DAY)
+    assert event_bridge.events == []
     [*_, monitored] = progress.of_day(LAST_DAY, ProgressPart.MONITOR)
     assert isinstance(monitored, DayMonitored)
     assert monitored.state == "decayed"
 
 
-def test_a_day_that_is_not_archived_yet_is_waited_for(watch: Watch) -> None:
-    look, progress = watch
+def test_a_day_that_is_not_archived_yet_is_refused(monitor: MonitorFixture) -> None:
+    run_job, progress = monitor
     with pytest.raises(ArchiveUnavailable, match="the archive's job comes first"):
-        look(LAST_DAY + timedelta(days=1))
+        run_job(LAST_DAY + timedelta(days=1))
     assert progress.of_day(LAST_DAY + timedelta(days=1), ProgressPart.MONITOR) == []

@@ -453,6 +453,9 @@ def test_the_monitor_starts_work_and_is_ready_once_the_topic_is_read(parts: Part
         def ready(self) -> None:
             observed_when_ready.append(len(parts.observer.observed))
 
-    follow(parts.monitor(), FakeReader([*live(0, 1), done], parts.stopping), StoppableRetry(parts.stopping, Noted()))
+    with pytest.raises(Stopped):
+        follow(
+            parts.monitor(), FakeReader([*live(0, 1), done], parts.stopping), StoppableRetry(parts.stopping, Noted())
+        )
     assert observed_when_ready == [0]
     assert parts.observer.observed == [(on(1), "1")]

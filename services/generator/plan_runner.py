@@ -1,4 +1,4 @@
-"""What the generator does, day by day: history, live days in step or at a rate, then a phase at a fixed rate."""
+"""Execution of a plan: history, live days in step or at a rate, then a phase at a fixed rate."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from itertools import count
-from typing import Final, Protocol
+from typing import Final
 
 from adapters.runtime.process import Process
+from adapters.runtime.retry import StoppableRetry, Stopped
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Transaction
+from cardwatch.ports import ProgressPort
 from cardwatch.progress import (
     Bootstrapped,
     DayArchived,
@@ -25,42 +27,33 @@ from cardwatch.progress import (
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan
-from services.generator.sender import Source, Stopped
+from services.generator.sender import EventSender
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.005
-SAY_AFTER_SECONDS: Final = 3.0
+"""Interval at which due transactions are sent."""
+REPORT_AFTER_SECONDS: Final = 3.0
+"""Duration of a wait from which it is logged and reported to `health`."""
 MAX_DAYS_AHEAD: Final = 3
-"""At a rate, the source waits for nobody, but for an archive that has fallen behind by so many days."""
+"""Maximum number of days that live days at a rate may be ahead of the archive."""
 
 
-class Follower(Protocol):
-    """The topic `progress`, see `adapters.kafka.progress.ProgressReader`."""
+class PlanRunner:
+    """Runs a plan. It never reads decisions: the simulation does not depend on them.
 
-    def poll(self, timeout_seconds: float) -> Progress | None:
-        """The next record, or None if none has come in time."""
-        ...
-
-    def caught_up(self) -> bool:
-        """Whether all that is in the topic has been returned."""
-        ...
-
-
-class Schedule:
-    """Runs a plan. It never looks at decisions: the world goes its way whatever we decide.
-
-    What was sent before an interruption is not sent again: the topic says which days were sent whole, and what the log
-    holds after those is left out of the next. A day of the world follows from the days before it, so these are made
-    again, some hundred a second, and not sent.
+    After an interruption nothing is sent again: the topic `progress` says which days were sent completely, and the
+    records in the log after those are left out of the next days. Days that were sent are simulated again, some hundred
+    per second, because each day depends on the days before it.
     """
 
     def __init__(
-        self, plan: Plan, source: Source, progress: Follower, process: Process, metrics: GeneratorMetrics
+        self, plan: Plan, sender: EventSender, progress: ProgressPort, process: Process, metrics: GeneratorMetrics
     ) -> None:
-        self._plan, self._source, self._progress, self._process = plan, source, progress, process
+        self._plan, self._sender, self._progress, self._health = plan, sender, progress, process.health
+        self._retry = StoppableRetry(process.stopping, process.health)
         self._metrics = metrics
-        self._world = Simulation(plan.world)
+        self._simulation = Simulation(plan.world)
         self._next_day = 0
         self._today: date | None = None
         self._emitted: dict[date, DayEmitted] = {}
@@ -71,7 +64,7 @@ class Schedule:
         self._rate_ended = False
 
     def run(self) -> None:
-        """History, live days, fixed rate; returns early if asked to stop."""
+        """Send history, live days and the fixed-rate phase; return early when asked to stop."""
         try:
             self._catch_up()
             for _ in range(self._plan.history_days):
@@ -88,15 +81,15 @@ class Schedule:
 
     def _catch_up(self) -> None:
         while not self._progress.caught_up():
-            self._take_next()
+            self._read_next()
         newest = max(self._emitted, default=None)
         if newest is not None:
-            log.info("going on after %s", newest)
-        self._source.resume_after(self._emitted[newest] if newest else None)
+            log.info("continuing after %s", newest)
+        self._sender.resume_after(self._emitted[newest] if newest else None)
 
     def _day(self) -> EventsOfDay:
-        self._process.health.turn()
-        events = self._world.day(self._next_day)
+        self._health.turn()
+        events = self._simulation.day(self._next_day)
         self._next_day += 1
         self._today = events.day
         return events
@@ -104,7 +97,7 @@ class Schedule:
     def _history_day(self) -> None:
         events = self._day()
         if events.day not in self._emitted:
-            self._source.send_day(events, decided=False)
+            self._sender.send_day(events, decided=False)
             self._sent(events)
         if self._plan.history_in_step:
             self._until(f"the archive to report {events.day}", lambda: self._has_archived(events.day))
@@ -114,8 +107,8 @@ class Schedule:
         if events.day not in self._emitted:
             rate = self._plan.live_rate_per_second
             for due in [events.transactions] if rate is None else self._evenly(events.transactions, rate):
-                self._source.send(due)
-            self._source.send_rest_of_day(events, decided=True)
+                self._sender.send(due)
+            self._sender.send_rest_of_day(events, decided=True)
             self._sent(events)
         self._follow_live_day(events.day)
 
@@ -132,7 +125,7 @@ class Schedule:
         )
 
     def _fixed_rate(self) -> None:
-        """An open loop: what is due is sent on time, however the system copes with it."""
+        """Send in an open loop: at the due time, whatever the load of the system."""
         rate, seconds = self._plan.rate_per_second, self._plan.rate_seconds
         due = round(rate * seconds)
         days = [self._day()]
@@ -141,28 +134,25 @@ class Schedule:
         transactions = [transaction for events in days for transaction in events.transactions][:due]
         if not transactions:
             return
-        self._source.announce(RateStarted(day=days[0].day, rate_per_second=rate, seconds=seconds))
+        self._sender.announce(RateStarted(day=days[0].day, rate_per_second=rate, seconds=seconds))
         for part in self._evenly(transactions, rate):
-            self._source.send(part)
-        self._source.announce(
-            RateEnded(day=days[0].day, transactions=len(transactions), transaction_ends=self._source.ends())
+            self._sender.send(part)
+        self._sender.announce(
+            RateEnded(day=days[0].day, transactions=len(transactions), transaction_ends=self._sender.ends())
         )
 
     def _evenly(self, transactions: Sequence[Transaction], rate: float) -> Iterator[Sequence[Transaction]]:
-        """What is due now, again and again, of those not sent before; after a standstill all that was due in it."""
-        transactions = self._source.unsent(transactions)
+        """Yield the transactions that are due, each tick; after a delay all that became due during it."""
+        transactions = self._sender.unsent(transactions)
         sent, start = 0, time.monotonic()
         while sent < len(transactions):
-            self._process.health.turn()
-            if self._process.stopping.is_set():
-                raise Stopped
-            by_now = min(int((time.monotonic() - start) * rate) + 1, len(transactions))
-            yield transactions[sent:by_now]
-            sent = by_now
-            time.sleep(TICK_SECONDS)
+            self._retry.wait(TICK_SECONDS)
+            due = min(int((time.monotonic() - start) * rate) + 1, len(transactions))
+            yield transactions[sent:due]
+            sent = due
 
     def _sent(self, events: EventsOfDay) -> None:
-        self._metrics.sent_day(events.day)
+        self._metrics.set_day(events.day)
         log.info("%s: %d transactions and %d labels", events.day, len(events.transactions), len(events.labels))
 
     def _has_archived(self, day: date) -> bool:
@@ -175,24 +165,22 @@ class Schedule:
         return (self._today - self._promoted).days >= after
 
     def _until(self, what: str, reached: Callable[[], bool]) -> None:
-        begin, said = time.monotonic(), False
+        start, is_reported = time.monotonic(), False
         while not reached():
-            waited = time.monotonic() - begin
+            waited = time.monotonic() - start
             if waited > self._plan.wait_timeout_seconds:
-                raise CardwatchError(f"waited {self._plan.wait_timeout_seconds:g} s for {what}, in vain; see its log")
-            if waited > SAY_AFTER_SECONDS and not said:
-                said = True
+                raise CardwatchError(f"waited {self._plan.wait_timeout_seconds:g} s for {what}; see its log")
+            if waited > REPORT_AFTER_SECONDS and not is_reported:
+                is_reported = True
                 log.info("waiting for %s", what)
-                self._process.health.waiting(f"it needs {what}")
-            self._take_next()
-        if said:
+                self._health.waiting(f"it needs {what}")
+            self._read_next()
+        if is_reported:
             log.info("no longer waiting for %s", what)
-        self._process.health.ready()
+        self._health.ready()
 
-    def _take_next(self) -> None:
-        self._process.health.turn()
-        if self._process.stopping.is_set():
-            raise Stopped
+    def _read_next(self) -> None:
+        self._retry.wait(0)
         if (record := self._progress.poll(0.2)) is not None:
             self._note(record)
 

@@ -1,0 +1,60 @@
+"""Closing of a day, the same for the archive service and its daily job.
+
+A crash between two steps repeats the closing. A table that is stored already is kept, whatever has been read since,
+because a stream worker may have used it. So a day has one table, and late records change the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from typing import Protocol
+
+from adapters.archive.writer import ArchiveWriter
+from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
+from cardwatch.progress import DayArchived
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
+
+
+class TableStore(Protocol):
+    """Store of reference tables, see `adapters.archive.reference_tables.ReferenceTableStore`."""
+
+    def of_day(self, day: date) -> ReferenceTable | None:
+        """Return the stored table that is valid from `day`."""
+        ...
+
+    def put(self, table: ReferenceTable) -> None:
+        """Store a table."""
+        ...
+
+
+def close_day(
+    day: date,
+    writer: ArchiveWriter,
+    tables: TableStore,
+    builder: ReferenceBuilder,
+    *,
+    label_ends: Mapping[int, int],
+    announce: Callable[[DayArchived], None],
+) -> DayArchived:
+    """Store the table that is valid from the next day, announce `day` and record it as closed; return the announcement.
+
+    All rows of the day are written before. `label_ends`: per partition, the label offset that the table is based on.
+    """
+    valid_from = day + timedelta(days=1)
+    table = tables.of_day(valid_from)
+    if table is None:
+        for partition, end in label_ends.items():
+            builder.saw_labels_up_to(partition, end)
+        table = builder.build(valid_from)
+        tables.put(table)
+    archived = DayArchived(
+        day=day,
+        transactions=writer.count(TRANSACTIONS, day),
+        decisions=writer.count(DECISIONS, day),
+        labels=writer.count(LABELS, day),
+        table_id=table.table_id,
+    )
+    announce(archived)  # before the day is recorded as closed: a crash between the two repeats the announcement
+    writer.close_day(day, table.table_id)
+    return archived
