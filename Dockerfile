@@ -3,18 +3,18 @@
 #   docker compose build            all of them
 #   docker build --target scoring . one
 #
-# Each holds the locked libraries of its role's dependency group (pyproject.toml) and our packages, compiled; nothing is
-# written to the image's own disk when it runs. Processes run as user 10001, who owns only what is below
-# /var/lib/cardwatch.
+# Each image has the locked libraries of its role's dependency group (pyproject.toml) and the packages that the role
+# imports, both compiled; tests/unit/infra/test_images.py checks the imports. Containers do not write to the image's file
+# system. Processes run as user 10001, who owns only /var/lib/cardwatch.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS base
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PATH=/app/.venv/bin:$PATH \
-    # Kernels are compiled when the image is built, for any processor of its kind, and only loaded when it runs.
+    # Kernels are compiled for a generic processor when the image is built, and loaded from the cache at run time.
     NUMBA_CPU_NAME=generic \
-    # Threads that spin for each other take the cores from the other containers.
+    # Spinning threads would take the cores from other containers.
     OMP_WAIT_POLICY=passive \
     CARDWATCH_HOME=/var/lib/cardwatch \
     CARDWATCH_LOG_FORMAT=json \
@@ -25,7 +25,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/cardwatch --shell /
     && for folder in archive tables reports; do mkdir -p /var/lib/cardwatch/$folder; done \
     && chown -R cardwatch:cardwatch /var/lib/cardwatch
 
-# uv in the version that uv.lock names, in an environment that no image keeps.
+# uv, in the version of uv.lock. The final images do not contain it.
 FROM base AS builder
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY infra/images/libraries /usr/local/bin/libraries
@@ -53,7 +53,7 @@ RUN --mount=type=cache,target=/root/.cache/uv libraries --only-group mlflow
 FROM builder AS prefect-libraries
 RUN --mount=type=cache,target=/root/.cache/uv libraries --only-group prefect
 
-# Our packages that every role has.
+# The packages of every role.
 FROM base AS packages
 COPY cardwatch cardwatch
 COPY adapters adapters
@@ -81,7 +81,7 @@ COPY services/scoring services/scoring
 RUN python3 -m compileall -q services && python3 -m cardwatch.warm_up
 USER 10001
 EXPOSE 3000 8080
-# One image, started in two ways: as it is, and with the argument `serve`, as SageMaker starts a container.
+# SageMaker starts the container with the argument `serve`, everything else without arguments.
 ENTRYPOINT ["python", "-m", "services.scoring"]
 
 FROM packages AS archive
@@ -103,12 +103,14 @@ FROM packages AS pipelines
 COPY --from=pipelines-libraries /app/.venv .venv
 COPY models models
 COPY pipelines pipelines
-COPY cli cli
+# Only the commands for operations: the others deploy or need libraries that the image lacks.
+COPY cli/__init__.py cli/main.py cli/backfill.py cli/bootstrap.py cli/heartbeat.py cli/keys.py cli/pipeline_process.py \
+     cli/replay.py cli/store.py cli/tables.py cli/
 RUN python3 -m compileall -q models pipelines cli && python3 -m cardwatch.warm_up
 USER 10001
 CMD ["python", "-m", "pipelines"]
 
-# The functions on AWS; `services.scoring.aws.handler.handle` is the other one. Their disk cannot be written but for /tmp.
+# The functions on AWS. Terraform sets the handler of each; their file system is read-only except for /tmp.
 FROM packages AS lambda
 COPY --from=lambda-libraries /app/.venv .venv
 COPY services/stream services/stream

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
 from adapters.runtime.settings import read_settings
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.supervisor import Supervisor
-
-POLL_SECONDS = 0.2
 
 
 @click.command()
@@ -27,8 +23,6 @@ def kafka(port: int | None) -> None:
             broker = EmbeddedKafka(settings, port=port or 0, report=lambda line: click.echo(line, err=True))
             supervisor.start(broker.process_spec())
             click.echo(f"Kafka listens on {broker.bootstrap} (CARDWATCH_KAFKA_BOOTSTRAP={broker.bootstrap})")
-            while True:
-                supervisor.check()
-                time.sleep(POLL_SECONDS)
+            supervisor.wait("kafka")
     except KeyboardInterrupt:
         click.echo("Kafka has stopped; its data are kept", err=True)

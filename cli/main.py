@@ -1,9 +1,10 @@
-"""The one command, `cardwatch`. Its subcommands are imported when they are used, so that `--help` is quick."""
+"""The command `cardwatch`. Subcommands are imported when they are used, so that `--help` is fast."""
 
 from __future__ import annotations
 
 import signal
 from importlib import import_module
+from importlib.util import find_spec
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -11,39 +12,44 @@ import click
 
 from cardwatch.errors import CardwatchError, Misconfigured
 
-# Name: the module that has a command of the same name, and the line that `--help` shows.
 COMMANDS: Final = {
-    "demo": ("cli.demo", "From nothing to the closed loop, on real parts, with a report."),
-    "up": ("cli.stack.up", "Start the whole system on this machine, and leave it running."),
-    "down": ("cli.stack.down", "Stop it."),
-    "ps": ("cli.stack.ps", "What of it runs, and what each process waits for."),
-    "logs": ("cli.stack.logs", "What its processes say."),
-    "bootstrap": ("cli.bootstrap", "Train the first champion once history is archived."),
-    "evaluate": ("cli.evaluate", "Train and test on your own transactions."),
-    "replay": ("cli.replay", "The archived log as feature rows, on all cores."),
-    "backfill": ("cli.backfill", "The same by Spark, for histories that outgrow one machine."),
-    "simulate": ("cli.simulate", "Write the demo's world as one file."),
-    "aws": ("cli.aws", "The same system on AWS, or on moto on this machine."),
+    "demo": ("cli.demo", "Run the closed loop from history to retraining, and write a report."),
+    "up": ("cli.stack.up", "Start the system on this machine in the background."),
+    "down": ("cli.stack.down", "Stop the system."),
+    "ps": ("cli.stack.ps", "List its processes and what they wait for."),
+    "logs": ("cli.stack.logs", "Show the logs of its processes."),
+    "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),
+    "evaluate": ("cli.evaluate", "Train and test a model on your own transactions."),
+    "replay": ("cli.replay", "Write the archived log as feature rows, on all cores."),
+    "backfill": ("cli.backfill", "Write the archived log as feature rows, with Spark."),
+    "simulate": ("cli.simulate", "Write simulated transactions to a file."),
+    "aws": ("cli.aws", "Deploy the system on AWS, or on moto on this machine."),
     "kafka": ("cli.kafka", "Run the embedded Kafka broker until Ctrl-C."),
     "store": ("cli.store", "Snapshot, restore or rebuild the feature store."),
-    "tables": ("cli.tables", "List the reference tables, and check them."),
-    "keys": ("cli.keys", "Who may call the scoring service: add, list, revoke API keys."),
-    "heartbeat": ("cli.heartbeat", "Say up to which event time your own source has sent everything."),
+    "tables": ("cli.tables", "List and check the reference tables."),
+    "keys": ("cli.keys", "Add, list or revoke API keys of the scoring service."),
+    "heartbeat": ("cli.heartbeat", "Publish the event time up to which a source is complete."),
     "contracts": ("cli.contracts", "Write the JSON Schemas of the topics' records."),
-    "features": ("cli.features", "Write the page about the features, and its picture."),
+    "features": ("cli.features", "Write the documentation page of the features."),
 }
 
 
+"""The module of each command, which has the name of the command, and its line in `--help`."""
+
+
 class LazyGroup(click.Group):
-    """Finds its commands in `COMMANDS`, and shows what Cardwatch refuses as one message instead of a traceback."""
+    """Imports the commands of `COMMANDS` on demand, and prints errors of Cardwatch without a traceback.
+
+    Commands without a module are left out: the image of the pipelines has only those for operations.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the table."""
-        return list(COMMANDS)
+        """Return the names of the commands in the order of the table."""
+        return [name for name, (module, _) in COMMANDS.items() if find_spec(".".join(module.split(".")[:2]))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command of this name."""
-        if cmd_name not in COMMANDS:
+        """Import and return the command of this name."""
+        if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command
@@ -51,10 +57,10 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; exit status 2 for what the user can correct in a setting, 1 for any other refusal."""
+        """Run the command; exit with status 2 for errors in settings or arguments, and 1 for other errors."""
         try:
             return super().invoke(ctx)
         except CardwatchError as error:
@@ -66,13 +72,13 @@ class LazyGroup(click.Group):
 def main() -> None:
     """Card-fraud detection from the first transaction to the retrained model.
 
-    Settings are read from the environment: CARDWATCH_HOME, CARDWATCH_KAFKA_BOOTSTRAP and so on.
+    Settings are read from environment variables such as CARDWATCH_HOME and CARDWATCH_KAFKA_BOOTSTRAP.
     """
     signal.signal(signal.SIGTERM, _interrupt)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends a command as Ctrl-C does: what it started is stopped."""
+    """End a command on SIGTERM as on Ctrl-C, which stops the processes that it has started."""
     raise KeyboardInterrupt
 
 

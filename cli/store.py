@@ -1,4 +1,4 @@
-"""`cardwatch store`: the feature store as a whole, while the stream worker is stopped."""
+"""`cardwatch store`: snapshots and rebuilds of the feature store while the stream worker is stopped."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def store() -> None:
     """Snapshot, restore or rebuild the feature store that CARDWATCH_STORE_URL names, or the embedded one.
 
-    Stop the stream worker first. When it starts again it folds what the store lacks from the log.
+    Stop the stream worker first. After its restart it folds the missing part of the log into the store.
     """
 
 
 @store.command()
 @click.argument("path", type=_FILE)
 def snapshot(path: Path) -> None:
-    """Write all card states and their place in the log to the file PATH."""
+    """Write all card states and their offsets to the file PATH."""
     with open_store(read_settings()) as opened:
-        _tell(f"{path} holds", write_snapshot(opened, path))
+        _print_summary(f"{path} has", write_snapshot(opened, path))
 
 
 @store.command()
 @click.argument("path", type=_FILE)
 def restore(path: Path) -> None:
-    """Fill the empty store from the snapshot PATH, of whatever kind of store that was."""
+    """Fill the empty store from the snapshot PATH, which may be of another type of store."""
     with open_store(read_settings()) as opened:
-        _tell("the store holds", restore_snapshot(path, opened))
+        _print_summary("the store has", restore_snapshot(path, opened))
 
 
 @store.command()
 def rebuild() -> None:
-    """Fold the archived log into the store, as far as it was decided.
+    """Fold the decided part of the archived log into the store.
 
-    An empty store is made from nothing; one that an interrupted rebuild left goes on where it is.
+    An empty store is rebuilt from the beginning; an interrupted rebuild is continued.
     """
     settings = read_settings()
     archived = ArchivedLog(settings.archive, settings.index_url)
     with open_store(settings) as opened:
         for partition, stop in sorted(archived.decided().items()):
-            begins = opened.applied(partition)
-            for part in archived.parts(partition, begins, stop) if begins < stop else ():
-                fold_segment(opened, partition, begins, part)
-                begins = part.position
-            click.echo(f"partition {partition}: applied up to {begins}")
+            position = opened.applied(partition)
+            for part in archived.parts(partition, position, stop) if position < stop else ():
+                fold_segment(opened, partition, position, part)
+                position = part.position
+            click.echo(f"partition {partition}: applied up to {position}")
 
 
-def _tell(what: str, about: Snapshot) -> None:
-    places = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(about.applied.items())) or "none"
-    click.echo(f"{what} {about.cards:,} cards; the log is folded in up to, by partition, {places}")
+def _print_summary(prefix: str, snapshot: Snapshot) -> None:
+    offsets = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(snapshot.applied.items())) or "none"
+    click.echo(f"{prefix} {snapshot.cards:,} cards; applied offsets by partition: {offsets}")

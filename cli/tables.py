@@ -1,4 +1,4 @@
-"""`cardwatch tables`: the reference tables that decisions and training can name."""
+"""`cardwatch tables`: the reference tables of decisions and training."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from adapters.runtime.settings import read_settings
 
 @click.command()
 def tables() -> None:
-    """List the reference tables: the day they are valid from, id, merchants, label-log position by partition.
+    """List the reference tables: first valid day, id, number of merchants, and label offsets by partition.
 
-    Every table is read and checked: a damaged one is named, with what to do about it.
+    Every table is read and checked. A damaged one is reported with a remedy.
     """
     for table in ReferenceTableStore(read_settings().tables).all():
         positions = ", ".join(f"{partition}: {end}" for partition, end in table.label_positions.items()) or "none"

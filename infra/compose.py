@@ -1,7 +1,7 @@
-"""The containers of docker-compose.yml, by the engine that is there: Docker with its plugin, or podman-compose.
+"""Containers of docker-compose.yml, run by Docker with its compose plugin or by podman-compose.
 
-`python -m infra.compose engine` prints the command to be used, or nothing where there is none; `images` builds all and
-lists their sizes; `addresses` prints where a running stack is found.
+`python -m infra.compose engine` prints the compose command, or nothing if neither is installed; `images` builds all
+images and lists their sizes; `addresses` prints the addresses of a running stack.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.errors import CardwatchError, Unavailable
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-ASK_SECONDS: Final = 60.0
+COMMAND_SECONDS: Final = 60.0
 START_SECONDS: Final = 600.0
 BUILD_SECONDS: Final = 2_400.0
 
 ADDRESSES: Final = {"Grafana": 3001, "Prometheus": 9090, "scoring": 3000, "MLflow": 5000, "Prefect": 4200}
-"""What the compose file publishes for people, at its default ports."""
+"""Default ports of the services with a user interface or an API."""
 
-# Where podman builds, certificates of this machine are needed, and its network: both are what `docker build` has.
 _PODMAN_BUILD: Final = "--network host -v /etc/ssl/certs:/etc/ssl/certs:ro"
+"""Options that give a build by podman the network and certificates of this machine, as `docker build` does."""
 
 
 class Engine(NamedTuple):
-    """`client` asks about single containers, `compose` takes compose's commands."""
+    """Commands of an engine: `client` for single containers and images, `compose` for the project."""
 
     client: str
     compose: tuple[str, ...]
 
 
 def find_engine() -> Engine | None:
-    """Docker if it runs, else podman with podman-compose, else None."""
+    """Return Docker if it runs, otherwise podman with podman-compose, otherwise None."""
     if _succeeds("docker", "info") and _succeeds("docker", "compose", "version"):
         return Engine("docker", ("docker", "compose"))
     if shutil.which("podman-compose") and _succeeds("podman", "info"):
@@ -46,10 +46,10 @@ def find_engine() -> Engine | None:
 
 
 class Compose:
-    """One project of the compose file, beside others: its containers, networks and volumes carry `project`'s name.
+    """One project of the compose file; its containers, networks and volumes have the prefix `project`.
 
-    `environment` has what the file takes from outside: ports, keys. Every call raises `CardwatchError` with what the
-    engine said if it refuses, and `Unavailable` if it takes too long.
+    `environment` sets the file's variables: ports and keys. Every call raises `CardwatchError` with the engine's
+    message if it fails, and `Unavailable` if it takes too long.
     """
 
     def __init__(
@@ -60,60 +60,60 @@ class Compose:
         self._files = [ROOT / "docker-compose.yml", *files]
 
     def build(self) -> None:
-        """Build every image of ours."""
-        # Eight at once would fetch the same libraries eight times.
+        """Build all images of the project."""
+        # Concurrent builds would download the same libraries eight times.
         podman = ("--parallel", "1", "--podman-build-args", _PODMAN_BUILD) if self._engine.client == "podman" else ()
         self._compose(*podman, "--profile", "demo", "build", seconds=BUILD_SECONDS)
 
     def build_target(self, target: str) -> str:
-        """Build a target of the Dockerfile that no service here runs, and give the image's name."""
+        """Build a target of the Dockerfile that is not a service, and return the image's name."""
         options = _PODMAN_BUILD.split() if self._engine.client == "podman" else []
         name = f"cardwatch/{target}"
-        self.ask("build", *options, "--target", target, "--tag", name, str(ROOT), seconds=BUILD_SECONDS)
+        self.run("build", *options, "--target", target, "--tag", name, str(ROOT), seconds=BUILD_SECONDS)
         return name
 
     def up(self, *services: str, profiles: Sequence[str] = (), scale: str | None = None) -> None:
-        """Create and start these services, or all of the profiles and of the core."""
-        chosen = [part for profile in profiles for part in ("--profile", profile)]
+        """Create and start these services, or all services of the profiles and of the core."""
+        selected = [part for profile in profiles for part in ("--profile", profile)]
         scaling = [] if scale is None else ["--scale", scale]
-        self._compose(*chosen, "up", "-d", *scaling, *services, seconds=START_SECONDS)
+        self._compose(*selected, "up", "-d", *scaling, *services, seconds=START_SECONDS)
 
     def down(self, *, volumes: bool) -> None:
-        """Remove containers and networks, and the volumes with all data if so asked."""
+        """Remove containers and networks, and with `volumes` also all data."""
         everything = ("--profile", "demo", "--profile", "observability")
         self._compose(*everything, "down", *(["-v"] if volumes else []), seconds=START_SECONDS)
 
     def containers(self, service: str) -> list[str]:
-        """The ids of a service's containers, whether they run or not."""
-        of_project = f"label=com.docker.compose.project={self.project}"
-        of_service = f"label=com.docker.compose.service={service}"
-        return self.ask("ps", "-aq", "--filter", of_project, "--filter", of_service).split()
+        """Return the ids of a service's containers, including stopped ones."""
+        project = f"label=com.docker.compose.project={self.project}"
+        service_label = f"label=com.docker.compose.service={service}"
+        return self.run("ps", "-aq", "--filter", project, "--filter", service_label).split()
 
     def pid(self, service: str) -> int:
-        """The process id, on this machine, of the first process in the service's first container; 0 if none runs."""
-        return int(self.ask("inspect", "-f", "{{.State.Pid}}", self.containers(service)[0]))
+        """Return the host's id of the main process in the service's first container; 0 if it is not running."""
+        return int(self.run("inspect", "-f", "{{.State.Pid}}", self.containers(service)[0]))
 
     def logs(self, service: str) -> str:
-        """Everything that the service's containers have said."""
-        return "".join(self.ask("logs", container) for container in self.containers(service))
+        """Return the output of the service's containers."""
+        return "".join(self.run("logs", container) for container in self.containers(service))
 
-    def run_in(self, service: str, *command: str, given: str = "", seconds: float = ASK_SECONDS) -> str:
-        """The output of a command in the service's first container, `given` on its standard input."""
-        return self.ask("exec", "-i", self.containers(service)[0], *command, given=given, seconds=seconds)
+    def run_in(self, service: str, *command: str, stdin: str = "", seconds: float = COMMAND_SECONDS) -> str:
+        """Return the output of a command in the service's first container."""
+        return self.run("exec", "-i", self.containers(service)[0], *command, stdin=stdin, seconds=seconds)
 
-    def ask(self, *command: str, given: str = "", seconds: float = ASK_SECONDS) -> str:
-        """The engine's answer to a command."""
-        return self._run([self._engine.client, *command], given=given, seconds=seconds)
+    def run(self, *command: str, stdin: str = "", seconds: float = COMMAND_SECONDS) -> str:
+        """Return the output of a command of the engine."""
+        return self._execute([self._engine.client, *command], stdin=stdin, seconds=seconds)
 
     def _compose(self, *command: str, seconds: float) -> None:
         files = [part for file in self._files for part in ("-f", str(file))]
-        self._run([*self._engine.compose, "-p", self.project, *files, *command], given="", seconds=seconds)
+        self._execute([*self._engine.compose, "-p", self.project, *files, *command], stdin="", seconds=seconds)
 
-    def _run(self, command: list[str], *, given: str, seconds: float) -> str:
+    def _execute(self, command: list[str], *, stdin: str, seconds: float) -> str:
         try:
-            answer = subprocess.run(
+            completed = subprocess.run(
                 command,
-                input=given,
+                input=stdin,
                 env=self._environment,
                 cwd=ROOT,
                 capture_output=True,
@@ -122,39 +122,35 @@ class Compose:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"{' '.join(command)}: no end within {seconds:g} s") from error
-        if answer.returncode:
+            raise Unavailable(f"{' '.join(command)}: not finished within {seconds:g} s") from error
+        if completed.returncode:
             raise CardwatchError(
-                f"{' '.join(command)} ended with status {answer.returncode}: {answer.stderr.strip()[-2_000:]}"
+                f"{' '.join(command)} ended with status {completed.returncode}: {completed.stderr.strip()[-2_000:]}"
             )
-        # podman writes a container's error output to its own.
-        return answer.stdout + (answer.stderr if command[1:2] == ["logs"] else "")
+        # podman writes the standard error of a container to its own.
+        return completed.stdout + (completed.stderr if command[1:2] == ["logs"] else "")
 
 
 def _succeeds(*command: str) -> bool:
     if shutil.which(command[0]) is None:
         return False
     try:
-        return subprocess.run(command, capture_output=True, timeout=ASK_SECONDS, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=COMMAND_SECONDS, check=False).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 
 
-def _tell_images(engine: Engine) -> str:
+def _build_and_list(engine: Engine) -> str:
     compose = Compose(engine, "cardwatch", {})
     compose.build()
-    sizes = compose.ask(
+    sizes = compose.run(
         "image", "ls", "--format", "{{.Repository}} {{.Size}}", "--filter", "reference=*cardwatch/*:latest"
     )
     return "".join(f"{line.removeprefix('localhost/')}\n" for line in sorted(sizes.splitlines()))
 
 
-def _tell_addresses() -> str:
-    return "".join(f"{name:<12} http://localhost:{port}\n" for name, port in ADDRESSES.items())
-
-
 def main() -> None:
-    """Say what was asked for."""
+    """Run the command of the arguments."""
     parser = argparse.ArgumentParser(prog="python -m infra.compose", description=__doc__)
     parser.add_argument("what", choices=["engine", "images", "addresses"])
     what = parser.parse_args().what
@@ -163,11 +159,11 @@ def main() -> None:
         case "engine":
             sys.stdout.write(" ".join(engine.compose) if engine else "")
         case "addresses":
-            sys.stdout.write(_tell_addresses())
+            sys.stdout.writelines(f"{name:<12} http://localhost:{port}\n" for name, port in ADDRESSES.items())
         case _ if engine is None:
-            sys.exit("there is neither Docker with compose nor podman-compose")
+            sys.exit("neither Docker with compose nor podman-compose is installed")
         case _:
-            sys.stdout.write(_tell_images(engine))
+            sys.stdout.write(_build_and_list(engine))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 from threading import Event, Thread
 from typing import Final
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from adapters.runtime.retry import poll
 from infra.local_stack.stack import SERVERS
 from infra.local_stack.stack_home import ProcessEndpoint, StackStatus
 
@@ -95,8 +97,11 @@ class ReadinessThread:
         return self._is_ready.is_set()
 
     def _check(self) -> None:
-        while self._status is None or not self._monitor.check(self._status):
-            time.sleep(CHECK_SECONDS)
+        poll(
+            lambda: self._status is not None and self._monitor.check(self._status),
+            timeout_seconds=inf,
+            poll_seconds=CHECK_SECONDS,
+        )
         self._is_ready.set()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import msgspec
 from adapters.runtime.files import write_atomically
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_policies
+from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.bootstrap import MIN_DAYS
@@ -28,7 +29,6 @@ DEFAULT_PLAN: Final = Path(__file__).resolve().parents[2] / "examples" / "plans"
 HISTORY_DAYS: Final = 30
 UNLIMITED_SECONDS: Final = 1e8
 """Timeout of `cardwatch bootstrap` in the stack: three years, because transactions may begin at any time."""
-POLL_SECONDS: Final = 0.1
 
 
 @click.command()
@@ -68,8 +68,7 @@ def up(plan: Path | None, wait_seconds: float, *, no_traffic: bool, foreground: 
             return
         _jobs(home, selected)  # reports an invalid plan here rather than in a log
         child = _start_in_background(home, settings, ["--no-traffic"] if no_traffic else ["--plan", str(home.plan)])
-        while child.poll() is None and home.record() is None:
-            time.sleep(POLL_SECONDS)
+        poll(lambda: child.poll() is not None or home.record() is not None, timeout_seconds=inf)
     _await_ready(home, child, wait_seconds)
 
 
@@ -151,33 +150,31 @@ def _start_in_background(home: StackHome, settings: Settings, arguments: Sequenc
 
 def _await_ready(home: StackHome, child: subprocess.Popen[bytes], wait_seconds: float) -> None:
     """Show the stack's log until the stack is ready; exit with its status if it ends before."""
-    deadline = time.monotonic() + wait_seconds
     try:
         with home.log("stack").open("rb") as log:
-            while (exit_status := child.poll()) is None and not _is_ready(home, child.pid):
-                _print_output(log.read())
-                if time.monotonic() > deadline:
-                    raise CardwatchError(
-                        f"the stack is not ready after {wait_seconds:g} s; it continues to start (cardwatch ps, "
-                        "cardwatch logs), and `cardwatch down` stops it"
-                    )
-                time.sleep(POLL_SECONDS)
-            _print_output(log.read())
+
+            def is_over() -> bool:
+                over = child.poll() is not None or _is_ready(home, child.pid)
+                if output := log.read():
+                    click.echo(output.decode(errors="replace"), nl=False)
+                return over
+
+            over = poll(is_over, timeout_seconds=wait_seconds)
     except KeyboardInterrupt:
         click.echo("\nthe stack continues to start in the background; `cardwatch down` stops it", err=True)
         sys.exit(130)
-    if exit_status is not None:
+    if not over:
+        raise CardwatchError(
+            f"the stack is not ready after {wait_seconds:g} s; it continues to start (cardwatch ps, cardwatch logs), "
+            "and `cardwatch down` stops it"
+        )
+    if (exit_status := child.poll()) is not None:
         sys.exit(exit_status or 1)
 
 
 def _is_ready(home: StackHome, pid: int) -> bool:
     status = home.status()
     return status is not None and status.owner.pid == pid and status.ready
-
-
-def _print_output(output: bytes) -> None:
-    if output:
-        click.echo(output.decode(errors="replace"), nl=False)
 
 
 def _print_running(home: StackHome, plan: Path | None) -> None:

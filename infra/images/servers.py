@@ -1,8 +1,7 @@
-"""The MLflow and the Prefect server: how each is started, embedded or in a container of its own.
+"""Start commands of the MLflow and Prefect servers, for the local stack and for their images.
 
-`python -m infra.images.servers mlflow|prefect` becomes that server, at the port of its address in the settings, once
-its
-database can be reached: a server that starts before it would only die of it.
+`python -m infra.images.servers mlflow|prefect` waits for the server's database, because the servers exit without it,
+and then replaces itself by the server at the address of the settings.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ import logging
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.process import one_line_errors
+from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import Misconfigured
 
@@ -31,56 +31,56 @@ log = logging.getLogger(__name__)
 
 
 class Server(NamedTuple):
-    """A process to be started: its command and the variables that it needs beside those of the settings."""
+    """Command of a server, and its environment variables beside those of the settings."""
 
     command: list[str]
     environment: dict[str, str]
 
 
 def mlflow_server(settings: Settings) -> Server:
-    """The tracking server and registry at `settings.mlflow_url`; clients get artifacts through it, never by path.
+    """Return the tracking server and registry at `settings.mlflow_url`; clients get artifacts through it, not by path.
 
-    One worker: four would cost four times the memory for a handful of questions a second.
+    One worker suffices for a few requests per second; each further one needs the same memory.
     """
-    folder = _made(settings.home.absolute() / "mlflow")
-    database = _database(settings, "postgresql+psycopg") or f"sqlite:///{folder / 'mlflow.db'}"
+    folder = _created(settings.home.absolute() / "mlflow")
+    database = _database_url(settings, "postgresql+psycopg") or f"sqlite:///{folder / 'mlflow.db'}"
     name = urlsplit(settings.mlflow_url).netloc
     return Server(
         command=[
-            sys.executable, "-m", "mlflow", "server", *_listening(settings, settings.mlflow_url), "--workers", "1",
+            sys.executable, "-m", "mlflow", "server", *_listen_options(settings, settings.mlflow_url), "--workers", "1",
             "--artifacts-destination", str(folder / "artifacts"),
-            "--uvicorn-opts", "--log-level warning",  # else a line for each question that scoring asks
+            "--uvicorn-opts", "--log-level warning",  # otherwise a line per request
         ],
         environment={
-            # Not an argument: it may hold a password, and arguments can be read by every process of the machine.
+            # Not an argument: it may contain a password, and every process of the machine can read arguments.
             "MLFLOW_BACKEND_STORE_URI": database,
             "MLFLOW_SERVER_ALLOWED_HOSTS": f"localhost:*,127.0.0.1:*,{name}",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "1",
-            # Nine more processes, for evaluating language models.
+            # Saves nine processes for the evaluation of language models.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         },
     )  # fmt: skip
 
 
 def prefect_server(settings: Settings) -> Server:
-    """The Prefect server at `settings.prefect_url`, without the background services that our flows do not use."""
-    folder = _made(settings.home.absolute() / "prefect")
+    """Return the Prefect server at `settings.prefect_url`, without background services that our flows do not use."""
+    folder = _created(settings.home.absolute() / "prefect")
     unused = ("SCHEDULER", "LATE_RUNS", "PAUSE_EXPIRATIONS", "TRIGGERS", "FOREMAN", "CANCELLATION_CLEANUP")
     environment = {
         **{f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in unused},
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": f"{settings.prefect_url}/api",
-        # Where its pages, in somebody's browser, find it; they are written at the start, and not into an image.
+        # The browser's path to the API. The pages are written at the start, into a folder outside of the image.
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "pages"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "1",
     }
-    if database := _database(settings, "postgresql+asyncpg"):
+    if database := _database_url(settings, "postgresql+asyncpg"):
         environment["PREFECT_API_DATABASE_CONNECTION_URL"] = database
-    listening = _listening(settings, settings.prefect_url)
+    listening = _listen_options(settings, settings.prefect_url)
     return Server([sys.executable, "-m", "prefect", "server", "start", *listening, "--analytics-off"], environment)
 
 
@@ -88,7 +88,7 @@ SERVERS: Final[dict[str, Callable[[Settings], Server]]] = {"mlflow": mlflow_serv
 
 
 def main() -> None:
-    """Replace this process by the server, so that its signals and status are the server's."""
+    """Replace this process by the server, which then receives its signals and gives its exit status."""
     parser = argparse.ArgumentParser(prog="python -m infra.images.servers", description=__doc__)
     parser.add_argument("name", choices=sorted(SERVERS))
     name = parser.parse_args().name
@@ -105,32 +105,36 @@ def _await_database(settings: Settings) -> None:
     if not settings.database_url:
         return
     parts = urlsplit(settings.database_url)
-    place = (parts.hostname or "", parts.port or _POSTGRES_PORT)
-    said = False
-    while True:
+    address = (parts.hostname or "", parts.port or _POSTGRES_PORT)
+    reported = False
+
+    def connect() -> bool:
+        nonlocal reported
         try:
-            socket.create_connection(place, _CONNECT_SECONDS).close()
-            return
+            socket.create_connection(address, _CONNECT_SECONDS).close()
         except OSError as error:
-            if not said:
-                log.warning("waiting for the database at %s:%d: %s", *place, error)
-            said = True
-        time.sleep(_RETRY_SECONDS)
+            if not reported:
+                log.warning("waiting for the database at %s:%d: %s", *address, error)
+            reported = True
+            return False
+        return True
+
+    poll(connect, timeout_seconds=inf, poll_seconds=_RETRY_SECONDS)
 
 
-def _database(settings: Settings, scheme: str) -> str:
-    """The database's address with the driver that this server uses."""
+def _database_url(settings: Settings, scheme: str) -> str:
+    """Return the database's URL with the driver of this server, empty if the settings have none."""
     return settings.database_url and scheme + settings.database_url.removeprefix("postgresql")
 
 
-def _listening(settings: Settings, url: str) -> list[str]:
+def _listen_options(settings: Settings, url: str) -> list[str]:
     parts = urlsplit(url)
     if not parts.hostname or not parts.port:
-        raise Misconfigured(f"{url!r} must name a host and a port: it is where this server is to be found")
+        raise Misconfigured(f"{url!r} must name a host and a port, on which this server listens")
     return ["--host", settings.bind or parts.hostname, "--port", str(parts.port)]
 
 
-def _made(folder: Path) -> Path:
+def _created(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,12 +16,12 @@ import msgspec
 from msgspec import Struct, structs
 
 from adapters.runtime.files import write_atomically
+from adapters.runtime.retry import poll
 from adapters.runtime.settings import PREFIX, Settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from infra.local_stack.process_record import StackRecord, end_processes, read_record
 from infra.local_stack.process_tree import ProcessIdentity
 
-_POLL_SECONDS: Final = 0.1
 _STOP_SECONDS: Final = 120.0
 """A dozen processes stop one after the other, each within a grace period of ten seconds; one second is usual."""
 _STATUS_FILE: Final = Path("run") / "standing.json"
@@ -152,11 +151,8 @@ class StackHome:
             return orphaned
         with suppress(ProcessLookupError):
             os.kill(record.owner.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while record.owner.alive:
-            if time.monotonic() > deadline:
-                raise CardwatchError(f"process {record.owner.pid} has not ended within {_STOP_SECONDS:g} s")
-            time.sleep(_POLL_SECONDS)
+        if not poll(lambda: not record.owner.alive, timeout_seconds=_STOP_SECONDS):
+            raise CardwatchError(f"process {record.owner.pid} has not ended within {_STOP_SECONDS:g} s")
         return True
 
     def delete(self) -> None:

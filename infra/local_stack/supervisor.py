@@ -8,19 +8,20 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from msgspec import Struct, structs
 
+from adapters.runtime.retry import poll
 from cardwatch.errors import ProcessDied, Unavailable
 from infra.local_stack.backoff import Backoff
 from infra.local_stack.process_record import GRACE_SECONDS, take_ownership
 from infra.local_stack.process_tree import ProcessIdentity, end_sessions
 from infra.local_stack.signals import defer_signals
 
-_POLL_SECONDS: Final = 0.1
 _TAIL_LINES: Final = 15
 _TAIL_BYTES: Final = 16_384
 
@@ -99,7 +100,10 @@ class Supervisor:
         """Return when all of these started processes are ready; raises as `start` does."""
         begin = time.monotonic()
         waiting = [self._running[name][0] for name in names]
-        while waiting := [spec for spec in waiting if not spec.ready()]:
+
+        def all_ready() -> bool:
+            nonlocal waiting
+            waiting = [spec for spec in waiting if not spec.ready()]
             self.check()
             for spec in waiting:
                 if time.monotonic() - begin > spec.ready_within_seconds:
@@ -107,8 +111,9 @@ class Supervisor:
                         f"{spec.name} was not ready within {spec.ready_within_seconds:g} s; the end of "
                         f"{self.log(spec.name)}:\n{self._log_excerpt(spec.name)}"
                     )
-            time.sleep(_POLL_SECONDS)
-        self.check()
+            return not waiting
+
+        poll(all_ready, timeout_seconds=inf)
 
     def check(self) -> None:
         """Raise `ProcessDied`, with the end of its log, if a process has exited unexpectedly."""
@@ -138,12 +143,15 @@ class Supervisor:
         return restarted
 
     def wait(self, name: str) -> None:
-        """Wait for the end of a process that may end; raises `ProcessDied` if it or another process fails."""
+        """Wait for the end of a process; raises `ProcessDied` if it or another process fails."""
         process = self._running[name][1]
-        while process.poll() is None:
+
+        def has_ended() -> bool:
+            ended = process.poll() is not None
             self.check()
-            time.sleep(_POLL_SECONDS)
-        self.check()
+            return ended
+
+        poll(has_ended, timeout_seconds=inf)
         self.stop(name)
 
     def stop(self, *names: str) -> None:

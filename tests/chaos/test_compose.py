@@ -102,7 +102,7 @@ def containers() -> Iterator[Containers]:
         yield Containers(compose, ports, key)
     finally:
         for traffic in compose.containers("traffic"):  # of a profile of its own, which `down` does not know
-            compose.ask("rm", "-f", traffic)
+            compose.run("rm", "-f", traffic)
         compose.down(volumes=True)
 
 
@@ -149,7 +149,7 @@ def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
     for victim, kill, is_back in victims(containers):
         felt.append(watcher.feel(victim, kill, is_back, RATE))
         say(felt[-1:])
-    compose.ask("stop", "--time", "30", compose.containers("traffic")[0])  # killed, it would be started again
+    compose.run("stop", "--time", "30", compose.containers("traffic")[0])  # killed, it would be started again
     settle(containers.settings)
     counts = count_topics(containers.settings, {})
     say(felt)
@@ -157,7 +157,7 @@ def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
     assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)
     assert counts.decisions + counts.repeats == counts.transactions
     question = (HERE / "compare.py").read_text()
-    compared = json.loads(compose.run_in("pipelines", "python", "-", given=question, seconds=300.0))
+    compared = json.loads(compose.run_in("pipelines", "python", "-", stdin=question, seconds=300.0))
     assert compared == {
         "decisions": counts.decisions,
         "transactions": counts.transactions,
@@ -167,7 +167,7 @@ def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
 
     compose.down(volumes=False)
     of_project = f"label=com.docker.compose.project={compose.project}"
-    assert compose.ask("ps", "-aq", "--filter", of_project) == ""
+    assert compose.run("ps", "-aq", "--filter", of_project) == ""
     assert len(volumes(compose)) > 5
     compose.down(volumes=True)
     assert volumes(compose) == []
@@ -216,4 +216,4 @@ def memory_mb(containers: Containers, service: str) -> int:
 
 
 def volumes(compose: Compose) -> list[str]:
-    return [name for name in compose.ask("volume", "ls", "-q").split() if name.startswith(compose.project)]
+    return [name for name in compose.run("volume", "ls", "-q").split() if name.startswith(compose.project)]

@@ -44,7 +44,7 @@ def image(compose: Compose) -> str:
 
 
 def test_it_is_small_enough_to_start_soon(compose: Compose, image: str, say: Callable[[object], None]) -> None:
-    size_mb = int(compose.ask("image", "inspect", "-f", "{{.Size}}", image)) / 1e6
+    size_mb = int(compose.run("image", "inspect", "-f", "{{.Size}}", image)) / 1e6
     say(f"the image of the functions has {size_mb:.0f} MB")
     assert size_mb <= MAX_MB
 
@@ -55,13 +55,13 @@ def test_a_cold_start_takes_seconds_at_most(
 ) -> None:
     variables = [part for name, value in SETTINGS.items() for part in ("-e", f"{name}={value}")]
     options = ["--rm", "--read-only", "--tmpfs", "/tmp", *variables, "--entrypoint", "python"]  # noqa: S108 (Lambda's)
-    starts = [json.loads(compose.ask("run", *options, image, "-c", MEASURE, handler)) for _ in range(5)]
+    starts = [json.loads(compose.run("run", *options, image, "-c", MEASURE, handler)) for _ in range(5)]
     imported, made, processor = (statistics.median(of_one) for of_one in zip(*starts, strict=True))
     say(f"{handler}: imports {imported:.1f} s, clients and kernel {made:.1f} s, of the processor {processor:.1f} s")
     assert imported + made <= MAX_SECONDS
 
 
 def test_the_function_that_moves_models_can_be_imported_too(compose: Compose, image: str) -> None:
-    compose.ask(
+    compose.run(
         "run", "--rm", "--read-only", "--entrypoint", "python", image, "-c", "import pipelines.sagemaker.handler"
     )

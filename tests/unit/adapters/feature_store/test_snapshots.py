@@ -226,7 +226,7 @@ def test_the_command_rebuilds_what_was_decided_and_moves_it_to_another_store(tmp
         fold_segment(store, 2, 179, tail(log))
         assert store.cards() == folded(log)
     taken = runner.invoke(main, ["store", "snapshot", str(tmp_path / "file")], env=home, catch_exceptions=False)
-    assert taken.output.endswith("file holds 7 cards; the log is folded in up to, by partition, 2: 200\n")
+    assert taken.output.endswith("file has 7 cards; applied offsets by partition: 2: 200\n")
     refused = runner.invoke(main, ["store", "restore", str(tmp_path / "file")], env=home)
     assert refused.exit_code == 1
     assert "is not empty: a snapshot is only restored into an empty store" in refused.output
@@ -234,7 +234,7 @@ def test_the_command_rebuilds_what_was_decided_and_moves_it_to_another_store(tmp
         server.flushdb()
     elsewhere = {**home, "CARDWATCH_STORE_URL": f"{redis_url}/14"}
     moved = runner.invoke(main, ["store", "restore", str(tmp_path / "file")], env=elsewhere, catch_exceptions=False)
-    assert moved.output == "the store holds 7 cards; the log is folded in up to, by partition, 2: 200\n"
+    assert moved.output == "the store has 7 cards; applied offsets by partition: 2: 200\n"
 
 
 def test_a_rebuild_that_was_interrupted_goes_on(tmp_path: Path) -> None:
