@@ -25,14 +25,15 @@ from adapters.scoring.api_keys import KeyRing, KeyScope, RateLimit
 from benchmarks.harness import Metric, Metrics, each_in_turn
 from benchmarks.serving.fixture import ServingFixture, serving_fixture
 from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.records import Preview
 from cardwatch.events import Action, Transaction, decode, utc_day
 from cardwatch.features.columns import encode
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_choice import choose_table
 from cardwatch.registry import ModelVersion
-from services.scoring.api.card_states import States
+from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.endpoints import ScoringApi
-from services.scoring.api.preview import Preview, PreviewScorer
+from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import Routes
 from services.scoring.metrics import ScoringMetrics
@@ -45,7 +46,7 @@ _ONE: Final = np.zeros(1, np.int64)
 def measure() -> Metrics:
     """The median of each step in microseconds."""
     made = serving_fixture()
-    states = States(partial(open_reader, made.settings), data_file(made.settings.store), time.monotonic)
+    states = CardStateReader(partial(open_reader, made.settings), data_file(made.settings.store), time.monotonic)
     counters = ScoringMetrics()
     question = PreviewScorer(states, ReferenceTableStore(made.settings.tables), DecisionPolicy())
     served = LoadedModel(made.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
@@ -80,7 +81,9 @@ _HOW: Final = {
 _GOALS: Final = {"margin": "at most 10", "reasons": "at most 1,500"}
 
 
-def _steps(made: ServingFixture, states: States, counters: ScoringMetrics, bodies: Sequence[bytes]) -> dict[str, Any]:
+def _steps(
+    made: ServingFixture, states: CardStateReader, counters: ScoringMetrics, bodies: Sequence[bytes]
+) -> dict[str, Any]:
     keys, header = KeyRing(str(made.settings.api_key), made.settings.keys_file), f"Bearer {made.settings.api_key}"
     tables, policy, detector = ReferenceTableStore(made.settings.tables), DecisionPolicy(), made.fitted.detector
     transactions = [decode(body, Transaction) for body in bodies]

@@ -33,10 +33,10 @@ from cardwatch.errors import Unavailable
 from cardwatch.events import DeadLetter, encode
 from cardwatch.features.state import STATE
 from cardwatch.ports import Scores
-from services.stream.aws.embedded_metrics import Counts
-from services.stream.aws.event_records import Arrival
-from services.stream.aws.worker import BatchWorker
-from services.stream.decider import Decider
+from services.stream.aws.embedded_metrics import InvocationMetrics
+from services.stream.aws.event_records import ShardRecord
+from services.stream.aws.worker import ShardWorker
+from services.stream.decision_engine import DecisionEngine
 from services.stream.decision_log import DecisionLog
 
 BATCH: Final = 100
@@ -73,19 +73,21 @@ def measure() -> Metrics:
     """Milliseconds of a call with a batch, in all and of the processor, the bare writes taking turns with it."""
     transactions = random_transactions(BATCH * (ROUNDS + 2), CARDS, seed=4)
     arrivals = [
-        Arrival(place, transaction.card_id.encode(), encode(transaction), 0)
+        ShardRecord(place, transaction.card_id.encode(), encode(transaction), 0)
         for place, transaction in enumerate(transactions)
     ]
     seconds: dict[str, list[float]] = {"call": [], "writes": [], "processor": []}
     with tempfile.TemporaryDirectory() as folder, _dynamodb() as url, closing(DynamoDbOutbox(url)) as cards:
         nobody = _AtOnce()
-        decider = Decider(nobody, DecisionPolicy(), lambda: 0.0)
-        worker = BatchWorker(cards, ReferenceTableStore(Path(folder)), decider, nobody, Counts(DecisionLog()))
+        decider = DecisionEngine(nobody, DecisionPolicy(), lambda: 0.0)
+        worker = ShardWorker(
+            cards, ReferenceTableStore(Path(folder)), decider, nobody, InvocationMetrics(DecisionLog())
+        )
         bare = count()
         for round_ in range(ROUNDS + 2):
             batch = arrivals[round_ * BATCH : (round_ + 1) * BATCH]
             begin, used = time.perf_counter(), time.process_time()
-            worker.work(0, batch)
+            worker.process(0, batch)
             took, worked = time.perf_counter() - begin, time.process_time() - used
             begin = time.perf_counter()
             cards.write(OutboxBatch(1, 0, 0, []), [_bare_write(next(bare)) for _ in {each.key for each in batch}])

@@ -19,6 +19,8 @@ from cardwatch.errors import InvalidRecord
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_DAY: Final = timedelta(days=1)
+_EPOCH_ORDINAL, _FIRST_ORDINAL, _LAST_ORDINAL = (day.toordinal() for day in (EPOCH, date.min, date.max))
 _IDENTIFIERS: Final = ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id")
 _LOOKS_LIKE_PAN: Final = re.compile(r"\d{13,19}")
 
@@ -242,8 +244,8 @@ def from_epoch_ms(epoch_ms: int) -> datetime:
 
 def utc_day(moment: datetime) -> date:
     """The event day: the date in UTC, whatever offset `moment` is written with, within what `date` can say."""
-    ordinal = EPOCH.toordinal() + (moment - EPOCH) // timedelta(days=1)
-    return date.fromordinal(min(max(ordinal, date.min.toordinal()), date.max.toordinal()))
+    ordinal = _EPOCH_ORDINAL + (moment - EPOCH) // _DAY
+    return date.fromordinal(min(max(ordinal, _FIRST_ORDINAL), _LAST_ORDINAL))
 
 
 def _invalid(error: msgspec.DecodeError) -> InvalidRecord:

@@ -18,6 +18,7 @@ from cardwatch.errors import CorruptTable
 from cardwatch.events import EPOCH
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
 
+_EPOCH_ORDINAL: Final = EPOCH.toordinal()
 _NOTHING_KNOWN: Final = ReferenceTable.empty()
 
 
@@ -33,7 +34,7 @@ class TableChoice(NamedTuple):
     """The table to fold with, and None or the reason why the rules decide."""
 
     table: ReferenceTable
-    why_rules: str | None
+    degraded_reason: str | None
 
 
 def choose_table(tables: Tables, day: date) -> TableChoice:
@@ -49,7 +50,7 @@ def why_stale(table: ReferenceTable, day: date) -> str | None:
     """None if transactions of `day` can be scored with this table, else what is wrong with it, for a human."""
     if table.table_id == _NOTHING_KNOWN.table_id:
         return None
-    age_days = (day - EPOCH.date()).days - table.valid_from_day
+    age_days = day.toordinal() - _EPOCH_ORDINAL - table.valid_from_day
     if age_days < WINDOW_DAYS:
         return None
     return f"the reference table of {table.valid_from.date()} is {age_days} days old"

@@ -23,7 +23,7 @@ from adapters.runtime.settings import Settings
 from adapters.scoring.api_keys import KeyRing, RateLimit
 from cardwatch.features.warm_up import warm_kernel
 from cardwatch.warm_up import warm_scoring
-from services.scoring.api.card_states import States
+from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.endpoints import ScoringApi
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
@@ -82,7 +82,9 @@ def build_application(settings: Settings, bentoml_app: ASGIApp) -> ScoringApplic
     policy = read_policies(settings).decision
     file = None if settings.store_url else data_file(settings.store)
     question = PreviewScorer(
-        States(partial(open_reader, settings), file, time.monotonic), ReferenceTableStore(settings.tables), policy
+        CardStateReader(partial(open_reader, settings), file, time.monotonic),
+        ReferenceTableStore(settings.tables),
+        policy,
     )
     keys = KeyRing(str(settings.api_key), settings.keys_file)
     admission = Admission(keys, RateLimit(1.0 / settings.scoring_workers), settings.deadline_ms, metrics.count_shed)

@@ -15,8 +15,8 @@ from typing import Final
 import psutil
 from prometheus_client import Counter, Gauge, Histogram
 
+from cardwatch.decision.records import Preview
 from cardwatch.events import Action
-from services.scoring.api.preview import Preview
 
 BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Upper bounds of the latency histogram in seconds. A score takes a tenth of a millisecond."""

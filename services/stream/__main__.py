@@ -15,22 +15,23 @@ from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import Process, run_service
 from adapters.scoring.client import ScoringClient
 from cardwatch.features.warm_up import warm_kernel
-from services.stream.decider import Decider
+from services.stream.decision_engine import DecisionEngine
 from services.stream.loop import run
 from services.stream.metrics import StreamMetrics
 from services.stream.worker import StreamWorker
 
 SCORING_DEADLINE_SECONDS = 5.0
+"""Deadline of the scoring request of a batch; after it the rules decide."""
 
 
 def main() -> None:
-    """Decide until SIGTERM."""
+    """Run the worker until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m services.stream", description=__doc__)
-    # A container keeps its host name when it is started again.
+    # A container keeps its host name when it is restarted.
     parser.add_argument(
         "--slot",
         default=f"cardwatch-stream-{socket.gethostname()}",
-        help="the worker's lasting name among its siblings; without it, the host's",
+        help="name of the worker, unique among all workers and the same after a restart; default: the host name",
     )
     slot = parser.parse_args().slot
     with run_service("stream") as process:
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
-    """Put the worker together and run it for as long as log and store answer."""
+    """Build the worker and run it until the process stops, or until an error that no retry cures is raised."""
     settings = process.settings
     policy = read_policies(settings).decision
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
@@ -49,12 +50,12 @@ def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
         worker = StreamWorker(
             store,
             ReferenceTableStore(settings.tables),
-            Decider(scorer, policy, epoch_ms),
+            DecisionEngine(scorer, policy, epoch_ms),
             ArchivedLog(settings.archive, settings.index_url),
             metrics,
             on_progress=process.health.turn,
         )
-        run(worker, settings.kafka_bootstrap, slot, process.stopping, process.health, metrics.started_again)
+        run(worker, settings.kafka_bootstrap, slot, process.stopping, process.health, metrics.count_restart)
 
 
 if __name__ == "__main__":

@@ -1,80 +1,59 @@
-"""One partition's share of a step: records decoded and folded, in memory only."""
+"""Step 1 of the commit order: the records of one partition, decoded and folded in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from cardwatch.decision.folding import FoldedTransactions, cards_of, fold_transactions
 from cardwatch.errors import InvalidRecord, Superseded
-from cardwatch.events import DeadLetter, Transaction, decode, utc_day
-from cardwatch.features.columns import card_index, encode
-from cardwatch.features.kernel import FoldedRows
-from cardwatch.features.reference_choice import TableChoice, Tables, choose_table
-from cardwatch.features.replay import fold_with_tables
+from cardwatch.events import DeadLetter, Transaction, decode
+from cardwatch.features.reference_choice import Tables
 from cardwatch.ports import FeatureStore, StateArray
 from cardwatch.records import Record
 
 
 class Batch(NamedTuple):
-    """What became of one partition's records. `records`, `transactions`, `folded` and `tables` are parallel.
+    """Records of one partition after folding.
 
-    `position` is the offset after the batch, `begins` the one where it started: what `applied` must still be.
+    `start` is the offset where the batch begins, which `applied` must still equal when the states are written; `stop`
+    is the offset after it. `records` are those that hold the transactions of `folded`, in the same order. `states` are
+    the next states of `cards`, in the same order.
     """
 
     partition: int
-    begins: int
-    position: int
+    start: int
+    stop: int
     records: list[Record]
-    transactions: list[Transaction]
-    folded: FoldedRows
-    tables: list[TableChoice]
+    folded: FoldedTransactions
     cards: list[str]
     states: StateArray
     dead_letters: list[DeadLetter]
 
 
-def fold_batch(store: FeatureStore, tables: Tables, partition: int, begins: int, records: Sequence[Record]) -> Batch:
-    """Step 1 of the commit order: fold the batch over states read from the store. Writes nothing."""
-    if records[0].offset < begins:
-        raise Superseded(f"transactions[{partition}] moved while it was read: {records[0].offset} is behind {begins}")
-    good, transactions, dead_letters = sort_out(records)
-    cards, index = card_index([transaction.card_id for transaction in transactions])
+def fold_batch(store: FeatureStore, tables: Tables, partition: int, start: int, records: Sequence[Record]) -> Batch:
+    """Fold the records over states read from the store. Writes nothing.
+
+    Raises `Superseded` if the records begin before `start`: another worker had the partition in between.
+    """
+    if records[0].offset < start:
+        raise Superseded(f"transactions[{partition}] moved while it was read: {records[0].offset} is behind {start}")
+    valid, transactions, dead_letters = decode_records(records)
+    cards, card_index = cards_of(transactions)
     states = store.load(cards)
-    return Batch(
-        partition,
-        begins,
-        records[-1].offset + 1,
-        good,
-        transactions,
-        *fold_transactions(tables, states, index, transactions),
-        cards,
-        states,
-        dead_letters,
-    )
+    folded = fold_transactions(tables, states, card_index, transactions)
+    return Batch(partition, start, records[-1].offset + 1, valid, folded, cards, states, dead_letters)
 
 
-def fold_transactions(
-    tables: Tables, states: StateArray, card_index: NDArray[np.int64], transactions: Sequence[Transaction]
-) -> tuple[FoldedRows, list[TableChoice]]:
-    """Fold transactions into `states`, each with the reference table of its day; gives the tables too."""
-    days = [utc_day(transaction.occurred_at) for transaction in transactions]
-    choices = {day: choose_table(tables, day) for day in set(days)}
-    used = [choices[day] for day in days]
-    return fold_with_tables(states, card_index, encode(transactions), [choice.table for choice in used]), used
-
-
-def sort_out(records: Sequence[Record]) -> tuple[list[Record], list[Transaction], list[DeadLetter]]:
-    """The records that are transactions, those transactions, and what became of the others."""
-    good: list[Record] = []
+def decode_records(records: Sequence[Record]) -> tuple[list[Record], list[Transaction], list[DeadLetter]]:
+    """Return the records that hold valid transactions, these transactions, and dead letters for all other records."""
+    valid: list[Record] = []
     transactions: list[Transaction] = []
     dead_letters: list[DeadLetter] = []
     for record in records:
         try:
-            transactions.append(_read(record))
-            good.append(record)
+            transactions.append(_decode(record))
+            valid.append(record)
         except InvalidRecord as error:
             dead_letters.append(
                 DeadLetter(
@@ -87,12 +66,12 @@ def sort_out(records: Sequence[Record]) -> tuple[list[Record], list[Transaction]
                     reason=error.reason,
                 )
             )
-    return good, transactions, dead_letters
+    return valid, transactions, dead_letters
 
 
-def _read(record: Record) -> Transaction:
+def _decode(record: Record) -> Transaction:
     transaction = decode(record.value, Transaction)
     if record.key != transaction.card_id.encode():
-        # Another key may lie in another partition, and then two workers would write one card's state.
+        # Another key may belong to another partition, and then two workers would write the state of one card.
         raise InvalidRecord("the record's key is not its card_id", field="$.card_id")
     return transaction

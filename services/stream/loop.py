@@ -1,4 +1,4 @@
-"""The worker's life: follow the log, and start again from what is committed whenever a batch has to be thrown away."""
+"""The main loop: process batches, and start again from the committed offsets after a failure that may pass."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from services.stream.worker import StreamWorker
 log = logging.getLogger(__name__)
 
 MAX_RECORDS: Final = 2_000
+"""Maximum number of records of a batch."""
 POLL_SECONDS: Final = 0.2
+"""Maximum time to wait for the first record of a batch. It bounds how long a shutdown takes."""
 RETRY_SECONDS: Final = 0.5
+"""Time between a failure and the next connection."""
 
 _CAUSES: Final = {Superseded: "superseded", BrokerUnavailable: "broker", StoreUnavailable: "store"}
 
@@ -29,37 +32,38 @@ def run(
     health: Health,
     on_restart: Callable[[str], None] = lambda _cause: None,
 ) -> None:
-    """Work until `stopping` is set. A fenced batch, a broker or a store that is away cost a new connection, no more.
+    """Process batches until `stopping` is set.
 
-    `on_restart` is told each time, with the cause in a word.
+    After a fenced batch, or if broker or store do not answer, reconnect and start again from the committed offsets.
+    `on_restart` is called each time with the cause: `superseded`, `broker` or `store`.
     """
     while not stopping.is_set():
         try:
-            _follow(worker, bootstrap, slot, stopping, health)
+            _process_batches(worker, bootstrap, slot, stopping, health)
         except (Superseded, BrokerUnavailable, StoreUnavailable) as error:
-            log.warning("starting again from what is committed: %s", error)
+            log.warning("starting again from the committed offsets: %s", error)
             health.waiting(str(error))
             on_restart(_CAUSES[type(error)])
             stopping.wait(RETRY_SECONDS)
-    log.info("ms a batch, median: %s", worker.stopwatch.report())
+    log.info("ms a batch, median: %s", worker.timer.report())
 
 
-def _follow(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, health: Health) -> None:
+def _process_batches(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, health: Health) -> None:
     stream: TransactionalLog
 
-    def take(partitions: list[int]) -> dict[int, int]:
-        positions = worker.take(stream, partitions)
-        log.info("took over %s", positions)
+    def assign(partitions: list[int]) -> dict[int, int]:
+        positions = worker.assign_partitions(stream, partitions)
+        log.info("partitions assigned, with the positions to read from: %s", positions)
         health.ready()
         return positions
 
-    stream = TransactionalLog(bootstrap, slot, on_assigned=take, on_revoked=worker.give_back)
+    stream = TransactionalLog(bootstrap, slot, on_assigned=assign, on_revoked=worker.revoke_partitions)
     try:
         while not stopping.is_set():
             health.turn()
             if polled := stream.poll(POLL_SECONDS, limit=MAX_RECORDS):
-                worker.step(stream, polled)
-            worker.measure(stream)
+                worker.process_batch(stream, polled)
+            worker.update_gauges(stream)
     finally:
         stream.close()
-        worker.give_back_all()
+        worker.revoke_all_partitions()

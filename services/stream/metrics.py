@@ -1,4 +1,4 @@
-"""What a stream worker counts. Of decisions only what was committed: a batch that was thrown away is not counted."""
+"""Prometheus metrics of a stream worker. Only committed batches are counted."""
 
 from __future__ import annotations
 
@@ -7,45 +7,38 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from math import nan
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from cardwatch.decision.decide import DegradationCause
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Action
-from cardwatch.ports import StoreSize
+from cardwatch.ports import FeatureStore
 from services.stream.batch import Batch
-from services.stream.decider import Cause, Decided
+from services.stream.decision_engine import DecidedBatches
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 STEP_BUCKETS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
-STORE_LOOK_SECONDS: Final = 10.0
+STORE_SIZE_SECONDS: Final = 10.0
+"""Time between two queries for the store's size, which cost Redis and DynamoDB a round trip."""
 STEPS: Final = ("fold", "score", "commit", "apply")
 RESTART_CAUSES: Final = ("superseded", "broker", "store")
+DEGRADATION_CAUSES: Final = tuple(cause for cause in DegradationCause if cause is not DegradationCause.STORE)
+"""The stream worker decides nothing without the feature store."""
 
 log = logging.getLogger(__name__)
 
 
-class Sized(Protocol):
-    """What is needed of a feature store."""
-
-    def size(self) -> StoreSize:
-        """How much it holds."""
-        ...
-
-
 class StreamMetrics:
-    """One per process, for Prometheus keeps a registry of names; for the worker's thread alone.
-
-    `now_seconds` is a clock that does not go backwards.
-    """
+    """The metrics, once per registry; not thread-safe. `now_seconds` is a monotonic clock."""
 
     def __init__(
         self, registry: CollectorRegistry = REGISTRY, *, now_seconds: Callable[[], float] = time.monotonic
     ) -> None:
         self._now_seconds = now_seconds
-        self._look_at_store_seconds = now_seconds()
+        self._next_size_query = now_seconds()
         self._decisions = Counter(
             "cardwatch_stream_decisions", "Decisions of record.", ["action", "degraded"], registry=registry
         )
@@ -98,17 +91,17 @@ class StreamMetrics:
         )
         self._store_bytes = Gauge("cardwatch_store_bytes", "Size of the feature store.", registry=registry)
         self._store_cards = Gauge("cardwatch_store_cards", "Cards in the feature store.", registry=registry)
-        self._show_zeros()
+        self._initialize_labels()
 
-    def step_took(self, step: str, seconds: float) -> None:
-        """Note how long a step of a batch took."""
+    def observe_step(self, step: str, seconds: float) -> None:
+        """Observe the duration of a step of the commit order."""
         self._steps.labels(step).observe(seconds)
 
-    def committed(self, batches: Sequence[Batch], decided: Decided) -> None:
-        """Count what was committed."""
+    def count_committed(self, batches: Sequence[Batch], decided: DecidedBatches) -> None:
+        """Count the decisions, repeats and dead letters of committed batches."""
         decisions: Tally[tuple[str, bool]] = Tally()
         amounts: Tally[tuple[str, str]] = Tally()
-        for decision in (decision for of_batch in decided.decisions for decision in of_batch):
+        for decision in decided.decisions:
             decisions[decision.action.value, decision.degraded] += 1
             amounts[decision.action.value, decision.transaction.currency] += decision.transaction.amount_minor
             self._latency.observe(decision.latency_ms / 1000.0)
@@ -116,63 +109,63 @@ class StreamMetrics:
             self._decisions.labels(action, str(degraded).lower()).inc(number)
         for (action, currency), amount in amounts.items():
             self._amounts.labels(action, currency).inc(amount)
-        for why, number in decided.by_rules.items():
-            self._degraded.labels(why.cause.value).inc(number)
-        self._repeats.inc(sum(int(batch.folded.duplicates.sum()) for batch in batches))
+        for reason, number in decided.degraded.items():
+            self._degraded.labels(reason.cause.value).inc(number)
+        self._repeats.inc(sum(int(batch.folded.rows.duplicates.sum()) for batch in batches))
         self._dead_letters.inc(sum(len(batch.dead_letters) for batch in batches))
-        self._batch.observe(sum(len(batch.transactions) for batch in batches))
+        self._batch.observe(sum(len(batch.records) for batch in batches))
 
-    def lag(self, partition: int, position: int, end: int | None) -> None:
-        """Note where the worker stands in a partition of its own; `end` is None as long as nobody knows it."""
+    def set_lag(self, partition: int, position: int, end: int | None) -> None:
+        """Set the lag of an owned partition, unless the end of the log is not known yet (None)."""
         if end is not None:
             self._lag.labels(partition).set(max(end - position, 0))
 
-    def unapplied(self, partition: int, records: int) -> None:
-        """Note how far the store is behind what is committed, in a partition that is owned or being taken over."""
+    def set_unapplied(self, partition: int, records: int) -> None:
+        """Set the number of records that are committed but not applied, for a partition that is owned or assigned."""
         self._unapplied.labels(partition).set(records)
 
-    def owns(self, partitions: int) -> None:
-        """Note how many partitions are this worker's."""
+    def set_owned_partitions(self, partitions: int) -> None:
+        """Set the number of partitions that this worker owns."""
         self._partitions.set(partitions)
 
-    def gave_back(self, partition: int) -> None:
-        """A partition is another worker's now: it is the other's to speak of it."""
+    def remove_partition(self, partition: int) -> None:
+        """Remove the gauges of a partition that another worker owns now and reports."""
         self._lag.remove(partition)
         self._unapplied.remove(partition)
 
-    def gave_back_all(self) -> None:
-        """Nothing is this worker's any more, not even what it was about to take over."""
+    def remove_all_partitions(self) -> None:
+        """Remove the gauges of all partitions, also of those whose assignment was not finished."""
         self._lag.clear()
         self._unapplied.clear()
         self._partitions.set(0)
 
-    def started_again(self, cause: str) -> None:
-        """Count a batch that was thrown away, or a part that was away."""
+    def count_restart(self, cause: str) -> None:
+        """Count a start from the committed offsets; `cause` is one of `RESTART_CAUSES`."""
         self._restarts.labels(cause).inc()
 
-    def look_at(self, store: Sized) -> None:
-        """Note the size of the store, now and then. One that does not say it stops nobody because of a gauge."""
-        if self._now_seconds() < self._look_at_store_seconds:
+    def update_store_size(self, store: FeatureStore) -> None:
+        """Query the store's size every `STORE_SIZE_SECONDS`. A failure is logged and leaves the gauges unchanged."""
+        if self._now_seconds() < self._next_size_query:
             return
-        self._look_at_store_seconds = self._now_seconds() + STORE_LOOK_SECONDS
+        self._next_size_query = self._now_seconds() + STORE_SIZE_SECONDS
         try:
             size = store.size()
         except CardwatchError as error:
-            log.debug("the store does not say its size: %s", error)
+            log.debug("the size of the store is not known: %s", error)
             return
         self._store_bytes.set(size.bytes)
         self._store_cards.set(size.cards)
 
-    def _show_zeros(self) -> None:
-        """What has not happened yet is counted as 0, so that the first time is a rise."""
+    def _initialize_labels(self) -> None:
+        """Expose every counter with 0 before its first event, so that `increase()` sees the first event."""
         for action in Action:
             for degraded in ("false", "true"):
                 self._decisions.labels(action.value, degraded)
-        for cause in Cause:
+        for cause in DEGRADATION_CAUSES:
             self._degraded.labels(cause.value)
         for step in STEPS:
             self._steps.labels(step)
-        for why in RESTART_CAUSES:
-            self._restarts.labels(why)
-        for of_store in (self._store_bytes, self._store_cards):
-            of_store.set(nan)  # a store that nobody has asked yet is not empty
+        for restart_cause in RESTART_CAUSES:
+            self._restarts.labels(restart_cause)
+        for gauge in (self._store_bytes, self._store_cards):
+            gauge.set(nan)  # the size is unknown, not 0, until the first query

@@ -1,4 +1,4 @@
-"""Closing the gap between what is committed and what the store has applied, from the topic or from the archive."""
+"""Folding of records that are committed but not applied to the store, from the topic or from the archive."""
 
 from __future__ import annotations
 
@@ -8,52 +8,54 @@ from typing import Protocol
 
 import numpy as np
 
+from cardwatch.decision.folding import cards_of
 from cardwatch.errors import GapLost
-from cardwatch.features.columns import card_index, encode
+from cardwatch.features.columns import encode
 from cardwatch.features.log_segment import LogSegment, fold_segment
 from cardwatch.ports import FeatureStore
 from cardwatch.records import Record
-from services.stream.batch import sort_out
+from services.stream.batch import decode_records
 
 log = logging.getLogger(__name__)
 
 
-class History(Protocol):
-    """Where the log is kept that the topic no longer holds, see `adapters.archive.archived_log.ArchivedLog`."""
+class ArchivedLogPort(Protocol):
+    """The part of the log that was archived, see `adapters.archive.archived_log.ArchivedLog`."""
 
     def ends(self) -> dict[int, int]:
-        """Per partition the next offset that it does not hold yet."""
+        """Return the next offset that is not archived yet, per partition."""
         ...
 
     def parts(self, partition: int, start: int, stop: int) -> Iterator[LogSegment]:
-        """The transactions of [start, stop) in log order; the last part's position is `stop`."""
+        """Yield the transactions of [start, stop) in log order; the last segment's position is `stop`."""
         ...
 
 
-def fold_gap(store: FeatureStore, partition: int, begins: int, records: Sequence[Record]) -> None:
-    """Fold records that were decided before into the store; the first of them is the one at `begins` or after it."""
-    good, transactions, _ = sort_out(records)
-    cards, index = card_index([transaction.card_id for transaction in transactions])
-    offsets = np.array([record.offset for record in good], np.int64)
-    part = LogSegment(records[-1].offset + 1, cards, index, offsets, encode(transactions))
-    fold_segment(store, partition, begins, part)
+def fold_records(store: FeatureStore, partition: int, start: int, records: Sequence[Record]) -> None:
+    """Fold records that have their decisions into the store; the first of them is at offset `start` or after it."""
+    valid, transactions, _ = decode_records(records)
+    cards, card_index = cards_of(transactions)
+    offsets = np.array([record.offset for record in valid], np.int64)
+    fold_segment(
+        store, partition, start, LogSegment(records[-1].offset + 1, cards, card_index, offsets, encode(transactions))
+    )
 
 
-def fold_from_history(
-    store: FeatureStore, history: History | None, partition: int, begins: int, stop: int
+def fold_from_archive(
+    store: FeatureStore, archive: ArchivedLogPort | None, partition: int, start: int, stop: int
 ) -> Iterator[int]:
-    """Fold [begins, stop), which the topic has deleted, and give the position after each part of it.
+    """Fold [start, stop), which the topic has deleted, and yield the position after each segment.
 
     Raises `GapLost` if the archive does not hold it either.
     """
-    held = history.ends().get(partition, 0) if history is not None else 0
-    if history is None or held < stop:
+    end = archive.ends().get(partition, 0) if archive is not None else 0
+    if archive is None or end < stop:
         raise GapLost(
-            f"transactions[{partition}]: the store has applied up to {begins}, the topic begins at {stop}, and the "
-            f"archive holds up to {held}: restore a newer snapshot (cardwatch store restore), or wait for the archive"
+            f"transactions[{partition}]: the store has applied up to {start}, the topic begins at {stop}, and the "
+            f"archive holds up to {end}: restore a newer snapshot (cardwatch store restore), or wait for the archive"
         )
-    log.info("transactions[%d]: folding %d..%d from the archive", partition, begins, stop)
-    for part in history.parts(partition, begins, stop):
-        fold_segment(store, partition, begins, part)
-        begins = part.position
-        yield begins
+    log.info("transactions[%d]: folding %d..%d from the archive", partition, start, stop)
+    for segment in archive.parts(partition, start, stop):
+        fold_segment(store, partition, start, segment)
+        start = segment.position
+        yield start

@@ -1,4 +1,7 @@
-"""The stream worker: transactions in, one decision of record each out, in the commit order of the design."""
+"""The stream worker: transactions in, one decision of record each out.
+
+The commit order, on which exactly-once decisions rest, is `StreamWorker.process_batch`.
+"""
 
 from __future__ import annotations
 
@@ -15,124 +18,125 @@ from cardwatch.ports import FeatureStore
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS
 from services.stream.batch import Batch, fold_batch
-from services.stream.decider import Decider
+from services.stream.decision_engine import DecisionEngine
 from services.stream.decision_log import DecisionLog
 from services.stream.metrics import StreamMetrics
-from services.stream.recovery import History, fold_from_history, fold_gap
-from services.stream.stopwatch import Stopwatch
+from services.stream.recovery import ArchivedLogPort, fold_from_archive, fold_records
+from services.stream.step_timer import StepTimer
 
 log = logging.getLogger(__name__)
 
 
-class Log(Protocol):
-    """What the worker needs of the log, see `adapters.kafka.transactional_log.StreamLog`."""
+class TransactionalLogPort(Protocol):
+    """The topic `transactions` and the group's offsets, see `adapters.kafka.transactional_log.TransactionalLog`."""
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
-        """The group's committed offset per partition; partitions without one are left out."""
+        """Return the group's committed offset per partition; partitions without one are left out."""
         ...
 
     def first(self, partition: int) -> int:
-        """The offset where the topic begins: retention has deleted what was before it."""
+        """Return the offset where the topic begins: retention has deleted the records before it."""
         ...
 
     def end(self, partition: int) -> int | None:
-        """The offset after the last committed record, as far as it is known without asking; None if it is not."""
+        """Return the offset after the last committed record as of the newest fetch; None before the first fetch."""
         ...
 
     def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
-        """Records and positions in one transaction, or `Superseded`."""
+        """Commit records and positions in one transaction, or raise `Superseded`."""
         ...
 
     def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
-        """The records of a stretch of the log."""
+        """Yield the records of [start, stop) in log order."""
         ...
 
 
 class StreamWorker:
     """Owns some partitions of the log, their cards' states in the store, and their decisions.
 
-    `history` has what the topic no longer holds. `on_progress` is called during what may take long.
+    `archive` holds the records that the topic has deleted. `on_progress` is called during long recoveries.
     """
 
     def __init__(
         self,
         store: FeatureStore,
         tables: Tables,
-        decider: Decider,
-        history: History | None = None,
+        engine: DecisionEngine,
+        archive: ArchivedLogPort | None = None,
         metrics: StreamMetrics | None = None,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._tables, self._decider, self._history = store, tables, decider, history
+        self._store, self._tables, self._engine, self._archive = store, tables, engine, archive
         self._metrics, self._on_progress = metrics or StreamMetrics(CollectorRegistry()), on_progress
         self._applied: dict[int, int] = {}
-        self._teller = DecisionLog()
-        self.stopwatch = Stopwatch(on_lap=self._metrics.step_took)
+        self._decision_log = DecisionLog()
+        self.timer = StepTimer(on_step=self._metrics.observe_step)
 
-    def step(self, topic_log: Log, polled: Mapping[int, Sequence[Record]]) -> None:
-        """Decide one polled batch, in the commit order of the design:
+    def process_batch(self, topic_log: TransactionalLogPort, polled: Mapping[int, Sequence[Record]]) -> None:
+        """Decide the polled records of some partitions, in the commit order:
 
-        1. fold it over states from the store, in memory only;
-        2. one scoring call for all of it; if that fails the rules decide and say so;
+        1. fold the batch over states read from the store, in memory only;
+        2. one scoring request for the whole batch; if it fails, the rules decide and the decisions say so;
         3. policy -> decisions;
-        4. one Kafka transaction: decisions, dead letters, offsets;
-        5. next states and `applied` to the store, if `applied` is still where the batch began.
+        4. one Kafka transaction: decisions, dead letters and offsets;
+        5. write the next states and `applied` to the store, on condition that `applied` is still where the batch began.
 
-        Killed before 4 commits, nothing was seen. Killed between 4 and 5, or refused at 5, `catch_up` folds the gap.
-        What was committed is counted and told, whatever becomes of 5.
+        If the worker is killed before 4 commits, nothing is visible and the batch is decided again from the same
+        states. If it is killed between 4 and 5, or 5 is refused, `catch_up` folds the gap. Committed decisions are
+        counted and logged even if 5 fails.
         """
-        self.stopwatch.start()
+        self.timer.start()
         batches = [
             fold_batch(self._store, self._tables, partition, self._applied[partition], records)
             for partition, records in polled.items()
-            if partition in self._applied  # else it was taken from us while we polled
+            if partition in self._applied  # a partition may have been revoked during the poll
         ]
         if not batches:
             return
         self._require_fresh_states(batches)
-        self.stopwatch.lap("fold")
-        decided = self._decider.decide(batches)
-        self.stopwatch.lap("score")
-        topic_log.commit(_outgoing(batches, decided.decisions), {batch.partition: batch.position for batch in batches})
-        self.stopwatch.lap("commit")
+        self.timer.end_step("fold")
+        decided = self._engine.decide(batches)
+        self.timer.end_step("score")
+        topic_log.commit(_outgoing(batches, decided.decisions), {batch.partition: batch.stop for batch in batches})
+        self.timer.end_step("commit")
         try:
             for batch in batches:
                 self._apply(topic_log, batch)
-            self.stopwatch.lap("apply")
+            self.timer.end_step("apply")
         finally:
-            self._metrics.committed(batches, decided)
-            self._teller.tell(batches, decided)
+            self._metrics.count_committed(batches, decided)
+            self._decision_log.log_committed(batches, decided)
 
-    def take(self, topic_log: Log, partitions: Sequence[int]) -> dict[int, int]:
-        """Take over partitions: bring the store up to what is committed, and return where to read on."""
+    def assign_partitions(self, topic_log: TransactionalLogPort, partitions: Sequence[int]) -> dict[int, int]:
+        """Take over partitions: bring the store up to the committed offsets, and return the positions to read from."""
         committed = topic_log.committed(partitions)
         for partition in partitions:
             self.catch_up(topic_log, partition, committed.get(partition))
-        self._metrics.owns(len(self._applied))
+        self._metrics.set_owned_partitions(len(self._applied))
         return {partition: self._applied[partition] for partition in partitions}
 
-    def give_back(self, partitions: Sequence[int]) -> None:
-        """Forget partitions that are another worker's now."""
+    def revoke_partitions(self, partitions: Sequence[int]) -> None:
+        """Forget partitions that were assigned to another worker."""
         for partition in partitions:
             self._applied.pop(partition, None)
-            self._metrics.gave_back(partition)
-        self._metrics.owns(len(self._applied))
+            self._metrics.remove_partition(partition)
+        self._metrics.set_owned_partitions(len(self._applied))
 
-    def give_back_all(self) -> None:
-        """Forget every partition: whoever said that they are ours is gone."""
+    def revoke_all_partitions(self) -> None:
+        """Forget all partitions: the connection to the group is closed."""
         self._applied.clear()
-        self._metrics.gave_back_all()
+        self._metrics.remove_all_partitions()
 
-    def measure(self, topic_log: Log) -> None:
-        """Note how far behind the log each partition is, and how large the store; for whoever watches."""
+    def update_gauges(self, topic_log: TransactionalLogPort) -> None:
+        """Set the gauges of lag and store size."""
         for partition, position in self._applied.items():
-            self._metrics.lag(partition, position, topic_log.end(partition))
-        self._metrics.look_at(self._store)
+            self._metrics.set_lag(partition, position, topic_log.end(partition))
+        self._metrics.update_store_size(self._store)
 
-    def catch_up(self, topic_log: Log, partition: int, committed: int | None) -> None:
-        """Fold what was committed but not applied, without scoring, and what the topic has deleted from the archive.
+    def catch_up(self, topic_log: TransactionalLogPort, partition: int, committed: int | None) -> None:
+        """Fold the records that are committed but not applied, without scoring; deleted ones come from the archive.
 
-        Raises `StoreLeads` if the store is ahead, `GapLost` if neither topic nor archive holds what is missing.
+        Raises `StoreLeads` if the store is ahead, `GapLost` if neither topic nor archive holds the records.
         """
         applied, first = self._store.applied(partition), topic_log.first(partition)
         if committed is not None and applied > max(committed, first):
@@ -142,53 +146,52 @@ class StreamWorker:
             )
         goal = max(committed or 0, first)
         if applied < first:
-            for position in fold_from_history(self._store, self._history, partition, applied, first):
-                self._caught_up(partition, position, goal)
+            for position in fold_from_archive(self._store, self._archive, partition, applied, first):
+                self._report_progress(partition, position, goal)
             applied = first
-        self._caught_up(partition, applied, goal)
+        self._report_progress(partition, applied, goal)
         if applied < goal:
             log.info("transactions[%d]: folding %d..%d, decided but not applied", partition, applied, goal)
             for records in topic_log.read(partition, applied, goal):
-                fold_gap(self._store, partition, applied, records)
+                fold_records(self._store, partition, applied, records)
                 applied = records[-1].offset + 1
-                self._caught_up(partition, applied, goal)
+                self._report_progress(partition, applied, goal)
         self._applied[partition] = applied
-        self._metrics.unapplied(partition, 0)
+        self._metrics.set_unapplied(partition, 0)
 
-    def _caught_up(self, partition: int, applied: int, goal: int) -> None:
-        self._metrics.unapplied(partition, max(goal - applied, 0))
+    def _report_progress(self, partition: int, applied: int, goal: int) -> None:
+        self._metrics.set_unapplied(partition, max(goal - applied, 0))
         self._on_progress()
 
     def _require_fresh_states(self, batches: Sequence[Batch]) -> None:
-        """Refuse batches whose states were read from a store that has lost its newest writes by a restart."""
+        """Raise `Superseded` if `applied` is not where a batch began: the store has lost its newest writes."""
         for batch in batches:
-            if (found := self._store.applied(batch.partition)) != batch.begins:
+            if (found := self._store.applied(batch.partition)) != batch.start:
                 raise Superseded(
-                    f"transactions[{batch.partition}]: the store was at {batch.begins} and is at {found} now; "
+                    f"transactions[{batch.partition}]: the store was at {batch.start} and is at {found} now; "
                     "it was restarted without its newest writes, or another worker has taken over"
                 )
 
-    def _apply(self, topic_log: Log, batch: Batch) -> None:
+    def _apply(self, topic_log: TransactionalLogPort, batch: Batch) -> None:
         try:
             self._store.apply(
                 batch.partition,
-                expected=batch.begins,
-                position=batch.position,
+                expected=batch.start,
+                position=batch.stop,
                 card_ids=batch.cards,
                 states=batch.states,
             )
-            self._applied[batch.partition] = batch.position
+            self._applied[batch.partition] = batch.stop
         except StaleWriter as refusal:
-            log.warning("transactions[%d] %d..%d: %s", batch.partition, batch.begins, batch.position, refusal)
+            log.warning("transactions[%d] %d..%d: %s", batch.partition, batch.start, batch.stop, refusal)
             self.catch_up(topic_log, batch.partition, topic_log.committed([batch.partition]).get(batch.partition))
 
 
-def _outgoing(batches: Sequence[Batch], decisions: Sequence[Sequence[Decision]]) -> list[Outgoing]:
-    """Decisions and dead letters, to the partition number that their transactions came from."""
+def _outgoing(batches: Sequence[Batch], decisions: Sequence[Decision]) -> list[Outgoing]:
+    """Return decisions and dead letters as records for the partition number that their transactions came from."""
     return [
         Outgoing(DECISIONS, decision.partition, decision.transaction.card_id.encode(), encode(decision))
-        for of_batch in decisions
-        for decision in of_batch
+        for decision in decisions
     ] + [
         Outgoing(DEAD_LETTERS, letter.partition, letter.key or b"", encode(letter))
         for batch in batches

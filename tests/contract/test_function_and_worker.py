@@ -21,10 +21,10 @@ from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 from models.training import FittedDetector
-from services.stream.aws.embedded_metrics import Counts
-from services.stream.aws.event_records import Arrival
-from services.stream.aws.worker import BatchWorker
-from services.stream.decider import Decider
+from services.stream.aws.embedded_metrics import InvocationMetrics
+from services.stream.aws.event_records import ShardRecord
+from services.stream.aws.worker import ShardWorker
+from services.stream.decision_engine import DecisionEngine
 from services.stream.decision_log import DecisionLog
 from services.stream.worker import StreamWorker
 
@@ -70,14 +70,14 @@ def transactions() -> Sequence[Transaction]:
 def by_function(container: Any, transactions: Sequence[Transaction], url: str, folder: Path) -> list[Decision]:
     kept = Kept()
     with closing(DynamoDbOutbox(url)) as cards, container.open_scorer(30.0) as scorer:
-        decider = Decider(scorer, DecisionPolicy(), lambda: NOW_MS)
-        worker = BatchWorker(cards, ReferenceTableStore(folder), decider, kept, Counts(DecisionLog()))
+        decider = DecisionEngine(scorer, DecisionPolicy(), lambda: NOW_MS)
+        worker = ShardWorker(cards, ReferenceTableStore(folder), decider, kept, InvocationMetrics(DecisionLog()))
         arrivals = [
-            Arrival(10**55 + number, each.card_id.encode(), encode(each), int(NOW_MS))
+            ShardRecord(10**55 + number, each.card_id.encode(), encode(each), int(NOW_MS))
             for number, each in enumerate(transactions)
         ]
         for start in range(0, len(arrivals), BATCH):
-            assert worker.work(0, arrivals[start : start + BATCH]) == []
+            assert worker.process(0, arrivals[start : start + BATCH]) == []
     return [decode(line, Decision) for line in kept.lines]
 
 
@@ -85,14 +85,14 @@ def by_worker(service: Any, transactions: Sequence[Transaction], folder: Path) -
     kept = Kept()
     with LmdbStore(folder / "store") as store, service.open_scorer(30.0) as scorer:
         worker = StreamWorker(
-            store, ReferenceTableStore(folder / "tables"), Decider(scorer, DecisionPolicy(), lambda: NOW_MS)
+            store, ReferenceTableStore(folder / "tables"), DecisionEngine(scorer, DecisionPolicy(), lambda: NOW_MS)
         )
-        worker.take(kept, [0])
+        worker.assign_partitions(kept, [0])
         records = [
             Record(TRANSACTIONS, 0, offset, int(NOW_MS), each.card_id.encode(), encode(each))
             for offset, each in enumerate(transactions)
         ]
-        worker.step(kept, {0: records})
+        worker.process_batch(kept, {0: records})
     return [decode(line, Decision) for line in kept.lines]
 
 

@@ -16,7 +16,7 @@ from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import run_service
 from adapters.scoring.client import ScoringClient
 from cardwatch.ports import StateArray
-from services.stream.decider import Decider
+from services.stream.decision_engine import DecisionEngine
 from services.stream.loop import run
 from services.stream.worker import StreamWorker
 
@@ -39,7 +39,7 @@ def main() -> None:
     with run_service("sleeper") as process, SleepsBeforeItsFirstWrite(process.settings.store) as store:
         settings = process.settings
         scorer = ScoringClient(settings, timeout_seconds=5.0)
-        decider = Decider(scorer, read_policies(settings).decision, epoch_ms)
+        decider = DecisionEngine(scorer, read_policies(settings).decision, epoch_ms)
         worker = StreamWorker(store, ReferenceTableStore(settings.tables), decider)
         run(worker, settings.kafka_bootstrap, "sleeper", process.stopping, process.health)
 

@@ -25,14 +25,15 @@ from adapters.aws.reference_table_cache import HELD, LOOK_SECONDS, ReferenceTabl
 from adapters.aws.s3 import Bucket
 from adapters.feature_store.dynamodb import DynamoDbStore
 from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.records import Preview
 from cardwatch.errors import CorruptTable, Misconfigured, ScoringUnavailable
 from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode
 from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
 from cardwatch.ports import Scores
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
-from services.scoring.api.card_states import States
-from services.scoring.api.preview import Preview, PreviewScorer
+from services.scoring.api.card_states import CardStateReader
+from services.scoring.api.preview import PreviewScorer
 from services.scoring.aws import handler as score_handler
 from services.scoring.aws.remote_preview import RemotePreviewScorer
 from services.stream.aws import handler as stream_handler
@@ -257,15 +258,15 @@ def test_a_question_is_decided_by_the_model_or_says_that_the_rules_did(
     cloud: Cloud, transactions: Sequence[Transaction], tmp_path: Path
 ) -> None:
     policy, scorer = DecisionPolicy(), Fixed()
-    states = States(lambda: DynamoDbStore(cloud.table, readonly=True), None, time.monotonic)
+    states = CardStateReader(lambda: DynamoDbStore(cloud.table, readonly=True), None, time.monotonic)
     question = RemotePreviewScorer(
         PreviewScorer(states, ReferenceTableStore(tmp_path / "tables"), policy), scorer, policy
     )
-    by_model = question.ask(transactions[0])
+    by_model = question.preview(transactions[0])
     assert (by_model.margin, by_model.probability, by_model.model_version) == (4.5, 0.99, "3")
     assert by_model.reasons == ["amount_high"]
     scorer.answers = False
-    by_rules = question.ask(transactions[0])
+    by_rules = question.preview(transactions[0])
     assert (by_rules.margin, by_rules.degraded, by_rules.degraded_reason) == (None, True, "no answer within 0.25 s")
     states.close()
 

@@ -42,7 +42,7 @@ from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.registry import ModelVersion
 from models.training import FittedDetector
-from services.scoring.api.card_states import States
+from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.endpoints import ScoringApi
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
@@ -479,7 +479,7 @@ class Endpoints:
         nobody: Any = SimpleNamespace(
             **dict.fromkeys(("count_response", "count_rows", "count_previews", "count_shed"), lambda *_: None)
         )
-        states = States(lambda: None, folder / "no-store", time.monotonic)
+        states = CardStateReader(lambda: None, folder / "no-store", time.monotonic)
         admission = Admission(KeyRing("key", folder / "no-keys"), RateLimit(), 60_000, nobody.count_shed)
         api = ScoringApi(
             manager, PreviewScorer(states, ReferenceTableStore(folder), DecisionPolicy()), admission, nobody

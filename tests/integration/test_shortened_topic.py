@@ -34,7 +34,7 @@ from cardwatch.ports import Scores
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.supervisor import Supervisor
-from services.stream.decider import Decider
+from services.stream.decision_engine import DecisionEngine
 from services.stream.worker import StreamWorker
 
 LOG = [
@@ -98,21 +98,21 @@ def follow(bootstrap: str, worker: StreamWorker, slot: str, stop: int) -> None:
     """Work until `stop` is committed."""
     stream: TransactionalLog
     stream = TransactionalLog(
-        bootstrap, slot, on_assigned=lambda p: worker.take(stream, p), on_revoked=worker.give_back
+        bootstrap, slot, on_assigned=lambda p: worker.assign_partitions(stream, p), on_revoked=worker.revoke_partitions
     )
     deadline = time.monotonic() + 60
     try:
         while stream.committed([0])[0] < stop:
             assert time.monotonic() < deadline, "the log was not finished within a minute"
             if polled := stream.poll(0.2, limit=100):
-                worker.step(stream, polled)
+                worker.process_batch(stream, polled)
     finally:
         stream.close()
 
 
 def test_deleted_records_come_from_the_archive_and_the_rest_from_the_topic(shortened: str, tmp_path: Path) -> None:
     with LmdbStore(tmp_path / "store") as store:
-        decider = Decider(NobodyScores(), DecisionPolicy(), lambda: 0.0)
+        decider = DecisionEngine(NobodyScores(), DecisionPolicy(), lambda: 0.0)
         tables = ReferenceTableStore(tmp_path / "tables")
         without = StreamWorker(store, tables, decider, archive(tmp_path / "short", 20))
         with pytest.raises(GapLost, match=r"applied up to 0, the topic begins at 35, and the archive holds up to 20"):

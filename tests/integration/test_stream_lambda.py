@@ -26,10 +26,10 @@ from cardwatch.records import Outgoing, Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import DECISIONS, TRANSACTIONS
-from services.stream.aws.embedded_metrics import Counts
-from services.stream.aws.event_records import Arrival
-from services.stream.aws.worker import BatchWorker
-from services.stream.decider import Decider
+from services.stream.aws.embedded_metrics import InvocationMetrics
+from services.stream.aws.event_records import ShardRecord
+from services.stream.aws.worker import ShardWorker
+from services.stream.decision_engine import DecisionEngine
 from services.stream.decision_log import DecisionLog
 from services.stream.worker import StreamWorker
 
@@ -149,12 +149,12 @@ class Delivered:
 class System(NamedTuple):
     """A function with its table, and what it has delivered."""
 
-    worker: BatchWorker
+    worker: ShardWorker
     outbox: Mortal
     delivered: Delivered
     scorer: Weighted
     dies: Dying
-    counts: Counts
+    counts: InvocationMetrics
     url: str
 
 
@@ -171,20 +171,20 @@ def system(url: str, tmp_path: Path) -> Iterator[System]:
     dies = Dying()
     with closing(DynamoDbOutbox(url)) as cards:
         outbox, delivered, scorer = Mortal(cards, dies), Delivered(dies), Weighted(dies)
-        counts = Counts(DecisionLog())
-        decider = Decider(scorer, DecisionPolicy(), lambda: NOW_MS)
-        worker = BatchWorker(outbox, ReferenceTableStore(tmp_path / "tables"), decider, delivered, counts)  # type: ignore[arg-type]
+        counts = InvocationMetrics(DecisionLog())
+        decider = DecisionEngine(scorer, DecisionPolicy(), lambda: NOW_MS)
+        worker = ShardWorker(outbox, ReferenceTableStore(tmp_path / "tables"), decider, delivered, counts)  # type: ignore[arg-type]
         yield System(worker, outbox, delivered, scorer, dies, counts, url)
 
 
 @pytest.fixture(scope="module")
-def arrivals() -> list[Arrival]:
+def arrivals() -> list[ShardRecord]:
     """Of few cards, so that each comes again and again."""
     transactions = (
         Simulation(SimulationSettings(seed=3, cards=50, merchants=200, fraud_share=0.01)).day(0).transactions[:60]
     )
     return [
-        Arrival(10**55 + 7 * number, transaction.card_id.encode(), encode(transaction), int(NOW_MS) - 20)
+        ShardRecord(10**55 + 7 * number, transaction.card_id.encode(), encode(transaction), int(NOW_MS) - 20)
         for number, transaction in enumerate(transactions)
     ]
 
@@ -211,14 +211,14 @@ class MemoryLog:
         raise AssertionError
 
 
-def decided_locally(arrivals: Sequence[Arrival], folder: Path) -> dict[str, Decision]:
+def decided_locally(arrivals: Sequence[ShardRecord], folder: Path) -> dict[str, Decision]:
     """By the local stack's worker, on LMDB, in one batch."""
     log = MemoryLog()
     with LmdbStore(folder / "store") as store:
         worker = StreamWorker(
-            store, ReferenceTableStore(folder / "tables"), Decider(Weighted(), DecisionPolicy(), lambda: NOW_MS)
+            store, ReferenceTableStore(folder / "tables"), DecisionEngine(Weighted(), DecisionPolicy(), lambda: NOW_MS)
         )
-        worker.take(log, [0])
+        worker.assign_partitions(log, [0])
         records = [
             Record(TRANSACTIONS, 0, offset, arrival.arrived_ms, arrival.key, arrival.value)
             for offset, arrival in enumerate(arrivals)
@@ -239,13 +239,13 @@ def as_decided(decisions: Mapping[str, Decision]) -> dict[str, tuple[Any, ...]]:
     }  # fmt: skip
 
 
-def hand_over(system: System, arrivals: Sequence[Arrival], *, shard: int = SHARD, batch: int = 25) -> None:
+def hand_over(system: System, arrivals: Sequence[ShardRecord], *, shard: int = SHARD, batch: int = 25) -> None:
     """As Lambda does: batch after batch, each again until nothing of it is left."""
     left = list(arrivals)
     while left:
         now = left[:batch]
         try:
-            failed = system.worker.work(shard, now)
+            failed = system.worker.process(shard, now)
         except (Killed, Superseded, StreamUnavailable):
             continue
         left = [each for each in left if failed and each.sequence_number >= min(failed)] if failed else left[batch:]
@@ -253,7 +253,7 @@ def hand_over(system: System, arrivals: Sequence[Arrival], *, shard: int = SHARD
 
 @pytest.mark.proves("moto", "the function decides as the local stack does, to the bit")
 def test_decisions_equal_those_of_the_local_stack_to_the_bit(
-    system: System, arrivals: list[Arrival], tmp_path: Path
+    system: System, arrivals: list[ShardRecord], tmp_path: Path
 ) -> None:
     hand_over(system, arrivals)
     assert len(system.delivered.lines) == len(arrivals)
@@ -262,7 +262,7 @@ def test_decisions_equal_those_of_the_local_stack_to_the_bit(
 
 @pytest.mark.proves("moto", "card states in DynamoDB equal those in LMDB, to the bit")
 def test_states_are_those_that_a_question_reads_from_the_same_table(
-    system: System, arrivals: list[Arrival], tmp_path: Path
+    system: System, arrivals: list[ShardRecord], tmp_path: Path
 ) -> None:
     hand_over(system, arrivals)
     decided_locally(arrivals, tmp_path)
@@ -274,7 +274,7 @@ def test_states_are_those_that_a_question_reads_from_the_same_table(
 @pytest.mark.proves("moto", "a batch that comes again after a crash at any step is decided once")
 @pytest.mark.parametrize(("step", "moment"), CRASHES)
 def test_a_call_that_dies_anywhere_loses_nothing_and_decides_nothing_twice(
-    system: System, arrivals: list[Arrival], tmp_path: Path, step: str, moment: str
+    system: System, arrivals: list[ShardRecord], tmp_path: Path, step: str, moment: str
 ) -> None:
     hand_over(system, arrivals[:25])
     system.dies.step, system.dies.moment = step, moment
@@ -283,7 +283,7 @@ def test_a_call_that_dies_anywhere_loses_nothing_and_decides_nothing_twice(
 
 
 def test_what_was_written_and_not_delivered_is_delivered_once_when_the_batch_comes_again(
-    system: System, arrivals: list[Arrival]
+    system: System, arrivals: list[ShardRecord]
 ) -> None:
     system.dies.step, system.dies.moment = "write", "after"
     hand_over(system, arrivals[:25])
@@ -292,29 +292,29 @@ def test_what_was_written_and_not_delivered_is_delivered_once_when_the_batch_com
 
 @pytest.mark.parametrize("step", ["write", "deliver"])
 def test_the_next_batch_delivers_what_a_batch_that_was_given_up_has_written(
-    system: System, arrivals: list[Arrival], step: str
+    system: System, arrivals: list[ShardRecord], step: str
 ) -> None:
     system.dies.step, system.dies.moment = step, "after" if step == "write" else "before"
     with suppress(Killed):
-        system.worker.work(SHARD, arrivals[:25])
+        system.worker.process(SHARD, arrivals[:25])
     assert system.delivered.lines == []
-    assert system.worker.work(SHARD, arrivals[25:50]) == []
+    assert system.worker.process(SHARD, arrivals[25:50]) == []
     assert len(system.delivered.decided) == 50
 
 
 @pytest.mark.proves("moto", "after a resharding the child delivers what its parent left")
 def test_the_child_of_a_shard_delivers_what_its_parent_has_left_unfinished(
-    system: System, arrivals: list[Arrival], tmp_path: Path
+    system: System, arrivals: list[ShardRecord], tmp_path: Path
 ) -> None:
     system.dies.step, system.dies.moment = "write", "after"
     with suppress(Killed):
-        system.worker.work(SHARD, arrivals[:25])
+        system.worker.process(SHARD, arrivals[:25])
     hand_over(system, arrivals[25:], shard=SHARD + 1)
     assert as_decided(system.delivered.decided) == as_decided(decided_locally(arrivals, tmp_path))
 
 
 @pytest.mark.proves("moto", "a batch that is handed over again changes nothing")
-def test_a_batch_that_is_delivered_again_changes_nothing(system: System, arrivals: list[Arrival]) -> None:
+def test_a_batch_that_is_delivered_again_changes_nothing(system: System, arrivals: list[ShardRecord]) -> None:
     hand_over(system, arrivals)
     before = system.delivered.decided
     with DynamoDbStore(system.url, readonly=True) as store:
@@ -326,7 +326,7 @@ def test_a_batch_that_is_delivered_again_changes_nothing(system: System, arrival
     assert system.counts.line("f", now_ms=0, duration_ms=0)["Redelivered"] == len(arrivals)
 
 
-def test_a_payment_that_its_sender_repeats_has_one_decision(system: System, arrivals: list[Arrival]) -> None:
+def test_a_payment_that_its_sender_repeats_has_one_decision(system: System, arrivals: list[ShardRecord]) -> None:
     again = [arrival._replace(sequence_number=10**56 + n) for n, arrival in enumerate(arrivals[:10])]
     hand_over(system, [*arrivals[:10], *again])
     assert len(system.delivered.decided) == 10
@@ -335,7 +335,7 @@ def test_a_payment_that_its_sender_repeats_has_one_decision(system: System, arri
 
 @pytest.mark.proves("moto", "records of an older shard that come late are decided once")
 def test_records_of_a_parent_shard_that_come_late_are_decided_late_and_once(
-    system: System, arrivals: list[Arrival]
+    system: System, arrivals: list[ShardRecord]
 ) -> None:
     """Sequence numbers of two shards say nothing of each other."""
     parent = [arrival._replace(sequence_number=n) for n, arrival in enumerate(arrivals[:20])]
@@ -352,7 +352,7 @@ def test_records_of_a_parent_shard_that_come_late_are_decided_late_and_once(
 @pytest.mark.proves("moto", "an endpoint that throttles or times out leaves it to the rules")
 @pytest.mark.parametrize("problem", ["ThrottlingException: rate exceeded", "no answer within 1 s"])
 def test_an_endpoint_that_does_not_answer_leaves_it_to_the_rules_and_states_are_the_same(
-    system: System, arrivals: list[Arrival], tmp_path: Path, problem: str
+    system: System, arrivals: list[ShardRecord], tmp_path: Path, problem: str
 ) -> None:
     system.scorer.problem = problem
     hand_over(system, arrivals[:30])
@@ -366,7 +366,7 @@ def test_an_endpoint_that_does_not_answer_leaves_it_to_the_rules_and_states_are_
 
 @pytest.mark.proves("moto", "a poison record becomes a dead letter, and its batch goes on")
 def test_a_poison_record_becomes_a_dead_letter_and_the_others_are_decided(
-    system: System, arrivals: list[Arrival]
+    system: System, arrivals: list[ShardRecord]
 ) -> None:
     poison = arrivals[5]._replace(value=b'{"amount_minor": -1}')
     hand_over(system, [*arrivals[:5], poison, *arrivals[6:25]])
@@ -376,7 +376,7 @@ def test_a_poison_record_becomes_a_dead_letter_and_the_others_are_decided(
     assert letter.reason
 
 
-def test_a_batch_of_nothing_but_poison_takes_no_offsets(system: System, arrivals: list[Arrival]) -> None:
+def test_a_batch_of_nothing_but_poison_takes_no_offsets(system: System, arrivals: list[ShardRecord]) -> None:
     hand_over(system, [arrivals[0]._replace(value=b"?")])
     assert [letter.value for letter in system.delivered.letters] == [b"?"]
     hand_over(system, arrivals[1:2])
@@ -386,14 +386,14 @@ def test_a_batch_of_nothing_but_poison_takes_no_offsets(system: System, arrivals
 @pytest.mark.proves("moto", "conditional writes that conflict are done again, with one decision")
 @pytest.mark.parametrize("before", [0, 30])
 def test_cards_that_another_call_has_written_meanwhile_are_read_again_and_decided_once(
-    system: System, arrivals: list[Arrival], tmp_path: Path, before: int
+    system: System, arrivals: list[ShardRecord], tmp_path: Path, before: int
 ) -> None:
     """The other one was taken for dead: its writes come between our reading and our writing."""
-    decider = Decider(Weighted(), DecisionPolicy(), lambda: NOW_MS + 1)
+    decider = DecisionEngine(Weighted(), DecisionPolicy(), lambda: NOW_MS + 1)
 
     def other() -> None:
         with closing(DynamoDbOutbox(system.url)) as cards:
-            twin = BatchWorker(
+            twin = ShardWorker(
                 Impatient(cards), ReferenceTableStore(tmp_path), decider, Delivered(Dying()), system.counts  # type: ignore[arg-type]
             )  # fmt: skip
             with suppress(Killed):
@@ -427,7 +427,7 @@ class Impatient:
         raise Killed
 
 
-def test_a_second_call_on_the_same_shard_is_refused_as_a_whole(system: System, arrivals: list[Arrival]) -> None:
+def test_a_second_call_on_the_same_shard_is_refused_as_a_whole(system: System, arrivals: list[ShardRecord]) -> None:
     with closing(DynamoDbOutbox(system.url)) as cards:
         [shard], _ = cards.read([SHARD], [])
         cards.begin(shard, OutboxBatch(SHARD, 0, 10, []))
@@ -436,18 +436,18 @@ def test_a_second_call_on_the_same_shard_is_refused_as_a_whole(system: System, a
 
 
 def test_decisions_that_cannot_be_delivered_are_delivered_when_the_batch_comes_again(
-    system: System, arrivals: list[Arrival]
+    system: System, arrivals: list[ShardRecord]
 ) -> None:
     system.delivered.problem = "throttled"
     with pytest.raises(StreamUnavailable, match="throttled"):
-        system.worker.work(SHARD, arrivals[:25])
+        system.worker.process(SHARD, arrivals[:25])
     system.delivered.problem = ""
-    assert system.worker.work(SHARD, arrivals[:25]) == []
+    assert system.worker.process(SHARD, arrivals[:25]) == []
     assert len(system.delivered.decided) == 25
 
 
 def test_the_same_batch_is_the_same_object_however_often_it_is_delivered(
-    system: System, arrivals: list[Arrival]
+    system: System, arrivals: list[ShardRecord]
 ) -> None:
     system.dies.step, system.dies.moment = "deliver", "after"
     hand_over(system, arrivals[:25])

@@ -14,13 +14,13 @@ from cardwatch.ports import StateArray
 if TYPE_CHECKING:  # it imports LMDB, which a function on AWS does not have
     from adapters.feature_store.open import OpenStore
 
-LOOK_SECONDS: Final = 1.0
+CHECK_SECONDS: Final = 1.0
 """How often the embedded store's file is looked at: one that was removed would be read on as if nothing were."""
-REST_SECONDS: Final = 0.25
+BACKOFF_SECONDS: Final = 0.25
 """For so long a store that did not answer is not asked again, so that nobody waits for it."""
 
 
-class States:
+class CardStateReader:
     """Reads states, from any number of threads. `now` is a clock in seconds that does not go backwards.
 
     `open_store` gives the store for reading, or None while nobody has made it yet: then no card has a history.
@@ -50,7 +50,7 @@ class States:
             store = self._current(now)
             return empty_states(len(card_ids)) if store is None else store.load(card_ids)
         except CardwatchError as error:
-            self._problem, self._rests_until = str(error), self._now() + REST_SECONDS  # it may have taken long
+            self._problem, self._rests_until = str(error), self._now() + BACKOFF_SECONDS  # it may have taken long
             raise StoreUnavailable(str(error)) from error
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class States:
         if self._store is not None and (self._file is None or now < self._look_at):
             return self._store
         with self._opening:  # LMDB may be opened once a process
-            self._look_at = now + LOOK_SECONDS
+            self._look_at = now + CHECK_SECONDS
             found = None if self._file is None else _identity(self._file)
             if self._store is not None and found != self._opened:
                 self.close()

@@ -22,12 +22,13 @@ from typing import Final, TypeVar
 
 from adapters.scoring.api_keys import KeyScope
 from adapters.scoring.wire_format import decode_row
+from cardwatch.decision.records import Preview
 from cardwatch.errors import InvalidRecord, SchemaMismatch, ScoringUnavailable
 from cardwatch.events import Transaction, decode, decode_all
 from cardwatch.features.definitions import SCHEMA_HASH
 from services.scoring.api.explanation import explain
 from services.scoring.api.invocations import Invocations
-from services.scoring.api.preview import Preview, PreviewScorer
+from services.scoring.api.preview import PreviewScorer
 from services.scoring.api.request_log import debug_enabled, log_explanation, log_previews
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import Endpoint, Request, Response, json_response
@@ -90,16 +91,16 @@ class ScoringApi:
         self._admission.limit_rate(key, 1)
         transaction = decode(await request.body(MAX_TRANSACTION_BYTES), Transaction)
         champion = self._invocations.require_champion(self._manager.served)
-        asked = await self._run(request, lambda: self._previews.features([transaction]))
-        if asked.no_store is not None:
-            raise ScoringUnavailable(f"there is nothing to explain without the card's state: {asked.no_store}")
-        if asked.folded.duplicates[0]:
+        folded, no_store = await self._run(request, lambda: self._previews.fold([transaction]))
+        if no_store is not None:
+            raise ScoringUnavailable(f"there is nothing to explain without the card's state: {no_store.text}")
+        if folded.rows.duplicates[0]:
             raise InvalidRecord("this transaction has been folded already", field="$.transaction_id")
         explanation = explain(
             champion,
-            asked.folded.features,
+            folded.rows.features,
             transaction_id=transaction.transaction_id,
-            sequence=int(asked.folded.sequences[0]),
+            sequence=int(folded.rows.sequences[0]),
         )
         if self._debug:
             log_explanation(transaction.transaction_id, explanation)
@@ -133,10 +134,10 @@ class ScoringApi:
         self._admission.require_time_left(request)  # receiving the body may have taken long
         champion = self._manager.served.champion
         no_champion = self._invocations.no_champion() if champion is None else ""
-        previews, alerts = await self._run(request, lambda: self._previews.ask(transactions, champion, no_champion))
-        if champion is not None and alerts.places:
+        previews, alerts = await self._run(request, lambda: self._previews.preview(transactions, champion, no_champion))
+        if champion is not None and alerts.indices:
             reasons = await self._invocations.reasons(request, champion, alerts.features)
-            for index, codes in zip(alerts.places, reasons, strict=True):
+            for index, codes in zip(alerts.indices, reasons, strict=True):
                 previews[index].reasons.extend(codes)
         self._metrics.count_previews(previews)
         if self._debug:
@@ -148,7 +149,7 @@ class ScoringApi:
 
         Raise `HttpError` if the thread has not finished by the deadline.
         """
-        if not self._previews.may_wait:
+        if not self._previews.is_remote:
             return work()
         with self._admission.remote_request():
             working = asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 
 from adapters.runtime.logs import about
+from cardwatch.decision.records import Preview
 from cardwatch.ports import Scores
 from services.scoring.api.explanation import Explanation
-from services.scoring.api.preview import Preview
 
 log = logging.getLogger(__name__)
 

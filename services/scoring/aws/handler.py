@@ -1,4 +1,4 @@
-"""The composition root of the function behind API Gateway: `POST /v1/score`."""
+"""Composition root of the function behind API Gateway: `POST /v1/score`."""
 
 from __future__ import annotations
 
@@ -22,45 +22,46 @@ from adapters.runtime.settings import read_settings
 from cardwatch.errors import InvalidRecord, Misconfigured
 from cardwatch.events import Transaction, decode
 from cardwatch.features.warm_up import warm_kernel
-from services.scoring.api.card_states import States
+from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.aws.remote_preview import RemotePreviewScorer
 
 MAX_BYTES: Final = 16_384
+"""Maximum size of a request body, as in `services.scoring.api.endpoints.MAX_TRANSACTION_BYTES`."""
 NEEDED: Final = ("store_url", "endpoint", "data_bucket")
 
 log = logging.getLogger(__name__)
 
 
-class Function:
-    """Everything that lives as long as Lambda keeps the container."""
+class ScoreFunction:
+    """Everything that is created once per Lambda container."""
 
     def __init__(self) -> None:
         settings = read_settings()
         if missing := [f"CARDWATCH_{name.upper()}" for name in NEEDED if not getattr(settings, name)]:
-            raise Misconfigured(f"{', '.join(missing)}: not set, and this function does not run without")
+            raise Misconfigured(f"{', '.join(missing)}: this function needs them, and they are not set")
         set_up_logging(settings, "score")
         policy = read_policies(settings).decision
         self._tables = ReferenceTableCache(Bucket(settings.data_bucket), settings.tables, time.monotonic)
-        states = States(partial(DynamoDbStore, settings.store_url, readonly=True), None, time.monotonic)
+        states = CardStateReader(partial(DynamoDbStore, settings.store_url, readonly=True), None, time.monotonic)
         scorer = EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000)
-        self._question = RemotePreviewScorer(PreviewScorer(states, self._tables, policy), scorer, policy)
+        self._previews = RemotePreviewScorer(PreviewScorer(states, self._tables, policy), scorer, policy)
         warm_kernel()
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer one request, as the scoring service does: 200, 413 or 422."""
+        """Return the response to one request, as the scoring service does: 200, 413 or 422."""
         self._tables.refresh()
         try:
             body = body_of(event)
             if len(body) > MAX_BYTES:
                 return _response(413, {"error": f"{len(body):,} bytes; a transaction has at most {MAX_BYTES:,}"})
-            return _response(200, self._question.ask(decode(body, Transaction)))
+            return _response(200, self._previews.preview(decode(body, Transaction)))
         except InvalidRecord as error:
             return _response(422, {"error": str(error), "field": error.field})
 
 
 def body_of(event: Mapping[str, Any]) -> bytes:
-    """The body of an API Gateway proxy event; raises `InvalidRecord` if it says base64 and is not."""
+    """Return the body of an API Gateway proxy event, or raise `InvalidRecord` if it should be base64 and is not."""
     body = (event.get("body") or "").encode()
     if not event.get("isBase64Encoded"):
         return body
@@ -79,10 +80,10 @@ def _response(status: int, content: object) -> dict[str, Any]:
 
 
 @cache
-def _function() -> Function:
-    return Function()
+def _function() -> ScoreFunction:
+    return ScoreFunction()
 
 
 def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Lambda's entry: a proxy event of API Gateway in, its answer out."""
+    """Lambda's entry point: takes a proxy event of API Gateway, returns its response."""
     return _function().handle(event)

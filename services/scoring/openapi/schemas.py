@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
+from cardwatch.decision.records import Preview
 from cardwatch.events import Transaction
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from services.scoring.api.explanation import Explanation
 from services.scoring.api.invocations import MAX_ROWS
-from services.scoring.api.preview import Preview
 from services.scoring.model.manager import ModelStatus
 
 LARGEST_FEATURE: Final = math.nextafter(2.0**128 - 2.0**103, 0.0)

@@ -1,4 +1,4 @@
-"""Where decisions go: to their stream, for whoever acts on them, and to S3, for archive and training."""
+"""Delivery of decisions, to their stream for consumers and to S3 for archive and training, and of dead letters."""
 
 from __future__ import annotations
 
@@ -12,23 +12,36 @@ from adapters.aws.object_keys import dead_letter_key, decisions_key
 from cardwatch.events import DeadLetter, encode
 
 MAX_MESSAGE_BYTES: Final = 200_000
-"""A quarter of a mebibyte is what SQS takes at the least, and a record of Kinesis may be a whole one."""
+"""Maximum size of a dead letter in a message: the smallest limit of SQS is 262,144 bytes, and a record of Kinesis may
+have a mebibyte."""
 MAX_REASON_CHARACTERS: Final = 1_000
+"""Maximum length of the reason in a message whose dead letter is in the bucket."""
 
 
-class _Card(Struct):
+class TransactionIds(Struct):
+    """Identifiers of a transaction."""
+
+    transaction_id: str
     card_id: str
 
 
-class _Line(Struct):
-    transaction: _Card
+class _DecisionIds(Struct):
+    transaction: TransactionIds
 
 
-class Delivery:
-    """Delivers decisions and dead letters. When a call returns, all of it is there, maybe not for the first time.
+_decode_ids: Final = msgspec.json.Decoder(_DecisionIds).decode
+
+
+def transaction_ids(decision: bytes) -> TransactionIds:
+    """Return the identifiers of the transaction of an encoded decision, without decoding the rest of it."""
+    return _decode_ids(decision).transaction
+
+
+class DecisionDelivery:
+    """Delivers decisions and dead letters at least once: when a call returns, everything is delivered.
 
     `put_stream` takes (key, value) pairs, `put_object` a key and its content, `send` the bodies of messages. Each
-    raises what is retriable if it could not.
+    raises a retriable error if it fails.
     """
 
     def __init__(
@@ -38,18 +51,20 @@ class Delivery:
         send: Callable[[Sequence[bytes]], None],
     ) -> None:
         self._put_stream, self._put_object, self._send = put_stream, put_object, send
-        self._card_of = msgspec.json.Decoder(_Line).decode
 
     def decisions(self, batch: str, lines: Sequence[bytes]) -> None:
-        """See `services.stream.aws.worker.Delivers`. `batch` is SHARD/NAME, and so is the object's name."""
+        """Deliver the decisions of a batch, each as JSON.
+
+        `batch` is SHARD/NAME and names the object, so delivering the same batch again replaces the object.
+        """
         if not lines:
             return
         shard, _, name = batch.partition("/")
         self._put_object(decisions_key(shard, name), b"\n".join(lines) + b"\n")
-        self._put_stream([(self._card_of(line).transaction.card_id, line) for line in lines])
+        self._put_stream([(transaction_ids(line).card_id, line) for line in lines])
 
     def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """See `services.stream.aws.worker.Delivers`."""
+        """Deliver dead letters; one that is too large for a message goes to the bucket, and a short one names it."""
         if letters:
             self._send([self._message(letter) for letter in letters])
 

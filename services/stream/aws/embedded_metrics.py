@@ -1,6 +1,6 @@
-"""What a call has done, as a line of CloudWatch's embedded metric format: a log line that becomes metrics.
+"""Metrics of an invocation, as a log line in CloudWatch's embedded metric format.
 
-Source: AWS, "Specification: Embedded metric format". The line goes to standard output, which is Lambda's log.
+Source: AWS, "Specification: Embedded metric format". Lambda writes standard output to CloudWatch Logs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any, Final
 
 from services.stream.batch import Batch
-from services.stream.decider import Decided
+from services.stream.decision_engine import DecidedBatches
 from services.stream.decision_log import DecisionLog
 
 NAMESPACE: Final = "Cardwatch"
@@ -17,39 +17,38 @@ COUNTS: Final = ("Decisions", "Degraded", "Repeats", "Redelivered", "DeadLetters
 MILLISECONDS: Final = ("Duration", "Latency")
 
 
-class Counts:
-    """Counts over one call. `Latency` is the oldest decision's, from arrival to decision."""
+class InvocationMetrics:
+    """Counts of one invocation. `Latency` is the highest of its decisions, from arrival to decision."""
 
-    def __init__(self, teller: DecisionLog) -> None:
-        self._teller = teller
+    def __init__(self, decision_log: DecisionLog) -> None:
+        self._decision_log = decision_log
         self.reset()
 
     def reset(self) -> None:
-        """Begin a call."""
+        """Start an invocation."""
         self._counts: Counter[str] = Counter()
         self._latency_ms = 0.0
 
-    def decided(self, batch: Batch, decided: Decided, refused: set[str]) -> None:
-        """See `services.stream.aws.worker.Tells`."""
-        [decisions] = decided.decisions
-        own = [each for each in decisions if each.transaction.card_id not in refused]
-        self._counts["Decisions"] += len(own)
-        self._counts["Degraded"] += sum(each.degraded for each in own)
-        self._counts["Repeats"] += int(batch.folded.duplicates.sum())
+    def count_delivered(self, batch: Batch, decided: DecidedBatches, refused: set[str]) -> None:
+        """Count and log a batch that was delivered, except for the cards in `refused`."""
+        delivered = [decision for decision in decided.decisions if decision.transaction.card_id not in refused]
+        self._counts["Decisions"] += len(delivered)
+        self._counts["Degraded"] += sum(decision.degraded for decision in delivered)
+        self._counts["Repeats"] += int(batch.folded.rows.duplicates.sum())
         self._counts["Refused"] += len(refused)
-        self._latency_ms = max([self._latency_ms, *(each.latency_ms for each in own)])
-        self._teller.tell([batch], decided)
+        self._latency_ms = max([self._latency_ms, *(decision.latency_ms for decision in delivered)])
+        self._decision_log.log_committed([batch], decided)
 
-    def redelivered(self, records: int) -> None:
-        """See `services.stream.aws.worker.Tells`."""
+    def count_redelivered(self, records: int) -> None:
+        """Count records that were folded by an earlier invocation."""
         self._counts["Redelivered"] += records
 
-    def dead(self, letters: int) -> None:
-        """See `services.stream.aws.worker.Tells`."""
+    def count_dead_letters(self, letters: int) -> None:
+        """Count records that hold no valid transaction."""
         self._counts["DeadLetters"] += letters
 
     def line(self, function: str, *, now_ms: float, duration_ms: float) -> dict[str, Any]:
-        """The line of this call."""
+        """Return the log line of this invocation."""
         metrics = [{"Name": name, "Unit": "Count"} for name in COUNTS]
         metrics += [{"Name": name, "Unit": "Milliseconds"} for name in MILLISECONDS]
         return {

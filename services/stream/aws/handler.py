@@ -1,4 +1,4 @@
-"""The composition root of the function: `handle` is what Lambda calls with each batch of a shard."""
+"""Composition root of the stream function: Lambda calls `handle` with each batch of a shard."""
 
 from __future__ import annotations
 
@@ -21,69 +21,69 @@ from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured, StoreUnavailable
 from cardwatch.features.warm_up import warm_kernel
-from services.stream.aws.delivery import Delivery
-from services.stream.aws.embedded_metrics import Counts
-from services.stream.aws.event_records import KAFKA, batches_of, failures
-from services.stream.aws.worker import BatchWorker
-from services.stream.decider import Decider
+from services.stream.aws.delivery import DecisionDelivery
+from services.stream.aws.embedded_metrics import InvocationMetrics
+from services.stream.aws.event_records import KAFKA, partial_batch_response, records_by_shard
+from services.stream.aws.worker import ShardWorker
+from services.stream.decision_engine import DecisionEngine
 from services.stream.decision_log import DecisionLog
 
 NEEDED: Final = ("store_url", "endpoint", "data_bucket", "decisions_stream", "dead_letters_queue")
 
 
-class Function:
-    """Everything that lives as long as Lambda keeps the container."""
+class StreamFunction:
+    """Everything that is created once per Lambda container."""
 
     def __init__(self) -> None:
         settings = read_settings()
         if missing := [f"CARDWATCH_{name.upper()}" for name in NEEDED if not getattr(settings, name)]:
-            raise Misconfigured(f"{', '.join(missing)}: not set, and this function does not run without")
+            raise Misconfigured(f"{', '.join(missing)}: this function needs them, and they are not set")
         set_up_logging(settings, "stream")
         bucket = Bucket(settings.data_bucket)
         self._tables = ReferenceTableCache(bucket, settings.tables, time.monotonic)
-        self._counts = Counts(DecisionLog())
-        self._worker = BatchWorker(
+        self._metrics = InvocationMetrics(DecisionLog())
+        self._worker = ShardWorker(
             DynamoDbOutbox(settings.store_url),
             self._tables,
-            Decider(
+            DecisionEngine(
                 EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000),
                 read_policies(settings).decision,
                 epoch_ms,
             ),
-            Delivery(
+            DecisionDelivery(
                 KinesisWriter(settings.decisions_stream).write,
                 bucket.put,
                 Queue(settings.dead_letters_queue).send,
             ),
-            self._counts,
+            self._metrics,
         )
         warm_kernel()
 
     def handle(self, event: Mapping[str, Any], name: str) -> dict[str, list[dict[str, str]]]:
-        """Decide the batch, and say which records are to come again. Raises: all of them.
+        """Decide the batch, and return the records that Lambda has to redeliver; after an exception it redelivers all.
 
-        Of several partitions the names of single records would say nothing, so then it is all or nothing.
+        The response cannot name single records of several Kafka partitions, so then `StoreUnavailable` is raised.
         """
         begin = time.monotonic()
-        self._counts.reset()
+        self._metrics.reset()
         self._tables.refresh()
         try:
-            batches = batches_of(event)
-            left = [number for shard, arrivals in batches.items() for number in self._worker.work(shard, arrivals)]
-            if left and event.get("eventSource") == KAFKA:
-                raise StoreUnavailable(f"{len(left)} records of {len(batches)} partitions are to come again")
-            return failures(left)
+            batches = records_by_shard(event)
+            failed = [number for shard, records in batches.items() for number in self._worker.process(shard, records)]
+            if failed and event.get("eventSource") == KAFKA:
+                raise StoreUnavailable(f"{len(failed)} records of {len(batches)} partitions were not written: retry")
+            return partial_batch_response(failed)
         finally:
-            line = self._counts.line(name, now_ms=epoch_ms(), duration_ms=(time.monotonic() - begin) * 1_000)
+            line = self._metrics.line(name, now_ms=epoch_ms(), duration_ms=(time.monotonic() - begin) * 1_000)
             sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
 
 
 @cache
-def _function() -> Function:
-    return Function()
+def _function() -> StreamFunction:
+    return StreamFunction()
 
 
 def handle(event: Mapping[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
-    """Lambda's entry: an event of an event source mapping in, its partial-batch answer out."""
+    """Lambda's entry point: takes an event of an event source mapping, returns a partial batch response."""
     return _function().handle(event, context.function_name)

@@ -23,6 +23,7 @@ from adapters.aws.sagemaker_registry import Package, SageMakerRegistry
 from adapters.model_registry.model_folder import unpack_model
 from adapters.runtime.policy_file import Policies
 from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.folding import fold_transactions
 from cardwatch.detector.detector import Detector
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
 from cardwatch.errors import (
@@ -41,8 +42,8 @@ from pipelines.sagemaker.execution import ExecutionArtifacts
 from pipelines.sagemaker.jobs import RetrainingJob
 from services.archive.aws.daily_job import archive_day
 from services.archive.aws.repartition import partition_of
-from services.stream.batch import Batch, fold_transactions
-from services.stream.decider import Decider
+from services.stream.batch import Batch
+from services.stream.decision_engine import DecisionEngine
 
 REGION = "eu-central-1"
 GROUP = "cardwatch-test"
@@ -133,7 +134,7 @@ class Bank:
         self.served = Served()
         self.days: list[Day] = []
         self._world = Simulation(WORLD)
-        self._decider = Decider(self.served, DecisionPolicy(), lambda: 1_800_000_000_000.0)
+        self._engine = DecisionEngine(self.served, DecisionPolicy(), lambda: 1_800_000_000_000.0)
         self._states: dict[str, np.void] = {}
         self._ends: dict[int, int] = defaultdict(int)
         self._folders = count()
@@ -184,11 +185,11 @@ class Bank:
         tables = ReferenceTableStore(self.folder / "tables")
         first = self._ends[shard]
         records = [Record(TRANSACTIONS, shard, first + i, 0, None, None) for i in range(len(transactions))]
-        folded, used = fold_transactions(tables, states, index, transactions)
-        batch = Batch(shard, first, first + len(records), records, transactions, folded, used, cards, states, [])
-        [decisions] = self._decider.decide([batch]).decisions
+        folded = fold_transactions(tables, states, index, transactions)
+        batch = Batch(shard, first, first + len(records), records, folded, cards, states, [])
+        decisions = self._engine.decide([batch]).decisions
         self._states |= dict(zip(cards, states.copy(), strict=True))
-        self._ends[shard] = batch.position
+        self._ends[shard] = batch.stop
         lines = [encode(decision) for decision in decisions]
         self.bucket.put(f"decisions/shard={shard}/{first:020d}.jsonl", b"\n".join(lines) + b"\n")
         return [decode(line, Decision) for line in lines]

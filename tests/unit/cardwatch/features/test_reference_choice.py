@@ -32,7 +32,7 @@ def test_the_reason_names_the_table_and_its_age() -> None:
 @pytest.mark.parametrize("day", [date.min, FIRST, date.max])
 def test_a_system_that_never_had_a_table_is_not_stale(tmp_path: Path, day: date) -> None:
     choice = choose_table(ReferenceTableStore(tmp_path), day)
-    assert choice.why_rules is None
+    assert choice.degraded_reason is None
     assert choice.table.table_id == ReferenceTable.empty().table_id
 
 
@@ -42,5 +42,5 @@ def test_a_damaged_table_is_replaced_by_nothing_known_and_a_reason(tmp_path: Pat
     path.write_bytes(path.read_bytes()[:-1])
     choice = choose_table(ReferenceTableStore(tmp_path), FIRST)
     assert choice.table.table_id == ReferenceTable.empty().table_id
-    assert choice.why_rules is not None
-    assert str(path) in choice.why_rules
+    assert choice.degraded_reason is not None
+    assert str(path) in choice.degraded_reason

@@ -56,7 +56,7 @@ from cardwatch.records import Record
 from cardwatch.registry import CHAMPION, ModelVersion
 from cardwatch.topics import TRANSACTIONS
 from models.training import FittedDetector, TrainingSettings, fit_detector
-from services.scoring.api.card_states import REST_SECONDS, States
+from services.scoring.api.card_states import BACKOFF_SECONDS, CardStateReader
 from services.scoring.api.endpoints import (
     MAX_FEATURES_BYTES,
     MAX_TRANSACTION_BYTES,
@@ -72,7 +72,7 @@ from services.scoring.metrics import ScoringMetrics, remove_dead_worker_gauges
 from services.scoring.model.manager import ModelManager
 from services.scoring.openapi.documentation import documentation_endpoints, openapi
 from services.stream.batch import fold_batch
-from services.stream.decider import Decider
+from services.stream.decision_engine import DecisionEngine
 
 OWN = "key-of-the-stack"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -229,9 +229,9 @@ class Service:
         self.manager.refresh()
         self.keys = {scope: self._add(scope.value, scope) for scope in KeyScope}
         self.slow_key = self._add("slow", *KeyScope, rate=1e-3)
-        self.use(States(lambda: store, data_file(folder / "store"), time.monotonic))
+        self.use(CardStateReader(lambda: store, data_file(folder / "store"), time.monotonic))
 
-    def use(self, states: States) -> None:
+    def use(self, states: CardStateReader) -> None:
         admission = Admission(KeyRing(OWN, self.folder / "keys"), RateLimit(), 10_000, self.metrics.count_shed)
         self.api = ScoringApi(self.manager, PreviewScorer(states, self.tables, POLICY), admission, self.metrics)
         self.routes = Routes(self.api.endpoints() | documentation_endpoints(), self.metrics)
@@ -280,8 +280,7 @@ class Service:
             for offset, transaction in enumerate(transactions)
         ]
         batch = fold_batch(self.store, self.tables, 0, 0, records)
-        [decisions] = Decider(ByInvocations(self), POLICY, lambda: 1e12).decide([batch]).decisions
-        return decisions
+        return DecisionEngine(ByInvocations(self), POLICY, lambda: 1e12).decide([batch]).decisions
 
 
 class ByInvocations:
@@ -395,7 +394,7 @@ def test_an_answer_is_as_documented(service: Service, case: Case) -> None:
         service.registry.pointers = {}
         service.manager = ModelManager(service.registry, service.folder / "empty")  # type: ignore[arg-type]
         service.manager.refresh()
-        service.use(States(lambda: service.store, None, time.monotonic))
+        service.use(CardStateReader(lambda: service.store, None, time.monotonic))
     keys = {"own": OWN, "none": None, "slow": service.slow_key, "admin": service.keys[KeyScope.ADMIN]}
     key = {**keys, "score": service.keys[KeyScope.SCORE]}[case.key]
     for _ in range(1 + case.twice):
@@ -662,8 +661,9 @@ def test_without_a_champion_the_rules_answer_and_say_why(service: Service) -> No
     service.registry.pointers = {}
     service.manager = ModelManager(service.registry, service.folder / "empty")  # type: ignore[arg-type]
     service.manager.refresh()
-    service.use(States(lambda: service.store, data_file(service.folder / "store"), time.monotonic))
-    features = fold_batch(service.store, service.tables, 0, 0, [record_of(one) for one in QUESTIONS]).folded.features
+    service.use(CardStateReader(lambda: service.store, data_file(service.folder / "store"), time.monotonic))
+    batch = fold_batch(service.store, service.tables, 0, 0, [record_of(one) for one in QUESTIONS])
+    features = batch.folded.rows.features
     actions, reasons = POLICY.decide_by_rules(features)
     answers = service.score_batch(QUESTIONS)
     assert [answer["action"] for answer in answers] == [action.value for action in actions]
@@ -737,7 +737,7 @@ class Hanging:
 
 def test_who_waits_for_a_store_that_hangs_waits_until_the_deadline_and_nobody_else_waits(service: Service) -> None:
     store = Hanging()
-    service.use(States(lambda: store, None, time.monotonic))  # type: ignore[arg-type, return-value]
+    service.use(CardStateReader(lambda: store, None, time.monotonic))  # type: ignore[arg-type, return-value]
 
     async def ask() -> tuple[float, list[Reply]]:
         headers = {DEADLINE_HEADER: "200"}
@@ -792,8 +792,8 @@ class TimingOut:
 def test_a_store_that_did_not_answer_rests_from_the_moment_on_at_which_that_was_known() -> None:
     clock = Clock()
     store = TimingOut(clock)
-    states = States(lambda: store, None, clock)  # type: ignore[arg-type, return-value]
-    for seconds, asked in ((0.0, 1), (0.9 * REST_SECONDS, 1), (0.2 * REST_SECONDS, 2)):
+    states = CardStateReader(lambda: store, None, clock)  # type: ignore[arg-type, return-value]
+    for seconds, asked in ((0.0, 1), (0.9 * BACKOFF_SECONDS, 1), (0.2 * BACKOFF_SECONDS, 2)):
         clock.now += seconds
         with pytest.raises(StoreUnavailable, match="no answer within 4 s"):
             states.load(["card"])
@@ -920,7 +920,7 @@ def test_at_debug_each_transaction_that_was_asked_about_has_a_line_and_else_none
 
     assert ask() == {}
     caplog.set_level(logging.DEBUG, "services.scoring")
-    service.use(States(lambda: service.store, None, time.monotonic))
+    service.use(CardStateReader(lambda: service.store, None, time.monotonic))
     told = ask()
     assert list(told) == ["q-0", "q-1", "q-2", "a,b", "c" * 64]
     assert told["q-0"].startswith("explained probability 0.")

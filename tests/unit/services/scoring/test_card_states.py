@@ -13,7 +13,7 @@ from adapters.feature_store.open import OpenStore, open_reader
 from adapters.runtime.settings import Settings
 from cardwatch.errors import StoreUnavailable
 from cardwatch.features.state import empty_states
-from services.scoring.api.card_states import LOOK_SECONDS, REST_SECONDS, States
+from services.scoring.api.card_states import BACKOFF_SECONDS, CHECK_SECONDS, CardStateReader
 
 
 class Clock:
@@ -34,7 +34,7 @@ def write(settings: Settings, *, sequence: int) -> None:
         store.apply(0, expected=0, position=sequence, card_ids=["card"], states=states)
 
 
-def sequence_of(states: States) -> int:
+def sequence_of(states: CardStateReader) -> int:
     return int(states.load(["card"])["sequence"][0])
 
 
@@ -43,8 +43,8 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path)
 
 
-def embedded(settings: Settings, clock: Clock) -> States:
-    return States(lambda: open_reader(settings), data_file(settings.store), clock)
+def embedded(settings: Settings, clock: Clock) -> CardStateReader:
+    return CardStateReader(lambda: open_reader(settings), data_file(settings.store), clock)
 
 
 def test_before_there_is_a_store_no_card_has_a_history_and_then_it_is_found(settings: Settings) -> None:
@@ -52,7 +52,7 @@ def test_before_there_is_a_store_no_card_has_a_history_and_then_it_is_found(sett
     states = embedded(settings, clock)
     assert sequence_of(states) == 0
     write(settings, sequence=3)
-    clock.later(LOOK_SECONDS)
+    clock.later(CHECK_SECONDS)
     assert sequence_of(states) == 3
     states.close()
 
@@ -63,11 +63,11 @@ def test_a_store_that_is_removed_is_not_read_on_and_its_successor_is(settings: S
     states = embedded(settings, clock)
     assert sequence_of(states) == 3
     shutil.rmtree(settings.store)
-    clock.later(LOOK_SECONDS)
+    clock.later(CHECK_SECONDS)
     with pytest.raises(StoreUnavailable, match="is gone"):
         sequence_of(states)
     write(settings, sequence=5)
-    clock.later(LOOK_SECONDS)
+    clock.later(CHECK_SECONDS)
     assert sequence_of(states) == 5
     states.close()
 
@@ -79,7 +79,7 @@ def test_a_store_that_was_replaced_between_two_looks_is_read_anew(settings: Sett
     assert sequence_of(states) == 3
     shutil.rmtree(settings.store)
     write(settings, sequence=5)
-    clock.later(LOOK_SECONDS)
+    clock.later(CHECK_SECONDS)
     assert sequence_of(states) == 5
     states.close()
 
@@ -100,14 +100,14 @@ class Absent:
 
 def test_one_that_did_not_answer_is_left_alone_for_a_while_and_nobody_waits_for_it() -> None:
     clock, absent = Clock(), Absent()
-    states = States(absent.open, None, clock)
+    states = CardStateReader(absent.open, None, clock)
     assert states.is_remote
     for _ in range(5):
         with pytest.raises(StoreUnavailable, match="does not answer"):
             states.load(["card"])
     assert absent.asked == 1
     absent.is_back = True
-    clock.later(REST_SECONDS)
+    clock.later(BACKOFF_SECONDS)
     assert states.load(["card"]).tobytes() == empty_states(1).tobytes()
     assert absent.asked == 2
 

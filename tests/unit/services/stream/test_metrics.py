@@ -21,6 +21,7 @@ from adapters.archive.archived_log import ArchivedLog
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.runtime.health import Health
 from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.decide import DegradationCause, DegradedReason
 from cardwatch.errors import (
     BrokerUnavailable,
     CardwatchError,
@@ -39,8 +40,8 @@ from cardwatch.ports import Scores, StoreSize
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 from services.stream import loop
-from services.stream.decider import Cause, Decided, Decider, Why
-from services.stream.decision_log import MAX_CHARACTERS, DecisionLog, harmless
+from services.stream.decision_engine import DecidedBatches, DecisionEngine
+from services.stream.decision_log import MAX_CHARACTERS, DecisionLog, sanitize
 from services.stream.metrics import StreamMetrics
 from services.stream.worker import StreamWorker
 
@@ -150,7 +151,7 @@ class Desk:
         self.worker = StreamWorker(
             store,
             self.tables,
-            Decider(self.scorer, DecisionPolicy(), lambda: NOW_MS),
+            DecisionEngine(self.scorer, DecisionPolicy(), lambda: NOW_MS),
             ArchivedLog(folder / "archive"),
             self.metrics,
             on_progress=self._note_unapplied,
@@ -173,8 +174,8 @@ class Desk:
 
     def decide(self, *written: Transaction | bytes) -> MemoryLog:
         log = MemoryLog(*written)
-        self.worker.take(log, [0])
-        self.worker.step(log, {0: log.records})
+        self.worker.assign_partitions(log, [0])
+        self.worker.process_batch(log, {0: log.records})
         return log
 
 
@@ -219,14 +220,14 @@ def test_what_was_committed_is_counted(desk: Desk) -> None:
 def test_a_batch_that_was_thrown_away_counts_nothing_until_it_is_done_again(desk: Desk) -> None:
     log = MemoryLog(payment(0), b"no transaction", payment(0))
     log.fails = Superseded("fenced")
-    desk.worker.take(log, [0])
+    desk.worker.assign_partitions(log, [0])
     with pytest.raises(Superseded):
-        desk.worker.step(log, {0: log.records})
+        desk.worker.process_batch(log, {0: log.records})
     names = ("decisions_total", "amount_minor_total", "repeats_total", "dead_letters_total")
     counted = [desk.labelled(f"stream_{name}") for name in (*names, "latency_seconds_count", "batch_transactions_sum")]
     assert counted == [{}] * 6
     log.fails = None
-    desk.worker.step(log, {0: log.records})
+    desk.worker.process_batch(log, {0: log.records})
     assert desk.labelled("stream_decisions_total") == {("approve", "false"): 1}
     assert desk.value("stream_dead_letters_total") == 1
 
@@ -278,7 +279,7 @@ def test_starting_again_is_counted_with_its_cause(
 
     monkeypatch.setattr(loop, "TransactionalLog", Failing)
     monkeypatch.setattr(loop, "RETRY_SECONDS", 0.0)
-    loop.run(desk.worker, "", "slot", stopping, Health(), desk.metrics.started_again)
+    loop.run(desk.worker, "", "slot", stopping, Health(), desk.metrics.count_restart)
     assert desk.labelled("stream_restarts_total") == {(cause,): 1}
     assert desk.value("stream_partitions") == 0
     assert desk.value("stream_unapplied_records", partition="0") is None
@@ -318,14 +319,14 @@ def test_what_has_not_happened_yet_is_counted_as_zero(desk: Desk) -> None:
 
 def test_the_lag_is_what_the_log_holds_beyond_the_position_and_ends_with_the_ownership(desk: Desk) -> None:
     log = desk.decide(payment(0), payment(1))
-    desk.worker.measure(log)
+    desk.worker.update_gauges(log)
     assert desk.value("stream_lag_records", partition="0") is None  # nobody knows it yet
     log.known_end = 7
-    desk.worker.measure(log)
+    desk.worker.update_gauges(log)
     assert desk.value("stream_lag_records", partition="0") == 5
     assert desk.value("stream_partitions") == 1
-    desk.worker.give_back([0, 3])
-    desk.worker.measure(log)
+    desk.worker.revoke_partitions([0, 3])
+    desk.worker.update_gauges(log)
     assert desk.labelled("stream_lag_records") == {}
     assert desk.value("stream_partitions") == 0
 
@@ -333,7 +334,7 @@ def test_the_lag_is_what_the_log_holds_beyond_the_position_and_ends_with_the_own
 def test_what_is_not_applied_yet_is_told_while_it_is_folded(desk: Desk) -> None:
     log = MemoryLog(*map(payment, range(10)))
     log.position = 10
-    desk.worker.take(log, [0])
+    desk.worker.assign_partitions(log, [0])
     assert desk.unapplied == [10, 6, 2, 0]
     assert desk.value("stream_unapplied_records", partition="0") == 0
     assert desk.labelled("stream_decisions_total") == {}  # they were decided before
@@ -348,15 +349,15 @@ def test_who_dies_while_taking_over_owns_nothing(desk: Desk, monkeypatch: pytest
 
     monkeypatch.setattr(desk.store, "apply", away)
     with pytest.raises(StoreUnavailable):
-        desk.worker.take(log, [0])
+        desk.worker.assign_partitions(log, [0])
     assert desk.value("stream_unapplied_records", partition="0") == 1
-    desk.worker.give_back_all()
+    desk.worker.revoke_all_partitions()
     assert desk.value("stream_unapplied_records", partition="0") is None
 
 
 def test_what_was_polled_of_partitions_that_are_gone_is_left_alone(desk: Desk) -> None:
     log = MemoryLog(payment(0))
-    desk.worker.step(log, {0: log.records})
+    desk.worker.process_batch(log, {0: log.records})
     assert (log.written, log.position) == ([], None)
     assert desk.value("stream_batch_transactions_count") == 0
 
@@ -379,7 +380,7 @@ def test_the_store_is_asked_for_its_size_every_ten_seconds(desk: Desk) -> None:
     store = Sized()
     assert math.isnan(desk.value("store_cards") or 0)
     for desk.seconds, asked in ((100.0, 1), (109.9, 1), (110.0, 2)):
-        desk.metrics.look_at(store)
+        desk.metrics.update_store_size(store)
         assert store.asked == asked
     assert (desk.value("store_cards"), desk.value("store_bytes")) == (3, 4_096)
 
@@ -387,9 +388,9 @@ def test_the_store_is_asked_for_its_size_every_ten_seconds(desk: Desk) -> None:
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreRefused("INFO is not allowed")])
 def test_a_store_that_does_not_say_its_size_stops_nobody(desk: Desk, error: CardwatchError) -> None:
     store = Sized()
-    desk.metrics.look_at(store)
+    desk.metrics.update_store_size(store)
     store.says, desk.seconds = error, 200.0
-    desk.metrics.look_at(store)
+    desk.metrics.update_store_size(store)
     assert (store.asked, desk.value("store_cards")) == (2, 3)
 
 
@@ -435,7 +436,8 @@ def test_an_outage_has_one_line_for_all_and_only_at_debug_one_for_each(
 
 
 def test_an_outage_that_lasts_is_told_every_ten_seconds_with_how_many_it_were(caplog: pytest.LogCaptureFixture) -> None:
-    away, stale = Why(Cause.SCORING, "no answer"), Why(Cause.TABLE, "the table is old")
+    away = DegradedReason(DegradationCause.SCORING, "no answer")
+    stale = DegradedReason(DegradationCause.TABLE, "the table is old")
     told = {
         100.0: ({away: 1}, ["1 transactions: no answer"]),
         100.1: ({away: 2}, []),
@@ -448,10 +450,10 @@ def test_an_outage_that_lasts_is_told_every_ten_seconds_with_how_many_it_were(ca
         120.1: ({}, []),
         120.2: ({away: 8}, ["8 transactions: no answer"]),
     }
-    teller = DecisionLog(lambda: seconds)
+    decision_log = DecisionLog(lambda: seconds)
     for seconds, (by_rules, expected) in told.items():  # noqa: B007 (the clock reads it)
         caplog.clear()
-        teller.tell([], Decided([], Counter(by_rules)))
+        decision_log.log_committed([], DecidedBatches([], Counter(by_rules)))
         assert [text for _, text, _ in lines(caplog)] == [f"the rules have decided {text}" for text in expected]
 
 
@@ -459,9 +461,9 @@ def test_of_a_batch_that_was_thrown_away_nothing_is_told(desk: Desk, caplog: pyt
     caplog.set_level(logging.DEBUG)
     log = MemoryLog(*PAYMENTS)
     log.fails = Superseded("fenced")
-    desk.worker.take(log, [0])
+    desk.worker.assign_partitions(log, [0])
     with pytest.raises(Superseded):
-        desk.worker.step(log, {0: log.records})
+        desk.worker.process_batch(log, {0: log.records})
     assert lines(caplog) == []
 
 
@@ -480,4 +482,4 @@ def test_the_scorer_is_told_whose_rows_it_scores(desk: Desk) -> None:
     ],
 )
 def test_a_reason_that_quotes_what_was_sent_does_no_harm_in_the_log(reason: str, shown: str) -> None:
-    assert harmless(reason) == shown
+    assert sanitize(reason) == shown

@@ -20,7 +20,7 @@ from cardwatch.ports import Scores
 from cardwatch.records import Record
 from cardwatch.topics import TRANSACTIONS
 from services.stream.batch import Batch, fold_batch
-from services.stream.decider import Decider
+from services.stream.decision_engine import DecisionEngine
 
 FIRST = date(2025, 1, 1)
 
@@ -77,8 +77,7 @@ def folded(folder: Path, transactions: Sequence[Transaction]) -> Batch:
 
 
 def decided(batch: Batch, scorer: Challenger) -> list[Decision]:
-    [decisions] = Decider(scorer, DecisionPolicy(), lambda: 0.0).decide([batch]).decisions
-    return decisions
+    return DecisionEngine(scorer, DecisionPolicy(), lambda: 0.0).decide([batch]).decisions
 
 
 def test_transactions_of_a_stale_table_are_decided_by_the_rules_and_the_others_of_the_batch_are_scored(
@@ -124,7 +123,7 @@ def test_card_states_are_the_same_with_a_fresh_a_stale_a_damaged_table_and_witho
             path.write_bytes(b"half")
         batch = folded(folder, transactions)
         states.append(batch.states.tobytes())
-        reasons.append({choice.why_rules for choice in batch.tables})
+        reasons.append({choice.degraded_reason for choice in batch.folded.tables})
     assert len(set(states)) == 1
     assert reasons[0] == reasons[3] == {None}
     assert reasons[1] == {"the reference table of 2025-01-01 is 50 days old"}
@@ -154,5 +153,5 @@ def test_the_table_is_that_of_the_day_in_utc_whatever_offset_the_source_writes(t
         **{name: getattr(payment(0, 0), name) for name in Transaction.__struct_fields__ if name != "occurred_at"},
         occurred_at=local,
     )
-    [choice] = folded(tmp_path, [transaction]).tables
+    [choice] = folded(tmp_path, [transaction]).folded.tables
     assert choice.table.valid_from.date() == FIRST

@@ -35,9 +35,9 @@ from cardwatch.ports import FeatureStore, Scores, Shadow
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
 from services.stream import loop
-from services.stream.decider import Decider
+from services.stream.decision_engine import DecisionEngine
 from services.stream.metrics import StreamMetrics
-from services.stream.recovery import fold_gap
+from services.stream.recovery import fold_records
 from services.stream.worker import StreamWorker
 
 NOW_MS = 1_800_000_000_000.0
@@ -146,7 +146,7 @@ def log_of(transactions: Sequence[Transaction]) -> MemoryLog:
 def worker(
     folder: Path, store: FeatureStore, scorer: HalfOfAmount | None = None, counted: CollectorRegistry | None = None
 ) -> StreamWorker:
-    decider = Decider(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
+    decider = DecisionEngine(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
     history = ArchivedLog(folder / "archive", batch_rows=4)
     return StreamWorker(
         store, ReferenceTableStore(folder), decider, history, StreamMetrics(counted or CollectorRegistry())
@@ -159,11 +159,11 @@ def run(folder: Path, log: MemoryLog, crashes: Mapping[int, str], batch: int = 3
     for _ in range(len(log.records) + len(crashes) + 2):
         with LmdbStore(folder / "store") as store:
             stream = worker(folder, store)
-            start = stream.take(log, [0])[0]
+            start = stream.assign_partitions(log, [0])[0]
             try:
                 for begin, end in pairwise([*range(start, len(log.records), batch), len(log.records)]):
                     log.dies = crashes.pop(begin // batch, "")
-                    stream.step(log, {0: log.records[begin:end]})
+                    stream.process_batch(log, {0: log.records[begin:end]})
             except (Killed, Superseded):
                 continue
             return store.cards()
@@ -225,8 +225,8 @@ def decided_with(folder: Path, scorer: HalfOfAmount, *transactions: Transaction)
     log = log_of(transactions)
     with LmdbStore(folder / "store") as store:
         stream = worker(folder, store, scorer)
-        stream.take(log, [0])
-        stream.step(log, {0: log.records})
+        stream.assign_partitions(log, [0])
+        stream.process_batch(log, {0: log.records})
     return log.decisions()
 
 
@@ -261,8 +261,8 @@ def test_without_a_model_the_rules_decide_and_say_so(tmp_path: Path) -> None:
     log = log_of([payment(0)])
     with LmdbStore(tmp_path / "store") as store:
         stream = worker(tmp_path, store, scorer)
-        stream.take(log, [0])
-        stream.step(log, {0: log.records})
+        stream.assign_partitions(log, [0])
+        stream.process_batch(log, {0: log.records})
     (decision,) = log.decisions()
     assert decision.degraded
     assert decision.degraded_reason == "no answer within 1 s"
@@ -274,8 +274,8 @@ def test_a_repeat_gets_no_second_decision_and_is_counted(tmp_path: Path) -> None
     with LmdbStore(tmp_path / "store") as store:
         counted = CollectorRegistry()
         stream = worker(tmp_path, store, counted=counted)
-        stream.take(log, [0])
-        stream.step(log, {0: log.records})
+        stream.assign_partitions(log, [0])
+        stream.process_batch(log, {0: log.records})
     assert len(log.decisions()) == 1
     assert counted.get_sample_value("cardwatch_stream_repeats_total") == 1
     assert log.position == 2
@@ -308,7 +308,7 @@ def test_a_worker_whose_partition_was_taken_over_between_commit_and_write_change
     log = log_of(transactions)
     with LmdbStore(tmp_path / "store") as store:
         sleeper = worker(tmp_path, store)
-        sleeper.take(log, [0])
+        sleeper.assign_partitions(log, [0])
 
         class Interrupting(MemoryLog):
             """Between the sleeper's commit and its write, another worker takes the partition and goes on."""
@@ -316,12 +316,12 @@ def test_a_worker_whose_partition_was_taken_over_between_commit_and_write_change
             def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
                 log.commit(outgoing, positions)
                 other = worker(tmp_path, store)
-                other.take(log, [0])
-                other.step(log, {0: log.records[3:]})
+                other.assign_partitions(log, [0])
+                other.process_batch(log, {0: log.records[3:]})
 
         interrupting = Interrupting([], [])
         interrupting.committed = log.committed  # type: ignore[method-assign]
-        sleeper.step(interrupting, {0: log.records[:3]})
+        sleeper.process_batch(interrupting, {0: log.records[:3]})
         assert store.applied(0) == 6
         assert store.cards() == replayed(transactions)[1]
         assert len(log.decisions()) == 6
@@ -333,7 +333,7 @@ def test_a_store_that_is_ahead_of_the_log_is_refused(tmp_path: Path) -> None:
     with LmdbStore(tmp_path / "store") as store:
         store.apply(0, expected=0, position=5, card_ids=[], states=empty_states(0))
         with pytest.raises(StoreLeads, match="applied up to 5, but only 0 is committed"):
-            worker(tmp_path, store).take(log, [0])
+            worker(tmp_path, store).assign_partitions(log, [0])
 
 
 def archive_up_to(folder: Path, transactions: Sequence[Transaction], position: int) -> None:
@@ -352,11 +352,11 @@ def test_what_the_topic_has_deleted_is_folded_from_the_archive(tmp_path: Path, a
     archive_up_to(tmp_path, transactions, 44)
     with LmdbStore(tmp_path / "store") as store:
         if applied:
-            fold_gap(store, 0, 0, log.records[:applied])
+            fold_records(store, 0, 0, log.records[:applied])
         log.position, log.begins = 46, 43
         stream = worker(tmp_path, store)
-        assert stream.take(log, [0]) == {0: 46}
-        stream.step(log, {0: log.records[46:]})
+        assert stream.assign_partitions(log, [0]) == {0: 46}
+        stream.process_batch(log, {0: log.records[46:]})
         assert store.cards() == replayed(transactions)[1]
 
 
@@ -368,8 +368,8 @@ def test_a_stretch_that_the_topic_has_deleted_undecided_is_folded_and_the_rest_d
     with LmdbStore(tmp_path / "store") as store:
         for _ in range(2):  # a worker that dies before it commits leaves the store before the group's offset
             stream = worker(tmp_path, store)
-            assert stream.take(log, [0]) == {0: 8}
-        stream.step(log, {0: log.records[8:]})
+            assert stream.assign_partitions(log, [0]) == {0: 8}
+        stream.process_batch(log, {0: log.records[8:]})
         assert store.cards() == replayed(transactions)[1]
     assert [decision.offset for decision in log.decisions()] == [8, 9, 10, 11]
 
@@ -384,7 +384,7 @@ def test_what_neither_topic_nor_archive_holds_is_said(tmp_path: Path, archived: 
     with LmdbStore(tmp_path / "store") as store:
         message = rf"applied up to 0, the topic begins at 8, and the archive holds up to {archived}: restore"
         with pytest.raises(GapLost, match=message):
-            worker(tmp_path, store).take(log, [0])
+            worker(tmp_path, store).assign_partitions(log, [0])
 
 
 def test_states_of_a_store_that_lost_its_newest_writes_are_not_decided_on(tmp_path: Path, redis_url: str) -> None:
@@ -393,14 +393,14 @@ def test_states_of_a_store_that_lost_its_newest_writes_are_not_decided_on(tmp_pa
     with redis.Redis.from_url(redis_url) as server, RedisStore(redis_url) as store:
         server.flushdb()
         stream = worker(tmp_path, store)
-        stream.take(log, [0])
-        stream.step(log, {0: log.records[:6]})
+        stream.assign_partitions(log, [0])
+        stream.process_batch(log, {0: log.records[:6]})
         server.flushdb()
         with pytest.raises(Superseded, match=r"the store was at 6 and is at 0 now; it was restarted"):
-            stream.step(log, {0: log.records[6:]})
+            stream.process_batch(log, {0: log.records[6:]})
         assert len(log.decisions()) == 6
-        stream.take(log, [0])
-        stream.step(log, {0: log.records[6:]})
+        stream.assign_partitions(log, [0])
+        stream.process_batch(log, {0: log.records[6:]})
         features, states = replayed(transactions)
         assert {card: store.load([card]).tobytes() for card in states} == states
         recorded = [np.array(d.features, np.float64).astype(np.float32).tobytes() for d in log.decisions()]

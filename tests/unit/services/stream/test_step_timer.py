@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from services.stream.stopwatch import Stopwatch
+from services.stream.step_timer import StepTimer
 
 
 def test_each_lap_gets_the_time_since_the_one_before_it() -> None:
     moments = iter([10.0, 10.001, 10.004])
-    watch = Stopwatch(lambda: next(moments))
+    watch = StepTimer(lambda: next(moments))
     watch.start()
-    watch.lap("fold")
-    watch.lap("score")
+    watch.end_step("fold")
+    watch.end_step("score")
     assert watch.report() == "fold 1.0 (p99 1.0), score 3.0 (p99 3.0)"
 
 
 def test_without_a_batch_there_is_nothing_to_report() -> None:
-    assert Stopwatch().report() == "no batch"
+    assert StepTimer().report() == "no batch"

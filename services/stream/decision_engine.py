@@ -1,0 +1,46 @@
+"""Steps 2 and 3 of the commit order: one scoring request for all batches, then policy, then decisions of record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import compress
+from typing import Final, NamedTuple
+
+from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.decide import DegradedReason, decide, query_scorer
+from cardwatch.decision.folding import concatenate_new
+from cardwatch.decision.records import decisions_of_record
+from cardwatch.events import Decision
+from cardwatch.ports import Scorer
+from services.stream.batch import Batch
+
+
+class DecidedBatches(NamedTuple):
+    """The decisions for all transactions but repeats, in order, and how many of them the rules made, by reason."""
+
+    decisions: list[Decision]
+    degraded: Counter[DegradedReason]
+
+
+class DecisionEngine:
+    """Decides batches with a remote scorer. `epoch_ms` is the wall clock, for latency only."""
+
+    def __init__(self, scorer: Scorer, policy: DecisionPolicy, epoch_ms: Callable[[], float]) -> None:
+        self._policy, self._epoch_ms = policy, epoch_ms
+        self._score_rows = partial(query_scorer, scorer, policy)
+        self._policy_version: Final = policy.version
+
+    def decide(self, batches: Sequence[Batch]) -> DecidedBatches:
+        """Decide one or more batches."""
+        folded = concatenate_new([batch.folded for batch in batches])
+        records = [
+            record for batch in batches for record in compress(batch.records, (~batch.folded.rows.duplicates).tolist())
+        ]
+        outcomes = decide(self._policy, folded, self._score_rows)
+        decisions = decisions_of_record(
+            folded, records, outcomes, policy_version=self._policy_version, now_ms=self._epoch_ms()
+        )
+        reasons = (outcome.degraded_reason for outcome in outcomes)
+        return DecidedBatches(decisions, Counter(reason for reason in reasons if reason is not None))
