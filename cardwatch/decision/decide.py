@@ -134,7 +134,8 @@ def _table_reason(choice: TableChoice) -> DegradedReason | None:
 
 def _decide_by_model(policy: DecisionPolicy, amounts_minor: NDArray[np.float64], scores: Scores) -> list[Outcome]:
     shadow, no_shadow = scores.shadow, [None] * len(scores.margins)
-    version, digest, shadow_version = scores.model_version, scores.model_digest, shadow and shadow.model_version
+    version, digest = scores.model_version, scores.model_digest
+    shadow_version = shadow.model_version if shadow else None
     return [
         Outcome(
             action,
