@@ -1,8 +1,8 @@
-"""From a probability to an action: the cheapest one in expectation, and rules for when there is no probability.
+"""The action with the lowest expected cost, and rules for transactions without a probability.
 
-Costs are per transaction in minor units. Approving fraud costs its amount. A challenge annoys a genuine customer, and
-stops most fraud. A decline stops all fraud, but costs the margin of a genuine sale and some goodwill. So the
-threshold moves with the amount, as it should: a doubtful cup of coffee goes through, a doubtful television is
+Costs are per transaction in minor units. Approving fraud costs its amount. A challenge annoys a genuine customer and
+stops most fraud. A decline stops all fraud, but costs the margin of a genuine sale and some goodwill. So the threshold
+on the probability depends on the amount: at the same probability a cup of coffee is approved and a television is
 challenged.
 """
 
@@ -22,6 +22,7 @@ from cardwatch.events import Action
 from cardwatch.features.definitions import column
 
 ACTIONS: Final = (Action.APPROVE, Action.CHALLENGE, Action.DECLINE)
+"""The order of the columns of `DecisionPolicy.expected_costs`, from the mildest action to the strictest."""
 
 _COUNT_1H, _SMALL_COUNT_1H = column("count_1h"), column("small_count_1h")
 _AMOUNT, _AMOUNT_TO_MAX = column("amount"), column("amount_to_max")
@@ -29,12 +30,19 @@ _SPEED, _DISTANCE = column("speed_from_last_kmh"), column("distance_from_last_km
 
 
 class DecisionPolicy(Struct, frozen=True, kw_only=True):
-    """What mistakes cost, and when the rules speak. Read from the policy file; the version is a hash of the values."""
+    """Costs of mistakes, and thresholds of the rules. Read from the policy file; the version is a hash of the values.
+
+    `rule_amount` is in major units, like the feature `amount`.
+    """
 
     challenge_cost_minor: float = 100.0
+    """Cost of challenging a genuine transaction."""
     challenge_stops_fraud: float = 0.9
+    """Share of fraud that a challenge stops."""
     decline_cost_minor: float = 500.0
+    """Cost of declining a genuine transaction, apart from the lost margin."""
     lost_margin: float = 0.05
+    """Share of the amount that is lost when a genuine transaction is declined."""
     rule_speed_kmh: float = 1_000.0
     rule_distance_km: float = 500.0
     rule_count_1h: float = 8.0
@@ -44,25 +52,29 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True):
 
     @property
     def version(self) -> str:
-        """Changes whenever a value does."""
+        """The first 12 hexadecimal digits of a hash over all values."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
 
     def expected_costs(
         self, probabilities: NDArray[np.float64], amounts_minor: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Expected cost in minor units, float64 [n, 3], of approving, challenging and declining each transaction."""
+        """Return the expected cost of each action in minor units, float64 [n, 3], in the order of `ACTIONS`."""
         costs = np.empty((len(probabilities), len(ACTIONS)), np.float64)
         _expected_costs(probabilities, amounts_minor, *self._costs(), costs)
         return costs
 
     def decide(self, probabilities: NDArray[np.float64], amounts_minor: NDArray[np.float64]) -> list[Action]:
-        """The cheapest action for each transaction; of two equally cheap ones the milder."""
+        """Return the action with the lowest expected cost for each transaction, on ties the milder one.
+
+        >>> DecisionPolicy().decide(np.array([0.001, 0.02, 0.9]), np.array([10_000.0, 10_000.0, 10_000.0]))
+        [<Action.APPROVE: 'approve'>, <Action.CHALLENGE: 'challenge'>, <Action.DECLINE: 'decline'>]
+        """
         choices = np.empty(len(probabilities), np.int64)
         _cheapest(probabilities, amounts_minor, *self._costs(), choices)
         return [ACTIONS[choice] for choice in choices.tolist()]
 
     def _costs(self) -> tuple[float, float, float, float]:
-        """As floats, whatever the file said: one compiled form for all."""
+        """Return the costs as floats; a policy file may hold integers, for which the functions would be recompiled."""
         return (
             float(self.challenge_stops_fraud),
             float(self.challenge_cost_minor),
@@ -71,10 +83,10 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True):
         )
 
     def alarming_probabilities(self, amounts_minor: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Per amount the probability, float64 [n], below which a transaction is certainly approved.
+        """Return the probability below which a transaction of each amount is certainly approved, float64 [n].
 
-        Approving is cheapest up to where it costs as much as challenging or declining; a billionth less leaves room for
-        rounding. It tells a scorer which rows will need reasons.
+        At that probability approving costs as much as challenging or declining, less a billionth for rounding. Scorers
+        compute reasons for the rows above it only.
         """
         stopped = amounts_minor * self.challenge_stops_fraud
         declining = self.decline_cost_minor + self.lost_margin * amounts_minor
@@ -84,7 +96,7 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True):
         return np.nan_to_num(np.minimum(challenge_from, decline_from), nan=0.0) * (1.0 - 1e-9)
 
     def decide_by_rules(self, features: NDArray[np.float32]) -> tuple[list[Action], list[list[str]]]:
-        """Actions and reasons without a model, from float32 [n, features]. Rules challenge, they never decline."""
+        """Return actions and reasons without a model, from float32 [n, features]. Rules challenge but never decline."""
         with np.errstate(invalid="ignore"):
             fired = {
                 "RULE_SPEED": (features[:, _SPEED] > self.rule_speed_kmh)
@@ -129,7 +141,7 @@ def incurred_cost_minor(
     is_fraud: NDArray[np.bool_],
     amounts_minor: NDArray[np.float64],
 ) -> float:
-    """What these actions cost in hindsight, in minor units: `expected_costs` with the truth as the probability."""
+    """Return the total cost of these actions in minor units, given which transactions were fraud."""
     costs = policy.expected_costs(is_fraud.astype(np.float64), amounts_minor)
     chosen = np.array([ACTIONS.index(action) for action in actions], np.int64)
     return float(np.take_along_axis(costs, chosen[:, None], axis=1).sum())

@@ -84,6 +84,23 @@ def decide(
 
     The rules decide a transaction if `unavailable` gives a reason, if its reference table is stale or damaged, or if
     `score_rows` returns a reason instead of scores. `score_rows` is called at most once, with all remaining rows.
+
+    >>> from cardwatch.decision.folding import cards_of, fold_transactions
+    >>> from cardwatch.events import EPOCH, Channel
+    >>> from cardwatch.features.reference_table import ReferenceTable
+    >>> from cardwatch.features.state import empty_states
+    >>> transaction = Transaction(
+    ...     transaction_id="t-1", card_id="c-1", merchant_id="m-1", occurred_at=EPOCH, amount_minor=1_000,
+    ...     currency="EUR", merchant_category="5411", channel=Channel.CHIP, country="DE",
+    ... )
+    >>> class Tables:
+    ...     def newest(self, at): return ReferenceTable.empty()
+    >>> cards, card_index = cards_of([transaction])
+    >>> folded = fold_transactions(Tables(), empty_states(len(cards)), card_index, [transaction])
+    >>> timeout = DegradedReason(DegradationCause.SCORING, "no answer within 5 s")
+    >>> [outcome] = decide(DecisionPolicy(), folded, lambda rows, amounts, transactions: timeout)
+    >>> outcome.action.value, outcome.probability, outcome.degraded_reason.text
+    ('approve', None, 'no answer within 5 s')
     """
     reasons = [unavailable or _table_reason(choice) for choice in folded.tables]
     features, transactions = folded.rows.features, folded.transactions

@@ -47,7 +47,7 @@ def _from_kinesis(record: Mapping[str, Any]) -> ShardRecord:
         sequence_number=int(record["sequenceNumber"]),
         key=record["partitionKey"].encode(),
         value=base64.b64decode(record["data"]),
-        arrived_ms=int(record["approximateShardRecordTimestamp"] * 1_000),
+        arrived_ms=int(record["approximateArrivalTimestamp"] * 1_000),
     )
 
 
