@@ -223,7 +223,7 @@ def decided_locally(arrivals: Sequence[ShardRecord], folder: Path) -> dict[str, 
             Record(TRANSACTIONS, 0, offset, arrival.arrived_ms, arrival.key, arrival.value)
             for offset, arrival in enumerate(arrivals)
         ]
-        worker.step(log, {0: records})
+        worker.process_batch(log, {0: records})
     decisions = [decode(record.value, Decision) for record in log.written if record.topic == DECISIONS]
     return {decision.transaction.transaction_id: decision for decision in decisions}
 
