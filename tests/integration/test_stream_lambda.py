@@ -397,7 +397,7 @@ def test_cards_that_another_call_has_written_meanwhile_are_read_again_and_decide
                 Impatient(cards), ReferenceTableStore(tmp_path), decider, Delivered(Dying()), system.counts  # type: ignore[arg-type]
             )  # fmt: skip
             with suppress(Killed):
-                twin.work(SHARD, arrivals[before : before + 10])
+                twin.process(SHARD, arrivals[before : before + 10])
 
     hand_over(system, arrivals[:before], batch=10)
     system.outbox.before_write = other
