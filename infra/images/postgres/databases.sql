@@ -1,4 +1,4 @@
--- On the first start only: a database for each who keeps something here.
+-- Run at the first start: one database per service.
 CREATE DATABASE mlflow;
 CREATE DATABASE prefect;
 CREATE DATABASE archive;
