@@ -1,6 +1,6 @@
-"""Piped into a container that has archive, tables and store: is every recorded feature, and every state, the replay's?
+"""Compare every recorded feature and every card state with a replay, and print the counts as a line of JSON.
 
-Prints one line of JSON.
+The script is piped into a container that has archive, tables and store.
 """
 
 import json
@@ -21,13 +21,13 @@ decisions = archive.decisions(days[0], days[-1])
 replayed = replay_log(archive, ReferenceTableStore(settings.tables).all())
 
 
-def places(rows):
+def positions(rows):
     return zip(rows["partition"].to_pylist(), rows["log_offset"].to_pylist(), strict=True)
 
 
 rows = decisions["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-recorded = dict(zip(places(decisions), rows.reshape(decisions.num_rows, -1), strict=True))
-features = dict(zip(places(replayed.transactions), replayed.features, strict=True))
+recorded = dict(zip(positions(decisions), rows.reshape(decisions.num_rows, -1), strict=True))
+features = dict(zip(positions(replayed.transactions), replayed.features, strict=True))
 store = open_reader(settings)
 states = store.load(replayed.cards)
 sys.stdout.write(
@@ -35,7 +35,9 @@ sys.stdout.write(
         {
             "decisions": decisions.num_rows,
             "transactions": len(features),
-            "features_that_differ": sum(features[place].tobytes() != row.tobytes() for place, row in recorded.items()),
+            "features_that_differ": sum(
+                features[position].tobytes() != row.tobytes() for position, row in recorded.items()
+            ),
             "states_that_differ": sum(
                 one.tobytes() != other.tobytes() for one, other in zip(states, replayed.states, strict=True)
             ),

@@ -1,4 +1,4 @@
-"""What is measured when a part is killed under traffic, in containers and in the embedded stack alike."""
+"""Measurements of kills under traffic, for the containers and the embedded stack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cardwatch.progress import DayArchived, DayEmitted
 from cardwatch.topics import DECISIONS, LABELS, STREAM_GROUP, TRANSACTIONS
 
 STEADY_SECONDS = 5.0
-HEAL_SECONDS = 120.0
+RECOVERY_SECONDS = 120.0
 
 
 class _Decision(Struct):
@@ -33,19 +33,19 @@ class _Decision(Struct):
     degraded: bool = False
 
 
-class Seen(NamedTuple):
-    """A decision and when it was seen, in seconds of a monotonic clock."""
+class ObservedDecision(NamedTuple):
+    """A decision with the time of its observation in seconds of a monotonic clock."""
 
     at: float
     degraded: bool
     latency_ms: float
 
 
-class Felt(NamedTuple):
-    """What became of a kill. Seconds from it until the part is back and the model decides again at the old pace."""
+class KillEffect(NamedTuple):
+    """Effect of a kill. `recovered_seconds` is the time until the model decides again at the earlier rate."""
 
     victim: str
-    healed_seconds: float
+    recovered_seconds: float
     longest_silence_seconds: float
     slowest_ms: float
     degraded: int
@@ -53,11 +53,11 @@ class Felt(NamedTuple):
 
 
 class Watcher:
-    """Follows the decisions from now on, in a thread, as a client of the log would."""
+    """Consumes new decisions in a thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._seen: list[Seen] = []
+        self._observed: list[ObservedDecision] = []
         self._stopping = threading.Event()
         self._start = {(DECISIONS, p): end for p, end in end_offsets(settings.kafka_bootstrap, DECISIONS).items()}
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -67,43 +67,44 @@ class Watcher:
         self._stopping.set()
         self._thread.join()
 
-    def since(self, moment: float) -> list[Seen]:
-        return [seen for seen in self._seen[:] if seen.at >= moment]
+    def since(self, moment: float) -> list[ObservedDecision]:
+        return [each for each in self._observed[:] if each.at >= moment]
 
     def is_steady(self, since: float, rate: float) -> bool:
-        """Whether the model decides at the rate, all that came in the newest seconds, after that moment."""
+        """Whether the model has made all decisions of the last seconds, at the rate and after `since`."""
         now = time.monotonic()
         if now - since < STEADY_SECONDS:
             return False
         newest = self.since(now - STEADY_SECONDS)
         enough = len(newest) > 0.9 * rate * STEADY_SECONDS
-        return enough and not any(seen.degraded for seen in newest) and newest[-1].latency_ms < 1_000.0
+        return enough and not any(each.degraded for each in newest) and newest[-1].latency_ms < 1_000.0
 
-    def feel(self, victim: str, kill: Callable[[], None], is_back: Callable[[], bool], rate: float) -> Felt:
-        """Kill, wait until it is felt no more, and say what was felt."""
+    def measure(self, victim: str, kill: Callable[[], None], is_back: Callable[[], bool], rate: float) -> KillEffect:
+        """Kill, wait for recovery, and return the effect."""
         before = time.monotonic()
         kill()
         back = None
         while not (back is not None and self.is_steady(back, rate)):
             if back is None and is_back():
                 back = time.monotonic()
-            assert time.monotonic() - before < HEAL_SECONDS, f"{victim}: not healed within {HEAL_SECONDS:g} s"
+            assert time.monotonic() - before < RECOVERY_SECONDS, (
+                f"{victim}: not recovered within {RECOVERY_SECONDS:g} s"
+            )
             time.sleep(0.2)
-        seen = self.since(before)
-        moments = [before, *(one.at for one in seen)]
-        return Felt(
+        observed = self.since(before)
+        times = [before, *(each.at for each in observed)]
+        return KillEffect(
             victim=victim,
-            healed_seconds=self._healed_at(back, seen) - before,
-            longest_silence_seconds=max(later - earlier for earlier, later in pairwise(moments)),
-            slowest_ms=max(one.latency_ms for one in seen),
-            degraded=sum(one.degraded for one in seen),
-            decisions=len(seen),
+            recovered_seconds=self._recovered_at(back, observed) - before,
+            longest_silence_seconds=max(later - earlier for earlier, later in pairwise(times)),
+            slowest_ms=max(each.latency_ms for each in observed),
+            degraded=sum(each.degraded for each in observed),
+            decisions=len(observed),
         )
 
-    def _healed_at(self, back: float, seen: Sequence[Seen]) -> float:
-        """The later of: the part was back; the last decision was made that was degraded or took a second."""
-        felt = [one.at for one in seen if one.degraded or one.latency_ms > 1_000.0]
-        return max([back, *felt])
+    def _recovered_at(self, back: float, observed: Sequence[ObservedDecision]) -> float:
+        """Return the later of the restart and the last decision that was degraded or took a second."""
+        return max([back, *(each.at for each in observed if each.degraded or each.latency_ms > 1_000.0)])
 
     def _follow(self) -> None:
         decode = msgspec.json.Decoder(_Decision).decode
@@ -112,23 +113,25 @@ class Watcher:
                 records = reader.poll(0.1)
                 now = time.monotonic()
                 decisions = [decode(record.value or b"{}") for record in records]
-                self._seen += [Seen(now, decision.degraded, decision.latency_ms) for decision in decisions]
+                self._observed += [
+                    ObservedDecision(now, decision.degraded, decision.latency_ms) for decision in decisions
+                ]
 
 
-def table_of(felt: Sequence[Felt]) -> str:
-    """The figures as a table for people."""
-    lines = [f"{'killed':<16}{'healed s':>10}{'silence s':>11}{'slowest ms':>12}{'degraded':>10}{'decisions':>11}"]
+def table_of(effects: Sequence[KillEffect]) -> str:
+    """Format the effects as a table."""
+    lines = [f"{'killed':<16}{'recovery s':>12}{'silence s':>11}{'slowest ms':>12}{'degraded':>10}{'decisions':>11}"]
     lines += [
-        f"{one.victim:<16}{one.healed_seconds:>10.1f}{one.longest_silence_seconds:>11.1f}{one.slowest_ms:>12.0f}"
+        f"{one.victim:<16}{one.recovered_seconds:>12.1f}{one.longest_silence_seconds:>11.1f}{one.slowest_ms:>12.0f}"
         f"{one.degraded:>10}{one.decisions:>11}"
-        for one in felt
+        for one in effects
     ]
     return "\n".join(lines)
 
 
 @pytest.fixture
 def watch() -> Iterator[Callable[[Settings], Watcher]]:
-    """Starts to watch a system's decisions."""
+    """Starts a watcher of a system's decisions."""
     watchers: list[Watcher] = []
 
     def start(settings: Settings) -> Watcher:
@@ -141,22 +144,22 @@ def watch() -> Iterator[Callable[[Settings], Watcher]]:
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[object], None]:
-    """Shows text, or figures as a table, whatever pytest does with output."""
+def show(capsys: pytest.CaptureFixture[str]) -> Callable[[object], None]:
+    """Prints text, or effects as a table, without pytest's capture."""
 
-    def show(what: object) -> None:
+    def write(what: object) -> None:
         with capsys.disabled():
             sys.stdout.write(f"\n{table_of(what) if isinstance(what, list) else what}")
             sys.stdout.flush()
 
-    return show
+    return write
 
 
 @pytest.fixture(scope="session")
 def until() -> Callable[..., float]:
-    """Polls for a state with a deadline; gives after how many seconds it was reached."""
+    """Polls until a condition holds, and returns the seconds that it took."""
 
-    def wait(what: str, reached: Callable[[], bool], seconds: float = HEAL_SECONDS) -> float:
+    def wait(what: str, reached: Callable[[], bool], seconds: float = RECOVERY_SECONDS) -> float:
         begin = time.monotonic()
         while not reached():
             assert time.monotonic() - begin < seconds, f"{what}: not within {seconds:g} s"
@@ -178,20 +181,20 @@ def is_all_decided(settings: Settings) -> bool:
 
 @pytest.fixture(scope="session")
 def history() -> Callable[[Settings, date], None]:
-    """Waits until history is archived up to this day."""
+    """Waits until the history is archived up to this day."""
 
     def wait(settings: Settings, last: date) -> None:
-        deadline = time.monotonic() + HEAL_SECONDS
+        deadline = time.monotonic() + RECOVERY_SECONDS
         with closing(ProgressReader(settings.kafka_bootstrap)) as progress:
-            while not (isinstance(told := progress.poll(0.5), DayArchived) and told.day == last):
-                assert time.monotonic() < deadline, f"{last} is not archived within {HEAL_SECONDS:g} s"
+            while not (isinstance(record := progress.poll(0.5), DayArchived) and record.day == last):
+                assert time.monotonic() < deadline, f"{last} is not archived within {RECOVERY_SECONDS:g} s"
 
     return wait
 
 
 @pytest.fixture
 def settle(until: Callable[..., float]) -> Callable[[Settings], None]:
-    """Waits until everything is decided and archived: ends a day as a source does, later than any so far."""
+    """Waits until everything is decided and archived, after ending a day that is later than all others."""
 
     def wait(settings: Settings) -> None:
         until("everything decided", lambda: is_all_decided(settings))
@@ -200,16 +203,16 @@ def settle(until: Callable[..., float]) -> Callable[[Settings], None]:
         with closing(ProgressReader(bootstrap)) as progress:
             days = []
             while not progress.caught_up():
-                if isinstance(told := progress.poll(0.5), DayEmitted):
-                    days.append(told.day)
+                if isinstance(record := progress.poll(0.5), DayEmitted):
+                    days.append(record.day)
             day = max(days) + timedelta(days=60)
             publish_progress(
                 bootstrap, DayEmitted(day=day, transaction_ends=ends[0], label_ends=ends[1], decided=False)
             )
 
             def archived() -> bool:
-                told = progress.poll(0.5)
-                return isinstance(told, DayArchived) and told.day == day
+                record = progress.poll(0.5)
+                return isinstance(record, DayArchived) and record.day == day
 
             until(f"{day} archived", archived)
 

@@ -1,4 +1,4 @@
-"""Each alert tried as its page in docs/runbook says: the fault made, the alert seen firing, the remedy followed."""
+"""Each alert fires after the fault of its page in docs/runbook, and resolves after the remedy."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ CHANGING = SimulationSettings(seed=13, cards=700, fraud_share=0.012, change_day=
 HISTORY_DAYS = 28
 FIRST_LIVE_DAY = WORLD.first_day + timedelta(days=HISTORY_DAYS)
 WATCHED = ("stream", "scoring", "archive", "monitor", "pipelines")
-FIRES_SECONDS = 300.0
-OVER_SECONDS = 600.0
+FIRING_SECONDS = 300.0
+RESOLVED_SECONDS = 600.0
 
 
 class Traffic(threading.Thread):
-    """Transactions of one day of the world, again and again under new ids, at a rate that may be changed."""
+    """Transactions of one simulated day, repeated with new ids, at an adjustable rate."""
 
     def __init__(self, bootstrap: str, rate: float) -> None:
         super().__init__(daemon=True)
@@ -78,8 +78,8 @@ class Traffic(threading.Thread):
         self._writer.write(TRANSACTIONS, fresh.card_id, encode(fresh))
 
 
-class Watched:
-    """The running stack, and the Prometheus that watches it by the very rules that we ship."""
+class MonitoredStack:
+    """The running stack, and a Prometheus with the shipped rules."""
 
     def __init__(self, stack: LocalStack, url: str) -> None:
         self.stack, self.settings = stack, stack.settings
@@ -89,27 +89,27 @@ class Watched:
         self._http.close()
 
     def firing(self) -> set[str]:
-        """What fires, by name and, for those that come in two severities, by name and severity."""
+        """Return the firing alerts, by name and by name with severity."""
         alerts = self._http.get("/api/v1/alerts").raise_for_status().json()["data"]["alerts"]
         labels = [alert["labels"] for alert in alerts if alert["state"] == "firing"]
-        names = {of_one["alertname"] for of_one in labels}
-        return names | {f"{of_one['alertname']} {of_one['severity']}" for of_one in labels}
+        names = {each["alertname"] for each in labels}
+        return names | {f"{each['alertname']} {each['severity']}" for each in labels}
 
     def value(self, query: str) -> float:
-        """The first value of an expression now, 0 if it has none."""
+        """Return the current first value of an expression, 0 if it has none."""
         result = self._http.get("/api/v1/query", params={"query": query}).raise_for_status().json()["data"]["result"]
         return float(result[0]["value"][1]) if result else 0.0
 
     def signal(self, name: str, number: int) -> None:
-        """To every process of the part: its workers lead groups of their own."""
+        """Send a signal to every process of the part, because workers lead other process groups."""
         leader = psutil.Process(self.stack.supervisor.pid(name))
         for process in (leader, *leader.children(recursive=True)):
             process.send_signal(number)
 
-    def emit(self, day: date, *, decided: bool, beyond: int = 0) -> None:
-        """End a day as a source does; `beyond`: at so many records of each partition that are not written yet."""
+    def end_day(self, day: date, *, decided: bool, missing_records: int = 0) -> None:
+        """End a day as a source does, claiming `missing_records` per partition that are not written."""
         ends = [
-            {str(p): end + (beyond if topic == TRANSACTIONS else 0) for p, end in self.ends(topic).items()}
+            {str(p): end + (missing_records if topic == TRANSACTIONS else 0) for p, end in self.ends(topic).items()}
             for topic in (TRANSACTIONS, LABELS)
         ]
         record = DayEmitted(day=day, transaction_ends=ends[0], label_ends=ends[1], decided=decided)
@@ -148,56 +148,58 @@ def prometheus_part(stack: LocalStack, port: int, folder: Path) -> ProcessSpec:
 
 
 @pytest.fixture
-def watching(tmp_path: Path) -> Callable[[Settings], AbstractContextManager[Watched]]:
-    """Makes a stack that a Prometheus watches, with its three servers; the rest is started by the test."""
+def watching(tmp_path: Path) -> Callable[[Settings], AbstractContextManager[MonitoredStack]]:
+    """Starts a monitored stack with its three servers; the test starts the services."""
 
     @contextmanager
-    def start(settings: Settings) -> Iterator[Watched]:
+    def start(settings: Settings) -> Iterator[MonitoredStack]:
         [port] = free_ports(1)
         with LocalStack(settings) as stack:
             stack.start("kafka", "mlflow", "prefect")
             folder = tmp_path / "prometheus"
             folder.mkdir()
             stack.supervisor.spawn([prometheus_part(stack, port, folder)])
-            with closing(Watched(stack, f"http://{LOOPBACK}:{port}")) as watched:
+            with closing(MonitoredStack(stack, f"http://{LOOPBACK}:{port}")) as watched:
                 yield watched
 
     return start
 
 
 @pytest.fixture
-def trial(until: Callable[..., float], say: Callable[[object], None]) -> Callable[..., AbstractContextManager[None]]:
-    """Waits for alerts to fire, lets the remedy be followed, and waits until they are over."""
+def expect_alerts(
+    until: Callable[..., float], show: Callable[[object], None]
+) -> Callable[..., AbstractContextManager[None]]:
+    """Waits until alerts fire, runs the remedy, and waits until they are resolved."""
 
     @contextmanager
-    def hold(
-        watched: Watched, *alerts: str, meanwhile: Callable[[], None] = lambda: None, is_over: bool = True
+    def expect(
+        watched: MonitoredStack, *alerts: str, keep_faulty: Callable[[], None] = lambda: None, resolves: bool = True
     ) -> Iterator[None]:
-        """The fault has been made when this begins; the remedy is followed inside. `meanwhile`: what keeps it up."""
+        """Run the remedy in the block, after the alerts fire. `keep_faulty` is called repeatedly until then."""
         begin, seconds = time.monotonic(), {}
 
         def fires(alert: str) -> bool:
-            meanwhile()
+            keep_faulty()
             return alert in watched.firing()
 
         for alert in alerts:
-            until(f"{alert} fires", partial(fires, alert), FIRES_SECONDS)
+            until(f"{alert} fires", partial(fires, alert), FIRING_SECONDS)
             seconds[alert] = time.monotonic() - begin
-            if not is_over:
-                say(f"{alert:<30} fired after {seconds[alert]:4.0f} s")
+            if not resolves:
+                show(f"{alert:<30} fired after {seconds[alert]:4.0f} s")
         yield
-        for alert, fired in seconds.items() if is_over else ():
-            over = until(f"{alert} is over", lambda a=alert: a not in watched.firing(), OVER_SECONDS)
-            say(f"{alert:<30} fired after {fired:4.0f} s, over {over:4.0f} s after the remedy")
+        for alert, fired in seconds.items() if resolves else ():
+            resolved = until(f"{alert} is resolved", lambda a=alert: a not in watched.firing(), RESOLVED_SECONDS)
+            show(f"{alert:<30} fired after {fired:4.0f} s, resolved {resolved:4.0f} s after the remedy")
 
-    return hold
+    return expect
 
 
-def test_every_fault_is_noticed_and_every_remedy_ends_it(
+def test_every_fault_fires_its_alert_and_every_remedy_resolves_it(
     tmp_path: Path,
-    watching: Callable[[Settings], AbstractContextManager[Watched]],
+    watching: Callable[[Settings], AbstractContextManager[MonitoredStack]],
     history: Callable[[Settings, date], None],
-    trial: Callable[..., AbstractContextManager[None]],
+    expect_alerts: Callable[..., AbstractContextManager[None]],
     until: Callable[..., float],
 ) -> None:
     """History is archived; there is no champion yet."""
@@ -205,19 +207,19 @@ def test_every_fault_is_noticed_and_every_remedy_ends_it(
         watched.stack.start("archive", "scoring", "pipelines", "monitor", "stream")
         watched.stack.run("generator", "services.generator", str(HERE / "plans" / "history.json"))
         history(watched.settings, FIRST_LIVE_DAY - timedelta(days=1))
-        try_every_fault(watched, partial(trial, watched), until)
+        check_every_fault(watched, partial(expect_alerts, watched), until)
 
 
-def test_a_store_that_is_lost_and_slow_is_noticed_and_filled_again(
+def test_a_lost_and_slow_store_fires_an_alert_and_is_filled_again(
     tmp_path: Path,
-    watching: Callable[[Settings], AbstractContextManager[Watched]],
+    watching: Callable[[Settings], AbstractContextManager[MonitoredStack]],
     history: Callable[[Settings, date], None],
     start_redis: Callable[..., tuple[str, Any]],
-    trial: Callable[..., AbstractContextManager[None]],
+    expect_alerts: Callable[..., AbstractContextManager[None]],
     until: Callable[..., float],
 ) -> None:
     url, _ = start_redis()
-    # Each partition's part of this small log goes in one write, and a write takes three seconds at most.
+    # Each partition of this small log is applied in one write, and a write takes three seconds at most.
     settings = read_settings({}, home=tmp_path / "home", store_url=Secret(url), partitions=16)
     with watching(settings) as watched:
         watched.stack.start("archive", "scoring", "stream")
@@ -227,16 +229,16 @@ def test_a_store_that_is_lost_and_slow_is_noticed_and_filled_again(
         with closing(redis.Redis.from_url(url)) as store:
             store.flushdb()
             watched.stack.start("stream", wait=False)
-            with trial(watched, "StoreBehind", meanwhile=SlowWrites(store)):
-                pass  # it is quick again
+            with expect_alerts(watched, "StoreBehind", keep_faulty=SlowWrites(store)):
+                pass  # writes are fast again
             until("every card is in the store", lambda: watched.value("sum(cardwatch_stream_unapplied_records)") == 0)
 
 
-def test_a_champion_that_cannot_be_replaced_is_noticed_and_replaced_by_a_gate_that_can_be_passed(
+def test_a_champion_that_cannot_be_replaced_fires_an_alert_until_the_policy_allows_promotion(
     tmp_path: Path,
-    watching: Callable[[Settings], AbstractContextManager[Watched]],
+    watching: Callable[[Settings], AbstractContextManager[MonitoredStack]],
     history: Callable[[Settings, date], None],
-    trial: Callable[..., AbstractContextManager[None]],
+    expect_alerts: Callable[..., AbstractContextManager[None]],
 ) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text("[promotion]\nminimum_average_precision_ratio = 100.0\n")
@@ -253,104 +255,104 @@ def test_a_champion_that_cannot_be_replaced_is_noticed_and_replaced_by_a_gate_th
         watched.stack.start("stream")
         with closing(PrefectDeployments(watched.settings.prefect_url)) as deployments:
             crash = partial(crash_retrainings, deployments)
-            with trial(watched, "RetrainingFailed", meanwhile=crash, is_over=False):
-                pass  # an hour later it is over
-        with trial(watched, "ModelDecayed"):
+            with expect_alerts(watched, "RetrainingFailed", keep_faulty=crash, resolves=False):
+                pass  # the alert resolves after an hour
+        with expect_alerts(watched, "ModelDecayed"):
             policy.write_text("")
 
 
-def try_every_fault(watched: Watched, trial: Callable[..., Any], until: Callable[..., float]) -> None:
+def check_every_fault(watched: MonitoredStack, expect_alerts: Callable[..., Any], until: Callable[..., float]) -> None:
     traffic = Traffic(watched.settings.kafka_bootstrap, 50.0)
     traffic.start()
 
-    with trial("NoChampion", "DecisionsDegraded"):
+    with expect_alerts("NoChampion", "DecisionsDegraded"):
         bootstrap(watched)
 
     traffic.rate = 600.0
     watched.signal("scoring", signal.SIGSTOP)
-    # Late decisions stay in the half hour that the warning looks back on, so only the critical one is over soon.
-    with trial("ProcessDown", "DecisionsDegraded", "LatencyBudgetBurning critical", "LagGrowing"):
+    # Late decisions remain in the warning's window of half an hour, so only the critical alert resolves soon.
+    with expect_alerts("ProcessDown", "DecisionsDegraded", "LatencyBudgetBurning critical", "LagGrowing"):
         watched.signal("scoring", signal.SIGCONT)
         traffic.rate = 50.0
 
-    callers = HurriedCallers(watched)
-    with trial("ScoringRefuses"):
+    callers = ShortDeadlineCallers(watched)
+    with expect_alerts("ScoringRefuses"):
         callers.stop()
 
     watched.write(TRANSACTIONS, "card", b"this is no transaction")
-    with trial("DeadLetters"):
-        pass  # whoever sent it stops sending
+    with expect_alerts("DeadLetters"):
+        pass  # no further invalid record is sent
 
     restarts = 'changes(process_start_time_seconds{job="pipelines"}[10m])'
     for number in range(1, 4):
         watched.stack.supervisor.kill("pipelines")
         watched.stack.start("pipelines")
         until("the restart is scraped", lambda number=number: watched.value(restarts) >= number)
-    with trial("ProcessRestarting"):
-        pass  # it has been left alone since
+    with expect_alerts("ProcessRestarting"):
+        pass  # no further restart
 
-    watched.emit(FIRST_LIVE_DAY + timedelta(days=4), decided=False)
-    with trial("LabelsLate"):
+    watched.end_day(FIRST_LIVE_DAY + timedelta(days=4), decided=False)
+    with expect_alerts("LabelsLate"):
         observed = datetime.combine(FIRST_LIVE_DAY + timedelta(days=4), datetime.min.time(), UTC)
         watched.write(LABELS, "card", encode(late_label(observed)))
-        watched.emit(FIRST_LIVE_DAY + timedelta(days=5), decided=False)
+        watched.end_day(FIRST_LIVE_DAY + timedelta(days=5), decided=False)
 
     for number in range(3):
-        watched.emit(FIRST_LIVE_DAY + timedelta(days=6 + number), decided=False, beyond=8_000)
-    with trial("ArchiveBehind"):
+        watched.end_day(FIRST_LIVE_DAY + timedelta(days=6 + number), decided=False, missing_records=8_000)
+    with expect_alerts("ArchiveBehind"):
         traffic.rate = 600.0
     traffic.rate = 50.0
 
     monitored = FIRST_LIVE_DAY + timedelta(days=10)
-    watched.emit(monitored, decided=True)
+    watched.end_day(monitored, decided=True)
     until("a day is monitored", lambda: "cardwatch_monitor_day_timestamp_seconds 1" in metrics(watched, "monitor"))
     watched.stack.supervisor.kill("mlflow")
     for number in range(1, 8):
-        watched.emit(monitored + timedelta(days=number), decided=True)
-    with trial("MonitorBehind", "ProcessNotReady"):
+        watched.end_day(monitored + timedelta(days=number), decided=True)
+    with expect_alerts("MonitorBehind", "ProcessNotReady"):
         watched.stack.start("mlflow")
     traffic.stop()
 
 
 class SlowWrites:
-    """Called often, it lets few writes through: those of a moment between two pauses. Reads are answered."""
+    """Pauses writes of the store, with short gaps, whenever it is called; reads continue."""
 
-    PAUSE_SECONDS, MOMENT_SECONDS = 3.0, 0.1
+    PAUSE_SECONDS, GAP_SECONDS = 3.0, 0.1
 
     def __init__(self, store: redis.Redis) -> None:
-        self._store, self._again = store, 0.0
+        self._store, self._next_pause = store, 0.0
 
     def __call__(self) -> None:
-        if (now := time.monotonic()) >= self._again:
+        if (now := time.monotonic()) >= self._next_pause:
             self._store.client_pause(int(self.PAUSE_SECONDS * 1_000), all=False)
-            self._again = now + self.PAUSE_SECONDS + self.MOMENT_SECONDS
+            self._next_pause = now + self.PAUSE_SECONDS + self.GAP_SECONDS
 
 
 def crash_retrainings(deployments: PrefectDeployments) -> None:
-    """As if the machine that they run on had died."""
+    """Mark running retrainings as crashed."""
     for run in deployments.runs("retrain/local"):
         if run.state.is_under_way:
             deployments.crash(run.run_id, "tried by a test")
 
 
-def bootstrap(watched: Watched) -> None:
+def bootstrap(watched: MonitoredStack) -> None:
     with closing(PrefectDeployments(watched.settings.prefect_url)) as deployments:
         deployments.wait(deployments.run("bootstrap/local", {}), timeout_seconds=300.0)
 
 
-def metrics(watched: Watched, name: str) -> str:
+def metrics(watched: MonitoredStack, name: str) -> str:
     return httpx.get(f"{watched.stack.health_address(name)}/metrics", trust_env=False).text
 
 
-class HurriedCallers:
-    """Callers that give the service less time than it needs, from the start until they are stopped."""
+class ShortDeadlineCallers:
+    """Callers with a deadline that the service cannot meet."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: MonitoredStack) -> None:
         self._stopping = threading.Event()
         self._transaction = Simulation(WORLD).day(0).transactions[0]
         self._url = watched.settings.scoring_url
         self._headers = {"Authorization": f"Bearer {str.__str__(watched.settings.api_key)}", "X-Deadline-Ms": "1"}
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(4)]
+        self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(4)]
         for thread in self._threads:
             thread.start()
 
@@ -359,7 +361,7 @@ class HurriedCallers:
         for thread in self._threads:
             thread.join()
 
-    def _ask(self) -> None:
+    def _call(self) -> None:
         with httpx.Client(base_url=self._url, headers=self._headers, trust_env=False) as http:
             while not self._stopping.wait(0.002):
                 body = encode(structs.replace(self._transaction, transaction_id=uuid4().hex))
@@ -368,7 +370,7 @@ class HurriedCallers:
 
 def late_label(observed: datetime) -> Label:
     return Label(
-        transaction_id="nobody",
+        transaction_id="unknown",
         card_id="card",
         merchant_id="m",
         is_fraud=False,

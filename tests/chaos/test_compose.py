@@ -1,4 +1,4 @@
-"""The compose file as it is, on the engine that is there: started, used, its parts killed one by one, taken down."""
+"""The compose file on the installed engine: started, used, each of its services killed, and removed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PUBLISHED = ("KAFKA_PORT", "MLFLOW_PORT", "PREFECT_PORT", "SCORING_PORT", "PROME
 
 
 class Containers:
-    """The running project, and how tests look at it from outside."""
+    """The running project, with checks from outside."""
 
     def __init__(self, compose: Compose, ports: dict[str, int], key: str) -> None:
         self.compose, self.ports = compose, ports
@@ -71,7 +71,7 @@ class Containers:
             return 0
 
     def kill(self, service: str) -> None:
-        """SIGKILL to the container's first process, so that the restart policy is what brings it back."""
+        """Send SIGKILL to the container's main process, so that the restart policy restarts it."""
         os.kill(self.compose.pid(service), signal.SIGKILL)
 
     def scoring_workers(self) -> list[int]:
@@ -80,7 +80,7 @@ class Containers:
 
 
 def command_of(process: psutil.Process) -> list[str]:
-    """Empty for one that has just ended."""
+    """Return the command line, empty for a process that has just ended."""
     try:
         return process.cmdline()  # type: ignore[no-any-return]
     except psutil.NoSuchProcess:
@@ -91,7 +91,7 @@ def command_of(process: psutil.Process) -> list[str]:
 def containers() -> Iterator[Containers]:
     engine = find_engine()
     if engine is None:
-        pytest.fail("there is neither Docker with compose nor podman-compose: nothing of this was tested")
+        pytest.fail("neither Docker with compose nor podman-compose is installed: nothing was tested")
     key = secrets.token_urlsafe(16)
     ports = dict(zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True))
     environment = {name: str(port) for name, port in ports.items()} | {"CARDWATCH_API_KEY": key}
@@ -101,30 +101,30 @@ def containers() -> Iterator[Containers]:
     try:
         yield Containers(compose, ports, key)
     finally:
-        for traffic in compose.containers("traffic"):  # of a profile of its own, which `down` does not know
+        for traffic in compose.containers("traffic"):  # its profile is unknown to `down`
             compose.run("rm", "-f", traffic)
         compose.down(volumes=True)
 
 
 def test_smoke_a_champion_decides_minutes_after_the_first_start(
-    containers: Containers, say: Callable[[object], None], until: Callable[..., float]
+    containers: Containers, show: Callable[[object], None], until: Callable[..., float]
 ) -> None:
     begin = time.monotonic()
     containers.compose.up(profiles=["demo"])
     until("a first decision", lambda: containers.decisions() > 0, 300.0)
-    say(f"first decision after {time.monotonic() - begin:.0f} s")
+    show(f"first decision after {time.monotonic() - begin:.0f} s")
     until("a champion", lambda: containers.answers("SCORING_PORT", "/readyz"), 600.0)
-    say(f"a champion after {time.monotonic() - begin:.0f} s")
+    show(f"a champion after {time.monotonic() - begin:.0f} s")
     for service in WATCHED:
         until(f"{service} is ready", lambda service=service: containers.is_ready(service), 120.0)
     containers.compose.down(volumes=True)
 
 
-def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
+def test_the_stack_starts_recovers_from_every_kill_and_is_removed_completely(
     containers: Containers,
     watch: Callable[[Settings], Any],
     settle: Callable[[Settings], None],
-    say: Callable[[object], None],
+    show: Callable[[object], None],
     until: Callable[..., float],
 ) -> None:
     compose = containers.compose
@@ -137,27 +137,27 @@ def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
     for service in WATCHED:
         until(f"{service} is ready", lambda service=service: containers.is_ready(service), 120.0)
     memory = {service: memory_mb(containers, service) for service in CORE}
-    say(f"first decision after {first_decision:.0f} s, a champion after {champion:.0f} s")
-    say(f"idle memory in MB: {memory}, in all {sum(memory.values())}")
+    show(f"first decision after {first_decision:.0f} s, a champion after {champion:.0f} s")
+    show(f"idle memory in MB: {memory}, in all {sum(memory.values())}")
     assert first_decision <= FIRST_DECISION_SECONDS
     assert sum(memory.values()) <= IDLE_MEMORY_MB
 
     watcher = watch(containers.settings)
     compose.up("traffic", profiles=["traffic"])
     until("traffic", lambda: watcher.is_steady(begin, RATE), 120.0)
-    felt = []
+    effects = []
     for victim, kill, is_back in victims(containers):
-        felt.append(watcher.feel(victim, kill, is_back, RATE))
-        say(felt[-1:])
-    compose.run("stop", "--time", "30", compose.containers("traffic")[0])  # killed, it would be started again
+        effects.append(watcher.measure(victim, kill, is_back, RATE))
+        show(effects[-1:])
+    compose.run("stop", "--time", "30", compose.containers("traffic")[0])  # a kill would trigger a restart
     settle(containers.settings)
     counts = count_topics(containers.settings, {})
-    say(felt)
-    say(counts)
+    show(effects)
+    show(counts)
     assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)
     assert counts.decisions + counts.repeats == counts.transactions
-    question = (HERE / "compare.py").read_text()
-    compared = json.loads(compose.run_in("pipelines", "python", "-", stdin=question, seconds=300.0))
+    script = (HERE / "compare.py").read_text()
+    compared = json.loads(compose.run_in("pipelines", "python", "-", stdin=script, seconds=300.0))
     assert compared == {
         "decisions": counts.decisions,
         "transactions": counts.transactions,
@@ -166,15 +166,15 @@ def test_the_stack_comes_up_survives_every_kill_and_goes_without_a_trace(
     }
 
     compose.down(volumes=False)
-    of_project = f"label=com.docker.compose.project={compose.project}"
-    assert compose.run("ps", "-aq", "--filter", of_project) == ""
+    project = f"label=com.docker.compose.project={compose.project}"
+    assert compose.run("ps", "-aq", "--filter", project) == ""
     assert len(volumes(compose)) > 5
     compose.down(volumes=True)
     assert volumes(compose) == []
 
 
 def victims(containers: Containers) -> list[tuple[str, Callable[[], None], Callable[[], bool]]]:
-    """Who is killed, how, and when it is back."""
+    """Return the victims, each with its kill and the check of its restart."""
     workers = containers.scoring_workers()
     assert len(workers) == 2
     bootstrap = containers.settings.kafka_bootstrap
@@ -209,10 +209,10 @@ def victims(containers: Containers) -> list[tuple[str, Callable[[], None], Calla
 
 
 def memory_mb(containers: Containers, service: str) -> int:
-    """Resident memory of all of the service's processes, shared pages counted once for each process that has them."""
+    """Return the proportional set size of all processes of the service."""
     leader = psutil.Process(containers.compose.pid(service))
-    family = [leader, *leader.children(recursive=True)]
-    return sum(int(process.memory_full_info().pss) for process in family) >> 20
+    tree = [leader, *leader.children(recursive=True)]
+    return sum(int(process.memory_full_info().pss) for process in tree) >> 20
 
 
 def volumes(compose: Compose) -> list[str]:

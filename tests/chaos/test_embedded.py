@@ -1,4 +1,4 @@
-"""The same kills on the embedded stack: what dies is started again at once, as a supervisor would."""
+"""The same kills on the embedded stack, with immediate restarts."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1_500)]
 HERE = Path(__file__).parent
 RATE = 200.0
 LAST_DAY = date(2025, 2, 2)
-"""Of the history in plans/history.json."""
+"""Last day of the history in plans/history.json."""
 
 
 @pytest.fixture
 def stack(
     tmp_path: Path, until: Callable[..., float], history: Callable[[Settings, date], None]
 ) -> Iterator[LocalStack]:
-    """The whole stack, its history archived, its first champion served, its worker in place."""
+    """The complete stack with archived history and a served champion."""
     with LocalStack(read_settings({}, home=tmp_path / "home")) as running:
         settings = running.settings
         running.start("kafka", "mlflow", "prefect")
@@ -53,22 +53,22 @@ def test_each_part_may_be_killed_under_traffic(
     stack: LocalStack,
     watch: Callable[[Settings], Any],
     settle: Callable[[Settings], None],
-    say: Callable[[object], None],
+    show: Callable[[object], None],
     until: Callable[..., float],
 ) -> None:
     settings, begin = stack.settings, time.monotonic()
     watcher = watch(settings)
     stack.run("traffic", "services.generator", str(HERE / "plans" / "traffic.json"))
     until("traffic", lambda: watcher.is_steady(begin, RATE))
-    felt = []
+    effects = []
     for victim, kill, is_back in victims(stack):
-        felt.append(watcher.feel(victim, kill, is_back, RATE))
-        say(felt[-1:])
+        effects.append(watcher.measure(victim, kill, is_back, RATE))
+        show(effects[-1:])
     stack.supervisor.stop("traffic")
     settle(settings)
     counts = count_topics(settings, {})
-    say(felt)
-    say(counts)
+    show(effects)
+    show(counts)
     assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)
     assert counts.decisions + counts.repeats == counts.transactions
     compared = subprocess.run(
@@ -87,7 +87,7 @@ def test_each_part_may_be_killed_under_traffic(
 
 
 def victims(stack: LocalStack) -> list[tuple[str, Callable[[], None], Callable[[], bool]]]:
-    """Who is killed, how, and when it is back."""
+    """Return the victims, each with its kill and the check of its restart."""
     settings = stack.settings
 
     def kill(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The image of the functions on AWS, started as Lambda starts it: nothing but /tmp can be written."""
+"""The image of the functions on AWS, with a read-only file system as in Lambda."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(json.dumps([imported - begin, time.perf_counter() - imported, time.process
 def compose() -> Compose:
     engine = find_engine()
     if engine is None:
-        pytest.fail("there is neither Docker with compose nor podman-compose: nothing of this was tested")
+        pytest.fail("neither Docker with compose nor podman-compose is installed: nothing was tested")
     return Compose(engine, "cardwatch-lambda", {})
 
 
@@ -43,25 +43,25 @@ def image(compose: Compose) -> str:
     return compose.build_target("lambda")
 
 
-def test_it_is_small_enough_to_start_soon(compose: Compose, image: str, say: Callable[[object], None]) -> None:
+def test_it_is_small_enough_for_a_fast_start(compose: Compose, image: str, show: Callable[[object], None]) -> None:
     size_mb = int(compose.run("image", "inspect", "-f", "{{.Size}}", image)) / 1e6
-    say(f"the image of the functions has {size_mb:.0f} MB")
+    show(f"the image of the functions has {size_mb:.0f} MB")
     assert size_mb <= MAX_MB
 
 
 @pytest.mark.parametrize("handler", ["services.stream.aws.handler", "services.scoring.aws.handler"])
 def test_a_cold_start_takes_seconds_at_most(
-    compose: Compose, image: str, say: Callable[[object], None], handler: str
+    compose: Compose, image: str, show: Callable[[object], None], handler: str
 ) -> None:
     variables = [part for name, value in SETTINGS.items() for part in ("-e", f"{name}={value}")]
     options = ["--rm", "--read-only", "--tmpfs", "/tmp", *variables, "--entrypoint", "python"]  # noqa: S108 (Lambda's)
     starts = [json.loads(compose.run("run", *options, image, "-c", MEASURE, handler)) for _ in range(5)]
-    imported, made, processor = (statistics.median(of_one) for of_one in zip(*starts, strict=True))
-    say(f"{handler}: imports {imported:.1f} s, clients and kernel {made:.1f} s, of the processor {processor:.1f} s")
-    assert imported + made <= MAX_SECONDS
+    imported, created, processor = (statistics.median(values) for values in zip(*starts, strict=True))
+    show(f"{handler}: imports {imported:.1f} s, clients and kernel {created:.1f} s, processor time {processor:.1f} s")
+    assert imported + created <= MAX_SECONDS
 
 
-def test_the_function_that_moves_models_can_be_imported_too(compose: Compose, image: str) -> None:
+def test_the_model_function_can_be_imported(compose: Compose, image: str) -> None:
     compose.run(
         "run", "--rm", "--read-only", "--entrypoint", "python", image, "-c", "import pipelines.sagemaker.handler"
     )
