@@ -1,7 +1,7 @@
 """The same windows in what users would pick instead: pandas, polars and river, on the same transactions in one run.
 
 They compute the 19 window features of the table, exactly to the millisecond; the kernel computes all 67 features, its
-windows in tiles. Preparing the data is not counted for anybody.
+windows in tiles. Preparing the data is not timed for any candidate.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def measure() -> Metrics:
 
 
 def _values(columns: NDArray[np.void]) -> dict[str, NDArray[np.int64]]:
-    """Per transaction 0 or 1, or an amount: what is to be summed over each window."""
+    """Return the values to sum over each window: per transaction 0 or 1, or an amount."""
     channel, amount = columns["channel"], columns["amount_minor"]
     remote, cash = np.isin(channel, (3, 5)), channel == 4
     present = ~remote & ~cash
@@ -122,7 +122,7 @@ def _in_river(
 
 
 def _one_in_pandas(frame: pd.DataFrame, columns: NDArray[np.void], cards: NDArray[np.int64]) -> Metric:
-    """As it is asked in serving: one transaction of one card, from its history in a frame."""
+    """Compute the windows as serving does: for one transaction of one card, from its history in a frame."""
     last = len(frame) - 1
     history = frame[frame["card"] == cards[last]].set_index("t").iloc[:-1]
     now = frame["t"].iloc[last]

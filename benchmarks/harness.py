@@ -1,6 +1,6 @@
-"""How things are measured here: candidates in turn, several rounds in one run, medians and ratios round by round.
+"""Measurement: candidates take turns over several rounds of one run; medians and ratios are taken round by round.
 
-These machines are shared: an absolute time says little, a ratio of two things measured in the same seconds says more.
+The machines are shared, so a ratio of two things measured in the same seconds is more reliable than an absolute time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Metrics = dict[str, "Metric"]
 
 
 class Metric(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One number. `ratio` is `value` over `baseline` as both were measured in one run. `goal` is what we promise."""
+    """A measured number. `ratio` is `value` over `baseline`, both measured in one run. `goal` is the target."""
 
     value: float
     unit: str
@@ -75,7 +75,7 @@ def ratio(of: Sequence[float], over: Sequence[float]) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on."""
+    """Return the machine on which the run takes place."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -86,7 +86,7 @@ def machine() -> dict[str, Any]:
 
 
 def write(results: Path, metrics: Metrics, machine_: Mapping[str, Any]) -> None:
-    """The file that docs and later runs refer to."""
+    """Write the file of results, which docs/benchmarks.md is generated from."""
     document = msgspec.json.encode({"machine": machine_, "metrics": metrics}, order="deterministic")
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_bytes(msgspec.json.format(document, indent=2) + b"\n")

@@ -1,4 +1,4 @@
-"""One transaction, as a question or a small batch of the stream meets it: kernel, encoding, store."""
+"""Cost of one transaction in a preview or a small batch: kernel, encoding, store."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _grown_states() -> NDArray[np.void]:
 
 
 def _batch(store: LmdbStore) -> Metric:
-    """What a stream worker does with 500 transactions of one partition between two commits."""
+    """Process 500 transactions of one partition as a stream worker does between two commits."""
     rounds = 12
     batches = cycle([random_transactions(BATCH, CARDS, seed=100 + i) for i in range(rounds * BATCHES)])
     table = random_table()

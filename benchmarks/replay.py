@@ -1,7 +1,7 @@
 """Replay of a history from Parquet to feature rows: speed of one core, ten times the rows, memory.
 
-Each replay runs in a process of its own (`python -m benchmarks.replay HISTORY [OUT]`), so that its memory is its own.
-Time is the process's processor time, all threads added up: what one core needs for it, whoever else is on the machine.
+Each replay runs in a separate process (`python -m benchmarks.replay HISTORY [OUT]`), so its memory can be measured.
+Time is the processor time of that process over all threads, which does not depend on other load.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROUNDS: Final = 5
 
 
 class Run(Struct, frozen=True):
-    """One replay: processor seconds without the start of the process, and the process's peak memory."""
+    """Result of a replay: processor seconds without the start of the process, and peak memory."""
 
     seconds: float
     peak_mb: float

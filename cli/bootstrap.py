@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
     default=30,
     type=click.IntRange(min=MIN_DAYS),
     show_default=True,
-    help="Train when so many days are archived.",
+    help="Train as soon as this many days are archived.",
 )
 @click.option(
     "--wait-seconds",
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 def bootstrap(history_days: int, wait_seconds: float) -> None:
     """Wait for history, train the first champion, and wait until it is served.
 
-    It may be started before anything that it needs, again, and twice at once: where there is a champion, it stays.
+    It may be started before the services that it needs, repeatedly and concurrently: an existing champion is kept.
     """
     deadline, key = time.monotonic() + wait_seconds, uuid4().hex
     with run_service("bootstrap") as process:
@@ -100,11 +100,11 @@ def is_done(process: Process, history_days: int, deadline: float) -> bool:
                     process.stopping.wait(POLL_SECONDS)
                 case _:
                     pass
-    return True  # asked to stop: nothing is to be trained
+    return True  # asked to stop: train nothing
 
 
 def _train(process: Process, deadline: float, key: str) -> None:
-    """Have the flow run, once for `key` however often the Prefect server is away meanwhile, and see it through."""
+    """Run the flow once for `key`, across outages of the Prefect server, and wait until it has ended."""
     with closing(PrefectDeployments(process.settings.prefect_url)) as deployments:
         run_id = deployments.run(DEPLOYMENT, {}, key=key)
         log.info("%s: run %s has been asked for", DEPLOYMENT, run_id)

@@ -1,4 +1,4 @@
-"""`cardwatch heartbeat`: what a source of one's own says, so that days are closed while it is quiet."""
+"""`cardwatch heartbeat`: report that a source has sent everything up to a time, so that days can be closed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from cardwatch.topics import TRANSACTIONS
 
 
 @click.command()
-@click.option("--source", required=True, help="Who says so; the archive waits for every source that has said it once.")
+@click.option(
+    "--source", required=True, help="Name of the source. The archive waits for every source that has sent a heartbeat."
+)
 @click.option("--at", required=True, help="Event time, for example 2025-01-06T23:00:00Z; without an offset, UTC.")
 @click.option("--last", is_flag=True, help="The source has ended: it is not waited for any more.")
 def heartbeat(source: str, at: str, *, last: bool) -> None:
     """Say that everything which occurred before a moment has been sent.
 
-    Call it when the source's records are in the log: the ends of the topic now are part of the promise.
+    Call it when the source's records are in the log: the ends of the topic now are part of the record.
     """
     settings = read_settings()
     if not settings.kafka_bootstrap:
@@ -29,9 +31,9 @@ def heartbeat(source: str, at: str, *, last: bool) -> None:
     if not 1 <= len(source) <= 64:
         raise Misconfigured(f"--source={source!r} is not a name of 1 to 64 characters")
     ends = {str(partition): end for partition, end in end_offsets(settings.kafka_bootstrap, TRANSACTIONS).items()}
-    promise = Heartbeat(source=source, at=_moment(at), transaction_ends=ends, last=last)
-    publish_progress(settings.kafka_bootstrap, promise)
-    click.echo(f"{source}: everything before {promise.at.isoformat()} is sent{', and nothing follows' if last else ''}")
+    record = Heartbeat(source=source, at=_moment(at), transaction_ends=ends, last=last)
+    publish_progress(settings.kafka_bootstrap, record)
+    click.echo(f"{source}: everything before {record.at.isoformat()} is sent{', and nothing follows' if last else ''}")
 
 
 def _moment(text: str) -> datetime:

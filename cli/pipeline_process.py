@@ -1,4 +1,4 @@
-"""A pipeline as a process of its own, for commands that do nothing but ask for one."""
+"""Runs a pipeline in a separate process, for commands that only start one."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ CHANGE_AFTER_DAYS: Final = 14
     default=7,
     type=click.IntRange(min=0),
     show_default=True,
-    help="The same seed gives the same world, scores and days.",
+    help="The same seed gives the same transactions, scores and days.",
 )
 @click.option(
     "--cards", default=2_000, type=click.IntRange(min=50), show_default=True, help="How many cards there are."
@@ -66,7 +66,7 @@ CHANGE_AFTER_DAYS: Final = 14
 @click.option(
     "--seconds", default=15.0, type=click.FloatRange(min=1.0), show_default=True, help="How long latency is measured."
 )
-@click.option("--no-change", is_flag=True, help="The world stays as it is: nothing may be retrained.")
+@click.option("--no-change", is_flag=True, help="Keep the simulated population unchanged: nothing may be retrained.")
 @click.option("--keep", is_flag=True, help="Leave the stack running until Ctrl-C, and print its addresses.")
 @click.option("--output", type=click.Path(path_type=Path), help="Where the report goes.  [default: with the run]")
 def demo(  # noqa: PLR0913, PLR0917 (an option each)
@@ -82,25 +82,25 @@ def demo(  # noqa: PLR0913, PLR0917 (an option each)
     keep: bool,
     output: Path | None,
 ) -> None:
-    """Watch card fraud being caught, the model wearing out, and the system healing itself.
+    """Watch fraud being caught, the model decay, and the system retrain itself.
 
     Starts the stack on free ports, simulates history, trains the first champion, streams live days in step, changes
-    the world, and ends with a table and a page. The exit status is 0 if the loop closed.
+    the simulated population, and ends with a table and a page. The exit status is 0 if the loop closed.
     """
     from cli.demo.run import DemoRun  # noqa: PLC0415 (`--help` need not wait for it)
 
     settings = read_settings()
     change_day = None if no_change else history_days + CHANGE_AFTER_DAYS
-    world = SimulationSettings(seed=seed, cards=cards, fraud_share=fraud_share, change_day=change_day)
+    simulation = SimulationSettings(seed=seed, cards=cards, fraud_share=fraud_share, change_day=change_day)
     plan = DemoPlan(
         seed=seed,
         cards=cards,
-        first_day=world.first_day,
+        first_day=simulation.first_day,
         history_days=history_days,
         live_days=live_days,
-        change_day=None if change_day is None else world.first_day + timedelta(days=change_day),
+        change_day=None if change_day is None else simulation.first_day + timedelta(days=change_day),
         maturity_days=read_policies(settings).drift.maturity_days,
         offered_rate=rate,
     )
-    run = DemoRun(settings, plan, world, days_after=days_after, rate_seconds=seconds, keep=keep, output=output)
+    run = DemoRun(settings, plan, simulation, days_after=days_after, rate_seconds=seconds, keep=keep, output=output)
     sys.exit(0 if run.run() else 1)

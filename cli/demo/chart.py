@@ -11,7 +11,7 @@ _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 
 
 class Bar(NamedTuple):
-    """One bar: its height from 0 to 1, None for no value, and a rich style."""
+    """A bar: its height from 0 to 1, None for no value, and a rich style."""
 
     height: float | None
     style: str

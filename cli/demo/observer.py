@@ -23,7 +23,7 @@ _POLL_SECONDS: Final = 0.1
 
 
 def live_positions(settings: Settings) -> dict[tuple[str, int], int]:
-    """Where a watcher starts that is not interested in what transactions and labels hold now.
+    """Return the positions from which a demo is observed: the current ends of transactions and labels.
 
     Call it after history is written and before the first live day. Decisions and progress start at their
     beginning.
@@ -37,7 +37,7 @@ def live_positions(settings: Settings) -> dict[tuple[str, int], int]:
     return {**positions, (PROGRESS, 0): 0}
 
 
-class Observer:
+class TopicObserver:
     """Follows the topics while its context is open. It belongs to no group and commits nothing.
 
     `start` is what `live_positions` gave; `now_ms` is the clock of Kafka's time stamps.
@@ -60,7 +60,7 @@ class Observer:
         self._failure: Exception | None = None
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Observer:
+    def __enter__(self) -> TopicObserver:
         self._reader = LogReader(self._settings.kafka_bootstrap, self._start)
         self._thread = threading.Thread(target=self._follow, args=(self._reader,), name="observer", daemon=True)
         self._thread.start()

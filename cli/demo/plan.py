@@ -1,4 +1,4 @@
-"""What one demo is going to do: the frame that screen and summary measure against."""
+"""The plan of a demo: days, population and rates, which screen and summary refer to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class DemoPlan(Struct, frozen=True, kw_only=True):
     """The shape of a demo in simulated days (UTC), which go in step.
 
     `history_days` from `first_day` on train the first champion; then at most `live_days` are decided in the stream.
-    The world changes at the start of `change_day`, or never. Labels of a day are complete `maturity_days` after its
+    The population changes at the start of `change_day`, or never. Labels of a day are complete `maturity_days` after its
     end. At last `offered_rate` transactions per second are offered for a while, to measure latency.
     """
 

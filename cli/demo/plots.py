@@ -17,8 +17,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from cli.demo.formatting import milliseconds
 from cli.demo.summary import Facts, Timings
-from cli.demo.wording import milliseconds
 
 _INK, _QUIET, _GRID, _CAUGHT, _MISSED, _ALARM = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 _VERSIONS: Final = ("#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04")
@@ -136,7 +136,7 @@ def fraud_value(facts: Facts) -> str:
 
 
 def latency(timings: Timings) -> str:
-    """How long decisions took at the fixed rate, with the percentiles."""
+    """Plot the latency of decisions at the fixed rate, with its percentiles."""
     figure, axes = _figure("latency")
     axes.stairs(timings.histogram, timings.histogram_edges_ms, fill=True, color=_VERSIONS[0], alpha=0.75)
     axes.set_xscale("log")
@@ -173,7 +173,7 @@ def _stacked(name: str, rows: int) -> tuple[Any, Any]:
 
 
 def _edge(day: date) -> int:
-    """Where a day begins on the axis: matplotlib counts days from 1970."""
+    """Return the position of a day's beginning on the axis: matplotlib counts days from 1970."""
     return (day - date(1970, 1, 1)).days
 
 

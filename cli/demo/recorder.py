@@ -1,7 +1,7 @@
-"""What a watcher knows of a running demo: records of four topics in, one immutable `Snapshot` out.
+"""The state of a running demo: records of four topics in, one immutable `DemoSnapshot` out.
 
-No broker here: the observer feeds it, the view draws what it says. Decoding is what watching thousands of
-records a second costs, so only the fields that are shown are decoded.
+It does no I/O: the observer passes records in, the view draws the snapshots. Decoding dominates the cost of observing
+thousands of records per second, so only the fields that are shown are decoded.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from cardwatch.events import Action
 from cardwatch.progress import Progress, RateEnded, RateStarted, decode_progress
 from cardwatch.records import Record
 from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
+from cli.demo.counters import FraudCounter, LatencyRecorder, RateCounter
 from cli.demo.plan import DemoPlan
-from cli.demo.snapshot import EventKind, Snapshot
-from cli.demo.story import DemoState
-from cli.demo.tallies import FraudTally, LatencyTally, RateTally
+from cli.demo.snapshot import DemoSnapshot, EventKind
+from cli.demo.timeline import Timeline
 
 
-class _Payment(Struct):
+class _ShownTransaction(Struct):
     transaction_id: str
     occurred_at: str
     amount_minor: int
     currency: str
 
 
-class _Decision(Struct):
-    transaction: _Payment
+class _ShownDecision(Struct):
+    transaction: _ShownTransaction
     partition: int
     offset: int
     action: str
@@ -44,13 +44,13 @@ class _Decision(Struct):
     degraded: bool = False
 
 
-class _Label(Struct):
+class _ShownLabel(Struct):
     transaction_id: str
     is_fraud: bool
 
 
-_DECODE_DECISION = msgspec.json.Decoder(_Decision).decode
-_DECODE_LABEL = msgspec.json.Decoder(_Label).decode
+_DECODE_DECISION = msgspec.json.Decoder(_ShownDecision).decode
+_DECODE_LABEL = msgspec.json.Decoder(_ShownLabel).decode
 
 
 class MeasuredLoad(NamedTuple):
@@ -61,17 +61,17 @@ class MeasuredLoad(NamedTuple):
 
 
 class Recorder:
-    """Takes records and notes from any thread, gives snapshots to any. `now_seconds` is a monotonic clock."""
+    """Collects records and events and gives snapshots; thread-safe. `now_seconds` is a monotonic clock."""
 
     def __init__(self, plan: DemoPlan, *, now_seconds: Callable[[], float] = time.monotonic) -> None:
         self._plan = plan
         self._now_seconds = now_seconds
         self._started_seconds = now_seconds()
         self._lock = threading.Lock()
-        self._story = DemoState(plan)
-        self._rate = RateTally(self._started_seconds)
-        self._latency = LatencyTally()
-        self._fraud = FraudTally()
+        self._timeline = Timeline(plan)
+        self._rate = RateCounter(self._started_seconds)
+        self._latency = LatencyRecorder()
+        self._fraud = FraudCounter()
         self._day = ""
         self._currency = ""
         self._transactions = 0
@@ -81,14 +81,14 @@ class Recorder:
         self._measured_until_ms = math.inf
 
     def stage(self, text: str) -> None:
-        """Say what is being done now. It is shown, but it is no event."""
+        """Set the current stage, which the screen shows; it is not an event."""
         with self._lock:
-            self._story.stage = text
+            self._timeline.stage = text
 
     def note(self, kind: EventKind, text: str, *, day: date | None = None, details: Sequence[str] = ()) -> None:
-        """Add an event that no topic tells, such as a started process."""
+        """Add an event that is on no topic, such as a started process."""
         with self._lock:
-            self._story.note(kind, day, text, details)
+            self._timeline.note(kind, day, text, details)
 
     def take(self, records: Sequence[Record], *, arrived_ms: float) -> None:
         """Take in records that arrived together at `arrived_ms`, on the clock of `Record.timestamp_ms`."""
@@ -97,14 +97,14 @@ class Recorder:
                 self._take(record, arrived_ms)
             self._rate.reached(self._decisions, self._now_seconds())
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> DemoSnapshot:
         """The demo as it is now."""
         with self._lock:
             now_seconds = self._now_seconds()
             p50_ms, p99_ms = self._latency.percentiles_ms(50, 99)
-            return Snapshot(
+            return DemoSnapshot(
                 plan=self._plan,
-                stage=self._story.stage,
+                stage=self._timeline.stage,
                 elapsed_seconds=now_seconds - self._started_seconds,
                 day=date.fromisoformat(self._day) if self._day else None,
                 transactions=self._transactions,
@@ -116,9 +116,9 @@ class Recorder:
                 measuring=self._measuring(),
                 fraud=self._fraud.view(),
                 currency=self._currency,
-                model=self._story.model,
-                days=list(self._story.days),
-                events=list(self._story.events),
+                model=self._timeline.model,
+                days=list(self._timeline.days),
+                events=list(self._timeline.events),
             )
 
     def measured(self) -> MeasuredLoad:
@@ -139,9 +139,9 @@ class Recorder:
         elif topic == LABELS:
             self._labelled(_DECODE_LABEL(value))
         elif topic == PROGRESS:
-            self._told(decode_progress(value), record.timestamp_ms)
+            self._apply_progress(decode_progress(value), record.timestamp_ms)
 
-    def _decided(self, decision: _Decision, arrived_ms: float) -> None:
+    def _decided(self, decision: _ShownDecision, arrived_ms: float) -> None:
         payment = decision.transaction
         self._decisions += 1
         self._degraded += decision.degraded
@@ -153,10 +153,10 @@ class Recorder:
         if not self._measuring():
             self._day = max(self._day, payment.occurred_at[:10])
         if decision.model_version is not None:
-            self._story.decided_by(decision.model_version, payment.occurred_at[:10])
+            self._timeline.decided_by(decision.model_version, payment.occurred_at[:10])
 
-    def _told(self, progress: Progress, sent_ms: float) -> None:
-        self._story.told(progress)
+    def _apply_progress(self, progress: Progress, sent_ms: float) -> None:
+        self._timeline.apply(progress)
         if isinstance(progress, RateStarted):
             self._measured_from_ms = sent_ms
         elif isinstance(progress, RateEnded):
@@ -165,6 +165,6 @@ class Recorder:
     def _measuring(self) -> bool:
         return math.isfinite(self._measured_from_ms)
 
-    def _labelled(self, label: _Label) -> None:
+    def _labelled(self, label: _ShownLabel) -> None:
         if label.is_fraud:
             self._fraud.fraud(label.transaction_id)

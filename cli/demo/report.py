@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 from msgspec import Struct
 
-from cli.demo import plots, wording
+from cli.demo import formatting, plots
 from cli.demo.snapshot import Event
 from cli.demo.summary import DemoSummary, Facts
 from cli.demo.table import headings, headline, loop_figures, phase_rows, stream_figures
@@ -21,7 +21,7 @@ SUMMARY_NAME: Final = "summary.json"
 
 
 class Plot(Struct, frozen=True):
-    """A picture, what it shows in words, and how to read it. `key`: colour variables and what they mean."""
+    """A figure with its caption and reading instructions. `key` maps colour variables to their meaning."""
 
     title: str
     svg: str
@@ -64,7 +64,7 @@ def _page(summary: DemoSummary, events: Sequence[Event], drift_report: str | Non
         events=events,
         drift_report=drift_report,
         inline=Markup,  # for SVG that we have drawn ourselves, nothing else
-        count=wording.count,
+        count=formatting.count,
     )
 
 
@@ -99,7 +99,7 @@ def _plots(summary: DemoSummary) -> list[Plot]:
                 "Latency at a fixed rate",
                 plots.latency(summary.timings),
                 "Distribution of end-to-end latency with its percentiles, which are in the table.",
-                f"{wording.count(summary.timings.measured_decisions)} transactions, sent whatever the system did: "
+                f"{formatting.count(summary.timings.measured_decisions)} transactions, sent whatever the system did: "
                 "from the time stamp of the transaction's record in the log to the arrival of its committed decision "
                 "in another process.",
             )
@@ -115,7 +115,7 @@ def _versions(facts: Facts) -> list[tuple[str, str]]:
 def _in_words(facts: Facts) -> str:
     names = headings(facts)
     return "; ".join(
-        f"{name}: {wording.ratio(phase.quality.average_precision)}"
+        f"{name}: {formatting.ratio(phase.quality.average_precision)}"
         for name, phase in zip(names, facts.phases, strict=True)
     )
 

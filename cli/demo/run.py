@@ -1,4 +1,4 @@
-"""One demo from start to end: what is started when, and what is waited for."""
+"""A demo from start to end: the order of its steps, and the conditions between them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from cardwatch.errors import CardwatchError, Misconfigured, Unavailable
 from cardwatch.progress import DayArchived, Progress
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
-from cli.demo.closing import closing as closing_screen
-from cli.demo.counting import TopicCounts, count_topics
-from cli.demo.observer import Observer, Positions, live_positions
+from cli.demo.final_screen import closing as closing_screen
+from cli.demo.observer import Positions, TopicObserver, live_positions
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import Recorder
 from cli.demo.report import write_report
 from cli.demo.screen import render
 from cli.demo.snapshot import EventKind
 from cli.demo.summary import DemoSummary, measure, summarise
+from cli.demo.topic_audit import TopicAudit, audit_topics
 from cli.demo.view import open_view, save_picture
 from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
@@ -47,13 +47,13 @@ MADE_BY_A_RUN: Final = (
 
 
 class DemoRun:
-    """A demo with a home of its own, `settings.home/demo`, made anew each time."""
+    """A demo in its own home, `settings.home/demo`, which is deleted and created for each run."""
 
     def __init__(
         self,
         settings: Settings,
         plan: DemoPlan,
-        world: SimulationSettings,
+        simulation: SimulationSettings,
         *,
         days_after: int,
         rate_seconds: float,
@@ -61,7 +61,7 @@ class DemoRun:
         output: Path | None,
     ) -> None:
         self._settings = structs.replace(settings, home=settings.home.absolute() / "demo")
-        self._plan, self._world = plan, world
+        self._plan, self._simulation = plan, simulation
         self._days_after, self._rate_seconds, self._keep = days_after, rate_seconds, keep
         self._output = output
         self._console = Console()
@@ -74,14 +74,14 @@ class DemoRun:
             self._make_home_empty()
             with open_view(self._recorder.snapshot, self._console):
                 start = self._prepare(stack)
-                with Observer(stack.settings, self._recorder, start=start) as observer:
+                with TopicObserver(stack.settings, self._recorder, start=start) as observer:
                     self._go_live(stack)
                     stack.supervisor.wait("generator")
                     self._recorder.stage("counting")
                     self._wait(stack, "the stream to decide everything", lambda: _all_decided(stack.settings))
                     if not observer.wait_until_caught_up(TIMEOUT_SECONDS):
                         raise Unavailable("the topics could not be read to their ends")
-                summary = self._summarise(stack, count_topics(stack.settings, start))
+                summary = self._summarise(stack, audit_topics(stack.settings, start))
                 self._recorder.stage("done")
                 page = self._report(summary)
             self._console.print(closing_screen(summary))
@@ -130,7 +130,7 @@ class DemoRun:
     def _write_plan(self) -> Path:
         path = self._settings.home / "plan.json"
         plan = {
-            "world": self._world,
+            "world": self._simulation,
             "history_days": self._plan.history_days,
             "live_days": self._plan.live_days,
             "days_after_promotion": self._days_after,
@@ -141,7 +141,7 @@ class DemoRun:
         path.write_bytes(msgspec.json.encode(plan))
         return path
 
-    def _summarise(self, stack: LocalStack, counts: TopicCounts) -> DemoSummary:
+    def _summarise(self, stack: LocalStack, counts: TopicAudit) -> DemoSummary:
         snapshot = self._recorder.snapshot()
         timings = measure(
             self._recorder.measured(),

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.demo.chart import Bar, bars, meter
-from cli.demo.snapshot import Event, EventKind, ModelView, Snapshot
-from cli.demo.wording import NOTHING, count, duration, listed, milliseconds, money, ratio, share
+from cli.demo.formatting import NOTHING, count, duration, listed, milliseconds, money, ratio, share
+from cli.demo.snapshot import DemoSnapshot, Event, EventKind, ModelView
 
 MAX_WIDTH: Final = 120
 QUIET: Final = "bright_black"
@@ -40,7 +40,7 @@ _SIGNS: Final = {
 _MARKED: Final = (EventKind.CHANGE, EventKind.DRIFT, EventKind.SWAP)
 
 
-def render(snapshot: Snapshot, width: int, height: int) -> RenderableType:
+def render(snapshot: DemoSnapshot, width: int, height: int) -> RenderableType:
     """The whole screen in at most `height` lines; it reads well from 80 x 23 on."""
     width = min(width, MAX_WIDTH)
     is_tall = height >= 28
@@ -64,7 +64,7 @@ def version_style(version: str | None) -> str:
     return _VERSION_STYLES[(number - 1) % len(_VERSION_STYLES)]
 
 
-def _head(snapshot: Snapshot, width: int) -> RenderableType:
+def _head(snapshot: DemoSnapshot, width: int) -> RenderableType:
     plan = snapshot.plan
     passed = (snapshot.day - plan.first_live_day).days + 1 if snapshot.day else 0
     passed = min(max(passed, 0), plan.live_days)
@@ -82,14 +82,14 @@ def _head(snapshot: Snapshot, width: int) -> RenderableType:
     return Group(line, meter(passed / plan.live_days, width, "cyan"))
 
 
-def _facts(snapshot: Snapshot, width: int) -> RenderableType:
+def _facts(snapshot: DemoSnapshot, width: int) -> RenderableType:
     column = (width - 2 * _COLUMN_GAP) // 3
     row = Table.grid(padding=(0, _COLUMN_GAP, 0, 0))
     row.add_row(_stream(snapshot, column), _fraud(snapshot, column), _model(snapshot, column))
     return row
 
 
-def _stream(snapshot: Snapshot, width: int) -> RenderableType:
+def _stream(snapshot: DemoSnapshot, width: int) -> RenderableType:
     pace = f"of {snapshot.plan.offered_rate:,.0f}" if snapshot.measuring else "burst"
     return _panel(
         "stream",
@@ -105,7 +105,7 @@ def _stream(snapshot: Snapshot, width: int) -> RenderableType:
     )
 
 
-def _fraud(snapshot: Snapshot, width: int) -> RenderableType:
+def _fraud(snapshot: DemoSnapshot, width: int) -> RenderableType:
     fraud, currency = snapshot.fraud, snapshot.currency
     return _panel(
         "fraud known so far",
@@ -118,7 +118,7 @@ def _fraud(snapshot: Snapshot, width: int) -> RenderableType:
     )
 
 
-def _model(snapshot: Snapshot, width: int) -> RenderableType:
+def _model(snapshot: DemoSnapshot, width: int) -> RenderableType:
     model = snapshot.model
     newest = snapshot.days[-1] if snapshot.days else None
     drift, precision = Text(NOTHING), None
@@ -132,7 +132,7 @@ def _model(snapshot: Snapshot, width: int) -> RenderableType:
         ("state", Text(model.drift_state or NOTHING, _STATE_STYLES.get(model.drift_state, "yellow"))),
         ("drift", drift),
         ("avg prec", Text(ratio(precision), "bold")),
-        ("promised", Text(ratio(model.baseline_average_precision), QUIET)),
+        ("baseline", Text(ratio(model.baseline_average_precision), QUIET)),
     )
 
 
@@ -149,7 +149,7 @@ def _part(value: str, of_all: str) -> Text:
     return Text.assemble((value, "bold green"), (f"  {of_all}", QUIET))
 
 
-def _chart(snapshot: Snapshot, width: int, rows: int) -> RenderableType:
+def _chart(snapshot: DemoSnapshot, width: int, rows: int) -> RenderableType:
     inner = width - 2 - _SCALE_WIDTH
     plan = snapshot.plan
     per_day = max(1, inner // plan.live_days)

@@ -1,4 +1,4 @@
-"""What a demo looks like at one moment: all that the screen shows."""
+"""A demo at one moment: everything that the screen shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cli.demo.plan import DemoPlan
 
 
 class EventKind(Enum):
-    """What happened, as the timeline shows it."""
+    """Kinds of events on the timeline."""
 
     STACK = "stack"
     HISTORY = "history"
@@ -27,7 +27,7 @@ class EventKind(Enum):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """One line of the timeline. `day` is simulated time; `details` are sentences, the most telling first."""
+    """A line of the timeline. `day` is simulated time; `details` are sentences, the most important first."""
 
     kind: EventKind
     day: date | None
@@ -65,7 +65,7 @@ class FraudView(Struct, frozen=True, kw_only=True):
     alarms: int = 0
 
 
-class Snapshot(Struct, frozen=True, kw_only=True):
+class DemoSnapshot(Struct, frozen=True, kw_only=True):
     """The demo at one moment.
 
     `rate_per_second` counts decisions over the last seconds. Latencies run from the time stamp of the

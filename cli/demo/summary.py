@@ -1,4 +1,4 @@
-"""What a demo showed, computed at its end from the archive and the topic `progress`.
+"""The summary of a demo, computed at its end from the archive and the topic `progress`.
 
 Everything here is counted in simulated days. The change happens at the start of a day, detection and promotion
 at the end of one; the promoted model decides from the next day on. So the days in between are the phase `after`:
@@ -20,11 +20,11 @@ from msgspec import Struct
 
 from cardwatch.label_maturity import newest_mature_day
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
-from cli.demo.counting import TopicCounts
-from cli.demo.gate import Check, checks
-from cli.demo.outcome import DecisionArchive, DecisionOutcomes, Quality, read_outcomes
+from cli.demo.acceptance import AcceptanceCheck, checks
+from cli.demo.outcomes import DecisionArchive, DecisionOutcomes, Quality, read_outcomes
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import MeasuredLoad
+from cli.demo.topic_audit import TopicAudit
 
 ROLLING_DAYS: Final = 5
 _DAY: Final = timedelta(days=1)
@@ -40,14 +40,14 @@ class Phase(Struct, frozen=True, kw_only=True):
 
 
 class Delay(Struct, frozen=True, kw_only=True):
-    """From one moment to another, in whole simulated days and in live transactions decided meanwhile."""
+    """A delay in whole simulated days and in live transactions decided during it."""
 
     days: int
     transactions: int
 
 
-class Turn(Struct, frozen=True, kw_only=True):
-    """What was found at the end of a day: drift, or the verdict on a challenger, with reasons."""
+class VerdictSummary(Struct, frozen=True, kw_only=True):
+    """A finding at the end of a day: drift, or the verdict on a challenger, with reasons."""
 
     day: date
     version: str | None
@@ -56,7 +56,7 @@ class Turn(Struct, frozen=True, kw_only=True):
 
 
 class DaySummary(Struct, frozen=True, kw_only=True):
-    """One live day. `quality` is of this day alone, None if its labels are not all in.
+    """A live day. `quality` is of this day alone, None if its labels are not all in.
 
     `average_precision` is over up to `ROLLING_DAYS` days that end with this one, never across a change or a swap.
     Drift is what the monitor reported at the end of the day.
@@ -72,15 +72,15 @@ class DaySummary(Struct, frozen=True, kw_only=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What the same seed gives again, on any machine."""
+    """Results that depend on the seed only, not on the machine."""
 
     plan: DemoPlan
     currency: str
     closed: bool
-    checks: list[Check]
+    checks: list[AcceptanceCheck]
     phases: list[Phase]
-    detection: Turn | None
-    verdicts: list[Turn]
+    detection: VerdictSummary | None
+    verdicts: list[VerdictSummary]
     change_to_detection: Delay | None
     detection_to_promotion: Delay | None
     days: list[DaySummary]
@@ -89,14 +89,14 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 class Timings(Struct, frozen=True, kw_only=True):
-    """What depends on the machine. The latencies are those of the phase at a fixed offered rate.
+    """Results that depend on the machine. The latencies are those of the phase at a fixed offered rate.
 
     Percentiles are in ms. `histogram` counts latencies between successive `histogram_edges_ms`.
     """
 
     elapsed_seconds: float
     degraded: int
-    counts: TopicCounts
+    counts: TopicAudit
     measured_seconds: float
     measured_decisions: int
     p50_ms: float | None
@@ -128,7 +128,7 @@ def measure(
     *,
     elapsed_seconds: float,
     degraded: int,
-    counts: TopicCounts,
+    counts: TopicAudit,
 ) -> Timings:
     """The timings of a demo that took `elapsed_seconds` in all."""
     latencies_ms = measured.latencies_ms
@@ -203,24 +203,26 @@ def summarise(
     return DemoSummary(facts=facts, timings=timings)
 
 
-def _found(told: DriftDetected) -> Turn:
-    return Turn(day=told.day, version=told.champion_version, promoted=False, reasons=told.reasons)
+def _found(told: DriftDetected) -> VerdictSummary:
+    return VerdictSummary(day=told.day, version=told.champion_version, promoted=False, reasons=told.reasons)
 
 
-def _judged(told: RetrainingEnded) -> Turn:
-    return Turn(day=told.day, version=told.challenger_version, promoted=told.promoted, reasons=told.reasons)
+def _judged(told: RetrainingEnded) -> VerdictSummary:
+    return VerdictSummary(day=told.day, version=told.challenger_version, promoted=told.promoted, reasons=told.reasons)
 
 
 def _is_early(day: date, plan: DemoPlan) -> bool:
     return plan.change_day is None or day < plan.change_day
 
 
-def _first(turns: Sequence[Turn], change_day: date | None) -> Turn | None:
+def _first(turns: Sequence[VerdictSummary], change_day: date | None) -> VerdictSummary | None:
     """The first turn that the change can have caused."""
     return next((turn for turn in turns if change_day is not None and turn.day >= change_day), None)
 
 
-def _phases(plan: DemoPlan, promotion: Turn | None, last_mature: date, outcomes: DecisionOutcomes) -> list[Phase]:
+def _phases(
+    plan: DemoPlan, promotion: VerdictSummary | None, last_mature: date, outcomes: DecisionOutcomes
+) -> list[Phase]:
     """The phases that have a mature day, in order."""
     starts = {"before": plan.first_live_day}
     if plan.change_day is not None:
@@ -235,8 +237,8 @@ def _phases(plan: DemoPlan, promotion: Turn | None, last_mature: date, outcomes:
     ]
 
 
-def _delay(outcomes: DecisionOutcomes, since: date | None, until: Turn | None) -> Delay | None:
-    """From the end of day `since` to the end of the day of `until`."""
+def _delay(outcomes: DecisionOutcomes, since: date | None, until: VerdictSummary | None) -> Delay | None:
+    """Return the delay from the end of day `since` to the end of the day of `until`."""
     if since is None or until is None:
         return None
     decided = outcomes.between(since + _DAY, until.day)

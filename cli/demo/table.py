@@ -7,9 +7,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from cli.demo.outcome import Quality
+from cli.demo.formatting import NOTHING, count, duration, milliseconds, money, plural, ratio, share
+from cli.demo.outcomes import Quality
 from cli.demo.summary import Delay, DemoSummary, Facts, Phase, Timings
-from cli.demo.wording import NOTHING, count, duration, milliseconds, money, plural, ratio, share
 
 PHASE_NAMES: Final = {"before": "before the change", "after": "after the change", "swapped": "after the swap"}
 
@@ -37,7 +37,7 @@ def headings(facts: Facts) -> list[str]:
 
 
 def phase_rows(facts: Facts) -> list[Row]:
-    """How well each phase went, on days whose labels are all in."""
+    """Return the quality of each phase, over days whose labels have matured."""
     currency = facts.currency
 
     def row(name: str, cell: Callable[[Quality], str], *, is_key: bool = False) -> Row:
@@ -57,7 +57,7 @@ def phase_rows(facts: Facts) -> list[Row]:
 
 
 def loop_figures(facts: Facts) -> list[Figure]:
-    """How long the loop took, in simulated time."""
+    """Return the delays of the loop, in simulated time."""
     if facts.plan.change_day is None:
         return [Figure("retrainings", count(len(facts.verdicts)))]
     return [
@@ -67,7 +67,7 @@ def loop_figures(facts: Facts) -> list[Figure]:
 
 
 def stream_figures(timings: Timings, offered_rate: float) -> list[Figure]:
-    """What the stream did, by counting topics and by the clock."""
+    """Return counts of the topics, latencies and duration."""
     counts = timings.counts
     tail = ", ".join(milliseconds(value) for value in (timings.p50_ms, timings.p95_ms, timings.p99_ms, timings.p999_ms))
     return [
@@ -82,12 +82,12 @@ def stream_figures(timings: Timings, offered_rate: float) -> list[Figure]:
 
 
 def headline(summary: DemoSummary) -> str:
-    """One sentence: did it work?"""
+    """Return one sentence that says whether the loop closed."""
     facts = summary.facts
     if facts.plan.change_day is None:
-        return (
-            "Nothing changed, and nothing was retrained." if facts.closed else "The world was still; the demo was not."
-        )
+        if facts.closed:
+            return "Nothing changed, and nothing was retrained."
+        return "The population did not change, but the demo did not end as it should."
     return "The loop closed." if facts.closed else "The loop did not close."
 
 

@@ -1,4 +1,4 @@
-"""The demo on a terminal: a screen that is drawn anew in place, or one plain line per event where there is none."""
+"""The demo on a terminal: a screen that is redrawn in place, or one plain line per event without a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from cli.demo.screen import render
-from cli.demo.snapshot import Event, Snapshot
+from cli.demo.snapshot import DemoSnapshot, Event
 
 _FRAMES_PER_SECOND: Final = 3
 _POLL_SECONDS: Final = 0.2
@@ -28,7 +28,7 @@ class LiveView:
     `snapshot` is called from a thread of rich. Whatever is printed on the same console appears above the screen.
     """
 
-    def __init__(self, snapshot: Callable[[], Snapshot], console: Console) -> None:
+    def __init__(self, snapshot: Callable[[], DemoSnapshot], console: Console) -> None:
         self._snapshot = snapshot
         self._console = console
         self._live = Live(
@@ -56,7 +56,7 @@ class LiveView:
 class PlainView:
     """Writes each event once, as a line without control characters, while its context is open."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], write: Callable[[str], None]) -> None:
+    def __init__(self, snapshot: Callable[[], DemoSnapshot], write: Callable[[str], None]) -> None:
         self._snapshot = snapshot
         self._write = write
         self._written = 0
@@ -85,7 +85,7 @@ class PlainView:
         self._written = len(events)
 
 
-def open_view(snapshot: Callable[[], Snapshot], console: Console) -> LiveView | PlainView:
+def open_view(snapshot: Callable[[], DemoSnapshot], console: Console) -> LiveView | PlainView:
     """The view that fits this console: live on a terminal, plain lines otherwise."""
     if console.is_terminal:
         return LiveView(snapshot, console)
@@ -99,7 +99,7 @@ def plain_line(event: Event) -> str:
 
 
 def save_picture(renderable: RenderableType, path: Path, *, width: int = 100, title: str = "cardwatch demo") -> None:
-    """Draw on a terminal of `width` columns that nobody sees, and save it as an SVG that needs nothing from outside."""
+    """Draw on an invisible terminal of `width` columns and save it as a self-contained SVG."""
     console = Console(
         record=True,
         width=width,

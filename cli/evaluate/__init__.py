@@ -1,4 +1,4 @@
-"""`cardwatch evaluate`: train and test on transactions that nobody here made."""
+"""`cardwatch evaluate`: train and test on transactions of your own."""
 
 from __future__ import annotations
 

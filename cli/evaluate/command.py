@@ -1,4 +1,4 @@
-"""From the command's arguments to its table and its JSON file."""
+"""The command `cardwatch evaluate`: arguments in, a table and a JSON file out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from models.prequential import PrequentialProtocol, to_date
 
 
 class DataFacts(Struct, frozen=True, kw_only=True):
-    """What was read. `rejected` rows are not among `rows`."""
+    """Counts of the rows that were read. `rejected` rows are not among `rows`."""
 
     file: str
     rows: int
@@ -40,7 +40,7 @@ class DataFacts(Struct, frozen=True, kw_only=True):
 
 
 class EvaluationReport(Struct, frozen=True, kw_only=True):
-    """What `--output` holds. `families` is empty unless it was asked for."""
+    """The content of `--output`. `families` is empty without `--families`."""
 
     data: DataFacts
     protocol: PrequentialProtocol

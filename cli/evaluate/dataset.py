@@ -65,7 +65,7 @@ class Dataset(Struct, frozen=True, kw_only=True):
     observed_at_ms: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """How many transactions."""
+        """Return the number of transactions."""
         return len(self.days)
 
     def kernel_columns(self, rows: slice) -> NDArray[np.void]:
@@ -74,7 +74,7 @@ class Dataset(Struct, frozen=True, kw_only=True):
 
 
 def read_dataset(path: Path, mapping: Mapping, refuse: Refuse) -> Dataset:
-    """Read a CSV or Parquet file by its mapping; every row that does not fit is told to `refuse` and left out.
+    """Read a CSV or Parquet file by its mapping; every row that does not fit is passed to `refuse` and left out.
 
     Raises `MappingError` if the file cannot be read, lacks a column or has no row that fits.
     """

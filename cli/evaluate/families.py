@@ -1,4 +1,4 @@
-"""What each family of features is worth: every fold again without it, against the same fold with all of them."""
+"""The value of each family of features: every fold is repeated without it and compared with the same fold with all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPARED: Final = {"average_precision": "avg. prec.", "recall_at_fpr_0_1_percent
 
 
 class FamilyResult(Struct, frozen=True, kw_only=True):
-    """What the folds give without one family, and the difference to the same folds with all: negative if it is missed.
+    """Results of the folds without one family, and the difference to the folds with all; negative if the family helps.
 
     The keys are those of `COMPARED`; `std` of `difference` is that of the paired differences.
     """
@@ -41,7 +41,7 @@ def columns_of(family: str) -> tuple[int, ...]:
 
 
 def compare(family: str, without: Sequence[Evaluation], with_all: Sequence[Evaluation]) -> FamilyResult:
-    """What the same folds gave without this family, against what they gave with all."""
+    """Compare the results of the same folds without this family and with all."""
     measured = [_compared(metrics) for metrics in without]
     differences = [_differences(here, _compared(metrics)) for here, metrics in zip(measured, with_all, strict=True)]
     return FamilyResult(
@@ -64,7 +64,7 @@ def _compared(metrics: Evaluation) -> dict[str, float | None]:
 
 
 def _differences(measured: dict[str, float | None], base: dict[str, float | None]) -> dict[str, float | None]:
-    """None where one of the two is."""
+    """Return the differences, None where one of the two values is None."""
     pairs = {name: (measured[name], base[name]) for name in COMPARED}
     return {name: None if one is None or other is None else one - other for name, (one, other) in pairs.items()}
 

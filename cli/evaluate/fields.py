@@ -1,4 +1,4 @@
-"""One batch of a file's rows as our fields: every column parsed as the mapping says, every faulty row noted once."""
+"""Parse one batch of a file's rows into our fields, as the mapping says; every faulty row is reported once."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def parse_batch(batch: TextBatch, mapping: Mapping) -> tuple[Columns, BatchFault
 def _observed_at(
     columns: Columns, written: NDArray[np.int64], texts: parsing.Texts, refuse: parsing.Refuse
 ) -> NDArray[np.int64]:
-    """As written where fraud has it; else, and for the genuine, after the protocol's delay."""
+    """Return when labels were observed: as written for fraud, else the protocol's delay after the transaction."""
     has_it = columns["is_fraud"] & ~parsing.is_null(texts)
     refuse(has_it & (written < columns["occurred_at"]), "is before the transaction that it is about")
     return np.where(has_it, written, columns["observed_at"])

@@ -1,4 +1,4 @@
-"""The mapping file: which column of somebody's data is which field of our transaction, and how it is written.
+"""The mapping file: which column of a data set is which field of our transaction, and how it is written.
 
 `docs/evaluate.md` describes it for users; these types are what it may hold. A field is `{column: NAME, ...}`,
 or just `NAME`.
@@ -88,12 +88,12 @@ class FraudFlag(Strict, frozen=True, kw_only=True):
 
     @property
     def fraud_values(self) -> frozenset[str]:
-        """What means fraud, in lower case."""
+        """Values that mean fraud, in lower case."""
         return frozenset(value.lower() for value in self.fraud or ["1", "1.0", "true", "yes"])
 
     @property
     def genuine_values(self) -> frozenset[str] | None:
-        """What means genuine, in lower case; None: whatever is not fraud."""
+        """Values that mean genuine, in lower case; None if every other value does."""
         if self.genuine is None and self.fraud is not None:
             return None
         return frozenset(value.lower() for value in self.genuine or ["0", "0.0", "false", "no"])
@@ -122,7 +122,7 @@ class TransactionFields(Strict, frozen=True, kw_only=True):
 
 
 class LabelFields(Strict, frozen=True, kw_only=True):
-    """What is known about fraud; without `observed_at` it is known `delay_days` after the transaction."""
+    """The columns of the fraud label; without `observed_at` it is known `delay_days` after the transaction."""
 
     is_fraud: FraudFlag
     observed_at: Time | None = None

@@ -72,7 +72,7 @@ def _spelled_out(name: str, value: object) -> object:
 
 
 def _check(mapping: Mapping) -> None:
-    """What the types alone cannot say; raises `msgspec.ValidationError` as they do."""
+    """Check what the types cannot express; raise `msgspec.ValidationError` as they do."""
     _check_time("transaction.occurred_at", mapping.transaction.occurred_at)
     if mapping.label.observed_at is not None:
         _check_time("label.observed_at", mapping.label.observed_at)

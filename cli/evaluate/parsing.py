@@ -50,7 +50,7 @@ def clean(texts: Texts, missing: tuple[str, ...]) -> Texts:
 
 
 def is_null(values: Arrow) -> Mask:
-    """Where there is no value."""
+    """Return a mask of the rows without a value."""
     return _as_mask(values.is_null())
 
 
@@ -80,7 +80,7 @@ def parse_amounts(texts: Texts, refuse: Refuse, spec: Amount) -> NDArray[np.int6
     written = "" if spec.decimal_separator == "." else f" written with {spec.decimal_separator!r}"
     refuse(np.isnan(numbers) & ~is_null(texts), f"is not a number{written}")
     minor = np.rint(numbers * (10**spec.digits if spec.unit == "major" else 1))
-    refuse(minor < 0, "is negative; an amount is what is to be paid")
+    refuse(minor < 0, "is negative; an amount must be 0 or more")
     refuse(minor > 10**12, "is too large for an amount")
     return np.where(_within(minor, 0, 10**12), minor, 0).astype(np.int64)
 
@@ -105,7 +105,7 @@ def parse_codes(texts: Texts, refuse: Refuse, name: str, spec: Code) -> Coded:
         _where(coded, pa.array([code is None for code in ours], pa.bool_())),
         f"is not {meaning}; translate it under transaction.{name}.values, or give transaction.{name}.otherwise",
     )
-    # Two of their names may have one code of ours, so the dictionary is made anew.
+    # Several of their names may map to one of our codes, so the dictionary is rebuilt.
     codes = pa.DictionaryArray.from_arrays(coded.indices, pa.array(ours, pa.string())).cast(pa.string())
     return (codes if spec.otherwise is None else codes.fill_null(spec.otherwise)).dictionary_encode()
 
@@ -138,7 +138,7 @@ def _iso_ms(texts: Texts) -> Arrow:
 
 
 def _strptime_ms(texts: Texts, pattern: str) -> Arrow:
-    """By Python's strptime: that of the platform takes 31 February for a day in March."""
+    """Parse with Python's strptime; the platform's accepts 31 February as a day in March."""
     coded = texts.dictionary_encode()
     times = pa.array([_strptime_one(text, pattern) for text in coded.dictionary.to_pylist()], pa.int64())
     return times.take(coded.indices)

@@ -1,4 +1,4 @@
-"""What becomes of a row that does not fit: it ends the reading, or is counted and set aside with its reason."""
+"""Handling of rows that do not fit: the first stops the reading, or each is counted and written with its reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_SHOWN_CHARACTERS = 60
 
 
 class Fault(NamedTuple):
-    """One row of the file that cannot be taken. `column` is empty for the row as a whole, `value` None for no value."""
+    """A row of the file that cannot be used. `column` is empty for the row as a whole, `value` None for no value."""
 
     row: int
     column: str

@@ -37,7 +37,7 @@ class FeatureRows(NamedTuple):
 def feature_rows(dataset: Dataset, *, first_day: int, until_day: int, report: Report) -> FeatureRows:
     """The rows from `first_day` to before `until_day` (days since 1970). The days before them only warm the states.
 
-    The table of a day rests on the transactions before the day and the frauds known when it begins.
+    The table of a day is built from the transactions before the day and the frauds known when it begins.
     """
     first, last = np.searchsorted(dataset.days, [first_day, until_day])
     features = np.empty((last - first, len(FEATURES)), np.float32)

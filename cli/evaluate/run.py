@@ -29,7 +29,7 @@ from models.prequential import (
 from models.training import TrainingSettings, fit_detector
 
 HELD_OUT: Final = 5
-"""One in so many training cards calibrates the probabilities."""
+"""One training card in this many is held out to calibrate the probabilities."""
 
 # A second thread gains nothing here, and on a busy machine costs ten times the work in waiting for the first.
 SETTINGS: Final = TrainingSettings(threads=1)
@@ -45,7 +45,7 @@ class Period(Struct, frozen=True, kw_only=True):
 
 
 class FoldResult(Struct, frozen=True, kw_only=True):
-    """One fold. `train.frauds` counts what was known when the test began; `test` is without the compromised cards."""
+    """Results of a fold. `train.frauds` counts frauds known when the test began; `test` excludes compromised cards."""
 
     fold: int
     train: Period
@@ -63,7 +63,7 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 class ChosenRows(Struct, frozen=True, kw_only=True):
-    """What one fold trains and tests on: positions in the data, and the labels of `train` as known by then."""
+    """Rows of a fold: positions in the data, and the labels of `train` as known when the test begins."""
 
     fold: Fold
     train: NDArray[np.int64]
@@ -80,7 +80,7 @@ class Experiment(Struct, frozen=True, kw_only=True):
 
 
 def prepare(dataset: Dataset, protocol: PrequentialProtocol, report: Report) -> Experiment:
-    """Compute what every fold needs. Raises `Misconfigured` if the data does not give what the protocol asks for."""
+    """Compute what every fold needs. Raises `Misconfigured` if the data has too few days for the protocol."""
     folds = make_folds(protocol, first_day=int(dataset.days[0]), last_day=int(dataset.days[-1]))
     known_from = known_from_day(dataset.observed_at_ms)
     chosen = [_choose_rows(fold, dataset, known_from) for fold in folds]
@@ -96,7 +96,7 @@ def run_folds(experiment: Experiment, report: Report) -> Iterator[FoldResult]:
 
 
 def judge_without(experiment: Experiment, chosen: ChosenRows, left_out: tuple[int, ...]) -> Evaluation:
-    """The same fold without these features (positions in a row): trained and tested as if nobody had them.
+    """Train and test the same fold without these features (positions in a row).
 
     Only what the order of scores gives: without probabilities there is no `expected_cost`.
     """

@@ -20,7 +20,7 @@ from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError
 from cardwatch.topics import DECISIONS
-from cli.demo.counting import count_topics
+from cli.demo.topic_audit import audit_topics
 from infra.compose import Compose, find_engine
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2_400)]
@@ -151,7 +151,7 @@ def test_the_stack_starts_recovers_from_every_kill_and_is_removed_completely(
         show(effects[-1:])
     compose.run("stop", "--time", "30", compose.containers("traffic")[0])  # a kill would trigger a restart
     settle(containers.settings)
-    counts = count_topics(containers.settings, {})
+    counts = audit_topics(containers.settings, {})
     show(effects)
     show(counts)
     assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)

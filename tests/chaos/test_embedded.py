@@ -20,7 +20,7 @@ import pytest
 from adapters.kafka.topics import broker_answers
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings, child_environment, read_settings
-from cli.demo.counting import count_topics
+from cli.demo.topic_audit import audit_topics
 from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 
@@ -66,7 +66,7 @@ def test_each_part_may_be_killed_under_traffic(
         show(effects[-1:])
     stack.supervisor.stop("traffic")
     settle(settings)
-    counts = count_topics(settings, {})
+    counts = audit_topics(settings, {})
     show(effects)
     show(counts)
     assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)

@@ -15,8 +15,8 @@ from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
 from cardwatch.topics import DECISIONS
-from cli.demo.counting import count_topics
 from cli.demo.observer import live_positions
+from cli.demo.topic_audit import audit_topics
 from infra.local_stack.servers import is_responding
 from pipelines.steps.training_set import replay_log
 
@@ -50,7 +50,7 @@ def test_kills_of_worker_and_scoring_service_lose_nothing_repeat_nothing_and_cha
     system.stack.supervisor.wait("generator")
     system.until("everything decided", system.is_all_decided)
 
-    counts = count_topics(system.settings, start)
+    counts = audit_topics(system.settings, start)
     assert counts.transactions == 15_000
     assert (counts.lost, counts.duplicates, counts.strays) == (0, 0, 0)
     assert counts.decisions + counts.repeats == counts.transactions

@@ -20,7 +20,7 @@ from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
-from cli.demo.counting import TopicCounts, count_topics
+from cli.demo.topic_audit import TopicAudit, audit_topics
 from infra.local_stack.process_tree import ProcessIdentity
 from infra.local_stack.running_stack import unready_reasons
 from infra.local_stack.servers import is_responding
@@ -86,7 +86,7 @@ class User:
         }
         until("everything ready", lambda: not any(unready_reasons(endpoints).values()))
 
-    def count(self) -> TopicCounts:
+    def count(self) -> TopicAudit:
         """Wait until all transactions are decided, and count decisions; the traffic must have stopped."""
         address = self.settings.kafka_bootstrap
         ends = end_offsets(address, TRANSACTIONS)
@@ -95,7 +95,7 @@ class User:
                 "everything decided",
                 lambda: all(inquiry.committed(TRANSACTIONS, [p]).get(p, 0) >= end for p, end in ends.items()),
             )
-        return count_topics(self.settings, {})
+        return audit_topics(self.settings, {})
 
 
 @pytest.fixture(scope="module")

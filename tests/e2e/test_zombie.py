@@ -12,8 +12,8 @@ import pytest
 
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.runtime.settings import child_environment
-from cli.demo.counting import count_topics
 from cli.demo.observer import live_positions
+from cli.demo.topic_audit import audit_topics
 from infra.local_stack.supervisor import ProcessSpec
 
 SLEEPING_WORKER = Path(__file__).with_name("sleeping_worker.py")
@@ -53,7 +53,7 @@ def test_a_worker_that_was_taken_for_dead_is_refused_and_nothing_changes(
     system.until("the sleeper is refused", lambda: "another worker has written since" in log.read_text())
 
     assert contents(system.settings.store) == before
-    counts = count_topics(system.settings, start)
+    counts = audit_topics(system.settings, start)
     assert (counts.transactions, counts.lost, counts.duplicates, counts.strays) == (4_500, 0, 0, 0)
 
 

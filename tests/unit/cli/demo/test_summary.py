@@ -14,14 +14,14 @@ import pytest
 
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cardwatch.records import Record
-from cli.demo.counting import Ledger, TopicCounts
-from cli.demo.gate import checks
+from cli.demo.acceptance import checks
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import MeasuredLoad
 from cli.demo.report import write_report
 from cli.demo.snapshot import Event, EventKind
 from cli.demo.summary import DemoSummary, measure, summarise
 from cli.demo.table import headline
+from cli.demo.topic_audit import DecisionLedger, TopicAudit
 
 FIRST = date(2025, 3, 1)
 DAYS = 9
@@ -128,8 +128,8 @@ def loop() -> list[Progress]:
     ]
 
 
-def counts(*, lost: int = 0, duplicates: int = 0) -> TopicCounts:
-    return TopicCounts(
+def counts(*, lost: int = 0, duplicates: int = 0) -> TopicAudit:
+    return TopicAudit(
         transactions=36, decisions=36, dead_letters=0, repeats=0, lost=lost, duplicates=duplicates, strays=0
     )
 
@@ -303,7 +303,7 @@ def transaction(offset: int, transaction_id: str, partition: int = 0) -> Record:
 
 
 def test_a_transaction_without_a_decision_is_lost_unless_refused_or_a_repeat() -> None:
-    ledger = Ledger()
+    ledger = DecisionLedger()
     ledger.decided(0, 10, "a")
     ledger.decided(0, 14, "d")
     ledger.refused(0, 12)
@@ -323,7 +323,7 @@ def test_a_transaction_without_a_decision_is_lost_unless_refused_or_a_repeat() -
 
 
 def test_a_second_decision_for_a_record_or_a_transaction_is_a_duplicate() -> None:
-    ledger = Ledger()
+    ledger = DecisionLedger()
     ledger.decided(0, 10, "a")
     ledger.decided(0, 10, "a")
     ledger.decided(0, 11, "a")

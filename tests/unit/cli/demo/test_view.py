@@ -28,7 +28,7 @@ from cli.demo.chart import Bar, bars
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import Recorder
 from cli.demo.screen import render
-from cli.demo.snapshot import EventKind, Snapshot
+from cli.demo.snapshot import DemoSnapshot, EventKind
 from cli.demo.view import LiveView, PlainView, open_view, plain_line, save_picture
 
 FIRST = date(2025, 3, 1)
@@ -134,13 +134,13 @@ def monitored(day: date, average_precision: float | None, version: str = "1") ->
     )
 
 
-def recorded(*records: Record) -> Snapshot:
+def recorded(*records: Record) -> DemoSnapshot:
     recorder = Recorder(PLAN)
     recorder.take(records, arrived_ms=0.0)
     return recorder.snapshot()
 
 
-def a_whole_story() -> Snapshot:
+def a_whole_story() -> DemoSnapshot:
     day = FIRST + timedelta(days=4)
     return recorded(
         emitted(FIRST - timedelta(days=1), is_decided=False),
@@ -164,7 +164,7 @@ def a_whole_story() -> Snapshot:
     )
 
 
-def lines(snapshot: Snapshot, width: int, height: int) -> list[str]:
+def lines(snapshot: DemoSnapshot, width: int, height: int) -> list[str]:
     console = Console(width=width, height=height + 1, file=io.StringIO(), force_terminal=False)
     console.print(render(snapshot, width, height))
     assert isinstance(console.file, io.StringIO)
@@ -256,7 +256,7 @@ def test_a_refused_challenger_leaves_the_champion_and_shows_the_failed_check_fir
 
 @pytest.mark.parametrize(("width", "height"), [(80, 23), (100, 29), (200, 60), (60, 16)])
 def test_the_screen_never_exceeds_the_terminal(width: int, height: int) -> None:
-    for snapshot in (Snapshot(plan=PLAN), a_whole_story()):
+    for snapshot in (DemoSnapshot(plan=PLAN), a_whole_story()):
         drawn = lines(snapshot, width, height)
         assert len(drawn) <= max(height, 14)  # below 14 lines the head, the facts and the chart remain
         assert max(len(line) for line in drawn) <= width
@@ -281,7 +281,7 @@ def test_without_a_terminal_each_event_is_one_plain_line() -> None:
         pass
     written = out.getvalue().splitlines()
     assert len(written) == len(a_whole_story().events)
-    assert written[4] == "2025-03-05  drift       drift: v1 is decayed: average precision fell"
+    assert written[4] == "2025-03-05  drift       drift: v1 has decayed: average precision fell"
     assert "\x1b" not in out.getvalue()
 
 

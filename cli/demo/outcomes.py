@@ -17,7 +17,7 @@ from models.evaluation import evaluate
 
 
 class DecisionArchive(Protocol):
-    """What a summary needs of `adapters.archive.reader.Archive`."""
+    """The part of `adapters.archive.reader.Archive` that a summary reads."""
 
     def decisions(self, first: date, last: date) -> pa.Table:
         """Decisions on transactions of these days, both ends included."""
@@ -29,7 +29,7 @@ class DecisionArchive(Protocol):
 
 
 class Quality(Struct, frozen=True, kw_only=True):
-    """How well some decisions went. Values are in minor units; a fraud is caught if challenged or declined.
+    """Quality of some decisions. Values are in minor units; a fraud is caught if challenged or declined.
 
     Average precision, and recall at a false-positive rate of 0.1 %, are those of the recorded margins; None where
     there is no fraud to rank, or nothing else. `alarms` counts challenges and declines.
@@ -61,7 +61,7 @@ class DecisionOutcomes(Struct, frozen=True, kw_only=True):
         return self._where((self.days >= np.datetime64(first)) & (self.days <= np.datetime64(last)))
 
     def quality(self) -> Quality:
-        """What these decisions were worth."""
+        """Return the quality of these decisions."""
         average_precision, recall = self._ranking()
         caught = self.frauds & self.alarms
         return Quality(

@@ -1,4 +1,4 @@
-"""Nothing lost, nothing twice: the topics compared, record by record, under `read_committed`."""
+"""Audit of the topics: every transaction has exactly one decision, compared record by record under `read_committed`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from cli.demo.observer import Positions
 _MAX_SILENT_POLLS: Final = 30
 
 
-class TopicCounts(Struct, frozen=True, kw_only=True):
-    """What became of every live transaction in the log.
+class TopicAudit(Struct, frozen=True, kw_only=True):
+    """Counts of the live transactions in the log and of their decisions.
 
-    `repeats` are records whose transaction was decided at an earlier offset of the same partition: rightly
-    without a decision of their own. `lost` have neither decision nor dead letter and are no repeats.
+    `repeats` are records whose transaction was decided at an earlier offset of the same partition; they get
+    no second decision. `lost` have neither decision nor dead letter and are no repeats.
     `duplicates` are decisions beyond the first for a position in the log or for a transaction id. `strays`
     are decisions for positions that hold no live transaction.
     """
@@ -37,14 +37,14 @@ class TopicCounts(Struct, frozen=True, kw_only=True):
     strays: int
 
 
-def count_topics(settings: Settings, start: Positions) -> TopicCounts:
-    """Read the topics from `start` to their ends, with readers of its own, when everything is decided."""
-    ledger = Ledger()
-    decide = msgspec.json.Decoder(_Decision).decode
+def audit_topics(settings: Settings, start: Positions) -> TopicAudit:
+    """Read the topics from `start` to their ends and count; call it when everything is decided."""
+    ledger = DecisionLedger()
+    decide = msgspec.json.Decoder(_DecisionPosition).decode
     for record in _records(settings, DECISIONS, start):
         decision = decide(record.value or b"")
         ledger.decided(decision.partition, decision.offset, decision.transaction.transaction_id)
-    refuse = msgspec.json.Decoder(_DeadLetter).decode
+    refuse = msgspec.json.Decoder(_DeadLetterPosition).decode
     for record in _records(settings, DEAD_LETTERS, start):
         letter = refuse(record.value or b"")
         if letter.topic == TRANSACTIONS:
@@ -52,8 +52,8 @@ def count_topics(settings: Settings, start: Positions) -> TopicCounts:
     return ledger.compare(_records(settings, TRANSACTIONS, start))
 
 
-class Ledger:
-    """Decisions and dead letters by their source, to be held against the transactions."""
+class DecisionLedger:
+    """Decisions and dead letters by the position of their transaction."""
 
     def __init__(self) -> None:
         self._decided: set[tuple[int, int]] = set()
@@ -63,7 +63,7 @@ class Ledger:
         self._duplicates = 0
 
     def decided(self, partition: int, offset: int, transaction_id: str) -> None:
-        """There is a decision for the record at this position of the log."""
+        """Record a decision for the transaction at this position of the log."""
         position = (partition, offset)
         self._decisions += 1
         self._duplicates += position in self._decided or transaction_id in self._first
@@ -71,11 +71,11 @@ class Ledger:
         self._first.setdefault(transaction_id, position)
 
     def refused(self, partition: int, offset: int) -> None:
-        """There is a dead letter for the record at this position of the log."""
+        """Record a dead letter for the record at this position of the log."""
         self._refused.add((partition, offset))
 
-    def compare(self, transactions: Iterable[Record]) -> TopicCounts:
-        """Count, after all decisions and dead letters are in."""
+    def compare(self, transactions: Iterable[Record]) -> TopicAudit:
+        """Return the counts; call it after all decisions and dead letters are recorded."""
         total = matched = repeats = lost = 0
         for record in transactions:
             total += 1
@@ -86,7 +86,7 @@ class Ledger:
                 is_repeat = self._is_repeat(record)
                 repeats += is_repeat
                 lost += not is_repeat
-        return TopicCounts(
+        return TopicAudit(
             transactions=total,
             decisions=self._decisions,
             dead_letters=len(self._refused),
@@ -98,24 +98,24 @@ class Ledger:
 
     def _is_repeat(self, record: Record) -> bool:
         try:
-            transaction_id = msgspec.json.decode(record.value or b"", type=_Payment).transaction_id
+            transaction_id = msgspec.json.decode(record.value or b"", type=_TransactionId).transaction_id
         except msgspec.DecodeError:
             return False
         partition, offset = self._first.get(transaction_id, (-1, -1))
         return partition == record.partition and offset < record.offset
 
 
-class _Payment(Struct):
+class _TransactionId(Struct):
     transaction_id: str
 
 
-class _Decision(Struct):
-    transaction: _Payment
+class _DecisionPosition(Struct):
+    transaction: _TransactionId
     partition: int
     offset: int
 
 
-class _DeadLetter(Struct):
+class _DeadLetterPosition(Struct):
     topic: str
     partition: int
     offset: int
@@ -131,4 +131,4 @@ def _records(settings: Settings, topic: str, start: Positions) -> Iterator[Recor
             yield from records
             silent_polls = 0 if records else silent_polls + 1
             if silent_polls > _MAX_SILENT_POLLS:
-                raise BrokerUnavailable(f"{topic} could not be read to its end: nothing has come for 30 s")
+                raise BrokerUnavailable(f"{topic} could not be read to its end: no record arrived for 30 s")

@@ -16,7 +16,7 @@ from cli.demo.table import Figure, headings, headline, loop_figures, phase_rows,
 
 
 def closing(summary: DemoSummary) -> RenderableType:
-    """What to print when the demo has ended."""
+    """Return what is printed when the demo has ended."""
     facts = summary.facts
     return Group(
         Text(headline(summary), "bold green" if facts.closed else "bold red"),

@@ -17,14 +17,14 @@ Position = tuple[int, int]
 """Partition and offset in the log of transactions."""
 
 
-class RateTally:
-    """Things per second over the last `RATE_WINDOW_SECONDS`, from running totals."""
+class RateCounter:
+    """Events per second over the last `RATE_WINDOW_SECONDS`, computed from running totals."""
 
     def __init__(self, now_seconds: float) -> None:
         self._totals: deque[tuple[float, int]] = deque([(now_seconds, 0)])
 
     def reached(self, total: int, now_seconds: float) -> None:
-        """The running total is `total` now."""
+        """Record the running total `total`."""
         self._totals.append((now_seconds, total))
 
     def per_second(self, now_seconds: float) -> float:
@@ -37,7 +37,7 @@ class RateTally:
         return (newest - before) / max(1.0, min(now_seconds - since, RATE_WINDOW_SECONDS))
 
 
-class LatencyTally:
+class LatencyRecorder:
     """Latencies of transactions, whichever of the two records, transaction or decision, is read first."""
 
     def __init__(self) -> None:
@@ -78,18 +78,18 @@ class LatencyTally:
         self._took_ms.append(arrived_ms - created_ms)
 
 
-class _Fate(NamedTuple):
-    """How a decided transaction counts if it turns out to be fraud."""
+class _DecidedAmount(NamedTuple):
+    """Amount and outcome of a decided transaction, counted if a label says that it was fraud."""
 
     amount_minor: int
     caught: bool
 
 
-class FraudTally:
-    """Known and caught fraud. A label may be read before its decision; labels of history never count."""
+class FraudCounter:
+    """Counts known and caught fraud. A label may be read before its decision; labels of history are never counted."""
 
     def __init__(self) -> None:
-        self._fates: dict[str, _Fate] = {}
+        self._decided_amounts: dict[str, _DecidedAmount] = {}
         self._undecided_frauds: set[str] = set()
         self._known = 0
         self._caught = 0
@@ -98,22 +98,22 @@ class FraudTally:
         self._alarms = 0
 
     def decided(self, transaction_id: str, amount_minor: int, *, caught: bool) -> None:
-        """A transaction was decided; `caught` if it was challenged or declined."""
-        fate = _Fate(amount_minor, caught)
+        """Record a decision; `caught` if it challenged or declined the transaction."""
+        amount = _DecidedAmount(amount_minor, caught)
         self._alarms += caught
         if transaction_id in self._undecided_frauds:
             self._undecided_frauds.discard(transaction_id)
-            self._count(fate)
+            self._count(amount)
         else:
-            self._fates[transaction_id] = fate
+            self._decided_amounts[transaction_id] = amount
 
     def fraud(self, transaction_id: str) -> None:
-        """A label says that this transaction was fraud. Saying it twice counts once."""
-        fate = self._fates.pop(transaction_id, None)
-        if fate is None:
+        """Record a label that says fraud. A repeated label counts once."""
+        amount = self._decided_amounts.pop(transaction_id, None)
+        if amount is None:
             self._undecided_frauds.add(transaction_id)
         else:
-            self._count(fate)
+            self._count(amount)
 
     def view(self) -> FraudView:
         """The counts so far."""
@@ -125,9 +125,9 @@ class FraudTally:
             alarms=self._alarms,
         )
 
-    def _count(self, fate: _Fate) -> None:
+    def _count(self, amount: _DecidedAmount) -> None:
         self._known += 1
-        self._known_minor += fate.amount_minor
-        if fate.caught:
+        self._known_minor += amount.amount_minor
+        if amount.caught:
             self._caught += 1
-            self._caught_minor += fate.amount_minor
+            self._caught_minor += amount.amount_minor

@@ -1,4 +1,4 @@
-"""The topic `progress` told to a person: one line per thing that happened."""
+"""The timeline of a demo: one line per event, from progress records and decisions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from cli.demo.plan import DemoPlan
 from cli.demo.snapshot import DayPoint, Event, EventKind, ModelView
 
 
-class DemoState:
-    """Events, days and the state of the model, from progress records and decisions as they arrive."""
+class Timeline:
+    """Events, days and the state of the model, updated with each progress record and decision."""
 
     def __init__(self, plan: DemoPlan) -> None:
         self.stage = "starting"
@@ -39,7 +39,7 @@ class DemoState:
         self.events.append(Event(kind=kind, day=day, text=text, details=list(details)))
 
     def decided_by(self, version: str, iso_day: str) -> None:
-        """A transaction of this day was decided by this model version."""
+        """Record that a transaction of this day was decided by this model version."""
         if version in self._served:
             return
         day = date.fromisoformat(iso_day)
@@ -50,8 +50,8 @@ class DemoState:
         self._served.add(version)
         self._model(serving_version=version)
 
-    def told(self, progress: Progress) -> None:
-        """Take in one progress record."""
+    def apply(self, progress: Progress) -> None:
+        """Apply one progress record."""
         match progress:
             case DayEmitted():
                 self._emitted(progress)
@@ -81,52 +81,54 @@ class DemoState:
             return
         self.stage = "streaming, a day at a time"
         if emitted.day == self._plan.change_day:
-            self.note(EventKind.CHANGE, emitted.day, "the world changes: a new kind of fraud, other spending")
+            self.note(
+                EventKind.CHANGE, emitted.day, "the population changes: a new kind of attack, other spending habits"
+            )
 
-    def _bootstrapped(self, told: Bootstrapped) -> None:
-        quality = f"average precision {told.average_precision:.3f}"
-        self.note(EventKind.HISTORY, told.day, f"history of {self._plan.history_days} days folded into the store")
-        self.note(EventKind.CHAMPION, told.day, f"v{told.champion_version} is the first champion, {quality}")
-        self._model(champion_version=told.champion_version)
+    def _bootstrapped(self, record: Bootstrapped) -> None:
+        quality = f"average precision {record.average_precision:.3f}"
+        self.note(EventKind.HISTORY, record.day, f"history of {self._plan.history_days} days folded into the store")
+        self.note(EventKind.CHAMPION, record.day, f"v{record.champion_version} is the first champion, {quality}")
+        self._model(champion_version=record.champion_version)
 
-    def _monitored(self, told: DayMonitored) -> None:
+    def _monitored(self, record: DayMonitored) -> None:
         self.days.append(
             DayPoint(
-                day=told.day,
-                champion_version=told.champion_version,
-                average_precision=told.average_precision,
-                drift_share=told.drift_share,
-                drifted_features=told.drifted_features,
-                state=told.state,
+                day=record.day,
+                champion_version=record.champion_version,
+                average_precision=record.average_precision,
+                drift_share=record.drift_share,
+                drifted_features=record.drifted_features,
+                state=record.state,
             )
         )
         self._model(
-            champion_version=told.champion_version,
-            baseline_average_precision=told.baseline_average_precision,
-            drift_state=told.state,
+            champion_version=record.champion_version,
+            baseline_average_precision=record.baseline_average_precision,
+            drift_state=record.state,
         )
 
-    def _detected(self, told: DriftDetected) -> None:
-        self.note(EventKind.DRIFT, told.day, f"drift: v{told.champion_version} is decayed", told.reasons)
+    def _detected(self, record: DriftDetected) -> None:
+        self.note(EventKind.DRIFT, record.day, f"drift: v{record.champion_version} has decayed", record.reasons)
 
-    def _retraining(self, told: RetrainingStarted) -> None:
-        self.note(EventKind.RETRAINING, told.day, "retraining on the labels known by now")
+    def _retraining(self, record: RetrainingStarted) -> None:
+        self.note(EventKind.RETRAINING, record.day, "retraining on the labels known by now")
         self.stage = "retraining and judging"
 
-    def _measuring(self, told: RateStarted) -> None:
-        rate = f"{told.rate_per_second:,.0f} transactions a second for {told.seconds:g} s"
+    def _measuring(self, record: RateStarted) -> None:
+        rate = f"{record.rate_per_second:,.0f} transactions a second for {record.seconds:g} s"
         self.note(EventKind.MEASURE, None, f"measuring: {rate}, whatever the system does")
         self.stage = "measuring at a fixed rate"
 
-    def _judged(self, told: RetrainingEnded) -> None:
-        name = f"v{told.challenger_version}" if told.challenger_version else "no challenger"
-        failed = [reason for reason in told.reasons if reason.startswith("FAILED")]
-        if told.promoted:
-            text = f"verdict: {name} is the new champion, {len(told.reasons)} checks passed"
-            self._model(champion_version=told.challenger_version)
+    def _judged(self, record: RetrainingEnded) -> None:
+        name = f"v{record.challenger_version}" if record.challenger_version else "no challenger"
+        failed = [reason for reason in record.reasons if reason.startswith("FAILED")]
+        if record.promoted:
+            text = f"verdict: {name} is the new champion, {len(record.reasons)} checks passed"
+            self._model(champion_version=record.challenger_version)
         else:
-            text = f"verdict: {name} is refused, {len(failed)} of {len(told.reasons)} checks failed"
-        telling = sorted(told.reasons, key=lambda reason: (reason not in failed, "champion" not in reason))
-        telling = [reason.removeprefix("passed: ") for reason in telling]
-        self.note(EventKind.VERDICT, told.day, text, telling)
+            text = f"verdict: {name} is refused, {len(failed)} of {len(record.reasons)} checks failed"
+        details = sorted(record.reasons, key=lambda reason: (reason not in failed, "champion" not in reason))
+        details = [reason.removeprefix("passed: ") for reason in details]
+        self.note(EventKind.VERDICT, record.day, text, details)
         self.stage = "streaming, a day at a time"

@@ -1,4 +1,4 @@
-"""How numbers are written for people, the same on the screen, in the table and in the report."""
+"""Number formats shared by the screen, the table and the report."""
 
 from __future__ import annotations
 

@@ -1,0 +1,111 @@
+"""Acceptance conditions of a demo: whether the loop closed, each condition as a sentence with its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Final
+
+from msgspec import Struct
+
+from cli.demo.formatting import plural
+
+MIN_PRECISION_BEFORE: Final = 0.5
+MAX_PRECISION_BEFORE: Final = 0.85
+MIN_COST: Final = 0.2
+MIN_REGAINED: Final = 0.5
+
+
+class AcceptanceCheck(Struct, frozen=True, kw_only=True):
+    """A condition: whether it holds, and a sentence with the required and the observed value."""
+
+    passed: bool
+    sentence: str
+
+
+def checks(
+    average_precision: Mapping[str, float | None],
+    *,
+    changed: bool,
+    alarms_before: Sequence[date],
+    detected: date | None,
+    retrained: int,
+    promoted: date | None,
+    lost: int,
+    duplicates: int,
+) -> list[AcceptanceCheck]:
+    """Return all conditions for a closed loop, or, for an unchanged population, for the absence of retraining.
+
+    `average_precision` is that of the phases `before`, `after` and `swapped`, as far as they exist. `alarms_before` are
+    the days on which drift was detected before the change, or on any day where nothing changed.
+    """
+    before = average_precision.get("before")
+    after = average_precision.get("after")
+    swapped = average_precision.get("swapped")
+    common = [_realistic_precision(before, changed), _no_false_alarm(alarms_before, changed)]
+    counted = [
+        AcceptanceCheck(passed=lost == 0, sentence=f"{plural(lost, 'decision')} lost"),
+        AcceptanceCheck(passed=duplicates == 0, sentence=f"{plural(duplicates, 'decision')} too many"),
+    ]
+    if not changed:
+        no_retraining = AcceptanceCheck(
+            passed=retrained == 0, sentence=f"{plural(retrained, 'retraining')} in an unchanged population"
+        )
+        return [*common, no_retraining, *counted]
+    return [
+        *common,
+        _change_costs(before, after),
+        _happened(detected, "drift was found", "no drift was found"),
+        _happened(promoted, "a challenger was promoted", "no challenger was promoted"),
+        _recovered(before, after, swapped),
+        *counted,
+    ]
+
+
+def _realistic_precision(before: float | None, changed: bool) -> AcceptanceCheck:
+    when = "before the change" if changed else "without a change"
+    wanted = f"between {MIN_PRECISION_BEFORE} and {MAX_PRECISION_BEFORE} is required"
+    if before is None:
+        return AcceptanceCheck(passed=False, sentence=f"no average precision {when}; {wanted}")
+    return AcceptanceCheck(
+        passed=MIN_PRECISION_BEFORE <= before <= MAX_PRECISION_BEFORE,
+        sentence=f"average precision {before:.3f} {when}; {wanted}",
+    )
+
+
+def _no_false_alarm(days: Sequence[date], changed: bool) -> AcceptanceCheck:
+    when = "before the change" if changed else "without a change"
+    if not days:
+        return AcceptanceCheck(passed=True, sentence=f"no alarm {when}")
+    return AcceptanceCheck(
+        passed=False, sentence=f"false alarm {when} on " + ", ".join(day.isoformat() for day in days)
+    )
+
+
+def _change_costs(before: float | None, after: float | None) -> AcceptanceCheck:
+    if before is None or after is None:
+        return AcceptanceCheck(passed=False, sentence="too little fraud to see what the change costs")
+    cost = 1 - after / before if before else 0.0
+    return AcceptanceCheck(
+        passed=cost >= MIN_COST,
+        sentence=f"the change costs {cost:.0%} of the average precision ({before:.3f} to {after:.3f}); "
+        f"at least {MIN_COST:.0%} is wanted",
+    )
+
+
+def _happened(day: date | None, done: str, not_done: str) -> AcceptanceCheck:
+    if day is None:
+        return AcceptanceCheck(passed=False, sentence=f"{not_done} after the change")
+    return AcceptanceCheck(passed=True, sentence=f"{done} on {day.isoformat()}")
+
+
+def _recovered(before: float | None, after: float | None, swapped: float | None) -> AcceptanceCheck:
+    if before is None or after is None or swapped is None:
+        return AcceptanceCheck(passed=False, sentence="no mature day after the swap to see a recovery")
+    loss = before - after
+    regained = (swapped - after) / loss if loss > 0 else 0.0
+    return AcceptanceCheck(
+        passed=regained >= MIN_REGAINED,
+        sentence=f"the swap regains {regained:.0%} of what the change cost ({after:.3f} to {swapped:.3f}); "
+        f"at least {MIN_REGAINED:.0%} is wanted",
+    )
