@@ -182,7 +182,7 @@ def test_amounts_become_minor_units(tmp_path: Path, spec: str, text: str, expect
         ("format: epoch_ms", "occurred_at", "soon", "is not a number, as epoch_ms needs"),
         ("unit: major", "amount", "12,50", "is not a number"),
         ("decimal_separator: ','", "amount", "12.50", "is not a number written with ','"),
-        ("unit: major", "amount", "-0.01", "is negative; an amount is what is to be paid"),
+        ("unit: major", "amount", "-0.01", "is negative; an amount must be 0 or more"),
         ("unit: major", "amount", "inf", "is not a number"),
         ("unit: minor", "amount", "1000000000001", "is too large for an amount"),
     ],
