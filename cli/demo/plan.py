@@ -11,8 +11,8 @@ class DemoPlan(Struct, frozen=True, kw_only=True):
     """The shape of a demo in simulated days (UTC), which go in step.
 
     `history_days` from `first_day` on train the first champion; then at most `live_days` are decided in the stream.
-    The population changes at the start of `change_day`, or never. Labels of a day are complete `maturity_days` after its
-    end. At last `offered_rate` transactions per second are offered for a while, to measure latency.
+    The population changes at the start of `change_day`, or never. Labels of a day are complete `maturity_days` after
+    its end. At last `offered_rate` transactions per second are offered for a while, to measure latency.
     """
 
     seed: int
