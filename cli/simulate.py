@@ -1,4 +1,4 @@
-"""`cardwatch simulate`: the demo's world as one file, with the truth in it, for `cardwatch evaluate` and others."""
+"""`cardwatch simulate`: the simulated transactions as one file with the ground truth, for `cardwatch evaluate`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pyarrow.parquet as pq
 
 from adapters.archive.layout import SCHEMAS, UTC_MS
 from cardwatch.errors import Misconfigured
-from cardwatch.simulation.drafts import Kind
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
+from cardwatch.simulation.transaction_array import FraudType
 from cardwatch.topics import TRANSACTIONS
 
-_LOG_PLACE: Final = ("partition", "log_offset")
+_LOG_POSITION: Final = ("partition", "log_offset")
 COLUMNS: Final = pa.schema(
     [
-        *(field for field in SCHEMAS[TRANSACTIONS] if field.name not in _LOG_PLACE),
+        *(field for field in SCHEMAS[TRANSACTIONS] if field.name not in _LOG_POSITION),
         pa.field("is_fraud", pa.bool_()),
         pa.field("observed_at", UTC_MS),
     ]
 )
-"""A transaction of the contract, whether it was fraud, and when that became known (null: it never was)."""
+"""The fields of a transaction, whether it was fraud, and when that became known (null for genuine ones)."""
 
 
 @click.command()
@@ -37,17 +37,17 @@ COLUMNS: Final = pa.schema(
 @click.option(
     "--seed", default=7, type=click.IntRange(min=0), show_default=True, help="The same seed gives the same rows."
 )
-@click.option("--days", default=90, type=click.IntRange(min=1), show_default=True, help="How many days, from day 0 on.")
 @click.option(
-    "--cards", default=2_000, type=click.IntRange(min=50), show_default=True, help="How many cards there are."
+    "--days", default=90, type=click.IntRange(min=1), show_default=True, help="Number of days, from day 0 on."
 )
+@click.option("--cards", default=2_000, type=click.IntRange(min=50), show_default=True, help="Number of cards.")
 @click.option(
     "--change-after",
     type=click.IntRange(min=0),
-    help="Days until the world changes, as it does in the demo.  [default: it does not]",
+    help="Number of the day on which fraud and spending change, as in the demo.  [default: no change]",
 )
 def simulate(out: Path, seed: int, days: int, cards: int, change_after: int | None) -> None:
-    """Write the demo's world as one Parquet file: all transactions, what was fraud, and when it became known.
+    """Write simulated transactions as one Parquet file: all fields, what was fraud, and when it became known.
 
     Read it with `cardwatch evaluate --mapping examples/mappings/simulated.yaml`.
     """
@@ -65,29 +65,29 @@ def simulate(out: Path, seed: int, days: int, cards: int, change_after: int | No
 
 
 def simulated(settings: SimulationSettings, days: int) -> pa.Table:
-    """The first `days` days of this world, schema `COLUMNS`, in order of time.
+    """Return the first `days` days of this simulation, schema `COLUMNS`, in order of time.
 
-    The world is run on after them until every fraud of theirs has become known.
+    The simulation continues after them until all of their frauds have become known.
     """
-    world = Simulation(settings)
-    past = [world.day(number) for number in range(days)]
-    frauds = {transaction_id for events in past for transaction_id in _frauds(events)}
+    simulation = Simulation(settings)
+    written = [simulation.day(number) for number in range(days)]
+    frauds = {transaction_id for events in written for transaction_id in _frauds(events)}
     known: dict[str, datetime] = {}
-    _learn(known, frauds, past)
+    _add_labels(known, frauds, written)
     number = days
     while len(known) < len(frauds):
-        _learn(known, frauds, [world.day(number)])
+        _add_labels(known, frauds, [simulation.day(number)])
         number += 1
-    return pa.Table.from_batches([_batch(events, known) for events in past], COLUMNS)
+    return pa.Table.from_batches([_batch(events, known) for events in written], COLUMNS)
 
 
 def _frauds(events: EventsOfDay) -> Iterator[str]:
-    for transaction, kind in zip(events.transactions, events.kinds, strict=True):
-        if kind is not Kind.GENUINE:
+    for transaction, fraud_type in zip(events.transactions, events.fraud_types, strict=True):
+        if fraud_type is not FraudType.GENUINE:
             yield transaction.transaction_id
 
 
-def _learn(known: dict[str, datetime], frauds: set[str], days: list[EventsOfDay]) -> None:
+def _add_labels(known: dict[str, datetime], frauds: set[str], days: list[EventsOfDay]) -> None:
     for events in days:
         known.update(
             {label.transaction_id: label.observed_at for label in events.labels if label.transaction_id in frauds}

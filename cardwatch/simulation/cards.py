@@ -1,116 +1,119 @@
-"""The cards and the people who hold them: home, habits, devices, journeys."""
+"""The cards and their holders: home city, habits, devices, travel."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cardwatch.simulation.cities import CITIES, HOME_WEIGHTS, TRAVEL_WEIGHTS
 from cardwatch.simulation.merchants import Merchants
-from cardwatch.simulation.places import CITIES, GUESTS, RESIDENTS
-
-Ints = NDArray[np.int64]
+from cardwatch.simulation.transaction_array import Ints
 
 FAVOURITE_SHOPS: Final = 10
 FAVOURITE_ONLINE: Final = 6
 _TRANSACTIONS_PER_DAY: Final = 1.9
-_SECOND_CARD: Final = 0.25
-_OWN_DEVICES: Final = 2
-_TRIP_BEGINS: Final = 1 / 60
-_DEVICE_REPLACED: Final = 1 / 400
+_SECOND_CARD_PROBABILITY: Final = 0.25
+_DEVICES_PER_CUSTOMER: Final = 2
+_DEPARTURE_PROBABILITY: Final = 1 / 60
+_DEVICE_REPLACEMENT_PROBABILITY: Final = 1 / 400
 
 
 class Cards:
     """All cards, as columns over their index. A customer holds one or two of them and uses both in the same way.
 
-    `level` is how much the holder spends (1 is ordinary), `rate` the mean transactions a day, `ecommerce` and
-    `cash` the parts of them that are online and at cash machines, `hour_shift` how many hours later than
-    others the holder lives, `weekend` how much busier than a weekday a weekend day is, `wallet` whether
-    contactless payments are made with the phone. Favourite merchants come most loved first.
+    `spending_level` multiplies amounts (1 is average), `daily_rate` is the mean number of transactions a day,
+    `ecommerce_share` and `cash_share` are the shares of them online and at cash machines, `hour_shift` is added to the
+    hour of each purchase, `weekend_ratio` multiplies the daily rate on weekend days, `has_wallet` tells whether
+    contactless payments are made with the phone. Favourite merchants are ordered by descending preference.
     """
 
     def __init__(self, rng: np.random.Generator, count: int, merchants: Merchants) -> None:
         self.count = count
-        self.customer = _customers(rng, count)
+        self.customer = _draw_customers(rng, count)
         customers = int(self.customer[-1]) + 1
 
         def of_customer(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return values[self.customer]
 
-        self.home = rng.choice(len(CITIES), size=customers, p=RESIDENTS / RESIDENTS.sum())[self.customer]
-        self.level = of_customer(rng.lognormal(0.0, 0.45, customers))
-        self.rate = rng.gamma(1.6, _TRANSACTIONS_PER_DAY / 1.6, count) + 0.05
-        self.ecommerce = of_customer(rng.beta(2.0, 5.0, customers))
-        self.cash = rng.beta(1.5, 25.0, count)
+        home_city = rng.choice(len(CITIES), size=customers, p=HOME_WEIGHTS / HOME_WEIGHTS.sum())
+        self.home_city = home_city[self.customer]
+        self.spending_level = of_customer(rng.lognormal(0.0, 0.45, customers))
+        self.daily_rate = rng.gamma(1.6, _TRANSACTIONS_PER_DAY / 1.6, count) + 0.05
+        self.ecommerce_share = of_customer(rng.beta(2.0, 5.0, customers))
+        self.cash_share = rng.beta(1.5, 25.0, count)
         self.hour_shift = of_customer(rng.normal(0.0, 1.3, customers))
-        self.weekend = of_customer(rng.lognormal(0.1, 0.25, customers))
-        self.wallet = of_customer(rng.random(customers)) < 0.4
-        self.favourite_shops = _favourites(rng, merchants.shops.draw, self.home, FAVOURITE_SHOPS)
-        self.favourite_online = _favourites(
-            rng, merchants.online.draw, np.zeros(count, dtype=np.int64), FAVOURITE_ONLINE
-        )
+        self.weekend_ratio = of_customer(rng.lognormal(0.1, 0.25, customers))
+        self.has_wallet = of_customer(rng.random(customers)) < 0.4
+        one_group = np.zeros(count, dtype=np.int64)
+        self.favourite_shops = _draw_favourites(rng, merchants.shops.draw, self.home_city, FAVOURITE_SHOPS)
+        self.favourite_online = _draw_favourites(rng, merchants.online.draw, one_group, FAVOURITE_ONLINE)
 
 
-def _customers(rng: np.random.Generator, count: int) -> Ints:
-    """Each card's customer, numbered in order of first cards; a second card follows its customer's first at once."""
-    second = rng.random(count) < _SECOND_CARD
-    second[0] = False
-    second[1:] &= ~second[:-1]
-    return np.cumsum(~second) - 1
+def _draw_customers(rng: np.random.Generator, count: int) -> Ints:
+    """Return each card's customer, numbered from 0; a customer's second card directly follows the first."""
+    is_second = rng.random(count) < _SECOND_CARD_PROBABILITY
+    is_second[0] = False
+    is_second[1:] &= ~is_second[:-1]
+    return np.cumsum(~is_second) - 1
 
 
-def _favourites(rng: np.random.Generator, draw, groups: Ints, count: int) -> Ints:  # type: ignore[no-untyped-def]
+def _draw_favourites(
+    rng: np.random.Generator, draw: Callable[[np.random.Generator, Ints], Ints], groups: Ints, count: int
+) -> Ints:
     return np.stack([draw(rng, groups) for _ in range(count)], axis=1)
 
 
 class Devices:
-    """The devices that people pay with: a customer has two, of which one does most, and replaces one now and then."""
+    """The devices of all customers: each has two, uses the first (the phone) mostly, and replaces it now and then."""
 
     def __init__(self, customers: int) -> None:
-        self._held = np.arange(customers * _OWN_DEVICES, dtype=np.int64).reshape(customers, _OWN_DEVICES)
-        self._made = self._held.size
+        devices = np.arange(customers * _DEVICES_PER_CUSTOMER, dtype=np.int64)
+        self._devices = devices.reshape(customers, _DEVICES_PER_CUSTOMER)
+        self._created = self._devices.size
 
     def replace_some(self, rng: np.random.Generator) -> None:
-        """Let a few customers buy a new phone."""
-        lucky = np.flatnonzero(rng.random(len(self._held)) < _DEVICE_REPLACED)
-        self._held[lucky, 0] = self.make(len(lucky))
+        """Replace the phones of a few randomly drawn customers."""
+        replaced = np.flatnonzero(rng.random(len(self._devices)) < _DEVICE_REPLACEMENT_PROBABILITY)
+        self._devices[replaced, 0] = self.create(len(replaced))
 
-    def make(self, count: int) -> Ints:
-        """`count` devices that nobody has seen before."""
-        self._made += count
-        return np.arange(self._made - count, self._made)
+    def create(self, count: int) -> Ints:
+        """Return `count` new devices."""
+        self._created += count
+        return np.arange(self._created - count, self._created)
 
     def phones(self, customers: Ints) -> Ints:
-        """The main device of each of these customers."""
-        main: Ints = self._held[customers, 0]
-        return main
+        """Return the phone of each of these customers."""
+        phones: Ints = self._devices[customers, 0]
+        return phones
 
     def used_by(self, rng: np.random.Generator, customers: Ints) -> Ints:
-        """For each of these customers the device at hand: the phone mostly, else the other one."""
-        other = (rng.random(len(customers)) < 0.2).astype(np.int64)
-        at_hand: Ints = self._held[customers, other]
-        return at_hand
+        """Draw for each of these customers the device of an online purchase: the phone mostly."""
+        position = (rng.random(len(customers)) < 0.2).astype(np.int64)
+        devices: Ints = self._devices[customers, position]
+        return devices
 
 
-class Journeys:
-    """Where each card is: at home mostly, and now and then some days in another city."""
+class Travel:
+    """The present city of each card: the home city, or another one during a trip."""
 
-    def __init__(self, home: Ints) -> None:
-        self._home = home
-        self._until_day = np.zeros(len(home), dtype=np.int64)
-        self.city = home.copy()
+    def __init__(self, home_city: Ints) -> None:
+        self._home_city = home_city
+        self._until_day = np.zeros(len(home_city), dtype=np.int64)
+        self.city = home_city.copy()
 
     def begin_day(self, rng: np.random.Generator, day: int) -> None:
-        """Bring home whose journey is over, and let others leave for 2 to 9 days."""
-        back = self._until_day <= day
-        self.city[back] = self._home[back]
-        leaving = np.flatnonzero(back & (rng.random(len(self._home)) < _TRIP_BEGINS))
-        self.city[leaving] = rng.choice(len(CITIES), size=len(leaving), p=GUESTS / GUESTS.sum())
+        """End the trips that are over, and start new ones of 2 to 9 days."""
+        at_home = self._until_day <= day
+        self.city[at_home] = self._home_city[at_home]
+        leaving = np.flatnonzero(at_home & (rng.random(len(self._home_city)) < _DEPARTURE_PROBABILITY))
+        self.city[leaving] = rng.choice(len(CITIES), size=len(leaving), p=TRAVEL_WEIGHTS / TRAVEL_WEIGHTS.sum())
         self._until_day[leaving] = day + rng.integers(2, 10, len(leaving))
 
     @property
     def away(self) -> NDArray[np.bool_]:
-        """Which cards are not in their home city."""
-        elsewhere: NDArray[np.bool_] = self.city != self._home
-        return elsewhere
+        """Per card, whether it is outside of its home city."""
+        away: NDArray[np.bool_] = self.city != self._home_city
+        return away

@@ -1,4 +1,4 @@
-"""From drafts to transactions as the payment network tells them."""
+"""Conversion of simulated transactions to records, as a payment network would send them."""
 
 from __future__ import annotations
 
@@ -9,42 +9,53 @@ from numpy.typing import NDArray
 
 from cardwatch.events import AuthorizationOutcome, Channel, Transaction, from_epoch_ms
 from cardwatch.simulation.categories import CODES
-from cardwatch.simulation.drafts import ATM, CHIP, CONTACTLESS, NO_DEVICE, SWIPE, Drafts, Ints, Kind
-from cardwatch.simulation.places import COUNTRIES
+from cardwatch.simulation.cities import COUNTRIES
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.tokens import opaque
+from cardwatch.simulation.transaction_array import (
+    ATM,
+    CHIP,
+    CONTACTLESS,
+    NO_DEVICE,
+    SWIPE,
+    FraudType,
+    Ints,
+    TransactionArray,
+)
 
 _CHANNELS: Final = tuple(Channel)
 _OUTCOMES: Final = (None, AuthorizationOutcome.APPROVED, AuthorizationOutcome.DECLINED)
 _UNKNOWN, _APPROVED, _DECLINED = range(3)
 _PRESENT: Final = (CHIP, CONTACTLESS, SWIPE, ATM)
-_NO_FUNDS: Final = 0.015
-_TESTED_DEAD: Final = 0.15
+_DECLINE_PROBABILITY: Final = 0.015
+"""Probability that an attempt fails for lack of funds."""
+_TEST_DECLINE_PROBABILITY: Final = 0.15
+"""The same for an attempt of card testing, whose card may be blocked."""
 
 
 class AuthorizationOutcomes:
-    """What became of each card's previous attempt. Some fail for lack of funds; none by our decision."""
+    """The outcome of each card's previous attempt. Cardwatch's own decisions have no influence on it."""
 
     def __init__(self, cards: int) -> None:
         self._latest = np.full(cards, _UNKNOWN, dtype=np.int64)
 
-    def previous(self, rng: np.random.Generator, drafts: Drafts) -> Ints:
-        """For each draft, in order of time, the outcome of the attempt before it with the same card."""
-        trying = drafts["kind"] == Kind.CARD_TESTING
-        failed = rng.random(len(drafts)) < np.where(trying, _TESTED_DEAD, _NO_FUNDS)
+    def previous(self, rng: np.random.Generator, simulated: TransactionArray) -> Ints:
+        """Return per transaction, in order of time, the outcome of the attempt before it with the same card."""
+        is_test = simulated["fraud_type"] == FraudType.CARD_TESTING
+        failed = rng.random(len(simulated)) < np.where(is_test, _TEST_DECLINE_PROBABILITY, _DECLINE_PROBABILITY)
         outcome = np.where(failed, _DECLINED, _APPROVED)
-        order = np.argsort(drafts["card"], kind="stable")
-        card = drafts["card"][order]
-        first = np.ones(len(drafts), dtype=np.bool_)
+        order = np.argsort(simulated["card"], kind="stable")
+        card = simulated["card"][order]
+        first = np.ones(len(simulated), dtype=np.bool_)
         first[1:] = card[1:] != card[:-1]
-        before = np.empty(len(drafts), dtype=np.int64)
+        before = np.empty(len(simulated), dtype=np.int64)
         before[order] = np.where(first, self._latest[card], np.roll(outcome[order], 1))
-        self._latest[drafts["card"]] = outcome  # the last assignment stands: the latest attempt
+        self._latest[simulated["card"]] = outcome  # the last assignment stands: the latest attempt
         return before
 
 
 class TransactionEmitter:
-    """Writes transactions. A place is told where the card was present, a device online and for phones that tap."""
+    """Creates the records. Location is set where the card was present, device online and for phone wallets."""
 
     def __init__(self, population: Population) -> None:
         self._population = population
@@ -55,19 +66,19 @@ class TransactionEmitter:
         self._latitude = population.merchants.latitude.tolist()
         self._longitude = population.merchants.longitude.tolist()
 
-    def transactions(self, day: int, drafts: Drafts, previous: Ints) -> list[Transaction]:
-        """The transactions of `day`, one for each draft and in the same order."""
-        present: NDArray[np.bool_] = np.isin(drafts["channel"], _PRESENT)
+    def transactions(self, day: int, simulated: TransactionArray, previous: Ints) -> list[Transaction]:
+        """Return the records of day number `day`, in the order of the simulated transactions."""
+        present: NDArray[np.bool_] = np.isin(simulated["channel"], _PRESENT)
         columns = zip(
-            drafts["card"].tolist(),
-            drafts["merchant"].tolist(),
-            self._population.merchants.tokens(drafts["merchant"]),
-            drafts["occurred_ms"].tolist(),
-            drafts["amount_minor"].tolist(),
-            drafts["channel"].tolist(),
+            simulated["card"].tolist(),
+            simulated["merchant"].tolist(),
+            self._population.merchants.ids(simulated["merchant"]),
+            simulated["occurred_at_ms"].tolist(),
+            simulated["amount_minor"].tolist(),
+            simulated["channel"].tolist(),
             present.tolist(),
-            (drafts["device"] != NO_DEVICE).tolist(),
-            opaque("d", drafts["device"]),
+            (simulated["device"] != NO_DEVICE).tolist(),
+            opaque("d", simulated["device"]),
             previous.tolist(),
             strict=True,
         )
@@ -76,7 +87,7 @@ class TransactionEmitter:
                 transaction_id=f"t-{day:05d}-{number:06d}",
                 card_id=self._card_ids[card],
                 merchant_id=merchant_id,
-                occurred_at=from_epoch_ms(occurred_ms),
+                occurred_at=from_epoch_ms(occurred_at_ms),
                 amount_minor=amount_minor,
                 currency="EUR",
                 merchant_category=self._category[merchant],
@@ -89,7 +100,7 @@ class TransactionEmitter:
                 previous_outcome=_OUTCOMES[outcome],
             )
             for number, (
-                card, merchant, merchant_id, occurred_ms, amount_minor, channel, is_present, has_device, device_id,
+                card, merchant, merchant_id, occurred_at_ms, amount_minor, channel, is_present, has_device, device_id,
                 outcome,
             ) in enumerate(columns)
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who strikes when: the schemes at work and what they still have in hand."""
+"""The fraud of each day: which attacks are active, and how many incidents each has."""
 
 from __future__ import annotations
 
@@ -6,51 +6,52 @@ from collections import defaultdict
 
 import numpy as np
 
-from cardwatch.simulation.attacks import Scheme, old_schemes
-from cardwatch.simulation.drafts import DAY_MS, DRAFT, Drafts, Kind
+from cardwatch.simulation.attacks import Attack, initial_attacks
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStream, RandomStreams
 from cardwatch.simulation.regimes import Regime
 from cardwatch.simulation.relay_attack import RelayAttack
-from cardwatch.simulation.spending import daily_mean
+from cardwatch.simulation.spending import expected_daily_transactions
+from cardwatch.simulation.transaction_array import DAY_MS, FraudType, TransactionArray, empty_transactions
 
 
 class FraudSimulator:
-    """All fraudsters. `fraud_share`: the part of all transactions that old schemes make up in ordinary times.
+    """Simulates all attacks. `fraud_share` is the share of fraud in all transactions before the change.
 
-    Each scheme strikes at a steady pace, only the hours and victims are random: fraud does not dry up for a
-    week by chance.
+    Each attack has a constant number of incidents a day; only hours and cards are random. So the fraud rate has no
+    random gaps.
     """
 
     def __init__(self, population: Population, streams: RandomStreams, fraud_share: float) -> None:
         self._population, self._streams = population, streams
-        self._daily = daily_mean(population)
+        self._daily_transactions = expected_daily_transactions(population)
         self._fraud_share = fraud_share
-        self._old = old_schemes()
-        self._ring = RelayAttack(population, streams.once(RandomStream.RELAY_RING))
-        self._in_hand = np.empty(0, DRAFT)
-        self._due: defaultdict[Kind, float] = defaultdict(float)
+        self._initial_attacks = initial_attacks()
+        self._relay_attack = RelayAttack(population, streams.initial(RandomStream.RELAY_ATTACK))
+        self._later = empty_transactions()
+        self._incidents_due: defaultdict[FraudType, float] = defaultdict(float)
 
-    def attack(self, day: int, start_ms: int, times: Regime, genuine: Drafts) -> Drafts:
-        """The fraud of one day: today's part of strikes that began earlier, and of those that begin today."""
-        strikes = [self._in_hand]
-        for scheme in self._old:
-            per_day = self._daily * self._fraud_share * times.old_fraud_ratio * scheme.share
-            strikes += self._strikes(scheme, per_day, day, start_ms, genuine)
-        if times.ring_share > 0:
-            strikes += self._strikes(self._ring, self._daily * times.ring_share, day, start_ms, genuine)
-        drafts = np.concatenate(strikes)
-        later = drafts["occurred_ms"] >= start_ms + DAY_MS
-        self._in_hand = drafts[later]
-        return drafts[~later]
+    def day(self, number: int, start_ms: int, regime: Regime, genuine: TransactionArray) -> TransactionArray:
+        """Return the fraud of one day: of incidents that started earlier, and of those that start on this day."""
+        fraud = [self._later]
+        for attack in self._initial_attacks:
+            per_day = self._daily_transactions * self._fraud_share * regime.initial_attack_ratio * attack.share
+            fraud += self._incidents(attack, per_day, number, start_ms, genuine)
+        if regime.relay_attack_share > 0:
+            per_day = self._daily_transactions * regime.relay_attack_share
+            fraud += self._incidents(self._relay_attack, per_day, number, start_ms, genuine)
+        transactions = np.concatenate(fraud)
+        is_later = transactions["occurred_at_ms"] >= start_ms + DAY_MS
+        self._later = transactions[is_later]
+        return transactions[~is_later]
 
-    def _strikes(
-        self, scheme: Scheme, transactions_per_day: float, day: int, start_ms: int, genuine: Drafts
-    ) -> list[Drafts]:
-        rng = self._streams.on(scheme.concern, day)
-        scheme.begin_day(self._population, rng, day, genuine)
-        self._due[scheme.kind] += transactions_per_day / scheme.mean_size
-        strikes = int(self._due[scheme.kind])
-        self._due[scheme.kind] -= strikes
-        begins_ms = start_ms + scheme.begins(rng, strikes)
-        return [scheme.strike(self._population, rng, at_ms) for at_ms in begins_ms.tolist()]
+    def _incidents(
+        self, attack: Attack, transactions_per_day: float, number: int, start_ms: int, genuine: TransactionArray
+    ) -> list[TransactionArray]:
+        rng = self._streams.for_day(attack.stream, number)
+        attack.begin_day(self._population, rng, number, genuine)
+        self._incidents_due[attack.fraud_type] += transactions_per_day / attack.mean_size
+        incidents = int(self._incidents_due[attack.fraud_type])
+        self._incidents_due[attack.fraud_type] -= incidents
+        starts_ms = start_ms + attack.start_times(rng, incidents)
+        return [attack.incident(self._population, rng, at_ms) for at_ms in starts_ms.tolist()]

@@ -1,4 +1,4 @@
-"""How the truth comes out: who tells us about a fraud, and how many days later."""
+"""Simulated labels: who reports a fraud, and how many days later."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from cardwatch.events import Label, LabelSource, Transaction
 Floats = NDArray[np.float64]
 
 MATURITY_DAYS: Final = 5
-"""All but about 1 % of frauds are known less than this long after they happened."""
+"""All but about 1 % of frauds are reported within this many days."""
 
-_LATE: Final = 0.01
-_CUSTOMER, _CHARGEBACK = 0.55, 0.35
+_LATE_PROBABILITY: Final = 0.01
+_CUSTOMER_SHARE, _CHARGEBACK_SHARE = 0.55, 0.35
 _SUSPICIOUS_MINOR: Final = 20_000
-_CLEARED_SUSPICIOUS, _CLEARED = 0.01, 0.0002
+_SUSPICIOUS_CLEARED_SHARE, _CLEARED_SHARE = 0.01, 0.0002
+"""Share of genuine transactions that an investigator clears: above the suspicious amount, and at or below it."""
 _EARLIEST_DAYS, _LATEST_DAYS = 0.05, 4.95
 
 
-def labels_of(
+def simulate_labels(
     rng: np.random.Generator, transactions: Sequence[Transaction], is_fraud: NDArray[np.bool_]
 ) -> list[Label]:
-    """What will be learned about these transactions, and when.
+    """Return the labels of these transactions, each with the time at which it is observed.
 
-    Every fraud is told: by its customer (early), by an investigator (within a day or two) or by a chargeback
-    (late). A few genuine transactions are cleared by an investigator, large ones more often. Declined
-    transactions are labelled as well: this world does not see our decisions, so there is no selection by
-    them.
+    Every fraud is reported once: by the customer (early), an investigator (within two days) or a chargeback (late).
+    A few genuine transactions are cleared by an investigator, large ones more often. Declined transactions are labelled
+    as well: the simulation does not see Cardwatch's decisions, so there is no selection bias.
     """
-    ticket, delay_days = rng.random(len(transactions)), _delays(rng, len(transactions))
+    draw, delay_days = rng.random(len(transactions)), _delays(rng, len(transactions))
     amount = np.array([transaction.amount_minor for transaction in transactions])
-    cleared = ticket < np.where(amount > _SUSPICIOUS_MINOR, _CLEARED_SUSPICIOUS, _CLEARED)
-    sources = np.where(ticket < _CUSTOMER, 0, np.where(ticket < _CUSTOMER + _CHARGEBACK, 1, 2))
+    cleared = draw < np.where(amount > _SUSPICIOUS_MINOR, _SUSPICIOUS_CLEARED_SHARE, _CLEARED_SHARE)
+    sources = np.where(draw < _CUSTOMER_SHARE, 0, np.where(draw < _CUSTOMER_SHARE + _CHARGEBACK_SHARE, 1, 2))
     labels = []
     for index in np.flatnonzero(is_fraud | cleared).tolist():
         fraud = bool(is_fraud[index])
@@ -46,12 +46,12 @@ def labels_of(
 
 
 def _delays(rng: np.random.Generator, count: int) -> Floats:
-    """Days from a transaction to its label: one row for each source (customer, chargeback, investigator)."""
+    """Draw the days from transaction to label: one row per source (customer, chargeback, investigator)."""
     customer = rng.lognormal(-0.1, 0.7, count)
     chargeback = rng.uniform(2.0, _LATEST_DAYS, count)
     investigator = rng.uniform(0.1, 1.8, count)
     delays = np.clip(np.stack([customer, chargeback, investigator]), _EARLIEST_DAYS, _LATEST_DAYS)
-    late = rng.random(count) < _LATE
+    late = rng.random(count) < _LATE_PROBABILITY
     return np.where(late, rng.uniform(MATURITY_DAYS, 8.9, count), delays)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers, one stream for each concern and day, so that no concern disturbs another."""
+"""Independent random number streams, one per purpose and day."""
 
 from __future__ import annotations
 
@@ -7,46 +7,45 @@ from typing import Final
 
 import numpy as np
 
-_SEEDED_ONCE: Final = 0
+_INITIAL: Final = 0
 
 
 class RandomStream(IntEnum):
-    """What randomness is needed for. The numbers are part of what a seed means: append only."""
+    """The purpose of a random stream. The numbers enter the seed, so only append."""
 
     MERCHANTS = 0
     CARDS = 1
-    OWNERS = 2
-    TRIPS = 3
+    REPLACEMENTS = 2
+    TRAVEL = 3
     SPENDING = 4
     SUBSCRIPTIONS = 5
     OUTCOMES = 6
     LABELS = 7
     CARD_TESTING = 8
-    STOLEN_CARD = 9
-    COUNTERFEIT = 10
-    TAKEOVER = 11
-    BREACH = 12
-    RELAY_RING = 13
+    STOLEN_CARD_DATA = 9
+    COUNTERFEIT_CARD = 10
+    ACCOUNT_TAKEOVER = 11
+    DATA_BREACH = 12
+    RELAY_ATTACK = 13
 
 
 class RandomStreams:
-    """All randomness of one world, as children of `seed` in numpy's `SeedSequence`.
+    """All random numbers of one simulation, as children of `seed` in numpy's `SeedSequence`.
 
-    A stream depends on its seed, concern and day only: whatever one concern draws on one day leaves every
-    other stream as it was. That is what lets a world with a change be the same as one without until the
-    change comes.
+    A stream depends on seed, purpose and day only: draws from one stream change no other. So a simulation with a change
+    equals one without until the day of the change.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def once(self, concern: RandomStream) -> np.random.Generator:
-        """The stream for what is settled before the first day."""
-        return self._child(concern, _SEEDED_ONCE)
+    def initial(self, stream: RandomStream) -> np.random.Generator:
+        """Return the generator for what is drawn before the first day."""
+        return self._child(stream, _INITIAL)
 
-    def on(self, concern: RandomStream, day: int) -> np.random.Generator:
-        """The stream of `concern` on one day."""
-        return self._child(concern, day + 1)
+    def for_day(self, stream: RandomStream, day: int) -> np.random.Generator:
+        """Return the generator of `stream` for day number `day`."""
+        return self._child(stream, day + 1)
 
-    def _child(self, concern: RandomStream, number: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(int(concern), number)))
+    def _child(self, stream: RandomStream, number: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(int(stream), number)))

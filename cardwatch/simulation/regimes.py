@@ -1,4 +1,4 @@
-"""The change of the world: how people spend before and after. Its fraud is `fraud.RelayRing`."""
+"""How cardholders and fraudsters behave before and after the change."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from msgspec import Struct
 
 
 class Regime(Struct, frozen=True, kw_only=True):
-    """How people spend in these times, against the habits they were born with.
+    """Behaviour of a period, relative to the habits of each card.
 
-    `ecommerce_ratio` multiplies the part of shopping that is online, `amount_ratio` every amount;
-    `hours_later` is how much later in the day people shop. `newcomers`: online merchants that hardly existed
-    have become popular. `old_fraud_ratio` and `ring_share` say what fraudsters do: how much is left of the
-    old kinds, and which part of all transactions the new kind makes up.
+    `ecommerce_ratio` multiplies the online share of purchases, `amount_ratio` every amount; `hours_later` is added to
+    the hour of each purchase. `new_online_merchants`: merchants that were not used before the change are popular.
+    `initial_attack_ratio` multiplies the fraud of the initial attacks; `relay_attack_share` is the share of relay
+    attacks in all transactions.
     """
 
     ecommerce_ratio: float = 1.0
     amount_ratio: float = 1.0
     hours_later: float = 0.0
-    newcomers: bool = False
-    old_fraud_ratio: float = 1.0
-    ring_share: float = 0.0
+    new_online_merchants: bool = False
+    initial_attack_ratio: float = 1.0
+    relay_attack_share: float = 0.0
 
 
-ORDINARY: Final = Regime()
-CHANGED: Final = Regime(
+BEFORE_CHANGE: Final = Regime()
+AFTER_CHANGE: Final = Regime(
     ecommerce_ratio=1.3,
     amount_ratio=1.25,
     hours_later=1.0,
-    newcomers=True,
-    old_fraud_ratio=0.8,
-    ring_share=0.0028,
+    new_online_merchants=True,
+    initial_attack_ratio=0.8,
+    relay_attack_share=0.0028,
 )

@@ -1,4 +1,4 @@
-"""What a simulated world is made from."""
+"""The settings of a simulation."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cardwatch.errors import Misconfigured
 
 
 class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole description of a world: equal settings give equal events.
+    """All settings of a simulation: equal settings give equal events.
 
-    `fraud_share` is the part of all transactions that is fraud before the change, in the long run.
-    `change_day` counts from `first_day`, which is day 0; from then on there is a kind of fraud never seen
-    before, and people spend otherwise than they used to. None: the world stays as it is.
+    `fraud_share` is the expected share of fraud in all transactions before the change, in 0..0.05. `change_day` is the
+    number of the day, counted from `first_day` as 0, from which relay attacks occur and spending habits differ. None:
+    there is no change.
     """
 
     seed: int
@@ -25,7 +25,7 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     change_day: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise `Misconfigured`, naming the field, if no world can be made of this."""
+        """Raise `Misconfigured`, naming the field, if a value is out of range."""
         for field, least in (("seed", 0), ("cards", 50), ("merchants", 200)):
             if (value := getattr(self, field)) < least:
                 raise Misconfigured(f"world: {field}={value} must be at least {least}")
@@ -35,5 +35,5 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise Misconfigured(f"world: change_day={self.change_day} must not be negative")
 
     def has_changed(self, day: int) -> bool:
-        """Whether day number `day` lies on or after the change."""
+        """Return whether day number `day` is on or after the change."""
         return self.change_day is not None and day >= self.change_day

@@ -1,4 +1,4 @@
-"""The simulated world: cards that pay, merchants, fraudsters, and labels that arrive days later, day by day."""
+"""Simulated card payments, day by day: cards, merchants, fraud, and labels that arrive days later."""
 
 from __future__ import annotations
 
@@ -10,80 +10,84 @@ import numpy as np
 from msgspec import Struct
 
 from cardwatch.events import Label, Transaction, to_epoch_ms
-from cardwatch.simulation.drafts import Drafts, Kind
 from cardwatch.simulation.emitter import AuthorizationOutcomes, TransactionEmitter
 from cardwatch.simulation.fraud_simulator import FraudSimulator
-from cardwatch.simulation.labels import labels_of
+from cardwatch.simulation.labels import simulate_labels
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStream, RandomStreams
-from cardwatch.simulation.regimes import CHANGED, ORDINARY
+from cardwatch.simulation.regimes import AFTER_CHANGE, BEFORE_CHANGE
 from cardwatch.simulation.settings import SimulationSettings
-from cardwatch.simulation.spending import Subscriptions, shopping
+from cardwatch.simulation.spending import Subscriptions, simulate_purchases
+from cardwatch.simulation.transaction_array import FraudType, TransactionArray
 
 
 class EventsOfDay(Struct, frozen=True, kw_only=True):
-    """What happens in the world on one UTC day.
+    """The events of one UTC day.
 
-    `transactions` occurred on it, in order of time; `labels` were observed on it, in order of `observed_at`,
-    and speak of this day or earlier ones. `kinds` is the truth about each transaction, in the order of
-    `transactions`: for whoever judges the simulation, never to be sent anywhere.
+    `transactions` occurred on this day, in order of time. `labels` were observed on it, in order of `observed_at`; they
+    concern transactions of this day or earlier ones. `fraud_types` holds the ground truth per transaction, in the same
+    order. It serves tests and `cardwatch simulate` only and must not be sent to the system.
     """
 
     day: date
     transactions: list[Transaction]
     labels: list[Label]
-    kinds: list[Kind]
+    fraud_types: list[FraudType]
 
 
 class Simulation:
-    """A world that is wholly determined by its settings.
+    """A deterministic simulation: equal settings give equal events.
 
-    Its days are taken in order, each once: `day(0)` is `settings.first_day`, and what happens later follows
-    from what happened before. Two worlds that differ only in `change_day` are the same on all days before the
-    change.
+    Days must be requested in order, each once; `day(0)` is `settings.first_day`. Two simulations that differ only in
+    `change_day` give the same events on all days before the change.
+
+    >>> simulation = Simulation(SimulationSettings(seed=7, cards=50, merchants=200))
+    >>> events = simulation.day(0)
+    >>> events.day, len(events.transactions), len(events.labels)
     """
 
     def __init__(self, settings: SimulationSettings) -> None:
         self.settings = settings
         self._streams = RandomStreams(settings.seed)
         self._population = Population(settings, self._streams)
-        self._subscriptions = Subscriptions(self._population, self._streams.once(RandomStream.SUBSCRIPTIONS))
-        self._underworld = FraudSimulator(self._population, self._streams, settings.fraud_share)
+        self._subscriptions = Subscriptions(self._population, self._streams.initial(RandomStream.SUBSCRIPTIONS))
+        self._fraud = FraudSimulator(self._population, self._streams, settings.fraud_share)
         self._outcomes = AuthorizationOutcomes(settings.cards)
-        self._teller = TransactionEmitter(self._population)
+        self._emitter = TransactionEmitter(self._population)
         self._labels: defaultdict[date, list[Label]] = defaultdict(list)
         self._next_day = 0
 
     def day(self, number: int) -> EventsOfDay:
-        """The events of day `number`. Raises `ValueError` if it is not the day after the last one taken (or day 0)."""
+        """Return the events of day `number`; raises `ValueError` unless it is the next day, beginning with 0."""
         if number != self._next_day:
             raise ValueError(f"days are taken in order: day {self._next_day} is next, not {number}")
         self._next_day += 1
-        today = self.settings.first_day + timedelta(days=number)
-        drafts = self._drafts(number, today)
-        previous = self._outcomes.previous(self._streams.on(RandomStream.OUTCOMES, number), drafts)
-        transactions = self._teller.transactions(number, drafts, previous)
-        self._learn(number, transactions, drafts)
+        day = self.settings.first_day + timedelta(days=number)
+        simulated = self._transactions(number, day)
+        previous = self._outcomes.previous(self._streams.for_day(RandomStream.OUTCOMES, number), simulated)
+        transactions = self._emitter.transactions(number, simulated, previous)
+        self._schedule_labels(number, transactions, simulated)
         return EventsOfDay(
-            day=today,
+            day=day,
             transactions=transactions,
-            labels=sorted(self._labels.pop(today, []), key=lambda label: (label.observed_at, label.transaction_id)),
-            kinds=[Kind(kind) for kind in drafts["kind"].tolist()],
+            labels=sorted(self._labels.pop(day, []), key=lambda label: (label.observed_at, label.transaction_id)),
+            fraud_types=[FraudType(value) for value in simulated["fraud_type"].tolist()],
         )
 
-    def _drafts(self, number: int, today: date) -> Drafts:
-        times = CHANGED if self.settings.has_changed(number) else ORDINARY
-        start_ms = to_epoch_ms(datetime(today.year, today.month, today.day, tzinfo=UTC))
-        population = self._population
-        population.begin_day(number)
-        rng = self._streams.on(RandomStream.SPENDING, number)
-        bought = shopping(population, rng, start_ms, today.weekday(), times)
-        collected = self._subscriptions.due(self._streams.on(RandomStream.SUBSCRIPTIONS, number), number, start_ms)
-        stolen = self._underworld.attack(number, start_ms, times, bought)
-        drafts = np.concatenate([bought, collected, stolen])
-        return drafts[np.argsort(drafts["occurred_ms"], kind="stable")]
+    def _transactions(self, number: int, day: date) -> TransactionArray:
+        regime = AFTER_CHANGE if self.settings.has_changed(number) else BEFORE_CHANGE
+        start_ms = to_epoch_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
+        self._population.begin_day(number)
+        rng = self._streams.for_day(RandomStream.SPENDING, number)
+        purchases = simulate_purchases(self._population, rng, start_ms, day.weekday(), regime)
+        rng = self._streams.for_day(RandomStream.SUBSCRIPTIONS, number)
+        recurring = self._subscriptions.due(rng, number, start_ms)
+        fraud = self._fraud.day(number, start_ms, regime, purchases)
+        transactions = np.concatenate([purchases, recurring, fraud])
+        return transactions[np.argsort(transactions["occurred_at_ms"], kind="stable")]
 
-    def _learn(self, number: int, transactions: Sequence[Transaction], drafts: Drafts) -> None:
-        is_fraud = drafts["kind"] != Kind.GENUINE
-        for label in labels_of(self._streams.on(RandomStream.LABELS, number), transactions, is_fraud):
+    def _schedule_labels(self, number: int, transactions: Sequence[Transaction], simulated: TransactionArray) -> None:
+        is_fraud = simulated["fraud_type"] != FraudType.GENUINE
+        rng = self._streams.for_day(RandomStream.LABELS, number)
+        for label in simulate_labels(rng, transactions, is_fraud):
             self._labels[label.observed_at.date()].append(label)

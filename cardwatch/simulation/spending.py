@@ -1,4 +1,4 @@
-"""What people do on an ordinary day: shops, the net, cash machines, standing payments, and now and then a surprise."""
+"""Genuine spending: purchases in shops and online, cash withdrawals, and subscriptions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.simulation.cards import FAVOURITE_ONLINE, FAVOURITE_SHOPS
-from cardwatch.simulation.categories import HOURS, Trade
-from cardwatch.simulation.drafts import (
+from cardwatch.simulation.categories import HOURS, MerchantType
+from cardwatch.simulation.population import Population
+from cardwatch.simulation.regimes import Regime
+from cardwatch.simulation.transaction_array import (
     ATM,
     CHIP,
     CONTACTLESS,
@@ -19,146 +21,154 @@ from cardwatch.simulation.drafts import (
     NO_DEVICE,
     RECURRING,
     SWIPE,
-    Drafts,
     Ints,
-    draft,
+    TransactionArray,
+    transaction_array,
 )
-from cardwatch.simulation.population import Population
-from cardwatch.simulation.regimes import Regime
 
 Floats = NDArray[np.float64]
 
-_FAITHFUL: Final = 0.78
-"""The part of visits that goes to a favourite merchant."""
+_FAVOURITE_SHARE: Final = 0.78
+"""Share of purchases at a favourite merchant."""
 _CONTACTLESS_LIMIT_MINOR: Final = 5_000
 _SUBSCRIPTIONS_PER_CARD: Final = 2
-_SPLURGE, _SLEEPLESS, _SPREE = 0.008, 0.012, 0.006
-_BORROWED_DEVICE, _HIDDEN_DEVICE = 0.02, 0.03
+_LARGE_PURCHASE_PROBABILITY, _NIGHT_PROBABILITY, _BUSY_DAY_PROBABILITY = 0.008, 0.012, 0.006
+"""Unusual genuine behaviour: a large purchase, a purchase at night, a day with many purchases."""
+_BORROWED_DEVICE_PROBABILITY, _HIDDEN_DEVICE_PROBABILITY = 0.02, 0.03
 _SATURDAY: Final = 5
 
 
-def daily_mean(population: Population) -> float:
-    """How many genuine transactions a day has, on average over the week."""
+def expected_daily_transactions(population: Population) -> float:
+    """Return the expected number of genuine transactions a day, averaged over the week."""
     cards = population.cards
-    visits = cards.rate * (5.0 + 2.0 * cards.weekend) / 7.0
-    spree = _SPREE * (visits + 4.0)
-    return float((visits + spree).sum()) + cards.count * _SUBSCRIPTIONS_PER_CARD / 30
+    purchases = cards.daily_rate * (5.0 + 2.0 * cards.weekend_ratio) / 7.0
+    busy_days = _BUSY_DAY_PROBABILITY * (purchases + 4.0)
+    return float((purchases + busy_days).sum()) + cards.count * _SUBSCRIPTIONS_PER_CARD / 30
 
 
-def shopping(population: Population, rng: np.random.Generator, start_ms: int, weekday: int, times: Regime) -> Drafts:
-    """Everything that people pay of their own accord on the day that begins at `start_ms`. `weekday`: 0 is Monday."""
-    card = _who(population, rng, weekday)
-    trade = _how(population, rng, card, times)
-    merchant = _where(population, rng, card, trade, times)
-    amount = _how_much(population, rng, card, merchant, trade, times)
-    hour = _when(population, rng, card, merchant, times)
-    channel = _channels(population, rng, card, trade, amount)
-    return draft(
-        occurred_ms=start_ms + np.floor(hour * HOUR_MS).astype(np.int64),
+def simulate_purchases(
+    population: Population, rng: np.random.Generator, start_ms: int, weekday: int, regime: Regime
+) -> TransactionArray:
+    """Return the purchases and withdrawals of the day that begins at `start_ms`. `weekday`: 0 is Monday."""
+    card = _draw_cards(population, rng, weekday)
+    merchant_type = _draw_merchant_types(population, rng, card, regime)
+    merchant = _draw_merchants(population, rng, card, merchant_type, regime)
+    amount = _draw_amounts(population, rng, card, merchant, merchant_type, regime)
+    hour = _draw_hours(population, rng, card, merchant, regime)
+    channel = _draw_channels(population, rng, card, merchant_type, amount)
+    return transaction_array(
+        occurred_at_ms=start_ms + np.floor(hour * HOUR_MS).astype(np.int64),
         amount_minor=amount,
         card=card,
         merchant=merchant,
-        device=_with_what(population, rng, card, channel),
+        device=_draw_devices(population, rng, card, channel),
         channel=channel,
     )
 
 
-def _who(population: Population, rng: np.random.Generator, weekday: int) -> Ints:
-    """One entry per purchase. Some days a card goes on a spree."""
+def _draw_cards(population: Population, rng: np.random.Generator, weekday: int) -> Ints:
+    """Return the card of each purchase. On some days a card makes many more purchases than usual."""
     cards = population.cards
-    mean = cards.rate * (cards.weekend if weekday >= _SATURDAY else 1.0)
-    mean = np.where(rng.random(cards.count) < _SPREE, mean * 2 + 4, mean)
+    mean = cards.daily_rate * (cards.weekend_ratio if weekday >= _SATURDAY else 1.0)
+    mean = np.where(rng.random(cards.count) < _BUSY_DAY_PROBABILITY, mean * 2 + 4, mean)
     return np.repeat(np.arange(cards.count), rng.poisson(mean))
 
 
-def _how(population: Population, rng: np.random.Generator, card: Ints, times: Regime) -> Ints:
-    """Shop, online or cash machine. Who is away buys less online."""
+def _draw_merchant_types(population: Population, rng: np.random.Generator, card: Ints, regime: Regime) -> Ints:
+    """Draw shop, online merchant or cash machine. Cards away from home are used less online."""
     cards = population.cards
-    online = cards.ecommerce[card] * times.ecommerce_ratio * np.where(population.journeys.away[card], 0.5, 1.0)
-    ticket = rng.random(len(card))
-    cash = ticket > 1.0 - cards.cash[card]
-    return np.where(cash, Trade.ATM, np.where(ticket < online, Trade.ONLINE, Trade.SHOP)).astype(np.int64)
+    online = cards.ecommerce_share[card] * regime.ecommerce_ratio * np.where(population.travel.away[card], 0.5, 1.0)
+    draw = rng.random(len(card))
+    cash = draw > 1.0 - cards.cash_share[card]
+    not_cash = np.where(draw < online, MerchantType.ONLINE, MerchantType.SHOP)
+    return np.where(cash, MerchantType.ATM, not_cash).astype(np.int64)
 
 
-def _where(population: Population, rng: np.random.Generator, card: Ints, trade: Ints, times: Regime) -> Ints:
-    """A favourite mostly; else what is popular in the city where the card is, or on the net."""
-    cards, merchants, journeys = population.cards, population.merchants, population.journeys
-    rank = np.floor(rng.random(len(card)) ** 1.7 * FAVOURITE_SHOPS).astype(np.int64)
-    faithful = rng.random(len(card)) < _FAITHFUL
-    shop = np.where(
-        faithful & ~journeys.away[card],
-        cards.favourite_shops[card, rank],
-        merchants.shops.draw(rng, journeys.city[card]),
-    )
-    on_the_net = merchants.online_later if times.newcomers else merchants.online
-    loyal = rng.random(len(card)) < _FAITHFUL * (0.75 if times.newcomers else 1.0)
-    online = np.where(loyal, cards.favourite_online[card, rank % FAVOURITE_ONLINE], on_the_net.draw_any(rng, len(card)))
-    cash_machine = merchants.cash_machines.draw(rng, journeys.city[card])
-    return np.choose(trade, [shop, online, cash_machine])
-
-
-def _how_much(
-    population: Population, rng: np.random.Generator, card: Ints, merchant: Ints, trade: Ints, times: Regime
+def _draw_merchants(
+    population: Population, rng: np.random.Generator, card: Ints, merchant_type: Ints, regime: Regime
 ) -> Ints:
-    """The usual, at times several times that; cash comes in tens, and some prices are round."""
-    amount = population.usual_amounts(rng, card, merchant) * times.amount_ratio
-    splurge = rng.random(len(card)) < _SPLURGE
-    amount = np.where(splurge, amount * rng.uniform(3.0, 10.0, len(card)), amount)
-    whole = rng.random(len(card)) < 0.15
-    amount = np.where(whole, np.maximum(np.rint(amount / 100), 1) * 100, amount)
-    in_tens = np.maximum(np.rint(amount / 1000), 1) * 1000
-    return np.where(trade == Trade.ATM, in_tens, np.rint(amount)).astype(np.int64)
-
-
-def _when(population: Population, rng: np.random.Generator, card: Ints, merchant: Ints, times: Regime) -> Floats:
-    """Hour of the day: the category's middle, moved by the card's habit; a sleepless night is any hour."""
-    hour = HOURS[population.merchants.category[merchant]] + population.cards.hour_shift[card] + times.hours_later
-    hour = (hour + rng.normal(0.0, 2.8, len(card))) % 24.0
-    sleepless = rng.random(len(card)) < _SLEEPLESS
-    return np.where(sleepless, rng.uniform(0.0, 6.0, len(card)), hour)
-
-
-def _channels(population: Population, rng: np.random.Generator, card: Ints, trade: Ints, amount: Ints) -> Ints:
-    """Contactless for small amounts, chip for large ones; a worn chip or an old terminal makes it a swipe."""
-    ticket = rng.random(len(card))
-    taps = ticket < np.where(
-        amount <= _CONTACTLESS_LIMIT_MINOR, 0.75, np.where(population.cards.wallet[card], 0.4, 0.0)
+    """Draw a favourite merchant mostly, else one by popularity: in the card's present city, or online."""
+    cards, merchants, travel = population.cards, population.merchants, population.travel
+    rank = np.floor(rng.random(len(card)) ** 1.7 * FAVOURITE_SHOPS).astype(np.int64)
+    is_favourite = rng.random(len(card)) < _FAVOURITE_SHARE
+    shop = np.where(
+        is_favourite & ~travel.away[card],
+        cards.favourite_shops[card, rank],
+        merchants.shops.draw(rng, travel.city[card]),
     )
-    swipes = ticket > np.where(population.journeys.away[card], 0.90, 0.985)
-    in_shop = np.where(taps, CONTACTLESS, np.where(swipes, SWIPE, CHIP))
-    return np.choose(trade, [in_shop, ECOMMERCE, ATM])
+    sampler = merchants.online_after_change if regime.new_online_merchants else merchants.online
+    is_favourite = rng.random(len(card)) < _FAVOURITE_SHARE * (0.75 if regime.new_online_merchants else 1.0)
+    favourite = cards.favourite_online[card, rank % FAVOURITE_ONLINE]
+    online = np.where(is_favourite, favourite, sampler.draw_ungrouped(rng, len(card)))
+    cash_machine = merchants.cash_machines.draw(rng, travel.city[card])
+    return np.choose(merchant_type, [shop, online, cash_machine])
 
 
-def _with_what(population: Population, rng: np.random.Generator, card: Ints, channel: Ints) -> Ints:
-    """The phone for contactless wallets; online one's own device, at times a strange one or none that can be told."""
+def _draw_amounts(
+    population: Population, rng: np.random.Generator, card: Ints, merchant: Ints, merchant_type: Ints, regime: Regime
+) -> Ints:
+    """Draw the amounts in minor units: mostly usual ones, some large; cash in tens, some prices whole."""
+    amount = population.usual_amounts(rng, card, merchant) * regime.amount_ratio
+    is_large = rng.random(len(card)) < _LARGE_PURCHASE_PROBABILITY
+    amount = np.where(is_large, amount * rng.uniform(3.0, 10.0, len(card)), amount)
+    is_whole = rng.random(len(card)) < 0.15
+    amount = np.where(is_whole, np.maximum(np.rint(amount / 100), 1) * 100, amount)
+    in_tens = np.maximum(np.rint(amount / 1000), 1) * 1000
+    return np.where(merchant_type == MerchantType.ATM, in_tens, np.rint(amount)).astype(np.int64)
+
+
+def _draw_hours(population: Population, rng: np.random.Generator, card: Ints, merchant: Ints, regime: Regime) -> Floats:
+    """Draw the hour of the day: around the category's typical hour plus the card's shift; rarely at night."""
+    cards, category = population.cards, population.merchants.category[merchant]
+    hour = HOURS[category] + cards.hour_shift[card] + regime.hours_later
+    hour = (hour + rng.normal(0.0, 2.8, len(card))) % 24.0
+    at_night = rng.random(len(card)) < _NIGHT_PROBABILITY
+    return np.where(at_night, rng.uniform(0.0, 6.0, len(card)), hour)
+
+
+def _draw_channels(
+    population: Population, rng: np.random.Generator, card: Ints, merchant_type: Ints, amount: Ints
+) -> Ints:
+    """Draw contactless for small amounts, chip for large ones, and the magnetic stripe for a few."""
+    draw = rng.random(len(card))
+    contactless = draw < np.where(
+        amount <= _CONTACTLESS_LIMIT_MINOR, 0.75, np.where(population.cards.has_wallet[card], 0.4, 0.0)
+    )
+    swipe = draw > np.where(population.travel.away[card], 0.90, 0.985)
+    in_shop = np.where(contactless, CONTACTLESS, np.where(swipe, SWIPE, CHIP))
+    return np.choose(merchant_type, [in_shop, ECOMMERCE, ATM])
+
+
+def _draw_devices(population: Population, rng: np.random.Generator, card: Ints, channel: Ints) -> Ints:
+    """Return the phone for contactless wallets; online one of the customer's devices, rarely an unknown one or none."""
     customer = population.cards.customer[card]
     online = population.devices.used_by(rng, customer)
-    ticket = rng.random(len(card))
-    borrowed = np.flatnonzero((channel == ECOMMERCE) & (ticket < _BORROWED_DEVICE))
-    online[borrowed] = population.devices.make(len(borrowed))
-    online[ticket > 1.0 - _HIDDEN_DEVICE] = NO_DEVICE
-    by_phone = (channel == CONTACTLESS) & population.cards.wallet[card]
+    draw = rng.random(len(card))
+    borrowed = np.flatnonzero((channel == ECOMMERCE) & (draw < _BORROWED_DEVICE_PROBABILITY))
+    online[borrowed] = population.devices.create(len(borrowed))
+    online[draw > 1.0 - _HIDDEN_DEVICE_PROBABILITY] = NO_DEVICE
+    by_phone = (channel == CONTACTLESS) & population.cards.has_wallet[card]
     return np.where(channel == ECOMMERCE, online, np.where(by_phone, population.devices.phones(customer), NO_DEVICE))
 
 
 class Subscriptions:
-    """Standing payments: the same merchant, the same amount, once every 30 days in the small hours."""
+    """Recurring payments: the same merchant and amount every 30 days, between 0:00 and 6:00 UTC."""
 
     def __init__(self, population: Population, rng: np.random.Generator) -> None:
         count = population.cards.count * _SUBSCRIPTIONS_PER_CARD
         self._card = np.repeat(np.arange(population.cards.count), _SUBSCRIPTIONS_PER_CARD)
-        self._merchant = population.merchants.subscriptions.draw_any(rng, count)
+        self._merchant = population.merchants.subscriptions.draw_ungrouped(rng, count)
         self._amount_minor = population.usual_amounts(rng, self._card, self._merchant)
         self._day = rng.integers(0, 30, count)
 
-    def due(self, rng: np.random.Generator, day: int, start_ms: int) -> Drafts:
-        """What is collected on `day`."""
-        now = np.flatnonzero(self._day == day % 30)
-        return draft(
-            occurred_ms=start_ms + rng.integers(0, DAY_MS // 4, len(now)),
-            amount_minor=self._amount_minor[now],
-            card=self._card[now],
-            merchant=self._merchant[now],
+    def due(self, rng: np.random.Generator, day: int, start_ms: int) -> TransactionArray:
+        """Return the payments that are due on day number `day`, which begins at `start_ms`."""
+        due = np.flatnonzero(self._day == day % 30)
+        return transaction_array(
+            occurred_at_ms=start_ms + rng.integers(0, DAY_MS // 4, len(due)),
+            amount_minor=self._amount_minor[due],
+            card=self._card[due],
+            merchant=self._merchant[due],
             device=NO_DEVICE,
             channel=RECURRING,
         )

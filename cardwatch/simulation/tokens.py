@@ -1,4 +1,4 @@
-"""Identifiers that tell nothing: not when, by whom or for what they were made."""
+"""Opaque identifiers, from which the number behind them cannot be read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def opaque(prefix: str, numbers: NDArray[np.int64]) -> list[str]:
-    """A token for each number below 2**32, different for different numbers.
+    """Return a token for each number below 2**32; different numbers have different tokens.
 
     The numbers are scattered by the finaliser of MurmurHash3 (32 bits), which is a bijection.
     """

@@ -9,26 +9,26 @@ import pytest
 
 from cardwatch.errors import Misconfigured
 from cardwatch.events import Channel, LabelSource, Transaction, decode, encode, looks_like_card_number
-from cardwatch.simulation.attacks import old_schemes
-from cardwatch.simulation.categories import CATEGORIES, Trade
-from cardwatch.simulation.drafts import Kind
+from cardwatch.simulation.attacks import initial_attacks
+from cardwatch.simulation.categories import CATEGORIES, MerchantType
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
 from cardwatch.simulation.tokens import opaque
+from cardwatch.simulation.transaction_array import FraudType
 from cardwatch.simulation.weighted_sampler import WeightedSampler
 
 FIRST_DAY = date(2025, 3, 3)
 PRESENT = {Channel.CHIP, Channel.CONTACTLESS, Channel.SWIPE, Channel.ATM}
-OLD_KINDS = set(Kind) - {Kind.GENUINE, Kind.RELAY_RING}
+INITIAL_ATTACKS = set(FraudType) - {FraudType.GENUINE, FraudType.RELAY_ATTACK}
 
 
 def days_of(count: int, **settings: object) -> list[EventsOfDay]:
-    world = Simulation(SimulationSettings(**{"seed": 5, "cards": 600, "first_day": FIRST_DAY, **settings}))
-    return [world.day(number) for number in range(count)]
+    simulation = Simulation(SimulationSettings(**{"seed": 5, "cards": 600, "first_day": FIRST_DAY, **settings}))
+    return [simulation.day(number) for number in range(count)]
 
 
-def pairs(days: list[EventsOfDay]) -> list[tuple[Transaction, Kind]]:
-    return [pair for day in days for pair in zip(day.transactions, day.kinds, strict=True)]
+def pairs(days: list[EventsOfDay]) -> list[tuple[Transaction, FraudType]]:
+    return [pair for day in days for pair in zip(day.transactions, day.fraud_types, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -60,77 +60,77 @@ def test_no_identifier_looks_like_a_card_number(forty_days: list[EventsOfDay]) -
         assert not any(looks_like_card_number(name) or re.search(r"\d{13}", name) for name in names if name)
 
 
-def test_a_place_is_told_exactly_where_the_card_was_present(forty_days: list[EventsOfDay]) -> None:
+def test_the_location_is_set_exactly_where_the_card_was_present(forty_days: list[EventsOfDay]) -> None:
     for transaction, _ in pairs(forty_days):
         assert (transaction.latitude is not None) == (transaction.channel in PRESENT)
         assert (transaction.longitude is not None) == (transaction.channel in PRESENT)
 
 
-def test_a_device_is_told_only_online_and_by_phones_that_tap(forty_days: list[EventsOfDay]) -> None:
+def test_the_device_is_set_only_online_and_for_contactless_phones(forty_days: list[EventsOfDay]) -> None:
     with_device = Counter(t.channel for t, _ in pairs(forty_days) if t.device_id is not None)
     assert set(with_device) == {Channel.ECOMMERCE, Channel.CONTACTLESS}
     online = sum(t.channel is Channel.ECOMMERCE for t, _ in pairs(forty_days))
     assert with_device[Channel.ECOMMERCE] > 0.9 * online
 
 
-def test_every_channel_category_and_kind_occurs(forty_days: list[EventsOfDay]) -> None:
+def test_every_channel_category_and_fraud_type_occurs(forty_days: list[EventsOfDay]) -> None:
     assert {t.channel for t, _ in pairs(forty_days)} == set(Channel)
     assert {t.merchant_category for t, _ in pairs(forty_days)} == {category.code for category in CATEGORIES}
-    assert {kind for _, kind in pairs(forty_days)} == set(Kind)
+    assert {fraud_type for _, fraud_type in pairs(forty_days)} == set(FraudType)
 
 
 def test_the_channel_fits_what_the_merchant_sells(forty_days: list[EventsOfDay]) -> None:
-    trade_of = {category.code: category.trade for category in CATEGORIES}
+    type_of = {category.code: category.merchant_type for category in CATEGORIES}
     for transaction, _ in pairs(forty_days):
-        trade = trade_of[transaction.merchant_category]
-        assert (transaction.channel is Channel.ATM) == (trade is Trade.ATM)
-        assert (transaction.channel is Channel.ECOMMERCE) == (trade is Trade.ONLINE)
-        assert (transaction.channel is Channel.RECURRING) == (trade is Trade.SUBSCRIPTION)
+        merchant_type = type_of[transaction.merchant_category]
+        assert (transaction.channel is Channel.ATM) == (merchant_type is MerchantType.ATM)
+        assert (transaction.channel is Channel.ECOMMERCE) == (merchant_type is MerchantType.ONLINE)
+        assert (transaction.channel is Channel.RECURRING) == (merchant_type is MerchantType.SUBSCRIPTION)
 
 
 def test_cards_are_used_about_twice_a_day(forty_days: list[EventsOfDay]) -> None:
     assert 1.7 < len(pairs(forty_days)) / (600 * len(forty_days)) < 2.5
 
 
-def test_fraud_makes_up_about_the_share_that_was_asked_for() -> None:
-    kinds = Counter(kind for _, kind in pairs(days_of(40, cards=1_000, fraud_share=0.01)))
-    assert 0.008 < 1 - kinds[Kind.GENUINE] / kinds.total() < 0.012
-    assert set(kinds) == {Kind.GENUINE} | OLD_KINDS
+def test_the_fraud_rate_is_about_the_configured_share() -> None:
+    counts = Counter(fraud_type for _, fraud_type in pairs(days_of(40, cards=1_000, fraud_share=0.01)))
+    assert 0.008 < 1 - counts[FraudType.GENUINE] / counts.total() < 0.012
+    assert set(counts) == {FraudType.GENUINE} | INITIAL_ATTACKS
 
 
-def test_without_fraudsters_there_is_no_fraud() -> None:
+def test_a_fraud_share_of_zero_gives_no_fraud() -> None:
     days = days_of(8, fraud_share=0.0)
-    assert {kind for _, kind in pairs(days)} == {Kind.GENUINE}
+    assert {fraud_type for _, fraud_type in pairs(days)} == {FraudType.GENUINE}
     assert not any(label.is_fraud for day in days for label in day.labels)
 
 
-def test_the_shares_of_the_old_schemes_make_a_whole() -> None:
-    assert sum(scheme.share for scheme in old_schemes()) == pytest.approx(1.0)
+def test_the_shares_of_the_initial_attacks_add_up_to_one() -> None:
+    assert sum(attack.share for attack in initial_attacks()) == pytest.approx(1.0)
 
 
-def test_the_relay_ring_waits_for_the_change_and_is_then_the_larger_part_of_fraud(
+def test_relay_attacks_begin_with_the_change_and_are_then_the_larger_part_of_fraud(
     forty_days: list[EventsOfDay],
 ) -> None:
-    before = Counter(kind for _, kind in pairs(forty_days[:25]))
-    after = Counter(kind for _, kind in pairs(forty_days[25:]))
-    assert before[Kind.RELAY_RING] == 0
-    assert after[Kind.RELAY_RING] > sum(after[kind] for kind in OLD_KINDS)
+    before = Counter(fraud_type for _, fraud_type in pairs(forty_days[:25]))
+    after = Counter(fraud_type for _, fraud_type in pairs(forty_days[25:]))
+    assert before[FraudType.RELAY_ATTACK] == 0
+    assert after[FraudType.RELAY_ATTACK] > sum(after[fraud_type] for fraud_type in INITIAL_ATTACKS)
 
 
-def test_the_relay_ring_looks_ordinary_field_by_field(forty_days: list[EventsOfDay]) -> None:
-    genuine = [transaction for transaction, kind in pairs(forty_days) if kind is Kind.GENUINE]
+def test_relay_attacks_look_ordinary_field_by_field(forty_days: list[EventsOfDay]) -> None:
+    genuine = [transaction for transaction, fraud_type in pairs(forty_days) if fraud_type is FraudType.GENUINE]
     known = {(transaction.card_id, transaction.device_id) for transaction in genuine}
     been = {(transaction.card_id, transaction.country) for transaction in genuine}
-    ring = [transaction for transaction, kind in pairs(forty_days) if kind is Kind.RELAY_RING]
-    assert {transaction.channel for transaction in ring} == {Channel.CONTACTLESS}
-    assert max(transaction.amount_minor for transaction in ring) < 5_000
-    assert sum((transaction.card_id, transaction.device_id) in known for transaction in ring) > 0.95 * len(ring)
-    assert sum((transaction.card_id, transaction.country) in been for transaction in ring) > 0.95 * len(ring)
+    relayed = [transaction for transaction, fraud_type in pairs(forty_days) if fraud_type is FraudType.RELAY_ATTACK]
+    assert {transaction.channel for transaction in relayed} == {Channel.CONTACTLESS}
+    assert max(transaction.amount_minor for transaction in relayed) < 5_000
+    assert sum((transaction.card_id, transaction.device_id) in known for transaction in relayed) > 0.95 * len(relayed)
+    assert sum((transaction.card_id, transaction.country) in been for transaction in relayed) > 0.95 * len(relayed)
 
 
 def test_people_spend_more_and_more_online_after_the_change() -> None:
     def online_and_mean(days: list[EventsOfDay]) -> tuple[float, float]:
-        genuine = [transaction for transaction, kind in pairs(days) if kind is Kind.GENUINE]
+        genuine = [transaction for transaction, fraud_type in pairs(days) if fraud_type is FraudType.GENUINE]
         online = sum(transaction.channel is Channel.ECOMMERCE for transaction in genuine) / len(genuine)
         return online, float(np.median([transaction.amount_minor for transaction in genuine]))
 
@@ -142,14 +142,14 @@ def test_people_spend_more_and_more_online_after_the_change() -> None:
 
 def test_every_fraud_is_labelled_once_and_almost_all_within_five_days(forty_days: list[EventsOfDay]) -> None:
     old_enough = forty_days[:30]
-    frauds = {t.transaction_id for t, kind in pairs(old_enough) if kind is not Kind.GENUINE}
-    told = [label for day in forty_days for label in day.labels if label.transaction_id in frauds]
-    assert all(label.is_fraud for label in told)
-    assert sorted(label.transaction_id for label in told) == sorted(frauds)
-    delays = [label.observed_at - label.effective_at for label in told]
+    frauds = {t.transaction_id for t, fraud_type in pairs(old_enough) if fraud_type is not FraudType.GENUINE}
+    labels = [label for day in forty_days for label in day.labels if label.transaction_id in frauds]
+    assert all(label.is_fraud for label in labels)
+    assert sorted(label.transaction_id for label in labels) == sorted(frauds)
+    delays = [label.observed_at - label.effective_at for label in labels]
     assert max(delays) < timedelta(days=9)
     assert sum(delay >= timedelta(days=5) for delay in delays) < 0.04 * len(delays)
-    assert {label.source for label in told} == set(LabelSource)
+    assert {label.source for label in labels} == set(LabelSource)
 
 
 def test_labels_come_on_the_day_they_are_observed_and_in_order(forty_days: list[EventsOfDay]) -> None:
@@ -162,11 +162,11 @@ def test_labels_come_on_the_day_they_are_observed_and_in_order(forty_days: list[
 def test_labels_repeat_their_transaction(forty_days: list[EventsOfDay]) -> None:
     transactions = {transaction.transaction_id: transaction for transaction, _ in pairs(forty_days)}
     for label in (label for day in forty_days for label in day.labels):
-        told = transactions[label.transaction_id]
+        transaction = transactions[label.transaction_id]
         assert (label.card_id, label.merchant_id, label.effective_at) == (
-            told.card_id,
-            told.merchant_id,
-            told.occurred_at,
+            transaction.card_id,
+            transaction.merchant_id,
+            transaction.occurred_at,
         )
         assert label.observed_at > label.effective_at
 
@@ -186,33 +186,33 @@ def test_the_previous_outcome_is_unknown_for_first_attempts_only(forty_days: lis
 
 @pytest.mark.parametrize("wrong", [1, 5])
 def test_days_out_of_order_are_refused(wrong: int) -> None:
-    world = Simulation(SimulationSettings(seed=1, cards=60, merchants=200))
+    simulation = Simulation(SimulationSettings(seed=1, cards=60, merchants=200))
     with pytest.raises(ValueError, match=f"day 0 is next, not {wrong}"):
-        world.day(wrong)
+        simulation.day(wrong)
 
 
 def test_a_day_cannot_be_taken_twice() -> None:
-    world = Simulation(SimulationSettings(seed=1, cards=60, merchants=200))
-    world.day(0)
+    simulation = Simulation(SimulationSettings(seed=1, cards=60, merchants=200))
+    simulation.day(0)
     with pytest.raises(ValueError, match="day 1 is next, not 0"):
-        world.day(0)
+        simulation.day(0)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("seed", -1), ("cards", 0), ("merchants", 3), ("fraud_share", 0.5), ("change_day", -2)],
 )
-def test_a_world_that_cannot_be_names_the_setting(field: str, value: float) -> None:
+def test_a_setting_out_of_range_is_named(field: str, value: float) -> None:
     with pytest.raises(Misconfigured, match=f"{field}={value}"):
         SimulationSettings(**{"seed": 1, field: value})
 
 
-def test_a_lottery_draws_by_weight_and_only_from_the_group() -> None:
-    lottery = WeightedSampler(np.array([3.0, 0.0, 1.0, 5.0]), np.array([0, 0, 0, 1]))
-    drawn = Counter(lottery.draw(np.random.default_rng(0), np.zeros(8_000, dtype=np.int64)).tolist())
+def test_a_sampler_draws_by_weight_and_only_from_the_group() -> None:
+    sampler = WeightedSampler(np.array([3.0, 0.0, 1.0, 5.0]), np.array([0, 0, 0, 1]))
+    drawn = Counter(sampler.draw(np.random.default_rng(0), np.zeros(8_000, dtype=np.int64)).tolist())
     assert set(drawn) == {0, 2}  # member 1 has no weight, member 3 is in the other group
     assert 0.72 < drawn[0] / 8_000 < 0.78  # 3 of 4
-    assert lottery.draw(np.random.default_rng(0), np.array([1, 1])).tolist() == [3, 3]
+    assert sampler.draw(np.random.default_rng(0), np.array([1, 1])).tolist() == [3, 3]
 
 
 def test_opaque_tokens_differ_and_hide_their_number() -> None:

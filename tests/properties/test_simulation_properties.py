@@ -11,9 +11,9 @@ few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthChec
 seeds = st.integers(0, 2**63)
 
 
-def events(days: int, **world: object) -> list[EventsOfDay]:
-    simulated = Simulation(SimulationSettings(**{"cards": 80, "merchants": 220, "fraud_share": 0.03, **world}))
-    return [simulated.day(number) for number in range(days)]
+def events(days: int, **changed: object) -> list[EventsOfDay]:
+    simulation = Simulation(SimulationSettings(**{"cards": 80, "merchants": 220, "fraud_share": 0.03, **changed}))
+    return [simulation.day(number) for number in range(days)]
 
 
 @few
@@ -24,7 +24,7 @@ def test_the_same_settings_give_the_same_events(seed: int, change_day: int | Non
 
 @few
 @given(seed=seeds, change_day=st.integers(1, 5))
-def test_nothing_before_the_change_knows_of_it(seed: int, change_day: int) -> None:
+def test_the_change_has_no_effect_on_days_before_it(seed: int, change_day: int) -> None:
     changed, unchanged = events(6, seed=seed, change_day=change_day), events(6, seed=seed)
     assert changed[:change_day] == unchanged[:change_day]
     assert changed[change_day] != unchanged[change_day]
@@ -32,15 +32,15 @@ def test_nothing_before_the_change_knows_of_it(seed: int, change_day: int) -> No
 
 @few
 @given(seed=seeds)
-def test_another_seed_is_another_world(seed: int) -> None:
+def test_another_seed_gives_other_events(seed: int) -> None:
     assert events(1, seed=seed) != events(1, seed=seed + 1)
 
 
 @few
 @given(seed=seeds, cards=st.integers(50, 120), merchants=st.integers(200, 400), change_day=st.integers(0, 3))
-def test_any_world_obeys_the_contracts(seed: int, cards: int, merchants: int, change_day: int) -> None:
+def test_every_simulation_satisfies_the_contracts(seed: int, cards: int, merchants: int, change_day: int) -> None:
     for day in events(4, seed=seed, cards=cards, merchants=merchants, change_day=change_day):
-        assert len(day.kinds) == len(day.transactions)
+        assert len(day.fraud_types) == len(day.transactions)
         assert [t.occurred_at for t in day.transactions] == sorted(t.occurred_at for t in day.transactions)
         assert all(t.occurred_at.date() == day.day for t in day.transactions)
         assert all(decode(encode(t), Transaction) == t for t in day.transactions)

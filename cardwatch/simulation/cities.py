@@ -1,4 +1,4 @@
-"""Where people live and shops stand."""
+"""The cities in which cardholders live, travel and shop."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from msgspec import Struct
 
 
 class City(Struct, frozen=True):
-    """A city; `residents` is its weight as a home, `guests` its weight as a destination."""
+    """A city with its weights as a home and as a destination of trips."""
 
     name: str
     country: str
     latitude: float
     longitude: float
-    residents: float
-    guests: float
+    home_weight: float
+    travel_weight: float
 
 
 CITIES: Final = (
@@ -50,5 +50,5 @@ CITIES: Final = (
 COUNTRIES: Final = tuple(city.country for city in CITIES)
 LATITUDES: Final = np.array([city.latitude for city in CITIES])
 LONGITUDES: Final = np.array([city.longitude for city in CITIES])
-RESIDENTS: Final = np.array([city.residents for city in CITIES])
-GUESTS: Final = np.array([city.guests for city in CITIES])
+HOME_WEIGHTS: Final = np.array([city.home_weight for city in CITIES])
+TRAVEL_WEIGHTS: Final = np.array([city.travel_weight for city in CITIES])
