@@ -24,7 +24,7 @@ from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.histories import write_history
 from benchmarks.transactions import random_columns, random_table
 from cardwatch.features.kernel import fold
-from cardwatch.features.replay import TableShelf
+from cardwatch.features.replay import ReferenceTables
 from cardwatch.features.state import empty_states
 from pipelines.replay import ReplayRequest, replay
 from pipelines.steps.partition_replay import CardStates, replay_partition
@@ -113,14 +113,14 @@ def _kernel_seconds() -> float:
 def _main() -> None:
     history, *out = map(Path, sys.argv[1:])
     tables = history.parent / "tables"
-    log, shelf = open_log(history), TableShelf(ReferenceTableStore(tables).all())
-    next(replay_partition(log, 0, shelf, CardStates()))  # loads the kernel's code
+    log, reference_tables = open_log(history), ReferenceTables(ReferenceTableStore(tables).all())
+    next(replay_partition(log, 0, reference_tables, CardStates()))  # loads the kernel's code
     begin = time.process_time()
     if out:
         replay(ReplayRequest(transactions=history, tables=tables, out=out[0], jobs=1))
     else:
         for partition in log.partitions:
-            for _ in replay_partition(log, partition, shelf, CardStates()):
+            for _ in replay_partition(log, partition, reference_tables, CardStates()):
                 pass
     seconds = time.process_time() - begin
     sys.stdout.buffer.write(msgspec.json.encode(Run(seconds, _peak_bytes() / 1e6)))

@@ -1,8 +1,8 @@
-"""What the first score would have to wait for, done before: compiled code loaded, for the very kinds of arrays.
+"""Warm-up: compile the numba code, or load it from disk, before a process reports readiness.
 
-An image is built with `python -m cardwatch.warm_up`, under `NUMBA_CPU_NAME=generic` as it will run, so that it
-starts from
-a disk that cannot be written.
+Images are built with `python -m cardwatch.warm_up` under `NUMBA_CPU_NAME=generic`, as they run, so that a container
+needs no writable disk to start. numba compiles per array type, so the functions here pass the same types as real calls
+do.
 """
 
 from __future__ import annotations
@@ -13,12 +13,36 @@ from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.detector.calibration import Calibration
 from cardwatch.detector.detector import Detector, DetectorFacts
 from cardwatch.detector.trees.flat import NODE, FlatTrees
+from cardwatch.events import EPOCH, Channel, Transaction
+from cardwatch.features.columns import encode
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
-from cardwatch.features.warm_up import warm_kernel
+from cardwatch.features.hashing import hash_slices
+from cardwatch.features.kernel import fold
+from cardwatch.features.reference_table import ReferenceTable
+from cardwatch.features.state import empty_states
+
+
+def warm_kernel() -> None:
+    """Compile the feature kernel and the hashing of identifiers."""
+    example = Transaction(
+        transaction_id="example",
+        card_id="example",
+        merchant_id="example",
+        occurred_at=EPOCH,
+        amount_minor=0,
+        currency="EUR",
+        merchant_category="0000",
+        channel=Channel.CHIP,
+        country="DE",
+    )
+    fold(empty_states(1), np.zeros(1, np.int64), encode([example]), ReferenceTable.empty())
+    for offsets in (np.int32, np.int64):
+        bounds = np.frombuffer(np.array([0, 7], offsets).tobytes(), offsets)
+        hash_slices(np.frombuffer(b"example", np.uint8), bounds)
 
 
 def warm_scoring(policy: DecisionPolicy) -> None:
-    """Score and explain nobody's row with a tree of one split, as rows of our own and as those of a request."""
+    """Compile scoring, explanations and decisions, for writable rows and for the read-only rows of a request."""
     trees = FlatTrees(
         features=len(FEATURE_NAMES),
         base_margin=np.float32(0.0),
@@ -41,8 +65,8 @@ def warm_scoring(policy: DecisionPolicy) -> None:
         fingerprint="",
     )
     detector = Detector(FlatTrees.from_bytes(trees.to_bytes()), facts)
-    ours = np.zeros((1, len(FEATURE_NAMES)), np.float32)
-    for rows in (ours, np.frombuffer(ours.tobytes(), np.float32).reshape(ours.shape)):
+    writable = np.zeros((1, len(FEATURE_NAMES)), np.float32)
+    for rows in (writable, np.frombuffer(writable.tobytes(), np.float32).reshape(writable.shape)):
         probabilities = detector.probabilities(detector.margins(rows))
         policy.decide(probabilities, np.zeros(1))
         detector.reasons(rows)

@@ -31,7 +31,7 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.settings import Secret, read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.features.reference_table import DAY_MS
-from cardwatch.features.replay import TableShelf
+from cardwatch.features.replay import ReferenceTables
 from pipelines.command import run_command
 from pipelines.steps.partition_replay import CardStates, replay_partition
 
@@ -84,13 +84,13 @@ def replay(request: ReplayRequest) -> int:
 
 def write_partition(request: ReplayRequest, partition: int, folder: Path) -> int:
     """Replay one partition into its file in `folder`; gives the number of rows written."""
-    log, shelf = (
+    log, reference_tables = (
         open_log(request.transactions, request.index_url),
-        TableShelf(ReferenceTableStore(request.tables).all()),
+        ReferenceTables(ReferenceTableStore(request.tables).all()),
     )
 
     def batches() -> Iterator[pa.Table]:
-        for batch in replay_partition(log, partition, shelf, CardStates(), batch_rows=request.batch_rows):
+        for batch in replay_partition(log, partition, reference_tables, CardStates(), batch_rows=request.batch_rows):
             rows = feature_rows(batch.transactions, batch.folded)
             if request.first_day or request.last_day:
                 days = batch.occurred_at_ms // DAY_MS

@@ -1,7 +1,7 @@
-"""Transactions as the kernel reads them: one packed row each, with identities as 64-bit hashes.
+"""Kernel rows: transactions as one packed row each, with identifiers as 64-bit hashes.
 
-Two entrances, one meaning: `encode` for transactions as structs (stream, question), and `kernel_rows` for whole
-columns whose texts are codes already (replay of files). A property test holds them equal.
+`encode` converts transactions that are structs (stream, scoring request), `kernel_rows` columns that hold codes already
+(replay of files). A property test checks that both give the same rows.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ COLUMNS: Final = np.dtype(
         ("device_hash", "<u8"),  # 0: no device
         ("occurred_at_ms", "<i8"),
         ("amount_minor", "<i8"),
-        ("latitude", "<f8"),  # NaN: no place
+        ("latitude", "<f8"),  # NaN: no location
         ("longitude", "<f8"),
         ("category", "<i4"),
         ("country", "<i4"),  # 0..675
-        ("channel", "<i4"),  # the position in `Channel`
+        ("channel", "<i4"),  # position in `Channel`
         ("previous_outcome", "<i4"),  # 0: unknown, 1: approved, 2: declined
     ]
 )
-_ROW: Final = ByteLayout("<QQQqqddiiii")  # the bytes of one row of COLUMNS
+_ROW: Final = ByteLayout("<QQQqqddiiii")  # the layout of one row of COLUMNS
 _NAN: Final = float("nan")
 
 CHANNEL_CODES: Final = {channel.value: code for code, channel in enumerate(Channel)}
@@ -43,31 +43,42 @@ _CODE_OF: Final[dict[Channel | AuthorizationOutcome | None, int]] = {
     None: 0,
 }
 
-Values: TypeAlias = NDArray[Any] | float
-"""A column of n values, or the one value of all rows."""
+ColumnOrScalar: TypeAlias = NDArray[Any] | float
+"""A column of n values, or one value for all rows."""
 
 
 @lru_cache(maxsize=1_024)
 def country_code(country: str) -> int:
-    """AA -> 0 ... ZZ -> 675."""
+    """Return the code of an ISO 3166-1 alpha-2 country: AA is 0, ZZ is 675."""
     return (ord(country[0]) - 65) * 26 + ord(country[1]) - 65
 
 
 @lru_cache(maxsize=16_384)
 def category_code(merchant_category: str) -> int:
-    """The four digits as a number."""
+    """Return the four digits of an ISO 18245 category as a number."""
     return int(merchant_category)
 
 
 def encode(transactions: Sequence[Transaction]) -> NDArray[np.void]:
-    """These transactions as kernel rows, dtype COLUMNS [n], in the same order."""
+    """Return these n transactions as kernel rows, dtype COLUMNS [n], in the same order.
+
+    >>> from cardwatch.events import EPOCH
+    >>> row = encode([
+    ...     Transaction(
+    ...         transaction_id="t-1", card_id="c-1", merchant_id="m-1", occurred_at=EPOCH, amount_minor=1250,
+    ...         currency="EUR", merchant_category="5411", channel=Channel.CHIP, country="DE",
+    ...     )
+    ... ])[0]
+    >>> int(row["amount_minor"]), int(row["category"]), int(row["country"]), int(row["device_hash"])
+    (1250, 5411, 82, 0)
+    """
     rows = bytearray(_ROW.size * len(transactions))
-    for position, transaction in enumerate(transactions):
+    for index, transaction in enumerate(transactions):
         latitude, longitude = transaction.latitude, transaction.longitude
         _ROW.pack_into(
             rows,
-            position * _ROW.size,
-            identity_hash(transaction.transaction_id),  # ids do not repeat: remembering them would only cost
+            index * _ROW.size,
+            identity_hash(transaction.transaction_id),  # not cached: transaction ids rarely repeat
             known_identity_hash(transaction.merchant_id),
             known_identity_hash(transaction.device_id),
             to_epoch_ms(transaction.occurred_at),
@@ -89,15 +100,15 @@ def kernel_rows(  # noqa: PLR0913 (a column each)
     merchant_hash: NDArray[np.uint64],
     occurred_at_ms: NDArray[np.int64],
     amount_minor: NDArray[np.int64],
-    category: Values,
-    country: Values,
-    channel: Values,
-    device_hash: Values = 0,
-    latitude: Values = _NAN,
-    longitude: Values = _NAN,
-    previous_outcome: Values = 0,
+    category: ColumnOrScalar,
+    country: ColumnOrScalar,
+    channel: ColumnOrScalar,
+    device_hash: ColumnOrScalar = 0,
+    latitude: ColumnOrScalar = _NAN,
+    longitude: ColumnOrScalar = _NAN,
+    previous_outcome: ColumnOrScalar = 0,
 ) -> NDArray[np.void]:
-    """The same rows, dtype COLUMNS [`count`], from whole columns. What is left out is missing in every row."""
+    """Return kernel rows, dtype COLUMNS [`count`], from columns. An omitted column is missing in every row."""
     rows = np.empty(count, COLUMNS)
     rows["transaction_hash"] = transaction_hash
     rows["merchant_hash"] = merchant_hash
@@ -114,7 +125,12 @@ def kernel_rows(  # noqa: PLR0913 (a column each)
 
 
 def card_index(card_ids: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The distinct cards in order of appearance, and per transaction the position of its card among them."""
-    positions: dict[str, int] = {}
-    index = np.fromiter((positions.setdefault(card, len(positions)) for card in card_ids), np.int64, len(card_ids))
-    return list(positions), index
+    """Return the distinct cards in order of appearance, and per transaction the index of its card: int64 [n].
+
+    >>> cards, index = card_index(["c-1", "c-2", "c-1"])
+    >>> cards, index.tolist()
+    (['c-1', 'c-2'], [0, 1, 0])
+    """
+    indexes: dict[str, int] = {}
+    index = np.fromiter((indexes.setdefault(card, len(indexes)) for card in card_ids), np.int64, len(card_ids))
+    return list(indexes), index

@@ -1,9 +1,9 @@
 """The feature table: every feature that the kernel computes, in the order of a feature row.
 
-This is the one place where a feature is defined for people; `kernel.py` computes exactly these. A window is ten tiles, the
-current and partial one and nine full ones before it, so "1 h" means between 54 and 60 minutes. Every feature looks
-at the card's history *before* the transaction; a value that cannot be known (no history, no place) is missing (NaN), not
-zero. Remote means ecommerce or recurring, cash means atm, present means the rest.
+`kernel.py` computes exactly these features. A window is ten tiles, the current partial one and the nine full ones before
+it, so "1 h" means between 54 and 60 minutes. Features use the card's history *before* the transaction; a value that
+cannot be known (no history, no location) is missing (NaN), not zero. Remote means ecommerce or recurring, cash means
+atm, present means the rest.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import msgspec
 from msgspec import Struct
 
 KERNEL_VERSION: Final = 2
-"""Raise it when a feature's meaning changes but its entry below does not."""
+"""Version of the computation. Increase it when a feature's meaning changes but its entry below does not."""
 
 
 class Feature(Struct, frozen=True):
-    """One column of a feature row. `reason` is the code shown when the feature speaks for fraud."""
+    """One column of a feature row. `reason` is the code that a decision gives when the feature raises the risk."""
 
     name: str
     family: str
@@ -114,9 +114,13 @@ FAMILIES: Final[tuple[str, ...]] = tuple(dict.fromkeys(feature.family for featur
 REASONS: Final[tuple[str, ...]] = tuple(feature.reason for feature in FEATURES)
 
 SCHEMA_HASH: Final = hashlib.sha256(msgspec.json.encode((KERNEL_VERSION, FEATURES))).hexdigest()[:32]
-"""Changes whenever the meaning, order or number of features changes. Models and rows carry it."""
+"""Hash of the feature schema, stored with models and decisions. It changes with the meaning, order or number of features."""
 
 
 def column(name: str) -> int:
-    """The position of a feature in the row; raises `ValueError` for a name that is not in the table."""
+    """Return the index of a feature in the feature row; raises `ValueError` for an unknown name.
+
+    >>> column("amount"), FEATURES[column("count_1h")].unit
+    (0, 'transactions')
+    """
     return FEATURE_NAMES.index(name)

@@ -1,11 +1,10 @@
-"""Identities as 64 bits: XXH64 with seed 0, compiled, over one string or over a whole column of them.
+"""64-bit hashes of identifiers: XXH64 with seed 0, compiled, for one string or a column of strings.
 
-The algorithm is that of Yann Collet's published specification ("xxHash fast digest algorithm", XXH64); the bits are
-the same on every machine. Such a hash is good enough here: a transaction is compared with some dozens of
-hashes of its own card (16 transaction ids, 32 merchants, 8 devices), which is wrong by accident once in about 10^17
-transactions, and two merchants of a table of a million have one hash once in 37 million tables. It does not protect
-against someone who chooses identifiers to collide: XXH64 has no key. What must be exact (which state belongs to a card)
-never rests on it.
+The algorithm is Yann Collet's ("xxHash fast digest algorithm", XXH64); it gives the same bits on every machine.
+Collisions are rare enough: a transaction is compared with some dozens of hashes of its own card (16 transaction ids, 32
+merchants, 8 devices), which collide about once in 10^17 transactions, and two merchants in a table of a million
+collide once in 37 million tables. XXH64 has no key, so it does not protect against identifiers that were chosen to
+collide. What must be exact (which state belongs to a card) does not use these hashes.
 """
 
 from __future__ import annotations
@@ -31,16 +30,20 @@ _START_4: Final = np.uint64(2**64 - int(_PRIME_1))
 
 
 def identity_hash(identifier: str | None) -> int:
-    """64 bits that stand for an identifier, the same on every machine; 0 only for None."""
+    """Return the 64-bit hash of an identifier, the same on every machine; 0 for None and for nothing else.
+
+    >>> hex(identity_hash("abc")), identity_hash(None)
+    ('0x44bc2cf5ad770999', 0)
+    """
     return 0 if identifier is None else int(_hash_one(identifier.encode()))
 
 
 known_identity_hash = lru_cache(maxsize=65_536)(identity_hash)
-"""`identity_hash` for identifiers that come again and again (merchants, devices): the newest are remembered."""
+"""`identity_hash` with a cache, for identifiers that repeat (merchants, devices)."""
 
 
 def identity_hashes(identifiers: Sequence[str | None]) -> NDArray[np.uint64]:
-    """`identity_hash` of each, uint64 [n]."""
+    """Return the `identity_hash` of each identifier, uint64 [n]."""
     texts = [b"" if identifier is None else identifier.encode() for identifier in identifiers]
     offsets = np.fromiter(accumulate(map(len, texts), initial=0), np.int64, len(texts) + 1)
     hashes = hash_slices(np.frombuffer(b"".join(texts), np.uint8), offsets)
@@ -49,9 +52,9 @@ def identity_hashes(identifiers: Sequence[str | None]) -> NDArray[np.uint64]:
 
 
 def hash_slices(data: NDArray[np.uint8], offsets: NDArray[Any]) -> NDArray[np.uint64]:
-    """The identity hash of each of n UTF-8 texts that lie in one buffer: text i is `data[offsets[i]:offsets[i + 1]]`.
+    """Return the identity hashes, uint64 [n], of n UTF-8 strings in one buffer: `data[offsets[i]:offsets[i + 1]]`.
 
-    `offsets`: int32 or int64 [n + 1], not decreasing and within `data` (unchecked): those of an Arrow column are.
+    `offsets`: int32 or int64 [n + 1], not decreasing and within `data`, as in an Arrow column. They are not checked.
     """
     hashes = np.empty(len(offsets) - 1, np.uint64)
     _hash_slices(data, offsets, hashes)
@@ -72,7 +75,7 @@ def _hash_slices(data, offsets, hashes):  # type: ignore[no-untyped-def]
 
 @njit
 def _identity(data, start, length):  # type: ignore[no-untyped-def]
-    """XXH64, but never 0: that means "no identifier"."""
+    """Return XXH64, but 1 instead of 0, because 0 means "no identifier"."""
     digest = _xxh64(data, start, length)
     return digest if digest != np.uint64(0) else np.uint64(1)
 
@@ -124,7 +127,7 @@ def _rotated(word, bits):  # type: ignore[no-untyped-def]
 
 @njit
 def _word(data, at):  # type: ignore[no-untyped-def]
-    """Eight bytes, little-endian whatever the machine."""
+    """Read eight bytes as a little-endian integer, on every machine."""
     return _half_word(data, at) | (_half_word(data, at + np.uint64(4)) << np.uint64(32))
 
 

@@ -1,18 +1,18 @@
-"""The one kernel: folds transactions into card states and gives their feature rows.
+"""The feature kernel: updates card states with transactions and returns their feature rows.
 
-Stream, question, replay and Spark all call `fold`; a batch of one and of a million take the same path. Only + - x /
-sqrt, comparisons, integers and tables are used, and no fast-math, so that the same log gives the same bits everywhere.
+Stream, scoring requests, replay and Spark all call `fold`; a batch of one and a batch of a million take the same path.
+Only + - x / sqrt, comparisons, integers and tables are used, without fast-math, so the same log gives the same bits on
+every machine.
 
-What is defined for awkward input:
+Special cases:
 
-- A transaction id among the card's last 16 is a repeat: the state stays as it is, the row is all missing.
-- A late event sees the windows as they stand at the card's latest time. It counts in the tile of its own time where the
-  ring still holds that tile, and in its own hour and weekday. The order of such events does not change what the
-  windows hold in the end.
-- A clock that is ahead is believed: the card's windows stand at its time until the others get there, and what comes
-  meanwhile is late. It harms that card alone.
-- A card not seen for a year starts anew: its state is emptied before the transaction is folded.
-- An amount of zero is an amount; a ratio over zero is missing.
+- A transaction id among the card's last 16 is a duplicate: the state does not change, and all features are missing.
+- A late event sees the windows at the card's latest event time. It is counted in the tile of its own time while the
+  ring holds that tile, and in its own hour and weekday. So the order of such events does not change the final windows.
+- An event with a clock ahead is accepted: the card's windows advance to its time, and the card's events before that
+  time are late. Other cards are not affected.
+- A card without a transaction for a year is new again: its state is cleared before the transaction is folded.
+- An amount of zero is valid; a ratio with a zero denominator is missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from cardwatch.compiled import compiled
 from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.geography import degrees_east, distance_km
-from cardwatch.features.novelty import NEVER, day_of, meet
+from cardwatch.features.novelty import NEVER, day_of, update_last_use
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.state import (
     CASH_24H,
@@ -43,24 +43,26 @@ from cardwatch.features.state import (
     WEEK,
     WINDOWS_MS,
 )
-from cardwatch.features.windows import add_amount, count_in_windows, count_one, move_windows
+from cardwatch.features.windows import add_amount, advance_windows, count_in, count_in_windows
 
 SMALL_MINOR: Final = 300
-"""Below this an amount counts as small, as card testers use them."""
+"""Amounts below this are small, as used in card testing; in minor units."""
 HISTORY_CAP: Final = 50
+"""Upper bound of the feature `history_length`."""
 DAYS_CAP: Final = 30
+"""Upper bound of the feature `history_days`."""
 HOUR_MS: Final = 3_600_000
 YEAR_MS: Final = 365 * DAY_MS
-"""A card that was not seen for longer than this starts anew."""
+"""A card without a transaction for longer than this is new again."""
 MIN_HOURS: Final = 1.0 / 60.0
-"""Two places within a minute are a minute apart, so that speed stays finite."""
+"""Minimum duration for `speed_from_last_kmh`: one minute, so that the speed stays finite."""
 
-_ECOMMERCE, _ATM, _RECURRING, _CHANNELS = 3, 4, 5, 6  # codes of `Channel`, see columns.py
+_ECOMMERCE, _ATM, _RECURRING, _CHANNELS = 3, 4, 5, 6  # codes of `Channel` and their number, see columns.py
 _DECLINED = 2  # the code of a declined outcome
 
 _EMPTY = np.zeros(1, STATE)
 
-# Positions in the feature row; numba takes them in as constants. The ten of the windows lie side by side.
+# Indexes in the feature row, which numba compiles as constants. The ten features of the windows are adjacent.
 _AMOUNT = column("amount")
 _AMOUNT_TO_MEAN = column("amount_to_mean")
 _AMOUNT_TO_MEAN_30D = column("amount_to_mean_30d")
@@ -113,7 +115,7 @@ _AMOUNT_TO_MERCHANT_MEAN = column("amount_to_merchant_mean")
 
 
 class FoldedRows(NamedTuple):
-    """What a fold gives: per transaction its features, the card's `sequence` before it, and whether it is a duplicate.
+    """The result of a fold of n transactions. `sequences`: the card's `sequence` before each transaction.
 
     `features`: float32 [n, features], NaN where missing. `sequences`: int64 [n]. `duplicates`: bool [n].
     """
@@ -126,10 +128,17 @@ class FoldedRows(NamedTuple):
 def fold(
     states: NDArray[np.void], card_index: NDArray[np.int64], columns: NDArray[np.void], table: ReferenceTable
 ) -> FoldedRows:
-    """Fold transactions, in log order, into `states` (changed in place) and return their feature rows.
+    """Fold n transactions, in log order, into `states`, which change in place, and return their feature rows.
 
-    `states`: dtype STATE [cards]. `card_index`: int64 [n], each transaction's card among `states`. `columns`: dtype
-    COLUMNS [n]. All of them see the one `table`. Constant time per transaction, whatever the card's history.
+    `states`: dtype STATE [cards]. `card_index`: int64 [n], the index of each transaction's card in `states`. `columns`:
+    dtype COLUMNS [n]. All transactions use the same `table`. The time per transaction does not depend on the history.
+
+    >>> from cardwatch.features.columns import COLUMNS
+    >>> states, rows = np.zeros(1, STATE), np.zeros(2, COLUMNS)
+    >>> rows["transaction_hash"], rows["amount_minor"] = [1, 2], [1000, 3000]
+    >>> folded = fold(states, np.zeros(2, np.int64), rows, ReferenceTable.empty())
+    >>> folded.features[:, [column("amount"), column("count_1h"), column("amount_to_mean")]].tolist()
+    [[10.0, 0.0, nan], [30.0, 1.0, 3.0]]
     """
     count = len(columns)
     features = np.empty((count, len(FEATURES)), np.float32)
@@ -150,24 +159,24 @@ def _fold(states, card_index, columns, merchants, merchant_values, features, seq
             states[card] = _EMPTY[0]
         state = states[card]
         sequences[i] = state.sequence
-        duplicates[i] = _is_repeat(state, event)
+        duplicates[i] = _is_duplicate(state, event)
         if duplicates[i]:
             continue
         now_ms = event.occurred_at_ms if state.sequence == 0 else max(event.occurred_at_ms, state.last_at_ms)
-        move_windows(state, now_ms)
+        advance_windows(state, now_ms)
         _amount_features(state, event, row)
         _window_features(state, row)
         _recency_features(state, event, row)
         _time_features(state, event, row)
         _place_features(state, event, row)
-        merchant_is_new = _novelty(state, event, row)
+        merchant_is_new = _novelty_features(state, event, row)
         _segment_features(state, event, now_ms, row)
         _reference_features(event, merchants, merchant_values, row)
-        _remember(state, event, now_ms, merchant_is_new)
+        _update_state(state, event, now_ms, merchant_is_new)
 
 
 @compiled
-def _is_repeat(state, event):  # type: ignore[no-untyped-def]
+def _is_duplicate(state, event):  # type: ignore[no-untyped-def]
     for slot in range(min(state.sequence, RECENT_IDS)):
         if state.recent_ids[slot] == event.transaction_hash:
             return True
@@ -264,7 +273,7 @@ def _place_features(state, event, row):  # type: ignore[no-untyped-def]
     if state.places == 0 or np.isnan(event.latitude) or np.isnan(event.longitude):
         return
     away_km = distance_km(event.latitude, event.longitude, state.last_latitude, state.last_longitude)
-    # A late event is as far in time from the last place as an early one: somebody had to get there and back.
+    # The absolute duration: a late event needs the same speed as an early one.
     hours = abs(event.occurred_at_ms - state.last_place_at_ms) / HOUR_MS
     row[_DISTANCE_FROM_LAST_KM] = away_km
     row[_SPEED_FROM_LAST_KMH] = away_km / max(hours, MIN_HOURS)
@@ -274,30 +283,30 @@ def _place_features(state, event, row):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _tell(met, day, row, is_new, days_since):  # type: ignore[no-untyped-def]
-    row[is_new] = 1.0 if met == NEVER else 0.0
-    if met != NEVER:
-        row[days_since] = max(day - met, 0)
+def _write_novelty(last_day, day, row, is_new, days_since):  # type: ignore[no-untyped-def]
+    row[is_new] = 1.0 if last_day == NEVER else 0.0
+    if last_day != NEVER:
+        row[days_since] = max(day - last_day, 0)
 
 
 @compiled
-def _novelty(state, event, row):  # type: ignore[no-untyped-def]
-    """Tells what is new to the card, and remembers it. Returns whether the merchant is."""
+def _novelty_features(state, event, row):  # type: ignore[no-untyped-def]
+    """Write the novelty features, store the values as used, and return whether the merchant is new to the card."""
     day = day_of(event.occurred_at_ms)
     first_device = state.known[1] == 0
     merchant = np.uint32(event.merchant_hash & np.uint64(0xFFFFFFFF))
-    at_merchant = meet(state.merchants, state.merchant_days, state.known, 0, merchant, day)
-    in_category = meet(state.categories, state.category_days, state.known, 2, np.uint32(event.category), day)
-    in_country = meet(state.countries, state.country_days, state.known, 3, np.uint32(event.country), day)
+    at_merchant = update_last_use(state.merchants, state.merchant_days, state.known, 0, merchant, day)
+    in_category = update_last_use(state.categories, state.category_days, state.known, 2, np.uint32(event.category), day)
+    in_country = update_last_use(state.countries, state.country_days, state.known, 3, np.uint32(event.country), day)
     if state.sequence > 0:
-        _tell(at_merchant, day, row, _MERCHANT_IS_NEW, _DAYS_SINCE_MERCHANT)
-        _tell(in_category, day, row, _CATEGORY_IS_NEW, _DAYS_SINCE_CATEGORY)
-        _tell(in_country, day, row, _COUNTRY_IS_NEW, _DAYS_SINCE_COUNTRY)
+        _write_novelty(at_merchant, day, row, _MERCHANT_IS_NEW, _DAYS_SINCE_MERCHANT)
+        _write_novelty(in_category, day, row, _CATEGORY_IS_NEW, _DAYS_SINCE_CATEGORY)
+        _write_novelty(in_country, day, row, _COUNTRY_IS_NEW, _DAYS_SINCE_COUNTRY)
     if event.device_hash != np.uint64(0):
         device = np.uint32(event.device_hash & np.uint64(0xFFFFFFFF))
-        with_device = meet(state.devices, state.device_days, state.known, 1, device, day)
+        with_device = update_last_use(state.devices, state.device_days, state.known, 1, device, day)
         if not first_device:
-            _tell(with_device, day, row, _DEVICE_IS_NEW, _DAYS_SINCE_DEVICE)
+            _write_novelty(with_device, day, row, _DEVICE_IS_NEW, _DAYS_SINCE_DEVICE)
     return at_merchant == NEVER
 
 
@@ -324,12 +333,12 @@ def _reference_features(event, merchants, merchant_values, row):  # type: ignore
 
 
 @compiled
-def _remember(state, event, now_ms, merchant_is_new):  # type: ignore[no-untyped-def]
+def _update_state(state, event, now_ms, merchant_is_new):  # type: ignore[no-untyped-def]
     state.recent_ids[state.sequence % RECENT_IDS] = event.transaction_hash
-    _remember_amount(state, event)
+    _update_amounts(state, event)
     count_in_windows(state, event.occurred_at_ms, event.amount_minor)
-    _remember_kinds(state, event, merchant_is_new)
-    _remember_place(state, event)
+    _update_counters(state, event, merchant_is_new)
+    _update_place(state, event)
     hour, weekday = _hour_and_weekday(event.occurred_at_ms)
     state.hours[hour] += 1
     state.weekdays[weekday] += 1
@@ -340,7 +349,7 @@ def _remember(state, event, now_ms, merchant_is_new):  # type: ignore[no-untyped
 
 
 @compiled
-def _remember_amount(state, event):  # type: ignore[no-untyped-def]
+def _update_amounts(state, event):  # type: ignore[no-untyped-def]
     amount = float(event.amount_minor)
     if state.sequence > 0:
         mean = state.amount_sum / state.sequence
@@ -351,27 +360,27 @@ def _remember_amount(state, event):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _remember_kinds(state, event, merchant_is_new):  # type: ignore[no-untyped-def]
+def _update_counters(state, event, merchant_is_new):  # type: ignore[no-untyped-def]
     at_ms = event.occurred_at_ms
     if event.channel in (_ECOMMERCE, _RECURRING):
-        count_one(state, REMOTE_1H, at_ms)
-        count_one(state, REMOTE_24H, at_ms)
+        count_in(state, REMOTE_1H, at_ms)
+        count_in(state, REMOTE_24H, at_ms)
         add_amount(state, REMOTE_AMOUNT_24H, at_ms, event.amount_minor)
     if event.channel == _ATM:
-        count_one(state, CASH_24H, at_ms)
+        count_in(state, CASH_24H, at_ms)
         add_amount(state, CASH_AMOUNT_24H, at_ms, event.amount_minor)
     if merchant_is_new:
-        count_one(state, NEW_MERCHANTS_24H, at_ms)
+        count_in(state, NEW_MERCHANTS_24H, at_ms)
     if event.amount_minor < SMALL_MINOR:
-        count_one(state, SMALL_1H, at_ms)
+        count_in(state, SMALL_1H, at_ms)
         state.small_at_ms = max(state.small_at_ms, at_ms)
     if event.previous_outcome == _DECLINED:
-        count_one(state, DECLINED_24H, at_ms)
+        count_in(state, DECLINED_24H, at_ms)
         state.declined_at_ms = max(state.declined_at_ms, at_ms)
 
 
 @compiled
-def _remember_place(state, event):  # type: ignore[no-untyped-def]
+def _update_place(state, event):  # type: ignore[no-untyped-def]
     if np.isnan(event.latitude) or np.isnan(event.longitude):
         return
     if state.places == 0:

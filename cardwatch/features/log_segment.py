@@ -1,4 +1,4 @@
-"""Bringing a feature store up to the log: folding a part of it that was decided before, without scoring."""
+"""Folding a segment of the log into a feature store without scoring, to bring the store up to the log."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cardwatch.ports import FeatureStore
 
 
 class LogSegment(NamedTuple):
-    """n transactions of one partition in log order, and the offset `position` after them.
+    """n transactions of one partition in log order. `position` is the offset after the last of them.
 
-    `cards`: the distinct cards; `card_index`: int64 [n], whose card each is; `offsets`: int64 [n]; `rows`: dtype
-    COLUMNS [n].
+    `cards`: the distinct cards. `card_index`: int64 [n], the index of each transaction's card in `cards`. `offsets`:
+    int64 [n]. `rows`: dtype COLUMNS [n].
     """
 
     position: int
@@ -26,21 +26,21 @@ class LogSegment(NamedTuple):
     rows: NDArray[np.void]
 
 
-def fold_segment(store: FeatureStore, partition: int, begins: int, part: LogSegment) -> None:
-    """Fold a part of the log that begins at offset `begins`, where `applied` must be, into the store.
+def fold_segment(store: FeatureStore, partition: int, start: int, segment: LogSegment) -> None:
+    """Fold a segment that starts at offset `start` into the store, whose `applied` must equal `start`.
 
-    What a card's state holds already, because a batch was written by half before a crash, is left out: exactly,
-    however many transactions that are. Tables and models play no part, for states know neither. Raises `StaleWriter`.
+    Transactions that a card's state holds already, because a batch was partly written before a crash, are skipped. The
+    empty reference table is sufficient, because card states do not depend on reference tables. Raises `StaleWriter`.
     """
-    states, positions = store.load_positioned(partition, part.cards)
-    missing = part.offsets >= positions[part.card_index]
-    card_index = part.card_index[missing]
-    fold(states, card_index, part.rows[missing], ReferenceTable.empty())
+    states, positions = store.load_positioned(partition, segment.cards)
+    missing = segment.offsets >= positions[segment.card_index]
+    card_index = segment.card_index[missing]
+    fold(states, card_index, segment.rows[missing], ReferenceTable.empty())
     touched = np.unique(card_index)
     store.apply(
         partition,
-        expected=begins,
-        position=part.position,
-        card_ids=[part.cards[card] for card in touched.tolist()],
+        expected=start,
+        position=segment.position,
+        card_ids=[segment.cards[card] for card in touched.tolist()],
         states=states[touched],
     )

@@ -1,4 +1,4 @@
-"""What a card has met: small tables of the merchants, devices, categories and countries that it used last."""
+"""Novelty: small tables of the merchants, devices, categories and countries that a card used last."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ NEVER: Final = -1
 
 @compiled
 def day_of(at_ms):  # type: ignore[no-untyped-def]
-    """The day since 1970 as a state holds it: 0 to 65,535, which is the year 2149."""
+    """Return the day since 1970 as a state stores it: 0 to 65,535, which is in the year 2149."""
     return min(max(at_ms // DAY_MS, 0), 65_535)
 
 
 @compiled
-def meet(names, days, known, which, name, day):  # type: ignore[no-untyped-def]
-    """The day when `name` was last met, or -1. It is remembered for `day`, if need be in the place of the oldest."""
+def update_last_use(values, days, known, table, value, day):  # type: ignore[no-untyped-def]
+    """Return the day on which `value` was last used, or `NEVER`, and store `day` for it.
+
+    `values` and `days` have `known[table]` slots in use. If all are, the value that was unused for longest is replaced.
+    """
     oldest = 0
-    for slot in range(known[which]):
-        if names[slot] == name:
-            met = np.int64(days[slot])
-            days[slot] = max(met, day)
-            return met
+    for slot in range(known[table]):
+        if values[slot] == value:
+            last_day = np.int64(days[slot])
+            days[slot] = max(last_day, day)
+            return last_day
         if days[slot] < days[oldest]:
             oldest = slot
-    if known[which] < len(names):
-        oldest = known[which]
-        known[which] += 1
-    names[oldest] = name
+    if known[table] < len(values):
+        oldest = known[table]
+        known[table] += 1
+    values[oldest] = value
     days[oldest] = day
     return np.int64(NEVER)

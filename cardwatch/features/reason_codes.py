@@ -1,4 +1,4 @@
-"""What reason codes mean, in words for a person: a cardholder, an analyst, a payment switch's screen."""
+"""Descriptions of the reason codes, for cardholders, analysts and the screens of a payment switch."""
 
 from __future__ import annotations
 

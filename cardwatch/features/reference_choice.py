@@ -1,12 +1,11 @@
-"""Which reference table a transaction sees, and when the rules have to decide because there is none to rely on.
+"""The choice of the reference table for a transaction, and of the fallback to rules if no table is usable.
 
-A table is stale when its windows have nothing in common with the present any more: `WINDOW_DAYS` event days after it
-became valid. Then, or when its file is damaged, there is no score: the rules decide, and the decision says why. Card
-states know no tables and are folded as ever.
+A table is stale `WINDOW_DAYS` event days after it became valid: then its windows no longer overlap with those of the
+present. If the table is stale or its file is damaged, the model does not score; the rules decide, and the decision
+gives the reason. Card states do not depend on tables and are updated as usual.
 
-A system that has never had a table is not stale: that nothing is known of any merchant is the truth on its first days,
-and models are trained on such days too. So an archive that has never closed a day degrades nothing; that no day is
-archived is what tells of it.
+A system without any table is not degraded: on its first days no merchant is known, and models are trained on such days
+too. If the archive never closes a day, the monitoring of archived days reports it.
 """
 
 from __future__ import annotations
@@ -19,36 +18,43 @@ from cardwatch.events import EPOCH
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
 
 _EPOCH_ORDINAL: Final = EPOCH.toordinal()
-_NOTHING_KNOWN: Final = ReferenceTable.empty()
+_EMPTY_TABLE: Final = ReferenceTable.empty()
 
 
 class Tables(Protocol):
-    """Where the reference table of a transaction comes from."""
+    """A source of reference tables."""
 
     def newest(self, at: date) -> ReferenceTable:
-        """The newest table with `valid_from` <= `at`, or `CorruptTable`."""
+        """Return the newest table with `valid_from` <= `at`; raises `CorruptTable` if its file is damaged."""
         ...
 
 
 class TableChoice(NamedTuple):
-    """The table to fold with, and None or the reason why the rules decide."""
+    """The table to fold with. `degraded_reason` is the reason why the rules must decide, None if the model can score."""
 
     table: ReferenceTable
     degraded_reason: str | None
 
 
 def choose_table(tables: Tables, day: date) -> TableChoice:
-    """The table for transactions of this event day (UTC). In place of a damaged one, the empty one and a reason."""
+    """Return the table for transactions of this event day (UTC), or the empty table and a reason if it is damaged.
+
+    >>> class NoTables:
+    ...     def newest(self, at: date) -> ReferenceTable:
+    ...         return ReferenceTable.empty()
+    >>> choose_table(NoTables(), date(2025, 1, 6)).degraded_reason is None
+    True
+    """
     try:
         table = tables.newest(day)
     except CorruptTable as error:
-        return TableChoice(_NOTHING_KNOWN, str(error))
+        return TableChoice(_EMPTY_TABLE, str(error))
     return TableChoice(table, why_stale(table, day))
 
 
 def why_stale(table: ReferenceTable, day: date) -> str | None:
-    """None if transactions of `day` can be scored with this table, else what is wrong with it, for a human."""
-    if table.table_id == _NOTHING_KNOWN.table_id:
+    """Return None if transactions of `day` can be scored with this table, else the reason in plain text."""
+    if table.table_id == _EMPTY_TABLE.table_id:
         return None
     age_days = day.toordinal() - _EPOCH_ORDINAL - table.valid_from_day
     if age_days < WINDOW_DAYS:

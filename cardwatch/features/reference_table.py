@@ -1,8 +1,8 @@
-"""Reference tables: what the features need that is not keyed by card. One immutable table per event day.
+"""Reference tables: the merchant data that features need. One immutable table per event day.
 
-The table for day D rests on transactions that happened before D and labels observed before D, and says which label-log
-position it has seen. Its id is a hash of its content: the id in a decision is enough to find the very same table again.
-A label that comes late changes the next table, never an old one.
+The table for day D is built from transactions that occurred before D and labels observed before D, and records the
+label-log positions that it covers. Its id is a hash of its content, so the id in a decision identifies the exact table.
+A late label changes the next table, never an existing one.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from cardwatch.events import to_epoch_ms
 
 DAY_MS: Final = 86_400_000
 WINDOW_DAYS: Final = 30
+"""Length of the longest window in days."""
 PRIOR_TRANSACTIONS: Final = 200.0
-"""Shrinkage: a merchant's fraud rate counts as much as the base rate once it rests on this many transactions."""
+"""Shrinkage: with this many transactions a merchant's own fraud rate has the same weight as the base rate."""
 MIN_BASE_RATE: Final = 1e-4
+"""Lower bound of the base rate, so that risks stay finite while no fraud is known."""
 
 MERCHANT_VALUES: Final = (
     "risk_1d",
@@ -35,7 +37,7 @@ MERCHANT_VALUES: Final = (
     "count_30d",
     "mean_amount_30d",
 )
-"""Per merchant: fraud that became known in the window over the base rate, transactions a day, mean in minor units."""
+"""Columns of a table: relative risk per window, transactions a day per window, mean amount in minor units."""
 
 
 class _Content(Struct, frozen=True, kw_only=True):
@@ -49,8 +51,8 @@ class _Content(Struct, frozen=True, kw_only=True):
 class ReferenceTable:
     """Merchant risk and activity as known at the start of one UTC day.
 
-    `merchants`: uint64 [m], sorted hashes. `values`: float32 [m, 7], see `MERCHANT_VALUES`. A merchant that is not in
-    the table has risk 1 (the base rate), activity 0 and no mean.
+    `merchants`: uint64 [m], sorted identity hashes. `values`: float32 [m, 7], columns `MERCHANT_VALUES`; a risk is a
+    ratio to the base rate, higher is riskier. A merchant that is not in the table has risk 1, activity 0 and no mean.
     """
 
     def __init__(
@@ -68,11 +70,11 @@ class ReferenceTable:
 
     @property
     def valid_from(self) -> datetime:
-        """The start of the day from which on transactions use this table."""
+        """The start of the first day whose transactions use this table."""
         return datetime.fromtimestamp(self.valid_from_day * 86_400, UTC)
 
     def to_bytes(self) -> bytes:
-        """The stored form; equal tables give equal bytes."""
+        """Return the stored form; equal tables give equal bytes."""
         return msgspec.msgpack.encode(
             _Content(
                 values_of=MERCHANT_VALUES,
@@ -85,7 +87,7 @@ class ReferenceTable:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ReferenceTable:
-        """The inverse of `to_bytes`; raises `msgspec.DecodeError` for anything else."""
+        """Read what `to_bytes` wrote; raises `msgspec.DecodeError` for anything else."""
         content = msgspec.msgpack.decode(data, type=_Content)
         if content.values_of != MERCHANT_VALUES:
             raise msgspec.ValidationError(f"it holds {content.values_of}, this version reads {MERCHANT_VALUES}")
@@ -98,12 +100,12 @@ class ReferenceTable:
 
     @classmethod
     def empty(cls, valid_from_day: int = 0) -> ReferenceTable:
-        """What is known before the first day."""
+        """Return a table without merchants."""
         return cls(valid_from_day, np.zeros(0, np.uint64), np.zeros((0, len(MERCHANT_VALUES)), np.float32))
 
 
 class _Activity(NamedTuple):
-    """What some merchants had on one day: transactions, and their amounts in minor units."""
+    """Activity of merchants on one day: numbers of transactions, and sums of amounts in minor units."""
 
     merchants: NDArray[np.uint64]
     counts: NDArray[np.int64]
@@ -118,7 +120,7 @@ class _Label(NamedTuple):
 
 
 class ReferenceBuilder:
-    """Collects transactions and labels, and builds the table of any day from them, whatever the order they came in."""
+    """Collects transactions and labels in any order, and builds the table of each day from them."""
 
     def __init__(self) -> None:
         self._activity: dict[int, list[_Activity]] = {}
@@ -128,7 +130,7 @@ class ReferenceBuilder:
     def add_transactions(
         self, merchant_hashes: NDArray[np.uint64], occurred_at_ms: NDArray[np.int64], amount_minor: NDArray[np.int64]
     ) -> None:
-        """Count these transactions on their event days."""
+        """Count n transactions on their event days: uint64 [n] identity hashes, int64 [n], int64 [n]."""
         days = occurred_at_ms // DAY_MS
         for day in np.unique(days).tolist():
             of_day = days == day
@@ -146,19 +148,29 @@ class ReferenceBuilder:
         effective_at: datetime,
         observed_at: datetime,
     ) -> None:
-        """What somebody said of a transaction. Of several labels the newest that a table may know counts for it."""
+        """Add a label. Of several labels of a transaction, the newest that was observed before a table's day counts."""
         label = _Label(to_epoch_ms(observed_at), is_fraud, merchant_hash, to_epoch_ms(effective_at))
         insort(self._labels.setdefault(transaction_id, []), label)
 
-    def saw_labels_up_to(self, partition: int, position: int) -> None:
-        """Record the label-log position that the next table rests on."""
+    def set_label_position(self, partition: int, position: int) -> None:
+        """Set the position in a partition of the label log up to which the next table uses labels."""
         self._label_positions[str(partition)] = position
 
     def build(self, valid_from: date) -> ReferenceTable:
-        """The table for transactions from `valid_from` on (UTC). Days go in order: what is too old is forgotten."""
+        """Return the table for transactions from `valid_from` on (UTC).
+
+        Build tables in the order of days: data too old for `valid_from` are dropped.
+
+        >>> builder = ReferenceBuilder()
+        >>> noon_ms = np.full(2, to_epoch_ms(datetime(2025, 1, 5, 12, tzinfo=UTC)))
+        >>> builder.add_transactions(np.array([7, 7], np.uint64), noon_ms, np.array([1000, 3000]))
+        >>> table = builder.build(date(2025, 1, 6))
+        >>> dict(zip(MERCHANT_VALUES, table.values[0].round(2).tolist()))["mean_amount_30d"]
+        2000.0
+        """
         day = (valid_from - date(1970, 1, 1)).days
-        self._forget_before(day - WINDOW_DAYS)
-        merchants = np.unique(np.concatenate([_NONE, *(of_day.merchants for _, of_day in self._between(0, day))]))
+        self._drop_before(day - WINDOW_DAYS)
+        merchants = np.unique(np.concatenate([_NO_HASHES, *(of_day.merchants for _, of_day in self._between(0, day))]))
         counts = {days: self._total(merchants, day - days, day)[0] for days in _WINDOWS}
         _, amounts = self._total(merchants, day - WINDOW_DAYS, day)
         values = np.stack(
@@ -185,36 +197,36 @@ class ReferenceBuilder:
         return counts.astype(np.float64), amounts.astype(np.float64)
 
     def _frauds_known(self, merchants: NDArray[np.uint64], first: int, stop: int) -> NDArray[np.float64]:
-        """Frauds per merchant that became known on a day in [first, stop) and had happened by then."""
+        """Return the frauds per merchant that became known on a day in [first, stop) and had occurred by then."""
         known = np.array(
             [
                 fraud.merchant_hash
                 for labels in self._labels.values()
-                if (fraud := _told_fraud(labels, stop * DAY_MS)) and fraud.observed_at_ms >= first * DAY_MS
+                if (fraud := _confirmed_fraud(labels, stop * DAY_MS)) and fraud.observed_at_ms >= first * DAY_MS
             ],
             np.uint64,
         )
         known = known[np.isin(known, merchants)]
         return np.bincount(np.searchsorted(merchants, known), minlength=len(merchants)).astype(np.float64)
 
-    def _forget_before(self, day: int) -> None:
+    def _drop_before(self, day: int) -> None:
         self._activity = {d: parts for d, parts in self._activity.items() if d >= day}
         self._labels = {
             name: labels for name, labels in self._labels.items() if labels[-1].observed_at_ms >= day * DAY_MS
         }
 
 
-def _told_fraud(labels: list[_Label], before_ms: int) -> _Label | None:
-    """The label that first called it fraud, unless by `before_ms` a newer one has called it genuine."""
-    told: _Label | None = None
+def _confirmed_fraud(labels: list[_Label], before_ms: int) -> _Label | None:
+    """Return the earliest fraud label, or None if there is none or a newer label before `before_ms` says genuine."""
+    fraud: _Label | None = None
     for label in labels:
         if label.observed_at_ms < before_ms and label.effective_at_ms < before_ms:
-            told = (told or label) if label.is_fraud else None
-    return told
+            fraud = (fraud or label) if label.is_fraud else None
+    return fraud
 
 
-_NONE: Final[NDArray[np.uint64]] = np.zeros(0, np.uint64)
-_WINDOWS: Final = (1, 7, WINDOW_DAYS)
+_NO_HASHES: Final[NDArray[np.uint64]] = np.zeros(0, np.uint64)
+_WINDOWS: Final = (1, 7, WINDOW_DAYS)  # in days
 
 
 def _relative_risk(frauds: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:

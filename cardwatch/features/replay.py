@@ -1,4 +1,4 @@
-"""Replay: the whole log, or a stretch of it, through the kernel, each transaction with the table that it used."""
+"""Replay: folding transactions that use different reference tables."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from cardwatch.features.kernel import FoldedRows, fold
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 
 
-class TableShelf:
-    """All tables that there are, each at its place: the empty one at 0, the others by the day they are valid from."""
+class ReferenceTables:
+    """All reference tables by index: the empty one at 0, the others in the order of the days they are valid from."""
 
     def __init__(self, tables: Sequence[ReferenceTable]) -> None:
         self.tables = [ReferenceTable.empty(), *sorted(tables, key=lambda table: table.valid_from_day)]
         self._starts_ms = np.array([table.valid_from_day * DAY_MS for table in self.tables], np.int64)
-        self._places = {table.table_id: place for place, table in enumerate(self.tables)}
+        self._index_of = {table.table_id: index for index, table in enumerate(self.tables)}
 
-    def by_rule(self, occurred_at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rule for transactions whose table was not recorded: the newest with `valid_from` <= `occurred_at`.
+    def valid_at(self, occurred_at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return per transaction the index, int64 [n], of the newest table with `valid_from` <= `occurred_at`.
 
-        Gives places, int64 [n]. A transaction before all of them gets the empty table.
+        It applies where no decision recorded the table. A transaction before all tables gets the empty one.
         """
         return np.searchsorted(self._starts_ms, occurred_at_ms, side="right").astype(np.int64) - 1
 
-    def recorded(self, table_ids: Sequence[str]) -> NDArray[np.int64]:
-        """The places of the tables that decisions recorded, int64 [n]; raises `CardwatchError` for one that is gone."""
-        if gone := next((table_id for table_id in table_ids if table_id not in self._places), None):
-            raise CardwatchError(f"a decision used reference table {gone}, which is not stored any more")
-        return np.array([self._places[table_id] for table_id in table_ids], np.int64)
+    def by_id(self, table_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Return the indexes, int64 [n], of recorded tables; raises `CardwatchError` if one is not stored any more."""
+        if missing := next((table_id for table_id in table_ids if table_id not in self._index_of), None):
+            raise CardwatchError(f"a decision used reference table {missing}, which is not stored any more")
+        return np.array([self._index_of[table_id] for table_id in table_ids], np.int64)
 
 
 def fold_with_tables(
@@ -42,37 +42,40 @@ def fold_with_tables(
     columns: NDArray[np.void],
     tables: Sequence[ReferenceTable],
 ) -> FoldedRows:
-    """`fold`, where transaction i sees `tables[i]`."""
+    """Fold as `fold` does, where transaction i uses `tables[i]`."""
     distinct = list({id(table): table for table in tables}.values())
-    places = {id(table): place for place, table in enumerate(distinct)}
-    used = np.fromiter((places[id(table)] for table in tables), np.int64, len(tables))
-    return fold_by_place(states, card_index, columns, distinct, used)
+    index_of = {id(table): index for index, table in enumerate(distinct)}
+    table_index = np.fromiter((index_of[id(table)] for table in tables), np.int64, len(tables))
+    return fold_by_table_index(states, card_index, columns, distinct, table_index)
 
 
-def fold_by_place(
+def fold_by_table_index(
     states: NDArray[np.void],
     card_index: NDArray[np.int64],
     columns: NDArray[np.void],
     tables: Sequence[ReferenceTable],
-    used: NDArray[np.int64],
+    table_index: NDArray[np.int64],
 ) -> FoldedRows:
-    """`fold`, where transaction i sees `tables[used[i]]`. Log order is kept; a run of one table goes in one call."""
-    runs = list(_runs(used))
+    """Fold as `fold` does, where transaction i uses `tables[table_index[i]]`.
+
+    The order of the log is kept; consecutive transactions with the same table go to the kernel in one call.
+    """
+    runs = list(_runs(table_index))
     if len(runs) == 1:
-        return fold(states, card_index, columns, tables[used[0]])
+        return fold(states, card_index, columns, tables[table_index[0]])
     folded = FoldedRows(
         np.empty((len(columns), len(FEATURES)), np.float32),
         np.empty(len(columns), np.int64),
         np.empty(len(columns), np.bool_),
     )
     for run in runs:
-        part = fold(states, card_index[run], columns[run], tables[used[run.start]])
+        part = fold(states, card_index[run], columns[run], tables[table_index[run.start]])
         folded.features[run] = part.features
         folded.sequences[run] = part.sequences
         folded.duplicates[run] = part.duplicates
     return folded
 
 
-def _runs(used: NDArray[np.int64]) -> Iterator[slice]:
-    bounds = [0, *(np.flatnonzero(np.diff(used)) + 1).tolist(), len(used)]
+def _runs(table_index: NDArray[np.int64]) -> Iterator[slice]:
+    bounds = [0, *(np.flatnonzero(np.diff(table_index)) + 1).tolist(), len(table_index)]
     return (slice(start, stop) for start, stop in pairwise(bounds) if stop > start)

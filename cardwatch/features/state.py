@@ -1,10 +1,10 @@
-"""A card's state: a fixed number of bytes, under 2 KB, that the kernel folds transactions into.
+"""A card's state: a fixed number of bytes, under 2 KB, that the kernel updates with each transaction.
 
-Each of the five windows is a ring of ten tiles and a running total, the scheme of paned aggregates (Li and others, "No
-pane, no gain", SIGMOD Record 2005): slot `tile % 10` holds what fell into `tile = epoch_ms // tile_ms`, `newest` says
-which tile is the latest, and what leaves the ring leaves the total. Money is summed in integer minor units, so nothing
-drifts. "Never seen" is a small table of what was seen last. The layout is little-endian and packed: its bytes are what
-the stores keep, and the same on every machine.
+Each of the five windows is a ring of ten tiles and a running total, as in paned aggregation (Li and others, "No pane,
+no gain", SIGMOD Record 2005): slot `tile % 10` holds the transactions of `tile = epoch_ms // tile_ms`, `newest` is the
+latest tile, and tiles that leave the ring are subtracted from the total. Amounts are summed in integer minor units, so
+no rounding error accumulates. Novelty uses small tables of the values used last. The layout is little-endian and
+packed: the stores keep these bytes, which are the same on every machine.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ _DAY_MS: Final = 24 * 60 * _MINUTE_MS
 
 WINDOWS_MS: Final = (10 * _MINUTE_MS, 60 * _MINUTE_MS, _DAY_MS, 7 * _DAY_MS, 30 * _DAY_MS)
 TEN_MINUTES, HOUR, DAY, WEEK, MONTH = range(len(WINDOWS_MS))
-"""The windows' positions in `window_count` and its like."""
+"""Index of each window in `window_count`, `window_amount`, `newest`, `tile_count` and `tile_amount`."""
 TILES: Final = 10
-"""Of every window: it covers between nine tenths of its length and all of it."""
+"""Tiles per window. A window covers between nine tenths of its length and its full length."""
 
 SMALL_1H, REMOTE_1H, REMOTE_24H, CASH_24H, DECLINED_24H, NEW_MERCHANTS_24H = range(6)
 COUNTER_WINDOWS: Final = (HOUR, HOUR, DAY, DAY, DAY, DAY)
-"""The window of each of these counts of some transactions only."""
+"""The window of each counter that counts some transactions only."""
 REMOTE_AMOUNT_24H, CASH_AMOUNT_24H = range(2)
 SUM_WINDOWS: Final = (DAY, DAY)
-"""The window of each of these sums over some transactions only."""
+"""The window of each sum over some transactions only."""
 
 RECENT_IDS: Final = 16
+"""Number of the newest transaction ids that a state keeps, to detect repeated transactions."""
 MERCHANTS, DEVICES, CATEGORIES, COUNTRIES = 32, 8, 16, 12
-"""How many of each a state remembers: the ones used last."""
+"""Number of merchants, devices, categories and countries that a state keeps: the ones used last."""
 
 STATE: Final = np.dtype(
     [
         ("sequence", "<i8"),  # transactions folded so far
         ("recent_ids", "<u8", (RECENT_IDS,)),  # hashes of the newest transaction ids, slot sequence % 16
-        ("first_at_ms", "<i8"),  # the earliest and the latest event time: a late event does not move the latest back
+        ("first_at_ms", "<i8"),  # the earliest and the latest event time
         ("last_at_ms", "<i8"),
         # amounts, ever
         ("amount_sum", "<i8"),
@@ -69,9 +70,9 @@ STATE: Final = np.dtype(
         ("mean_latitude", "<f8"),
         ("mean_longitude", "<f8"),
         ("places", "<i8"),
-        # novelty: what was seen, and the day (since 1970) when last; `known` says how many slots are in use
+        # novelty: values and the day since 1970 of their last use; `known` is the number of slots in use
         ("known", "<i4", (4,)),
-        ("merchants", "<u4", (MERCHANTS,)),  # 32 bits of the hash: one in 130 million is taken for a known one
+        ("merchants", "<u4", (MERCHANTS,)),  # 32 bits of the hash: one in 130 million new ones collides
         ("merchant_days", "<u2", (MERCHANTS,)),
         ("devices", "<u4", (DEVICES,)),
         ("device_days", "<u2", (DEVICES,)),
@@ -81,9 +82,9 @@ STATE: Final = np.dtype(
         ("country_days", "<u2", (COUNTRIES,)),
     ]
 )
-assert STATE.itemsize <= 2048  # noqa: S101 (a promise of the design, checked when the layout is defined)
+assert STATE.itemsize <= 2048  # noqa: S101 (the design limits a state to 2 KB)
 
 
 def empty_states(cards: int) -> NDArray[np.void]:
-    """States of cards that were never seen."""
+    """Return the states of new cards, dtype STATE [cards]."""
     return np.zeros(cards, STATE)

@@ -1,7 +1,7 @@
-"""The windows of a state: rings of ten tiles with running totals, moved on by event time in constant time.
+"""The windows of a state: rings of ten tiles with running totals, advanced by event time in constant time.
 
-A late event counts in the tile of its own time as long as the ring holds it, so the order of events does not change
-what the rings hold in the end.
+A late event counts in the tile of its own time while the ring holds that tile, so the order of events does not change
+the final content of the rings.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _SUM_WINDOWS = np.array(SUM_WINDOWS, np.int64)
 
 
 @compiled
-def move_windows(state, now_ms):  # type: ignore[no-untyped-def]
-    """Take the tiles that have left each window out of its totals. At most ten per window, however long the silence."""
+def advance_windows(state, now_ms):  # type: ignore[no-untyped-def]
+    """Subtract the tiles that have left each window from its totals: at most ten per window, after any gap."""
     for window in range(len(_TILES_MS)):
         tile = now_ms // _TILES_MS[window]
         if state.sequence == 0:
             state.newest[window] = tile
-        for passed in range(max(state.newest[window] + 1, tile - TILES + 1), tile + 1):
-            slot = passed % TILES
+        for new_tile in range(max(state.newest[window] + 1, tile - TILES + 1), tile + 1):
+            slot = new_tile % TILES
             state.window_count[window] -= state.tile_count[window, slot]
             state.window_amount[window] -= state.tile_amount[window, slot]
             state.tile_count[window, slot] = 0
@@ -42,7 +42,7 @@ def move_windows(state, now_ms):  # type: ignore[no-untyped-def]
 
 @compiled
 def _slot_of(state, window, at_ms):  # type: ignore[no-untyped-def]
-    """The slot of that time, or -1 if the ring does not hold it any more."""
+    """Return the slot of a time, or -1 if its tile has left the ring."""
     tile = at_ms // _TILES_MS[window]
     return tile % TILES if state.newest[window] - tile < TILES else -1
 
@@ -60,8 +60,8 @@ def count_in_windows(state, at_ms, amount_minor):  # type: ignore[no-untyped-def
 
 
 @compiled
-def count_one(state, counter, at_ms):  # type: ignore[no-untyped-def]
-    """Count a transaction in one of the counts of some only."""
+def count_in(state, counter, at_ms):  # type: ignore[no-untyped-def]
+    """Count a transaction in one counter of `COUNTER_WINDOWS`."""
     slot = _slot_of(state, _COUNTER_WINDOWS[counter], at_ms)
     if slot >= 0:
         state.tile_counter[counter, slot] += 1
@@ -70,7 +70,7 @@ def count_one(state, counter, at_ms):  # type: ignore[no-untyped-def]
 
 @compiled
 def add_amount(state, total, at_ms, amount_minor):  # type: ignore[no-untyped-def]
-    """Add an amount to one of the sums over some only."""
+    """Add an amount to one sum of `SUM_WINDOWS`."""
     slot = _slot_of(state, _SUM_WINDOWS[total], at_ms)
     if slot >= 0:
         state.tile_sum[total, slot] += amount_minor

@@ -16,7 +16,7 @@ from cardwatch.errors import MappingError
 from cardwatch.features.columns import (
     CHANNEL_CODES,
     OUTCOME_CODES,
-    Values,
+    ColumnOrScalar,
     category_code,
     country_code,
     kernel_rows,
@@ -103,7 +103,7 @@ def read_dataset(path: Path, mapping: Mapping, refuse: Refuse) -> Dataset:
 def _kernel_rows(columns: Columns, fields: TransactionFields) -> NDArray[np.void]:
     """Rows for the kernel; a transaction without an id is called by its row in the file."""
 
-    def codes(name: str, code: Callable[[Any], int]) -> Values:
+    def codes(name: str, code: Callable[[Any], int]) -> ColumnOrScalar:
         if (texts := columns.get(name)) is not None:
             of_names = np.array([0 if text is None else code(text) for text in texts.names], np.int32)
             rows: NDArray[np.int32] = of_names[texts.codes]

@@ -15,7 +15,7 @@ from cardwatch.features.definitions import column
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import HOUR, TILES, WINDOWS_MS, empty_states
-from cardwatch.features.windows import move_windows
+from cardwatch.features.windows import advance_windows
 
 TILE_MS: Final = WINDOWS_MS[HOUR] // TILES
 
@@ -54,7 +54,7 @@ def worked_update() -> Update:
     card, table = empty_states(1), ReferenceTable.empty()
     fold(card, np.zeros(len(history), np.int64), encode(history), table)
     before, looking = _ring(card), card.copy()
-    move_windows(looking[0], to_epoch_ms(transaction.occurred_at))
+    advance_windows(looking[0], to_epoch_ms(transaction.occurred_at))
     row = fold(card, np.zeros(1, np.int64), encode([transaction]), table).features[0]
     return Update(
         transaction=transaction,

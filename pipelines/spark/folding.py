@@ -14,7 +14,7 @@ from adapters.archive.feature_rows import FEATURE_ROWS, feature_rows
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.kernel import FoldedRows
 from cardwatch.features.reference_table import ReferenceTable
-from cardwatch.features.replay import TableShelf, fold_by_place
+from cardwatch.features.replay import ReferenceTables, fold_by_table_index
 from cardwatch.features.state import empty_states
 
 SPARK_SCHEMA: Final = (
@@ -37,7 +37,7 @@ def fold_sorted(tables: Sequence[bytes], batches: Iterator[pa.RecordBatch]) -> I
     `tables` are the stored forms of all reference tables. In memory is a batch, the states of its cards, and the
     state of the card that the batch before ended with.
     """
-    shelf = TableShelf([ReferenceTable.from_bytes(table) for table in tables])
+    reference_tables = ReferenceTables([ReferenceTable.from_bytes(table) for table in tables])
     open_card, open_state = "", empty_states(1)
     for batch in batches:
         if not batch.num_rows:
@@ -47,27 +47,31 @@ def fold_sorted(tables: Sequence[bytes], batches: Iterator[pa.RecordBatch]) -> I
         states = empty_states(len(cards))
         if cards[0] == open_card:
             states[:1] = open_state
-        folded = _fold(transactions, states, index, shelf)
+        folded = _fold(transactions, states, index, reference_tables)
         open_card, open_state = cards[-1], states[-1:].copy()
         yield from _as_spark_has_it(feature_rows(transactions, folded)).to_batches()
 
 
-def _fold(transactions: pa.Table, states: NDArray[np.void], index: NDArray[np.int64], shelf: TableShelf) -> FoldedRows:
+def _fold(
+    transactions: pa.Table, states: NDArray[np.void], index: NDArray[np.int64], reference_tables: ReferenceTables
+) -> FoldedRows:
     """Fold in log order, which is each card's order too, and has longer runs of one table than card after card."""
     rows = arrow_kernel_rows(transactions)
-    used = _tables_used(transactions, np.ascontiguousarray(rows["occurred_at_ms"]), shelf)
+    used = _tables_used(transactions, np.ascontiguousarray(rows["occurred_at_ms"]), reference_tables)
     order = np.lexsort((transactions["log_offset"].to_numpy(), transactions["partition"].to_numpy()))
-    ordered = fold_by_place(states, index[order], rows[order], shelf.tables, used[order])
+    ordered = fold_by_table_index(states, index[order], rows[order], reference_tables.tables, used[order])
     back = np.argsort(order)
     return FoldedRows(ordered.features[back], ordered.sequences[back], ordered.duplicates[back])
 
 
-def _tables_used(transactions: pa.Table, occurred_at_ms: NDArray[np.int64], shelf: TableShelf) -> NDArray[np.int64]:
-    used = shelf.by_rule(occurred_at_ms)
+def _tables_used(
+    transactions: pa.Table, occurred_at_ms: NDArray[np.int64], reference_tables: ReferenceTables
+) -> NDArray[np.int64]:
+    used = reference_tables.valid_at(occurred_at_ms)
     is_recorded = transactions["table_id"].is_valid().to_numpy()
     if is_recorded.any():
         table_ids, codes = distinct(transactions["table_id"].drop_null())
-        used[is_recorded] = shelf.recorded(table_ids)[codes]
+        used[is_recorded] = reference_tables.by_id(table_ids)[codes]
     return used
 
 

@@ -17,7 +17,7 @@ from adapters.archive.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, di
 from adapters.archive.log_files import BATCH_ROWS, log_offsets
 from adapters.archive.reader import FileLog
 from cardwatch.features.kernel import FoldedRows
-from cardwatch.features.replay import TableShelf, fold_by_place
+from cardwatch.features.replay import ReferenceTables, fold_by_table_index
 from cardwatch.features.state import STATE, empty_states
 
 
@@ -61,7 +61,7 @@ class CardStates:
 def replay_partition(
     log: FileLog,
     partition: int,
-    shelf: TableShelf,
+    shelf: ReferenceTables,
     cards: CardStates,
     *,
     columns: Sequence[str] = (),
@@ -77,14 +77,14 @@ def replay_partition(
         rows = arrow_kernel_rows(batch)
         index = cards.index(batch["card_id"])
         occurred_at_ms = np.ascontiguousarray(rows["occurred_at_ms"])
-        used = recorded.override(shelf.by_rule(occurred_at_ms), log_offsets(batch))
-        yield ReplayedBatch(batch, occurred_at_ms, fold_by_place(cards.states, index, rows, shelf.tables, used))
+        used = recorded.override(shelf.valid_at(occurred_at_ms), log_offsets(batch))
+        yield ReplayedBatch(batch, occurred_at_ms, fold_by_table_index(cards.states, index, rows, shelf.tables, used))
 
 
 class _RecordedTables:
     """Reference tables that the decisions of a partition recorded, read in step with its transactions."""
 
-    def __init__(self, decisions: Iterator[pa.Table], shelf: TableShelf) -> None:
+    def __init__(self, decisions: Iterator[pa.Table], shelf: ReferenceTables) -> None:
         self._decisions, self._shelf = decisions, shelf
         self._offsets: NDArray[np.int64] = np.zeros(0, np.int64)
         self._indexes: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -107,4 +107,4 @@ class _RecordedTables:
                 return
             table_ids, codes = distinct(batch["table_id"])
             self._offsets = np.concatenate([self._offsets, log_offsets(batch)])
-            self._indexes = np.concatenate([self._indexes, self._shelf.recorded(table_ids)[codes]])
+            self._indexes = np.concatenate([self._indexes, self._shelf.by_id(table_ids)[codes]])

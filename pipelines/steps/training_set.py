@@ -26,7 +26,7 @@ from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import Misconfigured
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
-from cardwatch.features.replay import TableShelf
+from cardwatch.features.replay import ReferenceTables
 from cardwatch.label_maturity import DEFAULT_MATURITY_DAYS, end_of_day
 from cardwatch.promotion.gate import TemporalSplit, temporal_split
 from pipelines.steps.partition_replay import CardStates, ReplayedBatch, replay_partition
@@ -114,7 +114,7 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
 
 def replay_log(archive: Archive, tables: Sequence[ReferenceTable]) -> ReplayedLog:
     """Replay the complete archive, starting from empty card states. `tables` are all tables that were ever built."""
-    archived, shelf = archive.log(), TableShelf(tables)
+    archived, shelf = archive.log(), ReferenceTables(tables)
     batches: list[ReplayedBatch] = []
     cards: list[CardStates] = []
     for partition in archived.partitions:

@@ -45,7 +45,7 @@ def close_day(
     table = tables.of_day(valid_from)
     if table is None:
         for partition, end in label_ends.items():
-            builder.saw_labels_up_to(partition, end)
+            builder.set_label_position(partition, end)
         table = builder.build(valid_from)
         tables.put(table)
     archived = DayArchived(

@@ -14,7 +14,7 @@ from adapters.runtime.clock import epoch_ms
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import Process, run_service
 from adapters.scoring.client import ScoringClient
-from cardwatch.features.warm_up import warm_kernel
+from cardwatch.warm_up import warm_kernel
 from services.stream.decision_engine import DecisionEngine
 from services.stream.loop import run
 from services.stream.metrics import StreamMetrics

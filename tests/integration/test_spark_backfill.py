@@ -23,7 +23,7 @@ from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
-from cardwatch.features.replay import TableShelf
+from cardwatch.features.replay import ReferenceTables
 from cardwatch.features.state import empty_states
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 from pipelines.replay import ReplayRequest, replay
@@ -60,7 +60,7 @@ def write_late_shuffled_log_with_repeats(folder: Path) -> None:
 def asked_one_by_one(folder: Path, tables: list[ReferenceTable]) -> pa.Table:
     """Every transaction as a struct, by itself, in log order; its features as bytes in a column."""
     rows = pq.read_table(folder, partitioning=None).sort_by(PLACE)
-    shelf = TableShelf(tables)
+    reference_tables = ReferenceTables(tables)
     cards, index = card_index(rows["card_id"].to_pylist())
     states = empty_states(len(cards))
     features = []
@@ -71,7 +71,7 @@ def asked_one_by_one(folder: Path, tables: list[ReferenceTable]) -> pa.Table:
             **{**row, "channel": Channel(row["channel"]), "previous_outcome": outcome and AuthorizationOutcome(outcome)}
         )
         at_ms = np.array([(transaction.occurred_at - EPOCH).total_seconds() * 1000]).astype(np.int64)
-        table = shelf.tables[int(shelf.by_rule(at_ms)[0])]
+        table = reference_tables.tables[int(reference_tables.valid_at(at_ms)[0])]
         folded = fold(states[card : card + 1], np.zeros(1, np.int64), encode([transaction]), table)
         features.append(folded.features.tobytes())
     return rows.select(["partition", "log_offset"]).append_column("features", pa.array(features))

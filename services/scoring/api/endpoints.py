@@ -24,7 +24,7 @@ from adapters.scoring.api_keys import KeyScope
 from adapters.scoring.wire_format import decode_row
 from cardwatch.decision.records import Preview
 from cardwatch.errors import InvalidRecord, SchemaMismatch, ScoringUnavailable
-from cardwatch.events import Transaction, decode, decode_all
+from cardwatch.events import Transaction, decode, decode_transactions
 from cardwatch.features.definitions import SCHEMA_HASH
 from services.scoring.api.explanation import explain
 from services.scoring.api.invocations import Invocations
@@ -81,7 +81,7 @@ class ScoringApi:
         """Preview the decisions about several transactions, with one model for all of them."""
         key = self._admission.admit(request, KeyScope.SCORE)
         body = await request.body(MAX_BATCH_BYTES)
-        transactions = decode_all(body, Transaction, most=MAX_TRANSACTIONS)
+        transactions = decode_transactions(body, limit=MAX_TRANSACTIONS)
         self._admission.limit_rate(key, len(transactions))
         return json_response(await self._preview(request, transactions))
 

@@ -21,7 +21,7 @@ from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import InvalidRecord, Misconfigured
 from cardwatch.events import Transaction, decode
-from cardwatch.features.warm_up import warm_kernel
+from cardwatch.warm_up import warm_kernel
 from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.aws.remote_preview import RemotePreviewScorer

@@ -20,7 +20,7 @@ from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured, StoreUnavailable
-from cardwatch.features.warm_up import warm_kernel
+from cardwatch.warm_up import warm_kernel
 from services.stream.aws.delivery import DecisionDelivery
 from services.stream.aws.embedded_metrics import InvocationMetrics
 from services.stream.aws.event_records import KAFKA, partial_batch_response, records_by_shard

@@ -110,7 +110,7 @@ def test_the_order_of_arrival_does_not_matter() -> None:
         builder = ReferenceBuilder()
         for day in days:
             builder.add_transactions(*at(day, 5, 9, 9))
-        builder.saw_labels_up_to(0, 7)
+        builder.set_label_position(0, 7)
         tables.append(builder.build(DAY))
     assert tables[0].table_id == tables[1].table_id
 
@@ -122,7 +122,7 @@ def test_the_id_is_the_content_and_survives_storage() -> None:
     restored = ReferenceTable.from_bytes(table.to_bytes())
     assert restored.table_id == table.table_id
     assert restored.valid_from == datetime(2025, 2, 10, tzinfo=UTC)
-    builder.saw_labels_up_to(0, 1)
+    builder.set_label_position(0, 1)
     assert builder.build(DAY).table_id != table.table_id
 
 
