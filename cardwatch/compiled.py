@@ -1,9 +1,9 @@
-"""How kernels are compiled: by numba, kept on disk, and started from there without a compiler.
+"""Compilation with numba, with a cache on disk from which a process starts without compiling.
 
-numba's own cache has two gaps. It looks at a function's file alone, so that a change in the feature table or in the
-state's layout, which are compiled in as constants, would go unnoticed. And it refuses to work from a folder that cannot
-be written, which is what an image has. The code in an image is made for any processor of its kind: set
-`NUMBA_CPU_NAME=generic` both where it is built and where it runs.
+numba's own cache has two limitations. It depends on a function's file only, so it would miss a change in the feature
+table or in the layout of the state, which are compiled as constants. And it does not work in a read-only folder, as
+images have. The code in an image must run on every processor of its architecture: set `NUMBA_CPU_NAME=generic` both
+where the image is built and where it runs.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from numba.core.caching import InTreeCacheLocator, UserProvidedCacheLocator
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile `function` on its first call, or load what an earlier process compiled. Never with fast-math."""
+    """Decorator: compile `function` on its first call, or load it from the cache on disk; without fast-math."""
     before = config.CACHE_LOCATOR_CLASSES
     config.CACHE_LOCATOR_CLASSES = f"{__name__}.{KernelCacheLocator.__name__}"
     try:
         dispatcher = njit(cache=True)(function)
     finally:
         config.CACHE_LOCATOR_CLASSES = before
-    kept = dispatcher._cache
-    if not Path(kept.cache_path).is_dir():
-        kept.disable()
-    elif not os.access(kept.cache_path, os.W_OK):
-        kept.save_overload = _keep_in_memory
+    cache = dispatcher._cache
+    if not Path(cache.cache_path).is_dir():
+        cache.disable()
+    elif not os.access(cache.cache_path, os.W_OK):
+        cache.save_overload = lambda _signature, _result: None
     return dispatcher
 
 
 class KernelCacheLocator(InTreeCacheLocator):  # type: ignore[misc]
-    """Beside the source, or in `NUMBA_CACHE_DIR`; for the very sources of its package; read-only if need be."""
+    """Locates the cache beside the source or in `NUMBA_CACHE_DIR`, even read-only; its key is the package's sources."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
         super().__init__(py_func, py_file)
@@ -46,25 +46,21 @@ class KernelCacheLocator(InTreeCacheLocator):  # type: ignore[misc]
             self._cache_path = UserProvidedCacheLocator(py_func, py_file).get_cache_path()
 
     def ensure_cache_path(self) -> None:
-        """Make the folder where that is possible."""
+        """Create the folder if it can be created."""
         try:
             Path(self._cache_path).mkdir(parents=True, exist_ok=True)
         except OSError:
-            return  # it can still be compiled in memory
+            return  # `compiled` disables the cache then
 
     def get_source_stamp(self) -> str:
-        """What the compiled code depends on."""
+        """Return the key of the cache: compiled code depends on all sources of its package."""
         return sources_digest(self._package)
 
 
 @lru_cache
 def sources_digest(package: Path) -> str:
-    """A digest of every source file in the folder `package`."""
+    """Return the SHA-256 digest of the names and contents of all source files in the folder `package`."""
     digest = hashlib.sha256()
     for path in sorted(package.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-def _keep_in_memory(_signature: Any, _result: Any) -> None:
-    """What saves compiled code where nothing can be saved."""

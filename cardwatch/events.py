@@ -1,6 +1,6 @@
-"""What travels: transactions, labels, decisions and dead letters, with their JSON forms.
+"""The records of the topics: transactions, labels, decisions and dead letters, with their JSON forms.
 
-Every struct refuses what its contract does not allow, at decoding time, with the path of the field. The JSON Schemas in
+Decoding validates each record against its contract and names the path of an invalid field. The JSON Schemas in
 `docs/contracts/` are generated from these types.
 """
 
@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from cardwatch.errors import InvalidRecord
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_END_OF_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_MAX_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _DAY: Final = timedelta(days=1)
 _EPOCH_ORDINAL, _FIRST_ORDINAL, _LAST_ORDINAL = (day.toordinal() for day in (EPOCH, date.min, date.max))
@@ -40,14 +40,14 @@ class Channel(Enum):
 
 
 class AuthorizationOutcome(Enum):
-    """What became of the card's previous attempt, as the payment network tells it."""
+    """The outcome of the card's previous attempt, as reported by the payment network."""
 
     APPROVED = "approved"
     DECLINED = "declined"
 
 
 class Action(Enum):
-    """What we do with a transaction; `challenge` asks the cardholder for a second factor."""
+    """The action of a decision; `challenge` requests a second factor from the cardholder."""
 
     APPROVE = "approve"
     CHALLENGE = "challenge"
@@ -55,7 +55,7 @@ class Action(Enum):
 
 
 class LabelSource(Enum):
-    """Who said whether a transaction was fraud."""
+    """The source of a label."""
 
     INVESTIGATOR = "investigator"
     CHARGEBACK = "chargeback"
@@ -63,9 +63,9 @@ class LabelSource(Enum):
 
 
 class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One attempt to pay, as the log holds it. Optional fields that are missing give missing features.
+    """One payment attempt. Missing optional fields give missing features.
 
-    `occurred_at` is event time, the only time that features know. `amount_minor` is in minor units of `currency`.
+    `occurred_at` is the event time, the only time that features use. `amount_minor` is in minor units of `currency`.
     """
 
     transaction_id: Identifier
@@ -87,7 +87,7 @@ class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
 
 
 class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What we learned about a transaction: it is true as of `effective_at`, known from `observed_at` on."""
+    """Whether a transaction was fraud: effective as of `effective_at`, known from `observed_at` on."""
 
     transaction_id: Identifier
     card_id: Identifier
@@ -99,14 +99,14 @@ class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The decision of record for one transaction, with everything needed to make it again to the same bits.
+    """The decision of record for one transaction, with all data that is needed to reproduce it to the bit.
 
-    `partition` and `offset` are the transaction's position in the log. `sequence` counts the card's transactions
-    folded before this one. `features` are float32 values in the order of the feature table, None where missing.
-    `margin` is the model's raw score (higher is riskier, float32), `probability` its calibrated form; both are None
-    where the rules alone decided, and then `degraded` says so. `shadow_*` is what the challenger would have said, where
-    there was one; it had no part in the decision. `latency_ms` runs from the record's time stamp in the
-    log to this decision.
+    `partition` and `offset` are the transaction's position in the log. `sequence` is the number of the card's
+    transactions folded before this one. `features` are float32 values in the order of the feature table, None where
+    missing. `margin` is the model's raw score (float32, higher is riskier), `probability` the calibrated one in 0..1;
+    both are None if the rules decided alone, and then `degraded` is true. `shadow_*` are the challenger's scores, if
+    there was a challenger; they have no influence on the decision. `latency_ms` is the time from the record's time
+    stamp in the log to the decision.
     """
 
     transaction: Transaction
@@ -133,7 +133,7 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A record that could not be taken: its bytes, where it came from and why."""
+    """A record that was rejected: its bytes, its position in the log and the reason."""
 
     topic: str
     partition: int
@@ -148,19 +148,17 @@ T = TypeVar("T")
 _DECODERS: Final[dict[type[Any], msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(kind) for kind in (Transaction, Label, Decision, DeadLetter)
 }
-_LIST_DECODERS: Final[dict[type[Any], msgspec.json.Decoder[Any]]] = {
-    Transaction: msgspec.json.Decoder(list[Transaction]),
-}
+_TRANSACTIONS_DECODER: Final = msgspec.json.Decoder(list[Transaction])
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode(record: Struct) -> bytes:
-    """The JSON form that travels. Encoding and decoding again gives an equal record."""
+    """Return the JSON form of a record; `decode` gives an equal record."""
     return _ENCODER.encode(record)
 
 
 def decode(data: bytes | None, kind: type[T]) -> T:
-    """Read one record of `kind`, or raise `InvalidRecord` with the path of the field and the reason."""
+    """Decode one record of type `kind`; raises `InvalidRecord` with the path of the field and the reason."""
     try:
         record = _DECODERS[kind].decode(data or b"")
     except msgspec.DecodeError as error:
@@ -169,30 +167,30 @@ def decode(data: bytes | None, kind: type[T]) -> T:
         raise InvalidRecord(f"not UTF-8: {error.reason}") from error
     except RecursionError as error:
         raise InvalidRecord("nested too deeply") from error
-    _refuse_impossible(record)
+    _validate(record)
     return record  # type: ignore[no-any-return]
 
 
-def decode_all(data: bytes, kind: type[T], *, most: int) -> list[T]:
-    """Read a JSON array of 1 to `most` records; `InvalidRecord` names the path of the first bad field."""
+def decode_transactions(data: bytes, *, limit: int) -> list[Transaction]:
+    """Decode a JSON array of 1 to `limit` transactions; raises `InvalidRecord` with the path of the first bad field."""
     try:
-        records: list[T] = _LIST_DECODERS[kind].decode(data)
+        transactions = _TRANSACTIONS_DECODER.decode(data)
     except msgspec.DecodeError as error:
         raise _invalid(error) from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise InvalidRecord("not JSON in UTF-8, or nested too deeply") from error
-    if not 1 <= len(records) <= most:
-        raise InvalidRecord(f"{len(records):,} records in one request, 1 to {most:,} are taken", field="$")
-    for place, record in enumerate(records):
+    if not 1 <= len(transactions) <= limit:
+        raise InvalidRecord(f"{len(transactions):,} records in one request, 1 to {limit:,} are taken", field="$")
+    for index, transaction in enumerate(transactions):
         try:
-            _refuse_impossible(record)
+            _validate(transaction)
         except InvalidRecord as error:
-            raise InvalidRecord(error.reason, field=f"$[{place}]{error.field.removeprefix('$')}") from error
-    return records
+            raise InvalidRecord(error.reason, field=f"$[{index}]{error.field.removeprefix('$')}") from error
+    return transactions
 
 
 def refuse_card_numbers(transaction: Transaction) -> None:
-    """Raise `InvalidRecord` if an identifier `looks_like_card_number`."""
+    """Raise `InvalidRecord` if `looks_like_card_number` holds for an identifier of the transaction."""
     identifiers = (
         transaction.card_id,
         transaction.transaction_id,
@@ -205,24 +203,28 @@ def refuse_card_numbers(transaction: Transaction) -> None:
             raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
 
 
-def _refuse_impossible(record: object) -> None:
-    """What a type cannot say: that an identifier is a card number, that a time is out of this world."""
+def _validate(record: object) -> None:
+    """Raise `InvalidRecord` for what the types cannot express: card numbers as identifiers, times out of range."""
     if isinstance(record, Transaction):
         refuse_card_numbers(record)
-        _refuse_impossible_times(record, "occurred_at")
+        _validate_times(record, "occurred_at")
     elif isinstance(record, Label):
-        _refuse_impossible_times(record, "effective_at", "observed_at")
+        _validate_times(record, "effective_at", "observed_at")
 
 
-def _refuse_impossible_times(record: Struct, *fields: str) -> None:
-    """Leave room for windows and offsets: at the ends of the calendar their arithmetic has no answer."""
+def _validate_times(record: Struct, *fields: str) -> None:
+    """Exclude the ends of the calendar, where arithmetic with windows and UTC offsets would overflow."""
     for field in fields:
-        if not EPOCH <= getattr(record, field) < _END_OF_TIME:
-            raise InvalidRecord(f"lies outside of {EPOCH:%Y} to {_END_OF_TIME.year - 1}", field=f"$.{field}")
+        if not EPOCH <= getattr(record, field) < _MAX_TIME:
+            raise InvalidRecord(f"lies outside of {EPOCH:%Y} to {_MAX_TIME.year - 1}", field=f"$.{field}")
 
 
 def looks_like_card_number(text: str) -> bool:
-    """Whether `text` is 13 to 19 digits (spaces and dashes aside) with a valid Luhn check digit."""
+    """Return whether `text` is 13 to 19 digits, ignoring spaces and dashes, with a valid Luhn check digit.
+
+    >>> looks_like_card_number("4111 1111 1111 1111"), looks_like_card_number("card-000017")
+    (True, False)
+    """
     if not text[:1].isdigit():
         return False
     digits = text.replace(" ", "").replace("-", "")
@@ -233,12 +235,16 @@ def looks_like_card_number(text: str) -> bool:
 
 
 def to_epoch_ms(moment: datetime) -> int:
-    """Milliseconds since 1970 in UTC, exactly (no floating point on the way)."""
+    """Return the milliseconds since 1970 UTC of an aware datetime, rounded down, without floating point.
+
+    >>> to_epoch_ms(datetime(2025, 1, 6, 12, tzinfo=UTC))
+    1736164800000
+    """
     return (moment - EPOCH) // _MILLISECOND
 
 
 def from_epoch_ms(epoch_ms: int) -> datetime:
-    """The UTC time of `epoch_ms`; the inverse of `to_epoch_ms`."""
+    """Return the UTC time of `epoch_ms`; the inverse of `to_epoch_ms`."""
     return EPOCH + epoch_ms * _MILLISECOND
 
 

@@ -1,10 +1,9 @@
-"""The topic `progress`: how simulated days go in step, and what a watcher of the system is told.
+"""The records of the topic `progress`, which synchronise simulated days and report on the system.
 
-The source says which positions of the log end a day; archive and monitor answer when they have that day behind them. A
-source that knows no simulated days sends heartbeats instead, or nothing at all: then the archive finds the end of a day
-by itself, see `services.archive.watermarks`.
-Whoever wants to know what happens (the demo's screen, a console) reads this one topic. One partition, so that the
-order of events is the order of offsets.
+The source publishes the log positions at which a day ends; archive and monitor publish when they have processed that
+day. A source without simulated days sends heartbeats, or nothing: then the archive determines the end of a day itself,
+see `services.archive.watermarks`. The demo's screen and the console read this topic to show what happens. It has one
+partition, so the order of events is the order of offsets.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ _OLD_DECAYED: Final = "worn out"
 
 
 class DayEmitted(Struct, frozen=True, kw_only=True, tag="day_emitted"):
-    """The source has sent all of `day`. The ends are, per partition, the offset after the day's last record.
+    """The source has sent all records of `day`. The ends are, per partition, the offset after the day's last record.
 
-    `decided` is False for history that was sent before any stream worker ran: no decisions will follow. `inferred`: it
-    is not the source that says so but the archive, from heartbeats and event times; a later record may still be of that
-    day, and counts from the next table on.
+    `decided` is False for history that was sent before any stream worker ran: no decisions follow. `inferred` is True
+    if the archive derived the end of the day from heartbeats and event times: then records of that day may still
+    arrive, and they count from the next reference table on.
     """
 
     day: date
@@ -47,10 +46,11 @@ class DayEmitted(Struct, frozen=True, kw_only=True, tag="day_emitted"):
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat"):
-    """`source` has sent everything that occurred before `at`, transactions up to these ends and labels as well.
+    """`source` has sent all transactions and labels that occurred before `at`.
 
-    The ends are, per partition, the offset after the last record; a partition that is left out needs no wait. Whoever
-    has sent one heartbeat is waited for, until its `last` one: after that it sends nothing more.
+    The ends are, per partition, the offset after the last transaction; the archive does not wait for an omitted
+    partition. After its first heartbeat the archive waits for a source, until the one with `last`, which ends the
+    source.
     """
 
     source: Identifier
@@ -60,7 +60,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat"):
 
 
 class DayArchived(Struct, frozen=True, kw_only=True, tag="day_archived"):
-    """The archive holds all of `day` and has built the reference table that is valid from the next day on."""
+    """The archive holds all records of `day` and has built the reference table that is valid from the next day on."""
 
     day: date
     transactions: int
@@ -70,7 +70,7 @@ class DayArchived(Struct, frozen=True, kw_only=True, tag="day_archived"):
 
 
 class Bootstrapped(Struct, frozen=True, kw_only=True, tag="bootstrapped"):
-    """The first champion is trained on history up to `day` and registered; the store holds that history folded in."""
+    """The first champion was trained on history up to `day` and registered; the feature store holds that history."""
 
     day: date
     champion_version: str
@@ -78,10 +78,10 @@ class Bootstrapped(Struct, frozen=True, kw_only=True, tag="bootstrapped"):
 
 
 class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
-    """The monitor is done with `day`, and so is any retraining that this day started.
+    """The monitor has processed `day`, and any retraining that this day started has ended.
 
     `average_precision` is that of the decisions on the newest matured days, None before enough labels have matured.
-    `drifted_features` names the features whose distribution has moved from the champion's training data.
+    `drifted_features` are the features whose distribution differs from the champion's training data.
     """
 
     day: date
@@ -109,7 +109,7 @@ class DriftDetected(Struct, frozen=True, kw_only=True, tag="drift_detected"):
 
 
 class RetrainingStarted(Struct, frozen=True, kw_only=True, tag="retraining_started"):
-    """A challenger is being trained on what was known at the end of `day`; `RetrainingEnded` of that day follows."""
+    """Training of a challenger on the data known at the end of `day` has started; `RetrainingEnded` follows."""
 
     day: date
     champion_version: str
@@ -117,7 +117,7 @@ class RetrainingStarted(Struct, frozen=True, kw_only=True, tag="retraining_start
 
 
 class RetrainingEnded(Struct, frozen=True, kw_only=True, tag="retraining_ended"):
-    """A retraining has been judged. `promoted`: the challenger is the champion now, and is being served."""
+    """A retraining has ended. `promoted`: the challenger is the champion now, and is served."""
 
     day: date
     challenger_version: str | None
@@ -126,7 +126,7 @@ class RetrainingEnded(Struct, frozen=True, kw_only=True, tag="retraining_ended")
 
 
 class RateStarted(Struct, frozen=True, kw_only=True, tag="rate_started"):
-    """From here on the source sends at a fixed rate, waiting for nobody: the phase in which latency is measured."""
+    """The source starts sending at a fixed rate, without waiting for other services, to measure latency."""
 
     day: date
     rate_per_second: float
@@ -134,7 +134,7 @@ class RateStarted(Struct, frozen=True, kw_only=True, tag="rate_started"):
 
 
 class RateEnded(Struct, frozen=True, kw_only=True, tag="rate_ended"):
-    """The fixed-rate phase is over. The ends are, per partition, the offset after its last transaction."""
+    """The fixed-rate phase has ended. The ends are, per partition, the offset after its last transaction."""
 
     day: date
     transactions: int
@@ -163,7 +163,7 @@ def _warn_of_old_state() -> None:
 
 
 def decode_progress(data: bytes | None) -> Progress:
-    """Read one record of the topic, or raise `InvalidRecord`."""
+    """Decode one record of the topic; raises `InvalidRecord`."""
     try:
         return _DECODER.decode(data or b"")
     except msgspec.DecodeError as error:

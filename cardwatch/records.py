@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Record(NamedTuple):
-    """One record of a topic. `timestamp_ms` is when its producer sent it, on the wall clock."""
+    """One record of a topic. `timestamp_ms` is the wall-clock time at which its producer sent it, in ms."""
 
     topic: str
     partition: int

@@ -41,8 +41,8 @@ def warm_kernel() -> None:
         hash_slices(np.frombuffer(b"example", np.uint8), bounds)
 
 
-def warm_scoring(policy: DecisionPolicy) -> None:
-    """Compile scoring, explanations and decisions, for writable rows and for the read-only rows of a request."""
+def one_split_detector() -> Detector:
+    """Return a detector with one tree of one split: margin -1 for a missing or negative amount, else 1."""
     trees = FlatTrees(
         features=len(FEATURE_NAMES),
         base_margin=np.float32(0.0),
@@ -64,7 +64,12 @@ def warm_scoring(policy: DecisionPolicy) -> None:
         frauds=0,
         fingerprint="",
     )
-    detector = Detector(FlatTrees.from_bytes(trees.to_bytes()), facts)
+    return Detector(FlatTrees.from_bytes(trees.to_bytes()), facts)
+
+
+def warm_scoring(policy: DecisionPolicy) -> None:
+    """Compile scoring, explanations and decisions, for writable rows and for the read-only rows of a request."""
+    detector = one_split_detector()
     writable = np.zeros((1, len(FEATURE_NAMES)), np.float32)
     for rows in (writable, np.frombuffer(writable.tobytes(), np.float32).reshape(writable.shape)):
         probabilities = detector.probabilities(detector.margins(rows))

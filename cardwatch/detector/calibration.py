@@ -1,4 +1,4 @@
-"""From a model's margin to a probability, by a table of points."""
+"""Calibration: conversion of a model's margin to a probability by linear interpolation."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from cardwatch.compiled import compiled
 
 
 class Calibration(Struct, frozen=True, kw_only=True):
-    """A rising piecewise-linear function through (margin, probability) points, constant beyond its ends.
+    """A non-decreasing piecewise-linear function through (margin, probability) points, constant beyond its ends.
 
-    It is evaluated with + - x / and comparisons, one rounded step at a time, so every machine gives the same bits.
+    It is evaluated with + - x / and comparisons only, so every machine gives the same bits.
+
+    >>> Calibration(margins=[-2.0, 2.0], probabilities=[0.1, 0.9]).apply(np.array([-5, 0, 5], np.float32)).tolist()
+    [0.1, 0.5, 0.9]
     """
 
     margins: list[float]
     probabilities: list[float]
 
     def __post_init__(self) -> None:
-        """Refuse, with `ValueError`, a table that does not rise or does not stay in 0..1."""
+        """Raise `ValueError` unless margins increase, probabilities do not decrease, and all lie in 0..1."""
         margins, probabilities = np.array(self.margins), np.array(self.probabilities)
         if len(margins) != len(probabilities) or len(margins) < 2:
             raise ValueError("a calibration table needs two points or more, each a margin and a probability")
@@ -29,12 +32,12 @@ class Calibration(Struct, frozen=True, kw_only=True):
             raise ValueError("a calibration table must stay between 0 and 1")
 
     def apply(self, margins: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities in 0..1; a riskier margin never has a lower one."""
+        """Return the probabilities, float64 [n] in 0..1, of margins, float32 [n]; higher margins never get less."""
         return interpolate(np.array(self.margins), np.array(self.probabilities), margins)
 
 
 def interpolate(x: NDArray[np.float64], y: NDArray[np.float64], margins: NDArray[np.float32]) -> NDArray[np.float64]:
-    """`Calibration.apply` for a table that is two arrays already, float64 [points] each."""
+    """Return what `Calibration.apply` does, for margins `x` and probabilities `y` as float64 [points] arrays."""
     probabilities = np.empty(len(margins), np.float64)
     _interpolate(x, y, margins, probabilities)
     return probabilities

@@ -1,9 +1,8 @@
-"""The detector: trees over feature rows, calibrated to probabilities, explained by reason codes.
+"""The detector: gradient-boosted trees over feature rows, calibrated to probabilities, explained by reason codes.
 
-On disk it is data only, three files: `model.ubj` is the model in XGBoost's own format, `trees.bin` the same trees as
-flat arrays (`cardwatch.detector.trees.flat`), `detector.json` the rest. What scores is this class alone, in
-training, judging
-and serving; XGBoost only grows trees. Reading a detector computes nothing anew, so it costs a service a millisecond.
+On disk it is three files with data only: `model.ubj` is the model in XGBoost's own format, `trees.bin` the same trees
+as flat arrays (`cardwatch.detector.trees.flat`), `detector.json` the metadata. Training, evaluation and serving all
+score with this class; XGBoost only trains the trees. Loading a detector takes about a millisecond.
 """
 
 from __future__ import annotations
@@ -28,10 +27,11 @@ MODEL_FILE: Final = "model.ubj"
 TREES_FILE: Final = "trees.bin"
 FACTS_FILE: Final = "detector.json"
 MAX_REASONS: Final = 3
+"""Default maximum number of reason codes per decision."""
 
 
 class DetectorFacts(Struct, frozen=True, kw_only=True):
-    """What `detector.json` holds. `fingerprint` is a hash of the training and calibration data and the settings."""
+    """The content of `detector.json`. `fingerprint` is a hash of the training data, calibration data and settings."""
 
     schema_hash: str
     feature_names: tuple[str, ...]
@@ -43,14 +43,14 @@ class DetectorFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def base_rate(self) -> float:
-        """The share of fraud in the training rows."""
+        """Share of fraud in the training rows."""
         return self.frauds / self.rows
 
 
 class Detector:
-    """A fitted model. Feature rows are float32 [n, features] in the order of the feature table, NaN where missing.
+    """A trained model. Feature rows are float32 [n, features] in the order of the feature table, NaN where missing.
 
-    Safe to use from several threads at once.
+    Its methods are thread-safe. Those that take rows raise `ValueError` for rows of another width.
     """
 
     def __init__(self, trees: FlatTrees, facts: DetectorFacts) -> None:
@@ -60,10 +60,10 @@ class Detector:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Detector:
-        """Read a detector from the contents of its files, by name.
+        """Load a detector from the contents of its files, by name.
 
-        Raises `CorruptModel` if one is missing or unsound, `SchemaMismatch` if the detector wants other features than
-        this code computes.
+        Raises `CorruptModel` if a file is missing or invalid, `SchemaMismatch` if the detector was trained on another
+        feature schema than this code computes.
         """
         if missing := {FACTS_FILE, TREES_FILE} - set(files):
             raise CorruptModel(f"the detector has no {', '.join(sorted(missing))}: train it with this version")
@@ -73,46 +73,64 @@ class Detector:
             raise CorruptModel(f"{FACTS_FILE} cannot be read: {str(error).splitlines()[0]}") from error
         if facts.schema_hash != SCHEMA_HASH:
             raise SchemaMismatch(
-                f"the model wants features of schema {facts.schema_hash}, this code computes {SCHEMA_HASH}: retrain it"
+                f"the model needs features of schema {facts.schema_hash}, this code computes {SCHEMA_HASH}: retrain it"
             )
         trees = FlatTrees.from_bytes(files[TREES_FILE])
         if trees.features != len(FEATURE_NAMES):
             raise CorruptModel(
-                f"the trees want {trees.features} features, the schema has {len(FEATURE_NAMES)}: retrain the model"
+                f"the trees need {trees.features} features, the schema has {len(FEATURE_NAMES)}: retrain the model"
             )
         return cls(trees, facts)
 
     def margins(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The trees' raw output, float32 [n], higher is riskier: XGBoost's `output_margin`, to the bit."""
+        """Return the trees' raw output, float32 [n], higher is riskier; bit-identical to XGBoost's `output_margin`.
+
+        The example's detector has one tree with one split, on the amount:
+
+        >>> from cardwatch.warm_up import one_split_detector
+        >>> detector, rows = one_split_detector(), np.full((2, len(FEATURE_NAMES)), np.nan, np.float32)
+        >>> rows[1, FEATURE_NAMES.index("amount")] = 250.0
+        >>> detector.margins(rows).tolist(), detector.reasons(rows)
+        ([-1.0, 1.0], [[], ['AMOUNT']])
+        """
         return margins(self._trees, rows)
 
     def probabilities(self, margins: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Calibrated probabilities of fraud for these margins, float64 [n] in 0..1."""
+        """Return the calibrated probabilities of fraud of these margins, float64 [n] in 0..1."""
         return interpolate(*self._points, margins)
 
     def contributions(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """By how much each feature moved each row's margin, exactly: float64 [n, features]; with
-        `expected_margin` they add up to the margin.
+        """Return the exact Shapley values of each row, float64 [n, features], in units of the margin.
+
+        With `expected_margin` they add up to the margin.
         """
         return contributions(self._trees, rows)
 
     def expected_margin(self) -> float:
-        """The mean margin of the training rows."""
+        """Return the mean margin of the training rows."""
         return expected_margin(self._trees)
 
-    def reasons(self, rows: NDArray[np.float32], most: int = MAX_REASONS) -> list[list[str]]:
-        """Per row up to `most` reason codes: the features that raise its margin most, by exact contributions."""
-        return [strongest_reasons(row, most) for row in self.contributions(rows)]
+    def reasons(self, rows: NDArray[np.float32], limit: int = MAX_REASONS) -> list[list[str]]:
+        """Return per row at most `limit` reason codes: those of the features that raise its margin most."""
+        return [strongest_reasons(row, limit) for row in self.contributions(rows)]
 
 
-def strongest_reasons(contributions: NDArray[np.float64], most: int = MAX_REASONS) -> list[str]:
-    """The reason codes of the features that speak most for fraud, float64 [features]; each code once."""
+def strongest_reasons(contributions: NDArray[np.float64], limit: int = MAX_REASONS) -> list[str]:
+    """Return at most `limit` distinct reason codes, strongest first, of contributions, float64 [features].
+
+    Only features with a positive contribution count.
+
+    >>> contributions = np.zeros(len(REASONS))
+    >>> contributions[[FEATURE_NAMES.index("count_1h"), FEATURE_NAMES.index("country_is_new")]] = 0.4, 1.2
+    >>> strongest_reasons(contributions)
+    ['NEW_COUNTRY', 'VELOCITY']
+    """
     order = np.argsort(-contributions, kind="stable")
     codes = dict.fromkeys(REASONS[index] for index in order if contributions[index] > 0)
-    return list(codes)[:most]
+    return list(codes)[:limit]
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:
-    """What names a detector's bytes: the same as `cd FOLDER && sha256sum * | sha256sum` prints."""
+    """Return the digest of a detector's files, equal to the output of `cd FOLDER && sha256sum * | sha256sum`."""
     lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -28,7 +28,7 @@ def distance_km(latitude, longitude, other_latitude, other_longitude):  # type: 
     The cosine is Bhaskara I's rational approximation, with an error of 0.002 at most.
 
     >>> round(distance_km(52.52, 13.405, 48.857, 2.352))  # Berlin to Paris
-    880
+    878
     """
     middle = 0.5 * (latitude + other_latitude)
     square = middle * middle

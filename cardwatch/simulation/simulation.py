@@ -43,7 +43,8 @@ class Simulation:
 
     >>> simulation = Simulation(SimulationSettings(seed=7, cards=50, merchants=200))
     >>> events = simulation.day(0)
-    >>> events.day, len(events.transactions), len(events.labels)
+    >>> events.day, len(events.fraud_types) == len(events.transactions)
+    (datetime.date(2025, 1, 6), True)
     """
 
     def __init__(self, settings: SimulationSettings) -> None:

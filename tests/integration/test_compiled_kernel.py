@@ -1,4 +1,4 @@
-"""The kernel's machine code: the same bits for any processor, and a start from disk that compiles nothing."""
+"""The kernel's machine code: the same bits on any processor, and a start from the cache without compiling."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ for name, texts in (("code.ll", _fold.inspect_llvm()), ("code.s", _fold.inspect_
 
 
 def folding(code: str, folder: Path, **environment: str) -> list[str]:
-    """What a new process prints: a digest of features and states, and whether anything was compiled."""
+    """Return what a new process prints: a digest of features and states, and whether anything was compiled."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=child_environment(Settings(), **environment, PYTHONDONTWRITEBYTECODE="1"),
@@ -76,13 +76,13 @@ def for_any_processor(folder: Path) -> dict[str, str]:
     return {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(folder)}
 
 
-def test_code_for_any_processor_gives_the_same_bits_from_a_disk_that_cannot_be_written(image: Path) -> None:
+def test_code_for_any_processor_gives_the_same_bits_from_a_read_only_disk(image: Path) -> None:
     here, _ = folding(FOLD, image)
     assert folding(NO_WRITING + FOLD, image, **for_any_processor(image)) == [here, "compiled 0 loaded 1"]
 
 
-def test_an_image_that_was_warmed_compiles_nothing_at_all(image: Path) -> None:
-    warm = "from cardwatch.features import kernel, hashing, warm; warm.warm_kernel()\n"
+def test_after_warm_up_nothing_is_compiled(image: Path) -> None:
+    warm = "from cardwatch.features import kernel, hashing; from cardwatch.warm_up import warm_kernel; warm_kernel()\n"
     every = (
         "print(*(sum(f.stats.cache_misses.values()) for f in (kernel._fold, hashing._hash_one, hashing._hash_slices)))"
     )
@@ -90,18 +90,18 @@ def test_an_image_that_was_warmed_compiles_nothing_at_all(image: Path) -> None:
     assert folding(NO_WRITING + warm + every, image, **for_any_processor(image)) == ["0 0 0"]
 
 
-def test_where_nothing_can_be_kept_it_is_compiled_in_memory(tmp_path: Path) -> None:
+def test_without_a_usable_cache_folder_it_is_compiled_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     measure = "from cardwatch.features.geography import distance_km; print(distance_km(0.0, 0.0, 0.0, 180.0))"
     [found] = folding(measure, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "file" / "no-folder"))
     assert float(found) == pytest.approx(180 * 111.195, abs=1)
 
 
-def test_code_that_was_compiled_from_another_feature_table_is_not_used(image: Path) -> None:
-    folding(FOLD, image)  # so that there is code to be copied
+def test_code_compiled_from_another_feature_table_is_not_used(image: Path) -> None:
+    folding(FOLD, image)  # so that the cache is copied too
     shutil.copytree(SOURCES / "cardwatch", image / "cardwatch")
     assert folding(FOLD, image)[1] == "compiled 0 loaded 1"
-    table = image / "cardwatch" / "features" / "table.py"
+    table = image / "cardwatch" / "features" / "definitions.py"
     lines = table.read_text().splitlines(keepends=True)
     one, other = (next(i for i, line in enumerate(lines) if f'"{name}"' in line) for name in ("amount", "weekday"))
     lines[one], lines[other] = lines[other], lines[one]
@@ -111,7 +111,7 @@ def test_code_that_was_compiled_from_another_feature_table_is_not_used(image: Pa
 
 def test_the_machine_code_has_no_fused_arithmetic_and_calls_no_mathematics_library(image: Path) -> None:
     assembly, code = (image / "code.s").read_text(), (image / "code.ll").read_text()
-    assert re.search(r"\b(v?sqrtsd|fsqrt)\b", assembly)  # else this test would look at nothing
+    assert re.search(r"\b(v?sqrtsd|fsqrt)\b", assembly)  # otherwise the test would prove nothing
     assert not re.search(r"\bv?fn?m(add|sub)|\bfml[as]\b", assembly)
     called = set(re.findall(r"call [^@\n]*@([\w.]+)\(", code))
     assert called  # the same

@@ -277,7 +277,7 @@ def random_trees(files: dict[str, bytes]) -> dict[str, bytes]:
     return {**files, TREES_FILE: np.random.default_rng(1).bytes(len(files[TREES_FILE]))}
 
 
-def trees_that_lead_outside(files: dict[str, bytes]) -> dict[str, bytes]:
+def trees_with_invalid_pointers(files: dict[str, bytes]) -> dict[str, bytes]:
     """A file whose form is sound; the first split goes to a node far behind the last one."""
     trees = FlatTrees.from_bytes(files[TREES_FILE])
     nodes = np.array(trees.nodes, NODE)
@@ -306,11 +306,11 @@ def another_schema(files: dict[str, bytes]) -> dict[str, bytes]:
 
 POISONS = [
     (random_trees, "the flat trees cannot be read"),
-    (trees_that_lead_outside, "node 0 of the flat trees leads out of its tree"),
+    (trees_with_invalid_pointers, "node 0 of the flat trees is invalid"),
     (a_calibration_that_falls, "detector.json cannot be read: a calibration table must rise"),
     (facts_nested_too_deeply, "detector.json cannot be read: maximum recursion depth"),
     (no_trees, f"the detector has no {TREES_FILE}"),
-    (another_schema, f"the model wants features of schema 0123456789abcdef, this code computes {SCHEMA_HASH}"),
+    (another_schema, f"the model needs features of schema 0123456789abcdef, this code computes {SCHEMA_HASH}"),
 ]
 
 

@@ -1,17 +1,17 @@
-"""Exact Shapley values of trees: by how much each feature of a row moved its margin.
+"""Exact Shapley values of trees: how much each feature of a row changed its margin.
 
 They are the path-dependent values of TreeSHAP (Lundberg and others 2020, "From local explanations to global
-understanding with explainable AI for trees"), which XGBoost calls `pred_contribs`, by another way.
+understanding with explainable AI for trees"), which XGBoost calls `pred_contribs`, computed with another algorithm.
 
-A leaf of value v on whose path m different features split contributes to feature i
+A leaf of value v with m different split features on its path contributes to feature i
 
     v (o_i - z_i) * sum over subsets S of the others: |S|! (m-|S|-1)! / m! * prod(o_j, j in S) * prod(z_j, j not in S)
 
-where o_j is 1 if the row goes the leaf's way at every split on j, else 0, and z_j the share of the training weight
-that goes it. The factorials are Euler's beta integral of t^|S| (1-t)^(m-|S|-1), so the sum over subsets is a product
-under an integral, v (o_i - z_i) * integral of prod(t o_j + (1-t) z_j, j != i) dt: a polynomial of degree m-1, for
-which Gauss-Legendre quadrature with m/2 points is exact. Products over a path and sums over its leaves are then shared
-by all leaves, as in Linear TreeSHAP (Yu and others 2022), and a tree takes one pass down and one pass up.
+where o_j is 1 if the row takes the leaf's branch at every split on j, else 0, and z_j is the share of the training
+weight that takes it. The factorials are Euler's beta integral of t^|S| (1-t)^(m-|S|-1), so the sum over subsets is a
+product under an integral, v (o_i - z_i) * integral of prod(t o_j + (1-t) z_j, j != i) dt: a polynomial of degree m-1,
+for which Gauss-Legendre quadrature with m/2 points is exact. Products over a path and sums over its leaves are then
+shared by all leaves, as in Linear TreeSHAP (Yu and others 2022), and a tree takes one pass down and one pass up.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from cardwatch.detector.trees.rows import double_row, next_node
 
 
 def contributions(trees: FlatTrees, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Per row and feature, in units of the margin: float64 [n, features], positive where it speaks for fraud.
+    """Return the contributions, float64 [n, features], in units of the margin; positive values raise the risk.
 
     A row's contributions and `expected_margin` add up to its margin. Raises `ValueError` for rows of another width.
     """
     if rows.ndim != 2 or rows.shape[1] != trees.features:
-        raise ValueError(f"the trees want rows of {trees.features} features, these have the shape {rows.shape}")
+        raise ValueError(f"the trees need rows of {trees.features} features, got the shape {rows.shape}")
     out = np.zeros(rows.shape, np.float64)
     rows = np.ascontiguousarray(rows, np.float32)
     _contributions(
@@ -40,7 +40,7 @@ def contributions(trees: FlatTrees, rows: NDArray[np.float32]) -> NDArray[np.flo
 
 
 def expected_margin(trees: FlatTrees) -> float:
-    """The mean margin of the training rows, by their weight: what contributions are counted from."""
+    """Return the weighted mean margin of the training rows, the baseline of all contributions."""
     return float(trees.base_margin) + float(_mean_of_leaves(trees.nodes, trees.values, trees.shares, trees.same))
 
 
@@ -69,10 +69,11 @@ def _largest_tree(nodes, roots):  # type: ignore[no-untyped-def]
 
 @compiled
 def _descend(nodes, doubled, shares, same, points, values, root, end, products, inverses, follows):  # type: ignore[no-untyped-def]
-    """From the root to the leaves, at every point t: `products` of t o + (1-t) z over each path's features.
+    """Pass from the root to the leaves; at every point t, `products` of t o + (1-t) z over each path's features.
 
-    `inverses` holds one over that term for the edge's own feature (a product is cheaper than a quotient), `follows` its
-    o. A feature that splits again replaces its former term. At a leaf the product is multiplied by the leaf's value.
+    `inverses` holds the reciprocal of that term for the edge's own feature (a product is cheaper than a quotient),
+    `follows` its o. If a feature splits again, its new term replaces the former one. At a leaf the product is
+    multiplied by the leaf's value.
     """
     products[0] = 1.0
     for n in range(root, end):
@@ -93,9 +94,9 @@ def _descend(nodes, doubled, shares, same, points, values, root, end, products, 
 
 @compiled
 def _ascend(nodes, shares, same, weights, root, end, products, inverses, follows, out):  # type: ignore[no-untyped-def]
-    """From the leaves to the root: sums of products over the leaves below, and what each edge's feature gets of them.
+    """Pass from the leaves to the root; adds each edge's contribution, from sums of products over the leaves below it.
 
-    Below an edge whose feature splits again, the former edge's part is taken back: it was counted further up.
+    If the feature of an edge splits again below, the part of the former edge is subtracted, which is counted above.
     """
     for n in range(end - 1, root - 1, -1):
         left = nodes[n].left

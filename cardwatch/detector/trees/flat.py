@@ -1,11 +1,11 @@
-"""Gradient-boosted trees as flat arrays, ready to be evaluated: what a model is published as, beside its source.
+"""Gradient-boosted trees as flat arrays, the form in which a model is published and evaluated.
 
-All trees lie one after another, each in breadth-first order, so that a node's children are neighbours and come after
-it. A row is evaluated in doubled form (`margins.py`), which takes missing values out of the walk: column `f` of a node
-means that a missing value goes left, column `f + features` that it goes right.
+The trees are stored one after another, each in breadth-first order, so that a node's children are adjacent and follow
+it. A row is evaluated in doubled form (`rows.py`), so that a walk needs no case for missing values: with column `f` of
+a node a missing value goes left, with column `f + features` it goes right.
 
-The bytes come over a network into compiled code that checks no bounds. So `from_bytes` proves that every walk ends at a
-leaf of its own tree, whoever made the file.
+Compiled code reads these arrays without bounds checks, and files come over a network. So `from_bytes` verifies that
+every walk ends at a leaf of its own tree, for any input.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from cardwatch.compiled import compiled
 from cardwatch.errors import CorruptModel
 
 FORMAT: Final = 1
+"""Version of the stored form."""
 
 NODE: Final = np.dtype([("threshold", "<f4"), ("feature", "<i4"), ("left", "<i4")])
-"""One node. A value below `threshold` goes to `left`, any other to `left + 1`. A leaf has the threshold NaN and the
-node before it as `left`, so that a walk that goes on stays where it is."""
+"""One node. A value below `threshold` goes to node `left`, any other to `left + 1`. A leaf has the threshold NaN and
+the index before its own as `left`, so that a further step returns to the leaf."""
 
 _ARRAYS: Final[dict[str, str]] = {
     "nodes": NODE.str,
@@ -55,13 +56,13 @@ class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class FlatTrees(NamedTuple):
     """The trees of one model over rows of `features` columns. All arrays are read-only and little-endian.
 
-    `base_margin`: float32, what the margin of every row begins with. `nodes`: NODE [n]. `values`: float32 [n], what a
-    leaf adds to the margin. `roots`, `depths`: int32 [trees], each tree's first node and its longest walk.
+    `base_margin`: float32, the initial margin of every row. `nodes`: NODE [n]. `values`: float32 [n], the addend of
+    each leaf to the margin. `roots`, `depths`: int32 [trees], the index of each tree's first node, and its depth.
 
-    For contributions (`contributions.py`), about the edge that leads into each node: `shares`: float64 [n], the share
-    of the training weight that the edges of this edge's feature, from the root to here, let through. `same`: int32 [n],
-    the node under the nearest edge above it that splits on the same feature, -1 if there is none. `points`, `weights`:
-    float64 [q], Gauss-Legendre quadrature on 0..1 that is exact for the longest path of different features.
+    For contributions (`contributions.py`), per edge into a node: `shares`: float64 [n], the share of the training
+    weight that passes all edges with the same feature from the root to here. `same`: int32 [n], the node under the
+    nearest edge above that splits on the same feature, -1 if there is none. `points`, `weights`: float64 [q],
+    Gauss-Legendre quadrature on 0..1 that is exact for the largest number of different features on a path.
     """
 
     features: int
@@ -76,14 +77,14 @@ class FlatTrees(NamedTuple):
     weights: NDArray[np.float64]
 
     def to_bytes(self) -> bytes:
-        """The published form; equal trees give equal bytes."""
+        """Return the stored form; equal trees give equal bytes."""
         arrays = {name: np.ascontiguousarray(getattr(self, name)).tobytes() for name in _ARRAYS}
         file = _File(format=FORMAT, features=self.features, base_margin=float(self.base_margin), **arrays)
         return msgspec.msgpack.encode(file)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FlatTrees:
-        """Read what `to_bytes` wrote, in a millisecond; raises `CorruptModel` for anything that is not sound trees."""
+        """Load what `to_bytes` wrote, in about a millisecond; raises `CorruptModel` for anything else."""
         try:
             file = msgspec.msgpack.decode(data, type=_File)
             arrays: dict[str, NDArray[Any]] = {
@@ -96,31 +97,33 @@ class FlatTrees(NamedTuple):
             raise CorruptModel(
                 f"the flat trees have format {file.format}, this version reads {FORMAT}: retrain the model"
             )
-        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and that is refused below
+        with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which is refused below
             base_margin = np.float32(file.base_margin)
         trees = cls(features=file.features, base_margin=base_margin, **arrays)
-        trees._require_sound()
+        trees._validate()
         return trees
 
-    def _require_sound(self) -> None:
+    def _validate(self) -> None:
         nodes, trees = len(self.nodes), len(self.roots)
         same_length = len(self.values) == len(self.shares) == len(self.same) == nodes and len(self.depths) == trees
         if not (trees and nodes and same_length and 0 < self.features < 2**24):
-            raise CorruptModel("the flat trees' arrays do not fit together")
+            raise CorruptModel("the flat trees' arrays have inconsistent lengths")
         if not (len(self.points) == len(self.weights) > 0 and np.all((self.points > 0.0) & (self.points < 1.0))):
             raise CorruptModel("the flat trees' quadrature has no points, or points outside of 0..1")
         if not (
             np.isfinite(self.base_margin) and np.all(np.isfinite(self.values)) and np.all(np.isfinite(self.weights))
         ):
-            raise CorruptModel("the flat trees hold a value that is not a number")
-        wrong = _first_unsound(self.features, self.nodes, self.roots, self.depths, self.shares, self.same)
-        if wrong >= 0:
-            raise CorruptModel(f"node {wrong} of the flat trees leads out of its tree, or back, or nowhere")
+            raise CorruptModel("the flat trees hold a value that is not finite")
+        invalid = _first_invalid_node(self.features, self.nodes, self.roots, self.depths, self.shares, self.same)
+        if invalid >= 0:
+            raise CorruptModel(
+                f"node {invalid} of the flat trees is invalid: its children, feature, threshold or share"
+            )
 
 
 @compiled
-def _first_unsound(features, nodes, roots, depths, shares, same):  # type: ignore[no-untyped-def]
-    """The first node that breaks what `NODE` and `FlatTrees` promise, or -1."""
+def _first_invalid_node(features, nodes, roots, depths, shares, same):  # type: ignore[no-untyped-def]
+    """Return the first node that violates the description of `NODE` or `FlatTrees`, or -1."""
     depth_of = np.zeros(len(nodes), np.int32)
     for tree in range(len(roots)):
         root = np.int64(roots[tree])
@@ -154,5 +157,5 @@ def _first_unsound(features, nodes, roots, depths, shares, same):  # type: ignor
 
 @compiled
 def _is_above(nodes, same, root, child, parent):  # type: ignore[no-untyped-def]
-    """Whether `same[child]` is -1 or a node of this tree before its parent's children: all that a walk relies on."""
+    """Return whether `same[child]` is -1 or a node of this tree above the child."""
     return same[child] == -1 or root < same[child] <= parent

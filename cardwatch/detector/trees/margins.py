@@ -1,8 +1,8 @@
-"""Feature rows to margins, with the very bits of XGBoost's `output_margin`.
+"""Margins of feature rows, bit-identical to XGBoost's `output_margin`.
 
-XGBoost adds leaf values in float32, tree after tree, to the base margin; so does this. What is quicker is the walk: a
-step has no branch to mispredict, and eight trees are walked at a time, so that the processor waits for eight nodes at
-once instead of one after another. In batches as for one row: 300 trees fit the second-level cache.
+As XGBoost does, leaf values are added to the base margin in float32, tree after tree. The walk is faster: a step has no
+branch to mispredict, and eight trees are walked at a time, so that eight memory accesses overlap. This holds for
+batches and single rows: 300 trees fit into the second-level cache.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from cardwatch.detector.trees.rows import double_row, next_node
 
 
 def margins(trees: FlatTrees, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The margins of float32 [n, features] rows, NaN where missing: float32 [n], higher is riskier.
+    """Return the margins, float32 [n], of rows, float32 [n, features] with NaN where missing; higher is riskier.
 
     Raises `ValueError` for rows of another width.
     """
     if rows.ndim != 2 or rows.shape[1] != trees.features:
-        raise ValueError(f"the trees want rows of {trees.features} features, these have the shape {rows.shape}")
+        raise ValueError(f"the trees need rows of {trees.features} features, got the shape {rows.shape}")
     out = np.empty(len(rows), np.float32)
     rows = np.ascontiguousarray(rows, np.float32)
     _margins(rows, trees.nodes, trees.values, trees.roots, trees.depths, trees.base_margin, out)
@@ -48,7 +48,7 @@ def _margins(rows, nodes, values, roots, depths, base_margin, out):  # type: ign
 
 @compiled
 def _add_eight(nodes, values, roots, depths, doubled, tree, margin):  # type: ignore[no-untyped-def]
-    """The margin after eight more trees. Eight names, because a compiler keeps names in registers and arrays not."""
+    """Return the margin after eight more trees. Eight variables, because a compiler keeps these in registers."""
     a, b, c, d = roots[tree], roots[tree + 1], roots[tree + 2], roots[tree + 3]
     e, f, g, h = roots[tree + 4], roots[tree + 5], roots[tree + 6], roots[tree + 7]
     depth = depths[tree]
@@ -59,7 +59,7 @@ def _add_eight(nodes, values, roots, depths, doubled, tree, margin):  # type: ig
         c, d = next_node(nodes, doubled, c), next_node(nodes, doubled, d)
         e, f = next_node(nodes, doubled, e), next_node(nodes, doubled, f)
         g, h = next_node(nodes, doubled, g), next_node(nodes, doubled, h)
-    margin += values[a]  # one after another, in the order of the trees: float32 sums depend on it
+    margin += values[a]  # in the order of the trees, on which a float32 sum depends
     margin += values[b]
     margin += values[c]
     margin += values[d]

@@ -1,4 +1,4 @@
-"""A feature row as the walk reads it."""
+"""The doubled form of a feature row, and one step of a walk over it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOW, _HIGH = np.float32(-np.inf), np.float32(np.inf)
 
 @compiled
 def double_row(row, doubled):  # type: ignore[no-untyped-def]
-    """Write the row twice: a missing value is below every threshold in the first half, above it in the second."""
+    """Write the row twice to `doubled`: missing values become -inf in the first half, +inf in the second."""
     width = len(row)
     for feature in range(width):
         value = row[feature]
@@ -22,6 +22,6 @@ def double_row(row, doubled):  # type: ignore[no-untyped-def]
 
 @compiled
 def next_node(nodes, doubled, n):  # type: ignore[no-untyped-def]
-    """One step of a walk, without a branch; from a leaf to itself."""
+    """Return the next node of a walk, without a branch; the next node of a leaf is itself."""
     node = nodes[n]
     return node.left + (0 if doubled[node.feature] < node.threshold else 1)

@@ -1,4 +1,4 @@
-"""The detector and its calibration: the same bits everywhere, only data on disk, reasons that name the cause."""
+"""The detector and its calibration: identical bits, files with data only, reasons that name the cause."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows(count: int, seed: int) -> NDArray[np.float32]:
 
 
 def trained_on(*causes: str, settings: TrainingSettings = SMALL) -> FittedDetector:
-    """A detector of a world where a row is fraud if one of these features is above 1."""
+    """A detector trained on rows that are fraud if one of these features is above 1."""
     features = rows(3_000, seed=1)
     risk = np.nan_to_num(features[:, [column(cause) for cause in causes]]).max(axis=1)
     is_fraud: NDArray[np.bool_] = risk > 1.0
@@ -60,28 +60,28 @@ def detector(fitted: FittedDetector) -> Detector:
 def test_margins_are_xgboosts_output_margin_to_the_bit(fitted: FittedDetector) -> None:
     detector = fitted.detector
     booster = xgboost.Booster(model_file=bytearray(fitted.files[MODEL_FILE]))
-    asked = rows(500, seed=2)
-    expected = booster.predict(xgboost.DMatrix(asked, feature_names=list(FEATURE_NAMES)), output_margin=True)
-    assert detector.margins(asked).dtype == np.float32
-    assert detector.margins(asked).tobytes() == expected.tobytes()
-    one_by_one = np.concatenate([detector.margins(asked[i : i + 1]) for i in range(len(asked))])
-    assert one_by_one.tobytes() == expected.tobytes()
+    sample = rows(500, seed=2)
+    expected = booster.predict(xgboost.DMatrix(sample, feature_names=list(FEATURE_NAMES)), output_margin=True)
+    assert detector.margins(sample).dtype == np.float32
+    assert detector.margins(sample).tobytes() == expected.tobytes()
+    single_rows = np.concatenate([detector.margins(sample[i : i + 1]) for i in range(len(sample))])
+    assert single_rows.tobytes() == expected.tobytes()
 
 
-def test_a_saved_detector_answers_as_before_to_the_bit(fitted: FittedDetector, tmp_path: Path) -> None:
+def test_a_saved_detector_gives_the_same_bits(fitted: FittedDetector, tmp_path: Path) -> None:
     detector = fitted.detector
     fitted.save(tmp_path)
     loaded = Detector.from_files(read_folder(tmp_path))
-    asked = rows(500, seed=3)
-    margins = loaded.margins(asked)
-    assert margins.tobytes() == detector.margins(asked).tobytes()
+    sample = rows(500, seed=3)
+    margins = loaded.margins(sample)
+    assert margins.tobytes() == detector.margins(sample).tobytes()
     assert loaded.probabilities(margins).tobytes() == detector.probabilities(margins).tobytes()
-    assert loaded.reasons(asked) == detector.reasons(asked)
+    assert loaded.reasons(sample) == detector.reasons(sample)
     assert loaded.facts == detector.facts
     assert sorted(path.name for path in tmp_path.iterdir()) == [FACTS_FILE, MODEL_FILE, TREES_FILE]
 
 
-def test_the_same_data_gives_the_same_files_and_a_turned_setting_gives_others() -> None:
+def test_the_same_data_gives_the_same_files_and_another_setting_gives_others() -> None:
     same, again, other = (
         digest_of(trained_on("amount_1h", settings=settings).files)
         for settings in (SMALL, SMALL, structs.replace(SMALL, depth=2))
@@ -90,7 +90,7 @@ def test_the_same_data_gives_the_same_files_and_a_turned_setting_gives_others() 
     assert same != other
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot take cores away from a process")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot restrict the cores of a process")
 def test_one_core_trains_the_same_model_as_all_of_them() -> None:
     train = (
         "import os, sys, numpy as np, hashlib;"
@@ -119,11 +119,11 @@ def test_no_rows_give_no_scores(detector: Detector) -> None:
 def test_more_of_what_is_risky_is_riskier(detector: Detector) -> None:
     calm, risky = rows(200, seed=4), rows(200, seed=4)
     calm[:, column("country_is_new")], risky[:, column("country_is_new")] = 0.0, 3.0
-    assert np.mean(detector.margins(risky) >= detector.margins(calm)) > 0.95  # trees promise no more
+    assert np.mean(detector.margins(risky) >= detector.margins(calm)) > 0.95  # trees are not monotonic
     assert np.mean(detector.probabilities(detector.margins(risky))) > 0.9
 
 
-def test_reasons_name_the_cause_once_even_if_two_features_tell_it(detector: Detector) -> None:
+def test_two_features_with_one_reason_give_it_once(detector: Detector) -> None:
     row = np.zeros((2, len(FEATURE_NAMES)), np.float32)
     row[0, [column("count_1h"), column("amount_1h")]] = 3.0
     row[1, column("country_is_new")] = 3.0
@@ -131,10 +131,10 @@ def test_reasons_name_the_cause_once_even_if_two_features_tell_it(detector: Dete
     assert busy[0] == "VELOCITY"
     assert abroad[0] == "NEW_COUNTRY"
     assert len(busy) == len(set(busy))
-    assert [len(codes) <= 1 for codes in detector.reasons(row, most=1)] == [True, True]
+    assert [len(codes) <= 1 for codes in detector.reasons(row, limit=1)] == [True, True]
 
 
-def test_a_row_that_nothing_speaks_against_has_no_reasons() -> None:
+def test_a_row_without_raised_risk_does_not_name_the_feature() -> None:
     detector = trained_on("amount_1h").detector
     [codes] = detector.reasons(np.zeros((1, len(FEATURE_NAMES)), np.float32))
     assert "VELOCITY" not in codes
@@ -147,7 +147,7 @@ def test_training_needs_both_kinds_of_rows(kind: bool) -> None:
         fit_detector(features, labels, calibration_features=features, calibration_is_fraud=labels)
 
 
-def test_the_facts_say_what_it_was_trained_on(detector: Detector) -> None:
+def test_the_facts_describe_the_training_data(detector: Detector) -> None:
     assert (detector.facts.rows, detector.facts.schema_hash) == (2_000, SCHEMA_HASH)
     assert detector.facts.base_rate == detector.facts.frauds / 2_000
 
@@ -168,7 +168,7 @@ def test_a_detector_without_one_of_its_files_says_which(fitted: FittedDetector, 
         (FACTS_FILE, b"[" * 9_999),
     ],
 )
-def test_what_cannot_be_read_is_a_corrupt_model(fitted: FittedDetector, file: str, content: bytes) -> None:
+def test_a_file_that_cannot_be_read_is_a_corrupt_model(fitted: FittedDetector, file: str, content: bytes) -> None:
     with pytest.raises(CorruptModel, match="cannot be read"):
         Detector.from_files({**fitted.files, file: content})
 
@@ -177,7 +177,7 @@ def test_trees_of_another_width_are_a_corrupt_model(fitted: FittedDetector) -> N
     booster = xgboost.train(
         {"objective": "binary:logistic"}, xgboost.DMatrix(np.eye(3, dtype=np.float32), np.array([0, 1, 1])), 1
     )
-    with pytest.raises(CorruptModel, match="want 3 features"):
+    with pytest.raises(CorruptModel, match="need 3 features"):
         Detector.from_files({**fitted.files, TREES_FILE: flatten(booster).to_bytes()})
 
 
@@ -204,11 +204,11 @@ def test_calibration_is_the_isotonic_fit_with_straight_lines_between_its_points(
     table = fit_calibration(np.array([0, 1, 2, 3], np.float32), np.array([False, True, False, True]))
     assert table.margins == [0.0, 1.0, 2.0, 3.0]
     assert table.probabilities == [1 / 6, 0.5, 0.5, 0.75]
-    asked = np.array([-9.0, 0.0, 0.5, 1.5, 2.5, 3.0, 9.0], np.float32)
-    assert table.apply(asked).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 3, 0.5, 0.625, 0.75, 0.75], abs=1e-15)
+    sample = np.array([-9.0, 0.0, 0.5, 1.5, 2.5, 3.0, 9.0], np.float32)
+    assert table.apply(sample).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 3, 0.5, 0.625, 0.75, 0.75], abs=1e-15)
 
 
-def test_calibration_without_any_fraud_says_what_that_many_rows_can_show() -> None:
+def test_calibration_without_any_fraud_gives_the_upper_bound_for_that_many_rows() -> None:
     table = fit_calibration(np.array([1, 1, 1], np.float32), np.zeros(3, np.bool_))
     assert table.apply(np.array([0, 1, 2], np.float32)).tolist() == [0.2, 0.2, 0.2]
 
@@ -217,8 +217,8 @@ def test_a_riskier_margin_is_never_less_probable() -> None:
     random = np.random.default_rng(7)
     margins = np.sort(random.normal(size=5_000)).astype(np.float32)
     table = fit_calibration(margins, random.random(5_000) < 1 / (1 + np.exp(-margins)))
-    asked = np.sort(np.concatenate([margins, random.uniform(-9, 9, 20_000).astype(np.float32)]))
-    probabilities = table.apply(asked)
+    sample = np.sort(np.concatenate([margins, random.uniform(-9, 9, 20_000).astype(np.float32)]))
+    probabilities = table.apply(sample)
     assert np.all(np.diff(probabilities) >= 0)
     assert np.all((probabilities > 0) & (probabilities < 1))
 

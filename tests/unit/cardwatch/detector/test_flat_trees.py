@@ -1,4 +1,4 @@
-"""Flat trees: what is refused, and values that can be worked out by hand."""
+"""Flat trees: which files are refused, and values derived by hand."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def test_two_features_that_are_needed_together_share_the_contribution() -> None:
     )
     trees = FlatTrees.from_bytes(trees.to_bytes())
     assert contributions(trees, np.array([[1.0, 1.0]], np.float32)).tolist() == [[3.0, 3.0]]
-    # x1 is not asked where x0 goes left, but it is known: with x0 unknown it would have raised the expectation by 2.
+    # x1 is not tested where x0 goes left, but it is known: with x0 unknown it would have raised the expectation by 2.
     assert contributions(trees, np.array([[0.0, 1.0]], np.float32)).tolist() == [[-3.0, 1.0]]
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_trees_survive_storage() -> None:
     again = FlatTrees.from_bytes(stump().to_bytes())
     assert again.to_bytes() == stump().to_bytes()
     assert again.nodes.tobytes() == stump().nodes.tobytes()
@@ -84,18 +84,18 @@ def test_what_is_written_is_read_again() -> None:
 def test_no_rows_give_no_margins_and_rows_of_another_width_are_refused() -> None:
     assert margins(stump(), np.empty((0, 2), np.float32)).shape == (0,)
     for score in (margins, contributions):
-        with pytest.raises(ValueError, match="want rows of 2 features"):
+        with pytest.raises(ValueError, match="need rows of 2 features"):
             score(stump(), np.zeros((1, 3), np.float32))
 
 
-def edited(name: str, place: int, value: Any) -> FlatTrees:
+def edited(name: str, index: int, value: Any) -> FlatTrees:
     array = getattr(stump(), name).copy()
-    array[place] = value
+    array[index] = value
     return stump()._replace(**{name: array})
 
 
 @pytest.mark.parametrize(
-    "poisoned",
+    "invalid",
     [
         pytest.param(lambda: edited("nodes", 0, (2.0, 0, 9_999_999)), id="a child far outside"),
         pytest.param(lambda: edited("nodes", 0, (2.0, 0, 0)), id="a node that is its own child"),
@@ -109,8 +109,8 @@ def edited(name: str, place: int, value: Any) -> FlatTrees:
         pytest.param(lambda: edited("roots", 0, 1), id="a root that is not the first node"),
         pytest.param(lambda: edited("roots", 0, -1), id="a negative root"),
         pytest.param(lambda: edited("depths", 0, 0), id="a depth that is too small"),
-        pytest.param(lambda: edited("depths", 0, 2**31 - 1), id="a depth without end"),
-        pytest.param(lambda: edited("shares", 1, 0.0), id="a share of nothing"),
+        pytest.param(lambda: edited("depths", 0, 2**31 - 1), id="a depth that is too large"),
+        pytest.param(lambda: edited("shares", 1, 0.0), id="a share of zero"),
         pytest.param(lambda: edited("shares", 1, np.nan), id="a share that is no number"),
         pytest.param(lambda: edited("same", 2, 77), id="an edge above that does not exist"),
         pytest.param(lambda: edited("same", 1, 2), id="an edge above that comes later"),
@@ -126,9 +126,9 @@ def edited(name: str, place: int, value: Any) -> FlatTrees:
         pytest.param(lambda: stump()._replace(base_margin=1e300), id="a base margin beyond float32"),
     ],
 )
-def test_a_poisoned_file_is_refused_before_it_is_walked(poisoned: Callable[[], FlatTrees]) -> None:
+def test_an_invalid_file_is_refused_before_it_is_evaluated(invalid: Callable[[], FlatTrees]) -> None:
     with pytest.raises(CorruptModel, match="flat trees"):
-        FlatTrees.from_bytes(poisoned().to_bytes())
+        FlatTrees.from_bytes(invalid().to_bytes())
 
 
 def boosted(features: Any = None, **parameters: Any) -> xgboost.Booster:
@@ -139,7 +139,7 @@ def boosted(features: Any = None, **parameters: Any) -> xgboost.Booster:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "reason"),
     [
         ({"booster": "dart", "objective": "binary:logistic"}, "'dart'"),
         ({"booster": "gblinear", "objective": "binary:logistic", "verbosity": 0}, "'gblinear'"),
@@ -147,8 +147,8 @@ def boosted(features: Any = None, **parameters: Any) -> xgboost.Booster:
         ({"objective": "multi:softprob", "num_class": 3}, "several targets or classes"),
     ],
 )
-def test_a_model_that_is_more_than_one_sum_of_trees_is_refused(parameters: dict[str, Any], said: str) -> None:
-    with pytest.raises(Misconfigured, match=said):
+def test_a_model_that_is_not_one_sum_of_trees_is_refused(parameters: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Misconfigured, match=reason):
         flatten(boosted(**parameters))
 
 
