@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import jinja2
 from markupsafe import Markup
 from msgspec import Struct
 
@@ -15,6 +14,7 @@ from cli.demo import formatting, plots
 from cli.demo.snapshot import Event
 from cli.demo.summary import DemoSummary, Facts
 from cli.demo.table import headings, headline, loop_figures, phase_rows, stream_figures
+from cli.templates import render
 
 REPORT_NAME: Final = "demo.html"
 SUMMARY_NAME: Final = "summary.json"
@@ -46,14 +46,8 @@ def write_report(
 
 def _page(summary: DemoSummary, events: Sequence[Event], drift_report: str | None) -> str:
     facts = summary.facts
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render(
+        Path(__file__).with_name("report.html.j2"),
         facts=facts,
         headline=headline(summary),
         headings=headings(facts),

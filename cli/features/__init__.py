@@ -1,4 +1,4 @@
-"""`cardwatch features`: the page about every feature, and its picture, generated from the feature table."""
+"""`cardwatch features`: generates the page and the picture that document the features."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cli.features.picture import picture
 @click.command()
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("docs"), show_default=True)
 def features(folder: Path) -> None:
-    """Write features.md and images/update.svg into the folder of documents."""
+    """Write features.md and images/update.svg into the documentation folder."""
     if not folder.is_dir():
-        raise Misconfigured(f"--folder {folder}: there is no such folder; run this where `docs` is, or name another")
+        raise Misconfigured(f"--folder {folder}: no such folder; run this in the root of the repository")
     (folder / "images").mkdir(exist_ok=True)
     (folder / "features.md").write_text(document(), encoding="utf-8")
     (folder / "images" / "update.svg").write_text(picture(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The card of the picture: some payments and one more, folded by the real kernel, step by step."""
+"""The example of the picture: some payments of a card and a next one, folded by the kernel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NEXT: Final = (12, 7, 6_000)
 
 
 class Ring(Struct, frozen=True, kw_only=True):
-    """The window of an hour at one moment: what each slot holds, and the running totals."""
+    """The one-hour window at one moment: the content of each slot, and the running totals."""
 
     newest: int
     counts: tuple[int, ...]
@@ -32,34 +32,34 @@ class Ring(Struct, frozen=True, kw_only=True):
     amount_minor: int
 
     def starts_at(self, slot: int) -> datetime:
-        """When the tile in this slot begins."""
+        """Return the start of the tile in this slot."""
         tile = self.newest - (self.newest - slot) % TILES
         return datetime.fromtimestamp(tile * TILE_MS / 1000, UTC)
 
 
 class Update(Struct, frozen=True, kw_only=True):
-    """One transaction and what it does to the ring: as it was found, moved on and read, and as it is left."""
+    """A transaction and the ring before it, advanced to its time, and after it; with the features that were read."""
 
     transaction: Transaction
     before: Ring
-    moved: Ring
+    advanced: Ring
     after: Ring
     read_count: float
     read_amount: float
 
 
 def worked_update() -> Update:
-    """Fold the history, then the next payment."""
+    """Return the update of the example: its history folded, then the next payment."""
     history, transaction = [_payment(*when) for when in _HISTORY], _payment(*_NEXT)
     card, table = empty_states(1), ReferenceTable.empty()
     fold(card, np.zeros(len(history), np.int64), encode(history), table)
-    before, looking = _ring(card), card.copy()
-    advance_windows(looking[0], to_epoch_ms(transaction.occurred_at))
+    before, advanced = _ring(card), card.copy()
+    advance_windows(advanced[0], to_epoch_ms(transaction.occurred_at))
     row = fold(card, np.zeros(1, np.int64), encode([transaction]), table).features[0]
     return Update(
         transaction=transaction,
         before=before,
-        moved=_ring(looking),
+        advanced=_ring(advanced),
         after=_ring(card),
         read_count=float(row[column("count_1h")]),
         read_amount=float(row[column("amount_1h")]),

@@ -1,4 +1,4 @@
-"""The picture of one update, as SVG: three views of a ring of tiles, drawn from states that the kernel made."""
+"""The picture of one update as SVG: three views of a ring of tiles, drawn from states that the kernel computed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from math import cos, pi, sin
 from pathlib import Path
 from typing import Final
 
-import jinja2
 from msgspec import Struct
 
 from cardwatch.features.state import TILES
 from cli.features.example import TILE_MS, Ring, Update, worked_update
+from cli.templates import render
 
 OUTER, INNER, LABELS = 104.0, 66.0, 125.0
 GAP: Final = 0.035
-"""Radians between two tiles."""
+"""Gap between two tiles in radians."""
 
 
 class Tile(Struct, frozen=True):
-    """One tile of a drawn ring: its outline, how it looks (`plain`, `full`, `leaving`, `new`), and what is on it."""
+    """One tile of a drawn ring: its outline, its CSS class (`plain`, `full`, `leaving`, `new`), and its texts."""
 
     outline: str
-    look: str
+    css_class: str
     count: int
     count_x: float
     count_y: float
@@ -31,28 +31,21 @@ class Tile(Struct, frozen=True):
 
 
 def picture() -> str:
-    """The whole SVG document."""
+    """Return the SVG document."""
     update = worked_update()
-    leaving = [slot for slot in range(TILES) if update.before.starts_at(slot) != update.moved.starts_at(slot)]
+    leaving = [slot for slot in range(TILES) if update.before.starts_at(slot) != update.advanced.starts_at(slot)]
     newest = update.after.newest % TILES
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("update.svg.j2").render(
+    return render(
+        Path(__file__).with_name("update.svg.j2"),
         update=update,
         tile_minutes=TILE_MS // 60_000,
-        gone_count=update.before.count - update.moved.count,
-        gone_amount=_money(update.before.amount_minor - update.moved.amount_minor),
+        expired_count=update.before.count - update.advanced.count,
+        expired_amount=_money(update.before.amount_minor - update.advanced.amount_minor),
         amount=_money(update.transaction.amount_minor),
         money=_money,
         rings=[
             (update.before, _tiles(update.before, dict.fromkeys(leaving, "leaving"))),
-            (update.moved, _tiles(update.moved, {})),
+            (update.advanced, _tiles(update.advanced, {})),
             (update.after, _tiles(update.after, {newest: "new"})),
         ],
         times=_times(update, leaving),
@@ -62,17 +55,17 @@ def picture() -> str:
 def _times(update: Update, leaving: list[int]) -> dict[str, str]:
     return {
         "now": f"{update.transaction.occurred_at:%H:%M}",
-        "window": f"{update.moved.starts_at((update.moved.newest + 1) % TILES):%H:%M}",
+        "window": f"{update.advanced.starts_at((update.advanced.newest + 1) % TILES):%H:%M}",
         "leaving": " and ".join(sorted(f"{update.before.starts_at(slot):%H:%M}" for slot in leaving)),
         "newest": f"{update.after.starts_at(update.after.newest % TILES):%H:%M}",
     }
 
 
-def _tiles(ring: Ring, looks: dict[int, str]) -> list[Tile]:
+def _tiles(ring: Ring, classes: dict[int, str]) -> list[Tile]:
     return [
         Tile(
             _outline(slot),
-            looks.get(slot, "full" if ring.counts[slot] else "plain"),
+            classes.get(slot, "full" if ring.counts[slot] else "plain"),
             ring.counts[slot],
             *_point(slot + 0.5, (OUTER + INNER) / 2),
             f"{ring.starts_at(slot):%H:%M}",
@@ -83,7 +76,7 @@ def _tiles(ring: Ring, looks: dict[int, str]) -> list[Tile]:
 
 
 def _point(slots: float, radius: float, turn: float = 0.0) -> tuple[float, float]:
-    """So many tiles clockwise from the top, and `turn` radians more."""
+    """Return the point `slots` tiles and `turn` radians clockwise from the top."""
     angle = 2 * pi * slots / TILES + turn
     return round(radius * sin(angle), 1), round(-radius * cos(angle), 1)
 

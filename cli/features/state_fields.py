@@ -1,4 +1,4 @@
-"""What each field of a card's state means, for `docs/features.md`."""
+"""The meaning of each field of a card's state, for `docs/features.md`."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ STATE_FIELDS: Final[dict[str, str]] = {
     "amount_last": "the previous amount",
     "amount_spread": "sum of squared deviations from the mean (Welford), in minor units squared",
     "small_at_ms": "time of the latest amount under 3.00; 0: never",
-    "declined_at_ms": "time of the latest after a declined attempt; 0: never",
-    "newest": "per window, the newest tile: epoch over the tile's length",
+    "declined_at_ms": "time of the latest transaction after a declined attempt; 0: never",
+    "newest": "per window, the number of the newest tile: epoch time divided by the tile's length",
     "window_count": "per window, the running total of transactions",
     "window_amount": "per window, the running total of amounts",
-    "window_counter": "running totals of some: small, remote (1 h); remote, cash, declined before, new merchant (24 h)",
-    "window_sum": "running totals of some amounts: remote and cash in 24 h",
+    "window_counter": "running totals of: small, remote (1 h); remote, cash, after a decline, new merchant (24 h)",
+    "window_sum": "running totals of some amounts: remote and cash (24 h)",
     "tile_count": "per window and slot, transactions in that tile",
     "tile_amount": "per window and slot, amounts in that tile",
-    "tile_counter": "per running total of some and slot, transactions in that tile",
-    "tile_sum": "per running total of some amounts and slot, amounts in that tile",
-    "hours": "transactions by hour of the day, ever",
-    "weekdays": "transactions by day of the week, ever",
-    "channels": "transactions by channel, ever",
-    "last_latitude": "the place with the latest event time",
-    "last_longitude": "the same",
-    "last_place_at_ms": "when the card was there",
-    "mean_latitude": "the mean of all places",
-    "mean_longitude": "the same, the short way round the globe",
-    "places": "how many places that mean is of",
+    "tile_counter": "per field of `window_counter` and slot, transactions in that tile",
+    "tile_sum": "per field of `window_sum` and slot, amounts in that tile",
+    "hours": "transactions by hour of the day, without a time limit",
+    "weekdays": "transactions by day of the week, without a time limit",
+    "channels": "transactions by channel, without a time limit",
+    "last_latitude": "latitude of the location with the latest event time",
+    "last_longitude": "longitude of that location",
+    "last_place_at_ms": "event time at that location",
+    "mean_latitude": "mean latitude of all locations",
+    "mean_longitude": "mean longitude, averaged the shorter way around the globe",
+    "places": "number of locations in that mean",
     "known": "slots in use: merchants, devices, categories, countries",
-    "merchants": "32 bits of the hash of each merchant met",
-    "merchant_days": "day since 1970 on which it was last met",
-    "devices": "32 bits of the hash of each device met",
-    "device_days": "the day, likewise",
-    "categories": "each category met",
-    "category_days": "the day, likewise",
-    "countries": "each country met",
-    "country_days": "the day, likewise",
+    "merchants": "32 bits of the hash of each merchant",
+    "merchant_days": "day since 1970 of its last use",
+    "devices": "32 bits of the hash of each device",
+    "device_days": "day since 1970 of its last use",
+    "categories": "codes of the categories",
+    "category_days": "day since 1970 of its last use",
+    "countries": "codes of the countries",
+    "country_days": "day since 1970 of its last use",
 }
 
 
 def state_rows() -> list[tuple[int, int, str, str, str]]:
-    """Every field of `STATE` in its order: offset, bytes, name, type and shape, meaning."""
+    """Return the fields of `STATE` in order: offset, bytes, name, type and shape, meaning."""
     rows = []
     for name in STATE.names or ():
         field, offset = STATE.fields[name][:2]  # type: ignore[index]

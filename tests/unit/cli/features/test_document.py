@@ -1,4 +1,4 @@
-"""The page about the features is that of the code, and what it shows by example is what the kernel does."""
+"""The generated page and picture match the code, and their examples match the kernel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cli.features.state_fields import STATE_FIELDS, state_rows
 DOCS = Path(__file__).parents[4] / "docs"
 
 
-def test_the_published_page_and_picture_are_those_of_the_code() -> None:
+def test_the_published_page_and_picture_match_the_code() -> None:
     assert (DOCS / "features.md").read_text(encoding="utf-8") == document(), "run `cardwatch features`"
     assert (DOCS / "images" / "update.svg").read_text(encoding="utf-8") == picture(), "run `cardwatch features`"
 
@@ -44,7 +44,7 @@ def test_every_family_feature_and_field_has_its_line() -> None:
 def test_every_field_of_the_state_is_explained_and_no_other() -> None:
     assert list(STATE_FIELDS) == list(STATE.names or ())
     offsets, sizes = [row[0] for row in state_rows()], [row[1] for row in state_rows()]
-    assert [*offsets[1:], STATE.itemsize] == np.cumsum(sizes).tolist()  # packed: each begins where the last one ends
+    assert [*offsets[1:], STATE.itemsize] == np.cumsum(sizes).tolist()  # packed, without gaps
 
 
 def paying(at: time) -> Transaction:
@@ -61,29 +61,29 @@ def paying(at: time) -> Transaction:
     )
 
 
-def test_the_kernel_does_at_the_edge_of_a_window_what_the_page_says() -> None:
+def test_the_kernel_treats_the_edge_of_a_window_as_documented() -> None:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in document().splitlines()]
     edge = {row[0]: row[3] for row in cells if len(row) == 4 and row[1].startswith("11:")}
     assert list(edge) == ["12:00:00", "12:05:59", "12:06:00"]
-    for when, said in edge.items():
+    for when, result in edge.items():
         two = [paying(time(11, 6)), paying(time.fromisoformat(when))]
         folded = fold(empty_states(1), np.zeros(2, np.int64), encode(two), ReferenceTable.empty())
-        assert folded.features[1, column("count_1h")] == (1 if said == "counts" else 0), when
+        assert folded.features[1, column("count_1h")] == (1 if result == "counts" else 0), when
 
 
 def test_the_picture_shows_a_real_update() -> None:
     """By hand: 12 + 30 + 8.50 + 4 + 19.90 + 45 = 119.40; at 12:07 the tiles of the first two payments have left."""
     update = worked_update()
     assert (update.before.count, update.before.amount_minor) == (6, 11_940)
-    assert (update.moved.count, update.moved.amount_minor) == (4, 7_740)
+    assert (update.advanced.count, update.advanced.amount_minor) == (4, 7_740)
     assert (update.read_count, update.read_amount) == (4.0, pytest.approx(77.40))
     assert (update.after.count, update.after.amount_minor) == (5, 13_740)
     texts = [element.text for element in ElementTree.fromstring(picture()).iter() if element.text]  # noqa: S314 (ours)
     assert "count_1h = 4, amount_1h = 77.40" in texts
-    assert "tiles 11:00 and 11:06 have to leave" in texts
+    assert "tiles 11:00 and 11:06 leave the window" in texts
 
 
-def test_the_command_writes_both_into_a_folder_that_is_there(tmp_path: Path) -> None:
+def test_the_command_writes_both_into_an_existing_folder(tmp_path: Path) -> None:
     result = CliRunner().invoke(features, ["--folder", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "features.md").read_text(encoding="utf-8") == document()
@@ -91,4 +91,4 @@ def test_the_command_writes_both_into_a_folder_that_is_there(tmp_path: Path) -> 
 
     missing = CliRunner().invoke(features, ["--folder", str(tmp_path / "none")])
     assert isinstance(missing.exception, Misconfigured)
-    assert "there is no such folder" in str(missing.exception)
+    assert "no such folder" in str(missing.exception)
