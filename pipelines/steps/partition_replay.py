@@ -61,7 +61,7 @@ class CardStates:
 def replay_partition(
     log: FileLog,
     partition: int,
-    shelf: ReferenceTables,
+    reference_tables: ReferenceTables,
     cards: CardStates,
     *,
     columns: Sequence[str] = (),
@@ -72,20 +72,22 @@ def replay_partition(
     `columns` are read in addition to the kernel's. All transactions of a card are in one partition, so partitions are
     independent of each other.
     """
-    recorded = _RecordedTables(log.recorded_tables(partition, batch_rows=batch_rows), shelf)
+    recorded = _RecordedTables(log.recorded_tables(partition, batch_rows=batch_rows), reference_tables)
     for batch in log.transactions(partition, [*KERNEL_COLUMNS, *columns], batch_rows=batch_rows):
         rows = arrow_kernel_rows(batch)
         index = cards.index(batch["card_id"])
         occurred_at_ms = np.ascontiguousarray(rows["occurred_at_ms"])
-        used = recorded.override(shelf.valid_at(occurred_at_ms), log_offsets(batch))
-        yield ReplayedBatch(batch, occurred_at_ms, fold_by_table_index(cards.states, index, rows, shelf.tables, used))
+        used = recorded.override(reference_tables.valid_at(occurred_at_ms), log_offsets(batch))
+        yield ReplayedBatch(
+            batch, occurred_at_ms, fold_by_table_index(cards.states, index, rows, reference_tables.tables, used)
+        )
 
 
 class _RecordedTables:
     """Reference tables that the decisions of a partition recorded, read in step with its transactions."""
 
-    def __init__(self, decisions: Iterator[pa.Table], shelf: ReferenceTables) -> None:
-        self._decisions, self._shelf = decisions, shelf
+    def __init__(self, decisions: Iterator[pa.Table], reference_tables: ReferenceTables) -> None:
+        self._decisions, self._reference_tables = decisions, reference_tables
         self._offsets: NDArray[np.int64] = np.zeros(0, np.int64)
         self._indexes: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -107,4 +109,4 @@ class _RecordedTables:
                 return
             table_ids, codes = distinct(batch["table_id"])
             self._offsets = np.concatenate([self._offsets, log_offsets(batch)])
-            self._indexes = np.concatenate([self._indexes, self._shelf.by_id(table_ids)[codes]])
+            self._indexes = np.concatenate([self._indexes, self._reference_tables.by_id(table_ids)[codes]])

@@ -114,12 +114,12 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
 
 def replay_log(archive: Archive, tables: Sequence[ReferenceTable]) -> ReplayedLog:
     """Replay the complete archive, starting from empty card states. `tables` are all tables that were ever built."""
-    archived, shelf = archive.log(), ReferenceTables(tables)
+    archived, reference_tables = archive.log(), ReferenceTables(tables)
     batches: list[ReplayedBatch] = []
     cards: list[CardStates] = []
     for partition in archived.partitions:
         cards.append(CardStates())
-        for batch in replay_partition(archived, partition, shelf, cards[-1]):
+        for batch in replay_partition(archived, partition, reference_tables, cards[-1]):
             batches.append(batch._replace(transactions=batch.transactions.select(_COLUMNS)))
     if not batches:
         raise Misconfigured("the archive is empty: there is nothing to train on")
