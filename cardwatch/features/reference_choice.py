@@ -30,7 +30,7 @@ class Tables(Protocol):
 
 
 class TableChoice(NamedTuple):
-    """The table to fold with. `degraded_reason` is the reason why the rules must decide, None if the model can score."""
+    """The table to fold with. `degraded_reason` says why the rules must decide, None if the model can score."""
 
     table: ReferenceTable
     degraded_reason: str | None

@@ -21,8 +21,7 @@ from adapters.model_registry.model_folder import ModelFolder
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings
 from adapters.scoring.api_keys import KeyRing, RateLimit
-from cardwatch.warm_up import warm_kernel
-from cardwatch.warm_up import warm_scoring
+from cardwatch.warm_up import warm_kernel, warm_scoring
 from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.endpoints import ScoringApi
 from services.scoring.api.preview import PreviewScorer
