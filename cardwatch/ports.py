@@ -10,8 +10,6 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from cardwatch.progress import Progress
-
 StateArray = NDArray[np.void]
 """Card states: a structured array of dtype `cardwatch.features.state.STATE`, one element per card."""
 
@@ -147,16 +145,4 @@ class Scorer(Protocol):
         `reasons_above`: float64 [n], from which probability on each row gets reasons: exact ones cost hundreds of
         microseconds. `transaction_ids`: whose rows they are, in their order, for log lines and nothing else.
         """
-        ...
-
-
-class ProgressPort(Protocol):
-    """Reader of the topic `progress`, see `adapters.kafka.progress.ProgressReader`."""
-
-    def poll(self, timeout_seconds: float) -> Progress | None:
-        """Return the next record, or None if there is none before the timeout."""
-        ...
-
-    def caught_up(self) -> bool:
-        """Whether `poll` has returned every record that the topic holds now."""
         ...

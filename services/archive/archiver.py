@@ -14,15 +14,17 @@ from datetime import date
 from time import monotonic
 from typing import Final
 
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
+from adapters.kafka.consumer import LogReader
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Decision, Label, Transaction, decode
 from cardwatch.features.reference_table import ReferenceBuilder
 from cardwatch.progress import DayEmitted, Progress, decode_progress
 from cardwatch.records import Record
 from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
-from services.archive.day_closing import TableStore, close_day
-from services.archive.day_inference import DayInference, TopicOffsets
+from services.archive.day_closing import close_day
+from services.archive.day_inference import DayInference
 from services.archive.metrics import ArchiveMetrics
 from services.archive.reference_feed import add_rows
 from services.archive.row_log import log_rows
@@ -51,7 +53,7 @@ class Archiver:
     def __init__(
         self,
         writer: ArchiveWriter,
-        tables: TableStore,
+        tables: ReferenceTableStore,
         builder: ReferenceBuilder,
         watermarks: Watermarks,
         *,
@@ -89,11 +91,11 @@ class Archiver:
         if self._buffered >= FLUSH_ROWS or self._is_buffer_old():
             self.flush()
 
-    def close_days(self, offsets: TopicOffsets) -> None:
+    def close_days(self, reader: LogReader) -> None:
         """Close every complete day, in the order in which their ends were announced."""
         ends = {p: self._positions.get((TRANSACTIONS, p), 0) for p in self._watermarks.partitions}
-        self._inference.announce_days(offsets, ends)
-        while self._open_days and self._is_complete(self._open_days[0], offsets):
+        self._inference.announce_days(reader, ends)
+        while self._open_days and self._is_complete(self._open_days[0], reader):
             self._close(self._open_days.popleft())
         self._metrics.set_backlog(buffered_rows=self._buffered, open_days=len(self._open_days))
 
@@ -141,10 +143,10 @@ class Archiver:
     def _is_known(self, day: date) -> bool:
         return day in self._writer.closed_days() or any(day == emitted.day for emitted in self._open_days)
 
-    def _is_complete(self, emitted: DayEmitted, offsets: TopicOffsets) -> bool:
-        if not self._has_read(TRANSACTIONS, emitted.transaction_ends, offsets):
+    def _is_complete(self, emitted: DayEmitted, reader: LogReader) -> bool:
+        if not self._has_read(TRANSACTIONS, emitted.transaction_ends, reader):
             return False
-        if not self._has_read(LABELS, emitted.label_ends, offsets):
+        if not self._has_read(LABELS, emitted.label_ends, reader):
             return False
         if not emitted.decided:
             return True
@@ -152,11 +154,11 @@ class Archiver:
         decided = self._decided_up_to(list(ends))
         if any(decided.get(partition, 0) < end for partition, end in ends.items()):
             return False
-        return all(offsets.reached(DECISIONS, p) >= offsets.end(DECISIONS, p) for p in ends)
+        return all(reader.reached(DECISIONS, p) >= reader.end(DECISIONS, p) for p in ends)
 
-    def _has_read(self, topic: str, ends: Mapping[str, int], offsets: TopicOffsets) -> bool:
+    def _has_read(self, topic: str, ends: Mapping[str, int], reader: LogReader) -> bool:
         return all(
-            max(offsets.reached(topic, int(partition)), self._positions.get((topic, int(partition)), 0)) >= end
+            max(reader.reached(topic, int(partition)), self._positions.get((topic, int(partition)), 0)) >= end
             for partition, end in ends.items()
         )
 

@@ -8,30 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from typing import Protocol
 
+from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
-from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
+from cardwatch.features.reference_table import ReferenceBuilder
 from cardwatch.progress import DayArchived
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
-
-
-class TableStore(Protocol):
-    """Store of reference tables, see `adapters.archive.reference_tables.ReferenceTableStore`."""
-
-    def of_day(self, day: date) -> ReferenceTable | None:
-        """Return the stored table that is valid from `day`."""
-        ...
-
-    def put(self, table: ReferenceTable) -> None:
-        """Store a table."""
-        ...
 
 
 def close_day(
     day: date,
     writer: ArchiveWriter,
-    tables: TableStore,
+    tables: ReferenceTableStore,
     builder: ReferenceBuilder,
     *,
     label_ends: Mapping[int, int],

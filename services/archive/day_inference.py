@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Final, Protocol
+from typing import Final
 
+from adapters.kafka.consumer import LogReader
 from cardwatch.progress import DayEmitted, Heartbeat, Progress
 from cardwatch.topics import LABELS, PROGRESS, TRANSACTIONS
 from services.archive.watermarks import Watermarks
@@ -19,18 +20,6 @@ log = logging.getLogger(__name__)
 
 MANY_OPEN_DAYS: Final = 3
 """Number of open days from which a warning explains what the next day waits for."""
-
-
-class TopicOffsets(Protocol):
-    """Offsets of the topics, read and existing. The service uses its log reader."""
-
-    def reached(self, topic: str, partition: int) -> int:
-        """Return the offset up to which every committed record has been read."""
-        ...
-
-    def end(self, topic: str, partition: int) -> int:
-        """Return the offset after the last committed record now."""
-        ...
 
 
 class DayInference:
@@ -64,19 +53,19 @@ class DayInference:
             case _:
                 pass
 
-    def announce_days(self, offsets: TopicOffsets, ends: Mapping[int, int]) -> None:
+    def announce_days(self, reader: LogReader, ends: Mapping[int, int]) -> None:
         """Announce every ended day. `ends`: per partition, the offset after the last transaction read."""
         if self._source_announces:
             return
         days = self._watermarks.ended_days(
-            self._last_day, lambda p: max(offsets.reached(TRANSACTIONS, p), ends.get(p, 0))
+            self._last_day, lambda p: max(reader.reached(TRANSACTIONS, p), ends.get(p, 0))
         )
         if not days:
             self._warn()
             return
-        if offsets.reached(PROGRESS, 0) < offsets.end(PROGRESS, 0):
+        if reader.reached(PROGRESS, 0) < reader.end(PROGRESS, 0):
             return  # an unread record may announce these days
-        label_ends = {str(partition): offsets.end(LABELS, partition) for partition in ends}
+        label_ends = {str(partition): reader.end(LABELS, partition) for partition in ends}
         transaction_ends = {str(partition): end for partition, end in ends.items()}
         decided = bool(self._decided_up_to(list(ends)))
         for day in days:

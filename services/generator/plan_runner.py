@@ -9,11 +9,11 @@ from datetime import date
 from itertools import count
 from typing import Final
 
+from adapters.kafka.progress import ProgressReader
 from adapters.runtime.process import Process
 from adapters.runtime.retry import StoppableRetry, Stopped
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Transaction
-from cardwatch.ports import ProgressPort
 from cardwatch.progress import (
     Bootstrapped,
     DayArchived,
@@ -48,7 +48,7 @@ class PlanRunner:
     """
 
     def __init__(
-        self, plan: Plan, sender: EventSender, progress: ProgressPort, process: Process, metrics: GeneratorMetrics
+        self, plan: Plan, sender: EventSender, progress: ProgressReader, process: Process, metrics: GeneratorMetrics
     ) -> None:
         self._plan, self._sender, self._progress, self._health = plan, sender, progress, process.health
         self._retry = StoppableRetry(process.stopping, process.health)

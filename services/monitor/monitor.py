@@ -7,10 +7,8 @@ from collections.abc import Callable
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Protocol
 
 from adapters.runtime.retry import StoppableRetry
-from cardwatch.drift.assessment import DayObservation
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.drift.progress_state import ProgressState
@@ -18,26 +16,11 @@ from cardwatch.progress import Progress, RetrainingStarted
 from cardwatch.registry import ModelRegistry, ModelVersion
 from services.monitor.champions import get_version, judged_performance
 from services.monitor.metrics import MonitorMetrics
-from services.monitor.outcomes import Outcomes, summarize
+from services.monitor.observation import Observer
+from services.monitor.outcomes import summarize
 from services.monitor.retraining import Retrainer
 
 log = logging.getLogger(__name__)
-
-
-class ObserverPort(Protocol):
-    """Interface of `services.monitor.observation.Observer`."""
-
-    def observe(self, day: date, champion: ModelVersion) -> DayObservation:
-        """Return the observation of the champion at the end of `day`."""
-        ...
-
-    def matured_outcomes(self, day: date) -> Outcomes:
-        """Return the outcomes of the day whose labels have matured with `day`."""
-        ...
-
-    def save_report(self, path: Path) -> None:
-        """Write a drift report of the newest observation."""
-        ...
 
 
 class Monitor:
@@ -48,7 +31,7 @@ class Monitor:
 
     def __init__(
         self,
-        observer: ObserverPort,
+        observer: Observer,
         registry: ModelRegistry,
         retrainer: Retrainer,
         publish: Callable[[Progress], None],

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
-from adapters.prefect import RunState
+from adapters.prefect import PrefectDeployments, RunState
 from adapters.runtime.retry import StoppableRetry, poll
+from adapters.scoring.client import ServedVersionClient
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.progress import RetrainingEnded, RetrainingStarted
@@ -27,34 +27,14 @@ SERVING_TIMEOUT_SECONDS: Final = 60.0
 """Time after a promotion until a warning says that the scoring service still serves another version."""
 
 
-class DeploymentPort(Protocol):
-    """Interface of `adapters.prefect.PrefectDeployments`."""
-
-    def run(self, name: str, parameters: Mapping[str, object], *, key: str) -> str:
-        """Create a run and return its id; a second call with the same key returns the same run."""
-        ...
-
-    def state(self, run_id: str) -> RunState:
-        """Return the state of a run."""
-        ...
-
-
-class ServedVersionPort(Protocol):
-    """Interface of `adapters.scoring.client.ServedVersionClient`."""
-
-    def version(self) -> str | None:
-        """Return the served version."""
-        ...
-
-
 class Retrainer:
     """Runs one retraining at a time until it has ended."""
 
     def __init__(
         self,
-        deployments: DeploymentPort,
+        deployments: PrefectDeployments,
         registry: ModelRegistry,
-        served_version: ServedVersionPort,
+        served_version: ServedVersionClient,
         *,
         policy: DriftPolicy,
         retry: StoppableRetry,

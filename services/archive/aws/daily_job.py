@@ -86,22 +86,22 @@ def archive_day(bucket: Bucket, day: date, folder: Path) -> None:
     stored.store()
 
 
-class BucketTables:
-    """A `services.archive.day_closing.TableStore` in the bucket, with a copy of some tables in `folder`."""
+class BucketTables(ReferenceTableStore):
+    """The reference tables in the bucket; `folder` holds copies of those that were read or stored."""
 
     def __init__(self, bucket: Bucket, folder: Path) -> None:
-        self._bucket, self._folder = bucket, folder
-        self._copies = ReferenceTableStore(folder)
+        super().__init__(folder)
+        self._bucket, self._copies = bucket, folder
 
     def of_day(self, day: date) -> ReferenceTable | None:
         """Return the stored table that is valid from `day`."""
-        self._bucket.fetch_folder(TABLES_PREFIX, self._folder, wanted=lambda name: name.startswith(day.isoformat()))
-        return self._copies.of_day(day)
+        self._bucket.fetch_folder(TABLES_PREFIX, self._copies, wanted=lambda name: name.startswith(day.isoformat()))
+        return super().of_day(day)
 
     def put(self, table: ReferenceTable) -> None:
         """Store a table in the bucket."""
-        self._copies.put(table)
-        self._bucket.store_folder(self._folder, TABLES_PREFIX)
+        super().put(table)
+        self._bucket.store_folder(self._copies, TABLES_PREFIX)
 
 
 def archive_decisions(bucket: Bucket, stored: S3Archive, writer: ArchiveWriter, builder: ReferenceBuilder) -> None:

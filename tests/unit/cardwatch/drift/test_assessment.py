@@ -138,7 +138,7 @@ def test_the_state_of_the_old_champion_does_not_count_for_a_new_one() -> None:
     assert last(*decayed, successor).state == STABLE
 
 
-def test_too_few_matured_frauds_prove_nothing() -> None:
+def test_with_too_few_mature_frauds_performance_is_not_judged() -> None:
     few = MeasuredPerformance(average_precision=0.0, frauds=29)
     assert last(*(on(day, few) for day in range(9))).state == STABLE
     assert last(*(on(day, None) for day in range(9))).state == STABLE

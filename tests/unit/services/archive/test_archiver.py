@@ -30,7 +30,7 @@ def test_rows_that_were_not_flushed_before_a_crash_are_read_again_and_written_on
     harness.add(first)
     harness.archiver.flush()
     harness.add(second)
-    harness.start()  # the process was killed: what it held in memory is gone
+    harness.start()  # the process was killed, and its buffer is lost
     assert harness.writer.positions() == {(TRANSACTIONS, 0): 1}
     harness.add(second, end_of_day(DAY, transactions=2, decided=False))
     assert harness.ids() == ["t-0", "t-1"]

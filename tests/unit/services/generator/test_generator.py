@@ -1,4 +1,4 @@
-"""The generator's plan_runner: what is sent when, who is waited for, and what is left after an interruption."""
+"""The plan runner: what is sent when, what it waits for, and what is sent after an interruption."""
 
 from __future__ import annotations
 

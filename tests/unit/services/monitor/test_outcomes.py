@@ -54,7 +54,7 @@ def labels(*said: tuple[str, bool]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMAS[LABELS])
 
 
-def test_fraud_is_caught_by_a_challenge_as_by_a_decline_and_a_genuine_payment_bothered_is_a_false_alarm() -> None:
+def test_challenged_or_declined_fraud_is_caught_and_a_challenged_genuine_payment_is_a_false_alarm() -> None:
     found = count_outcomes(
         decisions(
             ("a", "decline", 100),
@@ -74,7 +74,7 @@ def test_fraud_is_caught_by_a_challenge_as_by_a_decline_and_a_genuine_payment_bo
     }
 
 
-def test_a_line_says_counts_and_sums() -> None:
+def test_the_summary_has_counts_and_amounts() -> None:
     found = {
         (AlertOutcome.PASSED, "JPY"): OutcomeTotal(1, 2),
         (AlertOutcome.CAUGHT, "EUR"): OutcomeTotal(2, 120),
