@@ -1,15 +1,14 @@
-"""An HTTP/1.1 load generator as a measuring instrument: `python -m benchmarks.load`, a `Load` on stdin, a `Result` out.
+"""An HTTP/1.1 load generator: `python -m benchmarks.load` reads a `Load` from stdin and writes a `Result` to stdout.
 
-It is a process of its own, so that it shares no lock with what it measures, and speaks over raw protocols: an HTTP
-client library costs more than the servers asked here. The bodies are made beforehand. Answers must be framed by
-`Content-Length`; any other framing, like a lost connection, counts as an error.
+It runs in another process than the server and the benchmark, so that it shares no lock with them. It uses asyncio
+protocols, because an HTTP client library takes more time than the measured servers. The bodies are prepared before the
+measurement. Responses must have a `Content-Length`; any other framing, like a lost connection, counts as an error.
 
-- Closed loop (no `rate`): every connection asks again as soon as it has its answer. It shows capacity, and latency
-  without waiting.
-- Open loop (`rate` arrivals a second, exponential gaps): a request is asked when it is due, whether the ones before it
-  are answered or not, and its latency counts from that moment. So a server that stalls is charged for all who would
-  have come meanwhile. The generator spins between arrivals, for timers are as coarse as a millisecond, and says how
-  late it was itself.
+- Closed loop (no `rate`): every connection sends the next request when it has received a response. This measures
+  capacity, and latency without queueing.
+- Open loop (`rate` arrivals a second, exponential gaps): requests are sent at predetermined times, also while earlier
+  ones have no response yet. Latency counts from that time, so it includes the queueing behind a server that stalls. The
+  generator spins between arrivals, because timers have a resolution of a millisecond, and reports its own delay.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ import uvloop
 from msgspec import Struct
 
 DRAIN_SECONDS: Final = 20.0
-"""What is not answered so long after the end never will be: an error."""
+"""Maximum time to wait for responses after the end of the measurement. Later ones count as errors."""
 _SPIN_NS: Final = 2_000_000
 _HEAD_END: Final = b"\r\n\r\n"
 _NEVER_NS: Final = sys.maxsize
 
 
 class Load(Struct, frozen=True, kw_only=True):
-    """What to ask of whom. `bodies`: a file that `write_bodies` made. `server_pid`: whose processor time is counted."""
+    """A measurement. `bodies`: a file of `write_bodies`. `server_pid`: the process whose CPU time is measured."""
 
     url: str
     headers: dict[str, str]
@@ -68,10 +67,10 @@ class Spread(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """What was answered in the seconds that counted.
+    """The responses in the measured seconds.
 
-    `errors`: no answer at all, warm-up included. `late`: how long after its moment an arrival was handled, open loop
-    only. `generator_cpu_ratio`: 1 means that the generator itself was the limit, or that it spun.
+    `errors`: requests without a response, warm-up included. `late`: delay between arrival time and sending, in an open
+    loop. `generator_cpu_ratio`: CPU time over elapsed time; 1 means that the generator was the limit, or that it spun.
     """
 
     answers: int
@@ -85,29 +84,29 @@ class Result(Struct, frozen=True, kw_only=True):
 
     @property
     def failures(self) -> int:
-        """Everything but an answer with status 200."""
+        """Number of requests without a response of status 200."""
         return self.errors + self.answers - self.statuses.get(200, 0)
 
     @property
     def server_cpu_us(self) -> float:
-        """The server's processor time for one answer."""
+        """CPU time of the server per response in microseconds."""
         return self.server_cpu_seconds / self.answers * 1e6
 
 
 def run_load(load: Load) -> Result:
-    """Run the generator as a process of its own. Raises `subprocess.CalledProcessError` if the server is gone."""
+    """Run the generator in another process; raise `subprocess.CalledProcessError` if the server has exited."""
     command = [sys.executable, "-m", "benchmarks.load"]
     done = subprocess.run(command, input=msgspec.json.encode(load), stdout=subprocess.PIPE, check=True)
     return msgspec.json.decode(done.stdout, type=Result)
 
 
 def write_bodies(file: Path, bodies: Sequence[bytes]) -> None:
-    """The requests' bodies, which are sent in this order, again and again."""
+    """Write the bodies of requests, which are sent in this order, repeatedly."""
     file.write_bytes(msgspec.msgpack.encode(bodies))
 
 
 class Connection(asyncio.Protocol):
-    """One kept-alive connection that has at most one request under way, asked since `since_ns`."""
+    """A keep-alive connection with at most one pending request, whose latency counts from `since_ns`."""
 
     def __init__(self, answered: Callable[[Connection, int], None], lost: Callable[[Connection, bool], None]) -> None:
         self._answered, self._lost = answered, lost
@@ -140,7 +139,7 @@ class Connection(asyncio.Protocol):
             self._status, length = _read_head(received[:end])
             self._missing_bytes = end + len(_HEAD_END) + length - len(received)
         if self._missing_bytes < 0:
-            self._transport.abort()  # it said more than it announced, or announced nothing
+            self._transport.abort()  # the body is longer than its Content-Length, or has none
         elif not self._missing_bytes:
             self.is_busy = False
             self._answered(self, self._status)
@@ -151,7 +150,7 @@ class Connection(asyncio.Protocol):
 
 @lru_cache(maxsize=4_096)
 def _read_head(head: bytes) -> tuple[int, int]:
-    """Status and length of the body, -1 if not said. A server's heads repeat: only the second in `Date` differs."""
+    """Return status and Content-Length, -1 without one. Cached, because heads differ only in the second of `Date`."""
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
@@ -160,7 +159,7 @@ def _read_head(head: bytes) -> tuple[int, int]:
 
 
 class Loop(ABC):
-    """Connections, and what was answered while it counted: between `begin` and `end`."""
+    """Connections, and the responses between `begin` and `end`."""
 
     def __init__(self, load: Load, requests: Sequence[bytes]) -> None:
         self._load = load
@@ -178,15 +177,15 @@ class Loop(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Begin to ask."""
+        """Send the first requests."""
 
     @abstractmethod
     def _answered(self, connection: Connection, status: int) -> None:
-        """Count it if it counts, and let the connection ask again."""
+        """Count a response between `begin` and `end`, and let the connection send the next request."""
 
     @abstractmethod
-    def _ask_on(self, connection: Connection) -> None:
-        """This connection has nothing under way."""
+    def _send_on(self, connection: Connection) -> None:
+        """Use a connection without a pending request."""
 
     def begin(self) -> None:
         self._begin_ns = time.perf_counter_ns()
@@ -195,7 +194,7 @@ class Loop(ABC):
         self._end_ns = time.perf_counter_ns()
 
     async def drain(self) -> None:
-        """Wait for what is under way, so that the server has nothing left to do."""
+        """Wait for the pending requests, so that the server is idle afterwards."""
         deadline = time.monotonic() + DRAIN_SECONDS
         while (waiting := self._waiting()) and time.monotonic() < deadline:
             await asyncio.sleep(0.005)
@@ -231,7 +230,7 @@ class Loop(ABC):
 
     async def _replace_one(self) -> None:
         try:
-            self._ask_on(await self._connect_one())
+            self._send_on(await self._connect_one())
         except OSError:
             self._errors += 1
 
@@ -245,26 +244,26 @@ class Loop(ABC):
 
 
 class ClosedLoop(Loop):
-    """Every connection asks again as soon as it is answered."""
+    """Every connection sends the next request when it has received a response."""
 
     def start(self) -> None:
         for connection in self._connections:
-            self._ask_on(connection)
+            self._send_on(connection)
 
     def _answered(self, connection: Connection, status: int) -> None:
         now_ns = time.perf_counter_ns()
         if self._begin_ns <= now_ns < self._end_ns:
             self._count(now_ns - connection.since_ns, status)
-        self._ask_on(connection)
+        self._send_on(connection)
 
-    def _ask_on(self, connection: Connection) -> None:
+    def _send_on(self, connection: Connection) -> None:
         now_ns = time.perf_counter_ns()
         if now_ns < self._end_ns:
             connection.send(next(self._requests), now_ns)
 
 
 class OpenLoop(Loop):
-    """Asks at moments drawn beforehand, on any free connection; without one, a request waits and its latency grows."""
+    """Requests are sent at random times on any free connection. Without one they wait, which adds to their latency."""
 
     def __init__(self, load: Load, requests: Sequence[bytes]) -> None:
         super().__init__(load, requests)
@@ -275,11 +274,11 @@ class OpenLoop(Loop):
 
     def start(self) -> None:
         draw, gap_ns = random.Random(self._load.seed), 1e9 / self._load.rate  # noqa: S311 (not for secrets)
-        moment_ns = start_ns = time.perf_counter_ns()
+        arrival_ns = start_ns = time.perf_counter_ns()
         last_ns = start_ns + (self._load.warm_up_seconds + self._load.seconds) * 1e9
-        while moment_ns < last_ns:
-            moment_ns += round(draw.expovariate(1.0) * gap_ns)
-            self._due_ns.append(moment_ns)
+        while arrival_ns < last_ns:
+            arrival_ns += round(draw.expovariate(1.0) * gap_ns)
+            self._due_ns.append(arrival_ns)
         self._free = list(self._connections)
         self._dispatch()
 
@@ -294,27 +293,27 @@ class OpenLoop(Loop):
             if due_ns[0] >= self._begin_ns:
                 self._late_ns.append(now_ns - due_ns[0])
             self._queue_ns.append(due_ns.popleft())
-            self._ask_next()
+            self._send_next()
             now_ns = time.perf_counter_ns()
         if due_ns and due_ns[0] <= self._end_ns:
-            loop, rest_ns = asyncio.get_running_loop(), due_ns[0] - now_ns
-            if rest_ns > _SPIN_NS:
-                loop.call_later((rest_ns - _SPIN_NS) / 1e9, self._dispatch)
+            loop, wait_ns = asyncio.get_running_loop(), due_ns[0] - now_ns
+            if wait_ns > _SPIN_NS:
+                loop.call_later((wait_ns - _SPIN_NS) / 1e9, self._dispatch)
             else:
                 loop.call_soon(self._dispatch)
 
-    def _ask_next(self) -> None:
+    def _send_next(self) -> None:
         if self._queue_ns and self._free:
             self._free.pop().send(next(self._requests), self._queue_ns.popleft())
 
     def _answered(self, connection: Connection, status: int) -> None:
         if self._begin_ns <= connection.since_ns < self._end_ns:
             self._count(time.perf_counter_ns() - connection.since_ns, status)
-        self._ask_on(connection)
+        self._send_on(connection)
 
-    def _ask_on(self, connection: Connection) -> None:
+    def _send_on(self, connection: Connection) -> None:
         self._free.append(connection)
-        self._ask_next()
+        self._send_next()
 
     def _lost(self, connection: Connection, was_busy: bool) -> None:
         if not was_busy:
@@ -326,11 +325,11 @@ class OpenLoop(Loop):
 
 
 def _spread(values_ns: array[int]) -> Spread:
-    """By nearest rank."""
+    """Return the percentiles by nearest rank."""
     ordered = sorted(values_ns)
 
-    def at(share: float) -> float:
-        return ordered[math.ceil(share * len(ordered)) - 1] / 1e3
+    def at(quantile: float) -> float:
+        return ordered[math.ceil(quantile * len(ordered)) - 1] / 1e3
 
     return Spread(p50=at(0.5), p90=at(0.9), p99=at(0.99), p999=at(0.999), max=at(1.0))
 

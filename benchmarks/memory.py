@@ -1,4 +1,4 @@
-"""Whether the worker's memory grows with the requests that it answers: a million of them, after it has warmed up."""
+"""Growth of a worker's memory over a million requests after the warm-up."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PART_SECONDS: Final = 10.0
 
 
 def measure() -> Metrics:
-    """What only this process holds (USS), before and after."""
-    made = serving_fixture()
-    with running_servers(made.settings, scoring) as (ours,):
-        _answer(made, ours, WARM_UP)
+    """Return the unique memory of the worker (USS) before and after the requests."""
+    fixture = serving_fixture()
+    with running_servers(fixture.settings, scoring) as (ours,):
+        _send(fixture, ours, WARM_UP)
         before_mb = _unique_mb(ours)
-        _answer(made, ours, REQUESTS)
+        _send(fixture, ours, REQUESTS)
         after_mb = _unique_mb(ours)
     return {
         "scoring_memory": Metric(
@@ -37,16 +37,16 @@ def measure() -> Metrics:
     }
 
 
-def _answer(made: ServingFixture, server: Server, requests: int) -> None:
-    """At least so many."""
+def _send(fixture: ServingFixture, server: Server, requests: int) -> None:
+    """Send at least `requests` requests."""
     answered = 0
     while answered < requests:
         part = measure_load(
             server,
             "/v1/score",
-            made.questions,
+            fixture.transactions,
             connections=CONNECTIONS,
-            headers=made.headers,
+            headers=fixture.headers,
             seconds=_PART_SECONDS,
         )
         answered += part.answers

@@ -1,7 +1,7 @@
-"""The trees alone, without a server: ours against what runs the same model elsewhere, all on one thread.
+"""The trees without a server: our predictor compared with other predictors of the same model, all on one thread.
 
-Whatever a caller has to do for one prediction is counted, converting the model once is not. Treelite's GTIL and
-XGBoost's `inplace_predict` give margins, ONNX Runtime probabilities.
+All work of a caller for one prediction is measured; the conversion of the model is not. Treelite's GTIL and XGBoost's
+`inplace_predict` return margins, ONNX Runtime returns probabilities.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cardwatch.features.definitions import FEATURES
 
 BATCH: Final = 512
 CALLS: Final = 10
-"""Of a batch, in one round."""
+"""Number of calls with a batch in one round."""
 EXPLAINED: Final = 500
 
 Rows = NDArray[np.float32]
@@ -36,10 +36,10 @@ Predictor = Callable[[Rows], NDArray[np.floating]]
 
 
 def measure() -> Metrics:
-    """Microseconds of one row and of 512 in each, over ours; and of exact contributions."""
-    made = serving_fixture()
-    detector, rows = made.fitted.detector, made.rows
-    booster = xgboost.Booster({"nthread": 1}, model_file=str(model_file(made.settings.home)))
+    """Return the microseconds of each predictor for 1 and for 512 rows, over ours, and of exact contributions."""
+    fixture = serving_fixture()
+    detector, rows = fixture.fitted.detector, fixture.rows
+    booster = xgboost.Booster({"nthread": 1}, model_file=str(model_file(fixture.settings.home)))
     margins = detector.margins(rows)
     others: dict[str, Predictor] = {
         "xgboost": partial(booster.inplace_predict, predict_type="margin", validate_features=False),
@@ -66,7 +66,7 @@ def _in_treelite(booster: xgboost.Booster) -> Predictor:
 
 def _in_onnx(booster: xgboost.Booster) -> Predictor:
     unnamed = booster.copy()
-    unnamed.feature_names = None  # the converter wants f0, f1 ...
+    unnamed.feature_names = None  # the converter requires the names f0, f1 ...
     converted = onnxmltools.convert_xgboost(unnamed, initial_types=[("rows", FloatTensorType([None, len(FEATURES)]))])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -116,8 +116,8 @@ def _batch(detector: Detector, others: dict[str, Predictor], rows: Rows) -> Metr
 
 
 def _contributions(detector: Detector, booster: xgboost.Booster, rows: Rows) -> Metric:
-    def in_xgboost(some: Rows) -> NDArray[np.float32]:
-        matrix = xgboost.DMatrix(some, feature_names=booster.feature_names, nthread=1)
+    def in_xgboost(part: Rows) -> NDArray[np.float32]:
+        matrix = xgboost.DMatrix(part, feature_names=booster.feature_names, nthread=1)
         return booster.predict(matrix, pred_contribs=True)[:, :-1]
 
     off = _greatest(detector.contributions(rows[:EXPLAINED]) - in_xgboost(rows[:EXPLAINED]))

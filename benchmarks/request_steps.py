@@ -45,16 +45,18 @@ _ONE: Final = np.zeros(1, np.int64)
 
 def measure() -> Metrics:
     """The median of each step in microseconds."""
-    made = serving_fixture()
-    states = CardStateReader(partial(open_reader, made.settings), data_file(made.settings.store), time.monotonic)
+    fixture = serving_fixture()
+    states = CardStateReader(partial(open_reader, fixture.settings), data_file(fixture.settings.store), time.monotonic)
     counters = ScoringMetrics()
-    question = PreviewScorer(states, ReferenceTableStore(made.settings.tables), DecisionPolicy())
-    served = LoadedModel(made.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
-    bodies = msgspec.msgpack.decode(made.questions.read_bytes())
-    steps = _steps(made, states, counters, bodies)
+    question = PreviewScorer(states, ReferenceTableStore(fixture.settings.tables), DecisionPolicy())
+    served = LoadedModel(fixture.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
+    bodies = msgspec.msgpack.decode(fixture.transactions.read_bytes())
+    steps = _steps(fixture, states, counters, bodies)
     micros = each_in_turn(steps, times=TIMES) | {
-        "reasons": each_in_turn({"reasons": lambda: made.fitted.detector.reasons(made.rows[:1])}, times=500)["reasons"],
-        "whole": _whole(made, question, served, counters, bodies),
+        "reasons": each_in_turn({"reasons": lambda: fixture.fitted.detector.reasons(fixture.rows[:1])}, times=500)[
+            "reasons"
+        ],
+        "whole": _whole(fixture, question, served, counters, bodies),
     }
     states.close()
     return {
@@ -82,14 +84,17 @@ _GOALS: Final = {"margin": "at most 10", "reasons": "at most 1,500"}
 
 
 def _steps(
-    made: ServingFixture, states: CardStateReader, counters: ScoringMetrics, bodies: Sequence[bytes]
+    fixture: ServingFixture, states: CardStateReader, counters: ScoringMetrics, bodies: Sequence[bytes]
 ) -> dict[str, Any]:
-    keys, header = KeyRing(str(made.settings.api_key), made.settings.keys_file), f"Bearer {made.settings.api_key}"
-    tables, policy, detector = ReferenceTableStore(made.settings.tables), DecisionPolicy(), made.fitted.detector
+    keys, header = (
+        KeyRing(str(fixture.settings.api_key), fixture.settings.keys_file),
+        f"Bearer {fixture.settings.api_key}",
+    )
+    tables, policy, detector = ReferenceTableStore(fixture.settings.tables), DecisionPolicy(), fixture.fitted.detector
     transactions = [decode(body, Transaction) for body in bodies]
     table = tables.newest(utc_day(transactions[0].occurred_at))
     held, rows = states.load([transactions[0].card_id]), encode(transactions[:1])
-    margins = detector.margins(made.rows[:1])
+    margins = detector.margins(fixture.rows[:1])
     probabilities, amounts = detector.probabilities(margins), np.array([100.0])
     answer = _answer()
     sequence = int(held["sequence"][0])
@@ -99,7 +104,7 @@ def _steps(
         return fold(held, _ONE, rows, table)
 
     texts, asked = cycle(bodies), cycle(transactions)
-    feature_rows: Iterator[int] = cycle(range(len(made.rows)))
+    feature_rows: Iterator[int] = cycle(range(len(fixture.rows)))
     encoder = msgspec.json.Encoder()
     return {
         "key": lambda: keys.check(header.encode(), KeyScope.SCORE),
@@ -108,7 +113,7 @@ def _steps(
         "state": lambda: states.load([next(asked).card_id]),
         "encode": lambda: encode([next(asked)]),
         "fold": folded,
-        "margin": lambda: detector.margins(made.rows[(i := next(feature_rows)) : i + 1]),
+        "margin": lambda: detector.margins(fixture.rows[(i := next(feature_rows)) : i + 1]),
         "probability": lambda: detector.probabilities(margins),
         "action": lambda: policy.decide(probabilities, amounts),
         "answer": lambda: encoder.encode(answer),
@@ -124,17 +129,17 @@ def _answer() -> Preview:
 
 
 def _whole(
-    made: ServingFixture,
+    fixture: ServingFixture,
     question: PreviewScorer,
     served: LoadedModel,
     counters: ScoringMetrics,
     bodies: Sequence[bytes],
 ) -> np.ndarray:
-    keys = KeyRing(str(made.settings.api_key), made.settings.keys_file)
-    admission = Admission(keys, RateLimit(), made.settings.deadline_ms, counters.count_shed)
+    keys = KeyRing(str(fixture.settings.api_key), fixture.settings.keys_file)
+    admission = Admission(keys, RateLimit(), fixture.settings.deadline_ms, counters.count_shed)
     manager: Any = SimpleNamespace(served=ServedModels(served))
     routes = Routes(ScoringApi(manager, question, admission, counters).endpoints(), counters)
-    authorization = f"Bearer {made.settings.api_key}".encode()
+    authorization = f"Bearer {fixture.settings.api_key}".encode()
     headers = [(b"host", b"127.0.0.1"), (b"authorization", authorization), (b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/v1/score", "headers": headers}
 

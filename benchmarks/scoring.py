@@ -1,7 +1,7 @@
-"""The scoring service over HTTP, against a server that does nothing: BentoML's own, with the same options.
+"""The scoring service over HTTP, compared with the floor: BentoML's server with an application that does nothing.
 
-The two are asked in turn, round by round; a ratio is ours over the floor's in the same round. Everything is measured on
-one worker process. Where there is a Valkey or Redis server, the same questions are asked with the store in it.
+Both are measured alternately; a ratio is ours over the floor's in the same round. Everything is measured on one worker
+process. If a Valkey or Redis server is installed, the service is also measured with the feature store in it.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from cardwatch.features.definitions import SCHEMA_HASH
 CONNECTIONS: Final = 16
 OPEN_CONNECTIONS: Final = 64
 FEW: Final = 2
-"""Connections for batches: while one is answered, the other's request travels."""
+"""Number of connections for batches: while one waits for its response, the other sends its request."""
 ROUNDS: Final = 5
 
 
 def measure() -> Metrics:
-    """Latency, capacity, processor time and batches, over the floor's where it has such a thing."""
-    made = serving_fixture()
-    with running_servers(made.settings, scoring, floor) as (ours, bare):
-        one = _of_both(made, ours, bare, connections=1)
-        many = _of_both(made, ours, bare, connections=CONNECTIONS)
+    """Return latency, capacity, processor time and batch rates, over those of the floor where it has them."""
+    fixture = serving_fixture()
+    with running_servers(fixture.settings, scoring, floor) as (ours, bare):
+        one = _measure_both(fixture, ours, bare, connections=1)
+        many = _measure_both(fixture, ours, bare, connections=CONNECTIONS)
         rate = median_rate(many["ours"]) / 2
-        half = _of_both(made, ours, bare, connections=OPEN_CONNECTIONS, rate=rate)
-        batches = _of_batches(made, ours)
-        alert_ratio = _alert_ratio(made, ours)
+        half = _measure_both(fixture, ours, bare, connections=OPEN_CONNECTIONS, rate=rate)
+        batches = _measure_batches(fixture, ours)
+        alert_ratio = _alert_ratio(fixture, ours)
     return {
         "score_one_p50": _over_the_floor(one, _p50, "µs", "one connection, p50", "at most 2 times"),
         "score_16_rate": _over_the_floor(
@@ -59,9 +59,9 @@ def measure() -> Metrics:
         "score_alerts": Metric(
             value=alert_ratio * 100,
             unit="%",
-            how=f"of the questions were challenged or declined, with reasons; meant to be {made.alert_ratio:.2%}",
+            how=f"of the transactions were challenged or declined, with reasons; expected: {fixture.alert_ratio:.2%}",
         ),
-        **_with_valkey(made),
+        **_with_valkey(fixture),
     }
 
 
@@ -81,17 +81,22 @@ def _cpu(result: Result) -> float:
     return result.server_cpu_us
 
 
-def _of_both(
-    made: ServingFixture, ours: Server, bare: Server, *, connections: int, rate: float | None = None
+def _measure_both(
+    fixture: ServingFixture, ours: Server, bare: Server, *, connections: int, rate: float | None = None
 ) -> Results:
-    asked = partial(
-        measure_load, path="/v1/score", bodies=made.questions, headers=made.headers, connections=connections, rate=rate
+    measure = partial(
+        measure_load,
+        path="/v1/score",
+        bodies=fixture.transactions,
+        headers=fixture.headers,
+        connections=connections,
+        rate=rate,
     )
-    return in_rounds({"bare": partial(asked, bare), "ours": partial(asked, ours)}, rounds=ROUNDS)
+    return in_rounds({"bare": partial(measure, bare), "ours": partial(measure, ours)}, rounds=ROUNDS)
 
 
-def _over_the_floor(results: Results, of: Callable[[Result], float], unit: str, how: str, goal: str) -> Metric:
-    ours, bare = [of(result) for result in results["ours"]], [of(result) for result in results["bare"]]
+def _over_the_floor(results: Results, quantity: Callable[[Result], float], unit: str, how: str, goal: str) -> Metric:
+    ours, bare = [quantity(result) for result in results["ours"]], [quantity(result) for result in results["bare"]]
     return Metric(
         value=statistics.median(ours),
         unit=unit,
@@ -104,21 +109,21 @@ def _over_the_floor(results: Results, of: Callable[[Result], float], unit: str, 
 
 def _at_rate(rate: float, results: Results) -> str:
     late = statistics.median(result.late.p99 for result in results["ours"])
-    return f"p99 of {rate:,.0f} random arrivals a second, half of our capacity, {late:.0f} µs the generator's own"
+    return f"p99 of {rate:,.0f} random arrivals a second, half of our capacity, {late:.0f} µs of it in the generator"
 
 
-def _of_batches(made: ServingFixture, ours: Server) -> Results:
-    asked = partial(measure_load, ours, connections=FEW)
+def _measure_batches(fixture: ServingFixture, ours: Server) -> Results:
+    measure = partial(measure_load, ours, connections=FEW)
     rows = {
-        **made.headers,
+        **fixture.headers,
         SCHEMA_HEADER: SCHEMA_HASH,
         REASONS_HEADER: "0.5",
         "Content-Type": BINARY,
     }
     return in_rounds(
         {
-            "batch": partial(asked, path="/v1/score/batch", bodies=made.batches, headers=made.headers),
-            "rows": partial(asked, path="/invocations", bodies=made.row_batches, headers=rows),
+            "batch": partial(measure, path="/v1/score/batch", bodies=fixture.batches, headers=fixture.headers),
+            "rows": partial(measure, path="/invocations", bodies=fixture.row_batches, headers=rows),
         },
         rounds=ROUNDS,
     )
@@ -133,29 +138,29 @@ def _per_second(results: list[Result], size: int, what: str, path: str, goal: st
     )
 
 
-def _alert_ratio(made: ServingFixture, ours: Server) -> float:
-    """As the service decides, over all questions that fill a batch."""
+def _alert_ratio(fixture: ServingFixture, ours: Server) -> float:
+    """Return the share of alerts in the service's decisions about all transactions in complete batches."""
     actions: list[str] = []
-    with httpx.Client(headers=made.headers, trust_env=False) as client:
-        for body in msgspec.msgpack.decode(made.batches.read_bytes()):
+    with httpx.Client(headers=fixture.headers, trust_env=False) as client:
+        for body in msgspec.msgpack.decode(fixture.batches.read_bytes()):
             answers = client.post(f"{ours.url}/v1/score/batch", content=body).raise_for_status().json()
             actions += [answer["action"] for answer in answers]
     return sum(action != Action.APPROVE.value for action in actions) / len(actions)
 
 
-def _with_valkey(made: ServingFixture) -> Metrics:
+def _with_valkey(fixture: ServingFixture) -> Metrics:
     with redis_server() as url:
         if url is None:
             return {}
-        moved = _moved(made.settings, url)
+        moved = _moved(fixture.settings, url)
 
         def scoring_with_valkey(settings: Settings) -> Candidate:
             return scoring(structs.replace(settings, home=moved.home, store_url=moved.store_url))
 
-        with running_servers(made.settings, scoring_with_valkey) as (ours,):
-            asked = partial(measure_load, ours, "/v1/score", made.questions, headers=made.headers)
+        with running_servers(fixture.settings, scoring_with_valkey) as (ours,):
+            measure = partial(measure_load, ours, "/v1/score", fixture.transactions, headers=fixture.headers)
             results = in_rounds(
-                {"one": partial(asked, connections=1), "many": partial(asked, connections=CONNECTIONS)}, rounds=3
+                {"one": partial(measure, connections=1), "many": partial(measure, connections=CONNECTIONS)}, rounds=3
             )
     return {
         "score_valkey_p50": Metric(
@@ -172,7 +177,7 @@ def _with_valkey(made: ServingFixture) -> Metrics:
 
 
 def _moved(settings: Settings, url: str) -> Settings:
-    """The same serving_fixture with its states in the server, in a home of its own as any scoring service needs."""
+    """Return settings for the same data with the card states in the server at `url`, in another home."""
     moved = structs.replace(settings, home=settings.home / "valkey", store_url=Secret(url))
     shutil.copytree(settings.tables, moved.tables)
     with open_reader(settings) as embedded, embedded.contents() as contents, open_store(moved) as server:

@@ -1,7 +1,7 @@
-"""The scoring service against what a textbook makes of the same model: requests per second of one process.
+"""The scoring service compared with textbook services of the same model: requests per second of one process.
 
-The naive ones do less (see `benchmarks.serving.naive`) and are run as their documentation runs them, with no option of
-ours but the address.
+The naive services do less (see `benchmarks.serving.naive`) and run as in their documentation, without further options
+but the address.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ TITLES: Final = {
 
 
 def measure() -> Metrics:
-    """Requests per second of each at 16 connections, and how many times as many ours answers."""
-    made = serving_fixture()
-    _save_for_mlflow(made)
-    named, split = _bodies(made)
-    with running_servers(made.settings, scoring, naive_mlflow, naive_bentoml, naive_fastapi) as servers:
+    """Return the requests per second of each service at 16 connections, and by how much ours is faster."""
+    fixture = serving_fixture()
+    _save_for_mlflow(fixture)
+    named, split = _bodies(fixture)
+    with running_servers(fixture.settings, scoring, naive_mlflow, naive_bentoml, naive_fastapi) as servers:
         ours, in_mlflow, in_bentoml, in_fastapi = servers
         results = in_rounds(
             {
                 "ours": lambda: measure_load(
-                    ours, "/v1/score", made.questions, connections=CONNECTIONS, headers=made.headers
+                    ours, "/v1/score", fixture.transactions, connections=CONNECTIONS, headers=fixture.headers
                 ),
                 "mlflow": lambda: measure_load(in_mlflow, "/invocations", split, connections=CONNECTIONS, seconds=3.0),
                 "bentoml": lambda: measure_load(in_bentoml, "/predict", named, connections=CONNECTIONS, seconds=3.0),
@@ -73,18 +73,18 @@ def measure() -> Metrics:
     }
 
 
-def _save_for_mlflow(made: ServingFixture) -> None:
-    """The model with the signature that MLflow recommends; it also makes the missing value of a row a number's."""
-    booster = xgboost.Booster(model_file=str(model_file(made.settings.home)))
+def _save_for_mlflow(fixture: ServingFixture) -> None:
+    """Save the model with a signature, as MLflow recommends. It also makes MLflow read null as a missing number."""
+    booster = xgboost.Booster(model_file=str(model_file(fixture.settings.home)))
     signature = ModelSignature(Schema([ColSpec("float", name, required=False) for name in FEATURE_NAMES]))
-    folder = str(made.settings.home / MLFLOW_FOLDER)
+    folder = str(fixture.settings.home / MLFLOW_FOLDER)
     mlflow.xgboost.save_model(booster, folder, signature=signature, pip_requirements=["xgboost"])
 
 
-def _bodies(made: ServingFixture) -> tuple[Path, Path]:
-    """The questions' features: as an object with names, and as MLflow's split frame."""
-    rows = [[None if math.isnan(value) else value for value in row] for row in made.rows[:ROWS].tolist()]
-    named, split = made.settings.home / "named.bodies", made.settings.home / "split.bodies"
+def _bodies(fixture: ServingFixture) -> tuple[Path, Path]:
+    """Write the features of the transactions as objects by name, and in MLflow's split format."""
+    rows = [[None if math.isnan(value) else value for value in row] for row in fixture.rows[:ROWS].tolist()]
+    named, split = fixture.settings.home / "named.bodies", fixture.settings.home / "split.bodies"
     write_bodies(named, [msgspec.json.encode(dict(zip(FEATURE_NAMES, row, strict=True))) for row in rows])
     frames = ({"dataframe_split": {"columns": FEATURE_NAMES, "data": [row]}} for row in rows)
     write_bodies(split, [msgspec.json.encode(frame) for frame in frames])

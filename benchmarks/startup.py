@@ -1,7 +1,7 @@
-"""From the start of the process to the first answer that it is ready: ours, over BentoML's with an empty service.
+"""Time from the start of the process until it is ready: the scoring service, over BentoML with an empty service.
 
-Both are started by turns, with warm disk caches and compiled code; ours finds the registry up and a champion in it. A
-round that is not counted comes first.
+Both are started alternately, with warm disk caches and compiled code. The registry is running and has a champion. A
+first round is not counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 def measure() -> Metrics:
-    """Seconds to `/readyz`, of the whole: `bentoml serve` and its worker."""
+    """Return the seconds from the start of `bentoml serve` until its worker is ready."""
     with registry(serving_fixture().settings) as (supervisor, settings):
         seconds = _in_turn(supervisor, settings, {"empty": empty, "ours": scoring})
     return {
@@ -48,7 +48,7 @@ def _in_turn(supervisor: Supervisor, settings: Settings, makers: Mapping[str, Se
 
 
 def _start_seconds(supervisor: Supervisor, part: ProcessSpec) -> float:
-    """Asked more often than the supervisor does, and stopped again."""
+    """Start a process, poll until it is ready, stop it, and return the seconds until it was ready."""
     begin = time.perf_counter()
     supervisor.spawn([part])
     while not part.ready():

@@ -1,4 +1,4 @@
-"""`cardwatch keys`: who may call the scoring service."""
+"""`cardwatch keys`: the API keys of the scoring service."""
 
 from __future__ import annotations
 
@@ -18,17 +18,24 @@ _SCOPES = click.Choice([scope.value for scope in KeyScope])
 def keys() -> None:
     """Add, list or revoke API keys of the scoring service.
 
-    They are in the file that CARDWATCH_API_KEYS_FILE names, or in CARDWATCH_HOME/api-keys.json. A running service
-    notices changes by itself.
+    They are stored in the file that CARDWATCH_API_KEYS_FILE names, or in CARDWATCH_HOME/api-keys.json. A running
+    service reads changes within seconds.
     """
 
 
 @keys.command()
 @click.argument("name")
-@click.option("--scope", "scopes", type=_SCOPES, multiple=True, required=True, help="What for; give one or several.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=_SCOPES,
+    multiple=True,
+    required=True,
+    help="What the key may be used for; may be repeated.",
+)
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Transactions a second.  [default: no limit]")
 def add(name: str, scopes: tuple[str, ...], rate: float | None) -> None:
-    """Make a key for NAME, and show it, this once."""
+    """Create a key for NAME and print it. It cannot be shown again."""
     file = read_settings().keys_file
     secret, key = add_key(
         file,
@@ -38,7 +45,7 @@ def add(name: str, scopes: tuple[str, ...], rate: float | None) -> None:
         created_at=from_epoch_ms(int(epoch_ms())),
     )
     click.echo(
-        f"{_line(key)}\nTo be sent as the header  Authorization: Bearer KEY. Keep this key, it is not shown again "
+        f"{_line(key)}\nSend it in the header  Authorization: Bearer KEY. Store this key, it is not shown again "
         f"({file} holds only its hash):",
         err=True,
     )
@@ -47,19 +54,19 @@ def add(name: str, scopes: tuple[str, ...], rate: float | None) -> None:
 
 @keys.command("list")
 def list_keys() -> None:
-    """List the keys: id, whose, scopes, rate, when it was made."""
+    """List the keys: id, name, scopes, rate, time of creation."""
     file = read_settings().keys_file
-    held = read_keys(file)
-    for key in held:
+    stored = read_keys(file)
+    for key in stored:
         click.echo(_line(key))
-    if not held:
+    if not stored:
         click.echo(f"there are no keys in {file}; make one: cardwatch keys add NAME --scope score", err=True)
 
 
 @keys.command()
 @click.argument("name_or_id")
 def revoke(name_or_id: str) -> None:
-    """Make the key of this name or id invalid, for good."""
+    """Revoke the key of this name or id. This cannot be undone."""
     key = revoke_key(read_settings().keys_file, name_or_id)
     click.echo(f"revoked: {_line(key)}")
 

@@ -1,8 +1,8 @@
-"""Who may call the scoring service, what for, and how fast: API keys in a file, a check and a rate limit.
+"""API keys of the scoring service with their scopes and rate limits, stored in a file.
 
-A caller sends `Authorization: Bearer ID.SECRET`. ID finds the key in the file, and is no secret. Of the key itself only
-a SHA-256 is stored, and a plain one is enough: the secret is 256 random bits, so there is nothing to guess by brute
-force, as there is with a password. A slow hash would only burn the hot path.
+A caller sends `Authorization: Bearer ID.SECRET`. ID is not secret and finds the key in the file, which stores only the
+SHA-256 of ID.SECRET. A fast hash suffices, because the secret has 256 random bits and cannot be found by brute force
+like a password; a slow hash would slow down every request.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _NAME: Final = r"\A\w(?:[\w .@/-]{0,62}\w)?\Z"
 _SCHEME: Final = b"bearer "
 _MAX_KEY_CHARACTERS: Final = 256
 _TOLERANCE: Final = 1e-6
-"""Transactions: who waits exactly as long as told must not be refused for what floating point has lost meanwhile."""
+"""Tolerance of a token bucket in transactions, for rounding errors of a caller that waits exactly the time to wait."""
 
 log = logging.getLogger(__name__)
 
 
 class KeyScope(Enum):
-    """What a key may be used for. `ADMIN` (follow the model alias now) does not imply the others: give each by name."""
+    """What a key may be used for. `ADMIN` (see and reload the served models) does not imply the other scopes."""
 
     SCORE = "score"
     EXPLAIN = "explain"
@@ -46,9 +46,9 @@ class KeyScope(Enum):
 
 
 class ApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that is stored of a key. `name`: of who has it. `sha256`: of ID.SECRET, as hex digits.
+    """A key as it is stored. `name`: that of its holder. `sha256`: the hash of ID.SECRET in hex digits.
 
-    `rate_per_second`: transactions, not requests; None for no limit. `created_at`: aware, in UTC.
+    `rate_per_second`: limit in transactions, not requests; None for no limit. `created_at`: aware, in UTC.
     """
 
     id: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{8}\Z")]
@@ -64,9 +64,9 @@ class _KeyFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_keys(file: Path) -> tuple[ApiKey, ...]:
-    """The keys in `file`, in the order of their making; none without a file.
+    """Return the keys in `file` in the order of creation; none if there is no file.
 
-    Raises `Misconfigured` for a file that cannot be read, holds something else, or two keys of one id or name.
+    Raise `Misconfigured` if the file cannot be read or is invalid, or if two keys have the same id or name.
     """
     try:
         keys = msgspec.json.decode(file.read_bytes(), type=_KeyFile).keys
@@ -77,7 +77,7 @@ def read_keys(file: Path) -> tuple[ApiKey, ...]:
             f"the file of API keys {file} cannot be used: {error}; correct it, or move it away and make the keys again "
             "(cardwatch keys add)"
         ) from error
-    if len(_taken(keys)) < 2 * len(keys):
+    if len(_ids_and_names(keys)) < 2 * len(keys):
         raise Misconfigured(f"the file of API keys {file} has an id or a name twice; leave each to one key")
     return keys
 
@@ -85,10 +85,10 @@ def read_keys(file: Path) -> tuple[ApiKey, ...]:
 def add_key(
     file: Path, *, name: str, scopes: Collection[KeyScope], rate_per_second: float | None, created_at: datetime
 ) -> tuple[Secret, ApiKey]:
-    """Make a key and store it in `file`, which is made if there is none.
+    """Create a key, store it in `file`, which is created if necessary, and return ID.SECRET and the key.
 
-    The first of the two is ID.SECRET, which nobody can ever get again. Raises `Misconfigured` if the name is taken or
-    no name, there is no scope, the rate is not above 0, or the file cannot be used.
+    ID.SECRET cannot be recovered later. Raise `Misconfigured` if the name is in use or invalid, there is no scope, the
+    rate is not above 0, or the file cannot be used.
     """
     if not re.search(_NAME, name):
         raise Misconfigured(
@@ -98,8 +98,8 @@ def add_key(
         raise Misconfigured("a key needs a scope: " + ", ".join(scope.value for scope in KeyScope))
     if rate_per_second is not None and not 0 < rate_per_second < math.inf:
         raise Misconfigured(f"{rate_per_second} transactions a second are no rate: above 0, or none for no limit")
-    with _changed(file) as keys:
-        taken = _taken(keys)
+    with _edited(file) as keys:
+        taken = _ids_and_names(keys)
         if name in taken:
             raise Misconfigured(f"{name!r} is taken: revoke that key first (cardwatch keys revoke), or choose a name")
         key_id = _new_id(taken)
@@ -117,8 +117,11 @@ def add_key(
 
 
 def revoke_key(file: Path, name_or_id: str) -> ApiKey:
-    """Take a key out of `file`. Raises `Misconfigured` if it holds none of this name or id, or cannot be used."""
-    with _changed(file) as keys:
+    """Remove a key from `file` and return it.
+
+    Raise `Misconfigured` if there is no key of this name or id, or the file cannot be used.
+    """
+    with _edited(file) as keys:
         for key in keys:
             if name_or_id in (key.id, key.name):
                 keys.remove(key)
@@ -127,12 +130,12 @@ def revoke_key(file: Path, name_or_id: str) -> ApiKey:
 
 
 @contextmanager
-def _changed(file: Path) -> Iterator[list[ApiKey]]:
-    """The keys in `file`, to be changed: written, for the owner's eyes only, when the block ends well."""
+def _edited(file: Path) -> Iterator[list[ApiKey]]:
+    """Yield the keys in `file`; write the changed list, readable by the owner only, unless the block raises."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.with_name(f".{file.name}.lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at a time must not lose a key that one has shown already
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two concurrent commands must not lose a key
             keys = list(read_keys(file))
             yield keys
             with atomic_path(file) as temporary:
@@ -144,22 +147,22 @@ def _changed(file: Path) -> Iterator[list[ApiKey]]:
         ) from error
 
 
-def _taken(keys: Sequence[ApiKey]) -> set[str]:
+def _ids_and_names(keys: Sequence[ApiKey]) -> set[str]:
     return {key.id for key in keys} | {key.name for key in keys}
 
 
 def _new_id(taken: Collection[str]) -> str:
     while True:
-        key_id = secrets.token_hex(4)  # hex, because a command takes what begins with a dash for an option
+        key_id = secrets.token_hex(4)  # hex, because a command line option may begin with a dash
         if key_id not in taken:
             return key_id
 
 
 class KeyRing:
-    """The keys that a service takes: its own, and those in a file that is read again when it has changed.
+    """The valid keys of a service: its own, and those in a file that is read again when it has changed.
 
-    `own_key` may be any string and has all scopes and no limit; an empty one is never valid. Raises `Misconfigured` if
-    there is a file that cannot be used. `problem`: what became of the file since then, if it cannot be used any more.
+    `own_key` may be any string and has all scopes and no limit; an empty one is never valid. Raise `Misconfigured` if
+    the file exists and cannot be used. `problem`: a message if the file can no longer be used, else None.
     """
 
     def __init__(self, own_key: str, file: Path) -> None:
@@ -170,19 +173,19 @@ class KeyRing:
         self._max_bytes = len(_SCHEME) + max(len(own), _MAX_KEY_CHARACTERS)
         self._file = file
         self._stamp = _stamp(file)
-        self._held = _by_id(read_keys(file))
+        self._keys = _by_id(read_keys(file))
         self.problem: str | None = None
 
     @property
     def ids(self) -> frozenset[str]:
-        """The ids of all keys that are valid now."""
-        return frozenset([self._own[0].id, *(key.id for key, _ in self._held.values())])
+        """The ids of all valid keys."""
+        return frozenset([self._own[0].id, *(key.id for key, _ in self._keys.values())])
 
     def check(self, authorization: bytes, scope: KeyScope) -> ApiKey:
-        """The key in the value of an `Authorization` header, if it is valid for `scope`.
+        """Return the key in the value of an `Authorization` header.
 
-        Raises `KeyUnknown` for anything but `Bearer ` (in any case, RFC 9110) and a valid key, `ScopeMissing` for one
-        that is valid for something else. How long it takes does not tell which ids there are.
+        Raise `KeyUnknown` unless the value is `Bearer ` (in any case, RFC 9110) and a valid key, and `ScopeMissing` if
+        the key does not have `scope`. The duration does not depend on whether the id exists.
         """
         if authorization[: len(_SCHEME)].lower() != _SCHEME or len(authorization) > self._max_bytes:
             raise KeyUnknown("an API key is needed, in the header Authorization: Bearer KEY")
@@ -193,24 +196,24 @@ class KeyRing:
 
     def _find(self, sent: bytes) -> ApiKey:
         digest = hashlib.sha256(sent).digest()
-        named = self._held.get(sent.partition(b".")[0], self._own)
-        for key, expected in (self._own, named):  # two comparisons before a refusal, whether or not the id is known
+        found = self._keys.get(sent.partition(b".")[0], self._own)
+        for key, expected in (self._own, found):  # two comparisons, whether or not the id exists
             if hmac.compare_digest(digest, expected):
                 return key
         raise KeyUnknown("the API key is not valid, or not any more")
 
     def refresh(self) -> bool:
-        """Follow the file, and say whether it was read anew; costs one `stat` if it is as it was.
+        """Read the file again if it has changed, and return whether it was read. Costs one `stat` if it has not.
 
-        The keys of a file that is gone are gone. Those of a file that can no longer be used stay valid until it can be
-        used again: a slip of the pen must not stop the payments of everybody.
+        If the file was deleted, its keys are no longer valid. If it can no longer be used, its last keys stay valid
+        until it can: an editing mistake must not stop all payments.
         """
         stamp = _stamp(self._file)
         if stamp == self._stamp and self.problem is None:
             return False
-        self._stamp = stamp  # from before reading: what is written meanwhile is seen the next time
+        self._stamp = stamp  # of the state before reading, so that a write during reading is noticed the next time
         try:
-            self._held = _by_id(read_keys(self._file))
+            self._keys = _by_id(read_keys(self._file))
         except Misconfigured:
             self._report()
             return False
@@ -219,7 +222,7 @@ class KeyRing:
 
     def _report(self) -> None:
         if self.problem is None:
-            # Without the reason, which may quote the file.
+            # The reason is left out, because it may quote the file.
             self.problem = (
                 f"the file of API keys {self._file} cannot be used any more, the keys read before stay valid; "
                 "see cardwatch keys list"
@@ -228,7 +231,7 @@ class KeyRing:
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
-    """Differs whenever the file does; of one that cannot be looked at, the error's number."""
+    """Return a value that changes with the file; the error number if the file cannot be examined."""
     try:
         found = file.stat()
     except OSError as error:
@@ -241,33 +244,33 @@ def _by_id(keys: Sequence[ApiKey]) -> dict[bytes, tuple[ApiKey, bytes]]:
 
 
 class RateLimit:
-    """A token bucket for each key: its rate in the long run, and bursts of what it may send in a second, at least 1.
+    """A token bucket per key: the key's rate on average, and bursts of one second's transactions, at least 1.
 
-    A batch larger than that waits for a full bucket and drives it below zero, so that it is not refused for ever.
-    `share`: the part of each rate that is allowed here, 1/N in each of N processes. Not for several threads.
+    A larger batch is admitted when the bucket is full, and its tokens become negative. `share`: the part of each rate
+    that this process grants, 1/N in each of N processes. Not thread-safe.
     """
 
     def __init__(self, share: float = 1.0) -> None:
         self._share = share
-        self._buckets: dict[str, tuple[float, float]] = {}  # tokens that there were, and when (seconds)
+        self._buckets: dict[str, tuple[float, float]] = {}  # number of tokens, and the time of that number in seconds
 
     def take(self, key: ApiKey, transactions: int, now_seconds: float) -> float | None:
-        """None if `transactions` may be sent now, and they count as sent; else in how many seconds they may be.
+        """Take tokens and return None, or return the seconds to wait until there are enough.
 
-        `now_seconds` is of any clock that does not go backwards.
+        `now_seconds` is the time of a monotonic clock.
         """
         if key.rate_per_second is None:
             return None
         rate = key.rate_per_second * self._share
         burst = max(rate, 1.0)
-        tokens, then = self._buckets.get(key.id, (burst, now_seconds))
-        tokens = min(burst, tokens + rate * (now_seconds - then))
-        lacking = min(transactions, burst) - tokens
-        if lacking > _TOLERANCE:
-            return lacking / rate
+        tokens, since = self._buckets.get(key.id, (burst, now_seconds))
+        tokens = min(burst, tokens + rate * (now_seconds - since))
+        missing = min(transactions, burst) - tokens
+        if missing > _TOLERANCE:
+            return missing / rate
         self._buckets[key.id] = (tokens - transactions, now_seconds)
         return None
 
     def keep_only(self, ids: Collection[str]) -> None:
-        """Forget the keys that are not among `ids`."""
+        """Drop the buckets of keys that are not among `ids`."""
         self._buckets = {key_id: bucket for key_id, bucket in self._buckets.items() if key_id in ids}

@@ -1,4 +1,4 @@
-"""The scoring service, asked over HTTP."""
+"""HTTP clients of the scoring service."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class ScoringClient:
-    """A `cardwatch.ports.Scorer` over kept-alive connections; the service is told how long we will wait."""
+    """A `cardwatch.ports.Scorer` over keep-alive connections. Requests carry the timeout as their deadline."""
 
     def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
         self._name = f"the scoring service at {settings.scoring_url.rstrip('/')}"
@@ -54,10 +54,10 @@ class ScoringClient:
         schema_hash: str,
         transaction_ids: Sequence[str] = (),
     ) -> Scores:
-        """Score float32 [n, features] rows, all by one model; see the port. The ids go along at DEBUG only.
+        """Return the scores of float32 [n, features] rows, all by one model; see the port. Send the ids at DEBUG only.
 
-        Raises `SchemaMismatch` if the model wants another schema than `schema_hash`, `NoModelServed` if there is none,
-        and `ScoringUnavailable` for every other failure and when an answer takes longer than the timeout.
+        Raise `SchemaMismatch` if the model needs another schema than `schema_hash`, `NoModelServed` if there is none,
+        and `ScoringUnavailable` for every other failure, also when the response takes longer than the timeout.
         """
         headers = {SCHEMA_HEADER: schema_hash}
         if transaction_ids and log.isEnabledFor(logging.DEBUG):
@@ -69,12 +69,12 @@ class ScoringClient:
 
     def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         try:
-            return self._once_more_if_closed(body, headers)
+            return self._post_with_retry(body, headers)
         except httpx.HTTPError as error:
             raise ScoringUnavailable(f"{self._name} does not answer: {type(error).__name__} {error}") from error
 
-    def _once_more_if_closed(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
-        # A kept connection may be closed by the server at the moment of use. Scoring changes nothing: ask again.
+    def _post_with_retry(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        # The server may close an idle connection when it is used. Scoring has no effects, so retry once.
         try:
             return self._http.post("/invocations", content=body, headers=headers)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
@@ -82,14 +82,14 @@ class ScoringClient:
 
 
 class ServedVersionClient:
-    """Asks the scoring service which model version it serves."""
+    """Query the model version that the scoring service serves."""
 
     def __init__(self, settings: Settings, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
         self._url = settings.scoring_url.rstrip("/")
         self._http = _client(settings, timeout_seconds)
 
     def version(self) -> str | None:
-        """The served version, None if there is none yet. Raises `ScoringUnavailable` without a proper answer."""
+        """Return the served version, None if there is none yet; raise `ScoringUnavailable` for an invalid response."""
         try:
             response = self._http.get("/v1/model").raise_for_status()
             served: str | None = response.json()["version"]
@@ -111,11 +111,11 @@ def _client(settings: Settings, timeout_seconds: float) -> httpx.Client:
         headers={"Authorization": "Bearer " + settings.api_key},
         limits=httpx.Limits(keepalive_expiry=30.0),
         trust_env=False,
-        verify=True if settings.tls_ca is None else _trusting(settings.tls_ca),
+        verify=True if settings.tls_ca is None else _tls_context(settings.tls_ca),
     )
 
 
-def _trusting(authorities: Path) -> ssl.SSLContext:
+def _tls_context(authorities: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=authorities)
     except (OSError, ssl.SSLError) as error:

@@ -1,21 +1,21 @@
-"""The forms in which feature rows and scores travel over HTTP, for both sides.
+"""Encoding of feature rows and scores in HTTP requests and responses, for client and server.
 
-Rows are float32 in the order of the feature table, missing ones NaN (JSON: null, CSV: an empty field), under the hash
-of that table. They come in one of three bodies:
+Rows are float32 in the order of the feature table; a missing value is NaN (JSON: null, CSV: an empty field). They are
+sent with the hash of that table, in one of three bodies:
 
-- `application/octet-stream`: little-endian float32, row after row; after them, if the header `X-Reasons-Above` says
+- `application/octet-stream`: little-endian float32, row after row; after all rows, if the header `X-Reasons-Above` is
   `per-row`, one little-endian float64 for each row;
 - `application/json`: `{"feature_schema": ..., "instances": [[...], ...], "reasons_above": 0.5 or a list}`;
-- `text/csv`: a line for each row, no heading.
+- `text/csv`: a line for each row, without a heading.
 
-The schema and the threshold for reasons may also stand in headers of their own. `X-Transaction-Ids` may say whose rows
-they are: ids in the rows' order, percent-encoded, with commas between them, and `...` at the end where not all of them
-fit. It is for log lines at DEBUG and changes no answer.
+The schema and the threshold for reasons may also be sent in the headers `X-Feature-Schema` and `X-Reasons-Above`.
+`X-Transaction-Ids` may name the transactions of the rows: ids in their order, percent-encoded and separated by commas,
+with `...` at the end if not all fit. It is used in log lines at DEBUG and has no effect on the response.
 
-Of all these headers an endpoint of SageMaker passes none, but one of its own with up to 1,024 characters. So what any
-of ours says may also stand there, under its name without `X-`:
-`X-Amzn-SageMaker-Custom-Attributes: feature-schema=HASH;reasons-above=0.5;deadline-ms=250`. The header counts, where
-there is one. Spaces around names and values are not read.
+A SageMaker endpoint passes on none of these headers, but one of at most 1,024 characters. Therefore each of these
+headers may also be sent there as an attribute, by its name without `X-`:
+`X-Amzn-SageMaker-Custom-Attributes: feature-schema=HASH;reasons-above=0.5;deadline-ms=250`. A header takes precedence
+over its attribute. Spaces around names and values are ignored.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ IDS_HEADER: Final = "X-Transaction-Ids"
 PER_ROW: Final = "per-row"
 
 NO_CHAMPION: Final = "no champion"
-"""How the reason of a 503 begins if the service has nothing to score with."""
+"""Beginning of the error message of a 503 if the service has no model."""
 
 MAX_ATTRIBUTES_CHARACTERS: Final = 1_024
-"""Of SageMaker's custom attributes, each of them visible ASCII."""
+"""Maximum length of SageMaker's custom attributes, which are visible ASCII."""
 
 MAX_IDS: Final = 200
 MAX_IDS_BYTES: Final = 8_192
-_NOT_ALL: Final = "..."
+_TRUNCATED: Final = "..."
 _MAX_ID_CHARACTERS: Final = 64
 
 BINARY: Final = "application/octet-stream"
@@ -70,8 +70,8 @@ T = TypeVar("T")
 
 
 class Rows(NamedTuple):
-    """What was asked: float32 [n, features], the schema they were made under ("" for none said), and from which
-    probability on each row gets reasons, float64 [n] (infinite: never).
+    """The rows of a request: float32 [n, features]; the hash of their feature schema, "" if it is not named; and for
+    each row the probability from which on it gets reasons, float64 [n] (infinite: never).
     """
 
     features: NDArray[np.float32]
@@ -79,19 +79,23 @@ class Rows(NamedTuple):
     reasons_above: NDArray[np.float64]
 
 
-class _JsonRows(Struct, frozen=True, forbid_unknown_fields=True):
+class JsonRows(Struct, frozen=True, forbid_unknown_fields=True):
+    """A JSON body with rows."""
+
     instances: list[list[float | None]]
     feature_schema: str = ""
     reasons_above: float | list[float] | None = None
 
 
-class _RecordedRow(Struct, frozen=True):
+class RecordedRow(Struct, frozen=True):
+    """A JSON body with the row of a recorded decision."""
+
     features: list[float | None]
     feature_schema: str
 
 
 def _array(kind: Any, data: object) -> NDArray[Any]:
-    """Little-endian bytes as an array of the field's own type."""
+    """Return little-endian bytes as an array of the field's type."""
     if not isinstance(data, bytes):
         raise ValueError(f"{type(data).__name__} in place of bytes")
     dtype = np.dtype(get_args(get_args(kind)[1])[0])
@@ -105,26 +109,26 @@ def _bytes(array: NDArray[Any]) -> bytes:
 _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_bytes)
 _DECODER: Final = msgspec.msgpack.Decoder(Scores, dec_hook=_array)
 _JSON_ENCODER: Final = msgspec.json.Encoder(enc_hook=lambda array: array.tolist())
-_JSON_ROWS: Final = msgspec.json.Decoder(_JsonRows)
-_RECORDED_ROW: Final = msgspec.json.Decoder(_RecordedRow)
+_JSON_ROWS: Final = msgspec.json.Decoder(JsonRows)
+_RECORDED_ROW: Final = msgspec.json.Decoder(RecordedRow)
 
 
 def encode_rows(rows: NDArray[np.float32], reasons_above: NDArray[np.float64] | None = None) -> bytes:
-    """The binary body of these rows, with a threshold for each if they are given."""
+    """Return the binary body of these rows, with a threshold for each if `reasons_above` is given."""
     body = np.ascontiguousarray(rows, ROW_TYPE).tobytes()
     return body if reasons_above is None else body + np.ascontiguousarray(reasons_above, THRESHOLD_TYPE).tobytes()
 
 
 def decode_rows(body: bytes, content_type: str, headers: Mapping[bytes, bytes]) -> Rows:
-    """Read the rows of a request; `headers` have lower-case names. Raises `InvalidRecord`, saying what is wrong."""
-    said = _RowHeaders(headers)
+    """Return the rows of a request; raise `InvalidRecord` if they are invalid. `headers` have lower-case names."""
+    row_headers = _RowHeaders(headers)
     if content_type == BINARY:
-        rows = _from_binary(body, said)
+        rows = _from_binary(body, row_headers)
     elif content_type == JSON:
-        rows = _from_json(body, said)
+        rows = _from_json(body, row_headers)
     else:
-        rows = Rows(_from_csv(body), said.schema_hash, said.threshold_for_all(0))
-        rows = rows._replace(reasons_above=said.threshold_for_all(len(rows.features)))
+        features = _from_csv(body)
+        rows = Rows(features, row_headers.schema_hash, row_headers.thresholds(len(features)))
     _require_finite(rows.features)
     if np.isnan(rows.reasons_above).any():
         raise InvalidRecord("a threshold for reasons is not a number")
@@ -132,7 +136,7 @@ def decode_rows(body: bytes, content_type: str, headers: Mapping[bytes, bytes]) 
 
 
 def header_value(headers: Mapping[bytes, bytes], header: str) -> str | None:
-    """What a request says in one of our headers, or in the custom attribute of its name; None if in neither.
+    """Return the value of a header, or of the custom attribute that corresponds to it; None if there is neither.
 
     `headers` have lower-case names.
     """
@@ -144,10 +148,10 @@ def header_value(headers: Mapping[bytes, bytes], header: str) -> str | None:
 
 
 def encode_attributes(values: Mapping[str, str]) -> str:
-    """The custom attributes that say what these headers of ours would: values by header.
+    """Return the custom attributes that correspond to these header values.
 
-    Raises `ValueError` if they cannot: for more than `MAX_ATTRIBUTES_CHARACTERS`, a semicolon in a value, or anything
-    but visible ASCII.
+    Raise `ValueError` for more than `MAX_ATTRIBUTES_CHARACTERS`, a semicolon in a value, or a character other than
+    visible ASCII.
     """
     if any(";" in value for value in values.values()):
         raise ValueError("a value with a semicolon cannot be a custom attribute")
@@ -160,25 +164,25 @@ def encode_attributes(values: Mapping[str, str]) -> str:
 
 
 def encode_ids(transaction_ids: Sequence[str], *, max_bytes: int = MAX_IDS_BYTES) -> str:
-    """The value of the header for these ids, or as many of them as fit."""
+    """Return the header value for these ids, or for the first ones that fit."""
     quoted = [quote(transaction_id, safe="") for transaction_id in transaction_ids[:MAX_IDS]]
-    room = max_bytes - len(_NOT_ALL)
+    room = max_bytes - len(_TRUNCATED)
     fitting = list(takewhile(lambda end: end <= room, accumulate(len(one) + 1 for one in quoted)))
-    rest = [_NOT_ALL] if len(fitting) < len(transaction_ids) else []
-    return ",".join([*quoted[: len(fitting)], *rest])
+    truncated = [_TRUNCATED] if len(fitting) < len(transaction_ids) else []
+    return ",".join([*quoted[: len(fitting)], *truncated])
 
 
 def decode_ids(headers: Mapping[bytes, bytes]) -> list[str]:
-    """The ids of the first rows, as far as the request names them; whatever a caller sends is cut to size."""
+    """Return the ids of the first rows that the request names, cut to the maximum number and lengths."""
     text = (header_value(headers, IDS_HEADER) or "")[:MAX_IDS_BYTES]
     if not text:
         return []
     parts = text.split(",", MAX_IDS)[:MAX_IDS]
-    return [unquote(part)[:_MAX_ID_CHARACTERS] for part in parts if part != _NOT_ALL]
+    return [unquote(part)[:_MAX_ID_CHARACTERS] for part in parts if part != _TRUNCATED]
 
 
 def encode_scores(scores: Scores, accepted: str) -> bytes:
-    """The body of an answer. MessagePack holds arrays as little-endian bytes, JSON as lists; both are exact."""
+    """Return the body of a response. Arrays are little-endian bytes in MessagePack, lists in JSON; both are exact."""
     if accepted == MSGPACK:
         return _ENCODER.encode(scores)
     if accepted == JSON:
@@ -187,7 +191,7 @@ def encode_scores(scores: Scores, accepted: str) -> bytes:
 
 
 def decode_scores(body: bytes) -> Scores:
-    """Read MessagePack scores; raises `ScoringUnavailable` for anything else."""
+    """Return the scores in a MessagePack body; raise `ScoringUnavailable` for any other body."""
     try:
         return _DECODER.decode(body)
     except (msgspec.DecodeError, ValueError) as error:
@@ -195,7 +199,10 @@ def decode_scores(body: bytes) -> Scores:
 
 
 def decode_complete_scores(body: bytes, rows: int, scorer: str) -> Scores:
-    """Read the MessagePack scores of so many rows from `scorer`; raises `ScoringUnavailable` for anything else."""
+    """Return the scores in a MessagePack body; raise `ScoringUnavailable` unless there is one for each of `rows` rows.
+
+    `scorer` is the name of the server for the error message.
+    """
     scores = decode_scores(body)
     if not len(scores.margins) == len(scores.probabilities) == len(scores.reasons) == rows:
         raise ScoringUnavailable(f"{scorer} answered {len(scores.margins)} scores to {rows} rows")
@@ -203,7 +210,7 @@ def decode_complete_scores(body: bytes, rows: int, scorer: str) -> Scores:
 
 
 def decode_refusal(status: int, body: str, scorer: str) -> SchemaMismatch | ScoringUnavailable:
-    """What to raise when `scorer` answered with this status, which is not 200, and this body."""
+    """Return the exception for a response of `scorer` with this status, which is not 200, and this body."""
     reason = _reason(body)
     if status == HTTPStatus.CONFLICT:
         return SchemaMismatch(reason)
@@ -219,13 +226,13 @@ def _reason(body: str) -> str:
 
 
 class _RowHeaders:
-    """What the headers say about the rows."""
+    """The values of the headers about rows."""
 
     def __init__(self, headers: Mapping[bytes, bytes]) -> None:
         self.schema_hash = header_value(headers, SCHEMA_HEADER) or ""
         self.threshold = header_value(headers, REASONS_HEADER) or ""
 
-    def threshold_for_all(self, rows: int) -> NDArray[np.float64]:
+    def thresholds(self, rows: int) -> NDArray[np.float64]:
         if not self.threshold:
             return np.full(rows, np.inf)
         try:
@@ -234,37 +241,37 @@ class _RowHeaders:
             raise InvalidRecord(f"{REASONS_HEADER} is not a number") from error
 
 
-def _from_binary(body: bytes, said: _RowHeaders) -> Rows:
-    per_row = said.threshold == PER_ROW
+def _from_binary(body: bytes, headers: _RowHeaders) -> Rows:
+    per_row = headers.threshold == PER_ROW
     row_bytes = _ROW_BYTES + THRESHOLD_TYPE.itemsize if per_row else _ROW_BYTES
-    count, rest = divmod(len(body), row_bytes)
-    if rest or not count:
+    count, remainder = divmod(len(body), row_bytes)
+    if remainder or not count:
         with_thresholds = " and a float64 threshold each" if per_row else ""
         raise InvalidRecord(
             f"{len(body)} bytes are not rows of {WIDTH} float32{with_thresholds} ({row_bytes} bytes a row)"
         )
     features = np.frombuffer(body, ROW_TYPE, count * WIDTH).astype(np.float32, copy=False).reshape(count, WIDTH)
     if not per_row:
-        return Rows(features, said.schema_hash, said.threshold_for_all(count))
+        return Rows(features, headers.schema_hash, headers.thresholds(count))
     thresholds = np.frombuffer(body, THRESHOLD_TYPE, offset=count * _ROW_BYTES).astype(np.float64, copy=False)
-    return Rows(features, said.schema_hash, thresholds)
+    return Rows(features, headers.schema_hash, thresholds)
 
 
-def _from_json(body: bytes, said: _RowHeaders) -> Rows:
-    asked = _decoded(_JSON_ROWS, body)
-    features = _features(asked.instances)
-    thresholds = said.threshold_for_all(len(features))
-    if isinstance(asked.reasons_above, list):
-        if len(asked.reasons_above) != len(features):
+def _from_json(body: bytes, headers: _RowHeaders) -> Rows:
+    rows = _decoded(_JSON_ROWS, body)
+    features = _features(rows.instances)
+    thresholds = headers.thresholds(len(features))
+    if isinstance(rows.reasons_above, list):
+        if len(rows.reasons_above) != len(features):
             raise InvalidRecord("one number, or one for each row", field="$.reasons_above")
-        thresholds = np.array(asked.reasons_above, np.float64)
-    elif asked.reasons_above is not None:
-        thresholds = np.full(len(features), asked.reasons_above)
-    return Rows(features, asked.feature_schema or said.schema_hash, thresholds)
+        thresholds = np.array(rows.reasons_above, np.float64)
+    elif rows.reasons_above is not None:
+        thresholds = np.full(len(features), rows.reasons_above)
+    return Rows(features, rows.feature_schema or headers.schema_hash, thresholds)
 
 
 def decode_row(body: bytes) -> Rows:
-    """Read the one row of a decision's record, as it is or only its `feature_schema` and `features`."""
+    """Return the row of a recorded decision: the complete record, or its `feature_schema` and `features`."""
     recorded = _decoded(_RECORDED_ROW, body)
     rows = Rows(_features([recorded.features], field="$.features"), recorded.feature_schema, np.full(1, np.inf))
     _require_finite(rows.features)
@@ -274,12 +281,12 @@ def decode_row(body: bytes) -> Rows:
 def _features(instances: Sequence[Sequence[float | None]], field: str = "") -> NDArray[np.float32]:
     if not instances:
         raise InvalidRecord("there are no rows", field="$.instances")
-    for place, instance in enumerate(instances):
+    for index, instance in enumerate(instances):
         if len(instance) != WIDTH:
             raise InvalidRecord(
-                f"has {len(instance)} values, a row has {WIDTH}", field=field or f"$.instances[{place}]"
+                f"has {len(instance)} values, a row has {WIDTH}", field=field or f"$.instances[{index}]"
             )
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused as such
+    with np.errstate(over="ignore"):  # numbers too large for float32 become infinite, which is rejected later
         return np.array(instances, np.float64).astype(np.float32)
 
 
@@ -305,18 +312,18 @@ def _from_csv(body: bytes) -> NDArray[np.float32]:
         raise InvalidRecord(f"not CSV in UTF-8: {error}") from error
     if not lines:
         raise InvalidRecord("there are no rows")
-    return _features([_numbers(line, place) for place, line in enumerate(lines)])
+    return _features([_numbers(line, number) for number, line in enumerate(lines, start=1)])
 
 
-def _numbers(line: Sequence[str], place: int) -> list[float | None]:
+def _numbers(line: Sequence[str], line_number: int) -> list[float | None]:
     try:
         return [float(field) if field.strip() else None for field in line]
     except ValueError as error:
-        raise InvalidRecord("holds what is not a number; there is no heading", field=f"line {place + 1}") from error
+        raise InvalidRecord("holds what is not a number; there is no heading", field=f"line {line_number}") from error
 
 
 def _to_csv(scores: Scores) -> bytes:
-    """Per row its margin, its probability, and its reasons with a bar between them."""
+    """Return a line per row: its margin, its probability, and its reasons joined by `|`."""
     lines = zip(scores.margins.tolist(), scores.probabilities.tolist(), scores.reasons, strict=True)
     return "".join(f"{margin!r},{probability!r},{'|'.join(codes)}\n" for margin, probability, codes in lines).encode()
 

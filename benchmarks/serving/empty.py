@@ -1,4 +1,4 @@
-"""The smallest service that BentoML's documentation shows, with no options: how long BentoML itself needs to start."""
+"""The smallest service of BentoML's documentation, without options, to measure the start time of BentoML itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import bentoml
 
 @bentoml.service
 class Empty:
-    """Says back what it is told."""
+    """Return its input."""
 
     @bentoml.api
     def say(self, text: str) -> str:

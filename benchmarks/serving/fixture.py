@@ -1,7 +1,7 @@
-"""What the servers are measured with: cards with a history, a model of full size, and requests made beforehand.
+"""Data for measuring servers: cards with a history, a model of full size, and the bodies of requests.
 
-The model is grown on feature rows that the kernel gave for such transactions, with a made-up rule for fraud and noise,
-so that its trees are as large as they can be. It is calibrated so that one question in two hundred ends in an alert.
+The model is trained on feature rows of the kernel with an artificial rule for fraud and noise, so that its trees have
+the maximum size. It is calibrated so that one transaction in two hundred is an alert.
 """
 
 from __future__ import annotations
@@ -40,52 +40,52 @@ from models.training import FittedDetector, TrainingSettings, fit_detector
 CARDS: Final = 100_000
 GROUPS: Final = 10
 HISTORY: Final = 30
-"""Transactions that each card has had."""
+"""Number of earlier transactions per card."""
 TRAINING_ROWS: Final = 60_000
 CALIBRATION_ROWS: Final = 6_000
-QUESTIONS: Final = 20_000
-ALERTS: Final = QUESTIONS // 200
+TRANSACTIONS: Final = 20_000
+ALERTS: Final = TRANSACTIONS // 200
 BATCH: Final = 64
 ROWS: Final = 500
 SETTINGS: Final = TrainingSettings(trees=300, depth=6, learning_rate=0.05, max_bin=256, threads=2)
-QUESTION_DAY: Final = FIRST_DAY + DAYS
+TRANSACTION_DAY: Final = FIRST_DAY + DAYS
 
 
 class ServingFixture(Struct, frozen=True, kw_only=True):
     """A home with store, tables, model and registry. It is deleted when the process ends.
 
-    `rows`: the questions' features, float32 [20,000, 67]. `questions`, `batches` and `row_batches` are files of bodies
-    for `benchmarks.load`. `alert_ratio`: the share of questions that end in a challenge or a decline.
+    `rows`: the features of the transactions, float32 [20,000, 67]. `transactions`, `batches` and `row_batches` are
+    files of bodies for `benchmarks.load`. `alert_ratio`: the share of transactions that are challenged or declined.
     """
 
     folder: TemporaryDirectory[str]
     settings: Settings
     fitted: FittedDetector
     rows: NDArray[np.float32]
-    questions: Path
+    transactions: Path
     batches: Path
     row_batches: Path
     alert_ratio: float
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of a request to the scoring service."""
+        """Headers of a request to the scoring service."""
         return {"Content-Type": "application/json", "Authorization": f"Bearer {self.settings.api_key}"}
 
 
 @cache
 def serving_fixture() -> ServingFixture:
-    """The one of this process."""
+    """Return the fixture of this process, created at the first call."""
     folder = TemporaryDirectory(prefix="cardwatch-benchmark-")
     settings = Settings(home=Path(folder.name), api_key=new_api_key())
     merchants = identity_hashes([f"merchant-{i:06d}" for i in range(MERCHANTS)])
-    table = ReferenceTable(QUESTION_DAY, np.sort(merchants), random_table().values)
+    table = ReferenceTable(TRANSACTION_DAY, np.sort(merchants), random_table().values)
     ReferenceTableStore(settings.tables).put(table)
-    questions = _questions()
+    transactions = _transactions()
     with LmdbStore(settings.store) as store:
-        known_rows = _grow(store, merchants, table)
-        states = store.load([question.card_id for question in questions])
-    rows = fold(states, np.arange(QUESTIONS), kernel_rows(questions), table).features
+        known_rows = _write_states(store, merchants, table)
+        states = store.load([transaction.card_id for transaction in transactions])
+    rows = fold(states, np.arange(TRANSACTIONS), kernel_rows(transactions), table).features
     fitted = _alerting(_fit(known_rows), rows)
     _promote(fitted, settings)
     return ServingFixture(
@@ -93,24 +93,24 @@ def serving_fixture() -> ServingFixture:
         settings=settings,
         fitted=fitted,
         rows=rows,
-        questions=_bodies(settings, "questions", [encode(question) for question in questions]),
-        batches=_bodies(settings, "batches", [msgspec.json.encode(part) for part in _parts(questions, BATCH)]),
+        transactions=_bodies(settings, "transactions", [encode(transaction) for transaction in transactions]),
+        batches=_bodies(settings, "batches", [msgspec.json.encode(part) for part in _parts(transactions, BATCH)]),
         row_batches=_bodies(settings, "rows", [part.astype("<f4").tobytes() for part in _parts(rows, ROWS)]),
-        alert_ratio=_alert_ratio(fitted.detector, rows, questions),
+        alert_ratio=_alert_ratio(fitted.detector, rows, transactions),
     )
 
 
-def _questions() -> list[Transaction]:
-    """All on the day after the histories, each the next of its card."""
-    gap_ms = DAY_MS // QUESTIONS
+def _transactions() -> list[Transaction]:
+    """Return transactions on the day after the histories, each the next one of its card."""
+    gap_ms = DAY_MS // TRANSACTIONS
     return [
-        structs.replace(transaction, occurred_at=from_epoch_ms(QUESTION_DAY * DAY_MS + position * gap_ms))
-        for position, transaction in enumerate(random_transactions(QUESTIONS, CARDS, seed=2))
+        structs.replace(transaction, occurred_at=from_epoch_ms(TRANSACTION_DAY * DAY_MS + position * gap_ms))
+        for position, transaction in enumerate(random_transactions(TRANSACTIONS, CARDS, seed=2))
     ]
 
 
-def _grow(store: LmdbStore, merchants: NDArray[np.uint64], table: ReferenceTable) -> NDArray[np.float32]:
-    """Write every card's state, a group of cards at a time; gives the rows of the groups' last transactions."""
+def _write_states(store: LmdbStore, merchants: NDArray[np.uint64], table: ReferenceTable) -> NDArray[np.float32]:
+    """Write the state of every card, one group at a time; return the rows of the last transactions of each group."""
     cards, last = CARDS // GROUPS, (TRAINING_ROWS + CALIBRATION_ROWS) // GROUPS
     kept = []
     for group in range(GROUPS):
@@ -124,10 +124,10 @@ def _grow(store: LmdbStore, merchants: NDArray[np.uint64], table: ReferenceTable
 
 
 def _fit(rows: NDArray[np.float32]) -> FittedDetector:
-    """One row in five is fraud: those with the highest of a random sum of features, their products, and noise."""
+    """Train with one fraud in five rows: those with the highest random sum of features, products and noise."""
     random = np.random.default_rng(3)
     known = (rows - np.nanmean(rows, axis=0)) / (np.nanstd(rows, axis=0) + 1e-9)
-    known = np.nan_to_num(known.clip(-3, 3))  # outliers would be split off one by one, and the trees stay small
+    known = np.nan_to_num(known.clip(-3, 3))  # outliers would be split off singly, and the trees would stay small
     weights = random.normal(size=(2, rows.shape[1]))
     risk = known @ weights[0] + (known * np.roll(known, 1, axis=1)) @ weights[1]
     risk += random.normal(scale=risk.std(), size=len(rows))
@@ -144,7 +144,7 @@ def _fit(rows: NDArray[np.float32]) -> FittedDetector:
 
 
 def _alerting(fitted: FittedDetector, rows: NDArray[np.float32]) -> FittedDetector:
-    """The same trees with a calibration of two levels: the `ALERTS` riskiest of these rows are almost surely fraud."""
+    """Return the same trees, calibrated in two steps, so that the `ALERTS` riskiest rows are alerts."""
     ordered = np.sort(fitted.detector.margins(rows)).astype(np.float64)
     step = Calibration(margins=ordered[[-ALERTS - 1, -ALERTS]].tolist(), probabilities=[0.0005, 0.9])
     facts = structs.replace(fitted.detector.facts, calibration=step)
@@ -165,8 +165,8 @@ def _promote(fitted: FittedDetector, settings: Settings) -> None:
         models.close()
 
 
-def _alert_ratio(detector: Detector, rows: NDArray[np.float32], questions: list[Transaction]) -> float:
-    amounts = np.array([question.amount_minor for question in questions], np.float64)
+def _alert_ratio(detector: Detector, rows: NDArray[np.float32], transactions: list[Transaction]) -> float:
+    amounts = np.array([transaction.amount_minor for transaction in transactions], np.float64)
     actions = DecisionPolicy().decide(detector.probabilities(detector.margins(rows)), amounts)
     return sum(action is not Action.APPROVE for action in actions) / len(actions)
 
@@ -177,6 +177,6 @@ def _bodies(settings: Settings, name: str, bodies: list[bytes]) -> Path:
     return file
 
 
-def _parts(whole: list[Transaction] | NDArray[np.float32], size: int) -> list[list[Transaction] | NDArray[np.float32]]:
-    """Consecutive parts of one size; what is left over is left out."""
-    return [whole[start : start + size] for start in range(0, len(whole) - size + 1, size)]
+def _parts(items: list[Transaction] | NDArray[np.float32], size: int) -> list[list[Transaction] | NDArray[np.float32]]:
+    """Return consecutive parts of one size; the remainder is dropped."""
+    return [items[start : start + size] for start in range(0, len(items) - size + 1, size)]

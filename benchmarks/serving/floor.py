@@ -1,7 +1,7 @@
-"""The floor: what BentoML's server needs to answer at all, without anything of ours.
+"""The floor: the time that BentoML's server needs for a response without any work of the application.
 
-It stands where the scoring service stands, an application in place of BentoML's behind the same server and options. It
-reads a request's body and gives an answer of the size of a score that was made beforehand.
+Like the scoring service, it replaces BentoML's application behind the same server with the same options. It reads the
+body of a request and sends a constant response of the size of a score.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ _START: Final = {
     "status": 200,
     "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))],
 }
-_REST: Final = {"type": "http.response.body", "body": _BODY}
+_END: Final = {"type": "http.response.body", "body": _BODY}
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-    """An ASGI application: every request gets the same answer."""
+    """Send the same response to every request, as an ASGI application."""
     if scope["type"] == "lifespan":
-        await _live(receive, send)
+        await _run_lifespan(receive, send)
         return
     while (await receive()).get("more_body"):
         pass
     await send(_START)
-    await send(_REST)
+    await send(_END)
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    for done in ("startup", "shutdown"):
+async def _run_lifespan(receive: Receive, send: Send) -> None:
+    for phase in ("startup", "shutdown"):
         await receive()
-        await send({"type": f"lifespan.{done}.complete"})
+        await send({"type": f"lifespan.{phase}.complete"})
 
 
 class BareService(bentoml.Service):
-    """A BentoML service of which only the server is left."""
+    """A BentoML service whose application is replaced."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         return answer
@@ -51,4 +51,4 @@ class BareService(bentoml.Service):
     logging={"access": {"enabled": False}},
 )
 class Floor:
-    """Answers; see above."""
+    """Send a constant response."""

@@ -1,7 +1,7 @@
-"""What the naive servers share: one row of named features as JSON, a pandas frame of one row, `predict_proba`.
+"""Shared parts of the naive servers: one row of named features as JSON, a pandas frame of one row, `predict_proba`.
 
-They do less than the scoring service: they look up no card, compute no feature, choose no table, ask no policy and give
-no reasons. They get the features ready-made.
+They do less than the scoring service. They receive computed features, and do not look up a card, choose a table, apply
+a policy or give reasons.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from cardwatch.detector.detector import MODEL_FILE
 from cardwatch.features.definitions import FEATURE_NAMES
 
 DETECTOR_FOLDER: Final = "detector"
-"""In a benchmark's home: the model that all servers answer with."""
+"""Folder in a benchmark's home with the model that all servers use."""
 
 Row: Final[type[BaseModel]] = create_model("Row", **dict.fromkeys(FEATURE_NAMES, (float | None, None)))
 
 
 def load_model() -> xgboost.XGBClassifier:
-    """The model in the home of this process's settings."""
+    """Load the model in the home of this process's settings."""
     model = xgboost.XGBClassifier()
     model.load_model(model_file(read_settings().home))
     return model
@@ -35,6 +35,6 @@ def model_file(home: Path) -> Path:
 
 
 def probability(model: xgboost.XGBClassifier, row: BaseModel) -> float:
-    """As the textbook does it."""
+    """Return the probability of fraud, computed as in textbooks."""
     frame = pd.DataFrame([row.model_dump()], dtype="float32")
     return float(model.predict_proba(frame)[0, 1])

@@ -1,6 +1,6 @@
-"""The model as BentoML's documentation serves one, in its example "XGBoost": a class that loads it, an API that asks.
+"""The model in a service like the example "XGBoost" of BentoML's documentation: a class that loads it, and one API.
 
-The documented example takes a matrix of numbers; this takes features by name, in a frame as they were trained with.
+The documented example takes a matrix of numbers. This one takes features by name, as in the training data.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from benchmarks.serving.naive import Row, load_model, probability
 
 @bentoml.service
 class NaiveBentoml:
-    """Named features in, probability out."""
+    """Return the probability of fraud for named features."""
 
     def __init__(self) -> None:
         self._model = load_model()

@@ -1,4 +1,4 @@
-"""The model as tutorials of FastAPI serve one: loaded once in the lifespan, a pydantic model in, a dictionary out."""
+"""The model in an application like those of FastAPI tutorials: loaded in the lifespan, pydantic model to dictionary."""
 
 from __future__ import annotations
 

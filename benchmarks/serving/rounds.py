@@ -1,4 +1,4 @@
-"""Servers asked in turn, several rounds in one run, so that each meets the machine in the same minutes."""
+"""Measure servers alternately in several rounds of one run, so that all share the conditions of the machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def measure_load(
     seconds: float = 2.0,
     rate: float | None = None,
 ) -> Result:
-    """One measurement. Raises `RuntimeError` for a request that failed: a number with failures in it says nothing."""
+    """Return the result of one measurement; raise `RuntimeError` if a request failed, which would invalidate it."""
     load = Load(
         url=server.url + path,
         headers=dict(headers),
@@ -42,7 +42,7 @@ def measure_load(
 
 
 def in_rounds(candidates: Mapping[str, Callable[[], Result]], *, rounds: int) -> dict[str, list[Result]]:
-    """What each candidate gave in each round."""
+    """Return the results of each candidate in each round."""
     results: dict[str, list[Result]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, candidate in candidates.items():
@@ -51,7 +51,7 @@ def in_rounds(candidates: Mapping[str, Callable[[], Result]], *, rounds: int) ->
 
 
 def rates(results: Sequence[Result]) -> list[float]:
-    """Requests per second, round by round."""
+    """Return the requests per second of each round."""
     return [result.rate for result in results]
 
 

@@ -1,6 +1,6 @@
-"""Starts the servers that are compared: ours, its floor, and the naive ones, each on a free port of its own.
+"""Start the servers that are compared: the scoring service, the floor, and the naive servers, each on a free port.
 
-Every maker takes settings whose `scoring_url` is the address to listen on, and whose home has the model.
+Each `ServerFactory` takes settings whose `scoring_url` is the address to listen on, and whose home has the model.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from infra.local_stack.servers import is_responding, mlflow_spec
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 MLFLOW_FOLDER: Final = "mlflow-model"
-"""In a benchmark's home: the same model as MLflow wants it."""
-_AS_USERS_START: Final = {"PYTHONDONTWRITEBYTECODE": ""}
-"""Where it is set, every start compiles every module, which is not what is to be measured."""
+"""Folder in a benchmark's home with the same model in MLflow's format."""
+_WRITE_BYTECODE: Final = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Override of the environment: without cached bytecode, a start would include compiling every module."""
 _BENTOML_WORKER: Final = "_bentoml_impl.worker.service"
 
 
 class Server(Struct, frozen=True):
-    """A running one: its address, and the process that does the work."""
+    """A running server: its address, and the id of the process that handles requests."""
 
     url: str
     pid: int
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """How to start one; `worker` is in the command line of the process that does the work."""
+    """A server to be started. `worker` is a part of the command line of the process that handles requests."""
 
     part: ProcessSpec
     worker: str
@@ -47,7 +47,7 @@ ServerFactory = Callable[[Settings], Candidate]
 
 @contextmanager
 def registry(settings: Settings) -> Iterator[tuple[Supervisor, Settings]]:
-    """An MLflow server of the models in `settings.home`, for the settings to name and more to be started beside."""
+    """Run an MLflow server with the models in `settings.home`; yield the supervisor, and settings with its address."""
     [port] = free_ports(1)
     named = structs.replace(settings, mlflow_url=f"http://{LOOPBACK}:{port}")
     with Supervisor(named.home) as supervisor:
@@ -56,11 +56,11 @@ def registry(settings: Settings) -> Iterator[tuple[Supervisor, Settings]]:
 
 
 @contextmanager
-def running_servers(settings: Settings, *makers: ServerFactory) -> Iterator[list[Server]]:
-    """All of these at once, ready, with the registry beside them."""
+def running_servers(settings: Settings, *factories: ServerFactory) -> Iterator[list[Server]]:
+    """Run all of these servers and the registry at the same time, and yield the servers when they are ready."""
     with registry(settings) as (supervisor, named):
-        each = on_free_ports(named, len(makers))
-        candidates = [maker(own) for maker, own in zip(makers, each, strict=True)]
+        each = on_free_ports(named, len(factories))
+        candidates = [factory(own) for factory, own in zip(factories, each, strict=True)]
         supervisor.start(*(candidate.part for candidate in candidates))
         yield [
             Server(own.scoring_url, worker_pid(supervisor.pid(candidate.part.name), candidate.worker))
@@ -69,12 +69,12 @@ def running_servers(settings: Settings, *makers: ServerFactory) -> Iterator[list
 
 
 def on_free_ports(settings: Settings, count: int) -> list[Settings]:
-    """The settings, once for each of so many addresses to listen on."""
+    """Return `count` copies of the settings, each with another free address to listen on."""
     return [structs.replace(settings, scoring_url=f"http://{LOOPBACK}:{port}") for port in free_ports(count)]
 
 
 def worker_pid(pid: int, worker: str) -> int:
-    """Of this process and its descendants, the one whose command line has `worker` in it."""
+    """Return the id of the one process among `pid` and its descendants whose command line contains `worker`."""
     top = psutil.Process(pid)
     found = [each.pid for each in (top, *top.children(recursive=True)) if worker in " ".join(each.cmdline())]
     if len(found) != 1:
@@ -83,18 +83,18 @@ def worker_pid(pid: int, worker: str) -> int:
 
 
 def scoring(settings: Settings) -> Candidate:
-    """Ours; ready once it serves the champion."""
+    """The scoring service, which is ready when it serves the champion."""
     part = ProcessSpec(
         name=f"scoring-{urlsplit(settings.scoring_url).port}",
         command=[sys.executable, "-m", "services.scoring"],
-        environment=child_environment(settings, **_AS_USERS_START),
+        environment=child_environment(settings, **_WRITE_BYTECODE),
         ready=_answering(settings, "/readyz"),
     )
     return Candidate(part=part, worker=_BENTOML_WORKER)
 
 
 def floor(settings: Settings) -> Candidate:
-    """`benchmarks.serving.floor`, with the options and environment that `services.scoring` gives itself."""
+    """`benchmarks.serving.floor`, with the options and environment of `services.scoring`."""
     return _bentoml(
         settings,
         "floor:Floor",
@@ -129,7 +129,7 @@ def naive_mlflow(settings: Settings) -> Candidate:
         [*command, *_address(settings)],
         "/ping",
         MLFLOW_DISABLE_TELEMETRY="true",
-        PATH=os.pathsep.join([sysconfig.get_path("scripts"), os.defpath]),  # it starts uvicorn by name
+        PATH=os.pathsep.join([sysconfig.get_path("scripts"), os.defpath]),  # MLflow starts uvicorn by name
     )
     return Candidate(part=part, worker="uvicorn")
 
@@ -155,7 +155,7 @@ def _part(settings: Settings, name: str, command: list[str], ready: str, **envir
     return ProcessSpec(
         name=name,
         command=command,
-        environment=child_environment(settings, **_AS_USERS_START, **environment),
+        environment=child_environment(settings, **_WRITE_BYTECODE, **environment),
         ready=_answering(settings, ready),
     )
 

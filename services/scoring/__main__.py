@@ -1,7 +1,7 @@
-"""`python -m services.scoring`: become `bentoml serve` on the address in the settings.
+"""`python -m services.scoring`: replace this process by `bentoml serve` on the address in the settings.
 
-`python -m services.scoring serve` is how SageMaker starts a container: the same with the model in a folder, on the port
-that SageMaker names, without keys (`services.scoring.aws.sagemaker`).
+SageMaker starts a container with `python -m services.scoring serve`: then the model is read from a folder, the port is
+the one that SageMaker names, and no API key is required (`services.scoring.aws.sagemaker`).
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from adapters.runtime.settings import Settings, child_environment, read_settings
 from adapters.scoring.api_keys import read_keys
 from cardwatch.errors import Misconfigured
 
-SERVICE = "cardwatch-scoring"
+SERVICE: Final = "cardwatch-scoring"
 SAGEMAKER_MODEL_FOLDER: Final = Path("/opt/ml/model")
-SAGEMAKER_BIND: Final = "0.0.0.0"  # noqa: S104 (a container's own network, where only SageMaker is)
+SAGEMAKER_BIND: Final = "0.0.0.0"  # noqa: S104 (only SageMaker can reach the network of the container)
 SAGEMAKER_PORT: Final = "8080"
 SAGEMAKER_PORT_VARIABLE: Final = "SAGEMAKER_BIND_TO_PORT"
-"""Set by SageMaker where it wants another port."""
+"""Environment variable with which SageMaker names another port."""
 
-_KEEP_ALIVE_SECONDS = 75
+_KEEP_ALIVE_SECONDS: Final = 75
 
 
 class ServerOptions(NamedTuple):
-    """What is started: a BentoML service, where it listens, and the settings of its workers."""
+    """A BentoML service (`target`), its address, the settings of its workers, and further command line arguments."""
 
     target: str
     host: str
     port: int
     settings: Settings
-    options: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
 
 
 def main() -> None:
-    """Replace this process by the server, so that its signals and status are the server's."""
+    """Replace this process by the server, so that the server receives its signals and sets its exit status."""
     with one_line_errors():
         settings = read_settings()
         set_up_logging(settings, "scoring")
-        start = server_options(sys.argv[1:], settings)
-        require_free(start.port, "the scoring service")
-        command, environment = _command(start), _environment(start.settings)
-        os.execve(command[0], command, environment)  # noqa: S606 (no shell is what we want)
+        options = server_options(sys.argv[1:], settings)
+        require_free(options.port, "the scoring service")
+        command, environment = _command(options), _environment(options.settings)
+        os.execve(command[0], command, environment)  # noqa: S606 (without a shell on purpose)
 
 
 def server_options(arguments: Sequence[str], settings: Settings) -> ServerOptions:
-    """What these arguments and settings ask for; raises `Misconfigured` naming what cannot be used."""
+    """Return the options for these arguments and settings; raise `Misconfigured` if one of them cannot be used."""
     if not arguments:
         return _service(settings)
     if list(arguments) == ["serve"]:
@@ -67,7 +67,7 @@ def server_options(arguments: Sequence[str], settings: Settings) -> ServerOption
 
 
 def _service(settings: Settings) -> ServerOptions:
-    # What a worker cannot read it cannot be started with, and BentoML would start it again and again.
+    # BentoML restarts a failing worker again and again, so check here what a worker reads.
     read_policies(settings)
     read_keys(settings.keys_file)
     address = urlsplit(settings.scoring_url)
@@ -86,9 +86,9 @@ def _service(settings: Settings) -> ServerOptions:
             "CARDWATCH_MLFLOW_URL is not set: the scoring service takes its model from there, or from a folder"
             " (CARDWATCH_MODEL_FOLDER)"
         )
-    options = () if tls is None else ("--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1]))
+    tls_options = () if tls is None else ("--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1]))
     host = settings.bind or address.hostname
-    return ServerOptions("services.scoring.service:Scoring", host, address.port, settings, options)
+    return ServerOptions("services.scoring.service:Scoring", host, address.port, settings, tls_options)
 
 
 def _on_sagemaker(settings: Settings) -> ServerOptions:
@@ -101,14 +101,14 @@ def _on_sagemaker(settings: Settings) -> ServerOptions:
     )
 
 
-def _command(start: ServerOptions) -> list[str]:
+def _command(options: ServerOptions) -> list[str]:
     return [
-        sys.executable, "-m", "services.scoring.supervisor", "serve", start.target,
-        "--host", start.host, "--port", str(start.port),
+        sys.executable, "-m", "services.scoring.supervisor", "serve", options.target,
+        "--host", options.host, "--port", str(options.port),
         "--timeout-keep-alive", str(_KEEP_ALIVE_SECONDS),
         "--timeout-graceful-shutdown", "5",
-        "--quiet",  # a worker, until it speaks as we do; what is wrong comes out
-        *start.options,
+        "--quiet",  # for a worker until it uses our logging; errors are still logged
+        *options.arguments,
     ]  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         BENTOML_DO_NOT_TRACK="True",
         BENTOML_CONFIG_OVERRIDES=json.dumps(
             {
-                "tracing": {"excluded_urls": ".*"},  # else each request of BentoML's own costs a third of a millisecond
+                "tracing": {"excluded_urls": ".*"},  # saves BentoML's endpoints a third of a millisecond per request
                 "services": {SERVICE: {"workers": settings.scoring_workers}},
             }
         ),

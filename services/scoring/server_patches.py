@@ -1,4 +1,4 @@
-"""What the service changes in BentoML and uvicorn, and the private parts of them and of prometheus_client that it uses.
+"""Patches of BentoML and uvicorn, and a list of the private parts of them and of prometheus_client that are used.
 
 None of these parts is a documented interface, so an upgrade may remove or change it. `PRIVATE_PARTS` lists them, and
 `tests/unit/services/scoring/test_server_patches.py` fails with the name of each part that is missing or different.

@@ -1,4 +1,4 @@
-"""`cardwatch keys` as its users run it, the clumsy ones above all."""
+"""`cardwatch keys` with valid and invalid arguments and files."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def adding(home: Path, name: str, *options: str, file: Path | None = None) -> st
 
 
 def refused(result: Result) -> str:
-    """What `cardwatch` shows for this as one message, with exit status 2."""
+    """Return the message of `cardwatch` for these arguments, after exit status 2."""
     assert isinstance(result.exception, Misconfigured), result.output
     assert result.stdout == ""
     return str(result.exception)
 
 
-def test_a_shell_captures_the_key_alone_and_it_opens_the_service(home: Path) -> None:
+def test_only_the_key_is_on_stdout_and_it_is_valid(home: Path) -> None:
     command = [sys.executable, "-m", "cli.main", "keys", "add", "acquirer", "--scope", "score", "--scope", "explain"]
     done = subprocess.run(
         command, env=child_environment(Settings(home=home)), capture_output=True, text=True, check=True
@@ -55,7 +55,7 @@ def test_a_shell_captures_the_key_alone_and_it_opens_the_service(home: Path) -> 
     assert "not shown again" in done.stderr
 
 
-def test_a_refusal_is_one_message_and_exit_status_2(home: Path) -> None:
+def test_an_error_is_one_message_and_exit_status_2(home: Path) -> None:
     command = [sys.executable, "-m", "cli.main", "keys", "revoke", "nobody"]
     done = subprocess.run(
         command, env=child_environment(Settings(home=home)), capture_output=True, text=True, check=False
@@ -70,7 +70,7 @@ def test_the_command_is_among_the_others() -> None:
     assert re.search(r"keys +Who may call the scoring service", CliRunner().invoke(main, ["--help"]).stdout)
 
 
-def test_the_list_shows_all_but_secret_and_hash(home: Path) -> None:
+def test_the_list_shows_everything_but_secret_and_hash(home: Path) -> None:
     plain = adding(home, "acquirer", "--scope", "admin", "--rate", "100")
     other = adding(home, "issuer", "--rate", "0.5")
     third = adding(home, "auditor")
@@ -86,7 +86,7 @@ def test_the_list_shows_all_but_secret_and_hash(home: Path) -> None:
         assert stored.sha256 not in "".join(shown)
 
 
-def test_an_empty_list_says_how_to_make_a_key_and_makes_nothing(home: Path) -> None:
+def test_an_empty_list_names_the_command_to_create_a_key_and_creates_nothing(home: Path) -> None:
     result = running(home, "list")
     assert (result.exit_code, result.stdout) == (0, "")
     assert (
@@ -102,7 +102,7 @@ def test_another_file_is_used_if_it_is_named(home: Path, tmp_path: Path) -> None
     assert not home.exists()
 
 
-def test_a_revoked_key_is_gone_and_its_name_is_free(home: Path) -> None:
+def test_a_revoked_key_is_removed_and_its_name_can_be_used_again(home: Path) -> None:
     plain = adding(home, "acquirer")
     result = running(home, "revoke", "acquirer")
     assert result.exit_code == 0
@@ -127,7 +127,7 @@ def test_a_revoked_key_is_gone_and_its_name_is_free(home: Path) -> None:
         (("revoke",), "Missing argument 'NAME_OR_ID'"),
     ],
 )
-def test_wrong_arguments_are_told_apart_and_nothing_is_made(
+def test_each_wrong_argument_has_its_message_and_nothing_is_created(
     home: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     result = running(home, *arguments)
@@ -144,7 +144,7 @@ def test_a_rate_that_would_mean_no_limit_is_refused(home: Path, rate: str) -> No
     assert not home.exists()
 
 
-def test_a_name_that_is_taken_keeps_its_key(home: Path) -> None:
+def test_a_name_in_use_keeps_its_key(home: Path) -> None:
     plain = adding(home, "acquirer")
     assert refused(running(home, "add", "acquirer", "--scope", "admin")).startswith("'acquirer' is taken: revoke")
     [kept] = read_keys(home / "api-keys.json")
@@ -163,7 +163,7 @@ COMMANDS = [("list",), ("add", "issuer", "--scope", "score"), ("revoke", "acquir
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_a_broken_file_is_named_and_left_as_it_is(home: Path, arguments: tuple[str, ...]) -> None:
+def test_an_invalid_file_is_named_and_not_changed(home: Path, arguments: tuple[str, ...]) -> None:
     home.mkdir()
     file = home / "api-keys.json"
     file.write_text('{"keys": [')
@@ -173,7 +173,7 @@ def test_a_broken_file_is_named_and_left_as_it_is(home: Path, arguments: tuple[s
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_a_folder_in_place_of_the_file_is_told(home: Path, arguments: tuple[str, ...]) -> None:
+def test_a_folder_in_place_of_the_file_is_an_error(home: Path, arguments: tuple[str, ...]) -> None:
     (home / "api-keys.json").mkdir(parents=True)
     assert f"the file of API keys {home}/api-keys.json cannot be used: " in refused(running(home, *arguments))
 

@@ -1,4 +1,4 @@
-"""`python -m services.scoring` with settings that it cannot use: one line that says which, and exit status 2."""
+"""`python -m services.scoring` with invalid settings: one line that names the setting, and exit status 2."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_file_that_cannot_be_read_stops_the_start_instead_of_every_worker(
         ([], {"CARDWATCH_SCORING_URL": "http://127.0.0.1:1", "CARDWATCH_API_KEY": "k"}, "CARDWATCH_MODEL_FOLDER"),
     ],
 )
-def test_what_it_cannot_be_started_with_is_named(
+def test_an_invalid_argument_or_setting_is_named(
     tmp_path: Path, arguments: list[str], variables: dict[str, str], named: str
 ) -> None:
     status, said = started_with(Settings(home=tmp_path), *arguments, **variables)
@@ -63,20 +63,20 @@ def test_what_it_cannot_be_started_with_is_named(
     assert named in said
 
 
-def test_a_container_is_where_sagemaker_looks_for_it_unless_settings_say_otherwise(
+def test_a_container_listens_on_sagemakers_port_unless_settings_name_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SAGEMAKER_BIND_TO_PORT", raising=False)
-    start = server_options(["serve"], Settings(home=tmp_path))
-    assert start.target == "services.scoring.service:SageMakerScoring"
-    assert (start.host, start.port) == (SAGEMAKER_BIND, 8080)
-    assert start.settings.model_folder == Path("/opt/ml/model")
+    options = server_options(["serve"], Settings(home=tmp_path))
+    assert options.target == "services.scoring.service:SageMakerScoring"
+    assert (options.host, options.port) == (SAGEMAKER_BIND, 8080)
+    assert options.settings.model_folder == Path("/opt/ml/model")
 
     monkeypatch.setenv("SAGEMAKER_BIND_TO_PORT", "9000")
-    start = server_options(["serve"], Settings(home=tmp_path, bind="127.0.0.1", model_folder=tmp_path))
-    assert (start.host, start.port, start.settings.model_folder) == ("127.0.0.1", 9000, tmp_path)
+    options = server_options(["serve"], Settings(home=tmp_path, bind="127.0.0.1", model_folder=tmp_path))
+    assert (options.host, options.port, options.settings.model_folder) == ("127.0.0.1", 9000, tmp_path)
 
 
-def test_without_the_argument_no_setting_makes_it_one_that_asks_for_no_key(tmp_path: Path) -> None:
+def test_no_setting_starts_the_service_without_api_keys(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, scoring_url="http://127.0.0.1:1", api_key=Secret("key"), model_folder=tmp_path)
     assert server_options([], settings).target == "services.scoring.service:Scoring"

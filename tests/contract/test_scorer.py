@@ -1,5 +1,6 @@
-"""What every `Scorer` keeps: the client of the scoring service, and that of an endpoint of SageMaker with the same
-service behind it. Both ask real processes.
+"""The contract of `Scorer`, tested on the clients of the scoring service and of a SageMaker endpoint.
+
+Both clients use real processes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Serving = Any
 
 
 class Served(NamedTuple):
-    """A service with a model, and what scorers were told when it had none."""
+    """A service with a model, and the errors of scorers before it had one."""
 
     serving: Serving
     without_a_model: NoModelServed
@@ -40,7 +41,7 @@ def served(request: pytest.FixtureRequest, fitted: FittedDetector) -> Served:
 
 
 def rows(count: int) -> NDArray[np.float32]:
-    """Any rows, a tenth of the values missing."""
+    """Return rows with a tenth of the values missing."""
     random = np.random.default_rng(5)
     values = random.normal(size=(count, len(FEATURES))).astype(np.float32)
     values[random.random(values.shape) < 0.1] = np.nan
@@ -51,7 +52,7 @@ def same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return one.dtype == other.dtype and one.tobytes() == other.tobytes()
 
 
-def test_scores_are_the_detectors_to_the_bit_and_each_row_has_its_own_threshold_for_reasons(
+def test_scores_equal_the_detector_exactly_and_each_row_has_its_threshold_for_reasons(
     served: Served, fitted: FittedDetector
 ) -> None:
     asked = rows(200)
@@ -68,7 +69,7 @@ def test_scores_are_the_detectors_to_the_bit_and_each_row_has_its_own_threshold_
     assert scores.reasons == [reasons[row] if wanted[row] else [] for row in range(200)]
 
 
-def test_one_connection_answers_again_and_again(served: Served) -> None:
+def test_a_scorer_can_be_used_repeatedly(served: Served) -> None:
     with served.serving.open_scorer(30.0) as scorer:
         answers = [scorer.score(rows(3), np.zeros(3), schema_hash=SCHEMA_HASH) for _ in range(5)]
     assert len({answer.margins.tobytes() for answer in answers}) == 1
@@ -81,21 +82,21 @@ def test_rows_of_another_schema_are_refused_with_both_hashes(served: Served) -> 
     assert SCHEMA_HASH in str(refusal.value)
 
 
-def test_a_damaged_model_does_not_answer_and_the_caller_and_the_health_check_are_told_why(served: Served) -> None:
+def test_a_damaged_model_is_not_served_and_caller_and_health_check_get_the_reason(served: Served) -> None:
     assert served.ping_without_a_model.status_code == 503
     for said in (str(served.without_a_model), served.ping_without_a_model.text):
         assert "no champion: version 1 in " in said
         assert "its version.json says" in said
 
 
-def test_what_is_no_row_is_refused(served: Served) -> None:
+def test_invalid_rows_are_refused(served: Served) -> None:
     infinite = np.full((1, len(FEATURES)), np.inf, np.float32)
     with served.serving.open_scorer(30.0) as scorer, pytest.raises(ScoringUnavailable, match="infinite") as refusal:
         scorer.score(infinite, np.zeros(1), schema_hash=SCHEMA_HASH)
     assert type(refusal.value) is ScoringUnavailable
 
 
-def test_an_answer_that_would_come_too_late_is_not_waited_for(served: Served) -> None:
+def test_a_response_after_the_timeout_is_not_awaited(served: Served) -> None:
     asked = rows(20_000)  # each with reasons: at ten microseconds a row, twenty times the deadline
     with served.serving.open_scorer(0.01) as scorer:
         begin = time.perf_counter()
@@ -105,7 +106,7 @@ def test_an_answer_that_would_come_too_late_is_not_waited_for(served: Served) ->
     assert time.perf_counter() - begin < 2.0  # of them most is to send that much
 
 
-def test_at_debug_the_log_of_the_service_may_name_the_transactions_and_the_scores_are_the_same(
+def test_at_debug_the_service_logs_the_transactions_and_the_scores_are_the_same(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "adapters")

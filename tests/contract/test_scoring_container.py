@@ -1,4 +1,4 @@
-"""What SageMaker asks of a container, held to the scoring service as `python -m services.scoring serve` starts it."""
+"""SageMaker's requirements on a container, tested on `python -m services.scoring serve`."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def attributes(**more: str) -> dict[str, str]:
     return {ATTRIBUTES_HEADER: encode_attributes({SCHEMA_HEADER: SCHEMA_HASH, **more})}
 
 
-def test_it_answers_without_a_key_to_what_sagemaker_passes_on(ready: Serving, fitted: FittedDetector) -> None:
+def test_it_scores_without_a_key_what_sagemaker_passes_on(ready: Serving, fitted: FittedDetector) -> None:
     answer = invoke(ready, encode_rows(ROWS), **attributes(), Content_Type=BINARY, Accept=MSGPACK)
     assert answer.status_code == 200, answer.text
     assert decode_scores(answer.content).margins.tobytes() == fitted.detector.margins(ROWS).tobytes()
 
 
-def test_the_deadline_among_the_attributes_counts(ready: Serving) -> None:
+def test_the_deadline_in_the_attributes_applies(ready: Serving) -> None:
     body = encode_rows(ROWS)
     refused = invoke(ready, body, **attributes(**{DEADLINE_HEADER: "soon"}))
     assert (refused.status_code, DEADLINE_HEADER in refused.text) == (400, True)
@@ -58,7 +58,7 @@ def test_the_deadline_among_the_attributes_counts(ready: Serving) -> None:
     assert "within 1 ms" in late.text
 
 
-def test_json_rows_say_their_schema_themselves(ready: Serving) -> None:
+def test_json_rows_contain_their_schema(ready: Serving) -> None:
     row = ",".join(["0.5"] * len(FEATURES))
     body = f'{{"feature_schema": "{SCHEMA_HASH}", "instances": [[{row}]]}}'.encode()
     answer = invoke(ready, body, Content_Type=JSON)
@@ -66,7 +66,7 @@ def test_json_rows_say_their_schema_themselves(ready: Serving) -> None:
     assert len(answer.json()["margins"]) == 1
 
 
-def test_ping_says_which_version_is_served(ready: Serving) -> None:
+def test_ping_returns_the_served_version(ready: Serving) -> None:
     assert ready.get("/ping").json()["version"] == "3"
 
 
@@ -77,6 +77,6 @@ def test_ping_says_which_version_is_served(ready: Serving) -> None:
         *(("POST", path) for path in ("/v1/score", "/v1/score/batch", "/v1/explain", "/v1/reload", "/execution")),
     ],
 )
-def test_it_answers_nothing_else(ready: Serving, method: str, path: str) -> None:
+def test_other_paths_are_not_found(ready: Serving, method: str, path: str) -> None:
     answer = httpx.request(method, ready.url + path, trust_env=False, timeout=30)
     assert (answer.status_code, answer.json()) == (404, {"error": "there is no such path"})

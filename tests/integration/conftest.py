@@ -267,6 +267,15 @@ def detectors() -> tuple[FittedDetector, FittedDetector]:
     return _trained(seed=1), _trained(seed=2)
 
 
+@pytest.fixture(scope="module")
+def versions(
+    mlflow: Mlflow, detectors: tuple[FittedDetector, FittedDetector], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, str]:
+    """The versions of the two detectors in the registry."""
+    folder = tmp_path_factory.mktemp("versions")
+    return mlflow.register(detectors[0], folder / "0"), mlflow.register(detectors[1], folder / "1")
+
+
 def _trained(seed: int) -> FittedDetector:
     features = feature_rows(600, seed)
     is_fraud = np.nan_to_num(features[:, 5 + seed]) > 1.0

@@ -1,4 +1,4 @@
-"""Who may call the scoring service, how much it takes, and what it does with those who ask too much or never finish."""
+"""API keys, rate limits, body limits, overload, slow callers and TLS of the running scoring service."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def served(
 
 
 class Keys:
-    """Keys of the running service, made while it runs, and all that it answered to them."""
+    """Keys that are created while the service runs, and all responses to them."""
 
     def __init__(self, stack: Stack, until: Until) -> None:
         self._stack, self._until, self.said = stack, until, ""
 
     def add(self, name: str, *scopes: KeyScope, rate_per_second: float | None = None) -> str:
-        """A key that is known already when this returns; it must be within seconds."""
+        """Create a key, and return it when the service accepts it, which must be within seconds."""
         key, _ = add_key(
             self._stack.settings.keys_file,
             name=name,
@@ -121,9 +121,7 @@ CALLS = {
 }
 
 
-def test_a_key_is_for_what_its_scopes_say_and_a_refusal_names_the_scope_that_is_missing(
-    served: Stack, keys: Keys
-) -> None:
+def test_a_key_is_valid_for_its_scopes_only_and_an_error_names_the_missing_scope(served: Stack, keys: Keys) -> None:
     of_scope = {scope: keys.add(f"only {scope.value}", scope) for scope in KeyScope}
     for (method, path), needed in CALLS.items():
         for scope, key in of_scope.items():
@@ -139,7 +137,7 @@ def test_a_key_is_for_what_its_scopes_say_and_a_refusal_names_the_scope_that_is_
         assert key.partition(".")[2] not in keys.said
 
 
-def test_without_a_valid_key_every_call_is_refused_with_the_scheme_that_is_wanted(served: Stack, keys: Keys) -> None:
+def test_without_a_valid_key_every_call_is_refused_with_the_required_scheme(served: Stack, keys: Keys) -> None:
     valid = keys.add("caller", *KeyScope)
     key_id, _, secret = valid.partition(".")
     wrong = [None, "guess", key_id, secret, valid[:-1], valid + "x", f"{key_id}.{secret[::-1]}", f"own.{secret}"]
@@ -168,7 +166,7 @@ def test_a_key_works_and_stops_working_within_seconds_without_a_restart(
     assert served.workers() == workers
 
 
-def test_a_key_beyond_its_rate_is_told_when_to_come_again_and_others_are_not_slowed(served: Stack, keys: Keys) -> None:
+def test_a_key_beyond_its_rate_gets_retry_after_and_others_are_not_slowed(served: Stack, keys: Keys) -> None:
     rate, batch = 10.0, 64
     key, other = keys.add("busy", KeyScope.SCORE, rate_per_second=rate), keys.add("other", KeyScope.SCORE)
     transactions = [{**TRANSACTION, "transaction_id": f"t-{number}"} for number in range(batch)]
@@ -178,7 +176,7 @@ def test_a_key_beyond_its_rate_is_told_when_to_come_again_and_others_are_not_slo
     answer = keys.call(key, "POST", "/v1/score", QUESTION)
     elapsed = time.monotonic() - begin
 
-    # A full bucket held 10, so after 64 it lacks 54 and the next one waits for 55, less what has come in meanwhile.
+    # A full bucket holds 10, so after 64 it lacks 54, and the next one waits for 55, less the tokens added since.
     debt = batch - rate + 1.0
     assert answer.status_code == 429
     assert ceil(debt / rate - elapsed) <= int(answer.headers["retry-after"]) <= ceil(debt / rate)
@@ -187,9 +185,9 @@ def test_a_key_beyond_its_rate_is_told_when_to_come_again_and_others_are_not_slo
         assert keys.call(free, "POST", "/v1/score", QUESTION).status_code == 200
 
 
-def test_no_key_is_ever_in_an_answer_or_in_the_log(served: Stack, keys: Keys) -> None:
+def test_no_key_is_in_a_response_or_in_the_log(served: Stack, keys: Keys) -> None:
     valid = keys.add("caller", KeyScope.SCORE, rate_per_second=1.0)
-    never_valid = "0badc0de.not-a-key-of-anybody-at-all"
+    never_valid = "0badc0de.not-a-key-of-any-caller-at-all"
     keys.revoke("caller")
     for key in (valid, never_valid, str(served.settings.api_key)):
         for method, path in CALLS:
@@ -206,7 +204,7 @@ def test_no_key_is_ever_in_an_answer_or_in_the_log(served: Stack, keys: Keys) ->
 # Bodies
 
 
-def test_a_body_that_cannot_be_used_is_an_answer_and_the_worker_lives(served: Stack) -> None:
+def test_an_invalid_body_gets_a_response_and_the_worker_survives(served: Stack) -> None:
     workers = served.workers()
     nested = b"[" * 100_000 + b"]" * 100_000
     many = msgspec.json.encode([TRANSACTION] * (MAX_TRANSACTIONS + 1))
@@ -235,7 +233,7 @@ def in_chunks(content: bytes, size: int) -> Iterator[bytes]:
     return (content[start : start + size] for start in range(0, len(content), size))
 
 
-def test_a_body_without_a_declared_length_is_read_up_to_what_the_call_takes_and_no_further(served: Stack) -> None:
+def test_a_body_without_a_content_length_is_read_up_to_the_limit_of_the_call(served: Stack) -> None:
     def post(content: bytes) -> httpx.Response:
         url = served.settings.scoring_url + "/v1/score"
         return httpx.post(url, content=in_chunks(content, 1_000), headers=served.key, trust_env=False)
@@ -254,7 +252,7 @@ def raw_request(stack: Stack, path: str, body: bytes, headers: Mapping[str, str]
     return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
-def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(served: Stack) -> None:
+def test_a_body_with_too_large_a_content_length_is_refused_before_it_is_sent(served: Stack) -> None:
     head = raw_request(served, "/v1/score", b"", {"Content-Length": str(10**12)})
     with socket.create_connection(served.address, timeout=A_FEW_SECONDS) as connection:
         connection.sendall(head)
@@ -264,7 +262,7 @@ def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(served: 
 
 
 class RoundTrip(NamedTuple):
-    """The status of one answer, its `Retry-After`, and how long it took."""
+    """Status, `Retry-After` and latency of a response."""
 
     status: int
     retry_after: bytes | None
@@ -296,7 +294,7 @@ async def crowd(address: tuple[str, int], request: bytes, callers: int, seconds:
     return [trip for trips in of_each for trip in trips]
 
 
-def test_more_than_can_be_answered_in_time_is_refused_and_nothing_hangs(
+def test_requests_that_cannot_be_answered_in_time_are_refused_and_none_hangs(
     served: Stack, rows: Rows, record_property: Record
 ) -> None:
     def request(deadline_ms: int) -> bytes:
@@ -320,7 +318,7 @@ def test_more_than_can_be_answered_in_time_is_refused_and_nothing_hangs(
 
 
 async def hang_up_in_a_loop(address: tuple[str, int], request: bytes, until: float, random: Random) -> int:
-    """Ask and close the connection without reading the answer, at once or a little later."""
+    """Send a request and close the connection without reading the response, immediately or a little later."""
     times = 0
     while time.perf_counter() < until:
         _, writer = await asyncio.open_connection(*address)
@@ -331,29 +329,27 @@ async def hang_up_in_a_loop(address: tuple[str, int], request: bytes, until: flo
     return times
 
 
-async def crowd_that_hangs_up(address: tuple[str, int], request: bytes, callers: int, seconds: float) -> Any:
+async def disconnecting_callers(address: tuple[str, int], request: bytes, callers: int, seconds: float) -> Any:
     end = time.perf_counter() + seconds
     hanging_up = [hang_up_in_a_loop(address, request, end, Random(caller)) for caller in range(callers)]
     async with asyncio.timeout(seconds + 30.0):
-        *times, patient = await asyncio.gather(*hanging_up, crowd(address, request, callers=8, seconds=seconds))
-    return sum(times), patient
+        *times, answered = await asyncio.gather(*hanging_up, crowd(address, request, callers=8, seconds=seconds))
+    return sum(times), answered
 
 
-def test_callers_that_hang_up_before_their_answer_cost_the_others_nothing(
-    served: Stack, record_property: Record
-) -> None:
+def test_callers_that_disconnect_early_do_not_affect_others(served: Stack, record_property: Record) -> None:
     request = raw_request(served, "/v1/score", QUESTION, {DEADLINE_HEADER: "10000"})
-    hung_up, patient = asyncio.run(crowd_that_hangs_up(served.address, request, callers=64, seconds=2.0))
-    assert {trip.status for trip in patient} == {200}
-    assert max(trip.seconds for trip in patient) < A_FEW_SECONDS
+    disconnected, answered = asyncio.run(disconnecting_callers(served.address, request, callers=64, seconds=2.0))
+    assert {trip.status for trip in answered} == {200}
+    assert max(trip.seconds for trip in answered) < A_FEW_SECONDS
     assert served.post("/v1/score", QUESTION).status_code == 200
     assert "Traceback" not in served.log.read_text()
-    record_property("hung_up", hung_up)
-    record_property("answered", len(patient))
-    record_property("longest_ms", round(1e3 * max(trip.seconds for trip in patient), 1))
+    record_property("hung_up", disconnected)
+    record_property("answered", len(answered))
+    record_property("longest_ms", round(1e3 * max(trip.seconds for trip in answered), 1))
 
 
-def test_callers_that_never_finish_are_closed_and_hold_nobody_up_meanwhile(
+def test_connections_with_incomplete_requests_are_closed_and_do_not_delay_others(
     served: Stack, record_property: Record
 ) -> None:
     whole = raw_request(served, "/v1/score", QUESTION, {})
@@ -377,15 +373,15 @@ def test_callers_that_never_finish_are_closed_and_hold_nobody_up_meanwhile(
         for connection in crowd:
             connection.close()
 
-        patience = []
+        durations = []
         for connection in waiting:
             said = b"".join(iter(lambda connection=connection: connection.recv(65_536), b""))
             assert said == b""
-            patience.append(time.monotonic() - started)
-        assert min(patience) > TIMEOUT_SECONDS
-        assert max(patience) < TIMEOUT_SECONDS + 2 * SWEEP_SECONDS + 1.0
+            durations.append(time.monotonic() - started)
+        assert min(durations) > TIMEOUT_SECONDS
+        assert max(durations) < TIMEOUT_SECONDS + 2 * SWEEP_SECONDS + 1.0
     assert "Traceback" not in served.log.read_text()
-    record_property("seconds_until_closed", round(max(patience), 1))
+    record_property("seconds_until_closed", round(max(durations), 1))
     record_property("longest_ms_of_others", round(1e3 * max(seconds), 1))
 
 
@@ -394,7 +390,7 @@ def test_callers_that_never_finish_are_closed_and_hold_nobody_up_meanwhile(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for the loopback address that vouches for itself, and its key."""
+    """A self-signed certificate for the loopback address, and its key."""
     folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cardwatch test")])

@@ -1,8 +1,8 @@
-"""The scoring service keeps the word of its OpenAPI document.
+"""The scoring service conforms to its OpenAPI document.
 
-Schemathesis makes requests from the document that the running service gives: valid ones, ones that break one rule of
-it, wrong methods. What the document allows must be accepted, what it forbids refused, and every answer must have a
-status, a type, headers and a body that the document names.
+Schemathesis generates requests from the document of the running service: valid ones, ones that break one rule, ones
+with a wrong method. The service must accept what the document allows, and refuse what it forbids. Every response must
+have a documented status, content type, headers and body.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ allowed_and_forbidden_at_the_edges = schemathesis.pytest.from_fixture("document_
 def service(
     stack: Stack, detectors: tuple[FittedDetector, FittedDetector], tmp_path_factory: pytest.TempPathFactory
 ) -> Stack:
-    """With a champion."""
+    """A service with a champion."""
     stack.promote(detectors[0], tmp_path_factory.mktemp("models") / "champion")
     return stack
 
@@ -81,7 +81,7 @@ def document_without_fuzzing(openapi: dict[str, Any]) -> Any:
 
 
 def loaded(openapi: dict[str, Any], *, fuzzing: bool) -> Any:
-    """The same cases in every run. Whoever sends a valid request gets 200, and nothing else will do."""
+    """Return the cases, which are the same in every run. A valid request must get 200."""
     config = schemathesis.Config.from_dict(
         {
             "seed": SEED,
@@ -89,7 +89,7 @@ def loaded(openapi: dict[str, Any], *, fuzzing: bool) -> Any:
                 "deterministic": True,
                 "database": "none",
                 "max-examples": CASES,
-                "with-security-parameters": False,  # with what keys to ask is said by each test
+                "with-security-parameters": False,  # each test sends its keys
             },
             "phases": {"fuzzing": {"enabled": fuzzing}},
             "checks": {
@@ -113,7 +113,7 @@ def finite(width: int) -> st.SearchStrategy[float]:
 
 
 def rows_of(value: st.SearchStrategy[float]) -> st.SearchStrategy[list[list[float]]]:
-    """One to three rows, each of few different values, so that they are quick to draw."""
+    """Return one to three rows, each of few distinct values, so that they are generated quickly."""
     row = st.lists(value, min_size=1, max_size=4).map(lambda values: (values * SHAPE)[:SHAPE])
     return st.lists(row, min_size=1, max_size=3)
 
@@ -128,13 +128,13 @@ schemathesis.openapi.media_type(BINARY, rows_of(finite(32)).map(lambda rows: np.
 
 @pytest.fixture(autouse=True)
 def _as_before_pytest_9_2(request: pytest.FixtureRequest) -> None:
-    """Schemathesis 4.32.5 looks for an attribute that pytest's nodes have no more."""
+    """Restore an attribute of pytest's nodes that Schemathesis 4.32.5 requires."""
     request.node._nodeid = request.node.nodeid
 
 
 @pytest.fixture
 def statuses() -> Iterator[Counter[tuple[str, int]]]:
-    """How often each operation gave each status. A call that was never accepted, or never refused, was not tested."""
+    """The number of responses by operation and status. Every operation must have been accepted and refused."""
     counted: Counter[tuple[str, int]] = Counter()
     yield counted
     operations = {operation for operation, _ in counted}
@@ -163,7 +163,7 @@ def test_what_the_document_allows_is_accepted_and_what_it_forbids_refused(
 
 
 @allowed_and_forbidden_at_the_edges.parametrize()
-def test_without_a_key_or_with_one_for_something_else_nothing_but_health_answers(
+def test_without_a_key_or_with_one_for_other_scopes_only_health_checks_respond(
     case: Case, service: Stack, session: requests.Session, keys_without: dict[str, dict[str, str]]
 ) -> None:
     url = service.settings.scoring_url
@@ -182,7 +182,7 @@ def test_without_a_key_or_with_one_for_something_else_nothing_but_health_answers
 
 @pytest.fixture(scope="module")
 def make_key(service: Stack, until: Callable[..., float]) -> Callable[..., dict[str, str]]:
-    """Headers with a new key, which the service knows already."""
+    """Return headers with a new key that the service accepts."""
 
     def make(name: str, *scopes: KeyScope, rate_per_second: float | None = None) -> dict[str, str]:
         secret, _ = add_key(
@@ -202,7 +202,7 @@ def make_key(service: Stack, until: Callable[..., float]) -> Callable[..., dict[
 
 @pytest.fixture(scope="module")
 def keys_without(make_key: Callable[..., dict[str, str]]) -> dict[str, dict[str, str]]:
-    """By scope, headers with a key that has all the others."""
+    """Headers by scope, with a key that has all other scopes."""
     return {
         scope.value: make_key(f"all but {scope.value}", *(other for other in KeyScope if other is not scope))
         for scope in KeyScope
@@ -210,23 +210,23 @@ def keys_without(make_key: Callable[..., dict[str, str]]) -> dict[str, dict[str,
 
 
 def not_to_be_checked(case: Case, response: Any) -> list[Any]:
-    """What OpenAPI cannot say, but the document's texts do; each as narrow as it can be."""
+    """Return the checks that do not apply, because only texts of the document express the rule."""
     if response.status_code == 503:
         allowed_ms = case.headers.get(DEADLINE_HEADER, "")
         came_too_late = response.json()["error"] == f"busy: there is no answer within {allowed_ms} ms"
-        # What came too late is refused whatever it holds.
+        # After the deadline every request is refused.
         return [not_a_server_error, positive_data_acceptance, negative_data_rejection] if came_too_late else []
     if refused_beyond_schemas(case, response):
         return [positive_data_acceptance]
-    # The body has the first word: a header that says something else is not read.
+    # The body takes precedence: a header with another value is ignored.
     unread = says_schema_in_body(case) and case.headers.get(SCHEMA_HEADER, SCHEMA_HASH) != SCHEMA_HASH
-    # HTTP has headers that nobody documents. Schemathesis knows, but not beside one that is a number.
+    # Undocumented headers are valid in HTTP. Schemathesis ignores this beside a numeric header.
     unknown = UNKNOWN_HEADER in case.headers and case.meta.phase.data.description == "Object with unexpected properties"
     return [negative_data_rejection] if unread or unknown else []
 
 
 def refused_beyond_schemas(case: Case, response: Any) -> bool:
-    """Whether a request that its schemas allow is refused for what they cannot express."""
+    """Return whether a request that fits its schemas is refused for a rule that they cannot express."""
     if response.status_code not in (409, 422):
         return False
     said = response.json()
@@ -258,7 +258,7 @@ def says_schema(case: Case) -> bool:
 
 
 def check_answer(case: Case, response: Any) -> None:
-    """What no schema says of an answer: it is to what was asked."""
+    """Check that a response belongs to its request, which no schema expresses."""
     said = response.json() if response.headers["content-type"] == [JSON] else None
     match case.operation.path:
         case "/v1/score" | "/v1/explain":
@@ -323,7 +323,7 @@ def test_every_request_shown_gets_the_answer_shown(openapi: dict[str, Any], serv
 
 
 def check_like(answer: Any, documented: dict[str, Any], asked: Any) -> None:
-    """The answer has the fields of one that is shown, and names what was asked."""
+    """Check that a response has the fields of a documented example and the id of the request."""
     if isinstance(answer, list):
         for one, one_asked in zip(answer, asked, strict=True):
             check_like(one, {"one": {"value": documented["two"]["value"][0]}}, one_asked)
@@ -339,7 +339,7 @@ def operations(openapi: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def examples(openapi: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], Any]]:
-    """Where each example of a body stands, its schema and itself."""
+    """Yield the location, the schema and the value of each example of a body."""
     contents = {f"refusal {status}": said["content"] for status, said in openapi["components"]["responses"].items()}
     for path, operation in operations(openapi):
         contents[f"{path} asked"] = operation.get("requestBody", {}).get("content", {})
@@ -360,12 +360,12 @@ def encoded(value: Any) -> bytes:
 
 
 def headers(operation: dict[str, Any]) -> dict[str, str]:
-    """Those of the documented headers that say the schema of rows."""
+    """Return the documented headers that name the schema of rows."""
     known = {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
     return {SCHEMA_HEADER: known[SCHEMA_HEADER]["const"]} if SCHEMA_HEADER in known else {}
 
 
-def test_the_page_asks_nobody_but_this_service(service: Stack) -> None:
+def test_the_page_loads_nothing_from_other_servers(service: Stack) -> None:
     page = service.get("/").text
     asked = re.findall(r'(?:src=|href=|url: |fetch\()"([^"]*)"', page)
     assert {"./docs.json", "./readyz", "./static_content/swagger-ui-bundle.js"} <= set(asked)
@@ -374,7 +374,7 @@ def test_the_page_asks_nobody_but_this_service(service: Stack) -> None:
     assert "validatorUrl: null" in page  # else Swagger UI tells its own server where the document is
 
 
-def test_every_refusal_is_said_as_documented(
+def test_every_error_response_equals_its_documented_example(
     openapi: dict[str, Any], service: Stack, make_key: Callable[..., dict[str, str]]
 ) -> None:
     shown = openapi["components"]["responses"]
@@ -397,7 +397,7 @@ def test_every_refusal_is_said_as_documented(
 def refusals(
     openapi: dict[str, Any], service: Stack, make_key: Callable[..., dict[str, str]]
 ) -> dict[tuple[str, str], httpx.Response]:
-    """By status and name of the documented example, an answer that must be it."""
+    """Responses by status and name of the example that they must equal."""
     dashboard = make_key("dashboard", KeyScope.SCORE)
     shop = make_key("shop", KeyScope.SCORE, rate_per_second=100.0)
     [transaction, _] = openapi["paths"]["/v1/score"]["post"]["requestBody"]["content"][JSON]["examples"].values()
@@ -423,7 +423,7 @@ def refusals(
 
 
 def asked_slowly(service: Stack, body: bytes, *, deadline_ms: int) -> httpx.Response:
-    """An answer to a request whose deadline has passed before it is whole."""
+    """Return the response to a request whose deadline passes before it is complete."""
     with socket.create_connection(service.address, timeout=10) as connection:
         connection.sendall(b"POST /v1/score HTTP/1.1\r\n")
         time.sleep(0.002 * deadline_ms)

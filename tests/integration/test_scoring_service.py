@@ -1,4 +1,4 @@
-"""The scoring service as it runs: BentoML's server, following the registry of a real MLflow server."""
+"""The scoring service in BentoML's server, with the registry of a real MLflow server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Stack = Any
 
 
 def never(count: int) -> NDArray[np.float64]:
-    """Reasons for no row."""
+    """Return thresholds with which no row gets reasons."""
     return np.full(count, np.inf)
 
 
@@ -53,14 +53,14 @@ def same_bits(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
     return one.dtype == other.dtype and one.tobytes() == other.tobytes()
 
 
-def test_without_a_champion_it_lives_but_is_not_ready_and_says_how_to_get_one(stack: Stack) -> None:
+def test_without_a_champion_it_is_alive_and_not_ready_and_names_the_command_to_train_one(stack: Stack) -> None:
     assert stack.ready_without_champion.status_code == 503
     for message in (stack.ready_without_champion.json()["error"], stack.score_without_champion):
         assert "no champion" in message
         assert "train one with" in message
 
 
-def test_scores_are_the_detectors_to_the_bit_and_only_probable_rows_get_reasons(
+def test_scores_equal_the_detector_exactly_and_only_probable_rows_get_reasons(
     stack: Stack, detectors: tuple[FittedDetector, FittedDetector], rows: Rows, tmp_path: Path
 ) -> None:
     version = stack.promote(detectors[0], tmp_path / "model")
@@ -93,7 +93,7 @@ def test_a_batch_under_another_schema_or_with_a_ragged_body_is_refused(
     assert stack.post("/invocations", rows(1).tobytes(), **headers).status_code == 422
 
 
-def test_without_the_key_only_health_answers(
+def test_without_the_key_only_health_checks_respond(
     stack: Stack, detectors: tuple[FittedDetector, FittedDetector], tmp_path: Path
 ) -> None:
     stack.promote(detectors[0], tmp_path / "model")
@@ -106,7 +106,7 @@ def test_without_the_key_only_health_answers(
         assert stack.status(path) == 200
 
 
-def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
+def test_a_corrupted_model_is_refused_and_the_previous_one_keeps_serving(
     stack: Stack,
     detectors: tuple[FittedDetector, FittedDetector],
     rows: Rows,
@@ -136,7 +136,7 @@ def test_a_corrupted_model_is_refused_and_the_old_one_goes_on_answering(
     }  # fmt: skip
 
 
-def test_a_question_sees_the_stored_state_and_changes_nothing(
+def test_a_preview_uses_the_stored_state_and_changes_nothing(
     stack: Stack, detectors: tuple[FittedDetector, FittedDetector], rows: Rows, tmp_path: Path
 ) -> None:
     stack.promote(detectors[0], tmp_path / "model")
@@ -159,21 +159,21 @@ def test_a_question_sees_the_stored_state_and_changes_nothing(
     assert answers[0]["action"] in ("approve", "challenge", "decline")
 
 
-def test_a_question_about_a_bad_transaction_names_the_field(stack: Stack) -> None:
+def test_an_invalid_transaction_is_refused_with_its_field(stack: Stack) -> None:
     for field, value in (("amount_minor", -1), ("channel", "telepathy"), ("card_id", "4111 1111 1111 1111")):
         answer = stack.post("/v1/score", msgspec.json.encode({**TRANSACTION, field: value}))
         assert (answer.status_code, answer.json()["field"]) == (422, f"$.{field}")
     assert stack.post("/v1/score", b"\xff{").status_code == 422
 
 
-def test_nothing_that_was_sent_is_in_the_log(stack: Stack) -> None:
+def test_no_request_data_is_in_the_log(stack: Stack) -> None:
     stack.post("/v1/score", msgspec.json.encode({**TRANSACTION, "card_id": "card-not-to-be-logged"}))
     log = stack.log.read_text()
     assert "not-to-be-logged" not in log
     assert str(stack.settings.api_key) not in log
 
 
-def test_as_json_every_line_of_every_process_is_there_once_and_a_transaction_is_found_by_its_id(
+def test_json_logs_have_every_line_of_every_process_once_and_transactions_have_their_id(
     start_scoring: Callable[..., Stack],
     detectors: tuple[FittedDetector, FittedDetector],
     rows: Rows,
@@ -225,14 +225,14 @@ def test_requests_and_rows_are_counted_on_the_metrics_page(
     assert counted() == (requests + 1, scored + 7)
 
 
-def test_a_service_that_is_not_there_or_does_not_answer_in_time_is_unavailable(rows: Rows) -> None:
+def test_a_service_that_is_not_running_or_exceeds_the_timeout_is_unavailable(rows: Rows) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         settings = Settings(scoring_url=f"http://127.0.0.1:{silent.getsockname()[1]}", api_key=new_api_key())
-        nobody = ScoringClient(settings, timeout_seconds=0.2)
+        refused = ScoringClient(settings, timeout_seconds=0.2)
         with pytest.raises(ScoringUnavailable, match="does not answer: ConnectError"):
-            nobody.score(rows(1), never(1), schema_hash=SCHEMA_HASH)
-        nobody.close()
+            refused.score(rows(1), never(1), schema_hash=SCHEMA_HASH)
+        refused.close()
         silent.listen()
         slow = ScoringClient(settings, timeout_seconds=0.2)
         with pytest.raises(ScoringUnavailable, match="does not answer: ReadTimeout"):

@@ -15,7 +15,7 @@ from services.scoring.model.manager import LoadedModel
 
 
 class Contribution(Struct, frozen=True, kw_only=True):
-    """One feature's share of the margin. A positive `contribution` raises the risk of fraud."""
+    """The share of one feature in the margin. A positive `contribution` raises the risk of fraud."""
 
     feature: str
     meaning: str

@@ -36,7 +36,7 @@ NAME: Final = f"{__name__}:TimeoutProtocol"
 
 
 class TimeoutProtocol(HttpToolsProtocol):
-    """One connection. `receiving_since`: when the incomplete request began, or None between requests."""
+    """The protocol of one connection. `receiving_since`: when the incomplete request began, None between requests."""
 
     receiving_since: float | None = None
     _head_bytes: int | None = None

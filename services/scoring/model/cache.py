@@ -31,7 +31,7 @@ class CachedModel(Struct, frozen=True):
 
 
 class ModelCache:
-    """One file that holds one model and is replaced atomically. Several workers may read and write it."""
+    """A file that holds one model and is replaced atomically. Several workers may read and write it."""
 
     def __init__(self, file: Path) -> None:
         self.file = file

@@ -55,7 +55,7 @@ class RefusedVersion(Struct, frozen=True):
 
 
 class ModelStatus(Struct, frozen=True, kw_only=True):
-    """What `/v1/model` answers. `problem`: why the aliases cannot be followed at the moment, or null."""
+    """The response of `/v1/model`. `problem`: why the aliases cannot be followed at the moment, or null."""
 
     version: str | None
     digest: str | None

@@ -1,4 +1,4 @@
-"""Examples for the documentation. What is asked can be sent as it is: a test does, and compares what is answered."""
+"""Examples for the documentation. A test sends the request examples and compares the responses with the others."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ STATUS: Final[dict[str, Any]] = {
     "problem": None,
 }
 
-REFUSALS: Final[dict[str, dict[str, dict[str, str]]]] = {
+ERRORS: Final[dict[str, dict[str, dict[str, str]]]] = {
     "400": {"deadline": {"error": f"X-Deadline-Ms is not a whole number of milliseconds from 1 to {MAX_DEADLINE_MS}"}},
     "401": {
         "none": {"error": "an API key is needed, in the header Authorization: Bearer KEY"},
@@ -144,13 +144,13 @@ REFUSALS: Final[dict[str, dict[str, dict[str, str]]]] = {
 
 @cache
 def row() -> list[float | None]:
-    """The features of `ONLINE`, were it its card's first payment, in the fewest digits that are the same float32."""
-    one = np.zeros(1, np.int64)
+    """Return the features of `ONLINE` as its card's first payment, in the fewest digits that are the same float32."""
+    index = np.zeros(1, np.int64)
     transaction = msgspec.convert(ONLINE, Transaction)
-    [features] = fold(empty_states(1), one, encode([transaction]), ReferenceTable.empty()).features
+    [features] = fold(empty_states(1), index, encode([transaction]), ReferenceTable.empty()).features
     return [None if np.isnan(value) else float(str(value)) for value in features]
 
 
 def csv_rows() -> str:
-    """The same as a line of CSV."""
+    """Return `row` as a line of CSV."""
     return ",".join("" if value is None else str(value) for value in row()) + "\n"

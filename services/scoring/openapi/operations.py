@@ -1,8 +1,8 @@
-"""The calls as OpenAPI describes them: what is asked, what is answered, and how each may be refused."""
+"""The operations of the OpenAPI document, as one table: request, response, and possible errors of each."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adapters.scoring.wire_format import (
     ATTRIBUTES_HEADER,
@@ -27,173 +27,182 @@ from services.scoring.api.endpoints import (
 from services.scoring.api.invocations import MAX_ROWS
 from services.scoring.http.admission import MAX_DEADLINE_MS
 from services.scoring.openapi import examples
-from services.scoring.openapi.schemas import ref
+from services.scoring.openapi.schemas import Schema, ref
 
 SCORE: Final = "Score"
 EXPLAIN: Final = "Explain"
 ROWS: Final = "Rows"
 OPERATIONS: Final = "Operations"
 
-_REFUSALS: Final = {
-    "400": "A header cannot be used, or the connection broke before the request was whole.",
+_ERRORS: Final = {
+    "400": "A header is invalid, or the connection broke before the end of the request.",
     "401": "There is no API key, or it is not valid.",
     "403": "The API key does not have the scope that this call needs.",
-    "405": "The path takes another method; `Allow` says which.",
-    "409": "The rows were made under another feature schema than the model's, or do not say under which.",
-    "413": "The body or the number of rows is larger than this call takes; a large body ends the connection.",
+    "405": "The path takes another method; `Allow` names it.",
+    "409": "The rows were computed under another feature schema than the model's, or do not name their schema.",
+    "413": "The body or the number of rows is larger than this call takes; after a large body the connection closes.",
     "415": "The content type is not one that this call takes.",
-    "422": "The body breaks its contract; `field` is the path of the first field that does.",
+    "422": "The body does not fit its schema; `field` is the path of the first field that does not.",
     "429": "The API key has used up its rate.",
-    "500": "An error of the service. Nothing that was sent is logged.",
+    "500": "An internal error. Nothing that was sent is logged.",
     "503": "No champion, no store, or no time: decide by your own rules.",
 }
-_AGAIN: Final = {
-    "Retry-After": {
-        "description": "In how many seconds to come again.",
-        "required": True,
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-_HEADERS: Final[dict[str, dict[str, Any]]] = {
-    "401": {
-        "WWW-Authenticate": {
-            "description": "How to say who you are.",
-            "required": True,
-            "schema": {"type": "string", "const": "Bearer"},
-        }
-    },
-    "429": _AGAIN,
-    "503": _AGAIN,
-}
-_NUMBER: Final = "[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
-_BODY: Final = ("400", "413", "422", "429", "503")
-"""How a call that takes a body may be refused, beside what any call may be."""
+_BODY_ERRORS: Final = ("400", "413", "422", "429", "503")
+"""Possible errors of a call with a body, in addition to those of every call."""
+
+
+class Operation(NamedTuple):
+    """A call. `scope`: that of the key, "" if no key is needed. `body`: media types by content type, None for no body.
+
+    `errors`: statuses in addition to 405, 500, and, with a scope, 401 and 403.
+    """
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    response: Schema
+    scope: str = ""
+    about: str = ""
+    body: Schema | None = None
+    headers: tuple[Schema, ...] = ()
+    errors: tuple[str, ...] = ()
 
 
 def paths() -> dict[str, Any]:
-    """All calls, in the order in which they are shown."""
-    return {
-        "/v1/score": {"post": _score()},
-        "/v1/score/batch": {"post": _score_batch()},
-        "/v1/explain": {"post": _explain()},
-        "/v1/explain/features": {"post": _explain_features()},
-        "/invocations": {"post": _invocations()},
-        "/v1/model": {"get": _status("model", "What is served, and what was refused", method="GET")},
-        "/v1/reload": {"post": _status("reload", "Follow the registry's aliases now", method="POST")},
-        "/readyz": {"get": _ready("readyz", "Ready to score: a champion is served")},
-        "/ping": {"get": _ready("ping", "The same, as SageMaker asks")},
-        "/livez": {"get": _alive()},
+    """Return all operations by path and method, in the order in which they are displayed."""
+    return {operation.path: {operation.method.lower(): _described(operation)} for operation in _operations()}
+
+
+def _operations() -> list[Operation]:
+    transaction = {JSON: _media(ref("Transaction"), {"online": examples.ONLINE, "in a shop": examples.IN_A_SHOP})}
+    transactions = {"type": "array", "items": ref("Transaction"), "minItems": 1, "maxItems": MAX_TRANSACTIONS}
+    second_preview = {**examples.BY_RULES, "transaction_id": examples.IN_A_SHOP["transaction_id"]}
+    recorded = {"feature_schema": SCHEMA_HASH, "features": examples.row()}
+    row_explanation = {**examples.EXPLANATION, "transaction_id": None, "sequence": None}
+    status = _json("The model status.", ref("ModelStatus"), {"served": examples.STATUS})
+    ready = _json("Ready.", _health("ready"))
+    return [
+        Operation(
+            "POST", "/v1/score", "score", SCORE, "Preview the decision about a transaction",
+            _json(
+                "If `degraded`, the rules decided.",
+                ref("Preview"),
+                {"by the model": examples.CHALLENGED, "by the rules": examples.BY_RULES},
+            ),
+            scope="score", about=f"At most {MAX_TRANSACTION_BYTES:,} bytes.", body=transaction, errors=_BODY_ERRORS,
+        ),
+        Operation(
+            "POST", "/v1/score/batch", "score_batch", SCORE, "Preview the decisions about several transactions",
+            _json(
+                "One preview for each transaction, in their order.",
+                {"type": "array", "items": ref("Preview")},
+                {"two": [examples.CHALLENGED, second_preview]},
+            ),
+            scope="score",
+            about=f"1 to {MAX_TRANSACTIONS} in one request of at most {MAX_BATCH_BYTES:,} bytes. All are scored by the"
+            " same model, or all are rejected. A card's state includes its earlier transactions in the batch.",
+            body={JSON: _media(transactions, {"two": [examples.ONLINE, examples.IN_A_SHOP]})},
+            errors=_BODY_ERRORS,
+        ),
+        Operation(
+            "POST", "/v1/explain", "explain", EXPLAIN, "Explain the score that a transaction would get",
+            _json("The explanation.", ref("Explanation"), {"challenged": examples.EXPLANATION}),
+            scope="explain",
+            about="A transaction that the card's state includes already is rejected with 422.",
+            body=transaction,
+            errors=_BODY_ERRORS,
+        ),
+        Operation(
+            "POST", "/v1/explain/features", "explain_features", EXPLAIN, "Explain the score of a recorded decision",
+            _json("The explanation.", ref("Explanation"), {"challenged": row_explanation}),
+            scope="explain",
+            about=f"At most {MAX_FEATURES_BYTES:,} bytes. The explanation is that of the model that is served now.",
+            body={JSON: _media(ref("RecordedRow"), {"a card's first payment": recorded})},
+            errors=(*_BODY_ERRORS, "409"),
+        ),
+        Operation(
+            "POST", "/invocations", "invocations", ROWS, "Score feature rows",
+            {
+                "description": "A score for each row: in the first type of `Accept` that is one of these, else JSON for"
+                " JSON, CSV for CSV and MessagePack for binary rows.",
+                "content": _score_types(),
+            },
+            scope="score",
+            about=f"1 to {MAX_ROWS:,} rows; the schema `Row` lists their features. The request must name the feature"
+            f" schema of the rows, in the body, in `{SCHEMA_HEADER}` or in `{ATTRIBUTES_HEADER}`. The first of these is"
+            " used.",
+            body=_row_types(),
+            headers=_row_headers(),
+            errors=(*_BODY_ERRORS, "409", "415"),
+        ),
+        Operation("GET", "/v1/model", "model", OPERATIONS, "Show served and refused versions", status, scope="admin"),
+        Operation("POST", "/v1/reload", "reload", OPERATIONS, "Follow the aliases now", status, scope="admin"),
+        Operation("GET", "/readyz", "readyz", OPERATIONS, "Readiness: a champion is served", ready, errors=("503",)),
+        Operation("GET", "/ping", "ping", OPERATIONS, "Readiness, for SageMaker", ready, errors=("503",)),
+        Operation("GET", "/livez", "livez", OPERATIONS, "The process responds", _json("Alive.", _health("alive"))),
+    ]  # fmt: skip
+
+
+def _described(operation: Operation) -> Schema:
+    scope, deadline_ms = operation.scope, {"type": "integer", "minimum": 1, "maximum": MAX_DEADLINE_MS}
+    deadline = _header(DEADLINE_HEADER, "After how many milliseconds a response is useless to you.", deadline_ms)
+    statuses = sorted({*operation.errors, "405", "500", *(("401", "403") if scope else ())})
+    access = f"Needs a key with the scope `{scope}`." if scope else "Needs no key."
+    described = {
+        "tags": [operation.tag],
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "description": f"{access} {operation.about}".strip(),
+        "security": [{"key": [scope]}] if scope else [],
+        "responses": {"200": operation.response}
+        | {status: _error_ref(status, operation.method) for status in statuses},
     }
+    if operation.body is None:
+        return described
+    request = {"required": True, "content": operation.body}
+    return {**described, "parameters": [deadline, *operation.headers], "requestBody": request}
 
 
-def refusals() -> dict[str, Any]:
-    """The answers that are no success, by status; 405 by the method that the path takes as well."""
-    shown = {
-        status: _json(text, ref("InvalidRecord" if status == "422" else "Error"), examples.REFUSALS[status])
-        | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
-        for status, text in _REFUSALS.items()
+def error_responses() -> dict[str, Schema]:
+    """Return the error responses by status; those of status 405 also by the method that the path takes."""
+    retry_after = _response_header("Retry-After", "Seconds until the next try.", {"type": "integer", "minimum": 1})
+    bearer = _response_header("WWW-Authenticate", "How to authenticate.", {"type": "string", "const": "Bearer"})
+    headers = {"401": bearer, "429": retry_after, "503": retry_after}
+    responses = {
+        status: _json(text, ref("InvalidRecord" if status == "422" else "Error"), examples.ERRORS[status])
+        | headers.get(status, {})
+        for status, text in _ERRORS.items()
         if status != "405"
     }
-    return shown | {f"405-{method}": _method_not_allowed(method) for method in ("GET", "POST")}
+    for method in ("GET", "POST"):
+        allow = _response_header("Allow", "The right method.", {"type": "string", "const": method})
+        example = {"method": {"error": f"this path takes {method}"}}
+        responses[f"405-{method}"] = _json(_ERRORS["405"], ref("Error"), example) | allow
+    return responses
 
 
-def _method_not_allowed(method: str) -> dict[str, Any]:
-    said = _json(_REFUSALS["405"], ref("Error"), {"method": {"error": f"this path takes {method}"}})
-    schema = {"type": "string", "const": method}
-    return {**said, "headers": {"Allow": {"description": "The right method.", "required": True, "schema": schema}}}
-
-
-def _score() -> dict[str, Any]:
-    shown = {"by the model": examples.CHALLENGED, "by the rules": examples.BY_RULES}
-    return _operation(
-        SCORE,
-        "score",
-        "What would be decided about a transaction",
-        _json("See `degraded` for what the rules decided.", ref("Preview"), shown),
-        scope="score",
-        about=f"At most {MAX_TRANSACTION_BYTES:,} bytes.",
-        refused=_BODY,
-    ) | _asked({JSON: _transaction()})
-
-
-def _score_batch() -> dict[str, Any]:
-    asked = {"type": "array", "items": ref("Transaction"), "minItems": 1, "maxItems": MAX_TRANSACTIONS}
-    answered = [examples.CHALLENGED, {**examples.BY_RULES, "transaction_id": examples.IN_A_SHOP["transaction_id"]}]
-    return _operation(
-        SCORE,
-        "score_batch",
-        "The same for several transactions",
-        _json("An answer to each, in their order.", {"type": "array", "items": ref("Preview")}, {"two": answered}),
-        scope="score",
-        about=f"1 to {MAX_TRANSACTIONS} in one request of at most {MAX_BATCH_BYTES:,} bytes. All are answered by one"
-        " model, or none is. The second of a card sees the first.",
-        refused=_BODY,
-    ) | _asked({JSON: {"schema": asked, "examples": _named({"two": [examples.ONLINE, examples.IN_A_SHOP]})}})
-
-
-def _explain() -> dict[str, Any]:
-    return _operation(
-        EXPLAIN,
-        "explain",
-        "Why a transaction would be scored as it would be",
-        _json("It is this.", ref("Explanation"), {"challenged": examples.EXPLANATION}),
-        scope="explain",
-        about="A transaction that the card's state holds already is refused with 422.",
-        refused=_BODY,
-    ) | _asked({JSON: _transaction()})
-
-
-def _explain_features() -> dict[str, Any]:
-    recorded = {"feature_schema": SCHEMA_HASH, "features": examples.row()}
-    of_row = {**examples.EXPLANATION, "transaction_id": None, "sequence": None}
-    return _operation(
-        EXPLAIN,
-        "explain_features",
-        "Why a recorded decision was scored as it was",
-        _json("It is this.", ref("Explanation"), {"challenged": of_row}),
-        scope="explain",
-        about=f"At most {MAX_FEATURES_BYTES:,} bytes. It is asked of the model that is served now.",
-        refused=(*_BODY, "409"),
-    ) | _asked({JSON: {"schema": ref("RecordedRow"), "examples": _named({"a card's first payment": recorded})}})
-
-
-def _invocations() -> dict[str, Any]:
-    return _operation(
-        ROWS,
-        "invocations",
-        "Feature rows to scores",
-        {
-            "description": "A score for each row: in the first type of `Accept` that is one of these, else JSON for"
-            " JSON, CSV for CSV and MessagePack for binary rows.",
-            "content": _scores(),
-        },
-        scope="score",
-        about=f"1 to {MAX_ROWS:,} rows; the schema `Row` says what they hold. They must say under which feature schema"
-        f" they were made: the body, `{SCHEMA_HEADER}` or `{ATTRIBUTES_HEADER}`, the first of these counts.",
-        refused=(*_BODY, "409", "415"),
-    ) | _asked(_rows(), *_row_headers())
-
-
-def _rows() -> dict[str, Any]:
+def _row_types() -> Schema:
     rows = {"feature_schema": SCHEMA_HASH, "instances": [examples.row()], "reasons_above": 0.5}
-    lines = {"type": "string", "description": "A line for each row, no heading; an empty field where missing."}
+    lines = {"type": "string", "description": "A line for each row, without a heading; an empty field where missing."}
     binary = {
         "type": "string",
         "format": "binary",
-        "description": f"Row after row of {len(FEATURE_NAMES)} little-endian float32, NaN where missing; after them, if"
+        "description": f"For each row {len(FEATURE_NAMES)} little-endian float32, NaN where missing; after all rows, if"
         f" `{REASONS_HEADER}` is `{PER_ROW}`, a little-endian float64 for each row.",
     }
     return {
-        JSON: {"schema": ref("Rows"), "examples": _named({"one row": rows})},
-        CSV: {"schema": lines, "examples": _named({"one row": examples.csv_rows()})},
+        JSON: _media(ref("JsonRows"), {"one row": rows}),
+        CSV: _media(lines, {"one row": examples.csv_rows()}),
         BINARY: {"schema": binary},
     }
 
 
-def _scores() -> dict[str, Any]:
+def _score_types() -> Schema:
     lines = {
         "type": "string",
-        "description": "For each row its margin, its probability, and its reasons with a bar between them.",
+        "description": "For each row its margin, its probability, and its reasons joined by `|`.",
     }
     packed = {
         "type": "string",
@@ -202,98 +211,58 @@ def _scores() -> dict[str, Any]:
         " probabilities those of float64.",
     }
     return {
-        JSON: {"schema": ref("Scores"), "examples": _named({"one row": examples.SCORES})},
-        CSV: {"schema": lines, "examples": _named({"one row": examples.CSV_SCORES})},
+        JSON: _media(ref("Scores"), {"one row": examples.SCORES}),
+        CSV: _media(lines, {"one row": examples.CSV_SCORES}),
         MSGPACK: {"schema": packed},
     }
 
 
-def _row_headers() -> tuple[dict[str, Any], ...]:
-    threshold = {"type": "string", "pattern": f"^({PER_ROW}|{_NUMBER})?$"}
+def _row_headers() -> tuple[Schema, ...]:
+    number = "[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
+    threshold = {"type": "string", "pattern": f"^({PER_ROW}|{number})?$"}
     about_thresholds = (
-        f"From which probability on rows get reasons, if a JSON body does not say it. `{PER_ROW}` is for binary rows."
+        "Probability from which on rows get reasons, unless a JSON body contains it. `per-row` is for binary rows."
     )
-    about_all = (
-        "What these headers say, by their names without `X-`, for a SageMaker endpoint passes no others:"
+    about_attributes = (
+        "The values of these headers by their names without `X-`, because a SageMaker endpoint passes on no others:"
         f" `feature-schema={SCHEMA_HASH};reasons-above=0.5;deadline-ms=250`."
     )
     about_ids = (
-        "Whose rows these are, in their order: percent-encoded, with commas between them. At log level DEBUG each has"
-        f" a line in the log, the first {MAX_IDS} at most; it changes no answer."
+        "Transaction ids of the rows, in their order: percent-encoded and separated by commas. At log level DEBUG each"
+        f" of the first {MAX_IDS} has a line in the log; the response does not depend on them."
     )
-    made_under = _header(SCHEMA_HEADER, "The feature schema of the rows.", {"type": "string", "const": SCHEMA_HASH})
+    schema_hash = {"type": "string", "const": SCHEMA_HASH}
     return (
-        {**made_under, "example": SCHEMA_HASH},
+        {**_header(SCHEMA_HEADER, "The feature schema of the rows.", schema_hash), "example": SCHEMA_HASH},
         {**_header(REASONS_HEADER, about_thresholds, threshold), "example": "0.5"},
-        _header(ATTRIBUTES_HEADER, about_all, {"type": "string"}),
+        _header(ATTRIBUTES_HEADER, about_attributes, {"type": "string"}),
         {**_header(IDS_HEADER, about_ids, {"type": "string"}), "example": "t-1,t-2"},
     )
 
 
-def _status(operation_id: str, summary: str, *, method: str) -> dict[str, Any]:
-    served = _json("It is this.", ref("ModelStatus"), {"served": examples.STATUS})
-    return _operation(OPERATIONS, operation_id, summary, served, method=method, scope="admin")
-
-
-def _ready(operation_id: str, summary: str) -> dict[str, Any]:
-    return _operation(OPERATIONS, operation_id, summary, _json("It is.", _is("ready")), method="GET", refused=("503",))
-
-
-def _alive() -> dict[str, Any]:
-    return _operation(OPERATIONS, "livez", "The process answers", _json("It does.", _is("alive")), method="GET")
-
-
-def _operation(
-    tag: str,
-    operation_id: str,
-    summary: str,
-    answered: dict[str, Any],
-    *,
-    method: str = "POST",
-    scope: str = "",
-    about: str = "",
-    refused: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    statuses = sorted({*refused, "405", "500", *(("401", "403") if scope else ())})
-    needs = f"Needs a key with the scope `{scope}`." if scope else "Open to everybody."
-    return {
-        "tags": [tag],
-        "operationId": operation_id,
-        "summary": summary,
-        "description": f"{needs} {about}".strip(),
-        "security": [{"key": [scope]}] if scope else [],
-        "responses": {"200": answered} | {status: _refusal(status, method) for status in statuses},
-    }
-
-
-def _asked(body: dict[str, Any], *headers: dict[str, Any]) -> dict[str, Any]:
-    milliseconds = {"type": "integer", "minimum": 1, "maximum": MAX_DEADLINE_MS}
-    deadline = _header(DEADLINE_HEADER, "For how many milliseconds an answer is of use to you.", milliseconds)
-    return {"parameters": [deadline, *headers], "requestBody": {"required": True, "content": body}}
-
-
-def _refusal(status: str, method: str) -> dict[str, str]:
+def _error_ref(status: str, method: str) -> Schema:
     name = f"405-{method}" if status == "405" else status
     return {"$ref": f"#/components/responses/{name}"}
 
 
-def _transaction() -> dict[str, Any]:
-    shown = {"online": examples.ONLINE, "in a shop": examples.IN_A_SHOP}
-    return {"schema": ref("Transaction"), "examples": _named(shown)}
-
-
-def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _header(name: str, description: str, schema: Schema) -> Schema:
     return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
-def _json(description: str, schema: dict[str, Any], shown: dict[str, Any] | None = None) -> dict[str, Any]:
-    content = {"schema": schema} if shown is None else {"schema": schema, "examples": _named(shown)}
-    return {"description": description, "content": {JSON: content}}
+def _response_header(name: str, description: str, schema: Schema) -> Schema:
+    return {"headers": {name: {"description": description, "required": True, "schema": schema}}}
 
 
-def _named(shown: dict[str, Any]) -> dict[str, Any]:
-    return {name: {"value": value} for name, value in shown.items()}
+def _json(description: str, schema: Schema, shown: Schema | None = None) -> Schema:
+    return {"description": description, "content": {JSON: _media(schema, shown)}}
 
 
-def _is(status: str) -> dict[str, Any]:
+def _media(schema: Schema, shown: Schema | None = None) -> Schema:
+    """Return a media type with its examples by name."""
+    if shown is None:
+        return {"schema": schema}
+    return {"schema": schema, "examples": {name: {"value": value} for name, value in shown.items()}}
+
+
+def _health(status: str) -> Schema:
     return {"type": "object", "required": ["status"], "properties": {"status": {"const": status}}}

@@ -1,4 +1,4 @@
-"""API keys: the file, who is let in, and how much each may send."""
+"""API keys: their file, the check of a key, and the rate limit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def bearer(key: str) -> bytes:
     return f"Bearer {key}".encode()
 
 
-def test_a_new_key_is_an_id_and_256_random_bits_and_only_their_hash_is_kept(file: Path) -> None:
+def test_a_new_key_is_an_id_and_256_random_bits_and_only_their_hash_is_stored(file: Path) -> None:
     plain, key = add_key(
         file,
         name="acquirer",
@@ -63,7 +63,7 @@ def test_a_new_key_is_an_id_and_256_random_bits_and_only_their_hash_is_kept(file
     assert secret not in repr(plain)
 
 
-def test_only_the_owner_may_read_the_file_whatever_it_was_before(file: Path) -> None:
+def test_only_the_owner_may_read_the_file_also_after_other_permissions(file: Path) -> None:
     adding(file)
     assert file.stat().st_mode & 0o777 == 0o600
     file.chmod(0o644)
@@ -71,7 +71,7 @@ def test_only_the_owner_may_read_the_file_whatever_it_was_before(file: Path) -> 
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_keys_made_at_the_same_time_are_all_kept(file: Path) -> None:
+def test_keys_created_at_the_same_time_are_all_stored(file: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         made = set(threads.map(lambda number: adding(file, f"caller {number}")[:8], range(40)))
     assert {key.id for key in read_keys(file)} == made
@@ -95,12 +95,12 @@ def test_a_name_that_could_not_be_shown_is_refused(file: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["x", "x" * 64, "Bank A/fraud team", "müller@example.com"])
-def test_what_people_call_themselves_is_a_name(file: Path, name: str) -> None:
+def test_usual_names_are_valid(file: Path, name: str) -> None:
     adding(file, name)
     assert read_keys(file)[0].name == name
 
 
-def test_a_name_or_an_id_is_taken_once(file: Path) -> None:
+def test_a_name_or_an_id_is_used_once(file: Path) -> None:
     key_id = adding(file)[:8]
     for name in ("acquirer", key_id):
         with pytest.raises(Misconfigured, match=f"'{name}' is taken"):
@@ -109,13 +109,13 @@ def test_a_name_or_an_id_is_taken_once(file: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_rate_that_is_none_is_refused(file: Path, rate: float) -> None:
+def test_an_invalid_rate_is_refused(file: Path, rate: float) -> None:
     with pytest.raises(Misconfigured, match=f"^{rate} transactions a second are no rate"):
         adding(file, rate=rate)
     assert not file.exists()
 
 
-def test_a_key_for_nothing_is_not_made(file: Path) -> None:
+def test_a_key_without_a_scope_is_not_created(file: Path) -> None:
     with pytest.raises(Misconfigured, match="needs a scope: score, explain, admin"):
         add_key(file, name="acquirer", scopes=[], rate_per_second=None, created_at=NOON)
 
@@ -157,14 +157,14 @@ def test_a_broken_file_is_refused_with_its_name_and_what_is_wrong(tmp_path: Path
     assert file.read_bytes() == content
 
 
-def test_a_file_by_hand_may_leave_out_rate_and_time(tmp_path: Path) -> None:
+def test_a_handwritten_file_may_omit_rate_and_time(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_bytes(holding(GOOD))
     [key] = read_keys(file)
     assert (key.rate_per_second, key.created_at) == (None, None)
 
 
-def test_a_key_opens_what_it_was_made_for_and_nothing_else(file: Path) -> None:
+def test_a_key_is_valid_for_its_scopes_only(file: Path) -> None:
     plain = adding(file, "acquirer", KeyScope.ADMIN)
     ring = KeyRing(OWN, file)
     assert ring.check(bearer(plain), KeyScope.ADMIN) == read_keys(file)[0]
@@ -177,7 +177,7 @@ def test_a_key_opens_what_it_was_made_for_and_nothing_else(file: Path) -> None:
 @pytest.mark.parametrize(
     "own", ["x", "no-dot", "abcd_-12.dots.too", "with space", "schlüssel", "long" * 1000, "\udcff"]
 )
-def test_the_stacks_own_key_may_be_anything_and_opens_everything(file: Path, own: str) -> None:
+def test_the_own_key_may_be_any_string_and_has_all_scopes(file: Path, own: str) -> None:
     ring = KeyRing(own, file)
     for scope in KeyScope:
         assert ring.check(b"Bearer " + own.encode(errors="surrogateescape"), scope).rate_per_second is None
@@ -185,18 +185,18 @@ def test_the_stacks_own_key_may_be_anything_and_opens_everything(file: Path, own
         ring.check(b"Bearer other", KeyScope.SCORE)
 
 
-def test_the_stacks_own_key_opens_everything_even_if_the_file_has_it_too(file: Path) -> None:
+def test_the_own_key_has_all_scopes_even_if_it_is_in_the_file(file: Path) -> None:
     plain = adding(file)
     assert KeyRing(plain, file).check(bearer(plain), KeyScope.ADMIN).scopes == tuple(KeyScope)
 
 
-def test_no_key_of_ones_own_opens_nothing(file: Path) -> None:
+def test_an_empty_own_key_is_never_valid(file: Path) -> None:
     for header in (b"", b"Bearer", b"Bearer ", b"Bearer ."):
         with pytest.raises(KeyUnknown):
             KeyRing("", file).check(header, KeyScope.SCORE)
 
 
-def test_the_scheme_is_taken_in_any_case(file: Path) -> None:
+def test_the_scheme_is_accepted_in_any_case(file: Path) -> None:
     ring = KeyRing(OWN, file)
     assert {ring.check(f"{scheme} {OWN}".encode(), KeyScope.SCORE).id for scheme in ("bearer", "BEARER")} == {"own"}
 
@@ -231,7 +231,7 @@ def test_anything_but_bearer_and_the_key_is_refused(file: Path, altered: Callabl
 
 
 @given(st.binary(max_size=100), st.sampled_from([b"", b"Bearer ", b"bearer abcd_-12", b"Bearer abcd_-12."]))
-def test_whatever_is_sent_is_refused_as_a_key(
+def test_arbitrary_bytes_are_refused_as_a_key(
     tmp_path_factory: pytest.TempPathFactory, rest: bytes, head: bytes
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "keys.json"
@@ -258,7 +258,7 @@ def test_a_wrong_secret_and_an_unknown_id_are_compared_equally_often(
     assert compared == [(32, 32)] * 6
 
 
-def test_a_ring_follows_its_file(file: Path) -> None:
+def test_a_key_ring_reads_changes_of_its_file(file: Path) -> None:
     ring = KeyRing(OWN, file)
     assert ring.ids == {"own"}
     assert not ring.refresh()
@@ -272,7 +272,7 @@ def test_a_ring_follows_its_file(file: Path) -> None:
         ring.check(bearer(plain), KeyScope.SCORE)
 
 
-def test_keys_go_with_their_file_and_the_own_one_stays(file: Path) -> None:
+def test_keys_of_a_deleted_file_are_invalid_and_the_own_one_stays_valid(file: Path) -> None:
     plain = adding(file)
     ring = KeyRing(OWN, file)
     file.unlink()
@@ -283,14 +283,14 @@ def test_keys_go_with_their_file_and_the_own_one_stays(file: Path) -> None:
     assert ring.problem is None
 
 
-def test_a_file_that_is_as_it_was_is_not_read_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_file_is_not_read_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adding(file)
     ring = KeyRing(OWN, file)
     monkeypatch.setattr(api_keys, "read_keys", lambda _: pytest.fail("read again"))
     assert not ring.refresh()
 
 
-def test_a_file_that_breaks_leaves_its_keys_valid_and_is_reported_once(
+def test_a_file_that_becomes_invalid_leaves_its_keys_valid_and_is_logged_once(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     plain = adding(file)
@@ -335,7 +335,7 @@ def limited(rate: float | None, key_id: str = "abcd_-12") -> ApiKey:
     return ApiKey(id=key_id, name=key_id, sha256="0" * 64, scopes=(KeyScope.SCORE,), rate_per_second=rate)
 
 
-def test_a_second_s_worth_may_come_at_once_and_then_one_by_one() -> None:
+def test_a_burst_of_one_second_is_admitted_and_then_the_rate_applies() -> None:
     limit, key = RateLimit(), limited(10)
     assert limit.take(key, 4, 100.0) is None
     assert limit.take(key, 6, 100.0) is None
@@ -345,14 +345,14 @@ def test_a_second_s_worth_may_come_at_once_and_then_one_by_one() -> None:
     assert limit.take(key, 1, 100.1) == pytest.approx(0.1)
 
 
-def test_a_quiet_hour_saves_up_one_second_s_worth() -> None:
+def test_an_idle_hour_accumulates_the_burst_of_one_second() -> None:
     limit, key = RateLimit(), limited(10)
     assert limit.take(key, 10, 0.0) is None
     assert limit.take(key, 10, 3600.0) is None
     assert limit.take(key, 1, 3600.0) == pytest.approx(0.1)
 
 
-def test_a_batch_beyond_the_burst_waits_for_a_full_bucket_and_is_paid_off_afterwards() -> None:
+def test_a_batch_beyond_the_burst_waits_for_a_full_bucket_and_delays_later_ones() -> None:
     limit, key = RateLimit(), limited(10)
     assert limit.take(key, 25, 0.0) is None  # 10 - 25 = -15
     assert limit.take(key, 1, 0.0) == pytest.approx(1.6)  # 16 are lacking
@@ -361,14 +361,14 @@ def test_a_batch_beyond_the_burst_waits_for_a_full_bucket_and_is_paid_off_afterw
     assert limit.take(key, 25, 2.5) is None
 
 
-def test_a_slow_rate_still_lets_one_through() -> None:
+def test_a_rate_below_one_still_admits_one() -> None:
     limit, key = RateLimit(), limited(0.5)
     assert limit.take(key, 1, 0.0) is None
     assert limit.take(key, 1, 0.0) == pytest.approx(2.0)
     assert limit.take(key, 1, 2.0) is None
 
 
-def test_each_of_four_workers_lets_a_quarter_through() -> None:
+def test_each_of_four_workers_admits_a_quarter() -> None:
     limit, key = RateLimit(share=0.25), limited(10)
     assert limit.take(key, 2, 0.0) is None  # 2.5 - 2 = 0.5
     assert limit.take(key, 1, 0.0) == pytest.approx(0.2)  # 0.5 is lacking, at 2.5 a second
@@ -379,7 +379,7 @@ def test_without_a_rate_there_is_no_limit() -> None:
     assert [limit.take(key, 1_000_000, 0.0) for _ in range(3)] == [None] * 3
 
 
-def test_keys_do_not_wait_for_each_other_and_a_forgotten_one_begins_anew() -> None:
+def test_keys_are_independent_and_a_dropped_one_has_a_full_bucket() -> None:
     limit, one, other = RateLimit(), limited(10, "one_____"), limited(10, "other___")
     assert limit.take(one, 10, 0.0) is None
     assert limit.take(other, 10, 0.0) is None
@@ -410,7 +410,7 @@ def test_no_interval_has_more_than_its_rate_one_burst_and_one_batch(
 
 
 @given(gaps_and_batches, rates)
-def test_who_waits_as_long_as_told_is_let_through(asked: list[tuple[float, int]], rate: float) -> None:
+def test_a_caller_that_waits_as_required_is_admitted(asked: list[tuple[float, int]], rate: float) -> None:
     limit, key, now_seconds = RateLimit(), limited(rate), 1_000.0
     for gap, batch in asked:
         now_seconds += gap

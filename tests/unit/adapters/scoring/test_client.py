@@ -1,4 +1,4 @@
-"""What the client of the scoring service sends and makes of answers; nobody listens, httpx answers in memory."""
+"""Requests of the scoring client and its handling of responses, which httpx returns without a server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Answering = Callable[[httpx.Response], tuple[ScoringClient, list[httpx.Request]]
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
-    """A client that is always answered so, and what it has asked."""
+    """Return a client that always gets this response, and the list of its requests."""
 
     def answer(response: httpx.Response) -> tuple[ScoringClient, list[httpx.Request]]:
         asked: list[httpx.Request] = []
@@ -60,7 +60,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
 
 
 @pytest.mark.parametrize(("level", "sent"), [(logging.INFO, None), (logging.DEBUG, "a%2C%C3%A4,b")])
-def test_whose_rows_they_are_is_said_at_debug_only(
+def test_transaction_ids_are_sent_at_debug_only(
     answering: Answering, caplog: pytest.LogCaptureFixture, level: int, sent: str | None
 ) -> None:
     caplog.set_level(level, "adapters.scoring.client")
@@ -79,7 +79,7 @@ def test_whose_rows_they_are_is_said_at_debug_only(
         (409, "the rows have schema 0123", SchemaMismatch),
     ],
 )
-def test_a_service_without_a_model_is_told_apart(
+def test_a_service_without_a_model_has_its_own_error(
     answering: Answering, status: int, reason: str, kind: type[Exception]
 ) -> None:
     client, _ = answering(httpx.Response(status, json={"error": reason}))
@@ -95,7 +95,7 @@ def sent_and_read(transaction_ids: list[str]) -> list[str]:
 @pytest.mark.parametrize(
     "odd", ["a,b", "50%", "two words", "line\nbreak", "\u00e4\u20ac\U0001f600", "c" * 64, "\u20ac" * 64]
 )
-def test_any_id_comes_back_as_it_was(odd: str) -> None:
+def test_any_id_is_decoded_as_it_was_encoded(odd: str) -> None:
     assert sent_and_read(["t-1", odd, "t-3"]) == ["t-1", odd, "t-3"]
 
 
@@ -110,7 +110,7 @@ def test_no_more_ids_are_sent_than_fit() -> None:
     assert sent_and_read([f"t-{number}" for number in range(1_000)]) == [f"t-{number}" for number in range(MAX_IDS)]
 
 
-def test_whatever_a_caller_says_is_cut_to_size() -> None:
+def test_received_ids_are_cut_to_their_maximum_lengths() -> None:
     name = IDS_HEADER.lower().encode()
     assert decode_ids({}) == []
     assert decode_ids({name: b""}) == []

@@ -108,7 +108,7 @@ def test_the_service_class_is_used_by_bentoml() -> None:
 
 
 def test_the_supervisor_uses_the_patched_functions() -> None:
-    """In a process of its own, because a patch lasts as long as the process."""
+    """Runs in another process, because patches last until the process ends."""
     program = (
         "from adapters.runtime.settings import Settings\n"
         "from services.scoring.server_patches import patch_supervisor\n"

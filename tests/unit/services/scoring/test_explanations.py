@@ -1,0 +1,54 @@
+"""Contributions, margins and reasons of an explanation agree with the score."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cardwatch.events import Action, encode
+from cardwatch.features.definitions import FEATURES
+from cardwatch.features.reason_codes import REASON_TEXTS
+from tests.unit.services.scoring.worker import (
+    PAYMENTS,
+    TREES,
+    Service,
+)
+
+LARGEST = 4.0
+ROUNDING = TREES * 2.0**-24 * LARGEST / 2.0
+"""Maximum rounding error of a float32 sum below 4 of one leaf per tree: half of the last bit per addition."""
+
+
+def test_contributions_add_up_to_the_margin_and_the_reasons_are_those_of_the_score(service: Service) -> None:
+    assert ROUNDING < 1e-6
+    alerts = 0
+    for question in PAYMENTS:
+        scored = service.score(question)
+        explained = service.request("POST", "/v1/explain", encode(question)).json
+        shares = [each["contribution"] for each in explained["contributions"]]
+        assert abs(explained["margin"]) < LARGEST
+        assert explained["expected_margin"] + sum(shares) == pytest.approx(explained["margin"], abs=ROUNDING)
+        assert shares == sorted(shares, key=abs, reverse=True)
+        same = ("transaction_id", "sequence", "model_version", "model_digest", "margin", "probability")
+        assert [explained[name] for name in same] == [scored[name] for name in same]
+        codes = [reason["code"] for reason in explained["reasons"]]
+        assert [reason["text"] for reason in explained["reasons"]] == [REASON_TEXTS[code] for code in codes]
+        if scored["action"] != "approve":
+            alerts += 1
+            assert codes == scored["reasons"]
+    assert 0 < alerts < len(PAYMENTS)
+
+
+def test_a_recorded_decision_is_explained_from_its_record_as_it_is(service: Service) -> None:
+    for decision in service.decide(PAYMENTS):
+        reply = service.request("POST", "/v1/explain/features", encode(decision))
+        assert reply.status == 200
+        explained = reply.json
+        assert (explained["margin"], explained["probability"]) == (decision.margin, decision.probability)
+        assert (explained["transaction_id"], explained["sequence"]) == (None, None)
+        recorded = json.loads(encode(decision))["features"]
+        values = {FEATURES[place].name: value for place, value in enumerate(recorded)}
+        assert all(values[each["feature"]] == each["value"] for each in explained["contributions"])
+        if decision.action is not Action.APPROVE:
+            assert [reason["code"] for reason in explained["reasons"]] == decision.reasons
