@@ -1,8 +1,7 @@
-"""Where the microseconds of one question go: each step of `/v1/score` alone, and all of it without a socket.
+"""The microseconds of one preview: each step of `/v1/score` alone, and the whole request without a socket.
 
-The steps are those of `services/scoring/api/preview.py` in their order, on the data that the servers are measured
-with.
-What is left to the whole is the way between them.
+The steps are those of `services/scoring/api/preview.py` in their order, on the data with which the servers are
+measured. The whole request takes longer than their sum because of the code between them.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ _ONE: Final = np.zeros(1, np.int64)
 
 
 def measure() -> Metrics:
-    """The median of each step in microseconds."""
+    """Return the median of each step in microseconds."""
     fixture = serving_fixture()
     states = CardStateReader(partial(open_reader, fixture.settings), data_file(fixture.settings.store), time.monotonic)
     counters = ScoringMetrics()
-    question = PreviewScorer(states, ReferenceTableStore(fixture.settings.tables), DecisionPolicy())
+    scorer = PreviewScorer(states, ReferenceTableStore(fixture.settings.tables), DecisionPolicy())
     served = LoadedModel(fixture.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
     bodies = msgspec.msgpack.decode(fixture.transactions.read_bytes())
     steps = _steps(fixture, states, counters, bodies)
@@ -56,7 +55,7 @@ def measure() -> Metrics:
         "reasons": each_in_turn({"reasons": lambda: fixture.fitted.detector.reasons(fixture.rows[:1])}, times=500)[
             "reasons"
         ],
-        "whole": _whole(fixture, question, served, counters, bodies),
+        "whole": _whole(fixture, scorer, served, counters, bodies),
     }
     states.close()
     return {
@@ -103,15 +102,15 @@ def _steps(
         held["sequence"] = sequence
         return fold(held, _ONE, rows, table)
 
-    texts, asked = cycle(bodies), cycle(transactions)
+    body, transaction = cycle(bodies), cycle(transactions)
     feature_rows: Iterator[int] = cycle(range(len(fixture.rows)))
     encoder = msgspec.json.Encoder()
     return {
         "key": lambda: keys.check(header.encode(), KeyScope.SCORE),
-        "decode": lambda: decode(next(texts), Transaction),
-        "table": lambda: choose_table(tables, utc_day(next(asked).occurred_at)),
-        "state": lambda: states.load([next(asked).card_id]),
-        "encode": lambda: encode([next(asked)]),
+        "decode": lambda: decode(next(body), Transaction),
+        "table": lambda: choose_table(tables, utc_day(next(transaction).occurred_at)),
+        "state": lambda: states.load([next(transaction).card_id]),
+        "encode": lambda: encode([next(transaction)]),
         "fold": folded,
         "margin": lambda: detector.margins(fixture.rows[(i := next(feature_rows)) : i + 1]),
         "probability": lambda: detector.probabilities(margins),
@@ -130,7 +129,7 @@ def _answer() -> Preview:
 
 def _whole(
     fixture: ServingFixture,
-    question: PreviewScorer,
+    scorer: PreviewScorer,
     served: LoadedModel,
     counters: ScoringMetrics,
     bodies: Sequence[bytes],
@@ -138,7 +137,7 @@ def _whole(
     keys = KeyRing(str(fixture.settings.api_key), fixture.settings.keys_file)
     admission = Admission(keys, RateLimit(), fixture.settings.deadline_ms, counters.count_shed)
     manager: Any = SimpleNamespace(served=ServedModels(served))
-    routes = Routes(ScoringApi(manager, question, admission, counters).endpoints(), counters)
+    routes = Routes(ScoringApi(manager, scorer, admission, counters).endpoints(), counters)
     authorization = f"Bearer {fixture.settings.api_key}".encode()
     headers = [(b"host", b"127.0.0.1"), (b"authorization", authorization), (b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/v1/score", "headers": headers}

@@ -1,7 +1,7 @@
-"""The stream function on a batch, without the endpoint: its whole call, over the writes that it cannot spare.
+"""The stream function on a batch, without the endpoint, compared with the bare writes to DynamoDB.
 
-DynamoDB is moto's, in a process of its own, and takes most of the time: it works some milliseconds for each item. What
-is ours is the processor time.
+DynamoDB is moto in another process. It takes most of the time, some milliseconds for each item, so the processor time
+of the function is measured as well.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
 from adapters.feature_store.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch, OutboxCard
 from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.retry import retry
 from benchmarks.harness import Metric, Metrics, ratio
 from benchmarks.transactions import random_transactions
 from cardwatch.decision.cost_policy import DecisionPolicy
-from cardwatch.errors import Unavailable
 from cardwatch.events import DeadLetter, encode
 from cardwatch.features.state import STATE
 from cardwatch.ports import Scores
@@ -45,8 +45,8 @@ ROUNDS: Final = 20
 _DECISION_BYTES: Final = 2_500
 
 
-class _AtOnce:
-    """A scorer that costs nothing, and takes what is decided from the function's hands."""
+class _NoWork:
+    """Scorer and delivery that take no time."""
 
     def score(
         self,
@@ -63,37 +63,37 @@ class _AtOnce:
         )
 
     def decisions(self, batch: str, lines: Sequence[bytes]) -> None:
-        """Delivered."""
+        """Deliver nothing."""
 
     def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Delivered."""
+        """Deliver nothing."""
 
 
 def measure() -> Metrics:
-    """Milliseconds of a call with a batch, in all and of the processor, the bare writes taking turns with it."""
+    """Return the elapsed and the processor time of a call with a batch, alternating with the bare writes."""
     transactions = random_transactions(BATCH * (ROUNDS + 2), CARDS, seed=4)
-    arrivals = [
-        ShardRecord(place, transaction.card_id.encode(), encode(transaction), 0)
-        for place, transaction in enumerate(transactions)
+    records = [
+        ShardRecord(position, transaction.card_id.encode(), encode(transaction), 0)
+        for position, transaction in enumerate(transactions)
     ]
     seconds: dict[str, list[float]] = {"call": [], "writes": [], "processor": []}
     with tempfile.TemporaryDirectory() as folder, _dynamodb() as url, closing(DynamoDbOutbox(url)) as cards:
-        nobody = _AtOnce()
-        decider = DecisionEngine(nobody, DecisionPolicy(), lambda: 0.0)
+        no_work = _NoWork()
+        engine = DecisionEngine(no_work, DecisionPolicy(), lambda: 0.0)
         worker = ShardWorker(
-            cards, ReferenceTableStore(Path(folder)), decider, nobody, InvocationMetrics(DecisionLog())
+            cards, ReferenceTableStore(Path(folder)), engine, no_work, InvocationMetrics(DecisionLog())
         )
         bare = count()
         for round_ in range(ROUNDS + 2):
-            batch = arrivals[round_ * BATCH : (round_ + 1) * BATCH]
-            begin, used = time.perf_counter(), time.process_time()
+            batch = records[round_ * BATCH : (round_ + 1) * BATCH]
+            begin, processor_begin = time.perf_counter(), time.process_time()
             worker.process(0, batch)
-            took, worked = time.perf_counter() - begin, time.process_time() - used
+            elapsed, processor = time.perf_counter() - begin, time.process_time() - processor_begin
             begin = time.perf_counter()
             cards.write(OutboxBatch(1, 0, 0, []), [_bare_write(next(bare)) for _ in {each.key for each in batch}])
             if round_ > 1:
-                seconds["call"].append(took)
-                seconds["processor"].append(worked)
+                seconds["call"].append(elapsed)
+                seconds["processor"].append(processor)
                 seconds["writes"].append(time.perf_counter() - begin)
     return {
         "function_batch": Metric(
@@ -119,9 +119,9 @@ def _bare_write(number: int) -> CardUpdate:
 
 @contextmanager
 def _dynamodb() -> Iterator[str]:
-    """The address of a table on moto, with credentials that it takes."""
+    """Yield the URL of a table on moto, and set credentials if there are none."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        os.environ.setdefault(name, "testing")  # noqa: TID251 (moto takes any)
+        os.environ.setdefault(name, "testing")  # noqa: TID251 (moto accepts any)
     [port] = free_ports(1)
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
@@ -129,7 +129,7 @@ def _dynamodb() -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _await(f"http://{LOOPBACK}:{port}/moto-api/")
+        _wait_until_reachable(f"http://{LOOPBACK}:{port}/moto-api/")
         url = f"dynamodb://bench?region=eu-central-1&endpoint=http://{LOOPBACK}:{port}"
         create_table(url)
         yield url
@@ -138,13 +138,9 @@ def _dynamodb() -> Iterator[str]:
         process.wait()
 
 
-def _await(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            httpx.get(url, trust_env=False)
-            return
-        except httpx.TransportError:
-            if time.monotonic() > deadline:
-                raise Unavailable(f"nothing answers at {url}") from None
-            time.sleep(0.1)
+def _wait_until_reachable(url: str) -> None:
+    retry(
+        lambda: httpx.get(url, trust_env=False),
+        timeout_seconds=60.0,
+        is_transient=lambda error: isinstance(error, httpx.TransportError),
+    )

@@ -41,14 +41,14 @@ class DegradationCause(StrEnum):
 
 
 class DegradedReason(NamedTuple):
-    """Why the rules decided: the cause, which is counted, and the text, which decisions record."""
+    """The reason why the rules decided: its cause, which is counted, and its text, which decisions record."""
 
     cause: DegradationCause
     text: str
 
 
 class Outcome(Struct, frozen=True, gc=False):
-    """What was decided about one transaction, and by what.
+    """The decision about one transaction, by the model or by the rules.
 
     `degraded_reason` is None where the model decided. Where the rules decided, everything after it is None. `margin`
     is the model's raw score (higher is riskier), `probability` the calibrated one; `shadow_*` is what the challenger

@@ -1,4 +1,4 @@
-"""What is written of an outcome: the decision of record in the log, and the preview that `/v1/score` returns."""
+"""Decisions of record and previews: an outcome as it is written to the log, and as `/v1/score` returns it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from cardwatch.records import Record
 
 
 class Preview(Struct, frozen=True, kw_only=True):
-    """What `/v1/score` says. `sequence`: how many of the card's transactions the state had seen, None without a store.
+    """The answer of `/v1/score` about one transaction.
 
-    Where the rules alone decide there is no margin and no probability, and `degraded` says so and why, as in a
-    decision of record. `repeated`: the card's state holds this transaction already, so it has had its decision; this
-    answer has none.
+    `sequence` counts the card's transactions that the state had seen, None if the store does not answer. Where the
+    rules decide, there is no margin and no probability, `degraded` is true and `degraded_reason` says why, as in a
+    decision of record. `repeated`: the card's state holds this transaction already; its decision of record exists, and
+    the preview has none.
     """
 
     transaction_id: str

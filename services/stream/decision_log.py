@@ -1,4 +1,4 @@
-"""Log lines about committed batches: alerts and dead letters one by one, at DEBUG every decision.
+"""Log lines about committed batches: one line for each alert and dead letter, at DEBUG for each decision.
 
 Decisions by the rules are summed up, so that an outage does not fill the log.
 """

@@ -1,4 +1,4 @@
-"""How long each step of a batch takes, to compare with the latency budget."""
+"""Durations of the steps of a batch, to compare with the latency budget."""
 
 from __future__ import annotations
 

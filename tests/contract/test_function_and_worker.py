@@ -1,4 +1,4 @@
-"""The function on AWS and the local stream worker, each with a store, client and serving process of its own."""
+"""The function on AWS and the local stream worker, each with its own store, client and serving process."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Kept:
 
 @pytest.fixture(scope="module")
 def transactions() -> Sequence[Transaction]:
-    """Of some cards, over days: most have a history, some are fraud."""
+    """Transactions of some cards over days: most cards have a history, some transactions are fraud."""
     world = Simulation(SimulationSettings(seed=5, cards=60, merchants=200, fraud_share=0.02))
     return [transaction for day in range(4) for transaction in world.day(day).transactions][:600]
 
@@ -70,8 +70,8 @@ def transactions() -> Sequence[Transaction]:
 def by_function(container: Any, transactions: Sequence[Transaction], url: str, folder: Path) -> list[Decision]:
     kept = Kept()
     with closing(DynamoDbOutbox(url)) as cards, container.open_scorer(30.0) as scorer:
-        decider = DecisionEngine(scorer, DecisionPolicy(), lambda: NOW_MS)
-        worker = ShardWorker(cards, ReferenceTableStore(folder), decider, kept, InvocationMetrics(DecisionLog()))
+        engine = DecisionEngine(scorer, DecisionPolicy(), lambda: NOW_MS)
+        worker = ShardWorker(cards, ReferenceTableStore(folder), engine, kept, InvocationMetrics(DecisionLog()))
         arrivals = [
             ShardRecord(10**55 + number, each.card_id.encode(), encode(each), int(NOW_MS))
             for number, each in enumerate(transactions)

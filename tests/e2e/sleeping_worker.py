@@ -39,8 +39,8 @@ def main() -> None:
     with run_service("sleeper") as process, SleepsBeforeItsFirstWrite(process.settings.store) as store:
         settings = process.settings
         scorer = ScoringClient(settings, timeout_seconds=5.0)
-        decider = DecisionEngine(scorer, read_policies(settings).decision, epoch_ms)
-        worker = StreamWorker(store, ReferenceTableStore(settings.tables), decider)
+        engine = DecisionEngine(scorer, read_policies(settings).decision, epoch_ms)
+        worker = StreamWorker(store, ReferenceTableStore(settings.tables), engine)
         run(worker, settings.kafka_bootstrap, "sleeper", process.stopping, process.health)
 
 

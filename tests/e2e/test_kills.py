@@ -24,7 +24,7 @@ KILLS_EACH = 3
 
 
 def random_pauses(seed: int) -> Iterator[int]:
-    """How many decisions to wait for before the next kill."""
+    """Yield numbers of decisions to wait for before the next kill."""
     chance = random.Random(seed)
     while True:
         yield chance.randrange(20, 400)
@@ -74,7 +74,7 @@ def recorded_features(decisions: pa.Table) -> dict[tuple[int, int], bytes]:
 
 
 def features_of(replayed: Any) -> dict[tuple[int, int], bytes]:
-    """Of the transactions that were streamed: those after the end of history."""
+    """Features of the transactions that were streamed, which come after the history."""
     rows = by_position(replayed.transactions, replayed.features)
     duplicates = by_position(replayed.transactions, replayed.duplicates[:, None])
     ends = history_ends(replayed)

@@ -25,9 +25,7 @@ def traffic_seconds() -> int:
 
 
 @pytest.mark.timeout(600)
-def test_a_worker_that_was_taken_for_dead_is_refused_and_nothing_changes(
-    system: Any, go: Callable[[Any], None]
-) -> None:
+def test_a_worker_that_lost_its_partitions_while_asleep_is_refused(system: Any, go: Callable[[Any], None]) -> None:
     stack = system.stack
     start = live_positions(system.settings)
     stack.start("stream")  # folds history into the store, so that the sleeper's first write is that of a batch

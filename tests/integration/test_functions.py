@@ -1,4 +1,4 @@
-"""Both functions as Lambda calls them, on moto's DynamoDB, Kinesis, S3 and SQS; nobody answers for the endpoint."""
+"""Both functions as Lambda calls them, on moto's DynamoDB, Kinesis, S3 and SQS; there is no endpoint."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CONTEXT = SimpleNamespace(function_name="cardwatch-test-stream")
 
 
 class Cloud(NamedTuple):
-    """What the functions find by their settings."""
+    """The resources that the settings of the functions name."""
 
     bucket: str
     queue: str
@@ -99,7 +99,7 @@ def transactions() -> Sequence[Transaction]:
 
 
 def event_of(values: Mapping[str, bytes] | Sequence[tuple[str, bytes]], *, shard: int = 0) -> dict[str, Any]:
-    """As an event source mapping of Kinesis makes it."""
+    """Return an event of an event source mapping of Kinesis."""
     pairs = list(values.items()) if isinstance(values, Mapping) else values
     return {
         "Records": [
@@ -123,7 +123,7 @@ def of(transactions: Sequence[Transaction]) -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.proves("moto", "decisions reach Kinesis and S3, dead letters SQS")
-def test_a_batch_is_decided_delivered_to_stream_and_bucket_and_told_as_metrics(
+def test_a_batch_is_decided_delivered_to_stream_and_bucket_and_counted_in_metrics(
     cloud: Cloud, transactions: Sequence[Transaction], capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = stream_handler.handle(event_of([*of(transactions), ("card", b"{}")], shard=2), CONTEXT)
@@ -141,7 +141,7 @@ def test_a_batch_is_decided_delivered_to_stream_and_bucket_and_told_as_metrics(
 
 
 def event_of_kafka(partitions: Mapping[int, Sequence[tuple[str, bytes]]]) -> dict[str, Any]:
-    """As an event source mapping of MSK makes it."""
+    """Return an event of an event source mapping of MSK."""
     return {
         "eventSource": "aws:kafka",
         "records": {
@@ -158,7 +158,7 @@ def event_of_kafka(partitions: Mapping[int, Sequence[tuple[str, bytes]]]) -> dic
 
 
 @pytest.mark.proves("moto", "records of MSK, in events as AWS documents them, are decided")
-def test_records_of_kafka_are_decided_by_partition_and_those_that_come_again_are_known(
+def test_records_of_kafka_are_decided_by_partition_and_redelivered_ones_are_recognized(
     cloud: Cloud, transactions: Sequence[Transaction]
 ) -> None:
     pairs = of(transactions)
@@ -193,7 +193,7 @@ def test_a_setting_that_is_missing_is_named(cloud: Cloud, monkeypatch: pytest.Mo
 
 @pytest.mark.proves("moto", "a question is answered from the states in DynamoDB")
 @pytest.mark.parametrize("encoded", [False, True])
-def test_a_question_is_answered_from_the_states_of_the_stream_and_changes_nothing(
+def test_a_preview_reads_the_states_of_the_stream_and_changes_nothing(
     cloud: Cloud, transactions: Sequence[Transaction], encoded: bool
 ) -> None:
     stream_handler.handle(event_of(of(transactions[:-1])), CONTEXT)
@@ -222,7 +222,7 @@ def test_a_question_is_answered_from_the_states_of_the_stream_and_changes_nothin
         ({"body": "x" * 20_000}, 413, "20,000 bytes"),
     ],
 )
-def test_a_question_that_is_none_is_refused_with_the_reason(
+def test_an_invalid_request_is_refused_with_the_reason(
     cloud: Cloud, event: dict[str, Any], status: int, told: str
 ) -> None:
     response = score_handler.handle(event, CONTEXT)
@@ -254,7 +254,7 @@ class Fixed:
         )
 
 
-def test_a_question_is_decided_by_the_model_or_says_that_the_rules_did(
+def test_a_preview_is_decided_by_the_model_or_degraded(
     cloud: Cloud, transactions: Sequence[Transaction], tmp_path: Path
 ) -> None:
     policy, scorer = DecisionPolicy(), Fixed()
@@ -271,7 +271,7 @@ def test_a_question_is_decided_by_the_model_or_says_that_the_rules_did(
     states.close()
 
 
-def test_the_newest_tables_are_found_and_one_that_is_not_here_is_not_taken_for_an_empty_one(
+def test_the_newest_tables_are_found_and_a_missing_one_is_not_replaced_by_the_empty_one(
     cloud: Cloud, tmp_path: Path
 ) -> None:
     bucket, now = Bucket(cloud.bucket), [0.0]

@@ -72,8 +72,8 @@ def shortened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield broker.bootstrap
 
 
-class NobodyScores:
-    """The rules decide."""
+class UnavailableScorer:
+    """A scorer that never answers."""
 
     def score(
         self,
@@ -110,15 +110,15 @@ def follow(bootstrap: str, worker: StreamWorker, slot: str, stop: int) -> None:
         stream.close()
 
 
-def test_deleted_records_come_from_the_archive_and_the_rest_from_the_topic(shortened: str, tmp_path: Path) -> None:
+def test_deleted_records_come_from_the_archive_and_the_others_from_the_topic(shortened: str, tmp_path: Path) -> None:
     with LmdbStore(tmp_path / "store") as store:
-        decider = DecisionEngine(NobodyScores(), DecisionPolicy(), lambda: 0.0)
+        engine = DecisionEngine(UnavailableScorer(), DecisionPolicy(), lambda: 0.0)
         tables = ReferenceTableStore(tmp_path / "tables")
-        without = StreamWorker(store, tables, decider, archive(tmp_path / "short", 20))
+        without = StreamWorker(store, tables, engine, archive(tmp_path / "short", 20))
         with pytest.raises(GapLost, match=r"applied up to 0, the topic begins at 35, and the archive holds up to 20"):
             follow(shortened, without, "first", 60)
         assert store.cards() == {}
-        follow(shortened, StreamWorker(store, tables, decider, archive(tmp_path / "archive", 40)), "first", 60)
+        follow(shortened, StreamWorker(store, tables, engine, archive(tmp_path / "archive", 40)), "first", 60)
         cards, index = card_index([transaction.card_id for transaction in LOG])
         states = empty_states(len(cards))
         fold(states, index, encode_rows(LOG), ReferenceTable.empty())

@@ -139,7 +139,7 @@ class Delivered:
 
     @property
     def decided(self) -> dict[str, Decision]:
-        """By transaction; whatever is delivered twice is the same to the byte."""
+        """Decisions by transaction. A decision that was delivered twice has the same bytes both times."""
         by_id: dict[str, bytes] = {}
         for line in self.lines:
             assert by_id.setdefault(decode(line, Decision).transaction.transaction_id, line) == line
@@ -172,14 +172,14 @@ def system(url: str, tmp_path: Path) -> Iterator[System]:
     with closing(DynamoDbOutbox(url)) as cards:
         outbox, delivered, scorer = Mortal(cards, dies), Delivered(dies), Weighted(dies)
         counts = InvocationMetrics(DecisionLog())
-        decider = DecisionEngine(scorer, DecisionPolicy(), lambda: NOW_MS)
-        worker = ShardWorker(outbox, ReferenceTableStore(tmp_path / "tables"), decider, delivered, counts)  # type: ignore[arg-type]
+        engine = DecisionEngine(scorer, DecisionPolicy(), lambda: NOW_MS)
+        worker = ShardWorker(outbox, ReferenceTableStore(tmp_path / "tables"), engine, delivered, counts)  # type: ignore[arg-type]
         yield System(worker, outbox, delivered, scorer, dies, counts, url)
 
 
 @pytest.fixture(scope="module")
 def arrivals() -> list[ShardRecord]:
-    """Of few cards, so that each comes again and again."""
+    """Records of few cards, so that each has several."""
     transactions = (
         Simulation(SimulationSettings(seed=3, cards=50, merchants=200, fraud_share=0.01)).day(0).transactions[:60]
     )
@@ -190,7 +190,7 @@ def arrivals() -> list[ShardRecord]:
 
 
 class MemoryLog:
-    """What the local worker needs of a log: it is asked for nothing but a commit."""
+    """A log for the local worker that keeps what is committed."""
 
     def __init__(self) -> None:
         self.written: list[Outgoing] = []
@@ -212,7 +212,7 @@ class MemoryLog:
 
 
 def decided_locally(arrivals: Sequence[ShardRecord], folder: Path) -> dict[str, Decision]:
-    """By the local stack's worker, on LMDB, in one batch."""
+    """Decisions of the local stream worker, on LMDB, in one batch."""
     log = MemoryLog()
     with LmdbStore(folder / "store") as store:
         worker = StreamWorker(
@@ -240,7 +240,7 @@ def as_decided(decisions: Mapping[str, Decision]) -> dict[str, tuple[Any, ...]]:
 
 
 def hand_over(system: System, arrivals: Sequence[ShardRecord], *, shard: int = SHARD, batch: int = 25) -> None:
-    """As Lambda does: batch after batch, each again until nothing of it is left."""
+    """Invoke the function like Lambda: batch after batch, each until no record of it is returned."""
     left = list(arrivals)
     while left:
         now = left[:batch]
@@ -261,7 +261,7 @@ def test_decisions_equal_those_of_the_local_stack_to_the_bit(
 
 
 @pytest.mark.proves("moto", "card states in DynamoDB equal those in LMDB, to the bit")
-def test_states_are_those_that_a_question_reads_from_the_same_table(
+def test_a_preview_reads_the_states_that_the_function_wrote(
     system: System, arrivals: list[ShardRecord], tmp_path: Path
 ) -> None:
     hand_over(system, arrivals)
@@ -273,7 +273,7 @@ def test_states_are_those_that_a_question_reads_from_the_same_table(
 
 @pytest.mark.proves("moto", "a batch that comes again after a crash at any step is decided once")
 @pytest.mark.parametrize(("step", "moment"), CRASHES)
-def test_a_call_that_dies_anywhere_loses_nothing_and_decides_nothing_twice(
+def test_a_call_killed_at_any_step_loses_no_decision_and_makes_none_twice(
     system: System, arrivals: list[ShardRecord], tmp_path: Path, step: str, moment: str
 ) -> None:
     hand_over(system, arrivals[:25])
@@ -282,7 +282,7 @@ def test_a_call_that_dies_anywhere_loses_nothing_and_decides_nothing_twice(
     assert as_decided(system.delivered.decided) == as_decided(decided_locally(arrivals, tmp_path))
 
 
-def test_what_was_written_and_not_delivered_is_delivered_once_when_the_batch_comes_again(
+def test_decisions_written_but_not_delivered_are_delivered_when_the_batch_is_redelivered(
     system: System, arrivals: list[ShardRecord]
 ) -> None:
     system.dies.step, system.dies.moment = "write", "after"
@@ -303,7 +303,7 @@ def test_the_next_batch_delivers_what_a_batch_that_was_given_up_has_written(
 
 
 @pytest.mark.proves("moto", "after a resharding the child delivers what its parent left")
-def test_the_child_of_a_shard_delivers_what_its_parent_has_left_unfinished(
+def test_the_child_of_a_shard_delivers_the_unfinished_batch_of_its_parent(
     system: System, arrivals: list[ShardRecord], tmp_path: Path
 ) -> None:
     system.dies.step, system.dies.moment = "write", "after"
@@ -314,7 +314,7 @@ def test_the_child_of_a_shard_delivers_what_its_parent_has_left_unfinished(
 
 
 @pytest.mark.proves("moto", "a batch that is handed over again changes nothing")
-def test_a_batch_that_is_delivered_again_changes_nothing(system: System, arrivals: list[ShardRecord]) -> None:
+def test_a_redelivered_batch_changes_nothing(system: System, arrivals: list[ShardRecord]) -> None:
     hand_over(system, arrivals)
     before = system.delivered.decided
     with DynamoDbStore(system.url, readonly=True) as store:
@@ -385,16 +385,16 @@ def test_a_batch_of_nothing_but_poison_takes_no_offsets(system: System, arrivals
 
 @pytest.mark.proves("moto", "conditional writes that conflict are done again, with one decision")
 @pytest.mark.parametrize("before", [0, 30])
-def test_cards_that_another_call_has_written_meanwhile_are_read_again_and_decided_once(
+def test_cards_that_another_call_has_written_are_read_again_and_decided_once(
     system: System, arrivals: list[ShardRecord], tmp_path: Path, before: int
 ) -> None:
     """The other one was taken for dead: its writes come between our reading and our writing."""
-    decider = DecisionEngine(Weighted(), DecisionPolicy(), lambda: NOW_MS + 1)
+    engine = DecisionEngine(Weighted(), DecisionPolicy(), lambda: NOW_MS + 1)
 
     def other() -> None:
         with closing(DynamoDbOutbox(system.url)) as cards:
             twin = ShardWorker(
-                Impatient(cards), ReferenceTableStore(tmp_path), decider, Delivered(Dying()), system.counts  # type: ignore[arg-type]
+                Impatient(cards), ReferenceTableStore(tmp_path), engine, Delivered(Dying()), system.counts  # type: ignore[arg-type]
             )  # fmt: skip
             with suppress(Killed):
                 twin.process(SHARD, arrivals[before : before + 10])
@@ -427,7 +427,7 @@ class Impatient:
         raise Killed
 
 
-def test_a_second_call_on_the_same_shard_is_refused_as_a_whole(system: System, arrivals: list[ShardRecord]) -> None:
+def test_a_second_call_on_the_same_shard_is_refused(system: System, arrivals: list[ShardRecord]) -> None:
     with closing(DynamoDbOutbox(system.url)) as cards:
         [shard], _ = cards.read([SHARD], [])
         cards.begin(shard, OutboxBatch(SHARD, 0, 10, []))
@@ -435,7 +435,7 @@ def test_a_second_call_on_the_same_shard_is_refused_as_a_whole(system: System, a
             cards.begin(shard, OutboxBatch(SHARD, 0, 20, []))
 
 
-def test_decisions_that_cannot_be_delivered_are_delivered_when_the_batch_comes_again(
+def test_undelivered_decisions_are_delivered_when_the_batch_is_redelivered(
     system: System, arrivals: list[ShardRecord]
 ) -> None:
     system.delivered.problem = "throttled"

@@ -60,8 +60,8 @@ from services.stream.decision_engine import DecisionEngine
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS: Final = 3
-"""How often one call reads, folds and writes the cards of a batch that another call has written in between. After
-that Lambda redelivers their records."""
+"""Maximum number of times that one call reads, folds and writes a card which another call has written in between.
+After that Lambda redelivers its records."""
 
 
 class ShardWorker:

@@ -28,7 +28,7 @@ def test_the_cheapest_action_in_expectation_is_taken(probability: float, amount_
     assert POLICY.decide(np.array([probability]), np.array([float(amount_minor)])) == [action]
 
 
-def test_of_two_equally_cheap_actions_the_milder_is_taken() -> None:
+def test_on_equal_expected_costs_the_milder_action_is_taken() -> None:
     free = DecisionPolicy(challenge_cost_minor=0, decline_cost_minor=0, lost_margin=0)
     assert free.decide(np.array([0.0]), np.array([100.0])) == [Action.APPROVE]
 

@@ -1,4 +1,4 @@
-"""Card states for questions: a store that is not there yet, goes, and comes back."""
+"""Card states for previews: a store that is not created yet, removed, and created again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def embedded(settings: Settings, clock: Clock) -> CardStateReader:
     return CardStateReader(lambda: open_reader(settings), data_file(settings.store), clock)
 
 
-def test_before_there_is_a_store_no_card_has_a_history_and_then_it_is_found(settings: Settings) -> None:
+def test_without_a_store_no_card_has_a_history_until_the_store_is_created(settings: Settings) -> None:
     clock = Clock()
     states = embedded(settings, clock)
     assert sequence_of(states) == 0
@@ -57,7 +57,7 @@ def test_before_there_is_a_store_no_card_has_a_history_and_then_it_is_found(sett
     states.close()
 
 
-def test_a_store_that_is_removed_is_not_read_on_and_its_successor_is(settings: Settings) -> None:
+def test_a_removed_store_is_unavailable_until_a_new_one_is_created(settings: Settings) -> None:
     clock = Clock()
     write(settings, sequence=3)
     states = embedded(settings, clock)
@@ -72,7 +72,7 @@ def test_a_store_that_is_removed_is_not_read_on_and_its_successor_is(settings: S
     states.close()
 
 
-def test_a_store_that_was_replaced_between_two_looks_is_read_anew(settings: Settings) -> None:
+def test_a_store_that_was_replaced_between_two_checks_is_opened_again(settings: Settings) -> None:
     clock = Clock()
     write(settings, sequence=3)
     states = embedded(settings, clock)
@@ -98,7 +98,7 @@ class Absent:
         return None
 
 
-def test_one_that_did_not_answer_is_left_alone_for_a_while_and_nobody_waits_for_it() -> None:
+def test_after_a_failure_the_store_is_not_queried_during_the_backoff() -> None:
     clock, absent = Clock(), Absent()
     states = CardStateReader(absent.open, None, clock)
     assert states.is_remote

@@ -1,4 +1,4 @@
-"""What the stream worker says of itself, counts and log lines; the log is in memory, store and kernel are real."""
+"""Metrics and log lines of the stream worker; the log is in memory, store and kernel are real."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Tables:
 
 
 class Desk:
-    """One worker and all that it works with. Its clock stands still until it is moved."""
+    """A worker with its adapters, and a clock that tests set."""
 
     def __init__(self, folder: Path, store: LmdbStore) -> None:
         self.store, self.scorer, self.tables = store, Scorer(), Tables()
@@ -185,10 +185,10 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield Desk(tmp_path, open_things.enter_context(LmdbStore(tmp_path / "store")))
 
 
-# What is counted
+# Counters
 
 
-def test_what_was_committed_is_counted(desk: Desk) -> None:
+def test_committed_decisions_are_counted(desk: Desk) -> None:
     # 0.5 of 500.00: approving costs 250.00, a challenge 25.50, a decline 15.00.
     desk.decide(
         payment(0),
@@ -217,7 +217,7 @@ def test_what_was_committed_is_counted(desk: Desk) -> None:
     assert desk.labelled("stream_degraded_total") == {}
 
 
-def test_a_batch_that_was_thrown_away_counts_nothing_until_it_is_done_again(desk: Desk) -> None:
+def test_an_aborted_batch_is_not_counted_until_it_is_committed(desk: Desk) -> None:
     log = MemoryLog(payment(0), b"no transaction", payment(0))
     log.fails = Superseded("fenced")
     desk.worker.assign_partitions(log, [0])
@@ -232,7 +232,7 @@ def test_a_batch_that_was_thrown_away_counts_nothing_until_it_is_done_again(desk
     assert desk.value("stream_dead_letters_total") == 1
 
 
-def test_what_was_committed_is_counted_and_told_though_the_store_is_away(
+def test_committed_decisions_are_counted_and_logged_although_the_store_is_unavailable(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def away(*_: object, **__: object) -> None:
@@ -254,7 +254,7 @@ def test_what_was_committed_is_counted_and_told_though_the_store_is_away(
         (StoreUnavailable("no store"), "store"),
     ],
 )
-def test_starting_again_is_counted_with_its_cause(
+def test_a_restart_is_counted_with_its_cause(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, error: CardwatchError, cause: str
 ) -> None:
     stopping = Event()
@@ -294,7 +294,7 @@ def test_starting_again_is_counted_with_its_cause(
         (CorruptTable("the table's file is damaged"), "table"),
     ],
 )
-def test_why_the_rules_decide_is_counted_in_a_word_and_recorded_in_full(
+def test_the_cause_of_degraded_decisions_is_counted_and_the_reason_recorded(
     desk: Desk, error: CardwatchError, cause: str
 ) -> None:
     desk.tables.is_damaged = isinstance(error, CorruptTable)
@@ -305,7 +305,7 @@ def test_why_the_rules_decide_is_counted_in_a_word_and_recorded_in_full(
     assert [decision.degraded_reason for decision in log.decisions()] == [str(error)] * 2
 
 
-def test_what_has_not_happened_yet_is_counted_as_zero(desk: Desk) -> None:
+def test_counters_are_exposed_as_zero_before_the_first_event(desk: Desk) -> None:
     for name, labels in (
         ("decisions", {"action": "decline", "degraded": "true"}),
         ("degraded", {"cause": "no_champion"}),
@@ -314,13 +314,13 @@ def test_what_has_not_happened_yet_is_counted_as_zero(desk: Desk) -> None:
         assert desk.value(f"stream_{name}_total", **labels) == 0
 
 
-# Where it stands
+# Gauges
 
 
-def test_the_lag_is_what_the_log_holds_beyond_the_position_and_ends_with_the_ownership(desk: Desk) -> None:
+def test_the_lag_is_the_distance_to_the_end_of_the_log_and_is_removed_with_the_partition(desk: Desk) -> None:
     log = desk.decide(payment(0), payment(1))
     desk.worker.update_gauges(log)
-    assert desk.value("stream_lag_records", partition="0") is None  # nobody knows it yet
+    assert desk.value("stream_lag_records", partition="0") is None  # the end is not known yet
     log.known_end = 7
     desk.worker.update_gauges(log)
     assert desk.value("stream_lag_records", partition="0") == 5
@@ -331,7 +331,7 @@ def test_the_lag_is_what_the_log_holds_beyond_the_position_and_ends_with_the_own
     assert desk.value("stream_partitions") == 0
 
 
-def test_what_is_not_applied_yet_is_told_while_it_is_folded(desk: Desk) -> None:
+def test_unapplied_records_are_exposed_during_the_recovery(desk: Desk) -> None:
     log = MemoryLog(*map(payment, range(10)))
     log.position = 10
     desk.worker.assign_partitions(log, [0])
@@ -340,7 +340,7 @@ def test_what_is_not_applied_yet_is_told_while_it_is_folded(desk: Desk) -> None:
     assert desk.labelled("stream_decisions_total") == {}  # they were decided before
 
 
-def test_who_dies_while_taking_over_owns_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_fails_during_an_assignment_owns_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     log = MemoryLog(payment(0))
     log.position = 1
 
@@ -355,15 +355,15 @@ def test_who_dies_while_taking_over_owns_nothing(desk: Desk, monkeypatch: pytest
     assert desk.value("stream_unapplied_records", partition="0") is None
 
 
-def test_what_was_polled_of_partitions_that_are_gone_is_left_alone(desk: Desk) -> None:
+def test_polled_records_of_revoked_partitions_are_ignored(desk: Desk) -> None:
     log = MemoryLog(payment(0))
     desk.worker.process_batch(log, {0: log.records})
     assert (log.written, log.position) == ([], None)
     assert desk.value("stream_batch_transactions_count") == 0
 
 
-class Sized:
-    """A store that is asked for its size."""
+class SizedStore:
+    """A store that counts the queries for its size."""
 
     def __init__(self) -> None:
         self.says: StoreSize | CardwatchError = StoreSize(3, 4_096)
@@ -376,8 +376,8 @@ class Sized:
         return self.says
 
 
-def test_the_store_is_asked_for_its_size_every_ten_seconds(desk: Desk) -> None:
-    store = Sized()
+def test_the_size_of_the_store_is_queried_every_ten_seconds(desk: Desk) -> None:
+    store = SizedStore()
     assert math.isnan(desk.value("store_cards") or 0)
     for desk.seconds, asked in ((100.0, 1), (109.9, 1), (110.0, 2)):
         desk.metrics.update_store_size(store)
@@ -386,15 +386,15 @@ def test_the_store_is_asked_for_its_size_every_ten_seconds(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreRefused("INFO is not allowed")])
-def test_a_store_that_does_not_say_its_size_stops_nobody(desk: Desk, error: CardwatchError) -> None:
-    store = Sized()
+def test_a_failed_size_query_leaves_the_gauges_unchanged(desk: Desk, error: CardwatchError) -> None:
+    store = SizedStore()
     desk.metrics.update_store_size(store)
     store.says, desk.seconds = error, 200.0
     desk.metrics.update_store_size(store)
     assert (store.asked, desk.value("store_cards")) == (2, 3)
 
 
-# What is told
+# Log lines
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str | None]]:
@@ -404,7 +404,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str | None]]
 PAYMENTS = (payment(0), payment(1, amount_minor=50_000), b"{}")
 
 
-def test_what_is_not_approved_has_a_line_with_its_id_and_place(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_alerts_and_dead_letters_are_logged_with_id_and_position(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     desk.decide(*PAYMENTS)
     assert lines(caplog) == [
@@ -413,7 +413,7 @@ def test_what_is_not_approved_has_a_line_with_its_id_and_place(desk: Desk, caplo
     ]
 
 
-def test_at_debug_every_decision_has_a_line(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_decision_is_logged_at_debug(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     desk.decide(*PAYMENTS)
     assert lines(caplog)[-2:] == [
@@ -423,7 +423,7 @@ def test_at_debug_every_decision_has_a_line(desk: Desk, caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize(("level", "ids"), [(logging.INFO, []), (logging.DEBUG, ["t-0", "t-1"])])
-def test_an_outage_has_one_line_for_all_and_only_at_debug_one_for_each(
+def test_decisions_of_an_outage_are_logged_in_one_line_and_one_line_each_at_debug(
     desk: Desk, caplog: pytest.LogCaptureFixture, level: int, ids: list[str]
 ) -> None:
     desk.scorer.fails = ScoringUnavailable("no answer within 1 s")
@@ -435,7 +435,9 @@ def test_an_outage_has_one_line_for_all_and_only_at_debug_one_for_each(
     assert all(level_name == "DEBUG" and "by the rules" in text for level_name, text, _ in told[1:])
 
 
-def test_an_outage_that_lasts_is_told_every_ten_seconds_with_how_many_it_were(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_outage_is_logged_every_ten_seconds_with_the_number_of_decisions(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     away = DegradedReason(DegradationCause.SCORING, "no answer")
     stale = DegradedReason(DegradationCause.TABLE, "the table is old")
     told = {
@@ -457,7 +459,7 @@ def test_an_outage_that_lasts_is_told_every_ten_seconds_with_how_many_it_were(ca
         assert [text for _, text, _ in lines(caplog)] == [f"the rules have decided {text}" for text in expected]
 
 
-def test_of_a_batch_that_was_thrown_away_nothing_is_told(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_aborted_batch_is_not_logged(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     log = MemoryLog(*PAYMENTS)
     log.fails = Superseded("fenced")
@@ -467,7 +469,7 @@ def test_of_a_batch_that_was_thrown_away_nothing_is_told(desk: Desk, caplog: pyt
     assert lines(caplog) == []
 
 
-def test_the_scorer_is_told_whose_rows_it_scores(desk: Desk) -> None:
+def test_the_scorer_gets_the_transaction_ids_of_its_rows(desk: Desk) -> None:
     desk.decide(payment(0), b"no transaction", payment(1), payment(0))
     assert desk.scorer.asked_about == ["t-0", "t-1"]
 
@@ -481,5 +483,5 @@ def test_the_scorer_is_told_whose_rows_it_scores(desk: Desk) -> None:
         ("x" * 500, "x" * MAX_CHARACTERS + "..."),
     ],
 )
-def test_a_reason_that_quotes_what_was_sent_does_no_harm_in_the_log(reason: str, shown: str) -> None:
+def test_reasons_of_dead_letters_are_sanitized_in_the_log(reason: str, shown: str) -> None:
     assert sanitize(reason) == shown

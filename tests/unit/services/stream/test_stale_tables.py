@@ -97,14 +97,14 @@ def test_transactions_of_a_stale_table_are_decided_by_the_rules_and_the_others_o
     assert {decision.table_id for decision in (fresh, stale, late)} == {table_of(FIRST).table_id}
 
 
-def test_where_all_are_stale_nobody_is_asked(tmp_path: Path) -> None:
+def test_if_all_tables_are_stale_the_scorer_is_not_queried(tmp_path: Path) -> None:
     ReferenceTableStore(tmp_path / "tables").put(table_of(FIRST))
     scorer = Challenger()
     assert [decision.degraded for decision in decided(folded(tmp_path, [payment(0, 30)]), scorer)] == [True]
     assert scorer.asked == []
 
 
-def test_each_decision_says_its_own_reason(tmp_path: Path) -> None:
+def test_each_decision_records_its_own_degraded_reason(tmp_path: Path) -> None:
     ReferenceTableStore(tmp_path / "tables").put(table_of(FIRST))
     batch = folded(tmp_path, [payment(0, 0), payment(1, 45)])
     reasons = [decision.degraded_reason for decision in decided(batch, Challenger(available=False))]
@@ -132,7 +132,7 @@ def test_card_states_are_the_same_with_a_fresh_a_stale_a_damaged_table_and_witho
     assert "2025-02-19" in damage
 
 
-def test_a_damaged_table_is_no_accident_and_used_by_no_decision(tmp_path: Path) -> None:
+def test_a_damaged_table_is_not_used_and_the_rules_decide(tmp_path: Path) -> None:
     ReferenceTableStore(tmp_path / "tables").put(table_of(FIRST))
     [path] = (tmp_path / "tables").iterdir()
     path.write_bytes(path.read_bytes()[:-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.stream.step_timer import StepTimer
 
 
-def test_each_lap_gets_the_time_since_the_one_before_it() -> None:
+def test_each_step_gets_the_time_since_the_end_of_the_previous_one() -> None:
     moments = iter([10.0, 10.001, 10.004])
     watch = StepTimer(lambda: next(moments))
     watch.start()

@@ -89,7 +89,7 @@ class MemoryLog:
 
 
 class HalfOfAmount:
-    """A scorer whose probability is known by heart: 0.5 for amounts over 100, else 0."""
+    """A scorer that returns the probability 0.5 for amounts over 100, else 0."""
 
     def __init__(self) -> None:
         self.available = True
@@ -146,10 +146,10 @@ def log_of(transactions: Sequence[Transaction]) -> MemoryLog:
 def worker(
     folder: Path, store: FeatureStore, scorer: HalfOfAmount | None = None, counted: CollectorRegistry | None = None
 ) -> StreamWorker:
-    decider = DecisionEngine(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
+    engine = DecisionEngine(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
     history = ArchivedLog(folder / "archive", batch_rows=4)
     return StreamWorker(
-        store, ReferenceTableStore(folder), decider, history, StreamMetrics(counted or CollectorRegistry())
+        store, ReferenceTableStore(folder), engine, history, StreamMetrics(counted or CollectorRegistry())
     )
 
 
@@ -207,7 +207,7 @@ def test_whatever_dies_each_transaction_is_decided_once_with_the_features_of_a_r
     assert states == expected_states
 
 
-def test_a_decision_says_what_it_rests_on(tmp_path: Path) -> None:
+def test_a_decision_records_its_inputs(tmp_path: Path) -> None:
     log = log_of([payment(0, amount_minor=50_000)])
     run(tmp_path, log, {})
     (decision,) = log.decisions()
@@ -230,7 +230,7 @@ def decided_with(folder: Path, scorer: HalfOfAmount, *transactions: Transaction)
     return log.decisions()
 
 
-def test_what_the_challenger_would_have_said_is_recorded_and_decides_nothing(tmp_path: Path) -> None:
+def test_shadow_scores_are_recorded_and_do_not_change_the_decision(tmp_path: Path) -> None:
     scorer = HalfOfAmount()
     alone = decided_with(tmp_path / "alone", scorer, payment(0, amount_minor=50_000), payment(1))
     scorer.shadowed = True
@@ -245,7 +245,7 @@ def test_what_the_challenger_would_have_said_is_recorded_and_decides_nothing(tmp
     ]
 
 
-def test_reasons_are_asked_for_from_the_probability_at_which_a_payment_of_that_amount_is_not_approved(
+def test_reasons_are_requested_above_the_probability_at_which_a_payment_is_not_approved(
     tmp_path: Path,
 ) -> None:
     # By the default costs a challenge is cheaper than approving from p = 100 / (0.9 amount + 100) on: 500.00 from
@@ -311,7 +311,7 @@ def test_a_worker_whose_partition_was_taken_over_between_commit_and_write_change
         sleeper.assign_partitions(log, [0])
 
         class Interrupting(MemoryLog):
-            """Between the sleeper's commit and its write, another worker takes the partition and goes on."""
+            """Between the sleeper's commit and its write, another worker takes the partition and continues."""
 
             def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
                 log.commit(outgoing, positions)
@@ -346,7 +346,7 @@ def archive_up_to(folder: Path, transactions: Sequence[Transaction], position: i
 
 
 @pytest.mark.parametrize("applied", [0, 5])
-def test_what_the_topic_has_deleted_is_folded_from_the_archive(tmp_path: Path, applied: int) -> None:
+def test_records_deleted_from_the_topic_are_folded_from_the_archive(tmp_path: Path, applied: int) -> None:
     transactions = [payment(number, card_id="busy") for number in range(40)] + [payment(number) for number in range(9)]
     log = log_of(transactions)
     archive_up_to(tmp_path, transactions, 44)
@@ -360,7 +360,7 @@ def test_what_the_topic_has_deleted_is_folded_from_the_archive(tmp_path: Path, a
         assert store.cards() == replayed(transactions)[1]
 
 
-def test_a_stretch_that_the_topic_has_deleted_undecided_is_folded_and_the_rest_decided(tmp_path: Path) -> None:
+def test_records_deleted_before_their_decision_are_folded_and_the_remaining_ones_decided(tmp_path: Path) -> None:
     transactions = [payment(number) for number in range(12)]
     log = log_of(transactions)
     archive_up_to(tmp_path, transactions, 8)
@@ -375,7 +375,7 @@ def test_a_stretch_that_the_topic_has_deleted_undecided_is_folded_and_the_rest_d
 
 
 @pytest.mark.parametrize("archived", [0, 6])
-def test_what_neither_topic_nor_archive_holds_is_said(tmp_path: Path, archived: int) -> None:
+def test_records_that_neither_topic_nor_archive_holds_are_an_error(tmp_path: Path, archived: int) -> None:
     transactions = [payment(number) for number in range(12)]
     log = log_of(transactions)
     log.position, log.begins = 10, 8
@@ -407,7 +407,7 @@ def test_states_of_a_store_that_lost_its_newest_writes_are_not_decided_on(tmp_pa
         assert recorded == features
 
 
-def test_a_store_that_is_away_for_a_while_costs_the_loop_a_new_start_and_no_decision(
+def test_after_an_outage_of_the_store_the_loop_restarts_and_no_decision_is_lost(
     tmp_path: Path, start_redis: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transactions = [payment(number) for number in range(12)]
