@@ -435,7 +435,7 @@ def test_decisions_of_an_outage_are_logged_in_one_line_and_one_line_each_at_debu
     assert all(level_name == "DEBUG" and "by the rules" in text for level_name, text, _ in told[1:])
 
 
-def test_a_long_outage_is_logged_every_ten_seconds_with_the_number_of_decisions(
+def test_a_long_outage_is_logged_every_ten_seconds_with_its_decisions(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     away = DegradedReason(DegradationCause.SCORING, "no answer")
