@@ -1,5 +1,5 @@
-# The topic that people listen to, and an alarm for whatever can go wrong on the way of a transaction.
-# Alarms of models and jobs: alarms_models.tf.
+# The topic of alarms, and the alarms for streams, functions, card states and the API. alarms_models.tf has those for
+# models and jobs.
 
 resource "aws_sns_topic" "alarms" {
   name              = "${local.prefix}-alarms"
@@ -39,7 +39,7 @@ resource "aws_sns_topic_subscription" "email" {
 }
 
 locals {
-  # Each says: more than `above` in each of the last `periods` minutes. `statistic` may be a percentile.
+  # An alarm goes off if the statistic is above `above` in each of the last `periods` minutes. It may be a percentile.
   queue_alarms = {
     for name, queue in aws_sqs_queue.queues : "${name}-not-empty" => {
       description = "Somebody should look into the queue ${queue.name}: runbook, dead letters."
@@ -177,7 +177,7 @@ resource "aws_cloudwatch_metric_alarm" "alarms" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# Silence looks like health in all of the above.
+# Without transactions none of the alarms above goes off.
 resource "aws_cloudwatch_metric_alarm" "silence" {
   count = var.silence_alarm_minutes > 0 ? 1 : 0
 

@@ -1,11 +1,11 @@
-# An alarm for whatever can go wrong with models: the endpoint, the function `model`, the state machines and their start.
-# Alarms on the way of a transaction, and the topic: alarms.tf.
+# Alarms for the endpoint, the function `model`, the state machines and their start. alarms.tf has the other alarms and
+# the topic.
 
 locals {
-  # These two also bring the old model back while a new one is being rolled out; whoever rolls out may name no other.
+  # During a rollout these two alarms also cause the rollback to the old model. A rollout may name no other alarms.
   rollback_alarms = [for alarm in keys(local.endpoint_alarms) : "${local.prefix}-${alarm}"]
 
-  # By name rather than by resource: the endpoint is made with its alarms.
+  # Named without a reference to the endpoint, which is created after its alarms.
   champion = { EndpointName = local.endpoint_name, VariantName = "champion" }
 
   endpoint_alarms = {
@@ -95,7 +95,7 @@ resource "aws_cloudwatch_metric_alarm" "models" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# Nothing is as quiet as a state machine that nobody starts.
+# A state machine that is never started has no failed execution.
 resource "aws_cloudwatch_metric_alarm" "daily_missing" {
   count = var.daily_enabled ? 1 : 0
 

@@ -1,11 +1,11 @@
-# The backfill on Spark, for histories that one machine would fold for days. Nothing runs, and nothing is paid for,
-# until a job is submitted; fifteen idle minutes later the application stops.
+# The backfill on Spark, for histories that would take one machine days. It costs nothing until a job is submitted, and
+# the application stops after 15 idle minutes.
 
 resource "aws_emrserverless_application" "backfill" {
   name          = "${local.prefix}-backfill"
   type          = "spark"
   release_label = var.emr_release
-  architecture  = "X86_64" # the compiled kernel has to give the same bits as everywhere else
+  architecture  = "X86_64" # the compiled kernel gives the same bits only on the same architecture
 
   maximum_capacity {
     cpu    = "${var.backfill_capacity.cpus} vCPU"
@@ -48,7 +48,7 @@ resource "aws_iam_role_policy" "backfill" {
 
 data "aws_iam_policy_document" "backfill" {
   statement {
-    sid       = "Read" # the packed Python environment lies beside the training sets
+    sid       = "Read" # training has the packed Python environment as well
     actions   = ["s3:GetObject"]
     resources = [for prefix in ["archive", "tables", "training"] : "${module.data_bucket.arn}/${prefix}/*"]
   }

@@ -1,5 +1,4 @@
-# Told before the money is gone. The budget is the whole account's: one by tag sees nothing until somebody activates the
-# tag for billing, and would be silent meanwhile.
+# A budget for all costs of the account. A budget by tag would report nothing until the tag is activated for billing.
 resource "aws_budgets_budget" "monthly" {
   name         = "${local.prefix}-monthly"
   budget_type  = "COST"

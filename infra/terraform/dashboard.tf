@@ -1,7 +1,7 @@
-# One page to look at: what comes in, what is decided, how long it takes, what is put aside, what the models do.
+# The dashboard: traffic, decisions, latencies, dead letters and models.
 
 locals {
-  # Rows of three graphs. A metric is its namespace, name and dimensions, as CloudWatch writes it, and a statistic.
+  # Rows of three graphs. A metric is a namespace, a name, dimensions and a statistic, in CloudWatch's notation.
   graphs = [
     { title = "Transactions and decisions", stat = "Sum", metrics = [
       ["AWS/Kinesis", "IncomingRecords", "StreamName", "${local.prefix}-transactions"],

@@ -1,4 +1,4 @@
-# The feature store and outbox: one item per card and one per shard, written on conditions.
+# The feature store and outbox: one item per card and one per shard, written conditionally.
 resource "aws_dynamodb_table" "cards" {
   name                        = "${local.prefix}-cards"
   billing_mode                = "PAY_PER_REQUEST"

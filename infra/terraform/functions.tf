@@ -1,6 +1,6 @@
-# The two functions on the way of a transaction, from one image (numba does not fit a zip):
-#   stream: reads the log, decides, writes decisions. The decision of record.
-#   score:  answers POST /v1/score. A question, which changes nothing.
+# The two functions that decide transactions, from one image because numba is too large for a zip file:
+#   stream: reads the stream of transactions, and writes the decisions of record.
+#   score:  answers POST /v1/score without changing any state.
 
 locals {
   stream_name = "${local.prefix}-stream"
@@ -32,7 +32,7 @@ locals {
     CARDWATCH_DEAD_LETTERS_QUEUE = aws_sqs_queue.queues["dead-letters"].url
     CARDWATCH_DEADLINE_MS        = tostring(var.deadline_ms)
     CARDWATCH_LOG_FORMAT         = "json"
-    CARDWATCH_HOME               = "/tmp/cardwatch" # the only place where a function may write
+    CARDWATCH_HOME               = "/tmp/cardwatch" # /tmp is a function's only writable folder
   }
 }
 
@@ -73,7 +73,7 @@ resource "aws_lambda_function" "functions" {
     security_group_ids = [aws_security_group.workloads.id]
   }
 
-  # Nobody calls them asynchronously; should somebody, a failure is not lost.
+  # There are no asynchronous calls of these functions. If one is made and fails, its event is kept here.
   dead_letter_config {
     target_arn = aws_sqs_queue.queues["abandoned"].arn
   }
@@ -85,10 +85,10 @@ resource "aws_lambda_function" "functions" {
   depends_on = [aws_cloudwatch_log_group.functions, aws_iam_role_policy.functions, aws_iam_role_policy.function_ground]
 }
 
-# --- What feeds the stream function -------------------------------------------------------------------------------
+# --- Event sources of the stream function -------------------------------------------------------------------------
 
-# One batch of a shard at a time: its outbox holds one open batch a shard. A record that nobody can read goes to the dead
-# letters by the function's own hand, so only an outage, or a fault of ours, makes a batch be tried until it is too old.
+# One batch of a shard at a time, because the outbox has one open batch per shard. The function itself sends unreadable
+# records to the dead letters, so a batch is retried until it is too old only during an outage or after a defect.
 resource "aws_lambda_event_source_mapping" "kinesis" {
   count = local.on_msk ? 0 : 1
 
@@ -110,7 +110,7 @@ resource "aws_lambda_event_source_mapping" "kinesis" {
   }
 }
 
-# Lambda offers neither bisection nor an age for Kafka: a batch is retried until the topic forgets it.
+# Lambda has neither bisection nor a maximum age for Kafka: a batch is retried until its retention in the topic ends.
 resource "aws_lambda_event_source_mapping" "msk" {
   count = local.on_msk ? 1 : 0
 
@@ -131,7 +131,7 @@ resource "aws_lambda_event_source_mapping" "msk" {
   }
 }
 
-# --- What each may do ---------------------------------------------------------------------------------------------
+# --- Permissions --------------------------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "lambda_trust" {
   statement {
@@ -168,7 +168,7 @@ resource "aws_iam_role_policy" "function_ground" {
   policy = data.aws_iam_policy_document.function_ground[each.key].json
 }
 
-# What every function needs to run at all.
+# Permissions that every function needs.
 data "aws_iam_policy_document" "function_ground" {
   for_each = local.functions
 
@@ -187,7 +187,7 @@ data "aws_iam_policy_document" "function_ground" {
   }
 }
 
-# Lambda makes network interfaces in the function's name. It insists on the delete for whatever the account has.
+# Lambda creates network interfaces with the function's role. It requires deletion for all of the account's.
 data "aws_iam_policy_document" "function_network" {
   statement {
     sid     = "MakeInterfacesInThePrivateSubnets"
@@ -204,7 +204,7 @@ data "aws_iam_policy_document" "function_network" {
     resources = ["${local.arn_of.ec2}:*/*"]
   }
 
-  # AWS knows no resources for these.
+  # These actions cannot be restricted to resources.
   statement {
     sid       = "LookAtTheNetworkAndTrace"
     actions   = ["ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "xray:PutTelemetryRecords", "xray:PutTraceSegments"]
@@ -212,7 +212,7 @@ data "aws_iam_policy_document" "function_network" {
   }
 }
 
-# Both functions: reference tables, the endpoint, the key of all data.
+# Permissions of both functions: reference tables, the endpoint and the data key.
 data "aws_iam_policy_document" "deciding" {
   statement {
     sid       = "ListReferenceTables"
@@ -300,7 +300,7 @@ data "aws_iam_policy_document" "stream" {
     }
   }
 
-  # Lambda looks for the cluster's network in the function's name; AWS knows no resources for these.
+  # Lambda looks up the cluster's network with the function's role. These actions cannot be restricted to resources.
   dynamic "statement" {
     for_each = local.msk_arns
 

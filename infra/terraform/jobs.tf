@@ -1,7 +1,7 @@
-# What the jobs of the state machines may do: a role for each image, from the same few pieces.
+# Permissions of the state machines' jobs: one role per image, composed of shared policy documents.
 
 locals {
-  # Which prefixes of the data bucket each image's jobs read and write.
+  # The prefixes of the data bucket that each image's jobs read and write.
   job_roles = {
     archive = {
       description = "Writes a day of decisions and labels into the archive and builds the reference table."
@@ -20,7 +20,7 @@ locals {
     }
   }
 
-  # SageMaker names these groups and shares them between all that runs in an account and region.
+  # SageMaker fixes the names of these groups. All jobs of an account and region share them.
   job_log_groups = { processing = "/aws/sagemaker/ProcessingJobs", training = "/aws/sagemaker/TrainingJobs" }
 }
 
@@ -97,7 +97,7 @@ resource "aws_cloudwatch_log_group" "jobs" {
   kms_key_id        = aws_kms_key.logs.arn
 }
 
-# --- Pieces of policies -------------------------------------------------------------------------------------------
+# --- Shared policy documents --------------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "pull" {
   for_each = toset(["archive", "monitor", "pipelines", "scoring"])
@@ -109,7 +109,7 @@ data "aws_iam_policy_document" "pull" {
   }
 
   statement {
-    sid       = "LogInToRegistry" # AWS knows no resource for it
+    sid       = "LogInToRegistry" # cannot be restricted to a resource
     actions   = ["ecr:GetAuthorizationToken"]
     resources = ["*"]
   }
@@ -143,7 +143,7 @@ data "aws_iam_policy_document" "network_interfaces" {
   }
 
   statement {
-    sid = "SeeNetwork" # AWS knows no resource for these
+    sid = "SeeNetwork" # cannot be restricted to resources
     actions = [
       "ec2:DescribeDhcpOptions",
       "ec2:DescribeNetworkInterfaces",
@@ -162,7 +162,7 @@ data "aws_iam_policy_document" "use_data_key" {
     resources = [aws_kms_key.data.arn]
   }
 
-  # For the volumes of instances: only AWS itself may be given the key on.
+  # For the volumes of instances: grants only to AWS resources.
   statement {
     sid       = "LendKeyForVolumes"
     actions   = ["kms:CreateGrant"]
@@ -205,7 +205,7 @@ data "aws_iam_policy_document" "tell_of_drift" {
 }
 
 locals {
-  # The endpoint, and whatever models and configurations the pipeline makes for it.
+  # The endpoint, and the models and configurations that the pipeline creates for it.
   deployed_arns = [
     "${local.arn_of["sagemaker"]}:endpoint/${local.endpoint_name}",
     "${local.arn_of["sagemaker"]}:endpoint-config/${local.prefix}-*",

@@ -1,4 +1,5 @@
-# The log of transactions, keyed by card, and the decisions about them. With var.ingress = "msk" the log is a topic.
+# The stream of transactions, keyed by card, and the stream of decisions. With var.ingress = "msk" transactions come
+# from a Kafka topic.
 
 locals {
   on_msk = var.ingress == "msk"
@@ -30,7 +31,7 @@ resource "aws_kinesis_stream" "decisions" {
   }
 }
 
-# For whoever sends transactions and labels and reads decisions, a laptop with `cardwatch aws send` among them: attach it.
+# Attach it to clients that send transactions and labels and read decisions, such as `cardwatch aws send`.
 data "aws_iam_policy_document" "stream_client" {
   dynamic "statement" {
     for_each = aws_kinesis_stream.transactions

@@ -1,9 +1,9 @@
-# Two keys: one for what is about cards, one for logs, because who may read logs need not be able to read cards.
+# Two keys, one for data about cards and one for logs, so that access to logs does not give access to card data.
 
 data "aws_iam_policy_document" "key_data" {
   source_policy_documents = [data.aws_iam_policy_document.key_owner.json]
 
-  # Who publishes to the encrypted topic of alarms in its own name.
+  # Services that publish to the encrypted topic of alarms.
   statement {
     sid       = "ServicesTellOfAlarms"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
@@ -60,7 +60,7 @@ data "aws_iam_policy_document" "key_logs" {
   }
 }
 
-# The account's own IAM policies say who else may use or manage a key.
+# The account's IAM policies decide which other principals may use or manage a key.
 data "aws_iam_policy_document" "key_owner" {
   statement {
     sid       = "AccountsOwnPoliciesDecide"
@@ -75,7 +75,7 @@ data "aws_iam_policy_document" "key_owner" {
 }
 
 locals {
-  # A key's policy speaks of that key only; its own ARN is not known before it is made.
+  # A key's policy applies to that key only, whose ARN is unknown before the key is created.
   this_key = ["${local.arn_of.kms}:key/*"]
 }
 

@@ -8,7 +8,7 @@ locals {
   partition  = data.aws_partition.current.partition
   zones      = [for letter in var.zones : "${var.region}${letter}"]
 
-  # "arn:aws:<service>:<region>:<account>" is how most ARNs begin; for what must be named before it is made.
+  # Prefixes "arn:aws:<service>:<region>:<account>" of the ARNs of resources that are created later.
   arn_of = {
     for service in ["cloudwatch", "ec2", "events", "kms", "lambda", "logs", "sagemaker", "states"] :
     service => "arn:${local.partition}:${service}:${var.region}:${local.account_id}"
@@ -23,7 +23,7 @@ locals {
     var.tags,
   )
 
-  # The repositories of infra/terraform/bootstrap, unless var.images names another place.
+  # Images of the repositories of infra/terraform/bootstrap, unless var.images overrides them.
   registry = "${local.account_id}.dkr.ecr.${var.region}.${data.aws_partition.current.dns_suffix}"
   images = merge(
     {

@@ -1,7 +1,7 @@
-# The function `model`: the steps of retraining that are a call and an answer rather than a job.
+# The function `model`: the steps of retraining that are short calls instead of jobs.
 
 resource "aws_lambda_function" "model" {
-  # checkov:skip=CKV_AWS_272:Lambda signs zip files only; an image is named by a tag that nobody can move.
+  # checkov:skip=CKV_AWS_272:Lambda signs zip files only; an image is named by an immutable tag.
   function_name = "${local.prefix}-model"
   description   = "Reads the verdict, registers the model, moves the endpoint to it."
   role          = aws_iam_role.model.arn
@@ -27,7 +27,7 @@ resource "aws_lambda_function" "model" {
     security_group_ids = [aws_security_group.workloads.id]
   }
 
-  # Nobody calls it asynchronously; should somebody, a failure is not lost.
+  # There are no asynchronous calls of this function. If one is made and fails, its event is kept here.
   dead_letter_config {
     target_arn = aws_sqs_queue.queues["abandoned"].arn
   }
@@ -40,7 +40,7 @@ resource "aws_lambda_function" "model" {
 }
 
 locals {
-  # What jobs and the function `model` know of each other; whose day and which execution comes from the state machine.
+  # Environment of jobs and of the function `model`. The day and the execution come from the state machine.
   pipeline_environment = {
     CARDWATCH_HOME                = "/tmp/cardwatch"
     CARDWATCH_LOG_FORMAT          = "json"
@@ -71,7 +71,7 @@ resource "aws_iam_role_policy" "model" {
 
 data "aws_iam_policy_document" "model" {
   source_policy_documents = [
-    data.aws_iam_policy_document.pull["scoring"].json, # SageMaker asks whether who registers an image may read it
+    data.aws_iam_policy_document.pull["scoring"].json, # SageMaker requires that the registering role may read the image
     data.aws_iam_policy_document.function_network.json,
     data.aws_iam_policy_document.use_data_key.json,
     data.aws_iam_policy_document.look_at_models.json,

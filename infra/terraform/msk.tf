@@ -1,10 +1,10 @@
-# MSK Serverless in place of the stream of transactions: for a bank that has Kafka already. Its topic is made by a
-# client, `transactions` with as many partitions as the stream worker may run at once, because MSK makes none by itself.
+# MSK Serverless instead of the stream of transactions, for a bank that already has Kafka. A client must create the
+# topic `transactions`, with as many partitions as stream workers may run concurrently: MSK does not create topics.
 
 locals {
   transactions_topic = "transactions"
 
-  # What the ARNs of a cluster's topics and groups begin with is the cluster's own, with another word in it.
+  # ARNs of a cluster's topics and groups are those of the cluster with another resource type.
   msk_arns = {
     for arn in aws_msk_serverless_cluster.transactions[*].arn : "transactions" => {
       cluster = arn
@@ -13,7 +13,7 @@ locals {
     }
   }
 
-  # What producers and the stream worker may do, one entry per kind of resource.
+  # Permissions of producers and of the stream worker, by kind of resource.
   msk_client_rights = flatten([
     for arns in values(local.msk_arns) : [
       {
@@ -32,7 +32,7 @@ locals {
   ])
 }
 
-# The brokers are in the group of the workloads, and so are Lambda's pollers, which take the cluster's group.
+# The brokers have the security group of the workloads. Lambda's pollers use the cluster's security group.
 resource "aws_vpc_security_group_ingress_rule" "brokers" {
   count = local.on_msk ? 1 : 0
 

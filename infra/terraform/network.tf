@@ -1,4 +1,4 @@
-# A network without a way out: what runs in it reaches AWS through endpoints, and nothing else.
+# A network without internet access: workloads reach AWS through endpoints only.
 
 resource "aws_vpc" "main" {
   cidr_block           = var.vpc_cidr
@@ -31,9 +31,9 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private.id
 }
 
-# --- Who may speak to whom ----------------------------------------------------------------------------------------
+# --- Security groups ----------------------------------------------------------------------------------------------
 
-# Without rules: a workload that names no security group of its own speaks to nobody.
+# The default group has no rules: a workload without a security group has no network access.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.main.id
 
@@ -87,7 +87,7 @@ resource "aws_vpc_security_group_egress_rule" "workloads_to_gateways" {
 
 # --- Endpoints ----------------------------------------------------------------------------------------------------
 
-# Through these gateways nobody reaches another account's buckets, nor another table than ours.
+# These gateways allow access only to this account's buckets and to our table.
 data "aws_iam_policy_document" "gateway" {
   for_each = {
     s3       = { actions = ["s3:*"], resources = ["arn:${local.partition}:s3:::*"] }
@@ -125,7 +125,7 @@ resource "aws_vpc_endpoint" "gateway" {
 }
 
 locals {
-  # Lambda's own pollers call these two from within the network when they read from MSK.
+  # Lambda's pollers call these two from within the network to read from MSK.
   interface_endpoints = setunion(var.interface_endpoints, local.on_msk ? ["lambda", "sts"] : [])
 }
 

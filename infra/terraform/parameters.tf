@@ -1,4 +1,4 @@
-# Where things are, for commands and programs that run outside of this stack.
+# Names and addresses of resources, for commands and programs outside of this stack.
 locals {
   parameters = merge(local.model_parameters, {
     "streams/transactions" = one(aws_kinesis_stream.transactions[*].name)
@@ -13,12 +13,12 @@ locals {
     "topics/alarms"        = aws_sns_topic.alarms.arn
   })
 
-  # Which of them there are must be known before anything is made.
+  # The keys must be known when the plan is made.
   absent_parameters = local.on_msk ? ["streams/transactions"] : ["kafka/bootstrap"]
 }
 
 resource "aws_ssm_parameter" "ground" {
-  #checkov:skip=CKV2_AWS_34:these are addresses, which outputs show as well; encrypted, every reader would need the key
+  #checkov:skip=CKV2_AWS_34:these are addresses, which outputs show as well, and encrypted ones would need the key for every reader
   for_each = setsubtract(keys(local.parameters), local.absent_parameters)
 
   name           = "/${local.prefix}/${each.key}"

@@ -1,4 +1,4 @@
-# Where models and jobs are; parameters.tf writes them down beside the rest.
+# Names and addresses of models and jobs. parameters.tf stores them with the others.
 locals {
   model_parameters = {
     "endpoint/name"          = aws_sagemaker_endpoint.scoring.name

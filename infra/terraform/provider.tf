@@ -1,5 +1,5 @@
-# Where the services are is the environment's business: AWS_ENDPOINT_URL alone points everything below at a stand-in.
-# Path style changes nothing on AWS and is what a stand-in on one address needs.
+# AWS_ENDPOINT_URL in the environment selects another implementation of AWS, such as moto. Path-style URLs work on AWS
+# as well, and an implementation at a single address needs them.
 provider "aws" {
   region            = var.region
   s3_use_path_style = true

@@ -1,12 +1,12 @@
-# Nobody works these queues off: people look into them, and each has an alarm for its first message.
-#   dead-letters: records that nobody could read, with their bytes, the reason and where they came from.
-#   abandoned:    batches that Lambda gave up after var.stream_give_up_seconds, by shard and sequence numbers, and calls
-#                 that failed for good. The records themselves stay in the stream as long as it keeps them.
+# No program consumes these queues. An operator inspects them; each has an alarm for its first message.
+#   dead-letters: unreadable records with their bytes, the reason and their origin.
+#   abandoned:    batches that Lambda stopped retrying after var.stream_give_up_seconds, by shard and sequence numbers,
+#                 and failed asynchronous calls. The records stay in the stream until its retention ends.
 resource "aws_sqs_queue" "queues" {
   for_each = toset(["dead-letters", "abandoned"])
 
   name                              = "${local.prefix}-${each.key}"
-  message_retention_seconds         = 1209600 # 14 days, the most that SQS keeps
+  message_retention_seconds         = 1209600 # 14 days, the maximum of SQS
   kms_master_key_id                 = aws_kms_key.data.arn
   kms_data_key_reuse_period_seconds = 3600
 }

@@ -1,4 +1,4 @@
-# Every model that the gate let through, with its approval.
+# The registry of all models that passed the gate, with their approval.
 
 resource "aws_sagemaker_model_package_group" "models" {
   model_package_group_name        = local.prefix
@@ -22,7 +22,7 @@ data "aws_iam_policy_document" "models" {
     }
   }
 
-  # Another account, such as the one of production, may look and take over; it may not register here.
+  # Other accounts, such as that of production, may read and copy models but not register them.
   dynamic "statement" {
     for_each = length(var.model_reader_accounts) == 0 ? [] : [var.model_reader_accounts]
 

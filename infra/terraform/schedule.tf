@@ -1,4 +1,4 @@
-# When the state machines start: the daily one by the clock, retraining by what the daily one saw.
+# Starts of the state machines: the daily one by schedule, retraining by the drift events of the daily one.
 
 resource "aws_cloudwatch_event_bus" "cardwatch" {
   name               = local.prefix
@@ -40,7 +40,7 @@ resource "aws_scheduler_schedule" "daily" {
   description                  = "Archive and watch the day that is ending."
   group_name                   = aws_scheduler_schedule_group.cardwatch.name
   schedule_expression          = var.daily_schedule
-  schedule_expression_timezone = "UTC" # a day of the system is a day in UTC
+  schedule_expression_timezone = "UTC" # days are UTC days in the whole system
   state                        = var.daily_enabled ? "ENABLED" : "DISABLED"
   kms_key_arn                  = aws_kms_key.data.arn
 
@@ -64,13 +64,13 @@ resource "aws_scheduler_schedule" "daily" {
   }
 }
 
-# --- What could not be started ------------------------------------------------------------------------------------
+# --- Dead letters of starts ---------------------------------------------------------------------------------------
 
 resource "aws_sqs_queue" "unstarted" {
   name                              = "${local.prefix}-unstarted"
   kms_master_key_id                 = aws_kms_key.data.arn
   kms_data_key_reuse_period_seconds = 3600
-  message_retention_seconds         = 1209600 # 14 days, the most that SQS keeps
+  message_retention_seconds         = 1209600 # 14 days, the maximum of SQS
 }
 
 resource "aws_sqs_queue_policy" "unstarted" {
@@ -149,7 +149,7 @@ data "aws_iam_policy_document" "start" {
     resources = [each.value.machine]
   }
 
-  # The scheduler decrypts its input, and puts what it could not start into the queue, by this role.
+  # With this role the scheduler decrypts its input and sends failed starts to the queue.
   dynamic "statement" {
     for_each = each.key == "daily" ? [aws_sqs_queue.unstarted.arn] : []
 

@@ -1,9 +1,9 @@
-# The endpoint that scores: the same container that answers on a laptop. Terraform makes the first champion; afterwards
-# the state machine `retrain` makes models and configurations and moves the endpoint to them. So Terraform leaves what it
-# made alone (`ignore_changes = all`): else the next apply would undo a promotion, or delete a configuration in use.
+# The scoring endpoint, with the same container as on a single machine. Terraform creates the first champion; afterwards
+# the state machine `retrain` creates models and configurations and updates the endpoint. Therefore Terraform ignores
+# changes (`ignore_changes = all`): an apply would revert a promotion or delete a configuration in use.
 
 locals {
-  # What is in a model, in its name: SageMaker changes neither models nor configurations, it only makes new ones.
+  # The name contains a hash of the content, because models and configurations of SageMaker are immutable.
   models = {
     for variant, model_data_url in { champion = var.champion_model_data_url, challenger = var.challenger_model_data_url } :
     variant => {
@@ -13,19 +13,19 @@ locals {
     if model_data_url != ""
   }
 
-  # Later models come from the data bucket; the first ones from wherever they were made.
+  # Later models are in the data bucket; the first ones may be in another bucket.
   first_model_arns = [
     for model in values(local.models) : "arn:${local.partition}:s3:::${trimprefix(model.model_data_url, "s3://")}"
   ]
 
-  # Chosen with the model, so that a retrained one runs in the same surroundings.
+  # Also used for retrained models, which get the same environment.
   model_environment = {
     CARDWATCH_HOME         = "/tmp/cardwatch"
     CARDWATCH_LOG_FORMAT   = "json"
     CARDWATCH_MODEL_FOLDER = "/opt/ml/model"
   }
 
-  # Half a fleet is the most that a first part may be, and half of one instance is none.
+  # A canary is at most half of the instances, so it needs two instances.
   rolls_out_in_parts = var.scoring_instances.min >= 2
 
   endpoint_configuration = substr(sha256(jsonencode([
@@ -38,7 +38,7 @@ resource "aws_sagemaker_model" "scoring" {
 
   name                     = each.value.name
   execution_role_arn       = aws_iam_role.scoring.arn
-  enable_network_isolation = true # it answers questions and asks none
+  enable_network_isolation = true # the container makes no outgoing calls
 
   primary_container {
     image          = local.images["scoring"]
@@ -71,7 +71,7 @@ resource "aws_sagemaker_endpoint_configuration" "scoring" {
     initial_variant_weight = 1
   }
 
-  # A shadow gets a copy of the requests; its answers are captured and nobody waits for them.
+  # A shadow gets a copy of each request. Its responses are captured, and the client does not wait for them.
   dynamic "shadow_production_variants" {
     for_each = contains(keys(local.models), "challenger") ? [local.models["challenger"]] : []
 
@@ -113,7 +113,7 @@ resource "aws_sagemaker_endpoint" "scoring" {
   name                 = local.endpoint_name
   endpoint_config_name = aws_sagemaker_endpoint_configuration.scoring.name
 
-  # A new model first gets a part of the traffic, and the old one stays for a while: an alarm brings it back.
+  # A new model first gets a part of the traffic. The old one is kept for a while, and an alarm rolls back to it.
   deployment_config {
     auto_rollback_configuration {
       dynamic "alarms" {
@@ -146,11 +146,11 @@ resource "aws_sagemaker_endpoint" "scoring" {
   }
 
   lifecycle {
-    ignore_changes = [endpoint_config_name] # a promotion moves it
+    ignore_changes = [endpoint_config_name] # a promotion changes it
   }
 }
 
-# --- As many instances as the traffic asks for --------------------------------------------------------------------
+# --- Autoscaling --------------------------------------------------------------------------------------------------
 
 resource "aws_appautoscaling_target" "scoring" {
   service_namespace  = "sagemaker"

@@ -1,9 +1,9 @@
-# What an environment may choose of ground, ingress, stream and API. Models and jobs: variables_models.tf.
+# Settings of an environment: network, ingress, stream and API. variables_models.tf has those of models and jobs.
 
 # --- Names --------------------------------------------------------------------------------------------------------
 
 variable "name" {
-  description = "What every name begins with, followed by the environment."
+  description = "Prefix of the names of all resources, followed by the environment."
   type        = string
   default     = "cardwatch"
   nullable    = false
@@ -15,7 +15,7 @@ variable "name" {
 }
 
 variable "environment" {
-  description = "Which copy of the system this is; a name of its own for each in an account."
+  description = "Name of this installation of the system, unique in an account."
   type        = string
   nullable    = false
 
@@ -31,7 +31,7 @@ variable "environment" {
 }
 
 variable "region" {
-  description = "The AWS region that everything is in."
+  description = "AWS region of all resources."
   type        = string
   nullable    = false
 
@@ -42,32 +42,32 @@ variable "region" {
 }
 
 variable "tags" {
-  description = "Tags for every resource, besides Project, Environment and ManagedBy."
+  description = "Tags of every resource in addition to Project, Environment and ManagedBy."
   type        = map(string)
   default     = {}
   nullable    = false
 
   validation {
     condition     = length(setintersection(keys(var.tags), ["Project", "Environment", "ManagedBy"])) == 0
-    error_message = "tags must not name Project, Environment or ManagedBy: these say who owns a resource."
+    error_message = "tags must not name Project, Environment or ManagedBy: these identify the owner of a resource."
   }
 }
 
 # --- Images -------------------------------------------------------------------------------------------------------
 
 variable "image_tag" {
-  description = "The tag under which the images were pushed to this environment's repositories: tags are immutable there, so it names one build."
+  description = "Tag of the images in this environment's repositories. Tags are immutable there, so it identifies one build."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image_tag)) && var.image_tag != "latest"
-    error_message = "image_tag is an image's tag that names one build, so not latest."
+    error_message = "image_tag is the tag of one build, which latest is not."
   }
 }
 
 variable "images" {
-  description = "Full URIs of images that come from elsewhere than this environment's repositories, by part: lambda, scoring, archive, monitor, pipelines."
+  description = "URIs of images in other repositories than this environment's, by part: lambda, scoring, archive, monitor, pipelines."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -83,10 +83,10 @@ variable "images" {
   }
 }
 
-# --- Ground -------------------------------------------------------------------------------------------------------
+# --- Network, logs and data ---------------------------------------------------------------------------------------
 
 variable "vpc_cidr" {
-  description = "Addresses of the network; each zone gets a sixteenth."
+  description = "CIDR block of the network. Each zone gets a sixteenth of it."
   type        = string
   default     = "10.40.0.0/16"
   nullable    = false
@@ -98,19 +98,19 @@ variable "vpc_cidr" {
 }
 
 variable "zones" {
-  description = "The availability zones that have a private subnet, by their letters. New ones go to the end: a subnet keeps its place."
+  description = "Letters of the availability zones with a private subnet. Append new ones, so that existing subnets are unchanged."
   type        = list(string)
   default     = ["a", "b", "c"]
   nullable    = false
 
   validation {
     condition     = contains([2, 3], length(var.zones)) && length(distinct(var.zones)) == length(var.zones) && alltrue([for letter in var.zones : can(regex("^[a-z]$", letter))])
-    error_message = "zones is two or three different letters: MSK Serverless needs two, and more cost more."
+    error_message = "zones is two or three different letters: MSK Serverless needs two, and each one costs more."
   }
 }
 
 variable "interface_endpoints" {
-  description = "AWS services that the private subnets reach by interface endpoints, as their short names. There is no way to the internet: what is not here, S3 or DynamoDB cannot be reached."
+  description = "Short names of the AWS services with an interface endpoint. There is no internet access: apart from S3 and DynamoDB, other services cannot be reached."
   type        = set(string)
   default     = ["events", "kinesis-streams", "sagemaker.api", "sagemaker.runtime", "sqs"]
   nullable    = false
@@ -122,7 +122,7 @@ variable "interface_endpoints" {
 }
 
 variable "interface_endpoint_zones" {
-  description = "In how many zones each interface endpoint has an address. They are priced per zone and hour; with fewer than zones, the other zones' calls cross to them and stop when that zone does."
+  description = "Number of zones in which each interface endpoint has an address, priced per zone and hour. With fewer than zones, the other zones depend on those."
   type        = number
   default     = 2
   nullable    = false
@@ -134,7 +134,7 @@ variable "interface_endpoint_zones" {
 }
 
 variable "log_retention_days" {
-  description = "How long CloudWatch keeps logs."
+  description = "Retention of logs in CloudWatch, in days."
   type        = number
   default     = 365
   nullable    = false
@@ -146,7 +146,7 @@ variable "log_retention_days" {
 }
 
 variable "alarm_email" {
-  description = "Who is written to when an alarm goes off; empty for nobody. AWS asks the address to confirm first."
+  description = "E-mail address for alarms. Empty for none. AWS sends a confirmation request to it first."
   type        = string
   default     = ""
   nullable    = false
@@ -158,14 +158,14 @@ variable "alarm_email" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the card states and the data survive a destroy: the table refuses to be deleted, and a bucket with objects in it too."
+  description = "Whether a destroy fails instead of deleting the table of card states and buckets that have objects."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "key_deletion_days" {
-  description = "How long a deleted KMS key, and with it all that it encrypts, can still be saved."
+  description = "Days for which the deletion of a KMS key, and of all data that it encrypts, can be cancelled."
   type        = number
   default     = 30
   nullable    = false
@@ -177,7 +177,7 @@ variable "key_deletion_days" {
 }
 
 variable "capture_days" {
-  description = "How long what SageMaker captured of the endpoint's calls is kept: the drift job reads the last days of it."
+  description = "Days for which captured requests and responses of the endpoint are kept. The drift job reads the newest days."
   type        = number
   default     = 90
   nullable    = false
@@ -189,7 +189,7 @@ variable "capture_days" {
 }
 
 variable "replicas" {
-  description = "Buckets in another region that get a copy of every object within minutes, by whose copy it is: data, logs. They are versioned, and kms_key_arn is a key of their region."
+  description = "Versioned buckets in another region that get a copy of every object within minutes, and KMS keys of that region, by source: data, logs."
   type = map(object({
     bucket_arn  = string
     kms_key_arn = string
@@ -217,7 +217,7 @@ variable "replicas" {
 }
 
 variable "old_version_days" {
-  description = "How long an object that was overwritten or deleted can still be brought back."
+  description = "Days for which an overwritten or deleted object can be restored."
   type        = number
   default     = 30
   nullable    = false
@@ -231,7 +231,7 @@ variable "old_version_days" {
 # --- Ingress and stream -------------------------------------------------------------------------------------------
 
 variable "ingress" {
-  description = "Where transactions come in: kinesis, or msk (MSK Serverless, for whoever has Kafka already)."
+  description = "Source of transactions: kinesis or msk (MSK Serverless)."
   type        = string
   default     = "kinesis"
   nullable    = false
@@ -243,7 +243,7 @@ variable "ingress" {
 }
 
 variable "transactions_shards" {
-  description = "Shards of the stream of transactions; 0 for on demand, where AWS finds the number. The function runs once for each shard, so this bounds its concurrency too."
+  description = "Number of shards of the stream of transactions, 0 for on demand. The stream function runs once for each shard, so this also limits its concurrency."
   type        = number
   default     = 0
   nullable    = false
@@ -255,7 +255,7 @@ variable "transactions_shards" {
 }
 
 variable "decisions_shards" {
-  description = "Shards of the stream of decisions, which are four times as large as transactions; 0 for on demand."
+  description = "Number of shards of the stream of decisions, 0 for on demand. Decisions are four times as large as transactions."
   type        = number
   default     = 0
   nullable    = false
@@ -267,7 +267,7 @@ variable "decisions_shards" {
 }
 
 variable "stream_retention_hours" {
-  description = "How long both streams keep records: the longest outage after which nothing is lost."
+  description = "Retention of both streams in hours: the longest outage without loss of records."
   type        = number
   default     = 168
   nullable    = false
@@ -279,19 +279,19 @@ variable "stream_retention_hours" {
 }
 
 variable "stream_batch_size" {
-  description = "Transactions that the stream function is given at once, at most."
+  description = "Maximum number of transactions in one invocation of the stream function."
   type        = number
   default     = 100
   nullable    = false
 
   validation {
     condition     = var.stream_batch_size >= 1 && var.stream_batch_size <= 1000 && floor(var.stream_batch_size) == var.stream_batch_size
-    error_message = "stream_batch_size is a whole number between 1 and 1000: more is slower than a card holder waits."
+    error_message = "stream_batch_size is a whole number between 1 and 1000: larger batches are too slow for card holders."
   }
 }
 
 variable "stream_give_up_seconds" {
-  description = "How old a batch that fails again and again may become before Lambda gives it up; its shard waits as long. Shorter than the streams keep records, so that what was given up can be read again."
+  description = "Maximum age of a failing batch before Lambda stops retrying it, in seconds. Its shard waits until then. It is shorter than the retention, so that the records can be read again."
   type        = number
   default     = 21600
   nullable    = false
@@ -303,7 +303,7 @@ variable "stream_give_up_seconds" {
 }
 
 variable "stream_memory_mb" {
-  description = "Memory of the stream function; a whole processor comes with 1769."
+  description = "Memory of the stream function in MB. 1769 MB correspond to one processor."
   type        = number
   default     = 1769
   nullable    = false
@@ -315,7 +315,7 @@ variable "stream_memory_mb" {
 }
 
 variable "stream_timeout_seconds" {
-  description = "How long the stream function may take for a batch, its start included."
+  description = "Timeout of the stream function for a batch in seconds, including its start."
   type        = number
   default     = 60
   nullable    = false
@@ -327,19 +327,19 @@ variable "stream_timeout_seconds" {
 }
 
 variable "stream_reserved_concurrency" {
-  description = "Of the account's concurrency, how much is kept for the stream function and is its most; -1 for none. AWS wants 100 unreserved, and a new account has 10 in all."
+  description = "Reserved concurrency of the stream function, which is also its maximum. -1 for none. AWS requires 100 unreserved; a new account has 10."
   type        = number
   default     = -1
   nullable    = false
 
   validation {
     condition     = var.stream_reserved_concurrency == -1 || (var.stream_reserved_concurrency >= 1 && var.stream_reserved_concurrency >= var.transactions_shards)
-    error_message = "stream_reserved_concurrency is -1, or at least 1 and at least transactions_shards: a shard without a function is not read."
+    error_message = "stream_reserved_concurrency is -1, or at least 1 and at least transactions_shards: each shard needs one invocation."
   }
 }
 
 variable "deadline_ms" {
-  description = "How long a function waits for the endpoint; after it the rules decide, and the decision says degraded."
+  description = "Timeout of an endpoint call in milliseconds. After it the rules decide, and the decision is marked degraded."
   type        = number
   default     = 250
   nullable    = false
@@ -351,7 +351,7 @@ variable "deadline_ms" {
 }
 
 variable "tracing" {
-  description = "Whether X-Ray follows calls through the API and the functions; it is priced per trace."
+  description = "Whether X-Ray traces calls of the API and the functions, priced per trace."
   type        = bool
   default     = true
   nullable    = false
@@ -360,7 +360,7 @@ variable "tracing" {
 # --- API ----------------------------------------------------------------------------------------------------------
 
 variable "score_memory_mb" {
-  description = "Memory of the function behind the API; a whole processor comes with 1769."
+  description = "Memory of the API's function in MB. 1769 MB correspond to one processor."
   type        = number
   default     = 1769
   nullable    = false
@@ -372,19 +372,19 @@ variable "score_memory_mb" {
 }
 
 variable "score_timeout_seconds" {
-  description = "How long the function behind the API may take, its start included."
+  description = "Timeout of the API's function in seconds, including its start."
   type        = number
   default     = 15
   nullable    = false
 
   validation {
     condition     = var.score_timeout_seconds >= 1 && var.score_timeout_seconds <= 29 && floor(var.score_timeout_seconds) == var.score_timeout_seconds
-    error_message = "score_timeout_seconds is a whole number between 1 and 29, where API Gateway stops waiting."
+    error_message = "score_timeout_seconds is a whole number between 1 and 29, the timeout of API Gateway."
   }
 }
 
 variable "score_reserved_concurrency" {
-  description = "Of the account's concurrency, how much is kept for the function behind the API and is its most, so that questions never take the stream's; -1 for none."
+  description = "Reserved concurrency of the API's function, which is also its maximum, so that it cannot use the stream function's. -1 for none."
   type        = number
   default     = -1
   nullable    = false
@@ -396,7 +396,7 @@ variable "score_reserved_concurrency" {
 }
 
 variable "score_provisioned_concurrency" {
-  description = "How many functions behind the API are kept warm, priced per hour; 0 for none: then the first question after a pause waits for a start."
+  description = "Provisioned concurrency of the API's function, priced per hour. With 0 the first request after a pause waits for a cold start."
   type        = number
   default     = 0
   nullable    = false
@@ -408,31 +408,31 @@ variable "score_provisioned_concurrency" {
 }
 
 variable "api_requests_per_second" {
-  description = "How many questions a second the API takes."
+  description = "Maximum rate of API requests per second."
   type        = number
   default     = 100
   nullable    = false
 
   validation {
     condition     = var.api_requests_per_second >= 1 && var.api_requests_per_second <= 10000
-    error_message = "api_requests_per_second is between 1 and 10000, an account's own limit."
+    error_message = "api_requests_per_second is between 1 and 10000, the limit of an account."
   }
 }
 
 variable "api_burst" {
-  description = "How many questions at once the API takes."
+  description = "Maximum burst of API requests."
   type        = number
   default     = 200
   nullable    = false
 
   validation {
     condition     = var.api_burst >= 1 && var.api_burst <= 5000 && floor(var.api_burst) == var.api_burst
-    error_message = "api_burst is a whole number between 1 and 5000, an account's own limit."
+    error_message = "api_burst is a whole number between 1 and 5000, the limit of an account."
   }
 }
 
 variable "api_requests_per_day" {
-  description = "How many questions a day the callers may ask together; 0 for any number."
+  description = "Maximum number of API requests per day of all clients together. 0 for no limit."
   type        = number
   default     = 0
   nullable    = false
@@ -444,21 +444,21 @@ variable "api_requests_per_day" {
 }
 
 variable "set_api_gateway_log_role" {
-  description = "Whether this environment sets the role by which API Gateway writes logs. An account and region have one: false where something else has set it."
+  description = "Whether this environment sets the role with which API Gateway writes logs. An account and region have one: false if it is already set."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "waf" {
-  description = "Whether a firewall stands before the API."
+  description = "Whether the API has a firewall (AWS WAF)."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "waf_requests_per_address" {
-  description = "From how many requests of one address in five minutes on the firewall refuses it."
+  description = "Number of requests of one address within five minutes above which the firewall blocks it."
   type        = number
   default     = 30000
   nullable    = false
@@ -472,7 +472,7 @@ variable "waf_requests_per_address" {
 # --- Alarms -------------------------------------------------------------------------------------------------------
 
 variable "lag_alarm_seconds" {
-  description = "From how many seconds between a transaction and its decision on people are told."
+  description = "Seconds between a transaction and its decision above which an alarm goes off."
   type        = number
   default     = 60
   nullable    = false
@@ -484,7 +484,7 @@ variable "lag_alarm_seconds" {
 }
 
 variable "silence_alarm_minutes" {
-  description = "After how many minutes without any transaction people are told; 0 for never, where traffic comes and goes."
+  description = "Minutes without any transaction after which an alarm goes off. 0 for no alarm, for irregular traffic."
   type        = number
   default     = 0
   nullable    = false

@@ -1,9 +1,9 @@
-# What an environment may choose of scoring, watching and retraining. Ground, ingress, stream and API: variables.tf.
+# Settings of an environment: scoring, monitoring and retraining. variables.tf has the other ones.
 
 # --- Endpoint -----------------------------------------------------------------------------------------------------
 
 variable "champion_model_data_url" {
-  description = "The first champion: s3://BUCKET/models/.../model.tar.gz. Later ones come from retraining; changing this does not change a running endpoint."
+  description = "Archive of the first champion: s3://BUCKET/models/.../model.tar.gz. Retraining creates later ones. A change does not affect an existing endpoint."
   type        = string
   nullable    = false
 
@@ -14,7 +14,7 @@ variable "champion_model_data_url" {
 }
 
 variable "challenger_model_data_url" {
-  description = "A model that scores in the shadow of the first champion from the day on that the endpoint is made, like champion_model_data_url; empty for none."
+  description = "Archive of a challenger that runs as a shadow of the first champion, in the form of champion_model_data_url. Empty for none."
   type        = string
   default     = ""
   nullable    = false
@@ -26,19 +26,19 @@ variable "challenger_model_data_url" {
 }
 
 variable "scoring_instance_type" {
-  description = "The instances behind the endpoint: the c5 or m5 family."
+  description = "Instance type of the endpoint, of the c5 or m5 family."
   type        = string
   default     = "ml.c5.large"
   nullable    = false
 
   validation {
     condition     = can(regex("^ml[.](c5|m5)[.](large|xlarge|[0-9]{1,2}xlarge)$", var.scoring_instance_type))
-    error_message = "scoring_instance_type is ml.c5 or ml.m5 and a size."
+    error_message = "scoring_instance_type is ml.c5 or ml.m5 followed by a size."
   }
 }
 
 variable "scoring_instances" {
-  description = "Fewest and most instances behind the endpoint. Two at least if it must outlive a zone."
+  description = "Minimum and maximum number of the endpoint's instances. It needs two to survive the loss of a zone."
   type        = object({ min = number, max = number })
   default     = { min = 1, max = 2 }
   nullable    = false
@@ -50,7 +50,7 @@ variable "scoring_instances" {
 }
 
 variable "scoring_invocations_per_instance" {
-  description = "How many invocations a minute one instance is meant to answer; more instances come above it. An invocation carries a batch."
+  description = "Target number of invocations per minute and instance for autoscaling. An invocation scores a batch."
   type        = number
   default     = 3000
   nullable    = false
@@ -62,7 +62,7 @@ variable "scoring_invocations_per_instance" {
 }
 
 variable "capture_percent" {
-  description = "The part of the invocations whose payloads are kept in the bucket."
+  description = "Percentage of invocations whose payloads are captured to the data bucket."
   type        = number
   default     = 100
   nullable    = false
@@ -74,7 +74,7 @@ variable "capture_percent" {
 }
 
 variable "endpoint_slow_ms" {
-  description = "An endpoint slower than this (p99) is an alarm, and during a rollout brings the old model back."
+  description = "Latency of the endpoint (p99) in milliseconds above which an alarm goes off, which also rolls back a rollout."
   type        = number
   default     = 100
   nullable    = false
@@ -86,7 +86,7 @@ variable "endpoint_slow_ms" {
 }
 
 variable "rollout" {
-  description = "How a new model comes in: the part of the capacity that gets it first (with two instances or more), how long alarms are watched then and once more at the end, and when to give up."
+  description = "Rollout of a new model: percentage of the capacity in the canary (with two instances or more), time for which alarms are watched after each step, and timeout."
   type        = object({ canary_percent = number, watch_seconds = number, timeout_seconds = number })
   default     = { canary_percent = 10, watch_seconds = 600, timeout_seconds = 7200 }
   nullable    = false
@@ -110,14 +110,14 @@ variable "rollout" {
 # --- Registry -----------------------------------------------------------------------------------------------------
 
 variable "manual_approval" {
-  description = "Whether a person approves in the registry what the gate let through, before it answers."
+  description = "Whether a person must approve a model that passed the gate before it is rolled out."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "approval_hours" {
-  description = "How long a retraining waits for that person before it times out."
+  description = "Hours for which a retraining waits for the approval."
   type        = number
   default     = 168
   nullable    = false
@@ -129,58 +129,58 @@ variable "approval_hours" {
 }
 
 variable "approval_poll_seconds" {
-  description = "How often a retraining looks whether it is approved."
+  description = "Interval in seconds at which a retraining polls for the approval."
   type        = number
   default     = 600
   nullable    = false
 
-  # An execution ends after 25,000 events, and a look costs nine.
+  # An execution has at most 25,000 events, and a poll takes nine.
   validation {
     condition     = var.approval_poll_seconds >= 1 && var.approval_hours * 3600 / var.approval_poll_seconds <= 2000
-    error_message = "approval_poll_seconds is at least 1 and allows at most 2000 looks within approval_hours."
+    error_message = "approval_poll_seconds is at least 1 and allows at most 2000 polls within approval_hours."
   }
 }
 
 variable "model_reader_accounts" {
-  description = "Other accounts that may read the registered models, as their twelve digits."
+  description = "IDs of other AWS accounts that may read the registered models."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for account in var.model_reader_accounts : can(regex("^[0-9]{12}$", account))])
-    error_message = "model_reader_accounts holds account numbers of twelve digits."
+    error_message = "model_reader_accounts holds account IDs of twelve digits."
   }
 }
 
 # --- Jobs ---------------------------------------------------------------------------------------------------------
 
 variable "job_instance_type" {
-  description = "The instance of each processing job (archive, watch, assemble, judge): the c5 or m5 family."
+  description = "Instance type of processing jobs (archive, monitor, assemble, evaluate), of the c5 or m5 family."
   type        = string
   default     = "ml.m5.large"
   nullable    = false
 
   validation {
     condition     = can(regex("^ml[.](c5|m5)[.](large|xlarge|[0-9]{1,2}xlarge)$", var.job_instance_type))
-    error_message = "job_instance_type is ml.c5 or ml.m5 and a size."
+    error_message = "job_instance_type is ml.c5 or ml.m5 followed by a size."
   }
 }
 
 variable "training_instance_type" {
-  description = "The instance that fits a challenger: the c5 or m5 family."
+  description = "Instance type of training jobs, of the c5 or m5 family."
   type        = string
   default     = "ml.m5.xlarge"
   nullable    = false
 
   validation {
     condition     = can(regex("^ml[.](c5|m5)[.](large|xlarge|[0-9]{1,2}xlarge)$", var.training_instance_type))
-    error_message = "training_instance_type is ml.c5 or ml.m5 and a size."
+    error_message = "training_instance_type is ml.c5 or ml.m5 followed by a size."
   }
 }
 
 variable "job_volume_gb" {
-  description = "The disk of each job."
+  description = "Disk size of each job in GB."
   type        = number
   default     = 50
   nullable    = false
@@ -192,7 +192,7 @@ variable "job_volume_gb" {
 }
 
 variable "job_hours" {
-  description = "When a job is stopped."
+  description = "Timeout of each job in hours."
   type        = number
   default     = 4
   nullable    = false
@@ -204,14 +204,14 @@ variable "job_hours" {
 }
 
 variable "own_job_log_groups" {
-  description = "Whether this environment makes the log groups of SageMaker's jobs, whose names are fixed: true for one environment of an account and region, false for its neighbours."
+  description = "Whether this environment creates the log groups of SageMaker jobs, whose names are fixed: true for one environment per account and region, false for the others."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "model_reserved_concurrency" {
-  description = "Of the account's concurrency, how much is kept for the function model and is its most; -1 for none. AWS wants 100 unreserved, and a new account has 10 in all."
+  description = "Reserved concurrency of the function model, which is also its maximum. -1 for none. AWS requires 100 unreserved; a new account has 10."
   type        = number
   default     = -1
   nullable    = false
@@ -225,26 +225,26 @@ variable "model_reserved_concurrency" {
 # --- State machines -----------------------------------------------------------------------------------------------
 
 variable "daily_enabled" {
-  description = "Whether the state machine daily starts by the clock."
+  description = "Whether the state machine daily starts by its schedule."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "daily_schedule" {
-  description = "When the state machine daily starts, in UTC, once a day, late in the day that it is about."
+  description = "Schedule of the state machine daily in UTC: once a day, late on the day that it processes."
   type        = string
   default     = "cron(55 23 * * ? *)"
   nullable    = false
 
   validation {
     condition     = can(regex("^cron[(][0-5]?[0-9] (1[2-9]|2[0-3]) [*] [*] [?] [*][)]$", var.daily_schedule))
-    error_message = "daily_schedule is cron(M H * * ? *) with H between 12 and 23: once a day, on the day that it is about."
+    error_message = "daily_schedule is cron(M H * * ? *) with H between 12 and 23: once a day, on the day that it processes."
   }
 }
 
 variable "daily_settle_seconds" {
-  description = "How long after its start the state machine daily waits for the last records of the day."
+  description = "Seconds for which the state machine daily waits for the last records of the day."
   type        = number
   default     = 3600
   nullable    = false
@@ -256,7 +256,7 @@ variable "daily_settle_seconds" {
 }
 
 variable "endpoint_poll_seconds" {
-  description = "How often a retraining looks whether the endpoint has taken the new model."
+  description = "Interval in seconds at which a retraining polls the endpoint's update."
   type        = number
   default     = 30
   nullable    = false
@@ -267,10 +267,10 @@ variable "endpoint_poll_seconds" {
   }
 }
 
-# --- Backfill and money -------------------------------------------------------------------------------------------
+# --- Backfill and budget ------------------------------------------------------------------------------------------
 
 variable "emr_release" {
-  description = "The release of EMR that runs the backfill."
+  description = "EMR release of the backfill."
   type        = string
   default     = "emr-7.9.0"
   nullable    = false
@@ -282,7 +282,7 @@ variable "emr_release" {
 }
 
 variable "backfill_capacity" {
-  description = "The most that the backfill may use at once."
+  description = "Maximum capacity of the backfill at any time."
   type        = object({ cpus = number, memory_gb = number, disk_gb = number })
   default     = { cpus = 16, memory_gb = 64, disk_gb = 200 }
   nullable    = false
@@ -294,7 +294,7 @@ variable "backfill_capacity" {
 }
 
 variable "monthly_budget_usd" {
-  description = "What the account may cost a month: at 80 % spent or 100 % forecast, the alarms' topic is told."
+  description = "Monthly budget of the account in USD. The topic of alarms is notified at 80 % spent or 100 % forecast."
   type        = number
   nullable    = false
 

@@ -1,5 +1,5 @@
-# One provider only: whoever may not download more can still plan this. Deployment packages are images, so nothing here
-# needs an archive, and names are derived, so nothing needs a random number.
+# One provider only, so that a plan needs no further download. Deployment packages are images, which need no archive
+# provider, and names are derived from variables, which needs no random provider.
 terraform {
   required_version = ">= 1.11"
 
@@ -10,6 +10,6 @@ terraform {
     }
   }
 
-  # Bucket, key and lock come from envs/<environment>/backend.hcl; infra/terraform/bootstrap makes the bucket.
+  # Bucket, key and lock come from envs/<environment>/backend.hcl. infra/terraform/bootstrap creates the bucket.
   backend "s3" {}
 }

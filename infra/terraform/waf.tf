@@ -1,4 +1,4 @@
-# A firewall before the API, for whoever lets strangers reach it: known attacks are refused, and whoever floods.
+# A firewall for an API that is open to the public: it blocks known attacks and addresses with too many requests.
 
 resource "aws_wafv2_web_acl" "api" {
   count = var.waf ? 1 : 0
@@ -29,7 +29,7 @@ resource "aws_wafv2_web_acl" "api" {
     visibility_config {
       cloudwatch_metrics_enabled = true
       metric_name                = "${local.prefix}-floods"
-      sampled_requests_enabled   = false # a sample is a body, and a body is about a person's card
+      sampled_requests_enabled   = false # a sample contains the body, which has card data
     }
   }
 
@@ -90,7 +90,7 @@ resource "aws_wafv2_web_acl" "api" {
         name        = "AWSManagedRulesAnonymousIpList"
         vendor_name = "AWS"
 
-        # A bank's own programs call from hosting providers' addresses: counted, not refused.
+        # A bank's own programs call from addresses of hosting providers: counted, not blocked.
         rule_action_override {
           name = "HostingProviderIPList"
 
@@ -125,7 +125,7 @@ resource "aws_wafv2_web_acl_association" "api" {
 resource "aws_cloudwatch_log_group" "waf" {
   count = var.waf ? 1 : 0
 
-  name              = "aws-waf-logs-${local.prefix}" # WAF writes only to groups whose name begins so
+  name              = "aws-waf-logs-${local.prefix}" # WAF requires this prefix
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.logs.arn
 }

@@ -1,8 +1,8 @@
-# The two state machines. A job state runs the entry point of the Prefect task that does the same on a laptop.
-# JSONPath rather than JSONata: the stand-in for AWS executes only that without a Java machine.
+# The two state machines. A job state runs the entry point of the corresponding Prefect task.
+# JSONPath instead of JSONata: moto executes JSONata only with a Java runtime.
 
 locals {
-  # --- Jobs: what is the same for all -----------------------------------------------------------------------------
+  # --- Jobs: common settings --------------------------------------------------------------------------------------
 
   job_environment = merge(local.pipeline_environment, {
     AWS_REGION              = var.region
@@ -18,7 +18,7 @@ locals {
     SecurityGroupIds = [aws_security_group.workloads.id]
   }
 
-  # SageMaker takes 63 characters and each name once, so neither the execution's name nor a whole UUID will do.
+  # A job's name is unique and has at most 63 characters: too short for the execution's name or a complete UUID.
   job_name_suffix = "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 0)"
 
   job_steps = {
@@ -41,7 +41,7 @@ locals {
 
   # --- States: jobs -----------------------------------------------------------------------------------------------
 
-  # The state passes its input on: what a job finds out is in the bucket.
+  # The state's output is its input. The results of a job are in the bucket.
   job_states = {
     for step, job in local.job_steps : step => {
       Type     = "Task"
@@ -68,7 +68,7 @@ locals {
         Tags              = local.job_tags
       }
       ResultPath     = null
-      TimeoutSeconds = local.job_seconds + 1800 # an instance has to be found and its image pulled
+      TimeoutSeconds = local.job_seconds + 1800 # time to allocate an instance and pull its image
       Retry          = local.retry_jobs
       Catch          = local.on_failure
     }
@@ -111,7 +111,7 @@ locals {
 
   # --- States: calls of the function `model` ----------------------------------------------------------------------
 
-  # What an action is told besides its execution, and where its answer goes: see pipelines/sagemaker/actions.py.
+  # Further parameters of an action, and the path of its result: see pipelines/sagemaker/actions.py.
   model_calls = {
     Verdict = {
       payload = { action = "verdict" }
@@ -169,7 +169,7 @@ locals {
     }
   }
 
-  # --- States: an end that somebody has to hear of ----------------------------------------------------------------
+  # --- States: failures -------------------------------------------------------------------------------------------
 
   failure_states = {
     Tell = {
@@ -184,13 +184,13 @@ locals {
       Catch      = [{ ErrorEquals = ["States.ALL"], ResultPath = "$.untold", Next = "Failed" }]
       Next       = "Failed"
     }
-    # With a name of its own: those that begin with "States." are not for a state to give.
+    # Names that begin with "States." are reserved.
     Failed = { Type = "Fail", Error = "Cardwatch.StepFailed", CausePath = "$.error.Cause" }
   }
 
-  # --- The two ----------------------------------------------------------------------------------------------------
+  # --- State machines ---------------------------------------------------------------------------------------------
 
-  # Started late in the day that it is about; waits until the last of the day's records have arrived.
+  # Starts late on the day that it processes, and waits until the last records of the day have arrived.
   daily = {
     Comment = "Archive a day and watch it."
     StartAt = "DayGiven?"
@@ -311,7 +311,7 @@ resource "aws_sfn_state_machine" "retrain" {
 # --- Roles --------------------------------------------------------------------------------------------------------
 
 locals {
-  # Which images' jobs each state machine starts, and of which kind.
+  # The images and kinds of the jobs that each state machine starts.
   workflows = {
     daily   = { images = ["archive", "monitor"], jobs = { processing-job = "Processing" } }
     retrain = { images = ["pipelines"], jobs = { processing-job = "Processing", training-job = "Training" } }
@@ -321,7 +321,7 @@ locals {
 resource "aws_cloudwatch_log_group" "workflow" {
   for_each = local.workflows
 
-  name              = "/aws/vendedlogs/states/${local.prefix}-${each.key}" # no resource policy grows with these names
+  name              = "/aws/vendedlogs/states/${local.prefix}-${each.key}" # names under vendedlogs need no entry in a resource policy
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.logs.arn
 }
@@ -385,7 +385,7 @@ data "aws_iam_policy_document" "workflow" {
     }
   }
 
-  # Step Functions learns by a rule of its own, whose name is fixed, that a job has ended.
+  # Step Functions uses a managed rule with a fixed name to detect the end of a job.
   statement {
     sid     = "HearOfJobsEnd"
     actions = ["events:DescribeRule", "events:PutRule", "events:PutTargets"]
@@ -414,7 +414,7 @@ data "aws_iam_policy_document" "workflow" {
   }
 
   statement {
-    sid = "LogAndTrace" # AWS knows no resource for these
+    sid = "LogAndTrace" # cannot be restricted to resources
     actions = [
       "logs:CreateLogDelivery",
       "logs:DeleteLogDelivery",

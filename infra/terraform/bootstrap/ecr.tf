@@ -1,9 +1,9 @@
-# One repository for each image. A tag names one build for ever, so that what was tested is what runs.
+# One repository for each image. Tags are immutable, so that the tested build is the deployed one.
 
 locals {
   repositories = toset(["lambda", "scoring", "archive", "monitor", "pipelines"])
 
-  # Services that pull by themselves, for resources whose ARNs are like these. SageMaker pulls in its role's name.
+  # Services that pull with their own permissions, for resources with these ARNs. SageMaker pulls with its role.
   pullers = {
     lambda    = { service = "lambda.amazonaws.com", source = "arn:${local.partition}:lambda:${var.region}:${local.account_id}:function:${local.prefix}-*" }
     pipelines = { service = "emr-serverless.amazonaws.com", source = "arn:${local.partition}:emr-serverless:${var.region}:${local.account_id}:/applications/*" }

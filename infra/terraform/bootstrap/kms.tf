@@ -1,4 +1,4 @@
-# One key for state, models and images. The account's own IAM policies say who may use it.
+# One key for state and images. The account's IAM policies decide which principals may use it.
 
 data "aws_caller_identity" "current" {}
 

@@ -1,7 +1,7 @@
-# The same three as in infra/terraform, with the same values: names are made of them.
+# name, environment and region have the same values as in infra/terraform: names are derived from them.
 
 variable "name" {
-  description = "What every name begins with, followed by the environment."
+  description = "Prefix of the names of all resources, followed by the environment."
   type        = string
   default     = "cardwatch"
   nullable    = false
@@ -13,7 +13,7 @@ variable "name" {
 }
 
 variable "environment" {
-  description = "Which copy of the system this is; a name of its own for each in an account."
+  description = "Name of this installation of the system, unique in an account."
   type        = string
   nullable    = false
 
@@ -29,7 +29,7 @@ variable "environment" {
 }
 
 variable "region" {
-  description = "The AWS region that everything is in."
+  description = "AWS region of all resources."
   type        = string
   nullable    = false
 
@@ -40,14 +40,14 @@ variable "region" {
 }
 
 variable "deletion_protection" {
-  description = "Whether state, images and models survive a destroy: what is not empty refuses to be deleted."
+  description = "Whether a destroy fails instead of deleting state, images and models."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "images_kept" {
-  description = "How many images each repository keeps, the newest."
+  description = "Number of newest images that each repository keeps."
   type        = number
   default     = 30
   nullable    = false
@@ -59,7 +59,7 @@ variable "images_kept" {
 }
 
 variable "old_version_days" {
-  description = "How long a state or a model that was overwritten or deleted can still be brought back."
+  description = "Days for which an overwritten or deleted state or model can be restored."
   type        = number
   default     = 365
   nullable    = false
@@ -71,7 +71,7 @@ variable "old_version_days" {
 }
 
 variable "access_log_bucket" {
-  description = "The account's bucket for access logs, if it has one that lets S3 deliver to it; empty for none."
+  description = "Name of the account's bucket for access logs, to which S3 may deliver. Empty for no access logs."
   type        = string
   default     = ""
   nullable    = false
@@ -83,7 +83,7 @@ variable "access_log_bucket" {
 }
 
 variable "replicas" {
-  description = "Buckets in another region that get a copy of every object, by whose copy it is: state, releases. They are versioned, and kms_key_arn is a key of their region."
+  description = "Versioned buckets in another region that get a copy of every object, and KMS keys of that region, by source: state, releases."
   type = map(object({
     bucket_arn  = string
     kms_key_arn = string

@@ -1,5 +1,5 @@
-# What must exist before infra/terraform: where its state lies, where images are pushed to, and where the first model is
-# put. Apply it once for each environment. Its own state is a small file; lost, everything here can be imported by name.
+# Resources that must exist before infra/terraform: the bucket of its state, the repositories of images and the bucket
+# of the first model. Apply it once for each environment. If its own state file is lost, all can be imported by name.
 terraform {
   required_version = ">= 1.11"
 
@@ -10,7 +10,7 @@ terraform {
     }
   }
 
-  # The path comes with `terraform init`, one for each environment.
+  # `terraform init` gets the path, one for each environment.
   backend "local" {}
 }
 

@@ -1,6 +1,5 @@
-# The plan of the real provider, without credentials: what AWS would answer is given below, the rest is what the plan
-# says. These asserts are about resources that have a name here; tests/infra/terraform asks of every resource
-# there is, named here or not.
+# A plan by the real provider without credentials. Responses of AWS are overridden below. These assertions are about
+# specific resources; tests/infra/terraform checks rules for all resources.
 
 provider "aws" {
   region                      = "eu-central-1"
@@ -89,7 +88,7 @@ run "plan" {
 
   assert {
     condition     = aws_dynamodb_table.cards.point_in_time_recovery[0].enabled
-    error_message = "Card states cannot be brought back to a moment."
+    error_message = "Card states have no point-in-time recovery."
   }
 
   assert {
@@ -104,12 +103,12 @@ run "plan" {
 
   assert {
     condition     = aws_api_gateway_method.score.authorization == "AWS_IAM" && aws_api_gateway_method.score.api_key_required
-    error_message = "The API answers whoever asks."
+    error_message = "The API answers unauthenticated callers."
   }
 
   assert {
     condition     = aws_sagemaker_model.scoring["champion"].enable_network_isolation && length(aws_sagemaker_model.scoring) == 1
-    error_message = "The container that scores can call out, or there is a challenger that nobody named."
+    error_message = "The scoring container has network access, or there is a challenger without a configured model."
   }
 
   assert {
@@ -127,10 +126,10 @@ run "plan" {
 
   assert {
     condition     = aws_sagemaker_endpoint.scoring.deployment_config[0].blue_green_update_policy[0].traffic_routing_configuration[0].type == "ALL_AT_ONCE"
-    error_message = "Half of one instance is to get a new model first."
+    error_message = "A single instance has a canary."
   }
 
-  # Two that `validate` takes any text for.
+  # `validate` accepts any text for these two.
   assert {
     condition     = aws_appautoscaling_target.scoring.scalable_dimension == "sagemaker:variant:DesiredInstanceCount" && aws_appautoscaling_target.scoring.min_capacity <= aws_appautoscaling_target.scoring.max_capacity
     error_message = "The endpoint does not scale."
@@ -138,12 +137,12 @@ run "plan" {
 
   assert {
     condition     = jsondecode(aws_scheduler_schedule.daily.target[0].input).scheduled_at == "<aws.scheduler.scheduled-time>"
-    error_message = "The schedule does not say when it was due."
+    error_message = "The schedule does not pass its scheduled time."
   }
 
   assert {
     condition     = jsondecode(aws_cloudwatch_event_rule.drift.event_pattern) == { source = ["cardwatch"], "detail-type" = ["DriftDetected"] }
-    error_message = "The rule hears of something else than drift."
+    error_message = "The rule matches other events than drift."
   }
 
   # --- Who may do what
@@ -162,7 +161,7 @@ run "plan" {
     condition = flatten([
       for statement in data.aws_iam_policy_document.model.statement : statement.resources if contains(statement.actions, "iam:PassRole")
     ]) == [aws_iam_role.scoring.arn]
-    error_message = "The function model may hand on another role than that of the endpoint."
+    error_message = "The function model may pass another role than that of the endpoint."
   }
 
   assert {
@@ -170,7 +169,7 @@ run "plan" {
       for statement in data.aws_iam_policy_document.models.statement :
       one(statement.principals).identifiers == toset([aws_iam_role.model.arn]) if contains(statement.actions, "sagemaker:CreateModelPackage")
     ])
-    error_message = "Another than the function model may register models."
+    error_message = "Another role than that of the function model may register models."
   }
 
   assert {
@@ -179,7 +178,7 @@ run "plan" {
         for statement in document.statement : !contains(statement.actions, "events:PutEvents")
       ])
     ])
-    error_message = "Every job may ask for a retraining."
+    error_message = "Every job may request a retraining."
   }
 }
 
@@ -194,7 +193,7 @@ run "several_instances_get_a_new_model_in_parts" {
 
   assert {
     condition     = aws_sagemaker_endpoint.scoring.deployment_config[0].blue_green_update_policy[0].traffic_routing_configuration[0].type == "CANARY"
-    error_message = "All instances get a new model at once."
+    error_message = "A rollout has no canary."
   }
 }
 
@@ -207,12 +206,12 @@ run "a_challenger_scores_in_the_shadow" {
 
   assert {
     condition     = aws_sagemaker_endpoint_configuration.scoring.shadow_production_variants[0].variant_name == "challenger"
-    error_message = "The challenger is not in the shadow."
+    error_message = "The challenger is not a shadow variant."
   }
 
   assert {
     condition     = aws_sagemaker_model.scoring["challenger"].name != aws_sagemaker_model.scoring["champion"].name
-    error_message = "Challenger and champion are one model."
+    error_message = "Challenger and champion are the same model."
   }
 }
 
@@ -225,7 +224,7 @@ run "transactions_come_by_msk" {
 
   assert {
     condition     = length(aws_kinesis_stream.transactions) == 0 && length(aws_msk_serverless_cluster.transactions) == 1
-    error_message = "There are two ways in, or none."
+    error_message = "There are two sources of transactions, or none."
   }
 
   assert {
@@ -245,11 +244,11 @@ run "a_neighbour_shares_what_an_account_has_once" {
 
   assert {
     condition     = length(aws_cloudwatch_log_group.jobs) == 0 && length(aws_api_gateway_account.logs) == 0
-    error_message = "It takes from its neighbour what an account has once."
+    error_message = "It manages a resource that exists once per account."
   }
 
   assert {
     condition     = aws_scheduler_schedule.daily.state == "DISABLED" && length(aws_cloudwatch_metric_alarm.daily_missing) == 0
-    error_message = "A schedule that is off is missed."
+    error_message = "There is an alarm for a disabled schedule."
   }
 }

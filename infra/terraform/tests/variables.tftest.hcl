@@ -1,4 +1,4 @@
-# Nonsense is refused before anything is planned. That what the environments choose is none: tests/infra/terraform.
+# Invalid values of variables are rejected. tests/infra/terraform checks that those of the environments are valid.
 
 provider "aws" {
   region                      = "eu-central-1"
@@ -22,7 +22,7 @@ override_data {
   values = { account_id = "123456789012" }
 }
 
-# What stands alone. Day 31 of a month is text that `validate` takes for a schedule, like the two below.
+# Validations of single variables. `validate` accepts day 31 of a month as a schedule, like the two below.
 run "nonsense" {
   command = plan
 
@@ -105,15 +105,15 @@ run "nonsense" {
   ]
 }
 
-# A variable that is weighed against another is not looked at where the other is refused. An execution does not outlive
-# 10,080 looks: one costs nine of its 25,000 events.
+# A validation that depends on another variable is skipped where the other one is invalid. An execution cannot poll
+# 10,080 times: a poll takes nine of its 25,000 events.
 run "what_does_not_fit_together" {
   command = plan
 
   variables {
     name           = "cardwatch-of-a-bank"
     environment    = "production"
-    daily_schedule = "cron(30 2 * * ? *)" # on the day after
+    daily_schedule = "cron(30 2 * * ? *)" # on the next day
 
     zones                         = ["a", "b"]
     interface_endpoint_zones      = 3

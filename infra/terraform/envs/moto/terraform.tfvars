@@ -1,5 +1,5 @@
-# The stand-in for AWS on one machine: the same plan, its smallest sizes, and nobody to wait for. Images are only names
-# there, for it runs this checkout's own programs. The account is the one that it plays.
+# moto, the local implementation of AWS: the same plan with minimal sizes and no waiting. Images are only names, because
+# it runs the programs of this checkout. The account is moto's.
 environment = "moto"
 region      = "eu-central-1"
 image_tag   = "local"

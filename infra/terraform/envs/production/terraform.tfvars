@@ -1,4 +1,4 @@
-# A bank's: outlives the loss of a zone, keeps its logs for a year, and a person approves each model.
+# Production of a bank: survives the loss of a zone, keeps logs for a year, and a person approves each model.
 environment = "production"
 region      = "eu-central-1"
 

@@ -1,4 +1,4 @@
-# Small enough to leave on for a day, and it goes away without a trace: nothing in it is anybody's.
+# Small enough to run for a day, and completely removed by a destroy: it has no real data.
 environment = "sandbox"
 region      = "eu-central-1"
 
@@ -26,7 +26,7 @@ job_volume_gb          = 20
 job_hours              = 1
 rollout                = { canary_percent = 50, watch_seconds = 120, timeout_seconds = 3600 }
 manual_approval        = false
-daily_enabled          = false # start it by hand; traffic is what somebody sends
+daily_enabled          = false # start it manually after sending traffic
 backfill_capacity      = { cpus = 8, memory_gb = 32, disk_gb = 100 }
 
 monthly_budget_usd = 200
