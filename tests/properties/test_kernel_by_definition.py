@@ -1,7 +1,6 @@
 """The kernel's constant-time updates against the definitions over the whole history.
 
-The features are computed here once more, in plain Python and slowly, from the feature table's words and not from the
-kernel.
+The features are computed a second time, in plain Python, from the descriptions of the feature table.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ gaps_ms = st.one_of(
 
 @st.composite
 def cards_logs(draw: st.DrawFn) -> list[Transaction]:
-    """One card's log: bursts, silences, late events, repeats."""
+    """A log of one card, with bursts, gaps, late events and duplicates."""
     now_ms = 20_000 * 86_400_000 + draw(st.integers(0, 30 * 86_400_000))
     log: list[Transaction] = []
     for number in range(draw(st.integers(1, 40))):
@@ -69,7 +68,7 @@ def cards_logs(draw: st.DrawFn) -> list[Transaction]:
 
 @given(cards_logs())
 @settings(deadline=None, max_examples=200)
-def test_every_feature_is_what_its_definition_says(log: list[Transaction]) -> None:
+def test_every_feature_follows_its_definition(log: list[Transaction]) -> None:
     folded = fold(empty_states(1), np.zeros(len(log), np.int64), encode(log), ReferenceTable.empty())
     for position, expected in enumerate(rows_by_definition(log)):
         assert folded.duplicates[position] == (expected is None)
@@ -96,14 +95,14 @@ def test_a_window_covers_nine_tenths_of_its_length_at_least_and_all_of_it_at_mos
 
 
 def rows_by_definition(log: Sequence[Transaction]) -> list[dict[str, float] | None]:
-    """The features of one card's log without reference tables; None for a repeat. What is missing is left out."""
+    """Return the features of one card's log without reference tables; None for a duplicate, missing ones omitted."""
     return [
         None if history is None else row(event, history) for event, history in zip(log, histories(log), strict=True)
     ]
 
 
 def histories(log: Sequence[Transaction]) -> Iterator[list[Transaction] | None]:
-    """What counts as history for each of a card's transactions; None for a repeat."""
+    """Return the history of each of a card's transactions; None for a duplicate."""
     history: list[Transaction] = []
     for event in log:
         if history and at(event) - max(map(at, history)) > 365 * DAY_MS:
@@ -149,7 +148,7 @@ def alone(event: Transaction) -> dict[str, float]:
 
 
 def within(now_ms: int, events: Sequence[Transaction], window: str) -> list[Transaction]:
-    """Those of the events that lie in the current tile and the nine before it."""
+    """Return the events in the current tile and the nine before it."""
     tile_ms = WINDOWS_MS[window] // 10
     return [past for past in events if at(past) // tile_ms > now_ms // tile_ms - 10]
 
@@ -168,7 +167,7 @@ def velocity(event: Transaction, history: Sequence[Transaction]) -> dict[str, fl
     values["small_count_1h"] = sum(past.amount_minor < 300 for past in held["1h"])
     values["declined_count_24h"] = sum(past.previous_outcome is AuthorizationOutcome.DECLINED for past in day)
     merchants = [past.merchant_id for past in history]
-    newcomers = [past for place, past in enumerate(history) if past.merchant_id not in merchants[:place]]
+    newcomers = [past for index, past in enumerate(history) if past.merchant_id not in merchants[:index]]
     values["new_merchant_count_24h"] = len(within(now_ms, newcomers, "24h"))
     if held["7d"]:
         values["count_24h_to_7d"] = len(day) / len(held["7d"])

@@ -1,4 +1,4 @@
-"""What must hold for every log: chunks, restarts and the two encodings give the same bits."""
+"""Properties of the kernel for every log: chunks, restarts and both encodings give the same bits."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ logs = st.lists(transactions(), min_size=1, max_size=60)
 
 
 def replayed(log: Sequence[Transaction], cuts: Sequence[int]) -> tuple[bytes, bytes]:
-    """Fold the log in chunks, each from the bytes that the one before left; features and states as bytes."""
+    """Fold the log in chunks, each from the stored bytes of the previous one; return features and states as bytes."""
     cards, index = card_index([transaction.card_id for transaction in log])
     states = empty_states(len(cards))
     features = []
@@ -61,7 +61,7 @@ def replayed(log: Sequence[Transaction], cuts: Sequence[int]) -> tuple[bytes, by
 
 @given(logs, st.lists(st.integers(0, 100), max_size=5))
 @settings(deadline=None)
-def test_however_a_log_is_cut_features_and_states_have_the_same_bits(log: list[Transaction], cuts: list[int]) -> None:
+def test_the_chunks_of_a_log_do_not_change_features_and_states(log: list[Transaction], cuts: list[int]) -> None:
     assert replayed(log, cuts) == replayed(log, [])
 
 

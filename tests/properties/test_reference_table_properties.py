@@ -1,4 +1,4 @@
-"""What a reference table may know: only what had happened and was known before its day, whatever came when."""
+"""A reference table uses only what had occurred and was known before its day, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Paid(NamedTuple):
     hour: int
 
 
-class Told(NamedTuple):
+class Labelled(NamedTuple):
     number: int
     merchant: str
     is_fraud: bool
@@ -43,18 +43,18 @@ class Told(NamedTuple):
     observed_hour: int
 
 
-Event = Paid | Told
+Event = Paid | Labelled
 
 merchants = st.sampled_from(["a", "b", "c"])
 hours = st.integers(0, HOURS - 1)
 paid = st.builds(Paid, st.integers(0, 99), merchants, hours)
-told = st.builds(Told, st.integers(0, 9), merchants, st.booleans(), hours, hours)
-histories = st.lists(paid | told, max_size=20)
+labelled = st.builds(Labelled, st.integers(0, 9), merchants, st.booleans(), hours, hours)
+histories = st.lists(paid | labelled, max_size=20)
 few = settings(max_examples=10, deadline=None)  # each writes two archives
 
 
-class Nowhere:
-    """A log of which everything is read."""
+class EmptyLog:
+    """A log whose records have all been read."""
 
     def reached(self, _topic: str, _partition: int) -> int:
         return 0
@@ -90,7 +90,7 @@ def value_of(event: Event) -> tuple[str, bytes]:
 
 
 def known_hour(event: Event) -> int:
-    """The hour in which somebody could know of it."""
+    """Return the hour in which the event becomes known."""
     return event.hour if isinstance(event, Paid) else event.observed_hour
 
 
@@ -99,7 +99,7 @@ def day(number: int) -> date:
 
 
 def tables(events: Sequence[Event], then: Sequence[tuple[int, Event]] = ()) -> list[ReferenceTable]:
-    """The tables valid from days 1 to `DAYS`: `events` are read first, (n, event) after n days have been closed."""
+    """Return the tables valid from days 1 to `DAYS`: `events` are read first, (n, event) after n days are closed."""
     with tempfile.TemporaryDirectory() as folder:
         writer, store = ArchiveWriter(Path(folder)), ReferenceTableStore(Path(folder) / "tables")
         archiver = Archiver(
@@ -120,7 +120,7 @@ def tables(events: Sequence[Event], then: Sequence[tuple[int, Event]] = ()) -> l
                 offset += 1
             ended = DayEmitted(day=day(closing), transaction_ends={}, label_ends={}, decided=False)
             archiver.add([Record(PROGRESS, 0, closing, 0, None, msgspec.json.encode(ended))])
-            archiver.close_days(Nowhere())
+            archiver.close_days(EmptyLog())
         writer.close()
         return store.all()
 
@@ -138,14 +138,14 @@ def test_the_order_of_arrival_changes_no_table(events: list[Event], data: st.Dat
 
 @few
 @given(histories, st.integers(1, DAYS))
-def test_a_table_is_that_of_what_had_happened_and_was_known_before_its_day(events: list[Event], valid: int) -> None:
+def test_a_table_uses_only_what_was_known_before_its_day(events: list[Event], valid: int) -> None:
     known = [event for event in events if known_hour(event) < 24 * valid]
     assert ids(tables(events))[valid - 1] == ids(tables(known))[valid - 1]
 
 
 @few
-@given(histories, paid | told, st.integers(0, DAYS - 1))
-def test_what_comes_late_changes_no_table_of_its_day_or_before_nor_one_that_was_built(
+@given(histories, paid | labelled, st.integers(0, DAYS - 1))
+def test_a_late_event_changes_no_table_of_its_day_or_before_nor_one_that_was_built(
     events: list[Event], late: Event, read_after: int
 ) -> None:
     unchanged = max(read_after, known_hour(late) // 24)
@@ -155,9 +155,9 @@ def test_what_comes_late_changes_no_table_of_its_day_or_before_nor_one_that_was_
 def test_a_late_label_shows_in_the_next_table() -> None:
     # Of day 0 and known on day 0, but read when days 0 and 1 are closed: the tables of days 1 and 2 are built.
     events: list[Event] = [Paid(1, "a", 5), Paid(2, "b", 5)]
-    found = tables(events, then=[(2, Told(1, "a", True, 5, 6))])
+    found = tables(events, then=[(2, Labelled(1, "a", True, 5, 6))])
     risk = [table.values[:, MERCHANT_VALUES.index("risk_30d")].tolist() for table in found]
     assert risk[0] == risk[1]
-    assert risk[0][0] == risk[0][1]  # nothing is known: the same for both
+    assert risk[0][0] == risk[0][1]  # no fraud is known: equal risks
     assert max(risk[2]) > 1 > min(risk[2])
     assert risk[2] == risk[3]

@@ -1,4 +1,4 @@
-"""Stream, question and replay of files give the same bits, whatever the log: late, repeated, shuffled, cut anywhere."""
+"""Stream, scoring requests and replay give the same bits for every log: late, repeated, shuffled, cut anywhere."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ logs = st.lists(transactions(), min_size=1, max_size=60)
 
 
 def table_of(transaction: Transaction) -> ReferenceTable:
-    """The rule, written out: the newest that is valid when it happens."""
+    """Return the newest table that is valid at the time of the transaction."""
     day = (transaction.occurred_at - EPOCH).days
     return max(
         (table for table in [ReferenceTable.empty(), *TABLES] if table.valid_from_day <= day),
@@ -78,7 +78,7 @@ def table_of(transaction: Transaction) -> ReferenceTable:
 
 
 def streamed(log: Log, sizes: Sequence[int]) -> dict[tuple[int, int], bytes]:
-    """Folded as the stream does it, in batches of these sizes over and over; [1] is a question at a time."""
+    """Fold as the stream does, in batches of these sizes in turn; [1] is a scoring request at a time."""
     cards, index = card_index([transaction.card_id for _, transaction in log])
     states = empty_states(len(cards))
     rows: list[bytes] = []
@@ -89,17 +89,17 @@ def streamed(log: Log, sizes: Sequence[int]) -> dict[tuple[int, int], bytes]:
         states = np.frombuffer(states.tobytes(), states.dtype).copy()
         folded = fold_with_tables(states, index[chunk], encode(part), [table_of(each) for each in part])
         rows += [row.tobytes() for row in folded.features]
-    return dict(zip(places_of(log), rows, strict=True))
+    return dict(zip(positions_of(log), rows, strict=True))
 
 
-def places_of(log: Log) -> list[tuple[int, int]]:
-    """Partition and offset of each; every second offset is left out, as by markers of transactions."""
+def positions_of(log: Log) -> list[tuple[int, int]]:
+    """Return partition and offset of each; every second offset is unused, as with Kafka's transaction markers."""
     ends = [0] * PARTITIONS
-    places = []
+    positions = []
     for partition, _ in log:
-        places.append((partition, 2 * ends[partition]))
+        positions.append((partition, 2 * ends[partition]))
         ends[partition] += 1
-    return places
+    return positions
 
 
 def write_log_and_tables(folder: Path, log: Log, row_group_size: int) -> None:
@@ -109,7 +109,7 @@ def write_log_and_tables(folder: Path, log: Log, row_group_size: int) -> None:
 
 
 def write_by_event_date(folder: Path, log: Log, row_group_size: int) -> None:
-    rows = [transaction_row(t, *place) for (_, t), place in zip(log, places_of(log), strict=True)]
+    rows = [transaction_row(t, *position) for (_, t), position in zip(log, positions_of(log), strict=True)]
     for day in {row["occurred_at"].date() for row in rows}:
         for partition in range(PARTITIONS):
             here = [row for row in rows if (row["occurred_at"].date(), row["partition"]) == (day, partition)]
@@ -120,10 +120,10 @@ def write_by_event_date(folder: Path, log: Log, row_group_size: int) -> None:
                 pq.write_table(table, path, row_group_size=row_group_size)
 
 
-def by_place(folder: Path) -> dict[tuple[int, int], bytes]:
+def by_position(folder: Path) -> dict[tuple[int, int], bytes]:
     rows = pq.read_table(folder)
-    places = zip(rows["partition"].to_pylist(), rows["log_offset"].to_pylist(), strict=True)
-    return {place: row.tobytes() for place, row in zip(places, feature_matrix(rows), strict=True)}
+    positions = zip(rows["partition"].to_pylist(), rows["log_offset"].to_pylist(), strict=True)
+    return {position: row.tobytes() for position, row in zip(positions, feature_matrix(rows), strict=True)}
 
 
 def replayed(
@@ -141,24 +141,24 @@ def replayed(
                 batch_rows=batch_rows,
             )
         )
-        return by_place(folder / "out")
+        return by_position(folder / "out")
 
 
 @given(logs, st.lists(st.integers(1, 20), min_size=1, max_size=4), st.integers(1, 40), st.integers(1, 20))
 @settings(deadline=None, max_examples=40)
-def test_stream_question_and_replay_give_the_same_bits(
+def test_stream_requests_and_replay_give_the_same_bits(
     log: Log, chunks: list[int], batch_rows: int, row_group_size: int
 ) -> None:
-    one_by_one = streamed(log, [1])
-    assert streamed(log, chunks) == one_by_one
-    assert replayed(log, batch_rows=batch_rows, row_group_size=row_group_size) == one_by_one
+    single = streamed(log, [1])
+    assert streamed(log, chunks) == single
+    assert replayed(log, batch_rows=batch_rows, row_group_size=row_group_size) == single
 
 
 @pytest.mark.spark
 @given(st.lists(logs, min_size=20, max_size=20))
 @settings(deadline=None, max_examples=2, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-def test_spark_gives_the_same_bits_as_questions(many: list[Log]) -> None:
-    # Twenty logs at once, each with cards of its own: a start of Spark takes as long as all of them.
+def test_spark_gives_the_same_bits_as_requests(many: list[Log]) -> None:
+    # Twenty logs in one run, with different cards: a start of Spark takes as long as all of them.
     log = [
         (partition, structs.replace(transaction, card_id=f"{transaction.card_id}-of-{number}"))
         for number, one in enumerate(many)
@@ -175,10 +175,10 @@ def test_spark_gives_the_same_bits_as_questions(many: list[Log]) -> None:
             check=True,
             timeout=240,
         )
-        assert by_place(folder / "out") == streamed(log, [1])
+        assert by_position(folder / "out") == streamed(log, [1])
 
 
-def test_processes_give_the_bits_of_one_process() -> None:
+def test_several_processes_give_the_bits_of_one() -> None:
     log = [
         (
             number % 8 % PARTITIONS,

@@ -1,4 +1,4 @@
-"""Flat trees against XGBoost itself: the same margins to the bit, the same contributions, whatever the model."""
+"""Flat trees against XGBoost: bit-identical margins and equal contributions, for every model."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ def test_margins_have_xgboosts_bits_and_contributions_its_values(
 ) -> None:
     booster = trained(parameters, seed, rounds, missing)
     trees = flatten(booster)
-    asked = np.concatenate([rows(seed + 1, 60, missing), rows(seed + 2, 1, 1.0), np.zeros((1, FEATURES), np.float32)])
-    wanted = xgboost_margins(booster, asked)
-    assert margins(trees, asked).tobytes() == wanted.tobytes()
-    assert b"".join(margins(trees, asked[i : i + 1]).tobytes() for i in range(len(asked))) == wanted.tobytes()
+    sample = np.concatenate([rows(seed + 1, 60, missing), rows(seed + 2, 1, 1.0), np.zeros((1, FEATURES), np.float32)])
+    expected = xgboost_margins(booster, sample)
+    assert margins(trees, sample).tobytes() == expected.tobytes()
+    assert b"".join(margins(trees, sample[i : i + 1]).tobytes() for i in range(len(sample))) == expected.tobytes()
 
-    by_library = booster.predict(xgboost.DMatrix(asked, nthread=1), pred_contribs=True)
-    found = contributions(trees, asked)
+    by_library = booster.predict(xgboost.DMatrix(sample, nthread=1), pred_contribs=True)
+    found = contributions(trees, sample)
     scale = max(1.0, float(np.abs(by_library).max()))  # the library adds up float32
     assert np.abs(found - by_library[:, :-1]).max() < 1e-5 * scale
     assert expected_margin(trees) == pytest.approx(float(by_library[0, -1]), abs=1e-5 * scale)
-    assert found.sum(axis=1) + expected_margin(trees) == pytest.approx(wanted.astype(np.float64), abs=2e-5 * scale)
+    assert found.sum(axis=1) + expected_margin(trees) == pytest.approx(expected.astype(np.float64), abs=2e-5 * scale)
 
 
 @settings(max_examples=10, deadline=None)
@@ -90,15 +90,15 @@ def test_after_early_stopping_the_trees_up_to_the_best_iteration_score(
     booster.set_attr(best_iteration=str(best))  # what early stopping leaves behind
     trees = flatten(booster)
     assert len(trees.roots) == (best + 1) * parameters["num_parallel_tree"]
-    asked = rows(seed + 1, 50, 0.2)
-    wanted = booster.predict(xgboost.DMatrix(asked), output_margin=True, iteration_range=(0, best + 1))
-    assert margins(trees, asked).tobytes() == wanted.tobytes()
+    sample = rows(seed + 1, 50, 0.2)
+    expected = booster.predict(xgboost.DMatrix(sample), output_margin=True, iteration_range=(0, best + 1))
+    assert margins(trees, sample).tobytes() == expected.tobytes()
 
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 50))
 def test_a_damaged_file_is_refused_or_harmless(data: st.DataObject, seed: int) -> None:
-    """Whatever a byte becomes, either it is refused or rows get finite margins: nobody is led out of the arrays."""
+    """A damaged file is refused, or rows get finite margins: no walk leaves the arrays."""
     sound = flatten(
         trained({"max_depth": 4, "tree_method": "hist", "grow_policy": "depthwise"}, seed, 3, 0.2)
     ).to_bytes()

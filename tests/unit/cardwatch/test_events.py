@@ -1,4 +1,4 @@
-"""What the contracts take and what they refuse."""
+"""Which records the contracts accept and which they refuse."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_a_broken_field_is_refused_with_its_path_and_the_reason(
 
 
 @pytest.mark.parametrize("data", [None, b"", b"null", b"[]", b"\xff\xfe", b"{"])
-def test_what_is_no_record_at_all_is_refused(data: bytes | None) -> None:
+def test_input_that_is_no_record_is_refused(data: bytes | None) -> None:
     with pytest.raises(InvalidRecord):
         decode(data, Transaction)
 
 
 # 4111 1111 1111 1111 is a published test number; with another last digit Luhn's sum no longer ends in 0.
 @pytest.mark.parametrize(
-    ("text", "looks"),
+    ("text", "expected"),
     [
         ("4111111111111111", True),
         ("4111 1111 1111 1111", True),
@@ -82,8 +82,8 @@ def test_what_is_no_record_at_all_is_refused(data: bytes | None) -> None:
         ("", False),
     ],
 )
-def test_card_numbers_are_recognised_by_length_and_check_digit(text: str, looks: bool) -> None:
-    assert looks_like_card_number(text) is looks
+def test_card_numbers_are_recognised_by_length_and_check_digit(text: str, expected: bool) -> None:
+    assert looks_like_card_number(text) is expected
 
 
 @pytest.mark.parametrize("field", ["transaction_id", "card_id", "merchant_id", "device_id", "customer_id"])

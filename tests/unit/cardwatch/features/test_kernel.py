@@ -1,4 +1,4 @@
-"""The kernel by hand-made examples: each expectation is derived in the comment or is plain arithmetic."""
+"""The kernel on small examples: each expectation is derived by hand, in a comment or from the values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ids = count()
 
 
 def paying(after: timedelta = timedelta(0), **fields: Any) -> Transaction:
-    """A transaction of the one card of these tests, `after` Monday noon."""
+    """Return a transaction of the tests' card, `after` Monday noon."""
     ordinary: dict[str, Any] = {
         "transaction_id": f"t-{next(_ids)}",
         "card_id": "card",
@@ -38,14 +38,14 @@ def paying(after: timedelta = timedelta(0), **fields: Any) -> Transaction:
 
 
 def folding(*transactions: Transaction, table: ReferenceTable | None = None) -> tuple[FoldedRows, np.void]:
-    """Fold these into a new card; the results and the state after them."""
+    """Fold these transactions into a new card; return the result and the state after them."""
     states = empty_states(1)
     index = np.zeros(len(transactions), np.int64)
     return fold(states, index, encode(transactions), table or ReferenceTable.empty()), states[0]
 
 
 def last(folded: FoldedRows, name: str) -> float:
-    """A feature of the last transaction."""
+    """Return a feature of the last transaction."""
     return float(folded.features[-1, column(name)])
 
 
@@ -103,10 +103,10 @@ def test_windows_are_empty_after_a_long_silence() -> None:
     assert [last(folded, name) for name in names] == [0] * 10
     assert np.isnan(last(folded, "count_24h_to_7d"))
     assert np.isnan(last(folded, "amount_to_mean_30d"))
-    assert last(folded, "amount_to_mean") == 1.0  # habits are for ever
+    assert last(folded, "amount_to_mean") == 1.0  # habits have no time limit
 
 
-def test_a_card_not_seen_for_a_year_starts_anew() -> None:
+def test_a_card_without_a_transaction_for_a_year_is_new_again() -> None:
     year = timedelta(days=365)
     folded, state = folding(paying(), paying(year))
     assert folded.sequences.tolist() == [0, 1]
@@ -123,7 +123,7 @@ def test_shares_compare_the_last_day_with_the_week_and_the_month() -> None:
     assert last(folded, "amount_24h_to_30d") == 0.75
 
 
-def test_channels_are_counted_apart_and_add_up() -> None:
+def test_channels_are_counted_separately_and_add_up() -> None:
     channels = [Channel.ECOMMERCE, Channel.RECURRING, Channel.ATM, Channel.CHIP, Channel.CONTACTLESS, Channel.SWIPE]
     folded, _ = folding(
         *(paying(channel=channel, amount_minor=100 << position) for position, channel in enumerate(channels)), paying()
@@ -135,7 +135,7 @@ def test_channels_are_counted_apart_and_add_up() -> None:
     assert (last(folded, "remote_count_1h"), last(folded, "remote_count_24h")) == (0, 1)
 
 
-def test_a_large_amount_after_small_ones_shows() -> None:
+def test_a_large_amount_after_small_ones_is_visible() -> None:
     folded, _ = folding(
         paying(amount_minor=299), paying(timedelta(minutes=2), amount_minor=100), paying(timedelta(minutes=5))
     )
@@ -147,12 +147,12 @@ def test_a_large_amount_after_small_ones_shows() -> None:
 @pytest.mark.parametrize(
     ("amount_minor", "is_whole", "zeros"), [(0, 1, 0), (1, 0, 0), (50, 0, 1), (1_200, 1, 2), (10**12, 1, 12)]
 )
-def test_round_amounts_are_told_by_their_zeros(amount_minor: int, is_whole: int, zeros: int) -> None:
+def test_round_amounts_are_described_by_their_zeros(amount_minor: int, is_whole: int, zeros: int) -> None:
     folded, _ = folding(paying(amount_minor=amount_minor))
     assert (last(folded, "amount_is_whole"), last(folded, "amount_zeros")) == (is_whole, zeros)
 
 
-def test_small_amounts_and_declines_are_counted_apart() -> None:
+def test_small_amounts_and_declines_are_counted_separately() -> None:
     folded, _ = folding(
         paying(amount_minor=299),
         paying(amount_minor=300, previous_outcome=AuthorizationOutcome.DECLINED),
@@ -207,7 +207,7 @@ def test_speed_is_distance_over_time_since_the_last_place() -> None:
     assert last(folded, "speed_from_last_kmh") == pytest.approx(55.60, abs=0.01)
 
 
-def test_the_usual_place_is_found_across_the_date_line() -> None:
+def test_the_mean_place_is_correct_across_the_date_line() -> None:
     at = [{"latitude": 0.0, "longitude": longitude} for longitude in (179.0, -179.0, 180.0)]
     folded, _ = folding(*(paying(**place) for place in at))
     assert last(folded, "distance_from_usual_km") == pytest.approx(0.0, abs=1e-9)
@@ -221,14 +221,14 @@ def test_distance_is_right_along_a_parallel_and_across_the_date_line() -> None:
     assert last(folded, "distance_from_last_km") == pytest.approx(111.19, abs=0.01)
 
 
-def test_a_transaction_without_a_place_has_no_distance_and_leaves_the_last_place() -> None:
+def test_a_transaction_without_a_place_has_no_distance_and_keeps_the_last_place() -> None:
     here = {"latitude": 50.0, "longitude": 10.0}
     folded, _ = folding(paying(**here), paying(channel=Channel.ECOMMERCE), paying(**here))
     assert np.isnan(folded.features[1, column("distance_from_last_km")])
     assert last(folded, "distance_from_last_km") == 0.0
 
 
-def test_what_was_never_seen_is_new_once() -> None:
+def test_an_unknown_value_is_new_once() -> None:
     other = {"merchant_id": "m-2", "merchant_category": "7995", "country": "FR", "device_id": "d-2"}
     folded, _ = folding(paying(device_id="d-1"), paying(**other), paying(**other))
     names = ("merchant_is_new", "category_is_new", "country_is_new", "device_is_new")
@@ -236,7 +236,7 @@ def test_what_was_never_seen_is_new_once() -> None:
     assert [folded.features[2, column(name)] for name in names] == [0, 0, 0, 0]
 
 
-def test_what_was_seen_is_as_old_as_its_last_time() -> None:
+def test_the_age_of_a_known_value_counts_from_its_last_use() -> None:
     folded, _ = folding(paying(device_id="d"), paying(timedelta(days=5), device_id="d"))
     names = ("days_since_merchant", "days_since_category", "days_since_country", "days_since_device")
     assert [last(folded, name) for name in names] == [5, 5, 5, 5]
@@ -253,12 +253,12 @@ def test_what_was_seen_is_as_old_as_its_last_time() -> None:
         ("country", "country", 12),
     ],
 )
-def test_the_ones_used_last_are_remembered(field: str, name: str, kept: int) -> None:
+def test_the_values_used_last_are_stored(field: str, name: str, kept: int) -> None:
     def using(number: int, day: int) -> Transaction:
         value = {"merchant_category": f"{number:04d}", "country": "A" + chr(65 + number)}.get(field, f"n-{number}")
         return paying(timedelta(days=day), **{field: value})
 
-    # Number 0 is used again on the second day, so number 1 is the one that makes place for the newest.
+    # Number 0 is used again on the second day, so the newest value replaces number 1.
     known = [using(number, 0) for number in range(kept)] + [using(0, 1), using(kept, 2)]
     folded, _ = folding(*known, using(0, 3))
     assert last(folded, f"{name}_is_new") == 0
@@ -271,7 +271,7 @@ def test_new_merchants_are_counted() -> None:
     assert last(folded, "new_merchant_count_24h") == 2
 
 
-def test_a_repeated_transaction_changes_nothing_and_has_no_features() -> None:
+def test_a_duplicate_changes_nothing_and_has_no_features() -> None:
     repeated = paying()
     _, once = folding(repeated, paying(transaction_id="next"))
     folded, twice = folding(repeated, paying(transaction_id="next"), repeated)
@@ -280,7 +280,7 @@ def test_a_repeated_transaction_changes_nothing_and_has_no_features() -> None:
     assert once.tobytes() == twice.tobytes()
 
 
-def test_the_last_sixteen_ids_are_remembered() -> None:
+def test_duplicates_are_detected_among_the_last_sixteen_ids() -> None:
     repeated = paying()
     folded, _ = folding(repeated, *(paying() for _ in range(15)), repeated)
     assert folded.duplicates[-1]
@@ -298,7 +298,7 @@ def test_a_late_event_sees_the_latest_time_and_counts_in_its_own() -> None:
     assert state["last_at_ms"] == int((MONDAY_NOON + three).timestamp() * 1000)
 
 
-def test_an_event_too_late_for_every_window_still_makes_history() -> None:
+def test_an_event_too_late_for_every_window_counts_in_the_history() -> None:
     folded, state = folding(paying(timedelta(days=60)), paying(), paying(timedelta(days=60)))
     assert (last(folded, "count_30d"), last(folded, "history_length"), last(folded, "history_days")) == (1, 2, 30)
     assert state["sequence"] == 3
@@ -315,15 +315,15 @@ def test_late_events_leave_the_same_windows_as_punctual_ones() -> None:
         assert np.array_equal(punctual[name], late[name]), name
 
 
-def test_a_late_event_is_as_far_in_time_from_the_last_place_as_an_early_one() -> None:
+def test_a_late_event_has_the_same_speed_as_an_early_one() -> None:
     # One degree of latitude is 111.19 km: an hour apart in either order, 111.19 km/h.
     there, here = {"latitude": 51.0, "longitude": 10.0}, {"latitude": 50.0, "longitude": 10.0}
     folded, state = folding(paying(timedelta(hours=1), **there), paying(**here))
     assert last(folded, "speed_from_last_kmh") == pytest.approx(111.19, abs=0.01)
-    assert state["last_latitude"] == 51.0  # the latest place, not the one that came last
+    assert state["last_latitude"] == 51.0  # the latest place by event time
 
 
-def test_a_clock_that_is_ahead_harms_its_own_card_until_the_others_get_there() -> None:
+def test_a_clock_ahead_affects_only_its_card_until_the_other_events_reach_its_time() -> None:
     ahead = timedelta(days=2)
     folded, _ = folding(paying(ahead), *(paying(timedelta(minutes=i)) for i in range(3)), paying(ahead))
     assert last(folded, "count_24h") == 1  # the three were late, and of another day
@@ -336,7 +336,7 @@ def test_sequence_counts_what_was_folded_before() -> None:
     assert state["sequence"] == 3
 
 
-def test_a_merchant_in_the_table_has_its_values_and_another_the_neutral_ones() -> None:
+def test_a_merchant_in_the_table_has_its_values_and_an_unknown_one_neutral_values() -> None:
     known = np.array([[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 500.0]], np.float32)
     table = ReferenceTable(0, np.array([identity_hash("m-1")], np.uint64), known)
     names = [f"merchant_{what}_{window}" for what in ("risk", "count") for window in ("1d", "7d", "30d")]

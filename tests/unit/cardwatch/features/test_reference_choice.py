@@ -1,4 +1,4 @@
-"""Which table a transaction sees, and when the rules have to decide."""
+"""The choice of the reference table for a transaction, and when the rules must decide instead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def table_of(day: date) -> ReferenceTable:
 
 
 @pytest.mark.parametrize(("age", "is_stale"), [(-1, False), (0, False), (29, False), (30, True), (400, True)])
-def test_a_table_is_stale_when_its_windows_and_those_of_today_have_no_day_in_common(age: int, is_stale: bool) -> None:
+def test_a_table_is_stale_when_its_windows_do_not_overlap_with_those_of_today(age: int, is_stale: bool) -> None:
     assert WINDOW_DAYS == 30
     assert (why_stale(table_of(FIRST), FIRST + timedelta(days=age)) is not None) is is_stale
 
@@ -30,13 +30,13 @@ def test_the_reason_names_the_table_and_its_age() -> None:
 
 
 @pytest.mark.parametrize("day", [date.min, FIRST, date.max])
-def test_a_system_that_never_had_a_table_is_not_stale(tmp_path: Path, day: date) -> None:
+def test_a_system_without_any_table_is_not_stale(tmp_path: Path, day: date) -> None:
     choice = choose_table(ReferenceTableStore(tmp_path), day)
     assert choice.degraded_reason is None
     assert choice.table.table_id == ReferenceTable.empty().table_id
 
 
-def test_a_damaged_table_is_replaced_by_nothing_known_and_a_reason(tmp_path: Path) -> None:
+def test_a_damaged_table_is_replaced_by_the_empty_one_and_a_reason(tmp_path: Path) -> None:
     ReferenceTableStore(tmp_path).put(table_of(FIRST))
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1])

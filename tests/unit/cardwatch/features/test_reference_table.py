@@ -1,4 +1,4 @@
-"""Reference tables: what they know, when, and that their id is their content."""
+"""Reference tables: which transactions and labels they use, and ids that are hashes of the content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOON = datetime(2025, 2, 10, 12, tzinfo=UTC)
 
 
 def at(days: int, *merchants: int, amount_minor: int = 1_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Transactions of these merchants at noon, `days` from DAY."""
+    """Return transactions of these merchants at noon, `days` from DAY."""
     moment = to_epoch_ms(NOON + timedelta(days=days))
     count = len(merchants)
     return np.array(merchants, np.uint64), np.full(count, moment, np.int64), np.full(count, amount_minor, np.int64)
@@ -25,7 +25,7 @@ def at(days: int, *merchants: int, amount_minor: int = 1_000) -> tuple[np.ndarra
 def add_label(
     builder: ReferenceBuilder, merchant: int, *, happened: int, observed: int, is_fraud: bool = True, name: str = "t"
 ) -> None:
-    """A label of a transaction, both days counted from DAY."""
+    """Add a label of a transaction, both days counted from DAY."""
     builder.add_label(
         name,
         merchant,
@@ -86,7 +86,7 @@ def test_a_label_counts_from_the_day_after_it_was_observed() -> None:
     assert value(builder.build(DAY + timedelta(days=1)), 5, "risk_30d") > 1.0
 
 
-def test_two_labels_of_one_transaction_count_once_from_the_earlier_on() -> None:
+def test_two_labels_of_one_transaction_count_once_from_the_earlier_one() -> None:
     once, twice = ReferenceBuilder(), ReferenceBuilder()
     for builder in (once, twice):
         builder.add_transactions(*at(-3, 5, 9))
@@ -95,7 +95,7 @@ def test_two_labels_of_one_transaction_count_once_from_the_earlier_on() -> None:
     assert once.build(DAY).table_id == twice.build(DAY).table_id
 
 
-def test_a_fraud_that_turns_out_to_be_genuine_counts_no_more_from_the_next_day_on() -> None:
+def test_a_fraud_that_turns_out_to_be_genuine_does_not_count_from_the_next_day() -> None:
     builder = ReferenceBuilder()
     builder.add_transactions(*at(-3, 5, 9))
     add_label(builder, 5, happened=-3, observed=0, is_fraud=False)  # the order of arrival does not matter
@@ -127,10 +127,10 @@ def test_the_id_is_the_content_and_survives_storage() -> None:
 
 
 def test_a_table_of_other_values_is_refused() -> None:
-    of_another_version = ReferenceTable.empty().to_bytes().replace(b"risk_1d", b"risk_2d")
+    other_values = ReferenceTable.empty().to_bytes().replace(b"risk_1d", b"risk_2d")
     with pytest.raises(msgspec.DecodeError, match=r"it holds .*risk_2d"):
-        ReferenceTable.from_bytes(of_another_version)
+        ReferenceTable.from_bytes(other_values)
 
 
-def test_before_the_first_day_nothing_is_known() -> None:
+def test_without_transactions_the_table_is_empty() -> None:
     assert ReferenceBuilder().build(DAY).values.shape == (0, len(MERCHANT_VALUES))

@@ -1,4 +1,4 @@
-"""The schema hash stands for a meaning: whoever changes what the kernel computes is told to change the hash as well."""
+"""A change in what the kernel computes fails a test until the schema hash changes as well."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.features.state import empty_states
 
 KNOWN = {
-    # KERNEL_VERSION: what features and states of the log below are
+    # KERNEL_VERSION: the digest of features and states of the log below
     2: "ab49c6b3eb64567b644e41916343b9d32cef7810cd0a2b56ad60a280fcbf0780",
 }
 
 
 def arbitrary(count: int, multiplier: int, modulus: int) -> np.ndarray:
-    """Numbers that look random and are the same everywhere."""
+    """Return pseudo-random numbers that are the same on every machine."""
     return np.arange(1, count + 1, dtype=np.int64) * multiplier % 1_000_003 % modulus
 
 
-def test_features_and_states_of_a_fixed_log_are_those_of_this_kernel_version() -> None:
+def test_features_and_states_of_a_fixed_log_belong_to_this_kernel_version() -> None:
     count, cards = 5_000, 20
     rows = np.zeros(count, COLUMNS)
     rows["transaction_hash"] = arbitrary(count, 7_919, 4_000)
@@ -40,7 +40,7 @@ def test_features_and_states_of_a_fixed_log_are_those_of_this_kernel_version() -
     rows["category"], rows["country"] = arbitrary(count, 12_289, 25), arbitrary(count, 3_571, 25)
     rows["channel"], rows["previous_outcome"] = arbitrary(count, 27_644, 6), arbitrary(count, 40_961, 3)
     owners = arbitrary(count, 1_299, cards)
-    rows[50::50], owners[50::50] = rows[49:-1:50], owners[49:-1:50]  # repeats
+    rows[50::50], owners[50::50] = rows[49:-1:50], owners[49:-1:50]  # duplicates
     merchants = np.arange(40, dtype=np.uint64)
     values = arbitrary(len(merchants) * len(MERCHANT_VALUES), 2_741, 1_000).astype(np.float32)
     states = empty_states(cards)
