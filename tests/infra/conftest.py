@@ -1,4 +1,4 @@
-"""The local AWS for a whole session of tests: each uses names of its own."""
+"""The local AWS, shared by all tests of a session. Each test uses unique names."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ variables {
   environment             = "test"
   region                  = "eu-central-1"
   image_tag               = "abc"
-  champion_model_data_url = "s3://models-of-somebody/models/first/model.tar.gz"
+  champion_model_data_url = "s3://models-of-another-account/models/first/model.tar.gz"
   model_reader_accounts   = ["210987654321"]
   monthly_budget_usd      = 100
 }
@@ -152,7 +152,7 @@ run "plan" {
       for statement in data.aws_iam_policy_document.scoring.statement : statement.resources if statement.sid == "ReadModels"
       ])) == toset([
       "${module.data_bucket.arn}/models/*",
-      "arn:aws:s3:::models-of-somebody/models/first/model.tar.gz",
+      "arn:aws:s3:::models-of-another-account/models/first/model.tar.gz",
     ])
     error_message = "The endpoint reads other objects than models."
   }
@@ -201,7 +201,7 @@ run "a_challenger_scores_in_the_shadow" {
   command = plan
 
   variables {
-    challenger_model_data_url = "s3://models-of-somebody/models/second/model.tar.gz"
+    challenger_model_data_url = "s3://models-of-another-account/models/second/model.tar.gz"
   }
 
   assert {

@@ -13,7 +13,7 @@ variables {
   environment             = "test"
   region                  = "eu-central-1"
   image_tag               = "abc"
-  champion_model_data_url = "s3://models-of-somebody/models/first/model.tar.gz"
+  champion_model_data_url = "s3://models-of-another-account/models/first/model.tar.gz"
   monthly_budget_usd      = 100
 }
 

@@ -1,4 +1,4 @@
-"""Programs, models and jobs for the tests of the local AWS. Each test uses names of its own in one shared server."""
+"""Programs, models and jobs for the tests of the local AWS. All tests share one server and use unique names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terraform as its tests use it: a copy of the roots, and everything in it as AWS would be told to make it."""
+"""Terraform in a copy of the roots, and all resources with the attributes that AWS would get."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENVIRONMENTS = ("moto", "production", "sandbox")
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 _RESOURCE = r'^resource "(\w+)" "(\w+)"'
 
-# What Terraform is told here instead of by AWS, and the variables that no environment has for itself.
+# Overrides of AWS's responses, and the variables that no environment sets.
 NOWHERE = """
 provider "aws" {
   region                      = "eu-central-1"
@@ -38,14 +38,14 @@ override_data {
 
 variables {
   image_tag               = "abc"
-  champion_model_data_url = "s3://models-of-somebody/models/first/model.tar.gz"
+  champion_model_data_url = "s3://models-of-another-account/models/first/model.tar.gz"
   model_reader_accounts   = ["210987654321"]
 }
 """
 
 
 class Resource(NamedTuple):
-    """What would be made: where it stands in the configuration, its type, and its attributes."""
+    """A resource that would be created: its address, type and attributes."""
 
     address: str
     type: str
@@ -53,14 +53,14 @@ class Resource(NamedTuple):
 
 
 class Terraform(NamedTuple):
-    """The program, in a folder, with an environment in which it finds its providers and no account."""
+    """The program, its folder, and an environment with its providers and without an AWS account."""
 
     program: str
     folder: Path
     environment: dict[str, str]
 
     def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """What came of a command."""
+        """Run a command and return its result."""
         return subprocess.run(
             [self.program, f"-chdir={folder or self.folder}", *arguments, "-no-color"],
             env=self.environment,
@@ -111,10 +111,10 @@ def checkov(require: Callable[[object, str], None]) -> str:
 
 @pytest.fixture(scope="session")
 def made(terraform: Terraform) -> list[Resource]:
-    """Everything, applied with the variables of `production` but without AWS: policies and definitions are whole.
+    """All resources, applied with the variables of `production` but without AWS.
 
-    Terraform is told to leave the making of every resource, and gives it an ARN of ours. What it would read of AWS is
-    answered here; what it only computes, such as policies, it does compute. Before that each environment is planned.
+    Every resource is overridden and gets a generated ARN, as are responses of AWS. Values that Terraform
+    computes itself, such as policies, are real. Before that each environment is planned.
     """
     file = terraform.folder / "tests" / "everything.tftest.hcl"
     plans = [_run(f"plan_{name}", "plan", name) for name in ENVIRONMENTS]

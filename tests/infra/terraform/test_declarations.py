@@ -42,7 +42,7 @@ def blocks(root: Path) -> Iterator[Block]:
 
 
 def attributes(body: str) -> dict[str, str]:
-    """What stands directly in a block, as `terraform fmt` indents it."""
+    """Return the attributes at the top level of a block that `terraform fmt` has indented."""
     return dict(re.findall(r"^  (\w+) += ?(.*)$", body, re.MULTILINE))
 
 

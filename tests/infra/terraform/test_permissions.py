@@ -1,4 +1,4 @@
-"""Who may do what: every policy that would be made, whoever it hangs on."""
+"""Permissions: the statements of every policy that would be created."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WITHOUT_RESOURCE: Final = {
     "xray:PutTraceSegments",
 }
 
-# These do not say for whom they assume a role; to hand them one is iam:PassRole, which is an administrator's.
+# These services do not pass a source when they assume a role. iam:PassRole restricts who may give them one.
 WITHOUT_SOURCE: Final = {"apigateway.amazonaws.com", "lambda.amazonaws.com"}
 
 # Services whose client has another name than their actions, and actions that no call is named after.
@@ -95,7 +95,7 @@ class Statement(NamedTuple):
 
 
 def many(value: Any) -> set[str]:
-    """One or several, as JSON of policies has it."""
+    """Return a JSON value of a policy, a string or a list of strings, as a set."""
     return {value} if isinstance(value, str) else set(value or ())
 
 
@@ -188,7 +188,7 @@ def test_nobody_may_change_who_may_do_what(statements: list[Statement]) -> None:
 
 
 def test_every_action_exists(statements: list[Statement]) -> None:
-    """`validate` takes any text for an action; a wrong one is allowed to nobody, and found out in the first night."""
+    """`validate` accepts any text as an action, so a misspelt one would be found only when it is needed."""
     calls: dict[str, set[str]] = {}
     for action in sorted({action for statement in statements for action in statement.actions}):
         service, _, name = action.partition(":")

@@ -1,4 +1,4 @@
-"""What protects data and what tells of trouble: every bucket, queue, stream, table, topic, log, function, machine."""
+"""Encryption, public access, retention and alarms of all resources that would be created."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ Answer = Callable[[str, dict[str, Any]], Any]
 
 @pytest.fixture(scope="module")
 def definitions(made: list[Any]) -> dict[str, dict[str, Any]]:
-    """What each state machine is."""
+    """The definition of each state machine, by its name."""
     found = [resource.values for resource in made if resource.type == "aws_sfn_state_machine"]
     return {values["name"].rpartition("-")[2]: json.loads(values["definition"]) for values in found}
 
@@ -50,7 +50,7 @@ def definitions(made: list[Any]) -> dict[str, dict[str, Any]]:
 
 
 def next_of(state: dict[str, Any]) -> set[str]:
-    """Where a state may lead."""
+    """Return the possible next states of a state."""
     ways = [state, *state.get("Choices", ()), *state.get("Catch", ())]
     return {way[key] for way in ways for key in ("Next", "Default") if key in way}
 
@@ -149,7 +149,7 @@ class Run:
 
 @pytest.fixture
 def run(definitions: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Run]]:
-    """Runs a state machine to its end; nobody waits, and nothing is retried."""
+    """Runs a state machine to its end, without waits and retries."""
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         client = boto3.client("stepfunctions", region_name=REGION)
         numbers = itertools.count()
@@ -159,7 +159,7 @@ def run(definitions: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch)
             monkeypatch.setattr(state_task_factory, "state_task_service_for", lambda service_name: Scripted())
             machine = client.create_state_machine(
                 name=f"{name}-{next(numbers)}",
-                definition=json.dumps(at_once(definitions[name])),
+                definition=json.dumps(without_waits(definitions[name])),
                 roleArn="arn:aws:iam::123456789012:role/any",
             )["stateMachineArn"]
             execution = client.start_execution(stateMachineArn=machine, name="run", input=json.dumps(given))
@@ -172,11 +172,11 @@ def run(definitions: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch)
         yield start
 
 
-def at_once(definition: dict[str, Any]) -> dict[str, Any]:
-    """The same without waits and retries."""
-    patient = {"Seconds", "Retry"}
+def without_waits(definition: dict[str, Any]) -> dict[str, Any]:
+    """Return the definition without waits and retries."""
+    timing = {"Seconds", "Retry"}
     states = {
-        name: {key: value for key, value in state.items() if key not in patient}
+        name: {key: value for key, value in state.items() if key not in timing}
         | ({"Seconds": 0} if state["Type"] == "Wait" else {})
         for name, state in definition["States"].items()
     }
@@ -184,9 +184,9 @@ def at_once(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def script(**answers: Any) -> Answer:
-    """What each state is answered: the promotion of a model that nothing is wrong with, except for `answers`.
+    """Return the result of each state: that of a successful promotion unless `answers` overrides it.
 
-    A list is answered one after the other; text is why a state fails.
+    A list has the results of successive calls. A text is the reason for which a state fails.
     """
     usual = {
         "Fit": {"ModelArtifacts": {"S3ModelArtifacts": MODEL}},

@@ -1,4 +1,4 @@
-"""What Terraform itself, its own tests and checkov say of the roots."""
+"""Format, validation, `terraform test` and checkov for both roots and their module."""
 
 from __future__ import annotations
 
