@@ -74,7 +74,7 @@ def send(
     for number in range(from_day):
         world.day(number)
     with closing(KinesisWriter(environment.transactions, region=region)) as writer:
-        traffic = Traffic(world, writer, bucket.put)
+        traffic = Traffic(world, writer.write, bucket.put)
         try:
             for number in range(from_day, from_day + days):
                 traffic.send_day(number, rate_per_second=rate)
@@ -105,7 +105,7 @@ def smoke_test(environment: Environment, settings: Settings) -> None:
         closing(KinesisReader(environment.decisions, region=region)) as reader,
         closing(KinesisWriter(environment.transactions, region=region)) as writer,
     ):
-        received = await_decisions(transactions, writer, reader)
+        received = await_decisions(transactions, writer.write, reader.poll)
     seconds = sorted(each.seconds for each in received)
     degraded = sum(each.decision.degraded for each in received)
     click.echo(

@@ -41,11 +41,15 @@ class Environment:
         """Return the name of the bucket of Terraform's state in this account."""
         return f"{self.prefix}-state-{account}"
 
+    def releases_bucket(self, account: str) -> str:
+        """Return the name of the bucket of first models in this account."""
+        return f"{self.prefix}-releases-{account}"
+
     def model_url(self, account: str) -> str:
         """Return the URL of the first champion: that of the variables, else one in the bootstrap root's bucket."""
         if MODEL_URL in self.variables:
             return self.variables.text(MODEL_URL)
-        return object_url(f"{self.prefix}-releases-{account}", model_key(FIRST_EXECUTION))
+        return object_url(self.releases_bucket(account), model_key(FIRST_EXECUTION))
 
     def repositories(self) -> dict[str, str]:
         """Return each image's ECR repository, without the images that the variable `images` takes from elsewhere."""

@@ -92,8 +92,8 @@ def read_variables(root: Path, tfvars: Path) -> Variables:
         for found in _VARIABLE.finditer(_text(path)):
             declared.add(found["name"])
             if default := _DEFAULT.search(found["body"]):
-                values[found["name"]] = _Reader(default["value"], path).value()
-    given = _Reader(_text(tfvars), tfvars).assignments()
+                values[found["name"]] = _LiteralParser(default["value"], path).value()
+    given = _LiteralParser(_text(tfvars), tfvars).assignments()
     if unknown := sorted(set(given) - declared):
         raise Misconfigured(f"{tfvars}: {root} declares no variable {', '.join(unknown)}")
     return Variables({**values, **given}, tfvars)
@@ -101,7 +101,7 @@ def read_variables(root: Path, tfvars: Path) -> Variables:
 
 def read_assignments(path: Path) -> Variables:
     """Return the assignments of a file without blocks, such as a backend configuration."""
-    return Variables(_Reader(_text(path), path).assignments(), path)
+    return Variables(_LiteralParser(_text(path), path).assignments(), path)
 
 
 def _text(path: Path) -> str:
@@ -111,7 +111,7 @@ def _text(path: Path) -> str:
         raise Misconfigured(f"{path} cannot be read: {error}") from error
 
 
-class _Reader:
+class _LiteralParser:
     """Parser for literals. Raises `Misconfigured` with the file's name for anything else."""
 
     def __init__(self, text: str, path: Path) -> None:

@@ -49,7 +49,7 @@ FIRING_SECONDS = 300.0
 RESOLVED_SECONDS = 600.0
 
 
-class Traffic(threading.Thread):
+class TrafficThread(threading.Thread):
     """Transactions of one simulated day, repeated with new ids, at an adjustable rate."""
 
     def __init__(self, bootstrap: str, rate: float) -> None:
@@ -262,7 +262,7 @@ def test_a_champion_that_cannot_be_replaced_fires_an_alert_until_the_policy_allo
 
 
 def check_every_fault(watched: MonitoredStack, expect_alerts: Callable[..., Any], until: Callable[..., float]) -> None:
-    traffic = Traffic(watched.settings.kafka_bootstrap, 50.0)
+    traffic = TrafficThread(watched.settings.kafka_bootstrap, 50.0)
     traffic.start()
 
     with expect_alerts("NoChampion", "DecisionsDegraded"):

@@ -62,7 +62,7 @@ class DayRunner:
             closing(KinesisReader(self._decisions)) as reader,
             closing(KinesisWriter(self._transactions)) as writer,
         ):
-            traffic = Traffic(self._world, writer, self._bucket.put)
+            traffic = Traffic(self._world, writer.write, self._bucket.put)
             sending = threading.Thread(
                 target=traffic.send_day, args=[number], kwargs={"rate_per_second": rate_per_second}, daemon=True
             )

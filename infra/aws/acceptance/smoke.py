@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from msgspec import Struct, structs
@@ -13,20 +13,12 @@ from msgspec import Struct, structs
 from adapters.runtime.retry import poll
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Action, Channel, Decision, Transaction, decode, encode
-from infra.aws.acceptance.traffic import RecordWriter
+from infra.aws.acceptance.traffic import WriteRecords
 
 TRANSACTIONS: Final = 10
 POLL_SECONDS: Final = 0.25
 TIMEOUT_SECONDS: Final = 120.0
 """The first batch after a deployment waits for the function's image to be unpacked, and for its event source."""
-
-
-class RecordReader(Protocol):
-    """A stream, see `adapters.aws.kinesis.KinesisReader`."""
-
-    def poll(self) -> list[bytes]:
-        """Return the records since the last call."""
-        ...
 
 
 class TimedDecision(Struct, frozen=True):
@@ -59,8 +51,8 @@ def new_transactions(now: datetime, run: str) -> list[Transaction]:
 
 def await_decisions(
     transactions: Sequence[Transaction],
-    writer: RecordWriter,
-    reader: RecordReader,
+    write: WriteRecords,
+    read: Callable[[], list[bytes]],
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
     clock: Callable[[], float] = time.monotonic,
@@ -68,15 +60,16 @@ def await_decisions(
 ) -> list[TimedDecision]:
     """Send the transactions and return their decisions in order of arrival, without repeats.
 
-    Raises `CardwatchError` if some are missing after `timeout_seconds`.
+    `read` returns the new records of the stream of decisions. Raises `CardwatchError` if some are missing after the
+    timeout.
     """
     waiting = {transaction.transaction_id for transaction in transactions}
     received: list[TimedDecision] = []
-    writer.write([(transaction.card_id, encode(transaction)) for transaction in transactions])
+    write([(transaction.card_id, encode(transaction)) for transaction in transactions])
     start = clock()
 
     def receive() -> bool:
-        for value in reader.poll():
+        for value in read():
             decision = decode(value, Decision)
             if decision.transaction.transaction_id in waiting:
                 waiting.remove(decision.transaction.transaction_id)

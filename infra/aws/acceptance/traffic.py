@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 
@@ -17,12 +17,8 @@ MAX_AT_ONCE: Final = 500
 """Maximum number of records in one request of Kinesis."""
 
 
-class RecordWriter(Protocol):
-    """A stream, see `adapters.aws.kinesis.KinesisWriter`."""
-
-    def write(self, records: Sequence[tuple[str, bytes]]) -> None:
-        """Write pairs of partition key and value."""
-        ...
+WriteRecords = Callable[[Sequence[tuple[str, bytes]]], None]
+"""Writes pairs of partition key and value into a stream, as `adapters.aws.kinesis.KinesisWriter.write` does."""
 
 
 class SentCounts(Struct):
@@ -49,14 +45,14 @@ class Traffic:
     def __init__(
         self,
         world: Simulation,
-        writer: RecordWriter,
+        write: WriteRecords,
         put: Callable[[str, bytes], object],
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.sent = SentCounts()
-        self._world, self._writer, self._put = world, writer, put
+        self._world, self._write, self._put = world, write, put
         self._clock, self._sleep = clock, sleep
 
     def send_day(self, number: int, *, rate_per_second: float | None) -> None:
@@ -67,7 +63,7 @@ class Traffic:
         """
         events = self._world.day(number)
         for due in self._due(events.transactions, rate_per_second):
-            self._writer.write([(transaction.card_id, encode(transaction)) for transaction in due])
+            self._write([(transaction.card_id, encode(transaction)) for transaction in due])
             self.sent.transactions += len(due)
         self._put(labels_key(events.day), json_lines(events.labels))
         self.sent.labels += len(events.labels)

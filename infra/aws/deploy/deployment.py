@@ -28,14 +28,10 @@ class Deployment:
         self.environment = Environment("moto")
         self._files = LocalFiles(self.environment, settings.home)
         self._account = Account(self.environment.region).identity().account
+        self.releases = self.environment.releases_bucket(self._account)
         self._home, self._progress = settings.home, ApplyProgress(report)
         self._bootstrap = Terraform(settings, BOOTSTRAP, report=ApplyProgress(report).read_line, name="bootstrap")
         self._system = Terraform(settings, TERRAFORM, report=self._progress.read_line, name="system")
-
-    @property
-    def releases(self) -> str:
-        """Bucket of the first champion."""
-        return f"{self.environment.prefix}-releases-{self._account}"
 
     @property
     def buckets(self) -> list[str]:

@@ -56,7 +56,7 @@ class Stream:
 
 
 def traffic(time: Time, stream: Stream, objects: dict[str, bytes]) -> Traffic:
-    return Traffic(Simulation(WORLD), stream, objects.__setitem__, clock=time.clock, sleep=time.sleep)
+    return Traffic(Simulation(WORLD), stream.write, objects.__setitem__, clock=time.clock, sleep=time.sleep)
 
 
 def test_a_day_is_sent_completely_keyed_by_card_and_its_labels_follow_as_one_file() -> None:
@@ -159,7 +159,7 @@ def test_smoke_waits_for_each_decision_and_ignores_others_and_repeats() -> None:
     other = decision(new_transactions(NOW, "b")[0])
     answers = [decision(each) for each in sent]
     reader = Decisions([other], answers[:6], [answers[0], *answers[6:]])
-    received = await_decisions(sent, Stream(time), reader, clock=time.clock, sleep=time.sleep)
+    received = await_decisions(sent, Stream(time).write, reader.poll, clock=time.clock, sleep=time.sleep)
     assert [each.decision.transaction for each in received] == sent
     assert [each.seconds for each in received] == [0.25] * 6 + [0.5] * 4
 
@@ -169,7 +169,7 @@ def test_smoke_reports_the_number_of_missing_decisions() -> None:
     sent = new_transactions(NOW, "a")
     reader = Decisions([decision(each) for each in sent[:7]])
     with pytest.raises(CardwatchError, match="3 of 10 transactions have no decision after 5 s"):
-        await_decisions(sent, Stream(time), reader, timeout_seconds=5.0, clock=time.clock, sleep=time.sleep)
+        await_decisions(sent, Stream(time).write, reader.poll, timeout_seconds=5.0, clock=time.clock, sleep=time.sleep)
 
 
 def test_the_api_response_is_parsed_or_refused() -> None:
