@@ -1,4 +1,4 @@
-"""The Grafana dashboards as code: `python -m monitoring.dashboards` writes `monitoring/grafana/dashboards`.
+"""Grafana dashboards as code: `python -m monitoring.dashboards` renders `boards/*.toml` to the JSON files for Grafana.
 
-Only this package needs Grafana's SDK, and only to write: whoever runs the system reads the files.
+Only rendering needs Grafana's SDK. Grafana itself is provisioned with the rendered files.
 """

@@ -1,11 +1,12 @@
-"""What every dashboard has alike: its frame, its one variable, the way to the others, and marks where alerts fired."""
+"""Dashboards from the TOML files in `boards`, and their JSON files for Grafana."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import count
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final
 
+import msgspec
 from grafana_foundation_sdk.builders.dashboard import (
     AnnotationQuery,
     Dashboard,
@@ -13,57 +14,89 @@ from grafana_foundation_sdk.builders.dashboard import (
     DatasourceVariable,
     Row,
 )
-from grafana_foundation_sdk.models import dashboard as made
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DashboardLinkType, VariableOption
+from msgspec import Struct, structs
 
-from monitoring.dashboards.panels import GREEN, RED, RUNBOOK, SOURCE, Panel, Query, number
+from monitoring.dashboards.panels import RUNBOOK, SOURCE, Number, Panel, Step
 
+DEFINITIONS: Final = Path(__file__).resolve().parent / "boards"
+FOLDER: Final = Path(__file__).resolve().parent.parent / "grafana" / "dashboards"
 TAG: Final = "cardwatch"
-COLUMNS: Final = 24
-"""Of Grafana's grid; the panels of a line fill it."""
+FIRING: Final = 'ALERTS{alertstate="firing"}'
+ALERTS_FIRING: Final = Number(
+    title="Alerts firing",
+    about="All firing alerts, without pending ones. The marks on the panels and /alerts of Prometheus show which.",
+    queries={"alerts": f"count({FIRING}) or vector(0)"},
+    unit="none",
+    runbook="README",
+    steps=(Step("green"), Step("red", 1)),
+)
+"""Last panel of the first section of every dashboard."""
 
 
-class Section(NamedTuple):
+class Section(Struct, frozen=True, forbid_unknown_fields=True):
     """A title and the panels below it, in reading order."""
 
     title: str
-    panels: Sequence[Panel]
+    panels: list[Panel]
 
 
-def board(name: str, title: str, about: str, sections: Sequence[Section]) -> made.Dashboard:
-    """A dashboard; `name` is in its address, and has to last."""
-    building = (
-        Dashboard(f"Cardwatch: {title}")
-        .uid(f"cardwatch-{name}")
-        .description(about)
-        .tags([TAG])
-        .timezone("browser")
-        .readonly()
-        .tooltip(DashboardCursorSync.CROSSHAIR)
-        .time("now-30m", "now")
-        .refresh("5s")
-        .variables([_datasource()])
-        .link(_others())
-        .annotation(_alerts())
-    )
-    ids = count(1)
-    for section in sections:
-        building.with_row(Row(section.title).id(next(ids)))
-        for panel in section.panels:
-            building.with_panel(panel.id(next(ids)))
-    return building.build()
+class Board(Struct, frozen=True, forbid_unknown_fields=True):
+    """Definition of a dashboard. `<name>` in the description of a panel is replaced by the text of that name."""
+
+    title: str
+    about: str
+    sections: list[Section]
+    texts: dict[str, str] = {}
+
+    def build(self, name: str) -> models.Dashboard:
+        """Return the dashboard. `name` is a part of its URL."""
+        dashboard = (
+            Dashboard(f"Cardwatch: {self.title}")
+            .uid(f"cardwatch-{name}")
+            .description(self.about)
+            .tags([TAG])
+            .timezone("browser")
+            .readonly()
+            .tooltip(DashboardCursorSync.CROSSHAIR)
+            .time("now-30m", "now")
+            .refresh("5s")
+            .variables([_datasource()])
+            .link(_links())
+            .annotation(_alerts())
+        )
+        ids = count(1)
+        for number, section in enumerate(self.sections):
+            dashboard.with_row(Row(section.title).id(next(ids)))
+            for panel in [*section.panels, *([] if number else [ALERTS_FIRING])]:
+                dashboard.with_panel(self._with_texts(panel).build().id(next(ids)))
+        return dashboard.build()
+
+    def _with_texts(self, panel: Panel) -> Panel:
+        about = panel.about
+        for name, text in self.texts.items():
+            about = about.replace(f"<{name}>", text)
+        return structs.replace(panel, about=about)
 
 
-def firing() -> Panel:
-    """How many alerts fire; with which every dashboard begins."""
-    return number(
-        "Alerts firing",
-        "All alerts, pending ones not among them. Which they are: the marks on every panel, or /alerts of Prometheus.",
-        Query('count(ALERTS{alertstate="firing"}) or vector(0)', "alerts"),
-        unit="none",
-        runbook="README",
-        steps=((None, GREEN), (1, RED)),
-    )
+def render() -> dict[str, str]:
+    """Return the JSON of every dashboard by file name. The same definitions give the same bytes."""
+    encoder = JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False)
+    boards = {path.stem: msgspec.toml.decode(path.read_bytes(), type=Board) for path in DEFINITIONS.glob("*.toml")}
+    return {f"{name}.json": encoder.encode(board.build(name)) + "\n" for name, board in boards.items()}
+
+
+def write(folder: Path) -> None:
+    """Write all dashboards to `folder`, and delete the JSON files of other dashboards in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rendered = render()
+    for name, content in rendered.items():
+        (folder / name).write_text(content)
+    for path in folder.glob("*.json"):
+        if path.name not in rendered:
+            path.unlink()
 
 
 def _datasource() -> DatasourceVariable:
@@ -75,16 +108,9 @@ def _datasource() -> DatasourceVariable:
     )
 
 
-def _others() -> DashboardLink:
+def _links() -> DashboardLink:
     return DashboardLink("Dashboards").type(DashboardLinkType.DASHBOARDS).tags([TAG]).keep_time(True).include_vars(True)
 
 
 def _alerts() -> AnnotationQuery:
-    return (
-        AnnotationQuery()
-        .name(f"Alerts ({RUNBOOK})")
-        .datasource(SOURCE)
-        .enable(True)
-        .icon_color(RED)
-        .expr('ALERTS{alertstate="firing"}')
-    )
+    return AnnotationQuery().name(f"Alerts ({RUNBOOK})").datasource(SOURCE).enable(True).icon_color("red").expr(FIRING)

@@ -1,9 +1,13 @@
-"""Panels in one style: what a panel says, what to do about it, and its page in the runbook are part of its making."""
+"""Panels of the dashboards in one style, as the TOML files in `boards` define them.
+
+Every panel has a title, a description, queries by legend (`{{label}}` is replaced by the label's value), a width on
+Grafana's grid of 24 columns, and usually a page of the runbook.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, TypeVar
 
 from grafana_foundation_sdk.builders import common, prometheus, stat, statetimeline, timeseries
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
@@ -27,157 +31,151 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMap,
     ValueMappingResult,
 )
-
-Panel = timeseries.Panel | stat.Panel | statetimeline.Panel
+from msgspec import Struct, field
 
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 RUNBOOK: Final = "docs/runbook"
-GREEN, YELLOW, RED, BLUE, PURPLE = "green", "yellow", "red", "blue", "purple"
 MONEY: Final = "money"
-"""The unit of series whose name ends in their currency; where no sign is known for it, they are plain numbers."""
+"""Unit of series whose name ends in a currency. Currencies without a sign in Grafana are shown as plain numbers."""
 _SIGNS: Final = {".*EUR": "currencyEUR", ".*USD": "currencyUSD", ".*GBP": "currencyGBP"}
 
-
-class Query(NamedTuple):
-    """A question to Prometheus, and what its series are called: `{{label}}` is replaced by the label's value."""
-
-    expr: str
-    legend: str
+P = TypeVar("P", timeseries.Panel, stat.Panel, statetimeline.Panel)
+Q = TypeVar("Q", timeseries.Panel, stat.Panel)
 
 
-Steps = Sequence[tuple[float | None, str]]
-"""Colours from a value on; the first is from None, the bottom."""
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
+    """Colour of values from `minimum` on. The first step has no minimum."""
+
+    colour: str
+    minimum: int | float | None = field(name="from", default=None)
 
 
-def series(
-    title: str,
-    about: str,
-    *queries: Query,
-    unit: str,
-    width: int = 8,
-    runbook: str | None = None,
-    limit: float | None = None,
-    stacked: bool = False,
-    colours: Mapping[str, str] | None = None,
-) -> timeseries.Panel:
-    """Lines over time. `limit` is drawn as a dashed line, `colours` are by the series' names."""
-    panel = (
-        timeseries.Panel()
-        .title(title)
-        .description(_described(about, runbook))
-        .datasource(SOURCE)
-        .targets(_targets(queries))
-        .axis_soft_min(0)
-        .span(width)
-        .height(8)
-        .line_width(1)
-        .fill_opacity(30 if stacked else 5)
-        .show_points(VisibilityMode.NEVER)
-        .legend(
-            common.VizLegendOptions()
-            .show_legend(True)
-            .display_mode(LegendDisplayMode.TABLE)
-            .placement(LegendPlacement.BOTTOM)
-            .calcs(["lastNotNull", "max"])
+class State(Struct, frozen=True, forbid_unknown_fields=True):
+    """Text and colour of one value of a state timeline."""
+
+    text: str
+    colour: str
+
+
+class _Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    title: str
+    about: str
+    queries: dict[str, str]
+    runbook: str | None = None
+
+    def _described(self, panel: P, width: int, height: int) -> P:
+        page = "" if self.runbook is None else f"\n\nRunbook: `{RUNBOOK}/{self.runbook}.md`"
+        panel.title(self.title).description(self.about + page)
+        return panel.datasource(SOURCE).targets(_targets(self.queries)).span(width).height(height)
+
+
+class Series(_Definition, frozen=True, kw_only=True, tag="series"):
+    """Lines over time. `limit` is drawn as a dashed line; `colours` are by the legend of a series."""
+
+    unit: str
+    width: int = 8
+    limit: int | float | None = None
+    maximum: int | float | None = None
+    stacked: bool = False
+    colours: dict[str, str] = {}
+
+    def build(self) -> timeseries.Panel:
+        """Return the panel."""
+        panel = (
+            self._described(timeseries.Panel(), self.width, height=8)
+            .axis_soft_min(0)
+            .line_width(1)
+            .fill_opacity(30 if self.stacked else 5)
+            .show_points(VisibilityMode.NEVER)
+            .legend(
+                common.VizLegendOptions()
+                .show_legend(True)
+                .display_mode(LegendDisplayMode.TABLE)
+                .placement(LegendPlacement.BOTTOM)
+                .calcs(["lastNotNull", "max"])
+            )
+            .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
         )
-        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
-    )
-    if stacked:
-        panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
-    if limit is not None:
-        panel.thresholds(_steps([(None, GREEN), (limit, RED)]))
-        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
-    for name, colour in (colours or {}).items():
-        panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})])
-    _measure(panel, unit)
-    return panel
+        if self.stacked:
+            panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+        if self.limit is not None:
+            panel.thresholds(_thresholds([Step("green"), Step("red", self.limit)]))
+            panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
+        if self.maximum is not None:
+            panel.max(self.maximum)
+        for name, colour in self.colours.items():
+            panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})])
+        return _with_unit(panel, self.unit)
 
 
-def number(
-    title: str,
-    about: str,
-    *queries: Query,
-    unit: str,
-    width: int = 4,
-    runbook: str | None = None,
-    steps: Steps = ((None, BLUE),),
-    decimals: int | None = None,
-) -> stat.Panel:
-    """The newest value, large and in the colour of its step."""
-    panel = (
-        stat.Panel()
-        .title(title)
-        .description(_described(about, runbook))
-        .datasource(SOURCE)
-        .targets(_targets(queries))
-        .span(width)
-        .height(4)
-        .color_mode(BigValueColorMode.VALUE)
-        .graph_mode(BigValueGraphMode.NONE)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .thresholds(_steps(steps))
-        .no_value("nothing yet")
-    )
-    if decimals is not None:
-        panel.decimals(decimals)
-    _measure(panel, unit)
-    return panel
+class Number(_Definition, frozen=True, kw_only=True, tag="number"):
+    """The newest value in large type, in the colour of its step."""
+
+    unit: str
+    width: int = 4
+    steps: tuple[Step, ...] = (Step("blue"),)
+    decimals: int | None = None
+
+    def build(self) -> stat.Panel:
+        """Return the panel."""
+        panel = (
+            self._described(stat.Panel(), self.width, height=4)
+            .color_mode(BigValueColorMode.VALUE)
+            .graph_mode(BigValueGraphMode.NONE)
+            .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+            .thresholds(_thresholds(self.steps))
+            .no_value("nothing yet")
+        )
+        if self.decimals is not None:
+            panel.decimals(self.decimals)
+        return _with_unit(panel, self.unit)
 
 
-def states(
-    title: str,
-    about: str,
-    query: Query,
-    names: Mapping[int, tuple[str, str]],
-    *,
-    width: int,
-    runbook: str | None = None,
-) -> statetimeline.Panel:
-    """A bar over time, with a text and a colour for each value that it may have."""
-    texts = {
-        str(value): ValueMappingResult(text=text, color=colour, index=place)
-        for place, (value, (text, colour)) in enumerate(names.items())
-    }
-    return (
-        statetimeline.Panel()
-        .title(title)
-        .description(_described(about, runbook))
-        .datasource(SOURCE)
-        .targets(_targets([query]))
-        .span(width)
-        .height(4)
-        .mappings([ValueMap(options=texts)])
-        .merge_values(True)
-        .show_value(VisibilityMode.AUTO)
-        .legend(common.VizLegendOptions().show_legend(False).display_mode(LegendDisplayMode.LIST))
-    )
+class StateTimeline(_Definition, frozen=True, kw_only=True, tag="states"):
+    """A bar over time. Value 0 has the text and colour of the first state, value 1 of the second, and so on."""
+
+    width: int
+    states: tuple[State, ...]
+
+    def build(self) -> statetimeline.Panel:
+        """Return the panel."""
+        texts = {
+            str(value): ValueMappingResult(text=state.text, color=state.colour, index=value)
+            for value, state in enumerate(self.states)
+        }
+        return (
+            self._described(statetimeline.Panel(), self.width, height=4)
+            .mappings([ValueMap(options=texts)])
+            .merge_values(True)
+            .show_value(VisibilityMode.AUTO)
+            .legend(common.VizLegendOptions().show_legend(False).display_mode(LegendDisplayMode.LIST))
+        )
 
 
-def _described(about: str, runbook: str | None) -> str:
-    return about if runbook is None else f"{about}\n\nRunbook: `{RUNBOOK}/{runbook}.md`"
+Panel = Series | Number | StateTimeline
 
 
-def _measure(panel: timeseries.Panel | stat.Panel, unit: str) -> None:
+def _with_unit(panel: Q, unit: str) -> Q:
     if unit != MONEY:
-        panel.unit(unit)
-        return
+        return panel.unit(unit)
     panel.unit("none").decimals(0)
     for name, sign in _SIGNS.items():
         panel.override_by_regexp(name, [DynamicConfigValue("unit", sign)])
+    return panel
 
 
-def _targets(queries: Sequence[Query]) -> list[Builder[Dataquery]]:
+def _targets(queries: Mapping[str, str]) -> list[Builder[Dataquery]]:
     return [
         prometheus.Dataquery()
         .datasource(SOURCE)
-        .expr(query.expr)
-        .legend_format(query.legend)
-        .ref_id(chr(ord("A") + place))
+        .expr(expression)
+        .legend_format(legend)
+        .ref_id(chr(ord("A") + number))
         .range()
-        for place, query in enumerate(queries)
+        for number, (legend, expression) in enumerate(queries.items())
     ]
 
 
-def _steps(steps: Steps) -> ThresholdsConfig:
-    thresholds = [Threshold(value=value, color=colour) for value, colour in steps]
+def _thresholds(steps: Sequence[Step]) -> ThresholdsConfig:
+    thresholds = [Threshold(value=step.minimum, color=step.colour) for step in steps]
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(thresholds)
