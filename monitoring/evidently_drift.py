@@ -1,8 +1,8 @@
-"""Evidently's data drift, as numbers for the drift policy and as its own report for people.
+"""Data drift by Evidently, as numbers for the drift policy and as an HTML report.
 
-The distance is the Wasserstein distance over the reference's standard deviation, and for columns of few values the
-Jensen-Shannon distance, each with Evidently's threshold of 0.1. Cost grows with rows and columns, so both sides are
-sampled by evenly spaced rows: deterministic, and every partition and day has its share.
+The distance of a column is the Wasserstein distance divided by the standard deviation of the reference, or, for columns
+with few distinct values, the Jensen-Shannon distance. Evidently's threshold is 0.1 for both. Both sides are sampled at
+evenly spaced rows, which bounds the cost, is deterministic, and represents every partition and day.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from cardwatch.features.definitions import FEATURE_NAMES
 from monitoring.watched import MARGIN, WATCHED
 
 MAX_ROWS: Final = 2_000
+"""Maximum number of sampled rows on each side."""
 MIN_VALUES: Final = 500
-"""With fewer values on a side the distance of equal distributions comes near the threshold by chance."""
+"""Minimum number of values on each side. With fewer, the distance of equal distributions is close to the threshold."""
 MAX_CATEGORIES: Final = 5
+"""Maximum number of distinct values for the Jensen-Shannon distance."""
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Evidently meets deprecations of numpy on import and divides by zero for constant columns: nothing to act on."""
+def _without_warnings() -> Iterator[None]:
+    """Suppress Evidently's warnings: deprecations of numpy on import, and divisions by zero for constant columns."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
 
 
-with _quietly():
+with _without_warnings():
     from evidently import DataDefinition, Dataset, Report
     from evidently.legacy.calculations.data_drift import get_drift_for_columns
     from evidently.legacy.options.data_drift import DataDriftOptions
@@ -45,9 +47,9 @@ with _quietly():
 
 
 class FeatureDrift:
-    """Compares current feature rows with a champion's reference rows.
+    """Compares current feature rows with the drift reference of a champion.
 
-    `features`: float32 [n, features] as in the feature table, NaN where missing; `margins`: float32 [n], its own.
+    `features` is float32 [n, features], NaN where missing; `margins` is float32 [n], the margins of the champion.
     """
 
     def __init__(self, features: NDArray[np.float32], margins: NDArray[np.float32]) -> None:
@@ -57,19 +59,21 @@ class FeatureDrift:
         self._current: pd.DataFrame | None = None
 
     def compare(self, features: NDArray[np.float32], margins: NDArray[np.float32]) -> DriftResult:
-        """How far these rows are from the reference. A margin is NaN where the champion did not score the row.
+        """Return the distances of these rows from the reference. A margin is NaN if the champion did not score the row.
 
-        A column is compared where both sides have at least `MIN_VALUES` values. A feature that has vanished from the
-        current rows has drifted, with the distance 1.
+        A column is compared if both sides have at least `MIN_VALUES` values. A feature without any current value has
+        drifted, with the distance 1.
         """
         current = _sample(features, margins)
         values = current.count()
         known = [name for name in WATCHED if self._values[name] >= MIN_VALUES <= len(current)]
         self._current = current[[name for name in known if values[name] >= MIN_VALUES]]
         found = self._distances(self._current)
-        gone = [name for name in known if values[name] == 0 and name != MARGIN]
-        scores = {name: float(of_column.drift_score) for name, of_column in found.items()} | dict.fromkeys(gone, 1.0)
-        drifted = [name for name in scores if name in gone or found[name].drift_detected]
+        vanished = [name for name in known if values[name] == 0 and name != MARGIN]
+        scores = {name: float(of_column.drift_score) for name, of_column in found.items()} | dict.fromkeys(
+            vanished, 1.0
+        )
+        drifted = [name for name in scores if name in vanished or found[name].drift_detected]
         return DriftResult(
             drifted=sorted(drifted, key=lambda name: -scores[name]),
             share=len(drifted) / max(len(scores), 1),
@@ -77,9 +81,9 @@ class FeatureDrift:
         )
 
     def save_report(self, path: Path, *, drift_share: float) -> None:
-        """Write Evidently's own page (HTML, self-contained) on the last comparison, if there was anything to compare.
+        """Write Evidently's report (self-contained HTML) on the last comparison, if it had any column.
 
-        From a share of `drift_share` drifted columns on, the page calls the whole drifted.
+        The report states dataset drift from a share of `drift_share` drifted columns on.
         """
         if self._current is None or self._current.empty:
             return
@@ -87,7 +91,7 @@ class FeatureDrift:
         columns = list(self._current.columns)
         methods = {name: self._methods[name] for name in columns}
         definition = DataDefinition(numerical_columns=columns)
-        with _quietly():
+        with _without_warnings():
             preset = DataDriftPreset(columns=columns, drift_share=drift_share, per_column_method=methods)
             snapshot = Report([preset], include_tests=False).run(
                 Dataset.from_pandas(self._current, data_definition=definition),
@@ -100,7 +104,7 @@ class FeatureDrift:
         if not columns:
             return {}
         # The calculation inside Evidently's presets without their plots, which take six times as long.
-        with _quietly():
+        with _without_warnings():
             found = get_drift_for_columns(
                 current_data=current,
                 reference_data=self._reference[columns],
@@ -113,7 +117,7 @@ class FeatureDrift:
 
 
 def _method(reference: pd.Series[float]) -> str:
-    """Evidently's own choice for large samples, whatever the size: below 1,000 rows it would turn to p-values."""
+    """Return Evidently's default method for large samples. Its default below 1,000 rows is a test with p-values."""
     return "jensenshannon" if reference.nunique() <= MAX_CATEGORIES else "wasserstein"
 
 

@@ -1,4 +1,4 @@
-"""A pipeline as a process that ends by itself: errors without a traceback, and SIGTERM ends it as Ctrl-C does."""
+"""Pipelines as command-line processes: errors without a traceback, and SIGTERM handled like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cardwatch.errors import CardwatchError, Misconfigured
 
 @contextmanager
 def run_command() -> Iterator[None]:
-    """Turn what Cardwatch refuses into one line on stderr and the exit status that `cardwatch` has for it."""
+    """Convert a `CardwatchError` to one line on stderr and the exit status: 2 for `Misconfigured`, otherwise 1."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield

@@ -1,7 +1,7 @@
-"""Replay of a whole archive to feature rows, out of core and on all cores: `python -m pipelines.replay --help`.
+"""Replay of an archive to feature rows in bounded memory, on all cores: `python -m pipelines.replay --help`.
 
-A card lives in one partition, so each partition is replayed by itself, by a process of a pool where that pays, into a
-file of its own. The files appear in the target all at once.
+All transactions of a card are in one partition, so partitions are replayed independently, each into one file. A pool
+of processes replays large logs. The output folder appears only when all files are complete.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from pipelines.command import run_command
 from pipelines.steps.partition_replay import CardStates, replay_partition
 
 POOL_PAYS_FROM_ROWS: Final = 200_000
-"""Below this the start of processes takes longer than the replay."""
+"""Minimum number of rows for a pool of processes. Below it, starting the processes takes longer than the replay."""
 
 _EPOCH: Final = date(1970, 1, 1)
 
 
 class ReplayRequest(Struct, frozen=True, kw_only=True):
-    """What to replay: `transactions` is an archive, or a folder of Parquet files that has its columns.
+    """Input and output of a replay. `transactions` is an archive, or a folder of Parquet files with its columns.
 
-    `index_url` is where the archive's index is, if it is not in the archive.
-    `first_day` and `last_day` choose the rows that are written; everything before them is folded all the same.
-    `jobs`: processes at most, all cores if None.
+    `index_url` is the URL of the archive's index, if it is not in the archive's folder. Only rows from `first_day` to
+    `last_day` are written, but all earlier rows are replayed. `jobs` is the maximum number of processes; None means the
+    number of cores.
     """
 
     transactions: Path
@@ -60,12 +60,12 @@ class ReplayRequest(Struct, frozen=True, kw_only=True):
 
 
 def replay(request: ReplayRequest) -> int:
-    """Write the feature rows to `out/partition-NNNN.parquet`, in log order; gives their number.
+    """Write the feature rows to `out/partition-NNNN.parquet` in log order, and return their number.
 
-    Raises `Misconfigured` if `out` is there and not empty, or there is nothing to replay; `CardwatchError` for a
-    damaged log or a table that is gone. Then `out` is as it was.
+    Raises `Misconfigured` if `out` is not empty or there is nothing to replay, and `CardwatchError` for a damaged log
+    or a missing reference table. After an error `out` is unchanged.
     """
-    with _appearing_at(request.out) as folder:
+    with _atomic_folder(request.out) as folder:
         log = open_log(request.transactions, request.index_url)
         partitions = log.partitions
         if not partitions:
@@ -76,14 +76,14 @@ def replay(request: ReplayRequest) -> int:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             try:
                 return sum(pool.map(write_partition, repeat(request), partitions, repeat(folder)))
-            except BaseException:  # nobody needs what the others are still doing
+            except BaseException:  # the results of the other processes are not needed
                 for process in active_children():
                     process.terminate()
                 raise
 
 
 def write_partition(request: ReplayRequest, partition: int, folder: Path) -> int:
-    """Replay one partition into its file in `folder`; gives the number of rows written."""
+    """Replay one partition into its file in `folder`, and return the number of rows written."""
     log, reference_tables = (
         open_log(request.transactions, request.index_url),
         ReferenceTables(ReferenceTableStore(request.tables).all()),
@@ -102,10 +102,10 @@ def write_partition(request: ReplayRequest, partition: int, folder: Path) -> int
 
 
 @contextmanager
-def _appearing_at(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its name when the block ends well, and goes if it does not."""
+def _atomic_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder that is renamed to `out` on success and deleted after an error."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Misconfigured(f"{out} is there already and not empty; name another folder, or remove it")
+        raise Misconfigured(f"{out} exists and is not empty; name another folder, or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
@@ -117,12 +117,12 @@ def _appearing_at(out: Path) -> Iterator[Path]:
         raise
 
 
-def _day_number(day: date | None, otherwise: int) -> int:
-    return otherwise if day is None else (day - _EPOCH).days
+def _day_number(day: date | None, default: int) -> int:
+    return default if day is None else (day - _EPOCH).days
 
 
 def main() -> None:
-    """Do what the command line says; `cardwatch replay` is its face."""
+    """Run the replay that the command line describes; `cardwatch replay` calls this module."""
     parser = ArgumentParser(prog="python -m pipelines.replay")
     for name in ("transactions", "tables", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -130,9 +130,9 @@ def main() -> None:
     parser.add_argument("--last-day", type=date.fromisoformat)
     parser.add_argument("--jobs", type=int)
     with run_command():
-        asked = parser.parse_args()
-        index_url = index_url_of(asked.transactions, read_settings())
-        request = ReplayRequest(**vars(asked), index_url=index_url)
+        arguments = parser.parse_args()
+        index_url = index_url_of(arguments.transactions, read_settings())
+        request = ReplayRequest(**vars(arguments), index_url=index_url)
         rows = replay(request)
         sys.stdout.write(f"{rows} feature rows in {request.out}\n")
 

@@ -75,7 +75,7 @@ async def _keep_serving(flows: Flows, monitor: RunMonitor) -> None:
 
 
 async def _serve_once(flows: Flows, monitor: RunMonitor) -> None:
-    """Serve until `monitor.needs_restart`. Raises `OrchestratorUnavailable` if Prefect's runner stops by itself.
+    """Serve until `monitor.needs_restart`. Raises `OrchestratorUnavailable` if Prefect's runner stops before that.
 
     The processes of all runs have ended when this function returns or raises.
     """

@@ -1,4 +1,4 @@
-"""The backfill itself, in a process that has Spark's environment: cards are spread over tasks, each in log order."""
+"""Spark job of the backfill: cards are distributed over tasks, and the transactions of a card are in log order."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _COLUMNS: Final = list(dict.fromkeys([*KERNEL_COLUMNS, *KEY_COLUMNS]))
 
 
 def backfill(spark: Any, transactions: Path, tables: Path, out: Path, index_url: str = "") -> None:
-    """Write the feature rows of an archive, or of a folder of Parquet files that has its columns, to `out`.
+    """Write the feature rows of an archive, or of a folder of Parquet files with its columns, to `out`.
 
-    Each transaction has the table recorded in its decision, where an archive holds one, else the table by the rule.
-    The archive's index is at `index_url`, or in it.
+    Each transaction uses the reference table that its decision recorded, or else the table that is valid on its day.
+    `index_url` is the URL of the archive's index, if it is not in the archive's folder.
     """
     if out.exists():
-        raise Misconfigured(f"{out} is there already; name another folder, or remove it")
+        raise Misconfigured(f"{out} exists; name another folder, or remove it")
     rows = spark.read.parquet(*map(str, transaction_files(transactions, index_url))).select(*_COLUMNS)
     stored = spark.sparkContext.broadcast([table.to_bytes() for table in ReferenceTableStore(tables).all()])
     (
@@ -58,7 +58,7 @@ def _with_recorded_tables(spark: Any, rows: DataFrame, archive: Archive) -> Data
 
 @contextmanager
 def _session(master: str) -> Iterator[Any]:
-    """A Spark session on the loopback interface, without its web pages; its errors become ours."""
+    """Yield a Spark session on the loopback interface, without web UI. Spark's errors become `CardwatchError`."""
     builder = SparkSession.builder.master(master).appName("cardwatch backfill")
     for key, value in {
         "spark.ui.enabled": "false",
@@ -81,19 +81,19 @@ def _session(master: str) -> Iterator[Any]:
 
 
 def _cause(message: str) -> str:
-    """What a worker's traceback inside Spark's own message ends with, else the first line."""
+    """Return the Cardwatch error in the worker's traceback that Spark's message contains, or else the first line."""
     raised = re.findall(r"^\S*cardwatch\.errors\.\w+: (.*)$", message, re.MULTILINE)
     return raised[-1] if raised else message.strip().splitlines()[0]
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the backfill that the command line describes."""
     with run_command():
-        asked = parse_arguments()
-        with _session(asked.master) as spark:
-            index_url = index_url_of(asked.transactions, read_settings())
-            backfill(spark, asked.transactions, asked.tables, asked.out, index_url)
-        sys.stdout.write(f"feature rows in {asked.out}\n")
+        arguments = parse_arguments()
+        with _session(arguments.master) as spark:
+            index_url = index_url_of(arguments.transactions, read_settings())
+            backfill(spark, arguments.transactions, arguments.tables, arguments.out, index_url)
+        sys.stdout.write(f"feature rows in {arguments.out}\n")
 
 
 if __name__ == "__main__":

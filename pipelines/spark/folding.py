@@ -1,4 +1,4 @@
-"""What Spark's Python workers run: the one kernel over rows that are sorted by card and, within it, in log order."""
+"""Code of Spark's Python workers: the feature kernel over rows that are sorted by card, partition and offset."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ SPARK_SCHEMA: Final = (
     "transaction_id string, card_id string, occurred_at timestamp, amount_minor bigint, partition int, "
     "log_offset bigint, sequence bigint, is_duplicate boolean, features array<float>"
 )
-"""`FEATURE_ROWS` as Spark writes it: its lists have no fixed size."""
+"""Schema of `FEATURE_ROWS` in Spark, whose lists have no fixed size."""
 
 _SPARK_TYPES: Final[dict[str, pa.DataType]] = {"occurred_at": pa.timestamp("us", "UTC")}
 
 
 def fold_task(tables: Any, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """`fold_sorted` with tables that Spark has broadcast."""
+    """Call `fold_sorted` with the broadcast tables."""
     return fold_sorted(tables.value, batches)
 
 
 def fold_sorted(tables: Sequence[bytes], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Feature rows of a task's transactions, which come with `table_id`: the recorded one, null for the rule's.
+    """Yield the feature rows of a task's transactions. Their column `table_id` is null if no table was recorded.
 
-    `tables` are the stored forms of all reference tables. In memory is a batch, the states of its cards, and the
-    state of the card that the batch before ended with.
+    `tables` are the serialized reference tables. Memory holds one batch, the states of its cards, and the state of the
+    last card of the batch before.
     """
     reference_tables = ReferenceTables([ReferenceTable.from_bytes(table) for table in tables])
     open_card, open_state = "", empty_states(1)
@@ -49,13 +49,13 @@ def fold_sorted(tables: Sequence[bytes], batches: Iterator[pa.RecordBatch]) -> I
             states[:1] = open_state
         folded = _fold(transactions, states, index, reference_tables)
         open_card, open_state = cards[-1], states[-1:].copy()
-        yield from _as_spark_has_it(feature_rows(transactions, folded)).to_batches()
+        yield from _to_spark_schema(feature_rows(transactions, folded)).to_batches()
 
 
 def _fold(
     transactions: pa.Table, states: NDArray[np.void], index: NDArray[np.int64], reference_tables: ReferenceTables
 ) -> FoldedRows:
-    """Fold in log order, which is each card's order too, and has longer runs of one table than card after card."""
+    """Fold in log order. It keeps the order of each card, and has longer runs with the same table than card order."""
     rows = arrow_kernel_rows(transactions)
     used = _tables_used(transactions, np.ascontiguousarray(rows["occurred_at_ms"]), reference_tables)
     order = np.lexsort((transactions["log_offset"].to_numpy(), transactions["partition"].to_numpy()))
@@ -75,7 +75,7 @@ def _tables_used(
     return used
 
 
-def _as_spark_has_it(rows: pa.Table) -> pa.Table:
+def _to_spark_schema(rows: pa.Table) -> pa.Table:
     lists: Any = rows["features"].combine_chunks()
     bounds: Any = np.arange(0, (rows.num_rows + 1) * len(FEATURES), len(FEATURES), dtype=np.int32)
     features = pa.ListArray.from_arrays(bounds, lists.flatten())

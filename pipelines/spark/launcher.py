@@ -1,6 +1,7 @@
-"""Where a history outgrows one machine: its feature rows by Spark, `python -m pipelines.spark.launcher --help`.
+"""Spark backfill for histories that exceed one machine: `python -m pipelines.spark.launcher --help`.
 
-Spark reads its environment when its Java starts, so this process becomes `pipelines.spark.backfill` in the right one.
+Spark reads its environment when its Java process starts, so this process replaces itself by `pipelines.spark.backfill`
+with the environment set.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ VECTOR_MODULE: Final = "jdk.incubator.vector"
 
 
 def main() -> None:
-    """Replace this process, keeping its id, by the one that runs Spark."""
+    """Replace this process by the Spark job. The process id stays the same."""
     with run_command():
         parse_arguments()
         if find_spec("pyspark") is None:
@@ -35,7 +36,7 @@ def main() -> None:
 
 
 def parse_arguments() -> Namespace:
-    """The command line: of this process, and of the one that it becomes."""
+    """Parse the command line, which this process and the Spark job share."""
     parser = ArgumentParser(prog="python -m pipelines.spark.launcher")
     for name in ("transactions", "tables", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -44,7 +45,7 @@ def parse_arguments() -> Namespace:
 
 
 def spark_environment(settings: Settings) -> dict[str, str]:
-    """What Spark must be told; raises `Misconfigured` without a Java."""
+    """Return the environment variables of Spark. Raises `Misconfigured` if there is no Java runtime."""
     home = settings.home.absolute() / "spark"
     scratch = home / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -59,10 +60,10 @@ def spark_environment(settings: Settings) -> dict[str, str]:
 
 
 def _write_launcher(path: Path, java: Java) -> None:
-    """A `java` that runs this one, for Spark looks for `bin/java` in a folder.
+    """Write a script `java` that runs this runtime, because Spark looks for `bin/java` in a folder.
 
-    Spark asks for a module that speeds up its own linear algebra. Where the runtime has been made without it, as the
-    wheel's has, Java would not start, so there it is not asked for.
+    Spark adds a module for its linear algebra. Runtimes without this module, such as that of the wheel, do not start
+    with it, so the script removes the argument for them.
     """
     modules = subprocess.run([java.path, "--list-modules"], capture_output=True, text=True, check=False).stdout
     unwanted = "" if f"{VECTOR_MODULE}@" in modules else f"--add-modules={VECTOR_MODULE}"

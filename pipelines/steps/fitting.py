@@ -27,7 +27,7 @@ REFERENCE_ROWS: Final = 5_000
 """Maximum number of rows in the drift reference."""
 SETTINGS: Final = TrainingSettings()
 CALIBRATION_FOLDS: Final = 5
-"""One card in so many is used for calibration and not for the trees."""
+"""Reciprocal of the fraction of cards that are used for calibration instead of the trees."""
 
 log = logging.getLogger(__name__)
 

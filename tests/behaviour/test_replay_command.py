@@ -1,4 +1,4 @@
-"""Replay of an archive, as a function and as a command: what is written, and what is refused."""
+"""Replay of an archive, as a function and as a command: output and errors."""
 
 from __future__ import annotations
 
@@ -107,22 +107,22 @@ def test_each_partition_is_a_file_in_log_order_with_the_table_that_was_used(home
     assert risks(b) == [2.0, 2.0, 3.0, 3.0]  # by the rule
 
 
-def test_only_the_days_asked_for_are_written_and_they_rest_on_all_before(home: Path) -> None:
+def test_only_the_requested_days_are_written_and_use_all_earlier_history(home: Path) -> None:
     assert replay(asked(home, first_day=date(2025, 1, 2), last_day=date(2025, 1, 3))) == 4
     rows = pq.read_table(home / "out" / "partition-0000.parquet")
     assert rows["transaction_id"].to_pylist() == ["a-1", "a-2"]
     assert rows["sequence"].to_pylist() == [1, 2]
 
 
-def test_a_target_that_is_not_empty_is_left_alone(home: Path) -> None:
+def test_a_folder_that_is_not_empty_is_not_changed(home: Path) -> None:
     (home / "out").mkdir()
     (home / "out" / "mine").write_text("precious")
-    with pytest.raises(Misconfigured, match="out is there already and not empty"):
+    with pytest.raises(Misconfigured, match="out exists and is not empty"):
         replay(asked(home))
     assert [path.name for path in (home / "out").iterdir()] == ["mine"]
 
 
-def test_a_log_with_a_missing_file_leaves_nothing_behind(home: Path) -> None:
+def test_a_log_with_a_missing_file_writes_nothing(home: Path) -> None:
     next((home / "archive" / "transactions").rglob("*.parquet")).unlink()
     with pytest.raises(CardwatchError, match="cannot be read"):
         replay(asked(home))
@@ -130,7 +130,7 @@ def test_a_log_with_a_missing_file_leaves_nothing_behind(home: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_damaged_file_is_named_and_leaves_nothing_behind(home: Path, jobs: int) -> None:
+def test_a_damaged_file_is_named_and_nothing_is_written(home: Path, jobs: int) -> None:
     damaged = min((home / "archive" / "transactions").rglob("*.parquet"))
     data = bytearray(damaged.read_bytes())
     data[4:200] = bytes(196)
@@ -145,7 +145,7 @@ def test_a_folder_without_transactions_is_refused(tmp_path: Path) -> None:
         replay(asked(tmp_path))
 
 
-def test_the_command_replays_the_archive_of_its_home_and_refuses_with_a_line(home: Path) -> None:
+def test_the_command_replays_the_archive_of_its_home_and_reports_errors_in_one_line(home: Path) -> None:
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "cli.main", "replay", "--out", str(home / "out"), *arguments],

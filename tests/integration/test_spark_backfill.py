@@ -35,7 +35,7 @@ PLACE = [("partition", "ascending"), ("log_offset", "ascending")]
 
 
 def write_tables(folder: Path) -> list[ReferenceTable]:
-    """A table for every second day, with values that nothing else gives."""
+    """A table for every second day, with values that no other table has."""
     hashes = np.sort(identity_hashes([f"merchant-{number:012d}" for number in range(40)]))
     tables = [
         ReferenceTable(FIRST_DAY + day, hashes, np.full((40, len(MERCHANT_VALUES)), day + 0.5, np.float32))
@@ -47,7 +47,7 @@ def write_tables(folder: Path) -> list[ReferenceTable]:
 
 
 def write_late_shuffled_log_with_repeats(folder: Path) -> None:
-    """A tenth comes late by up to a day, and every 50th transaction repeats the id of the one 20 before it."""
+    """A tenth is late by up to a day, and every 50th transaction repeats the id of the one 20 before it."""
     write_history(folder, rows=6_000, cards=30, partitions=3, days=6, merchants=40, late_share=0.1)
     for path in folder.rglob("*.parquet"):
         rows = pq.read_table(path, partitioning=None)
@@ -57,8 +57,8 @@ def write_late_shuffled_log_with_repeats(folder: Path) -> None:
         pq.write_table(rows.set_column(0, "transaction_id", pa.array(ids)), path)
 
 
-def asked_one_by_one(folder: Path, tables: list[ReferenceTable]) -> pa.Table:
-    """Every transaction as a struct, by itself, in log order; its features as bytes in a column."""
+def computed_one_by_one(folder: Path, tables: list[ReferenceTable]) -> pa.Table:
+    """Return the features of every transaction as bytes, computed one transaction at a time in log order."""
     rows = pq.read_table(folder, partitioning=None).sort_by(PLACE)
     reference_tables = ReferenceTables(tables)
     cards, index = card_index(rows["card_id"].to_pylist())
@@ -91,7 +91,7 @@ def backfill(tmp_path: Path, out: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_spark_gives_the_bits_of_the_replay_and_of_single_questions(tmp_path: Path) -> None:
+def test_spark_gives_the_same_bits_as_the_replay_and_as_single_transactions(tmp_path: Path) -> None:
     write_late_shuffled_log_with_repeats(tmp_path / "log")
     tables = write_tables(tmp_path / "tables")
     done = backfill(tmp_path, tmp_path / "spark")
@@ -104,7 +104,7 @@ def test_spark_gives_the_bits_of_the_replay_and_of_single_questions(tmp_path: Pa
 
     by_spark = pq.read_table(tmp_path / "spark").sort_by(PLACE)
     by_replay = pq.read_table(tmp_path / "replay").sort_by(PLACE)
-    asked = asked_one_by_one(tmp_path / "log", tables)
+    asked = computed_one_by_one(tmp_path / "log", tables)
 
     assert by_spark.num_rows == by_replay.num_rows == asked.num_rows == 6_000
     assert feature_matrix(by_spark).tobytes() == feature_matrix(by_replay).tobytes()
@@ -115,7 +115,7 @@ def test_spark_gives_the_bits_of_the_replay_and_of_single_questions(tmp_path: Pa
 
     again = backfill(tmp_path, tmp_path / "spark")
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "exists; name another folder" in again.stderr
 
 
 def test_spark_uses_the_table_that_a_decision_in_the_archive_recorded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What holds for any two models and any history."""
+"""Properties of the retraining gate and of the temporal split."""
 
 from datetime import date, timedelta
 
@@ -39,14 +39,14 @@ def test_a_verdict_is_the_conjunction_of_its_reasons(pair: tuple[Performance, Pe
 
 
 @given(pairs())
-def test_two_models_never_both_deserve_the_others_place(pair: tuple[Performance, Performance]) -> None:
+def test_two_models_never_both_replace_each_other(pair: tuple[Performance, Performance]) -> None:
     first, second = pair
 
     assert not (apply_gate(first, second, POLICY).promoted and apply_gate(second, first, POLICY).promoted)
 
 
 @given(pairs(), ratios, ratios, st.floats(0, 1))
-def test_improving_a_challenger_never_costs_it_the_promotion(
+def test_improving_a_challenger_never_prevents_its_promotion(
     pair: tuple[Performance, Performance], ranking: float, recall: float, cheaper: float
 ) -> None:
     champion, challenger = pair

@@ -46,7 +46,7 @@ def test_recall_with_fewer_genuine_rows_than_one_alarm_allows_no_alarm_at_all() 
     assert recall(1_000, np.arange(999) / 999, [0.9985, 2.0]) == 0.5
 
 
-def test_fraud_that_ties_with_genuine_rows_is_not_found_if_the_tie_is_too_large() -> None:
+def test_fraud_that_ties_with_too_many_genuine_rows_is_not_counted() -> None:
     genuine = np.concatenate([np.zeros(998), [1.0, 1.0]])
     assert recall(1_000, genuine, [1.0, 2.0]) == 0.5
     assert recall(100, genuine, [1.0, 2.0]) == 1.0
@@ -69,7 +69,7 @@ def test_without_fraud_or_without_genuine_rows_a_number_is_none() -> None:
         assert (found.expected_cost is None) == (not label)
 
 
-def test_no_rows_at_all_are_an_evaluation_too() -> None:
+def test_no_rows_give_an_evaluation_without_metrics() -> None:
     nothing = np.empty(0)
     found = evaluate(
         nothing, nothing.astype(np.bool_), amount_minor=nothing.astype(np.int64), card_ids=[], days=[],
@@ -78,7 +78,7 @@ def test_no_rows_at_all_are_an_evaluation_too() -> None:
     assert structs.asdict(found) == dict.fromkeys(Evaluation.__struct_fields__) | {"rows": 0, "frauds": 0}
 
 
-def test_card_precision_takes_the_riskiest_cards_of_each_day_and_blocks_what_it_found() -> None:
+def test_card_precision_takes_the_riskiest_cards_of_each_day_and_blocks_detected_ones() -> None:
     # Two cards a day. Day 0: a (its second row) and b are looked at, a is fraud: 1/2.
     # Day 1: a is blocked, so c (fraud) and b: 1/2. Day 2: only b, no fraud: 0/2.
     table = [
@@ -97,7 +97,7 @@ def test_card_precision_takes_the_riskiest_cards_of_each_day_and_blocks_what_it_
     assert found == pytest.approx((0.5 + 0.5 + 0.0) / 3)
 
 
-def test_of_equally_risky_cards_the_first_by_id_is_looked_at() -> None:
+def test_of_equally_risky_cards_the_first_by_id_is_checked() -> None:
     scores, frauds = np.array([0.5, 0.5]), np.array([True, False])
     assert card_precision(scores, frauds, ["z", "y"], [0, 0], cards_a_day=1) == 0.0
     assert card_precision(scores, frauds, ["y", "z"], [0, 0], cards_a_day=1) == 1.0
@@ -119,7 +119,7 @@ def test_relative_cost_is_the_cost_of_the_decisions_over_that_of_approving_all()
     assert share == pytest.approx((1_000 + 100 + 50) / 10_050)
 
 
-def test_the_model_card_holds_the_numbers_and_a_dash_where_there_is_none() -> None:
+def test_the_model_card_has_the_metrics_and_a_dash_for_missing_ones() -> None:
     facts = DetectorFacts(
         schema_hash="s", feature_names=("a", "b"), rows=1_000, frauds=5, fingerprint="f",
         settings=structs.asdict(TrainingSettings()),

@@ -47,7 +47,7 @@ def test_a_given_start_is_that_of_the_newest_fold() -> None:
     assert to_date(older.train_from) == date(2018, 7, 18)
 
 
-def test_data_that_ends_too_early_is_refused_with_what_is_needed_and_what_is_there() -> None:
+def test_too_short_data_is_refused_with_needed_and_available_days() -> None:
     protocol = PrequentialProtocol(train_days=7, delay_days=7, test_days=7, folds=4)  # 21 + 3 x 7 = 42 days
     make_folds(protocol, first_day=0, last_day=41)
     with pytest.raises(Misconfigured) as refusal:
@@ -82,7 +82,7 @@ def test_training_knows_only_the_fraud_observed_before_the_test_begins() -> None
     assert labels.tolist() == [True, False, False, True]
 
 
-def test_cards_known_to_be_compromised_on_a_test_day_are_left_out_from_that_day_on() -> None:
+def test_cards_known_to_be_compromised_are_excluded_from_that_day_on() -> None:
     """Train on days 10 to 12, wait on 13 and 14, test on 15 and 16; fraud is known from 3 days later (delay 2)."""
     fold = Fold(number=1, train_from=10, train_until=13, test_from=15, test_until=17)
     rows = [
@@ -108,7 +108,7 @@ def test_cards_known_to_be_compromised_on_a_test_day_are_left_out_from_that_day_
     assert found.removed_cards == 2
 
 
-def test_a_card_is_left_out_as_the_handbook_leaves_it_out() -> None:
+def test_cards_are_excluded_as_in_the_handbook() -> None:
     """The Handbook's loop, written out: on test day d, frauds up to day d - delay - 1 of this fold are known."""
     random = np.random.default_rng(5)
     when, cards = np.sort(random.integers(0, 21, 400)), random.integers(0, 60, 400)

@@ -58,7 +58,7 @@ def test_the_furthest_column_is_named_first(drift: FeatureDrift) -> None:
     assert drift.compare(moved, margins(2) + 4.0).drifted == [MARGIN, "amount"]
 
 
-def test_a_column_that_trends_by_construction_is_not_heard(drift: FeatureDrift) -> None:
+def test_a_column_that_trends_by_construction_is_not_monitored(drift: FeatureDrift) -> None:
     assert drift.compare(with_column(rows(2), "history_length", 50.0), margins(2)).drifted == []
 
 
@@ -66,7 +66,7 @@ def test_equal_rows_give_equal_results(drift: FeatureDrift) -> None:
     assert drift.compare(rows(3), margins(3)) == drift.compare(rows(3), margins(3))
 
 
-def test_constant_missing_and_infinite_columns_are_taken_as_they_are() -> None:
+def test_constant_missing_and_infinite_columns_are_handled() -> None:
     reference = with_column(with_column(rows(1), "speed_from_last_kmh", np.nan), "is_atm", 0.0)
     reference = with_column(reference, "count_1h", np.nan)
     reference[::7, column("amount")] = np.inf
@@ -91,7 +91,7 @@ def test_margins_of_another_model_are_not_compared(drift: FeatureDrift) -> None:
     assert (result.drifted, MARGIN in result.scores) == ([], False)
 
 
-def test_a_handful_of_rows_is_no_evidence(drift: FeatureDrift) -> None:
+def test_too_few_rows_are_not_compared(drift: FeatureDrift) -> None:
     result = drift.compare(rows(2)[:499] + 5, margins(2)[:499])
     assert (result.drifted, result.share, result.scores) == ([], 0.0, {})
     assert drift.compare(rows(2)[:0], margins(2)[:0]).share == 0.0
@@ -101,7 +101,7 @@ def test_a_reference_without_values_compares_nothing() -> None:
     assert FeatureDrift(rows(1)[:0], margins(1)[:0]).compare(rows(2), margins(2)).scores == {}
 
 
-def test_the_report_is_evidentlys_own_page_with_the_same_verdict(tmp_path: Path) -> None:
+def test_the_report_has_the_same_verdict(tmp_path: Path) -> None:
     reference = with_column(np.full((ROWS, len(FEATURES)), np.nan, np.float32), "amount", rows(1)[:, 0])
     drift = FeatureDrift(reference, margins(1))
     drift.save_report(tmp_path / "nothing-yet.html", drift_share=0.5)

@@ -1,4 +1,4 @@
-"""Prometheus' rules: they hold what their own tests say, name what the code counts, and lead to a runbook page."""
+"""Prometheus rules: they pass their promtool tests, use existing metrics, and have runbook pages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def panel_queries() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def promtool(require: Callable[[object, str], None]) -> Callable[..., str]:
-    """Runs it and gives what it says; fails if it fails."""
+    """Run promtool and return its output; fail if it fails."""
     program = shutil.which("promtool")
     require(program, "promtool is not installed; on Debian and Ubuntu: apt install prometheus")
 
@@ -64,22 +64,22 @@ def test_configuration_and_rules_are_valid(file: str, promtool: Callable[..., st
     assert "2 rule files found" in promtool("check", "config", "--lint=all", "--lint-fatal", str(FOLDER / file))
 
 
-def test_every_rule_does_what_its_own_tests_say(promtool: Callable[..., str]) -> None:
+def test_every_rule_passes_its_promtool_tests(promtool: Callable[..., str]) -> None:
     with ThreadPoolExecutor(2) as pool:
-        said = list(pool.map(lambda file: promtool("test", "rules", str(file)), TESTS))
-    assert len(said) >= 4
-    assert all("SUCCESS" in one for one in said)
+        outputs = list(pool.map(lambda file: promtool("test", "rules", str(file)), TESTS))
+    assert len(outputs) >= 4
+    assert all("SUCCESS" in one for one in outputs)
 
 
 @each_alert
-def test_an_alert_says_how_bad_it_is_what_it_saw_and_where_to_read_on(alert: dict[str, Any]) -> None:
+def test_an_alert_has_a_severity_a_description_with_its_value_and_a_runbook_url(alert: dict[str, Any]) -> None:
     assert alert["labels"]["severity"] in ("critical", "warning")
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
     assert re.search(r"\{\{.*\$(value|labels)\b", alert["annotations"]["description"])
 
 
 @each_alert
-def test_an_alert_has_a_page_in_the_runbook_that_the_index_names(alert: dict[str, Any]) -> None:
+def test_an_alert_has_a_runbook_page_that_the_index_links(alert: dict[str, Any]) -> None:
     page = ROOT / alert["annotations"]["runbook_url"]
     words = re.findall("[A-Z][a-z]+", alert["alert"])
     assert page == RUNBOOK / f"{'-'.join(words).lower()}.md"
@@ -93,7 +93,7 @@ def test_there_is_no_page_without_an_alert() -> None:
 
 
 @each_alert
-def test_an_alert_is_seen_to_fire_and_not_to_fire(alert: dict[str, Any]) -> None:
+def test_an_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not(alert: dict[str, Any]) -> None:
     fires, is_silent = False, False
     for file in TESTS:
         for test in yaml.safe_load(file.read_text())["tests"]:
@@ -115,21 +115,21 @@ def test_every_recorded_series_is_used() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_every_metric_that_is_asked_for_is_one_that_somebody_counts(counted: dict[str, set[str]]) -> None:
+def test_every_metric_in_an_expression_is_exported(counted: dict[str, set[str]]) -> None:
     known = set(counted) | {rule["record"] for rule in RECORDED} | {"up", "ALERTS"}
     for expr in [*(rule["expr"] for rule in [*ALERTS, *RECORDED]), *panel_queries()]:
         assert metrics_in(expr), expr
         assert metrics_in(expr) <= known, expr
 
 
-def test_every_label_that_is_asked_for_is_one_of_the_metric(counted: dict[str, set[str]]) -> None:
+def test_every_label_in_an_expression_is_a_label_of_the_metric(counted: dict[str, set[str]]) -> None:
     for expr in [*(rule["expr"] for rule in [*ALERTS, *RECORDED]), *panel_queries()]:
         for name, matchers in re.findall(r"(cardwatch_\w+)\{([^}]*)\}", expr):
             asked = set(re.findall(r'(\w+)(?:=~|!~|!=|=)"', matchers))
             assert asked <= counted[name] | {"job", "instance", "le"}, expr
 
 
-def test_the_objective_is_a_bound_of_the_histogram() -> None:
+def test_the_latency_objective_is_a_bucket_bound() -> None:
     bounds = {f"{bound}" for bound in LATENCY_BUCKETS}
     delays = {f"{bound}" for bound in DELAY_BUCKETS}
     for expr in [*(rule["expr"] for rule in RECORDED), *panel_queries()]:
@@ -137,7 +137,7 @@ def test_the_objective_is_a_bound_of_the_histogram() -> None:
             assert bound in (delays if name.startswith("cardwatch_archive") else bounds)
 
 
-def test_prometheus_asks_every_service_of_ours_where_it_is_watched() -> None:
+def test_prometheus_scrapes_every_service() -> None:
     configured = {
         config["job_name"]: config
         for config in yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
@@ -154,7 +154,7 @@ def test_prometheus_asks_every_service_of_ours_where_it_is_watched() -> None:
 
 @pytest.fixture(scope="module")
 def counted() -> dict[str, set[str]]:
-    """Every metric that our processes expose, by its names in Prometheus, with its labels."""
+    """Names of all exported metrics with their labels."""
     registry = CollectorRegistry()
     for metrics in (StreamMetrics, ArchiveMetrics, MonitorMetrics, GeneratorMetrics, FlowRunMetrics):
         metrics(registry)
@@ -165,9 +165,9 @@ def counted() -> dict[str, set[str]]:
 
 
 def of_scoring() -> dict[Any, list[str]]:
-    """What the scoring service counts: it knows the process's own registry only, which is left as it was found.
+    """Return the metrics of the scoring service and of every Python process.
 
-    Gives the metrics of every Python process as well.
+    The service uses the global registry, which is restored.
     """
     before = set(REGISTRY._collector_to_names)
     try:
@@ -181,7 +181,7 @@ def of_scoring() -> dict[Any, list[str]]:
 
 
 def metrics_in(expr: str) -> set[str]:
-    """The names of metrics in an expression: what is left without texts, labels, ranges, numbers and functions."""
+    """Return the names of the metrics in an expression."""
     left = re.sub(r'"[^"]*"|\'[^\']*\'', "", expr)
     left = re.sub(r"\{[^}]*\}|\[[^\]]*\]|offset \w+", " ", left)
     left = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", left)

@@ -1,4 +1,4 @@
-"""The gate: who is promoted, and how it says so."""
+"""The retraining gate: verdicts and their reasons."""
 
 from datetime import date
 
@@ -28,7 +28,7 @@ def test_a_challenger_as_good_as_the_champion_is_not_promoted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flaw", "said"),
+    ("flaw", "reason"),
     [
         (
             {"average_precision": 0.509},
@@ -50,14 +50,14 @@ def test_a_challenger_as_good_as_the_champion_is_not_promoted() -> None:
         ({"average_precision": float("nan")}, "average precision nan"),
     ],
 )
-def test_one_flaw_is_enough_to_fail_and_is_named(flaw: dict[str, float], said: str) -> None:
+def test_one_flaw_is_enough_to_fail_and_is_named(flaw: dict[str, float], reason: str) -> None:
     verdict = apply_gate(CHAMPION, replace(BETTER, **flaw), POLICY)
 
     assert not verdict.promoted
-    assert any(reason.startswith(f"FAILED: {said}") for reason in verdict.reasons)
+    assert any(each.startswith(f"FAILED: {reason}") for each in verdict.reasons)
 
 
-def test_too_little_evidence_promotes_nobody() -> None:
+def test_too_little_evidence_promotes_no_challenger() -> None:
     few = {"rows": 999, "frauds": 9}
     verdict = apply_gate(replace(CHAMPION, **few), replace(BETTER, **few, expected_frauds=9.0), POLICY)
 
@@ -76,12 +76,12 @@ def test_a_window_without_frauds_fails_and_does_not_raise() -> None:
     assert not apply_gate(None, replace(BETTER, frauds=0), POLICY).promoted
 
 
-def test_performances_on_different_rows_are_not_compared() -> None:
+def test_performances_on_different_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="same rows"):
         apply_gate(CHAMPION, replace(BETTER, rows=9_999), POLICY)
 
 
-def test_windows_leave_out_what_is_not_mature() -> None:
+def test_the_split_excludes_days_that_are_not_mature() -> None:
     # T is the end of the 30th. Labels of the 25th have had the five days 26..30 to come in, those of the 26th have not.
     chosen = temporal_split(
         date(2025, 1, 30), first=date(2025, 1, 1), maturity_days=5, evaluation_days=3, train_days=60
@@ -95,7 +95,7 @@ def test_windows_leave_out_what_is_not_mature() -> None:
     assert (chosen.train_days, chosen.evaluation_days) == (22, 3)
 
 
-def test_training_uses_at_most_the_newest_days_asked_for() -> None:
+def test_the_training_window_has_at_most_train_days() -> None:
     chosen = temporal_split(
         date(2025, 1, 30), first=date(2025, 1, 1), maturity_days=5, evaluation_days=3, train_days=10
     )
@@ -103,6 +103,6 @@ def test_training_uses_at_most_the_newest_days_asked_for() -> None:
     assert chosen.train_from == date(2025, 1, 13)
 
 
-def test_too_short_a_history_is_refused_with_what_is_needed() -> None:
+def test_too_short_a_history_is_refused_with_the_needed_length() -> None:
     with pytest.raises(NotEnoughHistory, match="is 8 days long; 9 are needed: 1 to train, 3 to judge, 5 for labels"):
         temporal_split(date(2025, 1, 8), first=date(2025, 1, 1), maturity_days=5, evaluation_days=3, train_days=60)

@@ -1,4 +1,4 @@
-"""Training sets: which rows, which labels, which reference tables. The history is made by hand."""
+"""Training sets: their rows, labels and reference tables, from a history of a few rows."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -94,14 +94,14 @@ LABELS = pa.schema(
 DECISIONS = pa.schema([("partition", pa.int32()), ("log_offset", pa.int64()), ("table_id", pa.string())])
 
 
-class HandMade:
+class FewRows:
     """A history of a few rows, given in log order."""
 
     def __init__(self, transactions: list[dict[str, object]], decisions: list[dict[str, object]] | None = None) -> None:
         self._transactions = pa.Table.from_pylist(transactions, TRANSACTIONS)
         self._decisions = pa.Table.from_pylist(decisions or [], DECISIONS)
 
-    def log(self) -> "HandMade":
+    def log(self) -> "FewRows":
         return self
 
     @property
@@ -122,7 +122,7 @@ def labels(*rows: dict[str, object]) -> pa.Table:
 
 def three_days() -> ReplayedLog:
     return replay_log(
-        HandMade(
+        FewRows(
             [
                 transaction("t1", day(1), offset=0),
                 transaction("t2", day(2), offset=1),
@@ -154,8 +154,8 @@ def test_the_newest_label_known_at_t_counts() -> None:
     assert after.is_fraud.tolist() == [False, False, False]
 
 
-def test_no_row_is_both_trained_on_and_judged_and_immature_days_are_left_out() -> None:
-    history = HandMade([transaction(f"t{n}", day(n), offset=n) for n in range(1, 31)])
+def test_windows_do_not_overlap_and_immature_days_are_excluded() -> None:
+    history = FewRows([transaction(f"t{n}", day(n), offset=n) for n in range(1, 31)])
     chosen = temporal_split(date(2025, 1, 30), first=FIRST, maturity_days=5, evaluation_days=3, train_days=60)
 
     rows = assemble_training_set(replay_log(history, []), labels(), date(2025, 1, 30), chosen)
@@ -167,7 +167,7 @@ def test_no_row_is_both_trained_on_and_judged_and_immature_days_are_left_out() -
     assert len(rows.features) == 25
 
 
-def test_features_of_a_window_rest_on_all_the_history_before_it() -> None:
+def test_features_of_a_window_use_all_history_before_it() -> None:
     only_day_3 = TemporalSplit(
         train_from=date(2025, 1, 3), evaluate_from=date(2025, 1, 4), evaluate_until=date(2025, 1, 5)
     )
@@ -179,7 +179,7 @@ def test_features_of_a_window_rest_on_all_the_history_before_it() -> None:
 
 
 def test_a_repeated_transaction_is_trained_on_once() -> None:
-    history = HandMade([transaction("t1", day(1), offset=0), transaction("t1", day(1), offset=1)])
+    history = FewRows([transaction("t1", day(1), offset=0), transaction("t1", day(1), offset=1)])
 
     rows = assemble_training_set(replay_log(history, []), labels(label("t1", day(2))), date(2025, 1, 30), MONTH)
 
@@ -194,28 +194,28 @@ def table_with_risk(day_number: int, risk: float) -> ReferenceTable:
     return ReferenceTable(day_number, shop, values)
 
 
-def test_a_recorded_table_is_used_where_there_is_a_decision_and_the_rule_elsewhere() -> None:
+def test_recorded_tables_take_precedence_over_the_table_of_the_day() -> None:
     new_year = (FIRST - date(1970, 1, 1)).days
     first, second = table_with_risk(new_year, 2.0), table_with_risk(new_year + 2, 3.0)
-    late_switch = HandMade(
+    late_switch = FewRows(
         [transaction(f"t{n}", day(n), offset=n) for n in (1, 2, 3, 4)], [decision(0, 3, first.table_id)]
     )
 
     log = replay_log(late_switch, [second, first])
 
-    # Days 1 and 2: the rule gives the first. Day 3: the worker still held the first, and said so. Day 4: the rule.
+    # Days 1 and 2: the first table is valid. Day 3: the decision recorded the first table. Day 4: the second is valid.
     assert log.features[:, column("merchant_risk_30d")].tolist() == [2.0, 2.0, 2.0, 3.0]
 
 
-def test_a_recorded_table_that_is_gone_is_an_error_with_its_id() -> None:
-    history = HandMade([transaction("t1", day(1), offset=0)], [decision(0, 0, "lost-table")])
+def test_a_missing_recorded_table_is_an_error_with_its_id() -> None:
+    history = FewRows([transaction("t1", day(1), offset=0)], [decision(0, 0, "lost-table")])
 
     with pytest.raises(CardwatchError, match="lost-table"):
         replay_log(history, [])
 
 
-def test_states_and_positions_are_those_at_the_end_of_the_log() -> None:
-    history = HandMade(
+def test_states_and_offsets_are_those_at_the_end_of_the_log() -> None:
+    history = FewRows(
         [
             transaction("t1", day(1), offset=4, partition=0, card="card-a"),
             transaction("t2", day(2), offset=7, partition=0, card="card-b"),
@@ -232,7 +232,7 @@ def test_states_and_positions_are_those_at_the_end_of_the_log() -> None:
     assert log.states["sequence"].tolist() == [2, 1, 1]
 
 
-def test_the_fingerprint_is_that_of_what_was_known_and_asked_for() -> None:
+def test_the_fingerprint_depends_on_the_known_data_the_day_and_the_windows() -> None:
     as_of = date(2025, 1, 30)
     known, unknown = label("t1", day(2)), label("t2", end_of_day(as_of), offset=1)
 
@@ -258,4 +258,4 @@ def test_the_fingerprint_is_that_of_what_was_known_and_asked_for() -> None:
 
 def test_an_empty_archive_is_refused() -> None:
     with pytest.raises(Misconfigured, match="empty"):
-        replay_log(HandMade([]), [])
+        replay_log(FewRows([]), [])
