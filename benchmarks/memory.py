@@ -19,11 +19,11 @@ _PART_SECONDS: Final = 10.0
 
 def measure() -> Metrics:
     """Return the unique memory of the worker (USS) before and after the requests."""
-    fixture = serving_fixture()
-    with running_servers(fixture.settings, scoring) as (ours,):
-        _send(fixture, ours, WARM_UP)
+    data = serving_fixture()
+    with running_servers(data.settings, scoring) as (ours,):
+        _send(data, ours, WARM_UP)
         before_mb = _unique_mb(ours)
-        _send(fixture, ours, REQUESTS)
+        _send(data, ours, REQUESTS)
         after_mb = _unique_mb(ours)
     return {
         "scoring_memory": Metric(
@@ -37,17 +37,12 @@ def measure() -> Metrics:
     }
 
 
-def _send(fixture: ServingFixture, server: Server, requests: int) -> None:
+def _send(data: ServingFixture, server: Server, requests: int) -> None:
     """Send at least `requests` requests."""
     answered = 0
     while answered < requests:
         part = measure_load(
-            server,
-            "/v1/score",
-            fixture.transactions,
-            connections=CONNECTIONS,
-            headers=fixture.headers,
-            seconds=_PART_SECONDS,
+            server, "/v1/score", data.transactions, connections=CONNECTIONS, headers=data.headers, seconds=_PART_SECONDS
         )
         answered += part.answers
         print(f"  {answered:,} of {requests:,} requests: {_unique_mb(server):.1f} MB", flush=True)

@@ -37,9 +37,9 @@ Predictor = Callable[[Rows], NDArray[np.floating]]
 
 def measure() -> Metrics:
     """Return the microseconds of each predictor for 1 and for 512 rows, over ours, and of exact contributions."""
-    fixture = serving_fixture()
-    detector, rows = fixture.fitted.detector, fixture.rows
-    booster = xgboost.Booster({"nthread": 1}, model_file=str(model_file(fixture.settings.home)))
+    data = serving_fixture()
+    detector, rows = data.fitted.detector, data.rows
+    booster = xgboost.Booster({"nthread": 1}, model_file=str(model_file(data.settings.home)))
     margins = detector.margins(rows)
     others: dict[str, Predictor] = {
         "xgboost": partial(booster.inplace_predict, predict_type="margin", validate_features=False),
@@ -123,10 +123,7 @@ def _contributions(detector: Detector, booster: xgboost.Booster, rows: Rows) -> 
     off = _greatest(detector.contributions(rows[:EXPLAINED]) - in_xgboost(rows[:EXPLAINED]))
     singles = cycle([rows[i : i + 1] for i in range(len(rows))])
     micros = each_in_turn(
-        {
-            "ours": lambda: detector.contributions(next(singles)),
-            "xgboost": lambda: in_xgboost(next(singles)),
-        },
+        {"ours": lambda: detector.contributions(next(singles)), "xgboost": lambda: in_xgboost(next(singles))},
         times=1_000,
     )
     return Metric(

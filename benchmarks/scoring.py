@@ -37,14 +37,14 @@ ROUNDS: Final = 5
 
 def measure() -> Metrics:
     """Return latency, capacity, processor time and batch rates, over those of the floor where it has them."""
-    fixture = serving_fixture()
-    with running_servers(fixture.settings, scoring, floor) as (ours, bare):
-        one = _measure_both(fixture, ours, bare, connections=1)
-        many = _measure_both(fixture, ours, bare, connections=CONNECTIONS)
+    data = serving_fixture()
+    with running_servers(data.settings, scoring, floor) as (ours, bare):
+        one = _measure_both(data, ours, bare, connections=1)
+        many = _measure_both(data, ours, bare, connections=CONNECTIONS)
         rate = median_rate(many["ours"]) / 2
-        half = _measure_both(fixture, ours, bare, connections=OPEN_CONNECTIONS, rate=rate)
-        batches = _measure_batches(fixture, ours)
-        alert_ratio = _alert_ratio(fixture, ours)
+        half = _measure_both(data, ours, bare, connections=OPEN_CONNECTIONS, rate=rate)
+        batches = _measure_batches(data, ours)
+        alert_ratio = _alert_ratio(data, ours)
     return {
         "score_one_p50": _over_the_floor(one, _p50, "µs", "one connection, p50", "at most 2 times"),
         "score_16_rate": _over_the_floor(
@@ -59,9 +59,9 @@ def measure() -> Metrics:
         "score_alerts": Metric(
             value=alert_ratio * 100,
             unit="%",
-            how=f"of the transactions were challenged or declined, with reasons; expected: {fixture.alert_ratio:.2%}",
+            how=f"of the transactions were challenged or declined, with reasons; expected: {data.alert_ratio:.2%}",
         ),
-        **_with_valkey(fixture),
+        **_with_valkey(data),
     }
 
 
@@ -82,13 +82,13 @@ def _cpu(result: Result) -> float:
 
 
 def _measure_both(
-    fixture: ServingFixture, ours: Server, bare: Server, *, connections: int, rate: float | None = None
+    data: ServingFixture, ours: Server, bare: Server, *, connections: int, rate: float | None = None
 ) -> Results:
     measure = partial(
         measure_load,
         path="/v1/score",
-        bodies=fixture.transactions,
-        headers=fixture.headers,
+        bodies=data.transactions,
+        headers=data.headers,
         connections=connections,
         rate=rate,
     )
@@ -112,18 +112,13 @@ def _at_rate(rate: float, results: Results) -> str:
     return f"p99 of {rate:,.0f} random arrivals a second, half of our capacity, {late:.0f} µs of it in the generator"
 
 
-def _measure_batches(fixture: ServingFixture, ours: Server) -> Results:
+def _measure_batches(data: ServingFixture, ours: Server) -> Results:
     measure = partial(measure_load, ours, connections=FEW)
-    rows = {
-        **fixture.headers,
-        SCHEMA_HEADER: SCHEMA_HASH,
-        REASONS_HEADER: "0.5",
-        "Content-Type": BINARY,
-    }
+    rows = {**data.headers, SCHEMA_HEADER: SCHEMA_HASH, REASONS_HEADER: "0.5", "Content-Type": BINARY}
     return in_rounds(
         {
-            "batch": partial(measure, path="/v1/score/batch", bodies=fixture.batches, headers=fixture.headers),
-            "rows": partial(measure, path="/invocations", bodies=fixture.row_batches, headers=rows),
+            "batch": partial(measure, path="/v1/score/batch", bodies=data.batches, headers=data.headers),
+            "rows": partial(measure, path="/invocations", bodies=data.row_batches, headers=rows),
         },
         rounds=ROUNDS,
     )
@@ -138,27 +133,27 @@ def _per_second(results: list[Result], size: int, what: str, path: str, goal: st
     )
 
 
-def _alert_ratio(fixture: ServingFixture, ours: Server) -> float:
+def _alert_ratio(data: ServingFixture, ours: Server) -> float:
     """Return the share of alerts in the service's decisions about all transactions in complete batches."""
     actions: list[str] = []
-    with httpx.Client(headers=fixture.headers, trust_env=False) as client:
-        for body in msgspec.msgpack.decode(fixture.batches.read_bytes()):
+    with httpx.Client(headers=data.headers, trust_env=False) as client:
+        for body in msgspec.msgpack.decode(data.batches.read_bytes()):
             answers = client.post(f"{ours.url}/v1/score/batch", content=body).raise_for_status().json()
             actions += [answer["action"] for answer in answers]
     return sum(action != Action.APPROVE.value for action in actions) / len(actions)
 
 
-def _with_valkey(fixture: ServingFixture) -> Metrics:
+def _with_valkey(data: ServingFixture) -> Metrics:
     with redis_server() as url:
         if url is None:
             return {}
-        moved = _moved(fixture.settings, url)
+        moved = _moved(data.settings, url)
 
         def scoring_with_valkey(settings: Settings) -> Candidate:
             return scoring(structs.replace(settings, home=moved.home, store_url=moved.store_url))
 
-        with running_servers(fixture.settings, scoring_with_valkey) as (ours,):
-            measure = partial(measure_load, ours, "/v1/score", fixture.transactions, headers=fixture.headers)
+        with running_servers(data.settings, scoring_with_valkey) as (ours,):
+            measure = partial(measure_load, ours, "/v1/score", data.transactions, headers=data.headers)
             results = in_rounds(
                 {"one": partial(measure, connections=1), "many": partial(measure, connections=CONNECTIONS)}, rounds=3
             )

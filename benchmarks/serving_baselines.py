@@ -44,15 +44,15 @@ TITLES: Final = {
 
 def measure() -> Metrics:
     """Return the requests per second of each service at 16 connections, and by how much ours is faster."""
-    fixture = serving_fixture()
-    _save_for_mlflow(fixture)
-    named, split = _bodies(fixture)
-    with running_servers(fixture.settings, scoring, naive_mlflow, naive_bentoml, naive_fastapi) as servers:
+    data = serving_fixture()
+    _save_for_mlflow(data)
+    named, split = _bodies(data)
+    with running_servers(data.settings, scoring, naive_mlflow, naive_bentoml, naive_fastapi) as servers:
         ours, in_mlflow, in_bentoml, in_fastapi = servers
         results = in_rounds(
             {
                 "ours": lambda: measure_load(
-                    ours, "/v1/score", fixture.transactions, connections=CONNECTIONS, headers=fixture.headers
+                    ours, "/v1/score", data.transactions, connections=CONNECTIONS, headers=data.headers
                 ),
                 "mlflow": lambda: measure_load(in_mlflow, "/invocations", split, connections=CONNECTIONS, seconds=3.0),
                 "bentoml": lambda: measure_load(in_bentoml, "/predict", named, connections=CONNECTIONS, seconds=3.0),
@@ -73,18 +73,18 @@ def measure() -> Metrics:
     }
 
 
-def _save_for_mlflow(fixture: ServingFixture) -> None:
+def _save_for_mlflow(data: ServingFixture) -> None:
     """Save the model with a signature, as MLflow recommends. It also makes MLflow read null as a missing number."""
-    booster = xgboost.Booster(model_file=str(model_file(fixture.settings.home)))
+    booster = xgboost.Booster(model_file=str(model_file(data.settings.home)))
     signature = ModelSignature(Schema([ColSpec("float", name, required=False) for name in FEATURE_NAMES]))
-    folder = str(fixture.settings.home / MLFLOW_FOLDER)
+    folder = str(data.settings.home / MLFLOW_FOLDER)
     mlflow.xgboost.save_model(booster, folder, signature=signature, pip_requirements=["xgboost"])
 
 
-def _bodies(fixture: ServingFixture) -> tuple[Path, Path]:
+def _bodies(data: ServingFixture) -> tuple[Path, Path]:
     """Write the features of the transactions as objects by name, and in MLflow's split format."""
-    rows = [[None if math.isnan(value) else value for value in row] for row in fixture.rows[:ROWS].tolist()]
-    named, split = fixture.settings.home / "named.bodies", fixture.settings.home / "split.bodies"
+    rows = [[None if math.isnan(value) else value for value in row] for row in data.rows[:ROWS].tolist()]
+    named, split = data.settings.home / "named.bodies", data.settings.home / "split.bodies"
     write_bodies(named, [msgspec.json.encode(dict(zip(FEATURE_NAMES, row, strict=True))) for row in rows])
     frames = ({"dataframe_split": {"columns": FEATURE_NAMES, "data": [row]}} for row in rows)
     write_bodies(split, [msgspec.json.encode(frame) for frame in frames])
