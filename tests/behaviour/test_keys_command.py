@@ -67,7 +67,9 @@ def test_an_error_is_one_message_and_exit_status_2(home: Path) -> None:
 
 
 def test_the_command_is_listed_in_the_help() -> None:
-    assert re.search(r"keys +Add, list or revoke API keys of the scoring service", CliRunner().invoke(main, ["--help"]).stdout)
+    assert re.search(
+        r"keys +Add, list or revoke API keys of the scoring service", CliRunner().invoke(main, ["--help"]).stdout
+    )
 
 
 def test_the_list_shows_everything_but_secret_and_hash(home: Path) -> None:
