@@ -1,4 +1,4 @@
-"""docker-compose.yml by the rules of the compose specification, and by our own."""
+"""docker-compose.yml follows the compose specification and our own rules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OURS = {name: service for name, service in SERVICES.items() if service["image"].
 each = pytest.mark.parametrize("name", SERVICES)
 
 
-def test_it_is_valid_by_the_specification_s_schema() -> None:
+def test_it_is_valid_under_the_schema_of_the_specification() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
@@ -46,7 +46,7 @@ def test_a_service_does_not_run_as_root(name: str) -> None:
 
 
 @each
-def test_a_service_that_lasts_has_a_health_check(name: str) -> None:
+def test_a_long_running_service_has_a_health_check(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check.get("test") or (check == {"disable": True} and name == "bootstrap")
 
@@ -57,10 +57,10 @@ def test_ports_are_published_on_this_machine_only(name: str) -> None:
 
 
 @each
-def test_an_image_of_others_is_pinned_and_one_of_ours_is_built(name: str) -> None:
+def test_an_external_image_is_pinned_and_an_own_one_is_built(name: str) -> None:
     service = SERVICES[name]
     if name not in OURS:
-        assert re.search(r":v?\d+(\.\d+)*$", service["image"]), "a tag that moves"
+        assert re.search(r":v?\d+(\.\d+)*$", service["image"]), "the tag is not fixed"
         return
     target = service["image"].removeprefix("cardwatch/")
     assert re.search(rf"^FROM \w+ AS {target}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
@@ -68,7 +68,7 @@ def test_an_image_of_others_is_pinned_and_one_of_ours_is_built(name: str) -> Non
 
 
 @each
-def test_a_service_s_data_lie_in_volumes_with_names(name: str) -> None:
+def test_the_data_of_a_service_are_in_named_volumes(name: str) -> None:
     for volume in SERVICES[name].get("volumes", []):
         source = volume.partition(":")[0]
         assert source in COMPOSE["volumes"] or (source.startswith("./") and volume.endswith(":ro"))
@@ -76,21 +76,24 @@ def test_a_service_s_data_lie_in_volumes_with_names(name: str) -> None:
 
 
 @each
-def test_settings_are_those_that_there_are(name: str) -> None:
+def test_every_setting_exists(name: str) -> None:
     known = {PREFIX + field.name.upper() for field in structs.fields(Settings)}
     given = {key for key in SERVICES[name].get("environment", {}) if key.startswith(PREFIX)}
     assert given <= known
 
 
-def test_every_volume_is_somebody_s() -> None:
+def test_every_volume_is_used() -> None:
     used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert set(COMPOSE["volumes"]) == {volume for volume in used if not volume.startswith("./")}
 
 
-def test_the_core_needs_no_profile_and_traffic_and_dashboards_have_theirs() -> None:
+def test_only_traffic_and_dashboards_have_profiles() -> None:
     profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
-    assert {name for name, of_service in profiles.items() if of_service == ["demo"]} == {"generator", "bootstrap"}
-    assert {name for name, of_service in profiles.items() if of_service == ["observability"]} == {
+    assert {name for name, service_profiles in profiles.items() if service_profiles == ["demo"]} == {
+        "generator",
+        "bootstrap",
+    }
+    assert {name for name, service_profiles in profiles.items() if service_profiles == ["observability"]} == {
         "prometheus",
         "grafana",
     }

@@ -117,13 +117,13 @@ def test_an_image_contains_no_code_for_deployment(image: str) -> None:
     assert {module for module in copied_modules(image) if module.partition(".")[0] == "infra"} == allowed
 
 
-def test_every_target_that_is_no_stage_of_a_build_is_tested() -> None:
+def test_every_image_of_the_dockerfile_is_tested() -> None:
     targets = re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     stages = {"base", "builder", "packages"}
     assert {target for target in targets if not target.endswith("-libraries")} - stages == set(IMAGES)
 
 
-def test_the_commands_that_compose_and_the_runbook_call_are_in_the_image_of_the_pipelines() -> None:
+def test_the_image_of_the_pipelines_has_the_commands_of_compose_file_and_runbook() -> None:
     pages = [ROOT / "docker-compose.yml", *(ROOT / "docs" / "runbook").glob("*.md")]
     called = {name for page in pages for name in re.findall(r"cli\.main[, ]+([a-z]+)", page.read_text())}
     assert called >= {"bootstrap", "tables", "store"}
