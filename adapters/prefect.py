@@ -1,7 +1,6 @@
-"""Prefect's REST API, as much of it as starts a deployment and watches its run.
+"""The part of Prefect's REST API that starts runs of deployments and follows them.
 
-Callers do not import Prefect (2 seconds). A flow's result is not read here: flows leave it where it belongs,
-as tags of the model version in the registry.
+Prefect itself takes two seconds to import, so it is not imported. The results of flows are tags of model versions.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _UNDER_WAY: Final = frozenset({"PENDING", "RUNNING", "CANCELLING"})
 
 
 class RunState(Struct, frozen=True, kw_only=True):
-    """Where a run stands: `kind` is Prefect's state type (RUNNING, COMPLETED, ...), `name` is for people."""
+    """State of a run. `kind` is Prefect's state type (RUNNING, COMPLETED, ...), `name` its display name."""
 
     kind: str
     name: str
@@ -31,17 +30,17 @@ class RunState(Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Whether the run will not change any more."""
+        """Whether the state is final."""
         return self.kind in _ENDED
 
     @property
     def is_under_way(self) -> bool:
-        """Whether somebody has taken the run up and is to bring it to its end."""
+        """Whether a runner has started the run."""
         return self.kind in _UNDER_WAY
 
 
 class FlowRun(Struct, frozen=True, kw_only=True):
-    """A run and how long it has been running, in seconds, up to its end if it has ended."""
+    """A run and its duration in seconds so far."""
 
     run_id: str
     state: RunState
@@ -51,7 +50,7 @@ class FlowRun(Struct, frozen=True, kw_only=True):
 class PrefectDeployments:
     """Deployments of the Prefect server at `url` (with or without `/api`).
 
-    Every call may raise `OrchestratorUnavailable`: no answer, or not the answer of a Prefect server.
+    Every call raises `OrchestratorUnavailable` without a response, or if the response is not that of a Prefect server.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
@@ -59,11 +58,11 @@ class PrefectDeployments:
         self._client = httpx.Client(timeout=timeout_seconds)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()
 
     def exists(self, name: str) -> bool:
-        """Whether `name` ("flow/deployment") is known to the server."""
+        """Whether the server has the deployment `name` ("flow/deployment")."""
         found = self._request("GET", f"/deployments/name/{name}")
         if found.status_code == httpx.codes.NOT_FOUND:
             return False
@@ -71,9 +70,9 @@ class PrefectDeployments:
         return True
 
     def run(self, name: str, parameters: Mapping[str, object], *, key: str | None = None) -> str:
-        """Ask for a run of the deployment `name` ("flow/deployment"); its id, without waiting for it.
+        """Start a run of the deployment `name` ("flow/deployment") and return its id without waiting.
 
-        However often a run is asked for with the same `key`, it is the same run; without a key it is a new one.
+        All calls with the same `key` return the same run. Without a key every call starts a new run.
         """
         found = self._request("GET", f"/deployments/name/{name}")
         if found.status_code == httpx.codes.NOT_FOUND:
@@ -81,35 +80,35 @@ class PrefectDeployments:
                 f"Prefect at {self._url} knows no deployment {name!r}: `python -m pipelines` serves it"
             )
         deployment = self._body(found)["id"]
-        asked = {"parameters": dict(parameters), "idempotency_key": key or uuid4().hex}
-        created = self._request("POST", f"/deployments/{deployment}/create_flow_run", asked)
+        body = {"parameters": dict(parameters), "idempotency_key": key or uuid4().hex}
+        created = self._request("POST", f"/deployments/{deployment}/create_flow_run", body)
         return str(self._body(created)["id"])
 
     def state(self, run_id: str) -> RunState:
-        """Where this run stands now; one that the server has forgotten with its database has crashed."""
+        """Return the state of a run. A run that the server does not know any more counts as crashed."""
         found = self._request("GET", f"/flow_runs/{run_id}")
         if found.status_code == httpx.codes.NOT_FOUND:
             return RunState(kind="CRASHED", name="Forgotten", message=f"Prefect at {self._url} does not know the run")
         return _state(self._body(found))
 
     def runs(self, name: str) -> list[FlowRun]:
-        """The newest 200 runs of the deployment `name` ("flow/deployment"), the newest first."""
+        """Return the newest 200 runs of the deployment `name` ("flow/deployment"), the newest first."""
         flow, _, deployment = name.partition("/")
-        asked = {
+        body = {
             "flows": {"name": {"any_": [flow]}},
             "deployments": {"name": {"any_": [deployment]}},
             "sort": "EXPECTED_START_TIME_DESC",
             "limit": 200,
         }
-        found = self._body(self._request("POST", "/flow_runs/filter", asked))
+        found = self._body(self._request("POST", "/flow_runs/filter", body))
         return [
             FlowRun(run_id=str(run["id"]), state=_state(run), seconds=float(run.get("total_run_time") or 0.0))
             for run in found
         ]
 
-    def crash(self, run_id: str, why: str) -> None:
-        """Say that nobody is at work on this run any more; a run that has ended stays as it ended."""
-        state = {"type": "CRASHED", "name": "Crashed", "message": why}
+    def crash(self, run_id: str, reason: str) -> None:
+        """Mark a run as crashed because no runner works on it. Final states do not change."""
+        state = {"type": "CRASHED", "name": "Crashed", "message": reason}
         self._body(self._request("POST", f"/flow_runs/{run_id}/set_state", {"state": state}))
 
     def wait(self, run_id: str, *, timeout_seconds: float) -> RunState:
@@ -154,7 +153,7 @@ class PrefectDeployments:
         try:
             return response.json()
         except ValueError as error:
-            raise OrchestratorUnavailable(f"{response.url} does not answer like a Prefect server") from error
+            raise OrchestratorUnavailable(f"{response.url} does not respond like a Prefect server") from error
 
 
 def _state(run: Mapping[str, Any]) -> RunState:

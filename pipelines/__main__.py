@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import sys
 
-from adapters.runtime.process import one_line_errors
+from adapters.runtime.process import exit_on_error
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import Misconfigured
 
 
 def main() -> None:
     """Replace this process by the runner. The process id stays the same."""
-    with one_line_errors():
+    with exit_on_error():
         settings = read_settings()
         command = [sys.executable, "-m", "pipelines.runner.serve"]
         os.execve(sys.executable, command, child_environment(settings, **prefect_environment(settings)))  # noqa: S606

@@ -1,4 +1,4 @@
-"""The archive read as the log that it is: one partition by offset, for folding what a feature store lacks."""
+"""The archived log, read per partition by offset, to fold transactions that a feature store lacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from adapters.archive.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, distinct
-from adapters.archive.log_files import BATCH_ROWS, PLACE, find_stretches, log_offsets, read_in_log_order
+from adapters.archive.log_files import BATCH_ROWS, LOG_POSITION, find_row_groups, log_offsets, read_in_log_order
 from adapters.archive.reader import Archive
 from cardwatch.features.columns import COLUMNS
 from cardwatch.features.log_segment import LogSegment
@@ -18,29 +18,29 @@ from cardwatch.topics import DECISIONS, TRANSACTIONS
 
 
 class ArchivedLog:
-    """The archived transactions of an archive (see `Archive`), in bounded memory. Safe while the archive is written."""
+    """The transactions of an archive (see `Archive`), read in bounded memory. Concurrent writes are safe."""
 
     def __init__(self, folder: Path, index_url: str = "", *, batch_rows: int = BATCH_ROWS) -> None:
         self._batch_rows = batch_rows
         self._archive = Archive(folder, index_url)
 
     def ends(self) -> dict[int, int]:
-        """Per partition the next offset that the archive does not hold yet; empty if there is no archive."""
+        """Return the next offset that is not archived yet, per partition; empty if there is no archive."""
         return self._archive.positions(TRANSACTIONS) if self._archive.exists else {}
 
     def decided(self) -> dict[int, int]:
-        """Per partition the offset after the newest transaction of which the archive holds a decision."""
+        """Return the offset after the newest transaction with an archived decision, per partition."""
         ends: defaultdict[int, int] = defaultdict(int)
         for path, _ in self._archive.files(DECISIONS):
-            places = pq.read_table(path, columns=list(PLACE), partitioning=None)
-            partitions, offsets = places["partition"].to_numpy(), log_offsets(places)
+            rows = pq.read_table(path, columns=list(LOG_POSITION), partitioning=None)
+            partitions, offsets = rows["partition"].to_numpy(), log_offsets(rows)
             for partition in np.unique(partitions).tolist():
                 ends[partition] = max(ends[partition], int(offsets[partitions == partition].max()) + 1)
         return dict(ends)
 
     def parts(self, partition: int, start: int, stop: int) -> Iterator[LogSegment]:
-        """The transactions of [start, stop) in log order; the last part's position is `stop`."""
-        files = find_stretches(self._archive.files(TRANSACTIONS))
+        """Yield the transactions of [start, stop) in log order. The position of the last segment is `stop`."""
+        files = find_row_groups(self._archive.files(TRANSACTIONS))
         needed = [each for each in files if each.last_offset >= start and each.first_offset < stop]
         position = start
         for table in read_in_log_order(needed, partition, KERNEL_COLUMNS, batch_rows=self._batch_rows):

@@ -1,7 +1,7 @@
 """Arrow transactions as kernel rows, without a Python object per row.
 
-Texts with few distinct values (category, country, channel, outcome) are dictionary-encoded and coded once per value;
-identities are hashed from Arrow's own buffers. Any text type of Arrow is taken.
+Texts with few distinct values (category, country, channel, outcome) are dictionary-encoded and coded once per value.
+Identities are hashed directly from Arrow's buffers. All text types of Arrow are accepted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cardwatch.errors import CardwatchError
 from cardwatch.features.columns import CHANNEL_CODES, OUTCOME_CODES, category_code, country_code, kernel_rows
 from cardwatch.features.hashing import hash_slices
 
-# pyarrow's stubs do not know which array a compute function gives for which.
+# The stubs of pyarrow do not give the types of arrays that compute functions return.
 Arrow: TypeAlias = Any
 
 KERNEL_COLUMNS: Final = (
@@ -34,16 +34,16 @@ KERNEL_COLUMNS: Final = (
     "device_id",
     "previous_outcome",
 )
-"""The columns of a transaction that features rest on; `card_id` says whose state."""
+"""Columns that features are computed from, and `card_id`, which selects the state."""
 
 REPEATING_COLUMNS: Final = ("merchant_category", "channel", "country", "previous_outcome")
-"""Those with few distinct values: Parquet holds them as dictionaries, and a reader should leave them so."""
+"""Columns with few distinct values. Parquet stores them as dictionaries, which readers should keep."""
 
 _MILLISECONDS: Final = pa.timestamp("ms", "UTC")
 
 
 def arrow_kernel_rows(transactions: pa.Table) -> NDArray[np.void]:
-    """These n transactions, with at least `KERNEL_COLUMNS`, as dtype COLUMNS [n].
+    """Return n transactions with at least `KERNEL_COLUMNS` as dtype COLUMNS [n].
 
     Raises `CardwatchError` naming the column if a required one has a missing value, or a value that has no code.
     """
@@ -51,7 +51,7 @@ def arrow_kernel_rows(transactions: pa.Table) -> NDArray[np.void]:
         transactions.num_rows,
         transaction_hash=_hashes(_required(transactions, "transaction_id")),
         merchant_hash=_hashes(_required(transactions, "merchant_id")),
-        device_hash=_hashes(_whole(transactions["device_id"])),
+        device_hash=_hashes(_combined(transactions["device_id"])),
         occurred_at_ms=epoch_ms(transactions),
         amount_minor=_required(transactions, "amount_minor").to_numpy(zero_copy_only=False),
         latitude=_numbers(transactions["latitude"]),
@@ -60,63 +60,63 @@ def arrow_kernel_rows(transactions: pa.Table) -> NDArray[np.void]:
         country=_codes(_required(transactions, "country"), "country", country_code),
         channel=_codes(_required(transactions, "channel"), "channel", CHANNEL_CODES.__getitem__),
         previous_outcome=_codes(
-            _whole(transactions["previous_outcome"]), "previous_outcome", OUTCOME_CODES.__getitem__
+            _combined(transactions["previous_outcome"]), "previous_outcome", OUTCOME_CODES.__getitem__
         ),
     )
 
 
 def epoch_ms(transactions: pa.Table) -> NDArray[np.int64]:
-    """When these transactions occurred, in milliseconds since 1970, int64 [n]."""
+    """Return the times of transactions in milliseconds since 1970, int64 [n]."""
     moments = _required(transactions, "occurred_at").cast(_MILLISECONDS)
     return cast(NDArray[np.int64], moments.view(pa.int64()).to_numpy(zero_copy_only=False))
 
 
 def distinct(texts: pa.ChunkedArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """The distinct texts in order of appearance, and per row its place among them. Exact: not by hash."""
-    encoded = _dictionary(_whole(texts))
+    """Return the distinct texts in order of appearance, and the index of each row's text. Hashes are not used."""
+    encoded = _dictionary(_combined(texts))
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return encoded.dictionary.to_pylist(), codes
 
 
 def _required(transactions: pa.Table, name: str) -> Arrow:
-    values = _whole(transactions[name])
+    values = _combined(transactions[name])
     if values.null_count:
         raise CardwatchError(f"{values.null_count} of {len(values)} transactions have no {name}, which is required")
     return values
 
 
-def _whole(column: Arrow) -> Arrow:
-    """A column as one array, which knows the offset of a slice. One without a type, because all is missing, is text."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return whole.cast(pa.string()) if pa.types.is_null(whole.type) else whole
+def _combined(column: Arrow) -> Arrow:
+    """Return a column as one array. A column of nulls without a type becomes text."""
+    combined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return combined.cast(pa.string()) if pa.types.is_null(combined.type) else combined
 
 
 def _dictionary(texts: Arrow) -> Arrow:
     if pa.types.is_dictionary(texts.type):
-        # What a file or a slice brings along may hold values that no row has, in another order.
+        # The dictionary of a file or slice may be in another order, and contain values that no row has.
         texts = texts.dictionary.take(texts.indices)
     return texts.dictionary_encode()
 
 
 def _codes(texts: Arrow, name: str, code: Callable[[str], int]) -> NDArray[np.int32]:
-    """The code of each text; 0 where it is missing."""
+    """Return the code of each text, 0 for a missing one."""
     encoded = texts if pa.types.is_dictionary(texts.type) else texts.dictionary_encode()
-    codes = np.zeros(len(encoded.dictionary) + 1, np.int32)  # the last is that of a missing text
+    codes = np.zeros(len(encoded.dictionary) + 1, np.int32)  # the last code is that of a missing text
     for position, text in enumerate(encoded.dictionary.to_pylist()):
         try:
             codes[position] = code(text)
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise CardwatchError(f"{text!r} in the column {name} has no code") from error
-    places = encoded.indices.fill_null(len(encoded.dictionary)) if encoded.null_count else encoded.indices
-    return cast(NDArray[np.int32], codes[places.to_numpy(zero_copy_only=False)])
+    indices = encoded.indices.fill_null(len(encoded.dictionary)) if encoded.null_count else encoded.indices
+    return cast(NDArray[np.int32], codes[indices.to_numpy(zero_copy_only=False)])
 
 
 def _hashes(texts: Arrow) -> NDArray[np.uint64]:
-    """Identity hashes; 0 where there is no text."""
+    """Return identity hashes, 0 for a missing text."""
     if pa.types.is_dictionary(texts.type):
-        of_dictionary = np.append(_hashes(texts.dictionary), np.uint64(0))
-        places = texts.indices.fill_null(len(texts.dictionary)) if texts.null_count else texts.indices
-        return cast(NDArray[np.uint64], of_dictionary[places.to_numpy(zero_copy_only=False)])
+        dictionary_hashes = np.append(_hashes(texts.dictionary), np.uint64(0))
+        indices = texts.indices.fill_null(len(texts.dictionary)) if texts.null_count else texts.indices
+        return cast(NDArray[np.uint64], dictionary_hashes[indices.to_numpy(zero_copy_only=False)])
     if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
         texts = texts.cast(pa.large_string())
     if not len(texts):
@@ -131,8 +131,8 @@ def _hashes(texts: Arrow) -> NDArray[np.uint64]:
 
 
 def _numbers(column: Arrow) -> NDArray[np.float64]:
-    """NaN where there is none."""
-    return cast(NDArray[np.float64], _whole(column.cast(pa.float64())).to_numpy(zero_copy_only=False))
+    """Return numbers, NaN for missing ones."""
+    return cast(NDArray[np.float64], _combined(column.cast(pa.float64())).to_numpy(zero_copy_only=False))
 
 
 _NO_BYTES: Final = np.frombuffer(b"", np.uint8)

@@ -1,7 +1,7 @@
-"""Feature rows as Parquet: what a replay gives and training reads, one row per transaction.
+"""Feature rows as Parquet, the output of a replay and the input of training, with one row per transaction.
 
-The 67 values of a row lie in one fixed-size list, not in a column each: measured, that is written twice as fast and
-read three times as fast as columns, because neither side has to turn the matrix. Missing values are NaN.
+The 67 values of a row are one fixed-size list. Measured against a column per value, that is written twice and read
+three times as fast, because no side transposes the matrix. Missing values are NaN.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.features.kernel import FoldedRows
 
 KEY_COLUMNS: Final = ("transaction_id", "card_id", "occurred_at", "amount_minor", "partition", "log_offset")
-"""What says whose row it is, as in the archive's transactions."""
+"""Columns that identify a row, as in the archive's transactions."""
 
 _COLUMNS: Final[list[tuple[str, pa.DataType]]] = [
     ("transaction_id", pa.string()),
@@ -33,21 +33,21 @@ _COLUMNS: Final[list[tuple[str, pa.DataType]]] = [
     ("features", pa.list_(pa.float32(), len(FEATURES))),
 ]
 FEATURE_ROWS: Final = pa.schema(_COLUMNS, metadata={"feature_schema": SCHEMA_HASH})
-"""The schema of feature rows. `sequence` counts the card's transactions before this one; a duplicate has no values."""
+"""The schema of feature rows. `sequence` counts the card's transactions before this one; a duplicate has only NaN."""
 
 
 def feature_rows(transactions: pa.Table, folded: FoldedRows) -> pa.Table:
-    """These transactions with what the kernel made of them, as `FEATURE_ROWS`."""
+    """Return transactions with the output of the kernel, as `FEATURE_ROWS`."""
     values = pa.FixedSizeListArray.from_arrays(pa.array(folded.features.reshape(-1)), len(FEATURES))
-    made = [pa.array(folded.sequences), pa.array(folded.duplicates), values]
+    outputs = [pa.array(folded.sequences), pa.array(folded.duplicates), values]
     keys = [transactions[name].cast(FEATURE_ROWS.field(name).type) for name in KEY_COLUMNS]
-    return pa.Table.from_arrays([*keys, *made], schema=FEATURE_ROWS)
+    return pa.Table.from_arrays([*keys, *outputs], schema=FEATURE_ROWS)
 
 
 def write_feature_rows(path: Path, batches: Iterable[pa.Table]) -> int:
-    """Write batches of `FEATURE_ROWS` to one file, a row group each; gives the number of rows.
+    """Write batches of `FEATURE_ROWS` to one file, a row group each, and return the number of rows.
 
-    Uncompressed: packing the values would take as long as making them.
+    The file is not compressed, because compression would take as long as the computation of the values.
     """
     rows = 0
     with pq.ParquetWriter(
@@ -60,6 +60,6 @@ def write_feature_rows(path: Path, batches: Iterable[pa.Table]) -> int:
 
 
 def feature_matrix(rows: pa.Table) -> NDArray[np.float32]:
-    """The `features` of such rows as float32 [n, features], from this writer or from Spark's."""
+    """Return the `features` of rows as float32 [n, features]. The rows may come from Spark too."""
     lists: Any = rows["features"].combine_chunks()
     return cast(NDArray[np.float32], lists.flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1))

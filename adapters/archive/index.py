@@ -32,15 +32,15 @@ CONNECT_SECONDS: Final = 5
 STATEMENT_MS: Final = 60_000
 BUSY_SECONDS: Final = 30.0
 
-# What PostgreSQL says before it knows whom it talks to: nothing that waiting would mend.
+# Texts of errors at the login to PostgreSQL that no retry can fix.
 _REFUSALS: Final = ("authentication failed", "does not exist", "no password supplied", "permission denied")
 
 _META: Final = MetaData()
-_WHOLE: Final = BigInteger().with_variant(Integer, "sqlite")
+_BIG_INTEGER: Final = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _table(name: str, *columns: Any) -> Table:
-    """A table whose rows SQLite keeps in the order of their key."""
+    """Return a table whose rows SQLite stores in the order of their key."""
     return Table(name, _META, *columns, sqlite_with_rowid=False)
 
 
@@ -49,7 +49,7 @@ POSITIONS: Final = Table(
     _META,
     Column("topic", String, primary_key=True),
     Column("partition", Integer, primary_key=True),
-    Column("next_offset", _WHOLE, nullable=False),
+    Column("next_offset", _BIG_INTEGER, nullable=False),
 )
 FILES: Final = Table(
     "files",
@@ -66,9 +66,9 @@ TRANSACTIONS: Final = _table(
     "transactions",
     Column("transaction_id", String, primary_key=True),
     Column("card_id", String, nullable=False),
-    Column("occurred_at_ms", _WHOLE, nullable=False),
+    Column("occurred_at_ms", _BIG_INTEGER, nullable=False),
     Column("partition", Integer, nullable=False),
-    Column("log_offset", _WHOLE, nullable=False),
+    Column("log_offset", _BIG_INTEGER, nullable=False),
     Index("transactions_by_card", "card_id", "occurred_at_ms"),
 )
 DECISIONS: Final = _table(
@@ -84,17 +84,17 @@ LABELS: Final = _table(
     "labels",
     Column("transaction_id", String, nullable=False),
     Column("is_fraud", Integer, nullable=False),
-    Column("effective_at_ms", _WHOLE, nullable=False),
-    Column("observed_at_ms", _WHOLE, nullable=False),
+    Column("effective_at_ms", _BIG_INTEGER, nullable=False),
+    Column("observed_at_ms", _BIG_INTEGER, nullable=False),
     Column("source", String, nullable=False),
     Column("partition", Integer, primary_key=True),
-    Column("log_offset", _WHOLE, primary_key=True),
+    Column("log_offset", _BIG_INTEGER, primary_key=True),
     Index("labels_by_transaction", "transaction_id"),
 )
 
 
 def index_file(folder: Path) -> Path:
-    """The SQLite file of the archive in `folder`."""
+    """Return the SQLite file of the archive in `folder`."""
     return folder / "index.sqlite"
 
 
@@ -118,58 +118,58 @@ class ArchiveIndex:
 
     @property
     def is_shared(self) -> bool:
-        """Whether it is a server's, and no file."""
+        """Whether the index is on a server."""
         return self._file is None
 
     @property
     def exists(self) -> bool:
-        """Whether anybody has made it: known of a file, assumed of a server."""
+        """Whether the index exists. On a server it is assumed to exist."""
         return self._file is None or self._file.exists()
 
     def create(self, connection: Connection) -> None:
-        """Make what is missing of its tables."""
+        """Create missing tables."""
         _META.create_all(connection)
 
     @contextmanager
     def connected(self) -> Iterator[Connection]:
-        """A connection for as long as the block runs."""
-        with self.answering(), self._engine.connect() as connection:
+        """Open a connection for the block."""
+        with self.translated_errors(), self._engine.connect() as connection:
             yield connection
 
     def connect(self) -> Connection:
-        """A connection that the caller closes."""
-        with self.answering():
+        """Open a connection that the caller closes."""
+        with self.translated_errors():
             return self._engine.connect()
 
     @contextmanager
     def transaction(self, connection: Connection) -> Iterator[None]:
-        """One SQL transaction: all of the block or nothing. Raises `ArchiveUnavailable` if the connection was lost.
+        """Run the block in one SQL transaction. Raises `ArchiveUnavailable` if the connection was lost.
 
-        SQLAlchemy would quietly make a new one, which holds no lock.
+        SQLAlchemy would silently open a new connection, which does not hold the lock.
         """
         if connection.invalidated:
-            raise ArchiveUnavailable(f"the connection to {self._where} was lost: a new writer goes on")
-        with self.answering(), connection.begin():
+            raise ArchiveUnavailable(f"the connection to {self._where} was lost: a new writer continues")
+        with self.translated_errors(), connection.begin():
             yield
 
     @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Turn what the database or its driver raises into our errors."""
+    def translated_errors(self) -> Iterator[None]:
+        """Translate errors of the database and its driver."""
         try:
             yield
         except DBAPIError as error:
-            raise self._meaning(error) from None  # the original error's own text may name what it was given
+            raise self._archive_error(error) from None  # the text of the original error may contain bound values
 
-    def _meaning(self, error: DBAPIError) -> CardwatchError:
-        said = str(error.orig).strip().splitlines()
-        text = said[0] if said else type(error).__name__
+    def _archive_error(self, error: DBAPIError) -> CardwatchError:
+        lines = str(error.orig).strip().splitlines()
+        text = lines[0] if lines else type(error).__name__
         if text.startswith("no such table") or (isinstance(error, ProgrammingError) and "does not exist" in text):
             return ArchiveUnavailable(f"{self._where} holds no archive: the archive service has not run there yet")
         if self._file is not None:
             kind = ArchiveUnavailable if "locked" in text else Misconfigured
             return kind(f"{self._where} cannot be used: {text}")
         if any(refusal in str(error.orig) for refusal in _REFUSALS):
-            return Misconfigured(f"{self._where} refuses us: {text}; correct CARDWATCH_INDEX_URL")
+            return Misconfigured(f"{self._where} rejects the login: {text}; correct CARDWATCH_INDEX_URL")
         if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
             what_to_do = "start it, or correct CARDWATCH_INDEX_URL"
             return ArchiveUnavailable(f"{self._where} does not answer: {text}; {what_to_do}")
@@ -182,15 +182,15 @@ def _sqlite(file: Path, *, readonly: bool) -> Engine:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)
         if not readonly:
-            connection.execute("PRAGMA journal_mode = WAL")  # readers go on while the writer writes
+            connection.execute("PRAGMA journal_mode = WAL")  # readers are not blocked by the writer
         return connection
 
-    # Connected here: an address in a URL of SQLAlchemy's is unquoted, and a folder may have ?, # or % in its name.
+    # Not by URL: SQLAlchemy unquotes the path in a URL, but a folder may have ?, # or % in its name.
     return create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
 
 
 def _address(index_url: str) -> URL:
-    """What `index_url` means; an @ too many would have part of a password taken for a host or a database."""
+    """Return the parsed `index_url`. An unquoted @ would make part of a password look like a host or a database."""
     try:
         url = make_url(index_url)
         is_clear = bool(url.database) and index_url.count("@") == (0 if url.username is None else 1)
@@ -207,10 +207,10 @@ def _address(index_url: str) -> URL:
 def _postgresql(url: URL) -> Engine:
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
-        poolclass=NullPool,  # a connection for each use: a server that was started again is found again
+        poolclass=NullPool,  # a connection per use, so that a restarted server causes no errors
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
-            # A server that vanished is noticed within seconds, not after two hours.
+            # Detect a server that disappeared within seconds instead of two hours.
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,

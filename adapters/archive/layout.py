@@ -1,7 +1,7 @@
-"""How the archive lies on disk: Parquet by kind and event date; index and manifest are `adapters.archive.index`'s.
+"""Layout of the archive on disk: Parquet files by kind and event date. `adapters.archive.index` is index and manifest.
 
-A Parquet file counts only if the manifest names it; files and positions enter the manifest in one SQL transaction, so a
-crash leaves at most an unnamed file behind, which the next start removes. Everything can be rebuilt from the topics.
+Only files in the manifest are part of the archive. Files and positions enter the manifest in one SQL transaction, so
+that a crash leaves at most an unlisted file, which the next start removes. The topics suffice to rebuild the archive.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cardwatch.features.definitions import FEATURES
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
 UTC_MS: Final = pa.timestamp("ms", tz="UTC")
-_LOG_PLACE: Final[list[tuple[str, pa.DataType]]] = [("partition", pa.int32()), ("log_offset", pa.int64())]
+_LOG_POSITION: Final[list[tuple[str, pa.DataType]]] = [("partition", pa.int32()), ("log_offset", pa.int64())]
 
 _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
     TRANSACTIONS: [
@@ -32,7 +32,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("device_id", pa.string()),
         ("customer_id", pa.string()),
         ("previous_outcome", pa.string()),
-        *_LOG_PLACE,
+        *_LOG_POSITION,
     ],
     LABELS: [
         ("transaction_id", pa.string()),
@@ -42,7 +42,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("effective_at", UTC_MS),
         ("observed_at", UTC_MS),
         ("source", pa.string()),
-        *_LOG_PLACE,
+        *_LOG_POSITION,
     ],
     DECISIONS: [
         ("transaction_id", pa.string()),
@@ -53,7 +53,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("merchant_category", pa.string()),
         ("channel", pa.string()),
         ("country", pa.string()),
-        *_LOG_PLACE,
+        *_LOG_POSITION,
         ("sequence", pa.int64()),
         ("features", pa.list_(pa.float32(), len(FEATURES))),
         ("feature_schema", pa.string()),

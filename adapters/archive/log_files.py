@@ -1,10 +1,9 @@
-"""A log that lies in Parquet files, read in its order: one partition at a time, by offset, in bounded memory.
+"""A log in Parquet files, read per partition in the order of offsets and in bounded memory.
 
-Files lie by event date, so a late transaction puts a later offset into an earlier file: stretches overlap. Each row
-group is a stretch whose first and last offset its Parquet statistics tell; a stretch is opened when the
-reading has come to its first offset and closed after its last. Offsets may be left out (the markers of Kafka's
-transactions, records that became dead letters); an offset that is there twice, or a stretch that is not in
-order or not as the manifest says, is an error.
+Files are grouped by event date, and late transactions have later offsets in earlier files, so the offset ranges of row
+groups overlap. The Parquet statistics of a row group give its range. The merge opens a row group at its first offset
+and closes it after its last. Offsets may be missing (transaction markers of Kafka, dead letters). A repeated offset, a
+row group that is not sorted, and a file that differs from the manifest are errors.
 """
 
 from __future__ import annotations
@@ -24,12 +23,13 @@ from numpy.typing import NDArray
 from adapters.archive.arrow_columns import REPEATING_COLUMNS
 from cardwatch.errors import CardwatchError
 
-PLACE: Final = ("partition", "log_offset")
+LOG_POSITION: Final = ("partition", "log_offset")
+"""Columns with the position of a row in the log."""
 BATCH_ROWS: Final = 65_536
 
 
 class RowGroupRange(Struct, frozen=True):
-    """One row group of a file, with the partitions and offsets that lie in it (both ends included)."""
+    """A row group of a file, with the ranges of its partitions and offsets (both ends included)."""
 
     path: Path
     group: int
@@ -40,42 +40,42 @@ class RowGroupRange(Struct, frozen=True):
     last_offset: int
 
     def holds(self, partition: int) -> bool:
-        """Whether rows of this partition may be in it."""
+        """Whether the row group may contain rows of the partition."""
         return self.first_partition <= partition <= self.last_partition
 
 
-def find_stretches(files: Iterable[tuple[Path, int | None]]) -> list[RowGroupRange]:
-    """The stretches of these files, each with the number of rows that it must have, where that is known.
+def find_row_groups(files: Iterable[tuple[Path, int | None]]) -> list[RowGroupRange]:
+    """Return the row groups of files, given each file's expected number of rows or None.
 
-    Raises `CardwatchError` for a file that is missing, damaged, or not what the manifest says.
+    Raises `CardwatchError` for a file that is missing or damaged, or differs from the manifest.
     """
-    return [stretch for path, rows in files for stretch in _stretches_of(path, rows)]
+    return [row_group for path, rows in files for row_group in _row_groups_of(path, rows)]
 
 
-def partitions_of(stretches: Iterable[RowGroupRange]) -> list[int]:
-    """Every partition that may be in one of them, in order. An empty one among them has no rows to read."""
-    return sorted({p for each in stretches for p in range(each.first_partition, each.last_partition + 1)})
+def partitions_of(row_groups: Iterable[RowGroupRange]) -> list[int]:
+    """Return all partitions that the row groups may contain, sorted. Some of them may have no rows."""
+    return sorted({p for each in row_groups for p in range(each.first_partition, each.last_partition + 1)})
 
 
 def read_in_log_order(
-    stretches: Sequence[RowGroupRange], partition: int, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS
+    row_groups: Sequence[RowGroupRange], partition: int, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS
 ) -> Iterator[pa.Table]:
-    """The rows of one partition by ascending offset, these columns, in tables of about `batch_rows` rows."""
-    waiting = deque(sorted((s for s in stretches if s.holds(partition)), key=lambda s: (s.first_offset, s.path)))
-    reading: list[_Reader] = []
+    """Yield the given columns of one partition by ascending offset, in tables of about `batch_rows` rows."""
+    unopened = deque(sorted((g for g in row_groups if g.holds(partition)), key=lambda g: (g.first_offset, g.path)))
+    readers: list[_Reader] = []
     collected: list[pa.Table] = []
     last = -1
-    while waiting or reading:
-        while waiting and (not reading or waiting[0].first_offset <= min(r.last_offset for r in reading)):
-            reader = _Reader(waiting.popleft(), partition, columns, batch_rows)
+    while unopened or readers:
+        while unopened and (not readers or unopened[0].first_offset <= min(r.last_offset for r in readers)):
+            reader = _Reader(unopened.popleft(), partition, columns, batch_rows)
             if reader.advance():
-                reading.append(reader)
-        if not reading:
+                readers.append(reader)
+        if not readers:
             continue
-        known_up_to = min(reader.last_offset for reader in reading)
-        merged = _merged([reader.take_up_to(known_up_to) for reader in reading], partition)
+        known_up_to = min(reader.last_offset for reader in readers)
+        merged = _merged([reader.take_up_to(known_up_to) for reader in readers], partition)
         last = _check_follows(merged, last, partition)
-        reading = [reader for reader in reading if reader.held.num_rows or reader.advance()]
+        readers = [reader for reader in readers if reader.held.num_rows or reader.advance()]
         collected.append(merged)
         if sum(table.num_rows for table in collected) >= batch_rows:
             yield pa.concat_tables(collected)
@@ -85,44 +85,44 @@ def read_in_log_order(
 
 
 class _Reader:
-    """One stretch on its way through memory. `held`: rows that were read and not taken yet, by offset."""
+    """Reader of one row group. `held` are rows that were read and not taken yet, by offset."""
 
-    def __init__(self, stretch: RowGroupRange, partition: int, columns: Sequence[str], batch_rows: int) -> None:
-        self._stretch, self._partition = stretch, partition
-        names = list(dict.fromkeys([*PLACE, *columns]))
+    def __init__(self, row_group: RowGroupRange, partition: int, columns: Sequence[str], batch_rows: int) -> None:
+        self._row_group, self._partition = row_group, partition
+        names = list(dict.fromkeys([*LOG_POSITION, *columns]))
         try:
-            self._file = pq.ParquetFile(stretch.path, read_dictionary=[n for n in REPEATING_COLUMNS if n in names])
+            self._file = pq.ParquetFile(row_group.path, read_dictionary=[n for n in REPEATING_COLUMNS if n in names])
             self._batches = self._file.iter_batches(
-                batch_rows, row_groups=[stretch.group], columns=names, use_threads=False
+                batch_rows, row_groups=[row_group.group], columns=names, use_threads=False
             )
         except (OSError, pa.ArrowException) as error:
-            raise _damaged(stretch.path, error) from error
+            raise _damaged(row_group.path, error) from error
         self.held: pa.Table = pa.table({})
         self._offsets: NDArray[np.int64] = np.zeros(0, np.int64)
         self._read_up_to = -1
 
     @property
     def last_offset(self) -> int:
-        """The offset up to which this stretch is in memory."""
+        """The offset up to which the row group was read."""
         return self._read_up_to
 
     def advance(self) -> bool:
-        """Read on; False when there is nothing left, and then the file is closed."""
+        """Read the next batch. Return False, and close the file, after the last one."""
         try:
             for batch in self._batches:
                 rows = pa.Table.from_batches([batch])
-                if self._stretch.first_partition != self._stretch.last_partition:
+                if self._row_group.first_partition != self._row_group.last_partition:
                     rows = rows.filter(pc.equal(rows["partition"], pa.scalar(self._partition, pa.int32())))
                 if rows.num_rows:
                     self._hold(rows)
                     return True
         except (OSError, pa.ArrowException) as error:
-            raise _damaged(self._stretch.path, error) from error
+            raise _damaged(self._row_group.path, error) from error
         self._file.close()
         return False
 
     def take_up_to(self, offset: int) -> pa.Table:
-        """The rows held up to this offset; they are not held any more."""
+        """Return and remove the held rows up to this offset."""
         count = int(np.searchsorted(self._offsets, offset, side="right"))
         taken, self.held = self.held.slice(0, count), self.held.slice(count)
         self._offsets = self._offsets[count:]
@@ -132,18 +132,18 @@ class _Reader:
         self.held, self._offsets = rows, log_offsets(rows)
         if (np.diff(self._offsets) <= 0).any() or self._offsets[0] <= self._read_up_to:
             raise CardwatchError(
-                f"{self._stretch.path}: partition {self._partition} is not in the order of log_offset; "
+                f"{self._row_group.path}: partition {self._partition} is not in the order of log_offset; "
                 "the file was not written by the archive, or is damaged"
             )
         self._read_up_to = int(self._offsets[-1])
 
 
 def log_offsets(rows: pa.Table) -> NDArray[np.int64]:
-    """The offsets of these rows, int64 [n]."""
+    """Return the offsets of the rows, int64 [n]."""
     return rows["log_offset"].to_numpy().astype(np.int64, copy=False)
 
 
-def _stretches_of(path: Path, rows: int | None) -> Iterator[RowGroupRange]:
+def _row_groups_of(path: Path, rows: int | None) -> Iterator[RowGroupRange]:
     try:
         with pq.ParquetFile(path) as file:
             metadata = file.metadata
@@ -152,11 +152,11 @@ def _stretches_of(path: Path, rows: int | None) -> Iterator[RowGroupRange]:
         raise _damaged(path, error) from error
     if rows is not None and metadata.num_rows != rows:
         raise CardwatchError(f"{path} has {metadata.num_rows} rows, the archive's manifest says {rows}")
-    if missing := [name for name in PLACE if name not in names]:
-        raise CardwatchError(f"{path} has no column {missing[0]}: it does not say where its rows are in the log")
+    if missing := [name for name in LOG_POSITION if name not in names]:
+        raise CardwatchError(f"{path} has no column {missing[0]}: the log positions of its rows are unknown")
     for group in range(metadata.num_row_groups):
         if metadata.row_group(group).num_rows:
-            partitions, offsets = (_bounds(path, metadata, group, name) for name in PLACE)
+            partitions, offsets = (_bounds(path, metadata, group, name) for name in LOG_POSITION)
             yield RowGroupRange(path, group, metadata.row_group(group).num_rows, *partitions, *offsets)
 
 

@@ -1,4 +1,4 @@
-"""Reference tables as files: `DAY-ID.table` in one folder, written once and never changed."""
+"""Reference tables as immutable files `DAY-ID.table` in one folder."""
 
 from __future__ import annotations
 
@@ -17,53 +17,54 @@ from cardwatch.events import EPOCH
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
 
 _SUFFIX: Final = ".table"
-_MAX_HELD: Final = 2 * WINDOW_DAYS
-_COARSEST_TIME_STAMP_SECONDS: Final = 2.0
+_MAX_CACHED: Final = 2 * WINDOW_DAYS
+_TIME_STAMP_RESOLUTION_SECONDS: Final = 2.0
+"""Coarsest resolution of time stamps in common file systems."""
 
 K = TypeVar("K", str, date)
 
 
 class ReferenceTableStore:
-    """The tables in `folder`, for any number of threads; another process may write meanwhile.
+    """The tables in `folder`. It is thread-safe, and another process may write at the same time.
 
-    Reading a recent one again costs no file read, and finding out that there is no newer one no listing of the folder.
+    Recent tables are cached, and the folder is listed only after it has changed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held: dict[str, ReferenceTable] = {}
+        self._cached: dict[str, ReferenceTable] = {}
         self._of_day: dict[date, ReferenceTable] = {}
         self._listing = _Listing(folder)
         self._lock = Lock()
 
     def put(self, table: ReferenceTable) -> None:
-        """Store a table under its day and id; the same one again changes nothing."""
+        """Store a table under its day and id. A repeated call changes nothing."""
         write_atomically(self._folder / _name(table), table.to_bytes())
 
     def newest(self, at: date) -> ReferenceTable:
-        """The newest table with `valid_from` <= `at`, the empty one if there is none. Raises `CorruptTable`.
+        """Return the newest table with `valid_from` <= `at`, or the empty table. Raises `CorruptTable`.
 
-        Cheap enough to be asked for every batch and every request: a new table is seen at once.
+        It is cheap enough for every batch and every request, so that a new table is used immediately.
         """
-        held = self._of_day.get(at)
-        if held is not None:
-            return held
+        cached = self._of_day.get(at)
+        if cached is not None:
+            return cached
         with self._lock:
             name = self._listing.newest(at)
             if name is None:
                 return ReferenceTable.empty()
-            table = self._hold(name)
+            table = self._load(name)
             if name.startswith(at.isoformat()):
                 _put_bounded(self._of_day, at, table)
             return table
 
     def of_day(self, day: date) -> ReferenceTable | None:
-        """The table that is valid from this very day, if it was stored before. Raises `CorruptTable`."""
+        """Return the table that is valid from exactly this day, None if there is none. Raises `CorruptTable`."""
         paths = sorted(self._folder.glob(f"{day.isoformat()}-*{_SUFFIX}"))
         return _read(paths[-1]) if paths else None
 
     def get(self, table_id: str) -> ReferenceTable:
-        """The table that a decision recorded; raises `CardwatchError` if it is not here, `CorruptTable` if damaged."""
+        """Return the table with this id. Raises `CardwatchError` if it is missing, `CorruptTable` if it is damaged."""
         if table_id == ReferenceTable.empty().table_id:
             return ReferenceTable.empty()
         for path in self._folder.glob(f"*-{table_id}{_SUFFIX}"):
@@ -71,20 +72,20 @@ class ReferenceTableStore:
         raise CardwatchError(f"reference table {table_id} is not in {self._folder}")
 
     def all(self) -> list[ReferenceTable]:
-        """Every table, by day. Raises `CorruptTable`."""
+        """Return all tables, by day. Raises `CorruptTable`."""
         return [_read(path) for path in sorted(self._folder.glob(f"*{_SUFFIX}"))]
 
-    def _hold(self, name: str) -> ReferenceTable:
-        if name not in self._held:
-            _put_bounded(self._held, name, _read(self._folder / name))
-        return self._held[name]
+    def _load(self, name: str) -> ReferenceTable:
+        if name not in self._cached:
+            _put_bounded(self._cached, name, _read(self._folder / name))
+        return self._cached[name]
 
 
 class _Listing:
     """The names in a folder, listed again when the folder has changed.
 
-    A folder's time stamp may be too coarse to tell two changes apart. So a listing is trusted only once the same time
-    stamp has been seen for longer than that; until then one more is made.
+    The resolution of a folder's time stamp may hide a second change. Therefore one more listing is made after the same
+    time stamp was seen for longer than the resolution; from then on the listing is final.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,7 +96,7 @@ class _Listing:
         self._is_settled = False
 
     def newest(self, at: date) -> str | None:
-        """The last name whose day is not after `at`."""
+        """Return the last name whose day is not after `at`, None if there is none."""
         self._refresh()
         position = bisect_left(self._names, (at + timedelta(days=1)).isoformat() if at < date.max else "~")
         return self._names[position - 1] if position else None
@@ -108,7 +109,7 @@ class _Listing:
         now = time.monotonic()
         if changed_ns != self._changed_ns:
             self._changed_ns, self._first_seen, self._is_settled = changed_ns, now, False
-        elif self._is_settled or now - self._first_seen < _COARSEST_TIME_STAMP_SECONDS:
+        elif self._is_settled or now - self._first_seen < _TIME_STAMP_RESOLUTION_SECONDS:
             return
         else:
             self._is_settled = True
@@ -126,15 +127,15 @@ def _read(path: Path) -> ReferenceTable:
     except (msgspec.DecodeError, ValueError, OSError) as error:
         raise CorruptTable(f"{path} cannot be read as a reference table: {error}; {_ADVICE}") from error
     if _name(table) != path.name:
-        raise CorruptTable(f"{path} does not hold what its name says but {_name(table)}; {_ADVICE}")
+        raise CorruptTable(f"{path} contains {_name(table)} instead of the table in its name; {_ADVICE}")
     return table
 
 
-def _put_bounded(held: dict[K, ReferenceTable], key: K, table: ReferenceTable) -> None:
-    """Hold one more; of too many, the one that came first goes."""
-    held[key] = table
-    if len(held) > _MAX_HELD:
-        held.pop(next(iter(held)))
+def _put_bounded(cached: dict[K, ReferenceTable], key: K, table: ReferenceTable) -> None:
+    """Add a table to a cache, which evicts the oldest entry when it is full."""
+    cached[key] = table
+    if len(cached) > _MAX_CACHED:
+        cached.pop(next(iter(cached)))
 
 
-_ADVICE: Final = "restore it from a copy, or remove it: then the table of the day before is used"
+_ADVICE: Final = "restore it from a copy, or remove it to use the table of the day before"

@@ -1,8 +1,7 @@
-"""CSV and Parquet files of any make, read in batches as text, with the row that each value came from.
+"""CSV and Parquet files with arbitrary columns, read in batches as text with row numbers.
 
-Everything becomes text, whatever its type in a Parquet file, so that one way of reading values serves both.
-Rows are counted from 1; a CSV's header is row 1 and blank lines count. A quoted value that runs over several
-lines is one row.
+All values become text, so that both formats are parsed alike. Rows are counted from 1. The header of a CSV file is row
+1, and blank lines count. A quoted value with line breaks is one row.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ HEAD_BYTES: Final = 1 << 16
 BATCH_ROWS: Final = 65_536
 
 Malformed = Callable[[int, str], None]
-"""Told about a row that cannot be split into columns: its number and what is wrong with it."""
+"""Callback for a row that cannot be split into columns, with its number and the reason."""
 
 
 class CsvDialect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a CSV file is written; Parquet files need none of this. No `quote`: none is special."""
+    """Format of a CSV file. Parquet files do not need it. With an empty `quote`, no character quotes."""
 
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
     quote: Annotated[str, Meta(max_length=1)] = '"'
@@ -39,14 +38,14 @@ class CsvDialect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TextBatch(NamedTuple):
-    """n rows: `numbers` int64 [n] are their places in the file; `columns` hold n texts, null where missing."""
+    """n rows. `numbers` are their row numbers, int64 [n]; `columns` contain n texts each, null for missing ones."""
 
     numbers: NDArray[np.int64]
     columns: dict[str, pa.StringArray]
 
 
 def column_names(path: Path, dialect: CsvDialect) -> list[str]:
-    """The names of the file's columns. Raises `MappingError` if the file cannot be read."""
+    """Return the names of the file's columns. Raises `MappingError` if the file cannot be read."""
     if _is_parquet(path):
         with _parquet(path) as file:
             return list(file.schema_arrow.names)
@@ -56,7 +55,7 @@ def column_names(path: Path, dialect: CsvDialect) -> list[str]:
 
 
 def read_text(path: Path, columns: Sequence[str], dialect: CsvDialect, malformed: Malformed) -> Iterator[TextBatch]:
-    """The rows of `path` in order, only these columns. Raises `MappingError` if the file cannot be read."""
+    """Yield the given columns of `path` in the order of rows. Raises `MappingError` if the file cannot be read."""
     if _is_parquet(path):
         yield from _read_parquet(path, list(columns))
     else:
@@ -114,7 +113,7 @@ def _csv(
                 ignore_empty_lines=False,
                 invalid_row_handler=on_malformed,
             ),
-            # Bytes first: only so can a value that is not text be named with its row.
+            # Read as bytes first, so that the error for a value that is not text can name its row.
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=columns, column_types=dict.fromkeys(columns or [], pa.binary())
             ),
@@ -124,7 +123,7 @@ def _csv(
 
 
 def _check_text(path: Path, dialect: CsvDialect) -> None:
-    """Look at the beginning: pyarrow's own words about what is no text help nobody."""
+    """Check the beginning of the file, because pyarrow's errors for binary content are unhelpful."""
     try:
         with pa.input_stream(str(path), compression="detect") as stream:
             head = stream.read(HEAD_BYTES)
@@ -145,7 +144,7 @@ def _read_csv(path: Path, columns: list[str], dialect: CsvDialect, malformed: Ma
     broken: list[int] = []
 
     def skip(row: pyarrow.csv.InvalidRow) -> Literal["skip"]:
-        number = row.number or 0  # always known, as one thread reads
+        number = row.number or 0  # known, because one thread reads
         broken.append(number)
         lines = row.text.count("\n") + 1
         quote = f", and runs over {lines} lines: is a quote left open?" if lines > 1 else ""
@@ -186,7 +185,7 @@ def _first_not_utf8(values: pa.Array[Any]) -> int:
 def _not_text(path: Path, where: str, dialect: CsvDialect) -> MappingError:
     return MappingError(
         f"{path}: {where}is not {dialect.encoding} text; "
-        "say in the mapping how it is written, for example `file: {encoding: latin-1}`"
+        "set its encoding in the mapping, for example `file: {encoding: latin-1}`"
     )
 
 
@@ -195,7 +194,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _without_blank_lines(batch: TextBatch) -> TextBatch:
-    """A blank line arrives as a row whose every value is empty."""
+    """Remove blank lines, which are rows with only empty values."""
     filled = np.zeros(len(batch.numbers), np.bool_)
     for values in batch.columns.values():
         filled |= pc.not_equal(values, pa.scalar("")).to_numpy(zero_copy_only=False)

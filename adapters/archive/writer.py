@@ -1,4 +1,4 @@
-"""Writing the archive: rows become Parquet files, and files, index rows and positions become visible in one step."""
+"""Writing the archive. Parquet files, index rows and positions become visible in one transaction."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from adapters.archive import index
 from adapters.archive.index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
 from adapters.archive.layout import SCHEMAS
+from adapters.runtime.closeable import Closeable, closed_on_error
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 from cardwatch.events import Decision, Label, Transaction, to_epoch_ms, utc_day
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
@@ -26,16 +27,16 @@ from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 Row = dict[str, Any]
 
 _INDEXED: Final = {TRANSACTIONS: index.TRANSACTIONS, DECISIONS: index.DECISIONS, LABELS: index.LABELS}
-_WRITERS_LOCK: Final = 0x43_41_52_44  # any number, if it is always this one
+_WRITERS_LOCK: Final = 0x43_41_52_44
+"""Key of the advisory lock that every writer takes. The number is arbitrary but fixed."""
 
 
-class ArchiveWriter:
-    """The one writer of the archive in `folder`, its index at `index_url` or, without one, in the folder too.
+class ArchiveWriter(Closeable):
+    """The only writer of the archive in `folder`. Its index is at `index_url`, or in the folder too.
 
     `bytes` is the size of its Parquet files. Every call raises `ArchiveUnavailable` if the index does not answer, and
-    from then on if the connection was lost; a new writer then goes on from what is written, whether or not the last
-    write was. Making one raises it too while another writer is at work on the same index of a server, and
-    `Misconfigured` if the archive cannot be written.
+    after the connection was lost. A new writer then continues from the stored positions. The constructor raises it too
+    while another writer uses the same index on a server, and `Misconfigured` if the archive cannot be written.
     """
 
     def __init__(self, folder: Path, index_url: str = "") -> None:
@@ -46,19 +47,15 @@ class ArchiveWriter:
         self._folder = folder
         self._index = ArchiveIndex(folder, index_url, readonly=False)
         self._connection = self._index.connect()
-        try:
-            with self._index.answering():
-                self._require_the_only_one()
-                self._index.create(self._connection)
-                self._connection.commit()
-                self._remove_unnamed_files()
-        except BaseException:
-            self.close()
-            raise
+        with closed_on_error(self), self._index.translated_errors():
+            self._require_single_writer()
+            self._index.create(self._connection)
+            self._connection.commit()
+            self._remove_unnamed_files()
         self.bytes = sum(path.stat().st_size for path in folder.glob("*/date=*/*.parquet"))
 
     def close(self) -> None:
-        """Let go of the index, at once: a server would notice only a moment after the connection has ended."""
+        """Release the lock and close the index. A server would release the lock only some time after a disconnect."""
         if self._index.is_shared and not (self._connection.closed or self._connection.invalidated):
             with suppress(DBAPIError):
                 self._connection.rollback()
@@ -67,17 +64,17 @@ class ArchiveWriter:
         self._connection.close()
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """Where reading goes on after a stop, however it came: per topic and partition the next offset."""
-        rows = self._ask(select(POSITIONS.c.topic, POSITIONS.c.partition, POSITIONS.c.next_offset))
+        """Return the next offset to read, per topic and partition."""
+        rows = self._query(select(POSITIONS.c.topic, POSITIONS.c.partition, POSITIONS.c.next_offset))
         return {(topic, int(partition)): int(offset) for topic, partition, offset in rows}
 
     def closed_days(self) -> dict[date, str]:
-        """Days that are complete, with the id of the table built at their end."""
-        rows = self._ask(select(CLOSED_DAYS.c.day, CLOSED_DAYS.c.table_id))
+        """Return the complete days, each with the id of the reference table built at its end."""
+        rows = self._query(select(CLOSED_DAYS.c.day, CLOSED_DAYS.c.table_id))
         return {date.fromisoformat(day): table_id for day, table_id in rows}
 
     def write(self, rows: Mapping[str, Sequence[Row]], positions: Mapping[tuple[str, int], int]) -> None:
-        """Archive rows of each kind together with the positions they bring us to: all of it or nothing."""
+        """Archive rows of each kind and the positions after them, in one transaction."""
         named = [
             {"path": self._write_file(kind, day, of_day), "kind": kind, "day": day, "rows": len(of_day)}
             for kind, of_kind in rows.items()
@@ -99,18 +96,18 @@ class ArchiveWriter:
             self._insert(CLOSED_DAYS, [{"day": day.isoformat(), "table_id": table_id}], replaces="table_id")
 
     def count(self, kind: str, day: date) -> int:
-        """Rows of this kind on this day."""
+        """Return the number of rows of this kind on this day."""
         rows = func.coalesce(func.sum(FILES.c.rows), 0)
-        return int(self._ask(select(rows).where(FILES.c.kind == kind, FILES.c.day == day.isoformat()))[0][0])
+        return int(self._query(select(rows).where(FILES.c.kind == kind, FILES.c.day == day.isoformat()))[0][0])
 
-    def _ask(self, query: Select[Any]) -> Sequence[Any]:
+    def _query(self, query: Select[Any]) -> Sequence[Any]:
         with self._index.transaction(self._connection):
             return self._connection.execute(query).all()
 
     def _insert(
         self, table: Table, rows: Sequence[Mapping[str, Any]], *, once: bool = False, replaces: str | None = None
     ) -> None:
-        """Insert rows; of those that are there already keep the old (`once`), or its column that `replaces` names."""
+        """Insert rows. For existing keys, `once` keeps the old row, and `replaces` names a column to update."""
         if not rows:
             return
         insert = (postgresql if self._index.is_shared else sqlite).insert(table)
@@ -121,41 +118,41 @@ class ArchiveWriter:
             insert = insert.on_conflict_do_update(index_elements=keys, set_={replaces: insert.excluded[replaces]})
         self._connection.execute(insert, list(rows))
 
-    def _require_the_only_one(self) -> None:
-        """Hold a lock for as long as the connection lives: two writers would archive everything twice."""
+    def _require_single_writer(self) -> None:
+        """Take a lock until the connection is closed, because two writers would archive all records twice."""
         if not self._index.is_shared:
             return
         free = self._connection.execute(text(f"SELECT pg_try_advisory_lock({_WRITERS_LOCK})")).scalar()
         self._connection.commit()
         if not free:
-            raise ArchiveUnavailable(f"another writer is at work on the archive in {self._folder}")
+            raise ArchiveUnavailable(f"another writer uses the archive in {self._folder}")
 
     def _write_file(self, kind: str, day: str, rows: Sequence[Row]) -> str:
         first = rows[0]
         relative = Path(kind) / f"date={day}" / f"{first['partition']:04d}-{first['log_offset']:012d}.parquet"
         path = self._folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        in_log_order = pa.Table.from_pylist(sorted(rows, key=_place_in_log), schema=SCHEMAS[kind])
+        in_log_order = pa.Table.from_pylist(sorted(rows, key=_log_position), schema=SCHEMAS[kind])
         partitions = in_log_order["partition"].to_numpy()
         with pq.ParquetWriter(path, SCHEMAS[kind], compression="zstd") as writer:
-            for partition in np.unique(partitions).tolist():  # a row group each: replay reads one partition at a time
+            for partition in np.unique(partitions).tolist():  # one row group each: replay reads by partition
                 writer.write_table(in_log_order.filter(pa.array(partitions == partition)))
         self.bytes += path.stat().st_size
         return str(relative)
 
     def _remove_unnamed_files(self) -> None:
-        named = {path for (path,) in self._ask(select(FILES.c.path))}
+        named = {path for (path,) in self._query(select(FILES.c.path))}
         for path in self._folder.glob("*/date=*/*.parquet"):
             if str(path.relative_to(self._folder)) not in named:
                 path.unlink()
 
 
-def _place_in_log(row: Mapping[str, Any]) -> tuple[int, int]:
+def _log_position(row: Mapping[str, Any]) -> tuple[int, int]:
     return row["partition"], row["log_offset"]
 
 
 def transaction_row(transaction: Transaction, partition: int, offset: int) -> Row:
-    """A transaction as a row of the archive, with its place in the log."""
+    """Return a transaction as a row of the archive, with its log position."""
     return {
         "transaction_id": transaction.transaction_id,
         "card_id": transaction.card_id,
@@ -177,7 +174,7 @@ def transaction_row(transaction: Transaction, partition: int, offset: int) -> Ro
 
 
 def label_row(label: Label, partition: int, offset: int) -> Row:
-    """A label as a row of the archive, with its place in the label log."""
+    """Return a label as a row of the archive, with its position in the label log."""
     return {
         "transaction_id": label.transaction_id,
         "card_id": label.card_id,
@@ -192,9 +189,9 @@ def label_row(label: Label, partition: int, offset: int) -> Row:
 
 
 def decision_row(decision: Decision) -> Row:
-    """A decision as a row of the archive; partition and log_offset are its transaction's place in the log."""
+    """Return a decision as a row of the archive. partition and log_offset are the log position of its transaction."""
     transaction = decision.transaction
-    row = {name: getattr(decision, name) for name in _AS_IT_IS}
+    row = {name: getattr(decision, name) for name in _COPIED_FIELDS}
     return row | {
         "transaction_id": transaction.transaction_id,
         "card_id": transaction.card_id,
@@ -209,7 +206,7 @@ def decision_row(decision: Decision) -> Row:
     }
 
 
-_AS_IT_IS: Final = (
+_COPIED_FIELDS: Final = (
     "partition",
     "sequence",
     "features",

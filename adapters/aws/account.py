@@ -1,4 +1,4 @@
-"""What an AWS account has and allows, asked before anything is put into it."""
+"""Resources and quotas of an AWS account, for checks before a deployment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from adapters.aws.clients import answering, aws_client, error_code
+from adapters.aws.clients import aws_client, error_code, translated_errors
 
 _ABSENT: Final = {
     "404",
@@ -20,23 +20,23 @@ _ABSENT: Final = {
 
 
 class CallerIdentity(NamedTuple):
-    """Who asks: the account's number, and the caller's ARN."""
+    """Account number and ARN of the caller."""
 
     account: str
     arn: str
 
 
-class ShardRoom(NamedTuple):
-    """Kinesis shards of the account in this region: how many there may be, and how many there are."""
+class ShardQuota(NamedTuple):
+    """Kinesis shards of the account in this region: the quota, and the number in use."""
 
     limit: int
     open: int
 
 
 class Account:
-    """One account in one region. Every call raises `Misconfigured` if it is refused, `Unavailable` if AWS is away.
+    """One account in one region. Every call raises `Misconfigured` if AWS refuses it, `Unavailable` if AWS is down.
 
-    `clients` (by service) are for tests.
+    `clients` are clients by service, for tests.
     """
 
     def __init__(self, region: str, *, clients: Mapping[str, Any] | None = None) -> None:
@@ -44,17 +44,17 @@ class Account:
         self._clients = dict(clients or {})
 
     def identity(self) -> CallerIdentity:
-        """Who we are to AWS; refused without credentials, or with such as have run out."""
-        with answering("AWS STS"):
-            answer = self._client("sts").get_caller_identity()
-        return CallerIdentity(answer["Account"], answer["Arn"])
+        """Return the caller's identity. Raises `Misconfigured` without valid credentials."""
+        with translated_errors("AWS STS"):
+            identity = self._client("sts").get_caller_identity()
+        return CallerIdentity(identity["Account"], identity["Arn"])
 
     def has_bucket(self, bucket: str) -> bool:
-        """Whether there is this bucket, and we may use it."""
+        """Whether the bucket exists and the caller may use it."""
         return self._exists("s3", f"S3 bucket {bucket}", "head_bucket", Bucket=bucket)
 
     def has_object(self, bucket: str, key: str) -> bool:
-        """Whether there is this object."""
+        """Whether the object exists."""
         return self._exists("s3", f"S3 bucket {bucket}", "head_object", Bucket=bucket, Key=key)
 
     def has_image(self, repository: str, tag: str) -> bool:
@@ -67,28 +67,28 @@ class Account:
             imageIds=[{"imageTag": tag}],
         )
 
-    def shard_room(self) -> ShardRoom:
-        """How many Kinesis shards there may be, and are."""
-        with answering("AWS Kinesis"):
-            answer = self._client("kinesis").describe_limits()
-        return ShardRoom(int(answer["ShardLimit"]), int(answer["OpenShardCount"]))
+    def shard_quota(self) -> ShardQuota:
+        """Return quota and use of Kinesis shards."""
+        with translated_errors("AWS Kinesis"):
+            limits = self._client("kinesis").describe_limits()
+        return ShardQuota(int(limits["ShardLimit"]), int(limits["OpenShardCount"]))
 
-    def free_concurrency(self) -> int:
-        """Lambda executions at once that no function has reserved for itself."""
-        with answering("AWS Lambda"):
-            answer = self._client("lambda").get_account_settings()
-        return int(answer["AccountLimit"]["UnreservedConcurrentExecutions"])
+    def unreserved_concurrency(self) -> int:
+        """Return the number of concurrent Lambda executions that no function has reserved."""
+        with translated_errors("AWS Lambda"):
+            settings = self._client("lambda").get_account_settings()
+        return int(settings["AccountLimit"]["UnreservedConcurrentExecutions"])
 
     def sagemaker_quotas(self) -> dict[str, float]:
-        """Every quota of SageMaker by its name, for example `ml.m5.large for endpoint usage`."""
-        with answering("AWS Service Quotas"):
+        """Return every quota of SageMaker by name, for example `ml.m5.large for endpoint usage`."""
+        with translated_errors("AWS Service Quotas"):
             pages = (
                 self._client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
             )
             return {quota["QuotaName"]: float(quota["Value"]) for page in pages for quota in page["Quotas"]}
 
     def _exists(self, service: str, where: str, call: str, **arguments: Any) -> bool:
-        with answering(where):
+        with translated_errors(where):
             try:
                 getattr(self._client(service), call)(**arguments)
             except ClientError as error:

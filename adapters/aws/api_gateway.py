@@ -1,4 +1,4 @@
-"""Questions to an API behind AWS API Gateway, signed by the caller's AWS credentials (SigV4) and with its API key."""
+"""Requests to an API behind AWS API Gateway, signed with AWS credentials (SigV4) and with an API key."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-from adapters.aws.clients import answering, aws_client
+from adapters.aws.clients import aws_client, translated_errors
 from cardwatch.errors import CardwatchError, Misconfigured, ScoringUnavailable
 
 TIMEOUT_SECONDS: Final = 30.0
-"""API Gateway answers within 29 seconds, one way or the other."""
+"""Timeout of a request. API Gateway itself ends requests after 29 seconds."""
 
 
 def api_key(key_id: str, region: str, *, client: Any = None) -> str:
-    """The value of the API key of this id. Raises `Misconfigured` if there is none, or it may not be read.
+    """Return the value of an API key. Raises `Misconfigured` if it does not exist or may not be read.
 
     `client` is for tests.
     """
-    with answering(f"API key {key_id}"):
+    with translated_errors(f"API key {key_id}"):
         found = (client or aws_client("apigateway", region=region)).get_api_key(apiKey=key_id, includeValue=True)
     return str(found["value"])
 
 
-def ask(url: str, body: bytes, *, region: str, key: str) -> bytes:
-    """POST `body`, JSON, and give the answer's body.
+def post_signed(url: str, body: bytes, *, region: str, key: str) -> bytes:
+    """POST the JSON `body` and return the body of the response.
 
-    Raises `ScoringUnavailable` if nobody answers or the answer is an error of the server's or a throttle, and
-    `CardwatchError` with what was said for any other refusal.
+    Raises `ScoringUnavailable` for no response, a server error or throttling, and `CardwatchError` with the text of the
+    response for any other error.
     """
     credentials = boto3.Session().get_credentials()
     if credentials is None:
-        raise Misconfigured(f"{url} cannot be asked without credentials; sign in with the AWS command")
+        raise Misconfigured(f"{url} cannot be called without credentials; sign in with the AWS command")
     request = AWSRequest("POST", url, data=body, headers={"Content-Type": "application/json", "x-api-key": key})
     SigV4Auth(credentials.get_frozen_credentials(), "execute-api", region).add_auth(request)
     try:

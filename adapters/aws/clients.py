@@ -1,4 +1,4 @@
-"""Clients of AWS services, and their errors as ours. Region, credentials and endpoint are boto3's own settings."""
+"""Clients of AWS services, and translation of their errors. boto3 configures region, credentials and endpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from cardwatch.errors import Misconfigured, Unavailable
 
-_NOT_NOW: Final = {
+_TRANSIENT_CODES: Final = {
     "ConcurrentModificationException",
     "InternalFailure",
     "InternalServerError",
@@ -29,30 +29,30 @@ _NOT_NOW: Final = {
 
 
 def aws_client(service: str, *, region: str | None = None, connect_seconds: float = 2, read_seconds: float = 10) -> Any:
-    """A client of one service; calls that fail on the way or are throttled are made up to four times.
+    """Return a client of one service, which makes up to four attempts when a call fails or is throttled.
 
-    `region` is that of the machine if None. Raises `Misconfigured` if no region can be found.
+    `region` None means the configured region. Raises `Misconfigured` if none is configured.
     """
     config = Config(
         connect_timeout=connect_seconds,
         read_timeout=read_seconds,
         retries={"mode": "standard", "total_max_attempts": 4},
     )
-    with answering(f"AWS {service}"):
+    with translated_errors(f"AWS {service}"):
         return boto3.client(service, region_name=region, config=config)
 
 
 @contextmanager
-def answering(where: str, unavailable: type[Unavailable] = Unavailable) -> Iterator[None]:
-    """Turn what AWS answers into our errors: `unavailable` if the same call may succeed later, else `Misconfigured`.
+def translated_errors(where: str, unavailable: type[Unavailable] = Unavailable) -> Iterator[None]:
+    """Translate errors of AWS: to `unavailable` if the same call may succeed later, else to `Misconfigured`.
 
-    `where` begins the message: what was asked, in words of ours.
+    `where` is the beginning of the message: the resource that was called.
     """
     try:
         yield
     except exceptions.ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if error_code(error) in _NOT_NOW or status >= 500:
+        if error_code(error) in _TRANSIENT_CODES or status >= 500:
             raise unavailable(f"{where} does not take this now: {error}") from error
         raise Misconfigured(f"{where} refuses a call: {error}") from error
     except exceptions.NoRegionError as error:
@@ -61,7 +61,7 @@ def answering(where: str, unavailable: type[Unavailable] = Unavailable) -> Itera
         ) from error
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.TokenRetrievalError) as error:
         raise Misconfigured(
-            f"{where} cannot be asked without credentials: {error}; sign in with the AWS command (aws sso login, aws "
+            f"{where} cannot be called without credentials: {error}; sign in with the AWS command (aws sso login, aws "
             "configure), or set AWS_PROFILE"
         ) from error
     except (exceptions.BotoCoreError, exceptions.HTTPClientError) as error:
@@ -69,5 +69,5 @@ def answering(where: str, unavailable: type[Unavailable] = Unavailable) -> Itera
 
 
 def error_code(error: exceptions.ClientError) -> str:
-    """The name that AWS gives to an error, empty if it gives none."""
+    """Return AWS' name of an error, empty if it has none."""
     return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,4 +1,4 @@
-"""DynamoDB's client and single calls of it, with what it leaves undone asked again, and its errors as ours."""
+"""DynamoDB: client, translation of errors, and batch calls that retry unprocessed items."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ from cardwatch.errors import Misconfigured, StaleWriter, StoreRefused, StoreUnav
 
 Item = dict[str, Any]
 
-CALLS_AT_ONCE: Final = 8
+KEYS_PER_READ: Final = 100
+"""Maximum number of keys in a BatchGetItem."""
+ITEMS_PER_WRITE: Final = 25
+"""Maximum number of items in a BatchWriteItem."""
+
+CONCURRENT_CALLS: Final = 8
+"""Number of threads and connections of a store."""
 
 PAUSES_SECONDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Pauses before the part of a batch that DynamoDB did not process, for throttling or size, is requested again."""
 
-_NOT_NOW: Final = {
+_TRANSIENT_CODES: Final = {
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -31,8 +37,8 @@ _NOT_NOW: Final = {
 
 
 @contextmanager
-def answering(where: str) -> Iterator[None]:
-    """Turn DynamoDB's errors into ours; a cancelled transaction is left to the caller, who knows what it means."""
+def translated_errors(where: str) -> Iterator[None]:
+    """Translate DynamoDB's errors, except for a cancelled transaction, whose meaning only the caller knows."""
     try:
         yield
     except exceptions.ClientError as error:
@@ -40,12 +46,12 @@ def answering(where: str) -> Iterator[None]:
         if code == "TransactionCanceledException":
             raise
         if code == "ConditionalCheckFailedException":
-            raise StaleWriter(f"{where}: somebody else has written since it was read") from error
+            raise StaleWriter(f"{where}: another process has written since it was read") from error
         if code == "ResourceNotFoundException":
             raise Misconfigured(
                 f"{where}: there is no such table in this region; create it with a string key pk"
             ) from error
-        if code in _NOT_NOW or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+        if code in _TRANSIENT_CODES or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             raise StoreUnavailable(f"{where} does not take this now: {error}") from error
         raise StoreRefused(f"{where} refuses a call: {error}") from error
     except (exceptions.NoCredentialsError, exceptions.NoRegionError) as error:
@@ -55,7 +61,7 @@ def answering(where: str) -> Iterator[None]:
 
 
 def connect(url: str) -> tuple[str, Any]:
-    """The table that `url` names (`dynamodb://TABLE?region=...&endpoint=...`), and a client of its service."""
+    """Return the table in `url` (`dynamodb://TABLE?region=...&endpoint=...`), and a client. Raises `Misconfigured`."""
     address = urlsplit(url)
     options = dict(parse_qsl(address.query))
     if not address.netloc or (unknown := set(options) - {"region", "endpoint"}):
@@ -65,10 +71,10 @@ def connect(url: str) -> tuple[str, Any]:
         connect_timeout=2,
         read_timeout=5,
         retries={"mode": "standard", "max_attempts": 4},
-        max_pool_connections=CALLS_AT_ONCE,
+        max_pool_connections=CONCURRENT_CALLS,
     )
     try:
-        with answering(f"DynamoDB table {address.netloc}"):
+        with translated_errors(f"DynamoDB table {address.netloc}"):
             client = boto3.client(
                 "dynamodb", region_name=options.get("region"), endpoint_url=options.get("endpoint"), config=config
             )
@@ -78,9 +84,9 @@ def connect(url: str) -> tuple[str, Any]:
 
 
 def create_table(url: str) -> None:
-    """Make the table that `url` names, billed by request, for tests and local endpoints (AWS: Terraform)."""
+    """Create the table in `url`, billed by request, for tests and local endpoints. On AWS, Terraform creates it."""
     table, client = connect(url)
-    with answering(f"DynamoDB table {table}"):
+    with translated_errors(f"DynamoDB table {table}"):
         client.create_table(
             TableName=table,
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
@@ -92,7 +98,7 @@ def create_table(url: str) -> None:
 
 
 def get_items(client: Any, table: str, keys: Sequence[str]) -> dict[str, Item]:
-    """The items of these keys (at most 100, distinct) by key, read consistently; keys without one are left out."""
+    """Return the items of at most 100 distinct keys by key, read consistently. Keys without an item are left out."""
     found: dict[str, Item] = {}
 
     def read(request_items: Item) -> Item:
@@ -106,7 +112,7 @@ def get_items(client: Any, table: str, keys: Sequence[str]) -> dict[str, Item]:
 
 
 def put_items(client: Any, table: str, items: Sequence[Item]) -> None:
-    """Write these items (at most 25) unconditionally."""
+    """Write at most 25 items unconditionally."""
 
     def write(request_items: Item) -> Item:
         return client.batch_write_item(RequestItems=request_items).get("UnprocessedItems") or {}

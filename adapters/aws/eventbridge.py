@@ -1,4 +1,4 @@
-"""EventBridge: what the jobs tell of the system, for whoever has a rule for it."""
+"""EventBridge: events of batch jobs, to which rules react."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.aws.clients import answering, aws_client
+from adapters.aws.clients import aws_client, translated_errors
 from cardwatch.errors import Unavailable
 from cardwatch.progress import RetrainingStarted
 
@@ -17,15 +17,15 @@ DRIFT: Final = "DriftDetected"
 class EventBus:
     """The bus `name`. `client` is for tests.
 
-    Every call raises `Unavailable` if EventBridge does not answer or does not take an event now, `Misconfigured` if it
-    refuses: no such bus, no right to do so.
+    Every call raises `Unavailable` if EventBridge does not answer or does not accept an event now, and `Misconfigured`
+    if there is no such bus or no permission.
     """
 
     def __init__(self, name: str, *, client: Any = None) -> None:
         self._name, self._client = name, client or aws_client("events")
 
-    def ask_for_retraining(self, started: RetrainingStarted) -> None:
-        """Put the event that starts a retraining: its detail is {day, reasons, champion_version}."""
+    def request_retraining(self, started: RetrainingStarted) -> None:
+        """Send the event that starts a retraining. Its detail is {day, reasons, champion_version}."""
         detail = {"day": started.day, "reasons": started.reasons, "champion_version": started.champion_version}
         entry = {
             "EventBusName": self._name,
@@ -33,7 +33,7 @@ class EventBus:
             "DetailType": DRIFT,
             "Detail": msgspec.json.encode(detail).decode(),
         }
-        with answering(f"event bus {self._name}"):
+        with translated_errors(f"event bus {self._name}"):
             answer = self._client.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
-            raise Unavailable(f"event bus {self._name} has not taken an event: {answer['Entries'][0]}")
+            raise Unavailable(f"event bus {self._name} has not accepted an event: {answer['Entries'][0]}")

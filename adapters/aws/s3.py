@@ -1,8 +1,7 @@
-"""A bucket of S3, and local folders that are kept as a prefix of it is.
+"""An S3 bucket, and synchronization of local folders with prefixes of it.
 
-Objects are whole or not there, whatever is killed meanwhile, and so are the files that are made of them. What both
-sides have already is not moved again: beside a folder's files lies a note of the ETag that each had in the bucket, and
-of the size and time stamp that it had here.
+Objects and downloaded files are written atomically. Files that are equal on both sides are not transferred again: a
+file in the folder records the ETag of each object, with size and time stamp of the local copy.
 """
 
 from __future__ import annotations
@@ -17,19 +16,20 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from botocore.exceptions import ClientError
 
-from adapters.aws.clients import answering, aws_client, error_code
+from adapters.aws.clients import aws_client, error_code, translated_errors
 from adapters.runtime.files import atomic_path, write_atomically
 from cardwatch.errors import Misconfigured, ObjectMissing, StorageUnavailable, Superseded
 
 CHUNK_BYTES: Final = 1 << 20
-CALLS_AT_ONCE: Final = 8
+CONCURRENT_CALLS: Final = 8
+"""Number of threads that transfer objects."""
 
 _MISSING: Final = {"NoSuchKey", "404"}
-_NOT_REPLACED: Final = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_CONFLICT: Final = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
 class StoredObject(NamedTuple):
-    """An object as a listing tells of it. `etag` changes with the content."""
+    """An entry of a listing. `etag` changes with the content."""
 
     key: str
     size: int
@@ -37,8 +37,8 @@ class StoredObject(NamedTuple):
     stored_at: datetime
 
 
-class _Note(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of a file that is the same on both sides."""
+class _SyncedFile(msgspec.Struct, frozen=True, array_like=True):
+    """A file that is equal on both sides: the object's ETag, and size and time stamp of the local copy."""
 
     etag: str
     size: int
@@ -48,8 +48,8 @@ class _Note(msgspec.Struct, frozen=True, array_like=True):
 class Bucket:
     """The bucket `name`. `client` is for tests.
 
-    Every call raises `StorageUnavailable` if S3 does not answer or is throttled, `Misconfigured` if it refuses: no such
-    bucket, no right to do so.
+    Every call raises `StorageUnavailable` if S3 does not answer or throttles, and `Misconfigured` if there is no such
+    bucket or no permission.
     """
 
     def __init__(self, name: str, *, client: Any = None) -> None:
@@ -58,36 +58,36 @@ class Bucket:
         self._where = f"S3 bucket {name}"
 
     def objects(self, prefix: str, *, after: str = "") -> Iterator[StoredObject]:
-        """The objects whose keys begin with `prefix` and come after the key `after`, by key."""
+        """Yield the objects whose keys begin with `prefix` and sort after the key `after`, in the order of keys."""
         start = {"StartAfter": after} if after else {}
         for page in self._pages(Prefix=prefix, **start):
             for found in page.get("Contents", []):
                 yield StoredObject(found["Key"], int(found["Size"]), found["ETag"], found["LastModified"])
 
     def folders(self, prefix: str) -> list[str]:
-        """What comes between `prefix` and the next slash in any key, without repeats."""
+        """Return the distinct names between `prefix` and the next slash of the keys."""
         pages = self._pages(Prefix=prefix, Delimiter="/")
         found = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])]
         return [each.removeprefix(prefix).rstrip("/") for each in found]
 
     def get(self, key: str, *, first_byte: int = 0) -> bytes:
-        """An object's content from `first_byte` on, which it must have. Raises `ObjectMissing`."""
+        """Return an object's content from `first_byte` on, which must exist. Raises `ObjectMissing`."""
         part = {"Range": f"bytes={first_byte}-"} if first_byte else {}
         with self._reading(key):
             content: bytes = self._client.get_object(Bucket=self.name, Key=key, **part)["Body"].read()
         return content
 
     def find(self, key: str) -> bytes | None:
-        """An object's content, None if there is no such object."""
+        """Return an object's content, None if there is no such object."""
         return self.get(key) if self.has(key) else None
 
     def has(self, key: str) -> bool:
-        """Whether there is such an object. Asked by listing: a reader of a few prefixes is denied what is not there."""
+        """Whether the object exists. It uses a listing, because S3 denies limited roles the HEAD of missing objects."""
         first = next(self.objects(key), None)
         return first is not None and first.key == key
 
     def download(self, key: str, path: Path) -> str:
-        """Make a file of an object, whatever its size; gives the object's ETag. Raises `ObjectMissing`."""
+        """Download an object of any size to a file and return its ETag. Raises `ObjectMissing`."""
         with self._reading(key), atomic_path(path) as temporary:
             answer = self._client.get_object(Bucket=self.name, Key=key)
             with temporary.open("wb") as file:
@@ -96,15 +96,15 @@ class Bucket:
         return str(answer["ETag"])
 
     def put(self, key: str, content: bytes | Path, *, replaces: str | None = None) -> str:
-        """Store bytes, or a file of at most 5 GB; gives the new ETag.
+        """Store bytes, or a file of at most 5 GB, and return the new ETag.
 
-        `replaces`: only in the place of the object that has this ETag; empty: only if there is none. Raises
-        `Superseded` if it is otherwise, and then changes nothing.
+        With `replaces`, the object is only stored if the present one has this ETag; with an empty one, only if there is
+        no object. Otherwise it raises `Superseded` and changes nothing.
         """
         condition: dict[str, str] = {}
         if replaces is not None:
             condition = {"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}
-        with answering(self._where, StorageUnavailable):
+        with translated_errors(self._where, StorageUnavailable):
             try:
                 if isinstance(content, Path):
                     with content.open("rb") as file:
@@ -112,59 +112,59 @@ class Bucket:
                 else:
                     answer = self._client.put_object(Bucket=self.name, Key=key, Body=content, **condition)
             except ClientError as error:
-                if condition and error_code(error) in _NOT_REPLACED | _MISSING:
-                    raise Superseded(f"{self._where}: somebody else has written {key} meanwhile") from error
+                if condition and error_code(error) in _CONFLICT | _MISSING:
+                    raise Superseded(f"{self._where}: another process has written {key} meanwhile") from error
                 raise
         return str(answer["ETag"])
 
     def fetch_folder(self, prefix: str, folder: Path, *, wanted: Callable[[str], bool] = bool) -> None:
-        """Make `folder` hold the objects under `prefix`, each as the file that its key names from there on.
+        """Download the objects under `prefix` to `folder`, each to the path that follows `prefix` in its key.
 
-        Only those whose names `wanted` says; only those that are not here as they are there. No file is removed.
+        `wanted` selects by that path. Objects whose local copy is equal are skipped. No file is removed.
         """
-        note = self._note_file(folder, prefix)
-        notes = _read_notes(note)
+        sync_file = self._sync_file(folder, prefix)
+        synced = _read_synced(sync_file)
         changed = [
             (name, found)
             for found in self.objects(prefix)
-            if wanted(name := found.key.removeprefix(prefix)) and not _is_same(folder / name, notes.get(name), found)
+            if wanted(name := found.key.removeprefix(prefix)) and not _is_same(folder / name, synced.get(name), found)
         ]
-        with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="s3") as threads:
+        with ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="s3") as threads:
             etags = threads.map(lambda each: self.download(each[1].key, _inside(folder, each[0])), changed)
-            notes |= {name: _noted(folder / name, etag) for (name, _), etag in zip(changed, etags, strict=True)}
+            synced |= {name: _synced(folder / name, etag) for (name, _), etag in zip(changed, etags, strict=True)}
         if changed:
-            _write_notes(note, notes)
+            _write_synced(sync_file, synced)
 
     def store_folder(self, folder: Path, prefix: str, *, wanted: Callable[[str], bool] = bool) -> None:
-        """Store the files of `folder` under `prefix`, those that `wanted` says and that are not stored as they are.
+        """Upload the files of `folder` under `prefix`. `wanted` selects by path.
 
-        Names that begin with a dot are passed over. No object is removed.
+        Files that are stored already, and names that begin with a dot, are skipped. No object is removed.
         """
-        note = self._note_file(folder, prefix)
-        notes = _read_notes(note)
+        sync_file = self._sync_file(folder, prefix)
+        synced = _read_synced(sync_file)
         names = [str(PurePosixPath(path.relative_to(folder))) for path in sorted(folder.rglob("[!.]*"))]
         changed = [
             name
             for name in names
-            if (folder / name).is_file() and wanted(name) and not _is_noted(folder / name, notes.get(name))
+            if (folder / name).is_file() and wanted(name) and not _is_unchanged(folder / name, synced.get(name))
         ]
-        with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="s3") as threads:
+        with ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="s3") as threads:
             etags = threads.map(lambda name: self.put(prefix + name, folder / name), changed)
-            notes |= {name: _noted(folder / name, etag) for name, etag in zip(changed, etags, strict=True)}
+            synced |= {name: _synced(folder / name, etag) for name, etag in zip(changed, etags, strict=True)}
         if changed:
-            _write_notes(note, notes)
+            _write_synced(sync_file, synced)
 
-    def _note_file(self, folder: Path, prefix: str) -> Path:
-        """What is known of a folder is known of it and one prefix of one bucket."""
+    def _sync_file(self, folder: Path, prefix: str) -> Path:
+        """Return the file with the sync records of the folder and one prefix of one bucket."""
         return folder / f".in-{self.name}-{prefix.replace('/', '-')}.json"
 
     def _pages(self, **arguments: Any) -> Iterator[Mapping[str, Any]]:
-        with answering(self._where, StorageUnavailable):
+        with translated_errors(self._where, StorageUnavailable):
             yield from self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, **arguments)
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
-        with answering(self._where, StorageUnavailable):
+        with translated_errors(self._where, StorageUnavailable):
             try:
                 yield
             except ClientError as error:
@@ -174,31 +174,31 @@ class Bucket:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """The path of a name in a folder; raises `Misconfigured` for one that leads out of it."""
+    """Return the path of `name` in `folder`. Raises `Misconfigured` for a path outside of it."""
     if ".." in PurePosixPath(name).parts or name.startswith("/"):
         raise Misconfigured(f"the object {name!r} would be written outside of {folder}")
     return folder / name
 
 
-def _read_notes(file: Path) -> dict[str, _Note]:
+def _read_synced(file: Path) -> dict[str, _SyncedFile]:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, _Note])
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, _SyncedFile])
     except (FileNotFoundError, msgspec.DecodeError):
         return {}
 
 
-def _write_notes(file: Path, notes: Mapping[str, _Note]) -> None:
-    write_atomically(file, msgspec.json.encode(notes))
+def _write_synced(file: Path, synced: Mapping[str, _SyncedFile]) -> None:
+    write_atomically(file, msgspec.json.encode(synced))
 
 
-def _noted(path: Path, etag: str) -> _Note:
+def _synced(path: Path, etag: str) -> _SyncedFile:
     stat = path.stat()
-    return _Note(etag, stat.st_size, stat.st_mtime_ns)
+    return _SyncedFile(etag, stat.st_size, stat.st_mtime_ns)
 
 
-def _is_noted(path: Path, note: _Note | None) -> bool:
-    return note is not None and path.is_file() and _noted(path, note.etag) == note
+def _is_unchanged(path: Path, known: _SyncedFile | None) -> bool:
+    return known is not None and path.is_file() and _synced(path, known.etag) == known
 
 
-def _is_same(path: Path, note: _Note | None, found: StoredObject) -> bool:
-    return note is not None and note.etag == found.etag and note.size == found.size and _is_noted(path, note)
+def _is_same(path: Path, known: _SyncedFile | None, found: StoredObject) -> bool:
+    return known is not None and (known.etag, known.size) == (found.etag, found.size) and _is_unchanged(path, known)

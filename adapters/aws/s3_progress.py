@@ -1,8 +1,7 @@
-"""What batch jobs tell each other of days: the records of the topic `progress`, as objects under `progress/`.
+"""Progress records of batch jobs in S3. They replace the topic `progress`, because there is no broker on AWS.
 
-There is no broker between the jobs. Each has one object a day, `progress/DAY/PART.jsonl`, and writes it whole: a job
-that is started again says the same again in the same place. Read by key they are in the order of days, and within a
-day in the order of `ProgressPart`.
+Each job writes one object per day, `progress/DAY/PART.jsonl`. A restarted job overwrites its object with the same
+records. In the order of keys, days are in order, and the records of a day are in the order of `ProgressPart`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from cardwatch.progress import Progress, decode_progress
 
 
 class ProgressPart(StrEnum):
-    """Who speaks; in the order in which what they say of one day belongs."""
+    """Jobs that write progress records, in the order of their records of one day."""
 
     ARCHIVE = "1-archive"
     MONITOR = "2-monitor"
@@ -33,20 +32,20 @@ class S3ProgressLog:
         self._bucket = bucket
 
     def write(self, day: date, part: ProgressPart, records: Sequence[Progress]) -> None:
-        """Say this of the day, in the place of what was said before."""
+        """Replace a job's records of a day."""
         self._bucket.put(progress_key(day, part), b"".join(msgspec.json.encode(record) + b"\n" for record in records))
 
     def of_day(self, day: date, part: ProgressPart) -> list[Progress]:
-        """What one of them has said of a day."""
+        """Return a job's records of a day."""
         content = self._bucket.find(progress_key(day, part))
-        return [] if content is None else _decoded(content)
+        return [] if content is None else _decode(content)
 
     def before(self, day: date) -> list[Progress]:
-        """Everything that was said of the days before this one, in order."""
+        """Return all records of earlier days, in order."""
         end = progress_key(day, "")
         keys = [found.key for found in self._bucket.objects(PROGRESS_PREFIX) if found.key < end]
-        return [record for key in keys for record in _decoded(self._bucket.get(key))]
+        return [record for key in keys for record in _decode(self._bucket.get(key))]
 
 
-def _decoded(content: bytes) -> list[Progress]:
+def _decode(content: bytes) -> list[Progress]:
     return [decode_progress(line) for line in content.splitlines()]

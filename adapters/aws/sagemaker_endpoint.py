@@ -1,4 +1,4 @@
-"""The SageMaker endpoint that scores, and how a model gets behind it: a model, a configuration, and the move to it."""
+"""The SageMaker endpoint that scores: creation of models and configurations, and updates of the endpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
-from adapters.aws.clients import answering, aws_client
+from adapters.aws.clients import aws_client, translated_errors
 from cardwatch.errors import ScoringUnavailable
 
 CHAMPION_VARIANT: Final = "champion"
@@ -16,13 +16,13 @@ IN_SERVICE: Final = "InService"
 UPDATING: Final = "Updating"
 ROLLED_BACK: Final = "RolledBack"
 
-_KEPT: Final = ("ProductionVariants", "ShadowProductionVariants", "DataCaptureConfig")
-_WORKING: Final = (UPDATING, "Creating", "SystemUpdating")
-_AT_ONCE: Final = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 300}}
+_COPIED: Final = ("ProductionVariants", "ShadowProductionVariants", "DataCaptureConfig")
+_IN_PROGRESS: Final = (UPDATING, "Creating", "SystemUpdating")
+_ALL_AT_ONCE: Final = {"TrafficRoutingConfiguration": {"Type": "ALL_ALL_AT_ONCE", "WaitIntervalInSeconds": 300}}
 
 
-class Surroundings(Struct, frozen=True, kw_only=True):
-    """What a model runs in: image, role, variables, network, the key of its disks, and alarms that turn it out."""
+class ContainerSettings(Struct, frozen=True, kw_only=True):
+    """Settings of a model's container: image, role, variables, network, disk key, and the alarms of a rollback."""
 
     image: str
     role: str
@@ -43,83 +43,83 @@ class Endpoint:
         self.name, self._client = name, client or aws_client("sagemaker")
         self._where = f"SageMaker endpoint {name}"
 
-    def move_to(self, version: str, model_url: str, surroundings: Surroundings) -> str:
-        """Begin to serve this model with what serves now: the same instances and the same capture. Gives the name of
-        the configuration that the endpoint is on its way to.
+    def move_to(self, version: str, model_url: str, container: ContainerSettings) -> str:
+        """Start an update to this model, with the present instances and data capture. Return the new configuration.
 
-        Names are made of what they name: the same call again finds what is there, and begins nothing anew.
+        Names are hashes of the arguments, so that a repeated call finds what exists and starts nothing again.
         """
         present = self._describe()
-        called = self._name(version, model_url, surroundings)
-        if present["EndpointConfigName"] == called:
-            return called
-        self._create_model(called, model_url, surroundings)
-        self._create_config(called, present["EndpointConfigName"], surroundings)
+        config_name = self._name(version, model_url, container)
+        if present["EndpointConfigName"] == config_name:
+            return config_name
+        self._create_model(config_name, model_url, container)
+        self._create_config(config_name, present["EndpointConfigName"], container)
         arguments: dict[str, Any] = {}
-        if surroundings.alarms:
-            policy = present.get("LastDeploymentConfig", {}).get("BlueGreenUpdatePolicy", _AT_ONCE)
-            alarms = [{"AlarmName": alarm} for alarm in surroundings.alarms]
+        if container.alarms:
+            policy = present.get("LastDeploymentConfig", {}).get("BlueGreenUpdatePolicy", _ALL_AT_ONCE)
+            alarms = [{"AlarmName": alarm} for alarm in container.alarms]
             arguments["DeploymentConfig"] = {
                 "BlueGreenUpdatePolicy": policy,
                 "AutoRollbackConfiguration": {"Alarms": alarms},
             }
-        with answering(self._where, ScoringUnavailable):
-            self._client.update_endpoint(EndpointName=self.name, EndpointConfigName=called, **arguments)
-        return called
+        with translated_errors(self._where, ScoringUnavailable):
+            self._client.update_endpoint(EndpointName=self.name, EndpointConfigName=config_name, **arguments)
+        return config_name
 
     def status(self, config: str) -> str:
-        """Where the move to a configuration stands: `InService`, `Updating`, or the word for what went wrong.
+        """Return the state of the update to `config`: `InService`, `Updating`, or SageMaker's name of a failure.
 
-        Served by another configuration than that, it is `RolledBack`: an alarm has turned the model out.
+        It is `RolledBack` if another configuration is in service, because an alarm has stopped the update.
         """
         present = self._describe()
         status = str(present["EndpointStatus"])
-        if status in _WORKING:
+        if status in _IN_PROGRESS:
             return UPDATING
         return ROLLED_BACK if status == IN_SERVICE and present["EndpointConfigName"] != config else status
 
     def _describe(self) -> dict[str, Any]:
-        with answering(self._where, ScoringUnavailable):
+        with translated_errors(self._where, ScoringUnavailable):
             found: dict[str, Any] = self._client.describe_endpoint(EndpointName=self.name)
         return found
 
-    def _name(self, version: str, model_url: str, surroundings: Surroundings) -> str:
-        made_of = f"{model_url} {surroundings}".encode()
-        return f"{self.name}-v{version}-{hashlib.sha256(made_of).hexdigest()[:8]}"
+    def _name(self, version: str, model_url: str, container: ContainerSettings) -> str:
+        # The hash is part of stored names, so its text keeps the first name of the class.
+        text = f"{model_url} {container}".replace(ContainerSettings.__name__, "Surroundings", 1)
+        return f"{self.name}-v{version}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
-    def _create_model(self, name: str, model_url: str, surroundings: Surroundings) -> None:
-        with answering(self._where, ScoringUnavailable):
+    def _create_model(self, name: str, model_url: str, container: ContainerSettings) -> None:
+        with translated_errors(self._where, ScoringUnavailable):
             if self._exists(self._client.describe_model, ModelName=name):
                 return
             self._client.create_model(
                 ModelName=name,
-                ExecutionRoleArn=surroundings.role,
+                ExecutionRoleArn=container.role,
                 PrimaryContainer={
-                    "Image": surroundings.image,
+                    "Image": container.image,
                     "ModelDataUrl": model_url,
-                    "Environment": surroundings.environment,
+                    "Environment": container.environment,
                 },
-                VpcConfig={"Subnets": surroundings.subnets, "SecurityGroupIds": surroundings.security_groups},
+                VpcConfig={"Subnets": container.subnets, "SecurityGroupIds": container.security_groups},
                 EnableNetworkIsolation=True,
             )
 
-    def _create_config(self, name: str, present: str, surroundings: Surroundings) -> None:
-        with answering(self._where, ScoringUnavailable):
+    def _create_config(self, name: str, present: str, container: ContainerSettings) -> None:
+        with translated_errors(self._where, ScoringUnavailable):
             if self._exists(self._client.describe_endpoint_config, EndpointConfigName=name):
                 return
             config = self._client.describe_endpoint_config(EndpointConfigName=present)
-            kept = {key: config[key] for key in _KEPT if config.get(key)}
-            kept["ProductionVariants"] = [
+            copied = {key: config[key] for key in _COPIED if config.get(key)}
+            copied["ProductionVariants"] = [
                 {**variant, "ModelName": name} if variant["VariantName"] == CHAMPION_VARIANT else variant
                 for variant in config["ProductionVariants"]
             ]
-            self._client.create_endpoint_config(EndpointConfigName=name, KmsKeyId=surroundings.kms_key, **kept)
+            self._client.create_endpoint_config(EndpointConfigName=name, KmsKeyId=container.kms_key, **copied)
 
     def _exists(self, describe: Any, **arguments: str) -> bool:
         try:
             describe(**arguments)
         except ClientError as error:
-            if "Could not find" in str(error):  # SageMaker has no code of its own for that
+            if "Could not find" in str(error):  # SageMaker has no error code for this
                 return False
             raise
         return True

@@ -1,14 +1,14 @@
 """The model registry on AWS: a SageMaker model package group, and the models' files in S3.
 
-Every version is a model package. The champion is the newest one that is approved and whose verdict is `promoted`: there
-is no alias to be moved, so registering and approving is promoting, and to reject a package brings the one before back.
-The challenger is the newest package, whatever became of it.
+Every version is a model package. There are no aliases. The champion is the newest approved package whose verdict is
+`promoted`, so that approval promotes, and rejection of the champion restores the one before. The challenger is the
+newest package in any state.
 
-A version's tags are its metadata, as far as SageMaker takes them: 50 of at most 256 characters, no quotes and commas
-among them. The others lie beside the model:
+Tags are stored as the package's metadata if SageMaker accepts them: 50 of at most 256 characters without quotes and
+commas. The other tags are stored beside the model (`adapters.aws.object_keys`):
 
-    models/EXECUTION/model.tar.gz   detector and `version.json`, see `adapters.model_registry.model_folder`
-    models/EXECUTION/tags.json      the tags that SageMaker does not take
+    model.tar.gz   detector and `version.json`, see `adapters.model_registry.model_folder`
+    tags.json      tags that SageMaker does not accept
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from adapters.aws.clients import answering, aws_client
+from adapters.aws.clients import aws_client, translated_errors
 from adapters.aws.object_keys import model_key, object_url, parse_object_url
 from adapters.aws.s3 import Bucket
 from adapters.model_registry.model_folder import pack_model, unpack_model
@@ -34,12 +34,12 @@ PROMOTED: Final = "promoted"
 
 _EXECUTION: Final = "execution"
 _OTHER_TAGS: Final = "other_tags"
-_TAKEN: Final = re.compile(r"[\w .:/=+@-]{1,256}")
+_ACCEPTED_TAG: Final = re.compile(r"[\w .:/=+@-]{1,256}")
 _JSON: Final = "application/json"
 
 
 class Package(Struct, frozen=True, kw_only=True):
-    """A version as it is registered. `approval` is SageMaker's word, `model_url` says where the model's files are."""
+    """A registered version. `approval` is SageMaker's status, `model_url` the address of the model's archive."""
 
     arn: str
     approval: str
@@ -48,9 +48,9 @@ class Package(Struct, frozen=True, kw_only=True):
 
 
 class Registration(Struct, frozen=True, kw_only=True):
-    """What is to be registered: the files of a model, its tags (`digest` among them), and the image that serves it.
+    """A version to be registered: the files of a model, its tags with `digest`, and the image that serves it.
 
-    `execution` names the run that made it; there is one version for each.
+    `execution` names the run that created it. There is one version per execution.
     """
 
     execution: str
@@ -63,8 +63,8 @@ class Registration(Struct, frozen=True, kw_only=True):
 class SageMakerRegistry:
     """The versions in model package group `group`. `client` is for tests.
 
-    Every call raises `RegistryUnavailable` if SageMaker does not answer, `Misconfigured` if it refuses, and what a
-    `Bucket` raises.
+    Every call raises `RegistryUnavailable` if SageMaker does not answer, `Misconfigured` if it refuses, and
+    the errors of `Bucket`.
     """
 
     def __init__(self, group: str, *, client: Any = None) -> None:
@@ -72,11 +72,11 @@ class SageMakerRegistry:
         self._where = f"model package group {group}"
 
     def champion(self) -> ModelVersion:
-        """The champion; raises `NoChampion` if there is none."""
+        """Return the champion. Raises `NoChampion` if there is none."""
         return self.champion_package().version
 
     def champion_package(self) -> Package:
-        """The champion with all that is registered of it; raises `NoChampion` if there is none."""
+        """Return the champion's package. Raises `NoChampion` if there is none."""
         for found in self._summaries(ModelApprovalStatus=APPROVED):
             package = self.package(found["ModelPackageArn"])
             if package.version.tags.get("verdict") == PROMOTED:
@@ -87,7 +87,7 @@ class SageMakerRegistry:
         )
 
     def alias(self, name: str) -> ModelVersion | None:
-        """The version that is `champion` or `challenger`, None if there is none."""
+        """Return the version that is `champion` or `challenger`, None if there is none."""
         if name == CHAMPION:
             try:
                 return self.champion()
@@ -97,12 +97,12 @@ class SageMakerRegistry:
         return None if newest is None else self.package(newest["ModelPackageArn"]).version
 
     def version(self, version: str) -> ModelVersion | None:
-        """A version by its number, None if it does not exist."""
+        """Return a version by its number, None if it does not exist."""
         found = self._numbered(version)
         return None if found is None else found.version
 
     def files(self, version: ModelVersion) -> dict[str, bytes]:
-        """The version's files; raises `CorruptModel` if they do not have the digest that was registered."""
+        """Return the version's files. Raises `CorruptModel` if they do not have the registered digest."""
         package = self._numbered(version.version)
         if package is None:
             raise CorruptModel(f"{self._where} no longer has version {version.version}")
@@ -116,8 +116,8 @@ class SageMakerRegistry:
         return files
 
     def package(self, arn: str) -> Package:
-        """A version by its ARN."""
-        with answering(self._where, RegistryUnavailable):
+        """Return the package with this ARN."""
+        with translated_errors(self._where, RegistryUnavailable):
             found = self._client.describe_model_package(ModelPackageName=arn)
         metadata = found.get("CustomerMetadataProperties", {})
         tags = {key: value for key, value in metadata.items() if key not in (_EXECUTION, _OTHER_TAGS)}
@@ -132,15 +132,15 @@ class SageMakerRegistry:
         )
 
     def register(self, bucket: Bucket, registration: Registration) -> Package:
-        """Register a version, its files in `bucket`; the same execution again finds the version that it has.
+        """Register a version with its files in `bucket`. A repeated call for an execution returns its version.
 
-        1. Store the model under the number that is next, and the tags that SageMaker does not take;
-        2. create the package;
-        3. if it has got another number, because one was deleted, store the model again under that.
+        1. Store the model with the next version number, and the tags that SageMaker does not accept.
+        2. Create the package.
+        3. If the package has another number, because a package was deleted, store the model again with that number.
 
-        Killed between any two, or before the caller heard of it: the next call goes on from there.
+        After an interruption, the next call continues with the step that is missing.
         """
-        found = self.of_execution(registration.execution)
+        found = self.find_by_execution(registration.execution)
         if found is None:
             number = int(next((_number(newest) for newest in self._summaries()), "0")) + 1
             self._store_model(bucket, registration, str(number))
@@ -150,8 +150,8 @@ class SageMakerRegistry:
             self._store_model(bucket, registration, found.version.version)
         return found
 
-    def of_execution(self, execution: str) -> Package | None:
-        """The version that an execution has registered."""
+    def find_by_execution(self, execution: str) -> Package | None:
+        """Return the package that an execution has registered, None if there is none."""
         arns = (
             found["ModelPackageArn"]
             for found in self._summaries()
@@ -166,16 +166,16 @@ class SageMakerRegistry:
 
     def _create(self, bucket: Bucket, registration: Registration) -> str:
         execution = registration.execution
-        taken = {key: value for key, value in registration.tags.items() if _TAKEN.fullmatch(value)}
-        if others := {key: value for key, value in registration.tags.items() if key not in taken}:
+        accepted = {key: value for key, value in registration.tags.items() if _ACCEPTED_TAG.fullmatch(value)}
+        if others := {key: value for key, value in registration.tags.items() if key not in accepted}:
             key = model_key(execution, "tags.json")
             bucket.put(key, msgspec.json.format(msgspec.json.encode(others)))
-            taken[_OTHER_TAGS] = object_url(bucket.name, key)
+            accepted[_OTHER_TAGS] = object_url(bucket.name, key)
         container = {
             "Image": registration.image,
             "ModelDataUrl": object_url(bucket.name, model_key(execution)),
         }
-        with answering(self._where, RegistryUnavailable):
+        with translated_errors(self._where, RegistryUnavailable):
             created = self._client.create_model_package(
                 ModelPackageGroupName=self._group,
                 ModelPackageDescription=_description(execution),
@@ -185,7 +185,7 @@ class SageMakerRegistry:
                     "SupportedContentTypes": [_JSON],
                     "SupportedResponseMIMETypes": [_JSON],
                 },
-                CustomerMetadataProperties={**taken, _EXECUTION: execution},
+                CustomerMetadataProperties={**accepted, _EXECUTION: execution},
             )
         return str(created["ModelPackageArn"])
 
@@ -194,11 +194,11 @@ class SageMakerRegistry:
         arn = next(arns, None)
         return None if arn is None else self.package(arn)
 
-    def _summaries(self, **only: str) -> Iterator[Mapping[str, Any]]:
-        """What a listing tells of the versions, the newest first."""
+    def _summaries(self, **filters: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the entries of the listing of versions, the newest first."""
         listing = {"ModelPackageGroupName": self._group, "SortBy": "CreationTime", "SortOrder": "Descending"}
-        with answering(self._where, RegistryUnavailable):
-            pages = self._client.get_paginator("list_model_packages").paginate(**listing, **only)
+        with translated_errors(self._where, RegistryUnavailable):
+            pages = self._client.get_paginator("list_model_packages").paginate(**listing, **filters)
             found = [each for page in pages for each in page["ModelPackageSummaryList"]]
         yield from sorted(found, key=lambda each: -int(each["ModelPackageVersion"]))
 

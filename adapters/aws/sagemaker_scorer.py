@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 from numpy.typing import NDArray
 
-from adapters.aws.clients import answering, error_code
+from adapters.aws.clients import error_code, translated_errors
 from adapters.runtime.settings import Settings
 from adapters.scoring.wire_format import (
     BINARY,
@@ -60,7 +60,7 @@ class EndpointScorer:
         config = Config(
             connect_timeout=timeout_seconds, read_timeout=timeout_seconds, retries={"total_max_attempts": 1}
         )
-        with answering(self._name):
+        with translated_errors(self._name):
             self._runtime = boto3.client("sagemaker-runtime", config=config)
 
     def close(self) -> None:
@@ -107,14 +107,14 @@ class EndpointScorer:
             return self._once(body, attributes)
 
     def _once(self, body: bytes, attributes: str) -> bytes:
-        answer: Any = self._runtime.invoke_endpoint(
+        response: Any = self._runtime.invoke_endpoint(
             EndpointName=self._endpoint,
             ContentType=BINARY,
             Accept=MSGPACK,
             CustomAttributes=attributes,
             Body=body,
         )
-        content: bytes = answer["Body"].read()
+        content: bytes = response["Body"].read()
         return content
 
     def _refusal(self, error: ClientError) -> SchemaMismatch | ScoringUnavailable:

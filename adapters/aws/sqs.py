@@ -1,22 +1,22 @@
-"""An SQS queue: messages put into it, and taken out when somebody has done what they ask for."""
+"""An SQS queue: batched sends, receives, and deletion of processed messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from adapters.aws.clients import answering, aws_client
+from adapters.aws.clients import aws_client, translated_errors
 from adapters.runtime.retry import resend
 from cardwatch.errors import StreamUnavailable
 
-MESSAGES_A_REQUEST: Final = 10
-BYTES_A_REQUEST: Final = 1024 * 1024
+MESSAGES_PER_REQUEST: Final = 10
+BYTES_PER_REQUEST: Final = 1024 * 1024
 PAUSES_SECONDS: Final = (0.1, 0.4, 1.6)
 """Pauses before messages that SQS did not accept are sent again."""
 
 
 class Message(NamedTuple):
-    """A message that was received; `handle` is what it is deleted by."""
+    """A received message. `handle` identifies it for deletion."""
 
     body: str
     handle: str
@@ -30,11 +30,11 @@ class Queue:
         self._where = f"SQS queue {url.rpartition('/')[2]}"
 
     def send(self, bodies: Sequence[bytes]) -> None:
-        """Put messages of UTF-8 into the queue, each at least once, or raise `StreamUnavailable`."""
+        """Send UTF-8 messages, each at least once, or raise `StreamUnavailable`."""
         request: list[str] = []
         size = 0
         for body in bodies:
-            if request and (len(request) == MESSAGES_A_REQUEST or size + len(body) > BYTES_A_REQUEST):
+            if request and (len(request) == MESSAGES_PER_REQUEST or size + len(body) > BYTES_PER_REQUEST):
                 self._send(request)
                 request, size = [], 0
             request.append(body.decode())
@@ -43,23 +43,23 @@ class Queue:
             self._send(request)
 
     def receive(self) -> Iterator[Message]:
-        """Messages, one after another, until none comes. One that is not deleted comes again later."""
+        """Yield messages until the queue is empty. A message that is not deleted is received again later."""
         while True:
-            with answering(self._where, StreamUnavailable):
-                answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=MESSAGES_A_REQUEST)
+            with translated_errors(self._where, StreamUnavailable):
+                answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=MESSAGES_PER_REQUEST)
             if not (messages := answer.get("Messages", [])):
                 return
             for message in messages:
                 yield Message(message["Body"], message["ReceiptHandle"])
 
     def delete(self, message: Message) -> None:
-        """Take a message out for good."""
-        with answering(self._where, StreamUnavailable):
+        """Delete a processed message."""
+        with translated_errors(self._where, StreamUnavailable):
             self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.handle)
 
     def _send(self, bodies: list[str]) -> None:
         def send(by_id: dict[str, str]) -> dict[str, str]:
-            with answering(self._where, StreamUnavailable):
+            with translated_errors(self._where, StreamUnavailable):
                 answer = self._client.send_message_batch(
                     QueueUrl=self._url,
                     Entries=[{"Id": entry_id, "MessageBody": body} for entry_id, body in by_id.items()],

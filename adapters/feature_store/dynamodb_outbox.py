@@ -1,19 +1,18 @@
-"""Card states in DynamoDB with the decisions that are still to be delivered: an outbox beside each state.
+"""Card states in DynamoDB with an outbox: the decisions that are not delivered yet are stored beside each state.
 
-It is the table of `adapters.feature_store.dynamodb`, with more in its items, so whoever reads states there reads
-these too:
+The table is that of `adapters.feature_store.dynamodb` with more attributes, so that readers of states need no change:
 
-`card#` + card id: the state and its place in the log, and
+`card#` + card id: the state and its log position, and
     `folded_to`      per shard the Kinesis sequence number up to which the card's records are folded. It only grows, so
-                     it also says whether somebody has written the card since it was read.
+                     that it also shows whether the card was written since it was read.
     `pending`        the decisions of the batch that wrote the card last: JSON lines, compressed
-    `pending_batch`  which batch that was
+    `pending_batch`  the name of that batch
 
-`partition#` + shard number: `applied_up_to`, the next offset of the shard, and while a batch is between its first write
-and the delivery of its decisions
-    `open_batch`, `open_until`, `open_cards`   what was begun, for whoever has to bring it to its end
+`partition#` + shard number: `applied_up_to`, the next offset of the shard, and between the first write of a batch and
+the delivery of its decisions
+    `open_batch`, `open_until`, `open_cards`   the batch, so that another invocation can finish it
 
-Kinesis numbers its records with 186 bits, and only within a shard, so offsets are ours: a counter per shard.
+Kinesis numbers its records with 186 bits and per shard, so that offsets are a counter of our own per shard.
 """
 
 from __future__ import annotations
@@ -24,20 +23,19 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from adapters.aws.dynamodb import CALLS_AT_ONCE, Item, answering, connect, get_items
+from adapters.aws.dynamodb import CONCURRENT_CALLS, KEYS_PER_READ, Item, connect, get_items, translated_errors
 from adapters.feature_store.layout import STATE_LAYOUT, chunks, require_layout, to_states
 from cardwatch.errors import StaleWriter, StoreUnavailable, Superseded
 from cardwatch.ports import StateArray
 
-KEYS_A_READ: Final = 100
 SHARDS_REMEMBERED: Final = 8
-"""A card moves to another shard when the stream is resharded; what is older than so many moves is long gone."""
+"""Number of shards per card in `folded_to`. A resharding moves a card to another shard; older shards have expired."""
 
 _FASTEST: Final = 1
 
 
 class OutboxBatch(NamedTuple):
-    """What was begun in a shard: offsets from `first` to before `until`, of these cards."""
+    """A batch of a shard that was started: offsets from `first` to before `until`, and its cards."""
 
     shard: int
     first: int
@@ -46,12 +44,12 @@ class OutboxBatch(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The same for the same batch, and for no other of this table."""
+        """Name of the batch, unique in the table."""
         return f"{self.shard}/{self.first}"
 
 
 class OutboxShard(NamedTuple):
-    """Where a shard stands. `unfinished`: a batch whose decisions may not have been delivered."""
+    """Position of a shard. `unfinished` is a batch whose decisions may not be delivered yet."""
 
     number: int
     next_offset: int
@@ -59,10 +57,10 @@ class OutboxShard(NamedTuple):
 
 
 class OutboxCard(NamedTuple):
-    """What a card's item said when it was read.
+    """Attributes of a card's item when it was read.
 
-    `folded_to` is empty for a card never seen in any shard, `log_shard` the one of the batch that wrote it last, and
-    `pending` that batch's decisions on this card.
+    `folded_to` is empty for a card without records in any shard. `log_shard` is the shard of the batch that wrote the
+    card last, and `pending` holds the decisions of that batch on the card.
     """
 
     is_stored: bool
@@ -72,14 +70,14 @@ class OutboxCard(NamedTuple):
 
 
 class OutboxCards(NamedTuple):
-    """n cards of one read."""
+    """n cards that were read together."""
 
     states: StateArray
     cards: list[OutboxCard]
 
 
 class CardUpdate(NamedTuple):
-    """A card to be written: its next state, and what it holds beside it."""
+    """A card to be written: its next state and its outbox."""
 
     card_id: str
     state: bytes
@@ -98,32 +96,32 @@ class DynamoDbOutbox:
     def __init__(self, url: str) -> None:
         self._table, self._client = connect(url)
         self._where = f"the feature store in DynamoDB table {self._table}"
-        self._threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="dynamodb")
+        self._threads = ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="dynamodb")
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._threads.shutdown()
         self._client.close()
 
     def read(self, shards: Sequence[int], card_ids: Sequence[str]) -> tuple[list[OutboxShard], OutboxCards]:
-        """Some shards and distinct cards, in the order asked for: one round trip for a hundred items."""
+        """Return shards and distinct cards in the given order, in one round trip per hundred items."""
         keys = [*map(_shard_key, shards), *map(_card_key, card_ids)]
         found: dict[str, Item] = {}
-        for part in self._threads.map(self._get, chunks(keys, KEYS_A_READ)):
+        for part in self._threads.map(self._get, chunks(keys, KEYS_PER_READ)):
             found.update(part)
         items = [found.get(_card_key(card_id)) for card_id in card_ids]
         for layout in {item["state_layout"]["S"] for item in items if item}:
             require_layout(layout, STATE_LAYOUT, where=self._where, is_empty=False)
         states = to_states([item["card_state"]["B"] if item else None for item in items], card_ids, self._where)
-        stand = [_shard(number, found.get(_shard_key(number), {})) for number in shards]
-        return stand, OutboxCards(states, [_card(item) for item in items])
+        shards_read = [_shard(number, found.get(_shard_key(number), {})) for number in shards]
+        return shards_read, OutboxCards(states, [_card(item) for item in items])
 
     def begin(self, shard: OutboxShard, batch: OutboxBatch) -> OutboxShard:
-        """Take offsets for a batch and note that it is begun. Raises `Superseded` if the shard has moved since."""
-        stood, values = self._as_it_stood(shard)
+        """Reserve the offsets of a batch and record that it has started. Raises `Superseded` if the shard has moved."""
+        condition, values = self._if_unchanged(shard)
         self._update(
             batch.shard,
-            stood,
+            condition,
             "SET applied_up_to = :until, open_batch = :batch, open_until = :until, open_cards = :cards",
             {
                 **values,
@@ -135,24 +133,24 @@ class DynamoDbOutbox:
         return OutboxShard(shard.number, batch.until, batch)
 
     def write(self, batch: OutboxBatch, cards: Sequence[CardUpdate]) -> set[str]:
-        """Write each card unless somebody else has since it was read; gives those that were not written.
+        """Write each card unless it was written since it was read. Return the cards that were not written.
 
-        That somebody may be an invocation that was taken for dead. A card that DynamoDB does not take now is not
-        written either. What is written holds state and decisions together: there is never one without the other.
+        The other writer may be an invocation that was assumed dead. Cards whose write DynamoDB rejects temporarily are
+        not written either. One item holds state and decisions, so that they are always consistent.
         """
         results = self._threads.map(lambda card: self._write(batch, card), cards)
         return {card.card_id for card, is_written in zip(cards, results, strict=True) if not is_written}
 
     def pending(self, batch: OutboxBatch) -> list[bytes]:
-        """The decisions of a batch that was begun, as they were written, of those cards that were written."""
+        """Return the decisions of a started batch on those of its cards that were written."""
         keys = [_card_key(card_id) for card_id in batch.cards]
-        parts = self._threads.map(self._get, chunks(keys, KEYS_A_READ))
+        parts = self._threads.map(self._get, chunks(keys, KEYS_PER_READ))
         items = chain.from_iterable(part.values() for part in parts)
         own = [item for item in items if item.get("pending_batch", {}).get("S") == batch.name]
         return [line for item in own for line in _pending(item)]
 
     def finish(self, batch: OutboxBatch) -> None:
-        """Note that the decisions of a batch are delivered. Nothing to do if somebody has noted it before."""
+        """Record that the decisions of a batch are delivered. A repeated call has no effect."""
         try:
             self._update(
                 batch.shard,
@@ -164,16 +162,16 @@ class DynamoDbOutbox:
             return
 
     def _get(self, keys: list[str]) -> dict[str, Item]:
-        with answering(self._where):
+        with translated_errors(self._where):
             return get_items(self._client, self._table, keys)
 
-    def _as_it_stood(self, shard: OutboxShard) -> tuple[str, Item]:
-        unmade = "attribute_not_exists(pk) OR " if shard.next_offset == 0 else ""
-        return f"{unmade}applied_up_to = :stood", {":stood": {"N": str(shard.next_offset)}}
+    def _if_unchanged(self, shard: OutboxShard) -> tuple[str, Item]:
+        if_new = "attribute_not_exists(pk) OR " if shard.next_offset == 0 else ""
+        return f"{if_new}applied_up_to = :stood", {":stood": {"N": str(shard.next_offset)}}
 
     def _update(self, shard: int, condition: str, update: str, values: Item) -> None:
         try:
-            with answering(self._where):
+            with translated_errors(self._where):
                 self._client.update_item(
                     TableName=self._table,
                     Key={"pk": {"S": _shard_key(shard)}},
@@ -188,7 +186,7 @@ class DynamoDbOutbox:
         item = _to_item(batch, card)
         condition, values = _unless_written_since(card.read)
         try:
-            with answering(self._where):
+            with translated_errors(self._where):
                 self._client.put_item(
                     TableName=self._table,
                     Item=item,
@@ -245,10 +243,10 @@ def _to_item(batch: OutboxBatch, card: CardUpdate) -> Item:
 
 
 def _unless_written_since(read: OutboxCard) -> tuple[str, dict[str, Any]]:
-    """A condition on the item, and its values."""
+    """Return a condition that the item was not written since it was read, and the values of the condition."""
     if not read.is_stored:
         return "attribute_not_exists(pk)", {}
-    if not read.folded_to:  # filled from a snapshot, or by another writer than this one
+    if not read.folded_to:  # restored from a snapshot, or written by a store without an outbox
         return "attribute_exists(pk) AND attribute_not_exists(folded_to)", {}
     as_read = {str(number): {"S": str(sequence_number)} for number, sequence_number in read.folded_to.items()}
     return "folded_to = :as_read", {":as_read": {"M": as_read}}

@@ -1,4 +1,4 @@
-"""What all feature stores share: the layout of a state, and how they refuse."""
+"""What all feature stores share: the layout of states, and errors."""
 
 from __future__ import annotations
 
@@ -16,66 +16,67 @@ from cardwatch.features.state import STATE, empty_states
 from cardwatch.ports import StateArray
 
 STATE_LAYOUT: Final = hashlib.sha256(msgspec.json.encode((KERNEL_VERSION, repr(STATE.descr)))).hexdigest()[:32]
-"""Changes when the bytes of a state, or what the kernel means by them, change. Every store carries it."""
+"""Fingerprint of the bytes of a state and of their meaning to the kernel. Every store records it."""
 
 UNFINISHED: Final = "unfinished"
-"""The layout of a store that is being filled from a snapshot."""
+"""The layout that marks a store while it is filled from a snapshot."""
 
-
-CARDS_AT_ONCE: Final = 2_000
-"""So many cards go at once where all of them are read or written: 4 MB."""
+CARDS_PER_CHUNK: Final = 2_000
+"""Number of cards per chunk when a whole store is read or written, 4 MB."""
 
 T = TypeVar("T")
 
 
 def require_layout(found: str | None, expected: str, *, where: str, is_empty: bool) -> None:
-    """Raise `StoreRefused` unless the store in `where` has the layout `expected`, or is empty and has none."""
+    """Raise `StoreRefused` unless the store at `where` has the layout `expected`, or is empty and has none."""
     if found == expected or (found is None and is_empty):
         return
     if found == UNFINISHED:
-        raise StoreRefused(f"{where} was being filled from a snapshot and is not whole: remove it and fill it again")
+        raise StoreRefused(
+            f"{where} is incomplete after an interrupted restore of a snapshot: remove it and restore again"
+        )
     raise StoreRefused(
         f"{where} holds states of layout {found or 'none'}, this version reads and writes {expected}: "
-        "remove it, and it is folded again from the log"
+        "remove it, and the log is folded again"
     )
 
 
 def to_states(stored: Sequence[bytes | memoryview | None], card_ids: Sequence[str], where: str) -> StateArray:
-    """Stored bytes as states [n] of the caller's own; None is the empty state."""
+    """Return stored bytes as a writable array of states [n]. None is the empty state."""
     for card_id, state in zip(card_ids, stored, strict=True):
         if state is not None and len(state) != STATE.itemsize:
             raise StoreRefused(
                 f"{where}: the state of card {card_id} has {len(state)} bytes, this version writes {STATE.itemsize}: "
-                "remove the store, and it is folded again from the log"
+                "remove the store, and the log is folded again"
             )
     joined = bytearray().join(_EMPTY if state is None else state for state in stored)
     return np.frombuffer(joined, STATE)
 
 
-def chunks(items: Iterable[T], most: int) -> Iterator[list[T]]:
-    """The items in lists of at most `most`."""
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of at most `size`."""
     remaining = iter(items)
-    while chunk := list(islice(remaining, most)):
+    while chunk := list(islice(remaining, size)):
         yield chunk
 
 
-def stale_writer(partition: int, expected: int, found: int) -> StaleWriter:
-    """The refusal of a batch that did not begin where the store is."""
+def stale_writer_error(partition: int, expected: int, found: int) -> StaleWriter:
+    """Return the error for a batch that does not begin at the position of the store."""
     return StaleWriter(
         f"partition {partition}: this batch began at offset {expected}, but the store is at {found}; "
-        "another worker has written since"
+        "another worker has written since then"
     )
 
 
-def not_empty(where: str) -> StoreRefused:
-    """The refusal to fill a store that holds something."""
+def not_empty_error(where: str) -> StoreRefused:
+    """Return the error for filling a store that holds data."""
     return StoreRefused(f"{where} is not empty: a snapshot is only restored into an empty store; remove it first")
 
 
-def was_written(where: str) -> StoreRefused:
-    """The refusal of contents that are not of one moment."""
+def concurrent_write_error(where: str) -> StoreRefused:
+    """Return the error for contents that are not consistent."""
     return StoreRefused(
-        f"{where} was written while it was read, or a batch is written by half: "
+        f"{where} was written while it was read, or holds a half-written batch: "
         "let the stream worker finish, stop it, and try again"
     )
 

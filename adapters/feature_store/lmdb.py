@@ -1,8 +1,8 @@
-"""The embedded feature store: LMDB. One writer at a time, readers in any process, survives a kill.
+"""The embedded feature store, on LMDB: one writer at a time, and readers in any process.
 
-States are written into the memory map (`writemap`), which the system brings to the disk when it likes: a quarter of the
-cost of writing pages. A killed process loses nothing. After a crash of the whole machine the store may be damaged;
-it is a view of the log, so it is removed and folded again, or filled from a snapshot.
+States are written into the memory map (`writemap`), which the operating system flushes to disk. That costs a quarter of
+writing pages. A killed process loses nothing. A crash of the machine may damage the store: it is a view of the log, so
+remove it and fold the log again, or restore a snapshot.
 
 Keys: `card:` + card id -> the bytes of a STATE; `applied:` + partition -> the next offset, 8 bytes little-endian;
 `layout` -> the fingerprint of the states.
@@ -15,29 +15,29 @@ from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from shutil import disk_usage
-from types import TracebackType
 from typing import Final
 
 import lmdb
 import numpy as np
 
 from adapters.feature_store.layout import (
-    CARDS_AT_ONCE,
+    CARDS_PER_CHUNK,
     STATE_LAYOUT,
     UNFINISHED,
     chunks,
-    not_empty,
+    not_empty_error,
     require_layout,
-    stale_writer,
+    stale_writer_error,
     to_states,
 )
+from adapters.runtime.closeable import Closeable, closed_on_error
 from cardwatch.errors import Misconfigured, StoreRefused, StoreUnavailable
 from cardwatch.ports import PositionedStates, StateArray, StoreContents, StoreSize
 
 MAP_SIZE_BYTES: Final = 16 << 30
-"""Room for six million cards. The file says that size at once and takes what it holds: it has holes."""
+"""Maximum size of the store, enough for six million cards. The file is sparse and occupies only what it holds."""
 MIN_FREE_BYTES: Final = 256 << 20
-"""With less free disk nothing is written: the system kills who writes to a map that finds no room."""
+"""Minimum free disk space for a write. Without space the system kills a process that writes to a memory map."""
 
 _CARD: Final = b"card:"
 _APPLIED: Final = b"applied:"
@@ -45,14 +45,14 @@ _LAYOUT: Final = b"layout"
 
 
 def data_file(path: Path) -> Path:
-    """The file that holds the store in the folder `path`; it is there once somebody has made the store."""
+    """Return the data file of the store in the folder `path`. It exists once the store was created."""
     return path / "data.mdb"
 
 
-class LmdbStore:
-    """A `cardwatch.ports.PortableStore` in the folder `path`. `readonly` for processes that only ask.
+class LmdbStore(Closeable):
+    """A `cardwatch.ports.PortableStore` in the folder `path`. A `readonly` store is never written.
 
-    Raises `StoreRefused` if it holds states of another `layout`.
+    Raises `Misconfigured` if the folder cannot be used, and `StoreRefused` if it holds states of another `layout`.
     """
 
     def __init__(self, path: Path, *, readonly: bool = False, layout: str = STATE_LAYOUT) -> None:
@@ -72,26 +72,15 @@ class LmdbStore:
             )
         except (OSError, lmdb.Error) as error:
             raise Misconfigured(f"cannot open the feature store in {path}: {error}") from error
-        try:
+        with closed_on_error(self):
             self._require_layout(readonly=readonly)
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> LmdbStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._env.close()
 
     def load(self, card_ids: Sequence[str]) -> StateArray:
-        """See the port. One read transaction, so that all states are of one moment."""
+        """See the port. One read transaction makes the states consistent."""
         with self._env.begin(buffers=True) as transaction:
             return self._states(transaction, card_ids)
 
@@ -107,7 +96,7 @@ class LmdbStore:
             return _position(transaction, partition)
 
     def size(self) -> StoreSize:
-        """See the port. The pages in use, not the size of the file, which is reserved ahead."""
+        """See the port. Counts the pages in use; the file itself is sparse."""
         with self._env.begin() as transaction:
             found = transaction.stat()
             partitions = sum(1 for _ in _range(transaction, _APPLIED))
@@ -117,11 +106,11 @@ class LmdbStore:
     def apply(
         self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray
     ) -> None:
-        """See the port. LMDB holds one write lock across processes, so check and write are one step."""
+        """See the port. LMDB has one write lock across processes, so that check and write are atomic."""
         with self._writing() as transaction:
             found = _position(transaction, partition)
             if found != expected:
-                raise stale_writer(partition, expected, found)
+                raise stale_writer_error(partition, expected, found)
             _put(transaction, card_ids, states)
             transaction.put(_applied_key(partition), _bytes(position))
 
@@ -136,8 +125,8 @@ class LmdbStore:
     def fill(self, contents: StoreContents) -> None:
         """See the port."""
         with self._env.begin(write=True) as transaction:
-            if transaction.stat()["entries"] > 1:  # the layout is there from the start
-                raise not_empty(self._where)
+            if transaction.stat()["entries"] > 1:  # one entry is the layout
+                raise not_empty_error(self._where)
             transaction.put(_LAYOUT, UNFINISHED.encode())
         for card_ids, states in contents.cards:
             with self._writing() as transaction:
@@ -148,7 +137,7 @@ class LmdbStore:
             transaction.put(_LAYOUT, self._layout.encode())
 
     def cards(self) -> dict[str, bytes]:
-        """Every card's state as its bytes, for comparing stores."""
+        """Return the bytes of every card's state, to compare stores."""
         with self._env.begin() as transaction:
             return {key[len(_CARD) :].decode(): value for key, value in _range(transaction, _CARD)}
 
@@ -156,7 +145,7 @@ class LmdbStore:
     def _writing(self) -> Iterator[lmdb.Transaction]:
         free = disk_usage(self._path).free
         if free < MIN_FREE_BYTES:
-            raise StoreUnavailable(f"{self._where} has {free >> 20} MB of disk left: make room, and it goes on")
+            raise StoreUnavailable(f"{self._where} has {free >> 20} MB of disk left: free some space")
         try:
             with self._env.begin(write=True) as transaction:
                 yield transaction
@@ -176,18 +165,18 @@ class LmdbStore:
     def _states(self, transaction: lmdb.Transaction, card_ids: Sequence[str]) -> StateArray:
         stored = [transaction.get(_card_key(card_id)) for card_id in card_ids]
         found = transaction.get(_LAYOUT)
-        if found != self._layout_bytes:  # another version has made it anew since
+        if found != self._layout_bytes:  # another version has replaced the store since it was opened
             require_layout(_text(found), self._layout, where=self._where, is_empty=not any(stored))
         return to_states(stored, card_ids, self._where)
 
     def _cards(self, transaction: lmdb.Transaction) -> Iterator[tuple[list[str], StateArray]]:
-        for chunk in chunks(_range(transaction, _CARD), CARDS_AT_ONCE):
+        for chunk in chunks(_range(transaction, _CARD), CARDS_PER_CHUNK):
             card_ids = [key[len(_CARD) :].decode() for key, _ in chunk]
             yield card_ids, to_states([state for _, state in chunk], card_ids, self._where)
 
 
 def _put(transaction: lmdb.Transaction, card_ids: Sequence[str], states: StateArray) -> None:
-    """All of them in one call, and in the order of the keys: neighbours share pages."""
+    """Write all states in one call, sorted by key, because neighbours share pages."""
     packed = np.ascontiguousarray(states).view(np.uint8).reshape(len(card_ids), states.itemsize)
     transaction.cursor().putmulti(sorted(zip(map(_card_key, card_ids), packed, strict=True), key=itemgetter(0)))
 

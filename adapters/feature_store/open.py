@@ -1,40 +1,26 @@
-"""The feature store that the settings name, opened. Vendors are imported when they are asked for: boto3 is slow."""
+"""Opening the feature store of the settings. Client libraries are imported on demand, because boto3 is slow."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from adapters.feature_store.lmdb import LmdbStore, data_file
+from adapters.runtime.closeable import Closeable
 from adapters.runtime.settings import Settings
 from cardwatch.ports import PortableStore
 
 
-class OpenStore(PortableStore, Protocol):
-    """An open store; it closes itself at the end of a `with` block."""
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        ...
-
-    def close(self) -> None:
-        """Let go of files and connections."""
-        ...
+class OpenStore(PortableStore, Closeable, Protocol):
+    """An open feature store."""
 
 
 def open_store(settings: Settings) -> OpenStore:
-    """The store to write to. Raises `Misconfigured`, `StoreUnavailable` or `StoreRefused`, each saying what to do."""
+    """Return the store for reading and writing. Raises `Misconfigured`, `StoreUnavailable` or `StoreRefused`."""
     return _open(settings, readonly=False)
 
 
 def open_reader(settings: Settings) -> OpenStore | None:
-    """The store for a process that only asks; None while nobody has made the embedded one yet."""
+    """Return the store for reading, None while the embedded store does not exist yet."""
     if not settings.store_url and not data_file(settings.store).exists():
         return None
     return _open(settings, readonly=True)

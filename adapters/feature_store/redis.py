@@ -2,25 +2,24 @@
 
 Keys: `cardwatch:card:` + card id -> the bytes of a STATE; `cardwatch:applied:` + partition -> the next offset;
 `cardwatch:partitions`, the set of partitions; `cardwatch:layout`. All but the set are strings, so that one MGET reads
-states, layout and `applied` at one moment.
+states, layout and `applied` consistently.
 
-What the server needs:
+Requirements on the server:
 
-- AOF (`appendonly yes`, `appendfsync everysec`) or a replica, so that a restart does not cost a fold of the whole log.
-  States and `applied` are in one instance and written by one script: a server that loses its tail only lags behind.
-- `maxmemory-policy noeviction`: an evicted card would look like a card never seen. Checked at opening.
-- No cluster mode: a script writes one slot only, so all cards would have to share it. Checked at opening. Beyond one
-  instance's memory use one per range of partitions, or DynamoDB.
+- AOF (`appendonly yes`, `appendfsync everysec`) or a replica, so that a restart does not require folding the log again.
+  One script writes states and `applied` to one instance, so that a server that loses its newest writes only lags.
+- `maxmemory-policy noeviction`, because an evicted card would look like a new card. It is checked when the store opens.
+- No cluster mode, because a script writes one slot only. It is checked when the store opens. Beyond the memory of one
+  instance use one instance per range of partitions, or DynamoDB.
 
-There is no expiry. The kernel starts a card anew after a year of event time; a server's clock says nothing about that,
-and in a replay it would drop cards that are still alive.
+Keys do not expire. The kernel resets a card after a year of event time. The server's clock is unrelated to event time,
+and would expire active cards during a replay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -30,21 +29,22 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from adapters.feature_store.layout import (
-    CARDS_AT_ONCE,
+    CARDS_PER_CHUNK,
     STATE_LAYOUT,
     UNFINISHED,
     chunks,
-    not_empty,
+    concurrent_write_error,
+    not_empty_error,
     require_layout,
-    stale_writer,
+    stale_writer_error,
     to_states,
-    was_written,
 )
+from adapters.runtime.closeable import Closeable, closed_on_error
 from cardwatch.errors import CardwatchError, Misconfigured, StoreRefused, StoreUnavailable
 from cardwatch.ports import PositionedStates, StateArray, StoreContents, StoreSize
 
 TIMEOUT_SECONDS: Final = 2.0
-TRIES: Final = 2
+ATTEMPTS: Final = 2
 
 _CARD: Final = b"cardwatch:card:"
 _APPLIED: Final = b"cardwatch:applied:"
@@ -65,11 +65,11 @@ return {'applied', ARGV[4]}
 """
 
 
-class RedisStore:
+class RedisStore(Closeable):
     """A `cardwatch.ports.PortableStore` at `url` (`redis://`, `rediss://`, `valkey://`).
 
-    `readonly` for processes that only ask. Raises `StoreUnavailable` if nobody answers, `Misconfigured` if the server
-    evicts keys or is a cluster, `StoreRefused` if it holds states of another `layout`.
+    A `readonly` store is never written. Raises `StoreUnavailable` if the server does not respond, `Misconfigured` if it
+    evicts keys or is a cluster, and `StoreRefused` if it holds states of another `layout`.
     """
 
     def __init__(self, url: str, *, readonly: bool = False, layout: str = STATE_LAYOUT) -> None:
@@ -80,32 +80,20 @@ class RedisStore:
             url.replace("valkey://", "redis://", 1),
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            # Sending a script again is safe: had the first one been run, the second finds `applied` moved.
-            retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), TRIES - 1),
+            # Retrying a script is safe: if the first attempt was executed, the second finds that `applied` has moved.
+            retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), ATTEMPTS - 1),
         )
         self._apply = self._server.register_script(_APPLY)
-        try:
-            with self._answering():
-                self._require_fit()
-                self._require_layout(readonly=readonly)
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> RedisStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        with closed_on_error(self), self._translated_errors():
+            self._require_usable_server()
+            self._require_layout(readonly=readonly)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._server.close()
 
     def load(self, card_ids: Sequence[str]) -> StateArray:
-        """See the port. One MGET, so that all states are of one moment."""
+        """See the port. One MGET makes the states consistent."""
         return self._read([_LAYOUT], card_ids)[1]
 
     def load_positioned(self, partition: int, card_ids: Sequence[str]) -> PositionedStates:
@@ -115,17 +103,19 @@ class RedisStore:
 
     def applied(self, partition: int) -> int:
         """See the port."""
-        with self._answering():
+        with self._translated_errors():
             return int(self._server.get(_applied_key(partition)) or 0)
 
     def size(self) -> StoreSize:
-        """See the port. In a database of its own, all keys but two and one for each partition are cards."""
-        with self._answering():
+        """See the port. All keys of the database are cards, except two and one per partition."""
+        with self._translated_errors():
             keys: Any = self._server.dbsize()
             partitions: Any = self._server.scard(_PARTITIONS)
             memory: Any = self._server.info("memory")
         others = 2 + int(partitions) if partitions else 1
-        used = memory.get("used_memory_dataset", memory.get("used_memory", 0))  # not every server tells them apart
+        used = memory.get(
+            "used_memory_dataset", memory.get("used_memory", 0)
+        )  # some servers do not report the data set separately
         return StoreSize(max(int(keys) - others, 0), int(used))
 
     def apply(
@@ -134,12 +124,12 @@ class RedisStore:
         """See the port. One script checks and writes."""
         keys = [_LAYOUT, _PARTITIONS, _applied_key(partition), *map(_card_key, card_ids)]
         values = [state.tobytes() for state in states]
-        with self._answering():
-            said: Any = self._apply(keys, [self._layout, partition, expected, position, *values])
-        if said[0] == b"layout":
-            require_layout(said[1].decode(), self._layout, where=self._where, is_empty=False)
-        if said[0] == b"stale":
-            raise stale_writer(partition, expected, int(said[1]))
+        with self._translated_errors():
+            status, value = self._apply(keys, [self._layout, partition, expected, position, *values])
+        if status == b"layout":
+            require_layout(value.decode(), self._layout, where=self._where, is_empty=False)
+        if status == b"stale":
+            raise stale_writer_error(partition, expected, int(value))
 
     @contextmanager
     def contents(self) -> Iterator[StoreContents]:
@@ -149,9 +139,9 @@ class RedisStore:
 
     def fill(self, contents: StoreContents) -> None:
         """See the port."""
-        with self._answering():
+        with self._translated_errors():
             if self._holds_cards() or self._all_applied():
-                raise not_empty(self._where)
+                raise not_empty_error(self._where)
             self._server.set(_LAYOUT, UNFINISHED)
             for card_ids, states in contents.cards:
                 values = (state.tobytes() for state in states)
@@ -164,40 +154,40 @@ class RedisStore:
                 pipeline.execute()
 
     def _read(self, keys: list[bytes], card_ids: Sequence[str]) -> tuple[list[bytes | None], StateArray]:
-        """The values of `keys`, of which the first is the layout, and these cards' states."""
-        with self._answering():
+        """Return the values of `keys`, the first of which is the layout, and the states of the cards."""
+        with self._translated_errors():
             values: Any = self._server.mget([*keys, *map(_card_key, card_ids)])
         stored = values[len(keys) :]
-        if values[0] != self._layout_bytes:  # another version has made the store anew since, or it was emptied
+        if values[0] != self._layout_bytes:  # another version has replaced the store, or it was emptied
             found = None if values[0] is None else values[0].decode()
             require_layout(found, self._layout, where=self._where, is_empty=not any(stored))
         return values[: len(keys)], to_states(stored, card_ids, self._where)
 
     def _cards(self, applied: dict[int, int]) -> Iterator[tuple[list[str], StateArray]]:
-        with self._answering():
-            for keys in chunks(self._server.scan_iter(match=_CARD + b"*", count=CARDS_AT_ONCE), CARDS_AT_ONCE):
+        with self._translated_errors():
+            for keys in chunks(self._server.scan_iter(match=_CARD + b"*", count=CARDS_PER_CHUNK), CARDS_PER_CHUNK):
                 card_ids = [key[len(_CARD) :].decode() for key in keys]
                 yield card_ids, self.load(card_ids)
         if self._all_applied() != applied:
-            raise was_written(self._where)
+            raise concurrent_write_error(self._where)
 
     def _all_applied(self) -> dict[int, int]:
-        with self._answering():
+        with self._translated_errors():
             partitions = sorted(int(member) for member in self._server.smembers(_PARTITIONS))
         return {partition: self.applied(partition) for partition in partitions}
 
     def _holds_cards(self) -> bool:
-        return next(self._server.scan_iter(match=_CARD + b"*", count=CARDS_AT_ONCE), None) is not None
+        return next(self._server.scan_iter(match=_CARD + b"*", count=CARDS_PER_CHUNK), None) is not None
 
-    def _require_fit(self) -> None:
+    def _require_usable_server(self) -> None:
         memory: Any = self._server.info("memory")
         if (policy := memory.get("maxmemory_policy")) != "noeviction":
             raise Misconfigured(
-                f"{self._where} has maxmemory-policy {policy}: it would forget cards; set it to noeviction"
+                f"{self._where} has maxmemory-policy {policy}: it would evict cards; set it to noeviction"
             )
         cluster: Any = self._server.info("cluster")
         if cluster.get("cluster_enabled"):
-            raise Misconfigured(f"{self._where} is a cluster, which cannot write a batch in one step; use one instance")
+            raise Misconfigured(f"{self._where} is a cluster, which cannot write a batch atomically; use one instance")
 
     def _require_layout(self, *, readonly: bool) -> None:
         found: Any = self._server.get(_LAYOUT)
@@ -208,23 +198,23 @@ class RedisStore:
             self._server.setnx(_LAYOUT, self._layout)
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except redis.AuthenticationError as error:
-            raise Misconfigured(f"{self._where} refuses us: {error}; name user and password in its address") from error
+            raise Misconfigured(f"{self._where} rejects the credentials in its address: {error}") from error
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StoreUnavailable(f"{self._where} does not answer: {error}") from error
         except redis.ResponseError as error:
-            raise _meaning(self._where, error) from error
+            raise _store_error(self._where, error) from error
 
 
-def _meaning(where: str, error: redis.ResponseError) -> CardwatchError:
+def _store_error(where: str, error: redis.ResponseError) -> CardwatchError:
     if isinstance(error, redis.exceptions.OutOfMemoryError):
         return StoreUnavailable(f"{where} is out of memory: raise maxmemory; nothing was written")
     if isinstance(error, (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)):
-        return StoreUnavailable(f"{where} is a replica at the moment: {error}")
-    return StoreRefused(f"{where} refuses a command: {error}")
+        return StoreUnavailable(f"{where} is currently a replica: {error}")
+    return StoreRefused(f"{where} rejects a command: {error}")
 
 
 def _card_key(card_id: str) -> bytes:

@@ -1,7 +1,7 @@
-"""Snapshots of a feature store: one Parquet file that any empty store, of whatever kind, can be filled from.
+"""Snapshots of a feature store: one Parquet file from which an empty store of any kind can be filled.
 
-Columns `card_id` and `state`, a row for each card. The footer's metadata say the layout of the states, `applied` by
-partition, how many cards there are, and a digest over all of it; a file that does not have this digest is not used.
+Columns are `card_id` and `state`, with a row per card. The footer's metadata hold the layout of the states, `applied`
+per partition, the number of cards, and a digest of all of it. A file with another digest is rejected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from adapters.feature_store.layout import CARDS_AT_ONCE, STATE_LAYOUT
+from adapters.feature_store.layout import CARDS_PER_CHUNK, STATE_LAYOUT
 from adapters.runtime.files import atomic_path
 from cardwatch.errors import Misconfigured, StoreRefused
 from cardwatch.features.state import STATE
@@ -29,7 +29,7 @@ _ABOUT: Final = "cardwatch.snapshot"
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """What a snapshot says of itself. `applied`: by partition, the offset up to which the log is folded in."""
+    """Metadata of a snapshot. `applied`: per partition the offset before which the log is folded in."""
 
     layout: str
     applied: dict[int, int]
@@ -38,7 +38,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class _Digest:
-    """SHA-256 over layout, `applied`, ids and states, however they are cut into batches."""
+    """SHA-256 over layout, `applied`, ids and states, independent of the size of batches."""
 
     def __init__(self, layout: str, applied: Mapping[int, int]) -> None:
         self._head = msgspec.json.encode((layout, sorted(applied.items())))
@@ -46,20 +46,20 @@ class _Digest:
         self.cards = 0
 
     def add(self, card_ids: list[str], states: StateArray) -> None:
-        """Some more cards."""
+        """Add cards."""
         self._ids.update(msgspec.json.encode(card_ids)[1:-1] + b",")
         self._states.update(states.tobytes())
         self.cards += len(card_ids)
 
     def hex(self) -> str:
-        """The digest of what was added."""
+        """Return the digest of all added cards."""
         return hashlib.sha256(self._head + self._ids.digest() + self._states.digest()).hexdigest()
 
 
 def write_snapshot(store: PortableStore, path: Path, *, layout: str = STATE_LAYOUT) -> Snapshot:
-    """Write all of the store to `path`, which is there whole or not at all, in bounded memory.
+    """Write the store to `path` atomically and in bounded memory.
 
-    Raises `StoreRefused` if the store is written meanwhile and cannot show one moment (see the port).
+    Raises `StoreRefused` if the store is written meanwhile and its contents are not consistent (see the port).
     """
     try:
         with (
@@ -79,10 +79,10 @@ def write_snapshot(store: PortableStore, path: Path, *, layout: str = STATE_LAYO
 
 
 def restore_snapshot(path: Path, store: PortableStore, *, layout: str = STATE_LAYOUT) -> Snapshot:
-    """Fill an empty store from the snapshot in `path`, which is read and checked as a whole first.
+    """Fill an empty store from the snapshot in `path`, after checking the complete file.
 
-    Raises `Misconfigured` if there is no such file, `StoreRefused` if it is damaged or of another layout, or if the
-    store is not empty; then the store is as it was.
+    Raises `Misconfigured` if there is no such file, and `StoreRefused` if it is damaged or of another layout, or if the
+    store is not empty. The store is unchanged then.
     """
     about = read_snapshot(path, layout=layout)
     with _opened(path) as file:
@@ -91,7 +91,7 @@ def restore_snapshot(path: Path, store: PortableStore, *, layout: str = STATE_LA
 
 
 def read_snapshot(path: Path, *, layout: str = STATE_LAYOUT) -> Snapshot:
-    """What the snapshot in `path` says of itself, once all of it has been checked."""
+    """Return the metadata of the snapshot in `path`, after checking the complete file."""
     with _opened(path) as file:
         try:
             about = msgspec.json.decode((file.metadata.metadata or {}).get(_ABOUT.encode(), b""), type=Snapshot)
@@ -106,7 +106,7 @@ def read_snapshot(path: Path, *, layout: str = STATE_LAYOUT) -> Snapshot:
         for card_ids, states in _cards(file, path):
             digest.add(card_ids, states)
     if digest.hex() != about.digest or digest.cards != about.cards:
-        raise StoreRefused(f"{path} is damaged: its content does not have the digest {about.digest} that it names")
+        raise StoreRefused(f"{path} is damaged: its content does not have the recorded digest {about.digest}")
     return about
 
 
@@ -126,7 +126,7 @@ def _opened(path: Path) -> pq.ParquetFile:
 
 def _cards(file: pq.ParquetFile, path: Path) -> Iterator[tuple[list[str], StateArray]]:
     try:
-        for batch in file.iter_batches(CARDS_AT_ONCE, columns=_SCHEMA.names):
+        for batch in file.iter_batches(CARDS_PER_CHUNK, columns=_SCHEMA.names):
             columns: dict[str, list[Any]] = batch.to_pydict()
             yield columns["card_id"], np.frombuffer(b"".join(columns["state"]), STATE)
     except (OSError, pa.ArrowException, ValueError) as error:

@@ -1,7 +1,7 @@
-"""The model registry: an MLflow server, spoken to over HTTP. MLflow itself is not imported: that costs seconds.
+"""The model registry on an MLflow server, over HTTP. MLflow itself takes seconds to import, so it is not imported.
 
-Endpoints are those of MLflow 3: its REST API for versions and aliases, and for files the one that its own pages use,
-which works whatever store the artifacts are in.
+Versions and aliases use the REST API of MLflow 3. Files use the endpoint of MLflow's web interface, which works for all
+artifact stores.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
 from cardwatch.registry import CHAMPION, MODEL, ModelVersion
 
 ARTIFACTS: Final = "detector"
-"""The folder of a run's artifacts that holds the detector's files and nothing else."""
+"""Folder of a run's artifacts that contains exactly the detector's files."""
 
 _API: Final = "/api/2.0/mlflow"
 
@@ -25,7 +25,7 @@ _API: Final = "/api/2.0/mlflow"
 class MlflowRegistry:
     """Versions, aliases and files of the model `cardwatch`.
 
-    Every call raises `RegistryUnavailable` if the server does not answer in time or answers what it should not.
+    Every call raises `RegistryUnavailable` if the server does not answer in time or returns an error.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
@@ -37,50 +37,50 @@ class MlflowRegistry:
         self._http.close()
 
     def champion(self) -> ModelVersion:
-        """The version under `champion`; raises `NoChampion` if there is none."""
+        """Return the version under `champion`. Raises `NoChampion` if there is none."""
         found = self.alias(CHAMPION)
         if found is None:
             raise self.no_champion()
         return found
 
     def no_champion(self) -> NoChampion:
-        """What to raise where there is none."""
+        """Return the error for a missing champion, which says how to train one."""
         return NoChampion(f"the registry at {self._url} has no {MODEL}@{CHAMPION}: train one with the flow `bootstrap`")
 
     def aliases(self) -> dict[str, str]:
-        """Every alias and the number of its version, in one short question; empty if the model does not exist."""
+        """Return the version number of every alias, in one short request; empty if the model does not exist."""
         response = self._send("GET", "/registered-models/get", params={"name": MODEL})
-        if _says(response, "RESOURCE_DOES_NOT_EXIST"):
+        if _has_error_code(response, "RESOURCE_DOES_NOT_EXIST"):
             return {}
         found = self._checked(response)["registered_model"].get("aliases", [])
         return {each["alias"]: str(each["version"]) for each in found}
 
     def alias(self, name: str) -> ModelVersion | None:
-        """The version under an alias, None if the alias or the model does not exist."""
+        """Return the version under an alias, None if the alias or the model does not exist."""
         response = self._send("GET", "/registered-models/alias", params={"name": MODEL, "alias": name})
-        if _says(response, "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if _has_error_code(response, "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         return _version(self._checked(response)["model_version"])
 
     def version(self, version: str) -> ModelVersion | None:
-        """A version by its number, None if it does not exist."""
+        """Return a version by its number, None if it does not exist."""
         response = self._send("GET", "/model-versions/get", params={"name": MODEL, "version": version})
-        if _says(response, "RESOURCE_DOES_NOT_EXIST"):
+        if _has_error_code(response, "RESOURCE_DOES_NOT_EXIST"):
             return None
         return _version(self._checked(response)["model_version"])
 
     def set_alias(self, name: str, version: str) -> None:
-        """Point an alias at a version, taking it from the one that had it."""
+        """Move an alias to a version."""
         body = {"name": MODEL, "alias": name, "version": version}
         self._checked(self._send("POST", "/registered-models/alias", json=body))
 
     def set_tag(self, version: str, key: str, value: str) -> None:
-        """Set a tag of a version, replacing its former value."""
+        """Set or replace a tag of a version."""
         body = {"name": MODEL, "version": version, "key": key, "value": value}
         self._checked(self._send("POST", "/model-versions/set-tag", json=body))
 
     def files(self, version: ModelVersion) -> dict[str, bytes]:
-        """The version's files by name; raises `CorruptModel` if they were changed since it was registered."""
+        """Return the version's files by name. Raises `CorruptModel` if they have changed since the registration."""
         files = {name: self._file(version, name) for name in self._file_names(version)}
         found = digest_of(files)
         if found != version.digest:
@@ -117,10 +117,10 @@ class MlflowRegistry:
         if response.is_error:
             raise self._refusal(response)
         try:
-            answer: dict[str, Any] = response.json()
+            body: dict[str, Any] = response.json()
         except ValueError as error:
             raise self._refusal(response) from error
-        return answer
+        return body
 
     def _refusal(self, response: httpx.Response) -> RegistryUnavailable:
         return RegistryUnavailable(
@@ -134,7 +134,7 @@ def _version(found: Mapping[str, Any]) -> ModelVersion:
     return ModelVersion(version=str(found["version"]), run_id=found.get("run_id", ""), tags=tags)
 
 
-def _says(response: httpx.Response, *codes: str) -> bool:
+def _has_error_code(response: httpx.Response, *codes: str) -> bool:
     if not response.is_client_error:
         return False
     try:

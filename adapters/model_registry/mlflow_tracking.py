@@ -1,14 +1,13 @@
-"""Training runs and new model versions, through MLflow's own client.
+"""Logging of training runs and new model versions with MLflow's client, which is imported on the first call.
 
-Importing MLflow takes seconds, so only a call does it.
-
-All that is logged is data: parameters, metrics, JSON, Markdown and XGBoost's own format.
+Only data is logged: parameters, metrics, JSON, Markdown and XGBoost's format.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,10 +41,10 @@ class MlflowTracking:
         texts: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Log a detector's folder as a run and register it; gives the new version's number.
+        """Log a detector's folder as a run, register it, and return the number of the new version.
 
-        `texts` are further artifacts, file name to content (the model card). A metric that is None is left out. `tags`
-        are set on the version besides `digest`, `schema_hash` and `fingerprint`. The version has no alias yet.
+        `texts` are further artifacts by file name, such as the model card. Metrics that are None are left out. `tags`
+        are tags of the version besides `digest`, `schema_hash` and `fingerprint`. The version has no alias yet.
         Raises `RegistryUnavailable` if the server does not answer or refuses.
         """
         self._require_server()
@@ -67,15 +66,12 @@ class MlflowTracking:
             identity = {"digest": digest_of(files), "schema_hash": schema_hash, "fingerprint": fingerprint}
             return self._register(client, run_id, {**(tags or {}), **identity})
         except (MlflowException, OSError) as error:
-            raise RegistryUnavailable(f"MLflow at {self._url} did not take the model: {error}") from error
+            raise RegistryUnavailable(f"MLflow at {self._url} did not accept the model: {error}") from error
 
     def _require_server(self) -> None:
-        # Fails at once where MLflow's client would retry for minutes.
-        registry = MlflowRegistry(self._url)
-        try:
+        # Fails immediately, while MLflow's client would retry for minutes.
+        with closing(MlflowRegistry(self._url)) as registry:
             registry.alias(CHAMPION)
-        finally:
-            registry.close()
 
     def _client(self) -> MlflowClient:
         from mlflow.tracking import MlflowClient  # noqa: PLC0415

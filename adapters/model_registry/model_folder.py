@@ -1,8 +1,8 @@
-"""A model as files: in a folder, where a scoring container finds it, and as the `model.tar.gz` unpacked there.
+"""A model as files: in the folder of a scoring container, and as the `model.tar.gz` that is unpacked there.
 
-Beside the detector's files lies `version.json`, the `ModelVersion`: what a registry would say about them. Its digest is
-that of all the other files. Whoever writes a model and whoever reads one checks it, so nothing damaged is taken for a
-model. It does not say who wrote the files: that is for the permissions of the bucket, or of the disk.
+The detector's files are accompanied by `version.json`, the `ModelVersion` with a digest of all other files. Every write
+and read checks the digest, so that damaged files are never used as a model. It does not authenticate the writer; the
+permissions of the bucket or disk do.
 """
 
 from __future__ import annotations
@@ -25,42 +25,42 @@ from cardwatch.registry import CHAMPION, ModelVersion
 
 VERSION_FILE: Final = "version.json"
 MAX_MODEL_BYTES: Final = 256 << 20
-"""Of an unpacked archive; a model of 300 trees has about one of these megabytes."""
+"""Maximum size of an unpacked archive. A model of 300 trees has about one megabyte."""
 
 _VERSION: Final = msgspec.json.Decoder(ModelVersion)
 
 
 class ModelFolder:
-    """The model in a folder as a source of models: it is the champion, and there is no other.
+    """A `cardwatch.registry.ModelSource` whose only version, the champion, is the model in a folder.
 
-    The folder is read whenever it is asked about, so that a model put in its place is noticed.
+    Every call reads the folder, so that a replaced model is noticed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing, because nothing is open."""
 
     def aliases(self) -> dict[str, str]:
-        """`champion` and its version; empty without a `version.json`. Raises `CorruptModel` if that is unsound."""
+        """Return the version of `champion`; empty without `version.json`. Raises `CorruptModel` if that is invalid."""
         found = self._version()
         return {CHAMPION: found.version} if found else {}
 
     def no_champion(self) -> NoChampion:
-        """What to raise where there is none."""
+        """Return the error for a missing champion."""
         return _no_model(self._folder)
 
     def version(self, version: str) -> ModelVersion | None:
-        """The model's version, None if it is another one by now."""
+        """Return the model's version, None if it has another number."""
         found = self._version()
         return found if found and found.version == version else None
 
     def files(self, version: ModelVersion) -> dict[str, bytes]:
-        """The model's files by name; raises `CorruptModel` if they do not have the digest of `version`."""
+        """Return the model's files by name. Raises `CorruptModel` if they do not have the digest of `version`."""
         files = _read(self._folder)
         files.pop(VERSION_FILE, None)
-        return _checked(version, files, str(self._folder))
+        return _check_digest(version, files, str(self._folder))
 
     def _version(self) -> ModelVersion | None:
         try:
@@ -69,47 +69,47 @@ class ModelFolder:
             return None
         except OSError as error:
             raise CorruptModel(f"the model's folder {self._folder} cannot be read: {error}") from error
-        return _decoded(content, str(self._folder))
+        return _decode_version(content, str(self._folder))
 
 
 def write_model(folder: Path, version: ModelVersion, files: Mapping[str, bytes]) -> None:
-    """Write a model into `folder`, which is made if there is none; what else it holds would belong to the model.
+    """Write a model to `folder`, which is created if necessary and must not contain other files.
 
-    `version.json` comes last: a folder without one holds no model. Raises `CorruptModel` if `files` do not have the
-    digest of `version`.
+    `version.json` is written last, because a folder without it has no model. Raises `CorruptModel` if `files` do not
+    have the digest of `version`.
     """
     for name, content in _contents(version, files).items():
         write_atomically(folder / name, content)
 
 
 def read_model(folder: Path) -> tuple[ModelVersion, dict[str, bytes]]:
-    """The version and the files of the model in `folder`.
+    """Return version and files of the model in `folder`.
 
-    Raises `NoChampion` if it holds none, and `CorruptModel` if the files do not have the digest of the version or
+    Raises `NoChampion` if there is no model, and `CorruptModel` if the files do not have the digest of the version or
     cannot be read.
     """
     contents = _read(folder)
     if VERSION_FILE not in contents:
         raise _no_model(folder)
-    return _taken_apart(contents, str(folder))
+    return _version_and_files(contents, str(folder))
 
 
 def pack_model(version: ModelVersion, files: Mapping[str, bytes]) -> bytes:
-    """The model as a `model.tar.gz`, the same bytes for the same model; raises as `write_model` does."""
+    """Return the model as a reproducible `model.tar.gz`. Raises the errors of `write_model`."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in sorted(_contents(version, files).items()):
-            entry = tarfile.TarInfo(name)  # of nobody, from 1970
+            entry = tarfile.TarInfo(name)  # without owner, and with the time stamp 0
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
     return gzip.compress(packed.getvalue(), mtime=0)
 
 
 def unpack_model(data: bytes) -> tuple[ModelVersion, dict[str, bytes]]:
-    """The version and the files in a `model.tar.gz`; nothing is written anywhere.
+    """Return version and files of a `model.tar.gz`, without writing to disk.
 
-    Raises `CorruptModel` for what is no such archive, for one with anything but plain files at its top, for more than
-    `MAX_MODEL_BYTES`, and if the files do not have the digest of the version.
+    Raises `CorruptModel` for an invalid archive, entries other than regular files at the top level, more than
+    `MAX_MODEL_BYTES`, and files that do not have the digest of the version.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(_unzipped(data)), mode="r:") as archive:
@@ -118,7 +118,7 @@ def unpack_model(data: bytes) -> tuple[ModelVersion, dict[str, bytes]]:
         raise CorruptModel(f"the model's archive cannot be read: {error}") from error
     if VERSION_FILE not in contents:
         raise CorruptModel(f"the model's archive has no {VERSION_FILE}")
-    return _taken_apart(contents, "the model's archive")
+    return _version_and_files(contents, "the model's archive")
 
 
 def _unzipped(data: bytes) -> bytes:
@@ -134,10 +134,10 @@ def _entries(archive: tarfile.TarFile) -> dict[str, bytes]:
     for entry in archive:
         name = posixpath.normpath(entry.name)
         if entry.isdir() and name == ".":
-            continue  # SageMaker packs a job's folder, and not only what is in it
+            continue  # SageMaker also adds an entry for the folder itself
         file = archive.extractfile(entry) if entry.isreg() else None
-        if file is None or not _is_plain(name):
-            raise CorruptModel(f"the model's archive holds {entry.name!r}, which is no plain file at its top")
+        if file is None or not _is_file_name(name):
+            raise CorruptModel(f"the model's archive holds {entry.name!r}, which is no regular file at its top level")
         if name in contents:
             raise CorruptModel(f"the model's archive holds {name!r} twice")
         contents[name] = file.read()
@@ -145,18 +145,18 @@ def _entries(archive: tarfile.TarFile) -> dict[str, bytes]:
 
 
 def _contents(version: ModelVersion, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """All files of a model by name, `version.json` the last."""
-    if odd := [name for name in files if not _is_plain(name) or name == VERSION_FILE]:
-        raise CorruptModel(f"a model has no file of the name {odd[0]!r}")
-    return {**_checked(version, files, "what is to be written"), VERSION_FILE: msgspec.json.encode(version)}
+    """Return all files of a model by name, with `version.json` last."""
+    if invalid := [name for name in files if not _is_file_name(name) or name == VERSION_FILE]:
+        raise CorruptModel(f"a model has no file of the name {invalid[0]!r}")
+    return {**_check_digest(version, files, "what is to be written"), VERSION_FILE: msgspec.json.encode(version)}
 
 
-def _taken_apart(contents: dict[str, bytes], where: str) -> tuple[ModelVersion, dict[str, bytes]]:
-    version = _decoded(contents.pop(VERSION_FILE), where)
-    return version, _checked(version, contents, where)
+def _version_and_files(contents: dict[str, bytes], where: str) -> tuple[ModelVersion, dict[str, bytes]]:
+    version = _decode_version(contents.pop(VERSION_FILE), where)
+    return version, _check_digest(version, contents, where)
 
 
-def _checked(version: ModelVersion, files: Mapping[str, bytes], where: str) -> dict[str, bytes]:
+def _check_digest(version: ModelVersion, files: Mapping[str, bytes], where: str) -> dict[str, bytes]:
     found = digest_of(files)
     if found != version.digest:
         raise CorruptModel(
@@ -166,7 +166,7 @@ def _checked(version: ModelVersion, files: Mapping[str, bytes], where: str) -> d
     return dict(files)
 
 
-def _decoded(content: bytes, where: str) -> ModelVersion:
+def _decode_version(content: bytes, where: str) -> ModelVersion:
     try:
         return _VERSION.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -182,7 +182,7 @@ def _read(folder: Path) -> dict[str, bytes]:
         raise CorruptModel(f"the model's folder {folder} cannot be read: {error}") from error
 
 
-def _is_plain(name: str) -> bool:
+def _is_file_name(name: str) -> bool:
     return name == posixpath.basename(name) and name not in ("", ".", "..")
 
 

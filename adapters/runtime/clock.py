@@ -1,4 +1,4 @@
-"""The one place that asks the wall clock."""
+"""The wall clock. Only this module reads it."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import time
 
 
 def epoch_ms() -> float:
-    """Milliseconds since 1970 on the machine's clock, the time scale of Kafka's record time stamps."""
+    """Return milliseconds since 1970 on the machine's clock, the scale of Kafka's record time stamps."""
     return time.time() * 1000.0

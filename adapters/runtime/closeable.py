@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, Self
 
 
@@ -17,3 +19,13 @@ class Closeable(Protocol):
     def close(self) -> None:
         """Release files and connections."""
         ...
+
+
+@contextmanager
+def closed_on_error(resource: Closeable) -> Iterator[None]:
+    """Close `resource` if the block raises, for constructors that open a connection first and check it afterwards."""
+    try:
+        yield
+    except BaseException:
+        resource.close()
+        raise

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are written atomically."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its name when the block ends well, and goes if it does not.
+    """Yield a temporary file that replaces `path` when the block succeeds, and is removed when it fails.
 
-    A reader, or a crash, never sees half of it. Makes the folder.
+    Readers never see an incomplete file, not even after a crash. Missing folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -28,11 +28,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, all of it or nothing. Makes the folder."""
+    """Write `data` to `path` atomically. Missing folders are created."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """The contents of the files that lie directly in `folder`, by name."""
+    """Return the contents of the files directly in `folder`, by name."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

@@ -1,4 +1,4 @@
-"""What a process says of itself over HTTP: `/livez`, `/readyz` with a reason, and Prometheus' `/metrics`."""
+"""Health checks of a process over HTTP: `/livez`, `/readyz` with a reason, and Prometheus' `/metrics`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from adapters.runtime.settings import Settings
 from cardwatch.errors import PortInUse
 
 STALL_SECONDS: Final = 120.0
-"""So long a main loop may work on one thing; beyond it, it hangs and somebody should start the process again."""
+"""Maximum time of one iteration of a main loop. A slower process is considered to hang and should be restarted."""
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -27,52 +27,52 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class Health:
-    """Whether a process lives, and whether it does its work. One thread writes, any thread reads.
+    """Liveness and readiness of a process. One thread writes, any thread reads.
 
-    Not ready is no failure: the process waits for something, says for what, and goes on by itself. `now_seconds` is a
-    clock that does not go backwards.
+    A process that is not ready waits for another part of the system and continues by itself. `now_seconds` is a
+    monotonic clock.
     """
 
     def __init__(
         self, now_seconds: Callable[[], float] = time.monotonic, *, stall_seconds: float = STALL_SECONDS
     ) -> None:
         self._now_seconds, self._stall_seconds = now_seconds, stall_seconds
-        self._turned = now_seconds()
-        self._waits_for: str | None = "it has just been started"
+        self._last_beat = now_seconds()
+        self._reason: str | None = "it has just been started"
 
     def turn(self) -> None:
-        """The main loop has come round."""
-        self._turned = self._now_seconds()
+        """Report that the main loop is running."""
+        self._last_beat = self._now_seconds()
 
     def waiting(self, reason: str) -> None:
-        """The work stands still until this has passed."""
-        self._waits_for = reason
+        """Report that the process waits, and for what."""
+        self._reason = reason
         self.turn()
 
     def ready(self) -> None:
-        """The work is being done."""
-        self._waits_for = None
+        """Report that the process does its work."""
+        self._reason = None
         self.turn()
 
     @property
     def why_not_live(self) -> str | None:
-        """Why the process should be started again, None if it is well."""
-        stood = self._now_seconds() - self._turned
-        if stood < self._stall_seconds:
+        """Reason to restart the process, None if it is live."""
+        idle_seconds = self._now_seconds() - self._last_beat
+        if idle_seconds < self._stall_seconds:
             return None
-        return f"the main loop has stood still for {stood:.0f} s, longer than {self._stall_seconds:.0f} s"
+        return f"the main loop has stood still for {idle_seconds:.0f} s, longer than {self._stall_seconds:.0f} s"
 
     @property
     def why_not_ready(self) -> str | None:
-        """What the process waits for, None if it does its work."""
-        return self.why_not_live or self._waits_for
+        """Reason why the process is not ready, None if it is."""
+        return self.why_not_live or self._reason
 
 
 @contextmanager
-def exposed(settings: Settings, health: Health) -> Iterator[None]:
-    """Answer on `settings.watch_port`, in threads, for as long as the block runs; raises `PortInUse` if it is taken.
+def serve_health(settings: Settings, health: Health) -> Iterator[None]:
+    """Serve health checks on `settings.watch_port` during the block; do nothing without a port.
 
-    Without a port nothing is exposed.
+    Raises `PortInUse` if the port is taken.
     """
     if settings.watch_port is None:
         yield
@@ -81,7 +81,7 @@ def exposed(settings: Settings, health: Health) -> Iterator[None]:
     ready.set_function(lambda: float(health.why_not_ready is None))
     host, port = settings.bind or LOOPBACK, settings.watch_port
     try:
-        server = make_server(host, port, _application(health), server_class=_Server, handler_class=_Quiet)
+        server = make_server(host, port, _application(health), server_class=_Server, handler_class=_QuietHandler)
     except OSError as error:
         raise PortInUse(f"CARDWATCH_WATCH_PORT={port} on {host} cannot be listened on: {error}") from error
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="watch", daemon=True)
@@ -97,14 +97,14 @@ def exposed(settings: Settings, health: Health) -> Iterator[None]:
 def _application(health: Health) -> Application:
     metrics: Application = make_wsgi_app()
 
-    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def respond(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         match environ["PATH_INFO"]:
             case "/metrics":
                 return metrics(environ, start_response)
             case "/livez":
-                return _said(start_response, "alive", "stalled", health.why_not_live)
+                return _status(start_response, "alive", "stalled", health.why_not_live)
             case "/readyz":
-                return _said(start_response, "ready", "waiting", health.why_not_ready)
+                return _status(start_response, "ready", "waiting", health.why_not_ready)
             case path:
                 return _json(
                     start_response,
@@ -112,10 +112,10 @@ def _application(health: Health) -> Application:
                     {"error": f"there is no {path}, only /livez, /readyz and /metrics"},
                 )
 
-    return answer
+    return respond
 
 
-def _said(start_response: StartResponse, good: str, bad: str, reason: str | None) -> list[bytes]:
+def _status(start_response: StartResponse, good: str, bad: str, reason: str | None) -> list[bytes]:
     if reason is None:
         return _json(start_response, HTTPStatus.OK, {"status": good})
     return _json(start_response, HTTPStatus.SERVICE_UNAVAILABLE, {"status": bad, "reason": reason})
@@ -134,8 +134,8 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
-class _Quiet(WSGIRequestHandler):
-    timeout = 10  # a caller that sends nothing keeps no thread
+class _QuietHandler(WSGIRequestHandler):
+    timeout = 10  # a client that sends nothing must not occupy a thread
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nobody reads a line for each scrape."""
+        """Log nothing, because a line per scrape is noise."""

@@ -1,4 +1,4 @@
-"""Which Java runs the embedded broker: the user's choice, else the wheel's, else the one on the PATH."""
+"""Choice of the Java for the embedded broker: the user's setting, else the wheel, else the PATH."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Java(Struct, frozen=True):
 
     @property
     def flags(self) -> list[str]:
-        """What this version must be told so that Kafka's native codecs load without warnings."""
+        """Flags with which this version loads Kafka's native codecs without warnings."""
         native = ["--enable-native-access=ALL-UNNAMED"]
         return [*native, "--sun-misc-unsafe-memory-access=allow"] if self.major >= 23 else native
 
 
 def find_java(chosen: str = "") -> Java:
-    """The Java to use; `chosen` is `Settings.java`, a path or a name on the PATH.
+    """Return the Java to use. `chosen` is `Settings.java`, a path or a name on the PATH.
 
-    Raises `Misconfigured` if `chosen` does not run or is too old, or if there is none at all.
+    Raises `Misconfigured` if `chosen` does not run or is too old, or if no Java was found.
     """
     if chosen:
         return _checked(chosen, f"CARDWATCH_JAVA={chosen!r}")

@@ -1,4 +1,4 @@
-"""What every batch job on AWS is told by its environment, and how it begins and ends."""
+"""Settings, start and end of the batch jobs on AWS."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from adapters.runtime.logs import set_up_logging
-from adapters.runtime.process import one_line_errors
+from adapters.runtime.process import exit_on_error
 from adapters.runtime.settings import PREFIX, Settings, read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.events import utc_day
 
 
 class Job(NamedTuple):
-    """A job's settings, and an empty folder that goes when the job ends."""
+    """A job's settings, and an empty folder that is removed when the job ends."""
 
     settings: Settings
     folder: Path
@@ -25,12 +25,11 @@ class Job(NamedTuple):
 
 @contextmanager
 def run_job(name: str) -> Iterator[Job]:
-    """Give the job that is called `name` its settings, its log and its folder.
+    """Set up a job: settings, log and folder.
 
-    Our errors end it as one line on stderr, with exit status 2 for what can be corrected in a setting, else 1. A job is
-    not asked to wait for what does not answer: whoever started it starts it again.
+    Errors of Cardwatch end the process as in `exit_on_error`. A job does not retry; the state machine restarts it.
     """
-    with one_line_errors():
+    with exit_on_error():
         settings = read_settings()
         set_up_logging(settings, name)
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -39,7 +38,7 @@ def run_job(name: str) -> Iterator[Job]:
 
 
 def required(settings: Settings, name: str) -> str:
-    """A setting that this job cannot do without; raises `Misconfigured`, naming its key, if it is empty."""
+    """Return a required setting. Raises `Misconfigured` with its key if it is empty."""
     value = str(getattr(settings, name))
     if not value:
         raise Misconfigured(f"{PREFIX}{name.upper()} is not set")
@@ -47,7 +46,7 @@ def required(settings: Settings, name: str) -> str:
 
 
 def day_of(settings: Settings, now: datetime) -> date:
-    """The day that the job is about: that of the settings, else the last one (UTC) that has ended by `now`."""
+    """Return the day that the job processes: that of the settings, else the last complete day (UTC) before `now`."""
     if not settings.as_of_day:
         return utc_day(now) - timedelta(days=1)
     try:

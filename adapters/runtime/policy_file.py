@@ -1,4 +1,4 @@
-"""Business policy from a TOML file: costs, drift thresholds, the promotion gate. Never from the environment."""
+"""Business policy from a TOML file: costs, drift thresholds, the promotion gate."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that nobody listens on at this moment, chosen by the system."""
+    """Return distinct free ports, chosen by the system."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -22,16 +22,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def require_free(port: int, what: str) -> int:
-    """`port` itself, or `PortInUse` if somebody listens on it; `what` says who wanted it."""
+    """Return `port` if it is free, else raise `PortInUse`. `what` names the setting that asks for it."""
     if not _is_free(port):
-        raise PortInUse(
-            f"port {port} on {LOOPBACK}, asked for by {what}, is in use: stop who uses it or choose another"
-        )
+        raise PortInUse(f"port {port} on {LOOPBACK}, asked for by {what}, is in use: stop its user or choose another")
     return port
 
 
 def choose_ports(wanted: Mapping[str, int]) -> dict[str, int]:
-    """For each name its wanted port if that is free, else (and for 0) one that the system chooses; all different."""
+    """Return a distinct port per name: the wanted one if it is free, else (and for 0) one that the system chooses."""
     chosen = dict(zip(wanted, free_ports(len(wanted)), strict=True))
     for name, port in wanted.items():
         if port and port not in chosen.values() and _is_free(port):
@@ -41,7 +39,7 @@ def choose_ports(wanted: Mapping[str, int]) -> dict[str, int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # A port that a stopped server left in TIME_WAIT is free: servers set this option too.
+        # With this option, which servers set too, a port in TIME_WAIT after a stopped server is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

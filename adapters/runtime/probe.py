@@ -1,6 +1,6 @@
-"""`python -m adapters.runtime.probe URL`: exit status 0 if the address answers with success, else 1 and what it said.
+"""Health check for images, which contain no other HTTP client: `python -m adapters.runtime.probe URL`.
 
-For health checks in images, which have no other client.
+It exits with 0 if the response is a success, else with 1 and the text of the response.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 4.0
 
 
 def probe(url: str) -> str | None:
-    """Why `url` does not answer with success, None if it does."""
+    """Return why the request fails, None if it succeeds."""
     try:
         with urlopen(url, timeout=TIMEOUT_SECONDS):  # noqa: S310 (the address is our own)
             return None
@@ -25,6 +25,4 @@ def probe(url: str) -> str | None:
 
 
 if __name__ == "__main__":
-    refusal = probe(sys.argv[1])
-    if refusal is not None:
-        sys.exit(refusal)
+    sys.exit(probe(sys.argv[1]))

@@ -1,6 +1,6 @@
-"""What every long-running process of ours does alike: log lines, signals, health, and errors without a traceback.
+"""What all long-running processes share: log lines, signals, health checks, and errors without a traceback.
 
-A process needs nothing to be there before it: what it cannot reach it waits for, saying so, and tries again.
+A process does not depend on the order of starts: it logs which part is unavailable, waits, and retries.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from threading import Event
 from types import FrameType
 from typing import Final
 
-from adapters.runtime.health import Health, exposed
+from adapters.runtime.health import Health, serve_health
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.retry import StoppableRetry, Stopped
 from adapters.runtime.settings import Settings, read_settings
@@ -25,35 +25,34 @@ RETRY_SECONDS: Final = 1.0
 
 
 class Process:
-    """One process of ours: its settings, what it says of itself, and whether it was asked to stop."""
+    """A process: its settings, its health, and an event that is set when it should stop."""
 
     def __init__(self, settings: Settings, health: Health, stopping: Event) -> None:
         self.settings, self.health, self.stopping = settings, health, stopping
 
     def keep_working(self, work: Callable[[], None], *, retry_seconds: float = RETRY_SECONDS) -> None:
-        """Run `work` until it returns or the process is asked to stop; after what is retriable, from its beginning.
+        """Run `work` until it returns or the process should stop. Start it again after every retriable error.
 
-        So `work` makes its connections itself, and goes on from what is stored. It calls `health.ready` when it does
-        its work and `health.turn` whenever its loop comes round. Raises every error that is not retriable.
+        Therefore `work` opens its own connections and continues from stored positions. It calls `health.ready` when it
+        does its work, and `health.turn` in every iteration of its loop. Raises errors that are not retriable.
         """
         if not self.stopping.is_set():
             with suppress(Stopped):
                 StoppableRetry(self.stopping, self.health, retry_seconds=retry_seconds).call(work)
 
     def end_as_stopped(self) -> None:
-        """For a process with an end of its own: end with the status of SIGTERM if it was asked to stop before that."""
+        """Exit with the status of SIGTERM if the process was stopped before it had finished by itself."""
         if self.stopping.is_set():
             sys.exit(128 + signal.SIGTERM)
 
 
 @contextmanager
 def run_service(name: str) -> Iterator[Process]:
-    """Give the process that is called `name` its settings, its log, and the port where it is watched.
+    """Set up a process: settings, log, health checks, and signals. SIGTERM and SIGINT set its `stopping`.
 
-    SIGTERM and SIGINT set its `stopping`. Our errors end it as one line on stderr, with exit status 2 for what can be
-    corrected in a setting, else 1.
+    Errors of Cardwatch end the process as in `exit_on_error`.
     """
-    with one_line_errors():
+    with exit_on_error():
         settings = read_settings()
         set_up_logging(settings, name)
         process = Process(settings, Health(), Event())
@@ -63,13 +62,13 @@ def run_service(name: str) -> Iterator[Process]:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        with exposed(settings, process.health):
+        with serve_health(settings, process.health):
             yield process
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn our errors into one line on stderr and an exit status, as `run_service` does."""
+def exit_on_error() -> Iterator[None]:
+    """Log an error of Cardwatch as one line and exit, with status 2 if a setting is wrong, else 1."""
     try:
         yield
     except CardwatchError as error:

@@ -12,9 +12,9 @@ import click
 from msgspec import structs
 
 from adapters.aws.account import Account
-from adapters.aws.api_gateway import api_key, ask
+from adapters.aws.api_gateway import api_key, post_signed
 from adapters.aws.clients import aws_client
-from adapters.aws.kinesis import KinesisReader, KinesisWriter, read_stretch
+from adapters.aws.kinesis import KinesisReader, KinesisWriter, read_range
 from adapters.aws.s3 import Bucket
 from adapters.aws.sqs import Queue
 from adapters.runtime.clock import epoch_ms
@@ -115,7 +115,7 @@ def smoke_test(environment: Environment, settings: Settings) -> None:
     key = api_key(str(outputs["api_key_id"]), region)
     request = encode(unsent_transaction(transactions[-1], run))
     begin = time.monotonic()
-    response = parse_score_response(ask(str(outputs["api_url"]), request, region=region, key=key))
+    response = parse_score_response(post_signed(str(outputs["api_url"]), request, region=region, key=key))
     click.echo(
         f"POST /v1/score: {response.action.value} after {(time.monotonic() - begin) * 1000:,.0f} ms, with "
         f"{response.sequence} earlier transactions of the card{'; degraded' if response.degraded else ''}"
@@ -137,7 +137,7 @@ def redrive(env: str) -> None:
 
     def read(batch: abandoned.AbandonedBatch) -> abandoned.Records:
         first, last = batch.start_sequence_number, batch.end_sequence_number
-        return read_stretch(stream, batch.shard_id, first, last, client=kinesis)
+        return read_range(stream, batch.shard_id, first, last, client=kinesis)
 
     with closing(KinesisWriter(stream, region=region)) as writer:
         result = abandoned.redrive(queue, read, writer.write)

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from adapters.runtime.logs import set_up_logging
-from adapters.runtime.process import one_line_errors
+from adapters.runtime.process import exit_on_error
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import Misconfigured
@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m infra.images.servers", description=__doc__)
     parser.add_argument("name", choices=sorted(SERVERS))
     name = parser.parse_args().name
-    with one_line_errors():
+    with exit_on_error():
         settings = read_settings()
         set_up_logging(settings, name)
         server = SERVERS[name](settings)

@@ -22,9 +22,9 @@ from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 
 from adapters.prefect import PrefectDeployments
-from adapters.runtime.health import Health, exposed
+from adapters.runtime.health import Health, serve_health
 from adapters.runtime.logs import set_up_logging
-from adapters.runtime.process import one_line_errors
+from adapters.runtime.process import exit_on_error
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import OrchestratorUnavailable
 from pipelines.flows.bootstrap import bootstrap
@@ -45,7 +45,7 @@ log = logging.getLogger("pipelines.runner")  # also in the process that runs thi
 async def serve(settings: Settings, flows: Flows = FLOWS) -> None:
     """Serve `NAME/local` for each flow, one run at a time, until SIGTERM or SIGINT. Only one process may do so."""
     health = Health()
-    with exposed(settings, health), closing(PrefectDeployments(settings.prefect_url)) as server:
+    with serve_health(settings, health), closing(PrefectDeployments(settings.prefect_url)) as server:
         names = [f"{flow.name}/{DEPLOYMENT}" for flow in flows]
         working = asyncio.create_task(_work(flows, RunMonitor(server, names, health, FlowRunMetrics())))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,7 +123,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with exit_on_error():
         process_settings = read_settings()
         set_up_logging(process_settings, "pipelines")
         asyncio.run(serve(process_settings))

@@ -13,7 +13,7 @@ from msgspec import Struct
 from adapters.aws.object_keys import parse_object_url
 from adapters.aws.s3 import Bucket
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
-from adapters.aws.sagemaker_endpoint import IN_SERVICE, Endpoint, Surroundings
+from adapters.aws.sagemaker_endpoint import IN_SERVICE, ContainerSettings, Endpoint
 from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
 from adapters.model_registry.model_folder import unpack_model
 from cardwatch.errors import CorruptModel
@@ -42,7 +42,7 @@ class UpdateEndpointAction(Struct, frozen=True, kw_only=True, tag_field="action"
 
     execution: str
     model_package_arn: str
-    scoring: Surroundings
+    scoring: ContainerSettings
 
 
 class EndpointStatusAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="status"):
@@ -100,7 +100,7 @@ class ActionHandler(NamedTuple):
     def _status(self, action: EndpointStatusAction) -> str:
         """Return the state of the update. A model in service ends its retraining."""
         status = self.endpoint.status(action.endpoint_config)
-        package = self.registry.of_execution(action.execution)
+        package = self.registry.find_by_execution(action.execution)
         if status == IN_SERVICE and package is not None:
             judged = self._verdict(action)
             ended = RetrainingEnded(

@@ -94,7 +94,7 @@ def bootstrap(job: RetrainingJob, as_of: date | None, *, image: str, holdout_day
     call returns the champion of the first one. Raises `ModelRefused` with the gate's reasons if the model is not
     promoted.
     """
-    found = job.registry.of_execution(job.artifacts.name)
+    found = job.registry.find_by_execution(job.artifacts.name)
     if found is not None:
         return found
     rows, recent, info = _training_set(job, as_of, evaluation_days=holdout_days)

@@ -16,7 +16,7 @@ from pyspark.sql.functions import col, lit
 
 from adapters.archive.arrow_columns import KERNEL_COLUMNS
 from adapters.archive.feature_rows import KEY_COLUMNS
-from adapters.archive.log_files import BATCH_ROWS, PLACE
+from adapters.archive.log_files import BATCH_ROWS, LOG_POSITION
 from adapters.archive.reader import Archive, index_url_of, transaction_files
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.settings import read_settings
@@ -42,7 +42,7 @@ def backfill(spark: Any, transactions: Path, tables: Path, out: Path, index_url:
     (
         _with_recorded_tables(spark, rows, Archive(transactions, index_url))
         .repartition("card_id")
-        .sortWithinPartitions("card_id", *PLACE)
+        .sortWithinPartitions("card_id", *LOG_POSITION)
         .mapInArrow(partial(fold_task, stored), SPARK_SCHEMA)
         .write.parquet(str(out))
     )
@@ -52,8 +52,8 @@ def _with_recorded_tables(spark: Any, rows: DataFrame, archive: Archive) -> Data
     files = archive.files(DECISIONS) if archive.exists else []
     if not files:
         return rows.withColumn("table_id", lit(None).cast("string"))
-    recorded = spark.read.parquet(*(str(path) for path, _ in files)).select(*PLACE, col("table_id"))
-    return rows.join(recorded, list(PLACE), "left")
+    recorded = spark.read.parquet(*(str(path) for path, _ in files)).select(*LOG_POSITION, col("table_id"))
+    return rows.join(recorded, list(LOG_POSITION), "left")
 
 
 @contextmanager

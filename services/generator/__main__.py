@@ -15,7 +15,7 @@ import msgspec
 
 from adapters.kafka.progress import ProgressReader
 from adapters.kafka.topics import ensure_topics
-from adapters.runtime.process import Process, one_line_errors, run_service
+from adapters.runtime.process import Process, exit_on_error, run_service
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan, read_plan
 from services.generator.plan_runner import PlanRunner
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="only print the plan, with every default, as JSON")
     arguments = parser.parse_args()
     if arguments.show:
-        with one_line_errors():
+        with exit_on_error():
             sys.stdout.buffer.write(msgspec.json.encode(read_plan(arguments.plan)) + b"\n")
         return
     with run_service("generator") as process:

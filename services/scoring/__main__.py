@@ -19,7 +19,7 @@ from msgspec import structs
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.ports import require_free
-from adapters.runtime.process import one_line_errors
+from adapters.runtime.process import exit_on_error
 from adapters.runtime.settings import Settings, child_environment, read_settings, tls_of
 from adapters.scoring.api_keys import read_keys
 from cardwatch.errors import Misconfigured
@@ -46,7 +46,7 @@ class ServerOptions(NamedTuple):
 
 def main() -> None:
     """Replace this process by the server, so that the server receives its signals and sets its exit status."""
-    with one_line_errors():
+    with exit_on_error():
         settings = read_settings()
         set_up_logging(settings, "scoring")
         options = server_options(sys.argv[1:], settings)

@@ -349,9 +349,7 @@ def test_a_redis_that_dies_is_a_retriable_error_soon_and_goes_on_when_it_is_back
 
 def test_a_redis_that_would_evict_cards_is_refused(start_redis: Callable[..., Any]) -> None:
     url, _ = start_redis("--maxmemory-policy", "allkeys-lru")
-    with pytest.raises(
-        Misconfigured, match="maxmemory-policy allkeys-lru: it would forget cards; set it to noeviction"
-    ):
+    with pytest.raises(Misconfigured, match="maxmemory-policy allkeys-lru: it would evict cards; set it to noeviction"):
         RedisStore(url)
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
 from adapters.aws.object_keys import TABLES_PREFIX
-from adapters.aws.reference_table_cache import HELD, LOOK_SECONDS, ReferenceTableCache
+from adapters.aws.reference_table_cache import REFRESH_SECONDS, TABLES_KEPT, ReferenceTableCache
 from adapters.aws.s3 import Bucket
 from adapters.feature_store.dynamodb import DynamoDbStore
 from cardwatch.decision.cost_policy import DecisionPolicy
@@ -277,7 +277,7 @@ def test_the_newest_tables_are_found_and_a_missing_one_is_not_replaced_by_the_em
     bucket, now = Bucket(cloud.bucket), [0.0]
     mirror = ReferenceTableCache(bucket, tmp_path / "mirror", lambda: now[0])
     mirror.refresh()
-    days = [date(2025, 3, 1) + timedelta(days=number) for number in range(HELD + 3)]
+    days = [date(2025, 3, 1) + timedelta(days=number) for number in range(TABLES_KEPT + 3)]
     tables = {day: ReferenceBuilder().build(day) for day in days}
     source = ReferenceTableStore(tmp_path / "source")
     for table in tables.values():
@@ -286,9 +286,9 @@ def test_the_newest_tables_are_found_and_a_missing_one_is_not_replaced_by_the_em
         bucket.put(TABLES_PREFIX + file.name, file)
     mirror.refresh()
     assert mirror.newest(days[-1]).table_id == ReferenceTable.empty().table_id  # it has looked a moment ago
-    now[0] += LOOK_SECONDS
+    now[0] += REFRESH_SECONDS
     mirror.refresh()
     assert mirror.newest(days[-1]).table_id == tables[days[-1]].table_id
-    assert len(list((tmp_path / "mirror").glob("*.table"))) == HELD
+    assert len(list((tmp_path / "mirror").glob("*.table"))) == TABLES_KEPT
     with pytest.raises(CorruptTable, match="begin at"):
         mirror.newest(days[2])

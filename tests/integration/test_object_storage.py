@@ -56,7 +56,7 @@ def test_objects_are_listed_by_key_after_a_key(bucket: Bucket) -> None:
 
 def test_an_object_is_replaced_only_if_it_is_the_one_that_was_seen(bucket: Bucket, tmp_path: Path) -> None:
     first = bucket.put("index", b"1", replaces="")
-    with pytest.raises(Superseded, match="somebody else has written index"):
+    with pytest.raises(Superseded, match="another process has written index"):
         bucket.put("index", b"2", replaces="")
     file = tmp_path / "index"
     file.write_bytes(b"2")

@@ -200,7 +200,7 @@ def test_redis_ends_with_the_states_of_one_fold(
 def two_cards_a_transaction() -> Iterator[None]:
     """So that a batch of a few cards takes several."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dynamodb_store, "CARDS_A_TRANSACTION", 2)
+        patch.setattr(dynamodb_store, "CARDS_PER_TRANSACTION", 2)
         yield
 
 

@@ -22,7 +22,7 @@ from adapters.aws.eventbridge import EventBus
 from adapters.aws.s3 import Bucket
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_registry import SageMakerRegistry
-from adapters.runtime.process import one_line_errors
+from adapters.runtime.process import exit_on_error
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import CardwatchError
@@ -148,7 +148,7 @@ class AcceptanceRun:
             started = RetrainingStarted(
                 day=_day(HISTORY_DAYS + LIVE_DAYS - 1), champion_version="1", reasons=["sent by the acceptance run"]
             )
-            EventBus(outputs["event_bus"]).ask_for_retraining(started)
+            EventBus(outputs["event_bus"]).request_retraining(started)
             retrain = StateMachine(outputs["retrain_state_machine_arn"], self._detail, region=self._region)
             execution = retrain.await_execution(timeout_seconds=TIMEOUT_SECONDS)
             self._detail("the rule has started the state machine retrain")
@@ -225,7 +225,7 @@ def _monitor_summary(progress: S3ProgressLog, day: date) -> str:
 
 def main() -> None:
     """Run; on failure print one line and exit with status 1."""
-    with one_line_errors():
+    with exit_on_error():
         AcceptanceRun(read_settings()).run()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from adapters.aws.clients import answering, aws_client
+from adapters.aws.clients import aws_client, translated_errors
 
 LISTINGS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("apigateway", "get_api_keys", {}),
@@ -65,7 +65,7 @@ def _listing(service: str, call: str, arguments: dict[str, Any], region: str | N
     """Return the listed resources that are not deleted, as text."""
     client = aws_client(service, region=region)
     try:
-        with answering(f"{service} {call}"):
+        with translated_errors(f"{service} {call}"):
             if client.can_paginate(call):
                 pages = list(client.get_paginator(call).paginate(**arguments))
             else:

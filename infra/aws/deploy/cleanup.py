@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.aws.clients import answering, aws_client
+from adapters.aws.clients import aws_client, translated_errors
 
 
 def delete_model_packages(group: str, *, region: str | None = None) -> int:
     """Delete every version in a model package group and return their number."""
     client = aws_client("sagemaker", region=region)
-    with answering(f"model package group {group}"):
+    with translated_errors(f"model package group {group}"):
         packages = _listed(
             client, "list_model_packages", "ModelPackageSummaryList", "ModelPackageArn", ModelPackageGroupName=group
         )
@@ -27,7 +27,7 @@ def delete_model_packages(group: str, *, region: str | None = None) -> int:
 def delete_models(prefix: str, *, region: str | None = None) -> None:
     """Delete every endpoint configuration and model whose name begins with `prefix` and a hyphen."""
     client = aws_client("sagemaker", region=region)
-    with answering("SageMaker"):
+    with translated_errors("SageMaker"):
         configs = _listed(client, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName")
         models = _listed(client, "list_models", "Models", "ModelName")
         for name in configs:

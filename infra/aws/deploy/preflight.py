@@ -89,7 +89,7 @@ class Preflight:
         return _quota(name, int(self._quotas.get(name, 0)), required, "sagemaker")
 
     def _shards(self) -> CheckResult:
-        size, room = size_of(self._environment.variables), self._account.shard_room()
+        size, room = size_of(self._environment.variables), self._account.shard_quota()
         required = (size.decisions_shards or ON_DEMAND_SHARDS) + (0 if size.on_msk else size.concurrent_invocations)
         return _quota("Kinesis shards", room.limit - room.open, required, "kinesis")
 
@@ -99,7 +99,7 @@ class Preflight:
         # AWS keeps at least 100 for functions without reserved concurrency.
         reserved = sum(each for each in by_function if each > 0)
         required = max(reserved + 100 if reserved else 0, size.concurrent_invocations + 2)
-        return _quota("Lambda concurrency", self._account.free_concurrency(), required, "lambda")
+        return _quota("Lambda concurrency", self._account.unreserved_concurrency(), required, "lambda")
 
     def _state(self) -> CheckResult:
         bucket = self._environment.state_bucket(self._account.identity().account)

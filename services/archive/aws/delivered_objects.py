@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, TypeVar
 
 from adapters.aws.object_keys import DECISIONS_PREFIX, LABELS_PREFIX, decisions_key, shard_of, shard_prefix
-from adapters.aws.s3 import CALLS_AT_ONCE, Bucket
+from adapters.aws.s3 import CONCURRENT_CALLS, Bucket
 from adapters.feature_store.layout import chunks
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Decision, Label, decode
@@ -39,7 +39,7 @@ def new_decisions(bucket: Bucket, positions: Mapping[int, int]) -> Iterator[list
     `positions`: per shard the offset after the newest known decision.
     """
     collected: list[Decision] = []
-    with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="decisions") as threads:
+    with ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="decisions") as threads:
         for keys in chunks(_new_objects(bucket, positions), _OBJECTS_PER_CHUNK):
             for key, content in zip(keys, threads.map(bucket.get, keys), strict=True):
                 collected += _decoded(content, key, Decision)

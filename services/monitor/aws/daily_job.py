@@ -92,7 +92,7 @@ def monitor_day(job: MonitorJob, day: date) -> None:
     if assessed.drift_detected is not None:
         store_report(job, observer, day)
     if assessed.retraining_started is not None:
-        job.bus.ask_for_retraining(assessed.retraining_started)
+        job.bus.request_retraining(assessed.retraining_started)
     records = (assessed.drift_detected, assessed.retraining_started, assessed.monitored)
     progress.write(day, ProgressPart.MONITOR, [record for record in records if record is not None])
     log.info("matured with %s: %s", day, summarize(observer.matured_outcomes(day)))

@@ -87,7 +87,7 @@ def test_the_bus_of_eventbridge_takes_the_event_or_is_misconfigured(aws: str) ->
     events.create_event_bus(Name="cardwatch-bus")
     events.close()
     started = RetrainingStarted(day=LAST_DAY, champion_version="1", reasons=["it wore out"])
-    EventBus("cardwatch-bus").ask_for_retraining(started)
+    EventBus("cardwatch-bus").request_retraining(started)
 
 
 def test_an_event_that_the_bus_has_not_taken_is_put_again_by_whoever_comes_next() -> None:
@@ -97,7 +97,7 @@ def test_an_event_that_the_bus_has_not_taken_is_put_again_by_whoever_comes_next(
 
     started = RetrainingStarted(day=LAST_DAY, champion_version="1", reasons=[])
     with pytest.raises(Unavailable, match="ThrottlingException"):
-        EventBus("full", client=Full()).ask_for_retraining(started)
+        EventBus("full", client=Full()).request_retraining(started)
 
 
 def test_the_function_model_needs_nothing_that_fits_or_reads_archives() -> None:

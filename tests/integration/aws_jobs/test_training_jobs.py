@@ -284,7 +284,7 @@ def test_a_model_other_than_the_compared_one_is_not_registered(stand: Stand, mon
     event = {"action": "register", "execution": "swapped", "image": IMAGE, "reasons": [], "manual_approval": False}
     with pytest.raises(CorruptModel, match="was judged"):
         invoke(stand, monkeypatch, **event, model_data_url=f"s3://{stand.bank.bucket.name}/{other}")
-    assert SageMakerRegistry(GROUP).of_execution("swapped") is None
+    assert SageMakerRegistry(GROUP).find_by_execution("swapped") is None
 
 
 def test_a_registered_model_with_changed_files_is_refused(stand: Stand) -> None:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.archive.log_files import find_stretches, partitions_of, read_in_log_order
+from adapters.archive.log_files import find_row_groups, partitions_of, read_in_log_order
 from cardwatch.errors import CardwatchError
 
 
@@ -18,7 +18,7 @@ def write(path: Path, *places: tuple[int, int], **options: object) -> tuple[Path
 
 
 def offsets(files: list[tuple[Path, int]], partition: int, batch_rows: int = 100) -> list[int]:
-    tables = read_in_log_order(find_stretches(files), partition, [], batch_rows=batch_rows)
+    tables = read_in_log_order(find_row_groups(files), partition, [], batch_rows=batch_rows)
     return [offset for table in tables for offset in table["log_offset"].to_pylist()]
 
 
@@ -38,7 +38,7 @@ def test_each_partition_is_read_by_itself_from_files_that_hold_several(tmp_path:
     apart = write(tmp_path / "apart", (2, 7), (2, 8))
     assert offsets([mixed, apart], 0) == [4, 5]
     assert offsets([mixed, apart], 2) == [1, 2, 7, 8]
-    assert {0, 2} <= set(partitions_of(find_stretches([mixed, apart])))
+    assert {0, 2} <= set(partitions_of(find_row_groups([mixed, apart])))
 
 
 def test_an_offset_that_is_there_twice_is_refused(tmp_path: Path) -> None:
@@ -55,9 +55,9 @@ def test_a_file_that_is_not_in_order_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_missing_file_and_missing_rows_are_refused_by_name(tmp_path: Path) -> None:
     path, rows = write(tmp_path / "a", (0, 1), (0, 2))
     with pytest.raises(CardwatchError, match="a has 2 rows, the archive's manifest says 3"):
-        find_stretches([(path, rows + 1)])
+        find_row_groups([(path, rows + 1)])
     with pytest.raises(CardwatchError, match="lost cannot be read"):
-        find_stretches([(tmp_path / "lost", 1)])
+        find_row_groups([(tmp_path / "lost", 1)])
 
 
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_file_that_does_not_say_where_in_the_log_its_rows_are_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"partition": [0]}), tmp_path / "a")
     with pytest.raises(CardwatchError, match="a has no column log_offset"):
-        find_stretches([(tmp_path / "a", None)])
+        find_row_groups([(tmp_path / "a", None)])
     write(tmp_path / "b", (0, 0), write_statistics=False)
     with pytest.raises(CardwatchError, match="b has no Parquet statistics of partition"):
-        find_stretches([(tmp_path / "b", None)])
+        find_row_groups([(tmp_path / "b", None)])

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from adapters.aws.api_gateway import api_key, ask
+from adapters.aws.api_gateway import api_key, post_signed
 from cardwatch.errors import CardwatchError, Misconfigured, ScoringUnavailable
 
 REGION = "eu-central-1"
@@ -51,7 +51,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_question_is_signed_for_the_api_and_carries_the_key() -> None:
     with answering(200, b'{"action": "approve"}') as (url, asked):
-        assert ask(url, b"{}", region=REGION, key="the-key") == b'{"action": "approve"}'
+        assert post_signed(url, b"{}", region=REGION, key="the-key") == b'{"action": "approve"}'
     [(headers, body)] = asked
     assert body == b"{}"
     assert headers["x-api-key"] == "the-key"
@@ -65,19 +65,19 @@ def test_a_question_is_signed_for_the_api_and_carries_the_key() -> None:
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_throttle_and_a_failure_may_be_asked_again(status: int) -> None:
     with answering(status, b"busy") as (url, _), pytest.raises(ScoringUnavailable, match=f"answers {status}: busy"):
-        ask(url, b"{}", region=REGION, key="k")
+        post_signed(url, b"{}", region=REGION, key="k")
 
 
 @pytest.mark.parametrize("status", [403, 422])
 def test_a_refusal_says_what_was_said(status: int) -> None:
     with answering(status, b"Forbidden") as (url, _), pytest.raises(CardwatchError, match="Forbidden") as caught:
-        ask(url, b"{}", region=REGION, key="k")
+        post_signed(url, b"{}", region=REGION, key="k")
     assert not caught.value.retriable
 
 
 def test_nobody_there_is_unavailable() -> None:
     with pytest.raises(ScoringUnavailable, match="does not answer"):
-        ask("http://127.0.0.1:9/v1/score", b"{}", region=REGION, key="k")
+        post_signed("http://127.0.0.1:9/v1/score", b"{}", region=REGION, key="k")
 
 
 def test_the_key_is_asked_of_api_gateway_by_its_id() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from adapters.aws.kinesis import BYTES_A_RECORD, BYTES_A_REQUEST, RECORDS_A_REQUEST, KinesisReader, KinesisWriter
+from adapters.aws.kinesis import BYTES_PER_RECORD, BYTES_PER_REQUEST, RECORDS_PER_REQUEST, KinesisReader, KinesisWriter
 from cardwatch.errors import InvalidRecord, Misconfigured, StreamUnavailable
 
 REGION = "eu-central-1"
@@ -80,13 +80,13 @@ def test_a_stream_that_is_not_there_is_a_mistake_of_the_caller(moto: None) -> No
 
 def test_requests_are_as_large_as_they_may_be_and_no_larger() -> None:
     fake = Throttled()
-    KinesisWriter("s", client=fake).write([("card", b"x")] * (2 * RECORDS_A_REQUEST + 1))
+    KinesisWriter("s", client=fake).write([("card", b"x")] * (2 * RECORDS_PER_REQUEST + 1))
     assert [len(request) for request in fake.requests] == [500, 500, 1]
 
     fake = Throttled()
-    record = ("card", bytes(BYTES_A_RECORD - 4))  # with its key exactly as large as a record may be: five fit
+    record = ("card", bytes(BYTES_PER_RECORD - 4))  # with its key exactly as large as a record may be: five fit
     KinesisWriter("s", client=fake).write([record] * 6)
-    assert [len(request) for request in fake.requests] == [BYTES_A_REQUEST // BYTES_A_RECORD, 1]
+    assert [len(request) for request in fake.requests] == [BYTES_PER_REQUEST // BYTES_PER_RECORD, 1]
 
 
 def test_nothing_is_asked_for_nothing() -> None:
@@ -98,7 +98,7 @@ def test_nothing_is_asked_for_nothing() -> None:
 def test_a_record_that_is_too_large_is_refused_before_anything_is_sent() -> None:
     fake = Throttled()
     with pytest.raises(InvalidRecord, match="1,048,577 bytes"):
-        KinesisWriter("s", client=fake).write([("a", b"1"), ("card", bytes(BYTES_A_RECORD - 3))])
+        KinesisWriter("s", client=fake).write([("a", b"1"), ("card", bytes(BYTES_PER_RECORD - 3))])
     assert fake.requests == []
 
 

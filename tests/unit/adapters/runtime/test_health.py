@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from adapters.runtime.health import Health, exposed
+from adapters.runtime.health import Health, serve_health
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.probe import probe
 from adapters.runtime.settings import Settings
@@ -41,7 +41,7 @@ def expose(health: Health) -> Iterator[Callable[[], str]]:
 
         def start() -> str:
             [port] = free_ports(1)
-            running.enter_context(exposed(Settings(watch_port=port), health))
+            running.enter_context(serve_health(Settings(watch_port=port), health))
             return f"http://{LOOPBACK}:{port}"
 
         yield start
@@ -110,12 +110,12 @@ def test_a_port_that_is_taken_is_named(expose: Callable[[], str], health: Health
     port = int(expose().rpartition(":")[2])
     REGISTRY.unregister(REGISTRY._names_to_collectors["cardwatch_ready"])
     with pytest.raises(PortInUse, match=f"CARDWATCH_WATCH_PORT={port} on {LOOPBACK}"):  # noqa: SIM117
-        with exposed(Settings(watch_port=port), health):
+        with serve_health(Settings(watch_port=port), health):
             pass
 
 
 def test_without_a_port_nothing_is_exposed(health: Health) -> None:
-    with exposed(Settings(), health):
+    with serve_health(Settings(), health):
         assert "cardwatch_ready" not in REGISTRY._names_to_collectors
 
 

@@ -123,7 +123,7 @@ def test_the_check_ends_with_status_1_and_a_line_for_each_thing_missing(
 ) -> None:
     # moto does not answer these two.
     monkeypatch.setattr(Account, "sagemaker_quotas", lambda _account: QUOTAS)
-    monkeypatch.setattr(Account, "free_concurrency", lambda _account: 1000)
+    monkeypatch.setattr(Account, "unreserved_concurrency", lambda _account: 1000)
     result = run("check", "sandbox", "--image-tag", "abc")
     assert result.exit_code == 1
     assert "missing  image lambda: cardwatch-sandbox-lambda:abc" in result.output
@@ -226,7 +226,7 @@ def terraform(aws: None, monkeypatch: pytest.MonkeyPatch) -> type[FakeTerraform]
     monkeypatch.setattr("cli.aws.account.delete_models", lambda prefix, region: note(f"models of {prefix}"))
     monkeypatch.setattr("cli.aws.account.smoke_test", lambda *_: FakeTerraform.calls.append("smoke"))
     monkeypatch.setattr(Account, "sagemaker_quotas", lambda _account: QUOTAS)
-    monkeypatch.setattr(Account, "free_concurrency", lambda _account: 1000)
+    monkeypatch.setattr(Account, "unreserved_concurrency", lambda _account: 1000)
     monkeypatch.setattr(Account, "has_image", lambda *_: True)
     return FakeTerraform
 
@@ -282,7 +282,7 @@ def test_nothing_is_applied_without_confirmation(terraform: type[FakeTerraform])
 def test_nothing_is_created_while_a_quota_is_too_small(
     terraform: type[FakeTerraform], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Account, "free_concurrency", lambda _account: 1)
+    monkeypatch.setattr(Account, "unreserved_concurrency", lambda _account: 1)
     result = run("deploy", "sandbox", "--image-tag", "abc", "--yes")
     assert result.exit_code == 2
     assert terraform.calls == []

@@ -11,7 +11,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from adapters.aws.kinesis import KinesisWriter, read_stretch
+from adapters.aws.kinesis import KinesisWriter, read_range
 from adapters.aws.sqs import Queue
 from cardwatch.errors import CardwatchError, Misconfigured, StreamUnavailable
 from infra.aws.deploy.redrive import AbandonedBatch, Records, RedriveResult, redrive, require_all_sent
@@ -29,7 +29,7 @@ class Cloud(NamedTuple):
     url: str
 
     def read(self, batch: AbandonedBatch) -> Records:
-        return read_stretch(self.stream, batch.shard_id, batch.start_sequence_number, batch.end_sequence_number)
+        return read_range(self.stream, batch.shard_id, batch.start_sequence_number, batch.end_sequence_number)
 
     def put(self, first: int, last: int, size: int) -> None:
         """Send a message in the format of Lambda's destination for failures."""
@@ -74,7 +74,7 @@ def cloud(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
 
 
 def all_records(cloud: Cloud) -> list[tuple[str, bytes]]:
-    return read_stretch(cloud.stream, cloud.shard, cloud.sequence_numbers[0], str(10**60))
+    return read_range(cloud.stream, cloud.shard, cloud.sequence_numbers[0], str(10**60))
 
 
 def test_the_records_of_a_batch_are_sent_again_under_their_keys_and_the_message_is_gone(cloud: Cloud) -> None:
@@ -116,4 +116,4 @@ def test_a_message_of_another_kind_stays_in_the_queue_and_is_reported(cloud: Clo
 
 def test_a_shard_that_is_gone_is_named(cloud: Cloud) -> None:
     with pytest.raises(Misconfigured, match="shardId-000000000099"):
-        read_stretch(cloud.stream, "shardId-000000000099", "1", "2")
+        read_range(cloud.stream, "shardId-000000000099", "1", "2")
