@@ -1,45 +1,45 @@
-"""Every way in which Cardwatch refuses, as one tree.
+"""All errors of Cardwatch, as one tree.
 
     CardwatchError
-    ├── InvalidRecord          a record that no contract covers: a dead letter, or HTTP 422
+    ├── InvalidRecord          a record that breaks its contract: a dead letter, or HTTP 422
     ├── Misconfigured          a setting, a file or an argument that cannot be used
     │   ├── PortInUse
     │   └── MappingError       a user's data set does not fit its mapping
-    ├── Unavailable            a part we need does not answer now (retriable)
+    ├── Unavailable            a part of the system does not answer now (retriable)
     │   ├── BrokerUnavailable
     │   ├── RegistryUnavailable
     │   ├── ScoringUnavailable
-    │   │   └── NoModelServed  it answers, but has no champion to answer with
+    │   │   └── NoModelServed  it answers, but has no champion
     │   ├── OrchestratorUnavailable
     │   ├── StoreUnavailable
     │   ├── ArchiveUnavailable
-    │   ├── StreamUnavailable  a Kinesis stream does not take or give records now
-    │   ├── StorageUnavailable a bucket of S3 does not take or give objects now
-    │   └── JarsUnavailable    Kafka's jars are neither here nor to be fetched
-    ├── Superseded             another worker has taken over; start again from what is committed (retriable)
-    ├── ProcessDied            a part of the local stack ended by itself
-    ├── ObjectMissing          an object that must be in a bucket is not there
-    ├── CorruptTable           a reference table's file that is damaged or cannot be read
+    │   ├── StreamUnavailable  a Kinesis stream does not accept or return records now
+    │   ├── StorageUnavailable an S3 bucket does not accept or return objects now
+    │   └── JarsUnavailable    Kafka's jars are not cached and cannot be downloaded
+    ├── Superseded             another worker has taken over; restart from committed offsets (retriable)
+    ├── ProcessDied            a process of the local stack has ended unexpectedly
+    ├── ObjectMissing          a required object is not in its bucket
+    ├── CorruptTable           a file of a reference table is damaged or cannot be read
     ├── ModelRefused           a model that must not be used
     │   ├── NoChampion         (retriable)
     │   ├── CorruptModel
     │   └── SchemaMismatch
-    ├── StoreRefused           the feature store protects itself
-    │   ├── StaleWriter        `applied` is not where the batch began: somebody else has written
+    ├── StoreRefused           the feature store refuses a write
+    │   ├── StaleWriter        `applied` is not the start of the batch: another worker has written
     │   ├── StoreLeads         `applied` is ahead of the log: the store belongs to another log
-    │   └── GapLost            neither topic nor archive holds what the store has not folded yet
-    └── KeyRefused             a caller of the scoring service whose API key does not do
-        ├── KeyUnknown         no key, or none that is valid: HTTP 401
-        └── ScopeMissing       a valid key for something else: HTTP 403
+    │   └── GapLost            neither topic nor archive contains records that the store needs
+    └── KeyRefused             the API key of a call does not suffice
+        ├── KeyUnknown         no key, or an invalid key: HTTP 401
+        └── ScopeMissing       a valid key without the required scope: HTTP 403
 
-A message says what is wrong, where, and what to do about it; it is shown to users without a traceback.
+A message says what is wrong, where, and what to do. Users see it without a traceback.
 """
 
 from __future__ import annotations
 
 
 class CardwatchError(Exception):
-    """Anything that Cardwatch refuses or cannot do. `retriable`: the same call may succeed later."""
+    """Base of all errors. `retriable`: the same call may succeed later."""
 
     retriable = False
 
@@ -54,11 +54,11 @@ class InvalidRecord(CardwatchError):
 
 
 class Misconfigured(CardwatchError):
-    """A setting, file or argument that cannot be used; the message names the key and the value."""
+    """A setting, file or argument that cannot be used. The message names key and value."""
 
 
 class PortInUse(Misconfigured):
-    """A port that was asked for is taken by another process."""
+    """A configured port is used by another process."""
 
 
 class MappingError(Misconfigured):
@@ -66,7 +66,7 @@ class MappingError(Misconfigured):
 
 
 class Unavailable(CardwatchError):
-    """A part we need does not answer at the moment."""
+    """A part of the system does not answer now."""
 
     retriable = True
 
@@ -84,7 +84,7 @@ class ScoringUnavailable(Unavailable):
 
 
 class NoModelServed(ScoringUnavailable):
-    """The scoring service answers, but has no champion to answer with."""
+    """The scoring service answers, but has no champion."""
 
 
 class OrchestratorUnavailable(Unavailable):
@@ -100,41 +100,41 @@ class ArchiveUnavailable(Unavailable):
 
 
 class StreamUnavailable(Unavailable):
-    """A Kinesis stream cannot be reached, or has not taken all of the records that were put into it."""
+    """A Kinesis stream cannot be reached, or has not accepted all records."""
 
 
 class StorageUnavailable(Unavailable):
-    """A bucket of S3 cannot be reached, or does not take a call now."""
+    """An S3 bucket cannot be reached, or throttles."""
 
 
 class JarsUnavailable(Unavailable):
-    """Kafka's jars are not in the local cache and cannot be fetched."""
+    """Kafka's jars are not in the local cache and cannot be downloaded."""
 
 
 class Superseded(CardwatchError):
-    """Our batch was fenced or our partitions moved: throw the batch away and start again from what is committed."""
+    """The batch was fenced or the partitions were reassigned: discard the batch and restart from committed offsets."""
 
     retriable = True
 
 
 class ProcessDied(CardwatchError):
-    """A process of the local stack ended by itself; the message holds the last lines of its log."""
+    """A process of the local stack has ended unexpectedly. The message contains the last lines of its log."""
 
 
 class ObjectMissing(CardwatchError):
-    """An object that must be in a bucket is not there; the message names both."""
+    """A required object is not in its bucket. The message names both."""
 
 
 class CorruptTable(CardwatchError):
-    """A reference table's file that does not hold what its name says; the message names the file."""
+    """A file of a reference table is damaged or does not match its name. The message names the file."""
 
 
 class ModelRefused(CardwatchError):
-    """A model that must not answer."""
+    """A model must not be used."""
 
 
 class NoChampion(ModelRefused):
-    """The registry has no model version under the alias `champion`; it may be trained any moment."""
+    """The registry has no model version under the alias `champion`; it may be trained any time."""
 
     retriable = True
 
@@ -148,28 +148,28 @@ class SchemaMismatch(ModelRefused):
 
 
 class StoreRefused(CardwatchError):
-    """A write that the feature store did not take."""
+    """The feature store has refused a write or a restore."""
 
 
 class StaleWriter(StoreRefused):
-    """`applied` is not the position where the batch began: another worker has written since."""
+    """`applied` is not the start of the batch, because another worker has written since then."""
 
 
 class StoreLeads(StoreRefused):
-    """`applied` is ahead of the committed offset: this store was not made from this log."""
+    """`applied` is ahead of the committed offset: the store belongs to another log."""
 
 
 class GapLost(StoreRefused):
-    """A stretch of the log that the store needs is neither in the topic nor in the archive."""
+    """Records that the store needs are neither in the topic nor in the archive."""
 
 
 class KeyRefused(CardwatchError):
-    """A call that its API key does not allow; the message never holds what the caller sent."""
+    """A call that its API key does not allow. The message never contains the key that was sent."""
 
 
 class KeyUnknown(KeyRefused):
-    """The call carries no API key, or none that is valid (HTTP 401)."""
+    """The call has no API key or an invalid one (HTTP 401)."""
 
 
 class ScopeMissing(KeyRefused):
-    """The key is valid, but not for this call (HTTP 403); the message names the key's holder and the scope."""
+    """The key has not the required scope (HTTP 403). The message names the key's holder and the scope."""

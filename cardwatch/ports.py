@@ -1,4 +1,4 @@
-"""What is needed of the world. Adapters implement these; each has one contract suite in `tests/contract`."""
+"""Ports: the interfaces that adapters implement. Each has one contract suite in `tests/contract`."""
 
 from __future__ import annotations
 
@@ -15,71 +15,71 @@ StateArray = NDArray[np.void]
 
 
 class PositionedStates(NamedTuple):
-    """n card states of one read. `positions`: int64 [n]; a state holds all of its card's records below its position."""
+    """n card states of one read. `positions`: int64 [n]; a state contains its card's records below its position."""
 
     states: StateArray
     positions: NDArray[np.int64]
 
 
 class StoreSize(NamedTuple):
-    """How much a feature store holds. `bytes`: of the memory or disk that its cards take, about."""
+    """Size of a feature store. `bytes` is the approximate memory or disk space of its cards."""
 
     cards: int
     bytes: int
 
 
 class FeatureStore(Protocol):
-    """Card states and, per partition, `applied`: the offset up to which the log is folded in. It never leads.
+    """Card states and, per partition, `applied`: the offset before which the log is folded in. It never leads the log.
 
-    A state is a function of the log, so (card, offset) says which bytes a card has. Whoever writes them writes the
-    same ones, and the only mistake that a store has to prevent is going back. That is why every write is conditional
-    on offsets: they only grow, while a card's `sequence` starts anew after a year of silence.
+    A state is a function of the log, so that (card, offset) determines its bytes and all writers write the same ones.
+    A store only has to prevent that a card goes back. Therefore every write is conditional on offsets, which only grow,
+    while a card's `sequence` restarts after a year without transactions.
 
-    LMDB and Redis write a batch in one step, all or nothing. DynamoDB writes at most 100 items at once: there a batch
-    of more cards takes several transactions, and a crash between two leaves some cards ahead of `applied` (never ahead
-    of the committed log, for a batch is applied after its commit). `load_positioned` says which, so that folding the
-    gap skips what they hold already, and the end is the same to the byte.
+    LMDB and Redis write a batch atomically. DynamoDB writes at most 100 items in a transaction. A larger batch takes
+    several, and a crash between two of them leaves some cards ahead of `applied`, but never ahead of the committed log,
+    because a batch is applied after its commit. `load_positioned` returns their positions, so that folding the gap
+    skips the records that they contain, and the resulting states are identical to the byte.
 
-    Every method raises `StoreUnavailable` if the store does not answer, and `StoreRefused` if what it holds has
-    another layout than this version's.
+    Every method raises `StoreUnavailable` if the store does not answer, and `StoreRefused` if its states have another
+    layout than this version's.
     """
 
     def load(self, card_ids: Sequence[str]) -> StateArray:
-        """The states of these distinct cards in this order, the empty state for a card never seen.
+        """Return the states of distinct cards in the given order, the empty state for a new card.
 
-        One round trip (DynamoDB: one for each 100 cards, at the same time). The array is the caller's own.
+        It takes one round trip (DynamoDB: one per 100 cards, concurrently). The caller may change the array.
         """
         ...
 
     def load_positioned(self, partition: int, card_ids: Sequence[str]) -> PositionedStates:
-        """`load`, with the offset of `partition` below which each of its cards is folded at least.
+        """Return the states as `load` does, each with the offset of `partition` below which it contains all records.
 
-        Each state and its position are of one moment. A store that is all or nothing says `applied` for every card.
+        Each state is consistent with its position. A store with atomic batches returns `applied` for every card.
         """
         ...
 
     def applied(self, partition: int) -> int:
-        """The next offset of `partition` that has not been folded in; 0 for a new store."""
+        """Return the next offset of `partition` that is not folded in; 0 for a new store."""
         ...
 
     def size(self) -> StoreSize:
-        """How much it holds, from what the store knows without counting; about right, and of this moment or before."""
+        """Return the approximate size from the store's own statistics, which may be some hours old."""
         ...
 
     def apply(
         self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray
     ) -> None:
-        """Write the states, which hold the log below `position`, and set `applied` to `position`.
+        """Write the states, which contain the log below `position`, and set `applied` to `position`.
 
-        Raises `StaleWriter`, and changes nothing, if `applied` is not `expected`: what a zombie writes is refused. On
-        DynamoDB it is raised as well if a card is folded beyond `position` already, and a batch of more than 99 cards
-        may have been written in part; the same call, or folding the gap, completes it.
+        Raises `StaleWriter` without any change if `applied` is not `expected`, which refuses writes of a superseded
+        worker. On DynamoDB it is raised too if a card is folded beyond `position`, and a batch of more than 99 cards
+        may be written in part then. The same call, or folding the gap, completes it.
         """
         ...
 
 
 class StoreContents(NamedTuple):
-    """All of a store at one moment: `applied` by partition, and every card's state, some thousand cards at a time."""
+    """Consistent contents of a store: `applied` per partition, and all states in chunks of some thousand cards."""
 
     applied: dict[int, int]
     cards: Iterator[tuple[list[str], StateArray]]
@@ -89,23 +89,23 @@ class PortableStore(FeatureStore, Protocol):
     """A feature store that can be written to a snapshot and filled from one."""
 
     def contents(self) -> AbstractContextManager[StoreContents]:
-        """Everything, in bounded memory.
+        """Return the contents of the store, read in bounded memory.
 
-        LMDB shows one moment whatever is written meanwhile. The others cannot: there the iterator raises
-        `StoreRefused` at its end if a batch was written meanwhile, or is written by half.
+        LMDB reads a consistent snapshot. With other stores, the iterator raises `StoreRefused` at its end if a batch
+        was written during the reading, or is half-written.
         """
         ...
 
     def fill(self, contents: StoreContents) -> None:
-        """Take over `contents`; raises `StoreRefused` if the store is not empty.
+        """Write `contents` to the store. Raises `StoreRefused` if the store is not empty.
 
-        Until all is written the store cannot be opened, so that nobody goes on from half of it after a crash.
+        The store cannot be opened until all is written, so that a partly filled store is never used after a crash.
         """
         ...
 
 
 class Shadow(Struct, frozen=True, kw_only=True):
-    """What the challenger would have said about the same rows. Nobody decides by it."""
+    """Scores of the challenger for the same rows. They do not influence decisions."""
 
     model_version: str
     model_digest: str
@@ -114,11 +114,11 @@ class Shadow(Struct, frozen=True, kw_only=True):
 
 
 class Scores(Struct, frozen=True, kw_only=True):
-    """What a scorer says about n feature rows.
+    """Scores of n feature rows.
 
     `margins`: float32 [n], the model's raw output, higher is riskier. `probabilities`: float64 [n] in 0..1, calibrated.
-    `reasons`: per row the reason codes, most important first; empty for rows that need none. `shadow`: the same by the
-    challenger, if there is one that is not the champion itself.
+    `reasons`: per row the reason codes, most important first; empty for rows below their threshold. `shadow`: the
+    scores of the challenger, if there is one.
     """
 
     model_version: str
@@ -130,7 +130,7 @@ class Scores(Struct, frozen=True, kw_only=True):
 
 
 class Scorer(Protocol):
-    """Feature rows to probabilities and reasons."""
+    """Scores feature rows: probabilities and reason codes."""
 
     def score(
         self,
@@ -140,9 +140,9 @@ class Scorer(Protocol):
         schema_hash: str,
         transaction_ids: Sequence[str] = (),
     ) -> Scores:
-        """Score float32 [n, features] rows made under `schema_hash`, or raise `ScoringUnavailable` by the deadline.
+        """Score float32 [n, features] rows of the schema `schema_hash`, or raise `ScoringUnavailable` by the deadline.
 
-        `reasons_above`: float64 [n], from which probability on each row gets reasons: exact ones cost hundreds of
-        microseconds. `transaction_ids`: whose rows they are, in their order, for log lines and nothing else.
+        `reasons_above`: float64 [n], the probability from which a row gets reasons, because exact reasons take hundreds
+        of microseconds. `transaction_ids`: the transactions of the rows, for log lines only.
         """
         ...

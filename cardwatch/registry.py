@@ -17,7 +17,7 @@ CHALLENGER: Final = "challenger"
 
 
 class ModelVersion(Struct, frozen=True, kw_only=True):
-    """One registered version. `digest` and `schema_hash` come from its tags and are empty if the tags lack them."""
+    """A registered version. `digest` and `schema_hash` come from its tags and are empty if the tags lack them."""
 
     version: str
     run_id: str
@@ -34,51 +34,43 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
         return self.tags.get("schema_hash", "")
 
 
-class ModelRegistry(Protocol):
-    """Versions of one model, by number and by alias.
+class ModelVersions(Protocol):
+    """Versions of one model, by number.
 
-    Every method raises `RegistryUnavailable` if the registry does not answer, and `ModelRefused` for a version that
-    must not be used.
+    Every method, also of the extensions below, raises `RegistryUnavailable` if the source does not answer, and
+    `ModelRefused` for a version that must not be used.
     """
 
+    def version(self, version: str, /) -> ModelVersion | None:
+        """Return a version by its number, None if it does not exist."""
+        ...
+
+    def files(self, version: ModelVersion, /) -> dict[str, bytes]:
+        """Return the version's files by name. Raises `CorruptModel` if they do not have its digest."""
+        ...
+
+
+class ModelRegistry(ModelVersions, Protocol):
+    """Versions by number and by alias, for monitor and pipelines."""
+
     def champion(self) -> ModelVersion:
-        """The version under `champion`; raises `NoChampion` if there is none."""
+        """Return the version under `champion`. Raises `NoChampion` if there is none."""
         ...
 
     def alias(self, name: str, /) -> ModelVersion | None:
-        """The version under an alias, None if the alias or the model does not exist."""
-        ...
-
-    def version(self, version: str, /) -> ModelVersion | None:
-        """A version by its number, None if it does not exist."""
-        ...
-
-    def files(self, version: ModelVersion, /) -> dict[str, bytes]:
-        """The version's files by name; raises `CorruptModel` if they do not have its digest."""
+        """Return the version under an alias, None if the alias or the model does not exist."""
         ...
 
 
-class ModelSource(Protocol):
-    """Where a scoring process gets its models: a registry that it follows, or one model in a folder.
-
-    Every method raises `RegistryUnavailable` if the source does not answer, and `ModelRefused` for a version that
-    must not be used.
-    """
+class ModelSource(ModelVersions, Protocol):
+    """Source of models for a scoring process: a registry that it follows, or one model in a folder."""
 
     def aliases(self) -> dict[str, str]:
-        """The version number under each alias; empty if there is no model."""
-        ...
-
-    def version(self, version: str, /) -> ModelVersion | None:
-        """A version by its number, None if it does not exist."""
-        ...
-
-    def files(self, version: ModelVersion, /) -> dict[str, bytes]:
-        """The version's files by name; raises `CorruptModel` if they do not have its digest."""
+        """Return the version number under each alias; empty if there is no model."""
         ...
 
     def no_champion(self) -> NoChampion:
-        """The error to raise where there is no champion; its message says how to get one."""
+        """Return the error for a missing champion, which says how to get one."""
         ...
 
     def close(self) -> None:

@@ -9,11 +9,11 @@ TRANSACTIONS: Final = "transactions"
 DECISIONS: Final = "decisions"
 """The decisions of record, keyed by card, each in the partition number of its transaction."""
 LABELS: Final = "labels"
-"""What became known about transactions, keyed by card."""
+"""Labels of transactions, fraud or not, keyed by card."""
 DEAD_LETTERS: Final = "dead-letters"
 """Records that could not be accepted, with the reason."""
 PROGRESS: Final = "progress"
-"""One partition with what happens to simulated days, drift and retraining: `cardwatch.progress`."""
+"""Events of simulated days, drift and retraining, in one partition: `cardwatch.progress`."""
 
 KEYED_TOPICS: Final = (TRANSACTIONS, DECISIONS, LABELS, DEAD_LETTERS)
 """Topics with one partition number per card."""

@@ -113,7 +113,7 @@ class Bucket:
                     answer = self._client.put_object(Bucket=self.name, Key=key, Body=content, **condition)
             except ClientError as error:
                 if condition and error_code(error) in _CONFLICT | _MISSING:
-                    raise Superseded(f"{self._where}: another process has written {key} meanwhile") from error
+                    raise Superseded(f"{self._where}: another process has written {key}") from error
                 raise
         return str(answer["ETag"])
 

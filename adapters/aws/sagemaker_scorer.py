@@ -1,15 +1,13 @@
-"""The scoring service behind an endpoint of SageMaker, asked over `sagemaker-runtime`.
+"""A client of the scoring service behind a SageMaker endpoint, over `sagemaker-runtime`.
 
-SageMaker hands on the body, its type and one header of its own, so what the service's headers say travels as custom
-attributes (`adapters.scoring.wire_format`). What the container refuses comes back as a `ModelError` that holds the
-container's
-own answer; everything else is SageMaker's own refusal. Region, credentials and address are boto3's own settings.
+SageMaker forwards the body, its type and one header, so that the service's headers are sent as custom attributes
+(`adapters.scoring.wire_format`). An error of the container arrives as a `ModelError` with the container's response.
+Other errors are SageMaker's. boto3 configures region, credentials and address.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedErro
 from numpy.typing import NDArray
 
 from adapters.aws.clients import error_code, translated_errors
+from adapters.runtime.retry import retry_once
 from adapters.runtime.settings import Settings
 from adapters.scoring.wire_format import (
     BINARY,
@@ -45,10 +44,10 @@ log = logging.getLogger(__name__)
 
 
 class EndpointScorer:
-    """A `cardwatch.ports.Scorer` over kept-alive connections; the container is told how long we will wait.
+    """A `cardwatch.ports.Scorer` over kept-alive connections. Requests carry the timeout as their deadline.
 
-    Raises `Misconfigured` if no endpoint is named or no region is known. What is wrong with the permission to call it
-    shows at the first call, and is then no different from an endpoint that is away: the caller decides without it.
+    Raises `Misconfigured` without a name of the endpoint or a region. A missing permission shows at the first call and
+    is treated like an unavailable endpoint: the caller decides by rules.
     """
 
     def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
@@ -75,38 +74,32 @@ class EndpointScorer:
         schema_hash: str,
         transaction_ids: Sequence[str] = (),
     ) -> Scores:
-        """Score float32 [n, features] rows, all by one model; see the port. The ids go along at DEBUG, if they fit.
+        """Score float32 [n, features] rows by one model; see the port. The ids are sent at DEBUG only, if they fit.
 
-        Raises `SchemaMismatch` if the model wants another schema than `schema_hash`, `NoModelServed` if there is none,
-        and `ScoringUnavailable` for every other failure and when an answer takes longer than the timeout.
+        Raises `SchemaMismatch` if the model has another schema than `schema_hash`, `NoModelServed` if there is none,
+        and `ScoringUnavailable` for other failures and after the timeout.
         """
-        said = {SCHEMA_HEADER: schema_hash, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: self._deadline_ms}
+        headers = {SCHEMA_HEADER: schema_hash, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: self._deadline_ms}
         if transaction_ids and log.isEnabledFor(logging.DEBUG):
-            room = MAX_ATTRIBUTES_CHARACTERS - len(encode_attributes({**said, IDS_HEADER: ""}))
-            said[IDS_HEADER] = encode_ids(transaction_ids, max_bytes=room)
-        body = self._invoke(encode_rows(rows, reasons_above), encode_attributes(said))
+            room = MAX_ATTRIBUTES_CHARACTERS - len(encode_attributes({**headers, IDS_HEADER: ""}))
+            headers[IDS_HEADER] = encode_ids(transaction_ids, max_bytes=room)
+        body = self._invoke(encode_rows(rows, reasons_above), encode_attributes(headers))
         return decode_complete_scores(body, len(rows), self._name)
 
     def _invoke(self, body: bytes, attributes: str) -> bytes:
         try:
-            return self._once_more_if_closed(body, attributes)
+            # A connection is certain to be closed after the function was frozen.
+            return retry_once(
+                lambda: self._request(body, attributes),
+                (ConnectionClosedError,),
+                within_seconds=self._timeout_seconds / 2,
+            )
         except ClientError as error:
             raise self._refusal(error) from error
         except BotoCoreError as error:
             raise ScoringUnavailable(f"{self._name} does not answer: {type(error).__name__} {error}") from error
 
-    def _once_more_if_closed(self, body: bytes, attributes: str) -> bytes:
-        # A kept connection may be closed by the other side at the moment of use, and surely is after a function was
-        # frozen. Scoring changes nothing: ask again, if that showed while there is time for it.
-        begin = time.perf_counter()
-        try:
-            return self._once(body, attributes)
-        except ConnectionClosedError:
-            if time.perf_counter() - begin > self._timeout_seconds / 2:
-                raise
-            return self._once(body, attributes)
-
-    def _once(self, body: bytes, attributes: str) -> bytes:
+    def _request(self, body: bytes, attributes: str) -> bytes:
         response: Any = self._runtime.invoke_endpoint(
             EndpointName=self._endpoint,
             ContentType=BINARY,
@@ -118,7 +111,7 @@ class EndpointScorer:
         return content
 
     def _refusal(self, error: ClientError) -> SchemaMismatch | ScoringUnavailable:
-        """The container's own answer if it is one, else what SageMaker says: throttled, no such endpoint, no right."""
+        """Return the error of the container, or of SageMaker: throttled, no such endpoint, no permission."""
         if error_code(error) != _MODEL_ERROR:
             return ScoringUnavailable(f"{self._name} refuses a call: {error}")
         response: Any = error.response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from threading import Event
@@ -122,6 +123,26 @@ def poll(
         sleep=sleep,
         retry_error_callback=_last_result,
     )(function)
+
+
+def retry_once(
+    function: Callable[[], T],
+    errors: tuple[type[Exception], ...],
+    *,
+    within_seconds: float = math.inf,
+    clock: Clock = time.perf_counter,
+) -> T:
+    """Return the result of `function`, which is called again at once if it raises one of `errors` within the time.
+
+    It is for idempotent requests on kept-alive connections, which the other side may close at the moment of use.
+    """
+    begin = clock()
+    try:
+        return function()
+    except errors:
+        if clock() - begin > within_seconds:
+            raise
+        return function()
 
 
 def resend(

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.runtime.retry import retry_once
 from adapters.runtime.settings import Settings
 from adapters.scoring.wire_format import (
     BINARY,
@@ -69,16 +70,12 @@ class ScoringClient:
 
     def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         try:
-            return self._post_with_retry(body, headers)
+            return retry_once(
+                lambda: self._http.post("/invocations", content=body, headers=headers),
+                (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError),
+            )
         except httpx.HTTPError as error:
             raise ScoringUnavailable(f"{self._name} does not answer: {type(error).__name__} {error}") from error
-
-    def _post_with_retry(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
-        # The server may close an idle connection when it is used. Scoring has no effects, so retry once.
-        try:
-            return self._http.post("/invocations", content=body, headers=headers)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            return self._http.post("/invocations", content=body, headers=headers)
 
 
 class ServedVersionClient:

@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from adapters.runtime.health import Health
-from adapters.runtime.retry import StoppableRetry, Stopped, poll, resend, retry
+from adapters.runtime.retry import StoppableRetry, Stopped, poll, resend, retry, retry_once
 from cardwatch.errors import BrokerUnavailable, Misconfigured, StoreUnavailable
 
 
@@ -156,3 +156,27 @@ def test_items_that_are_never_accepted_are_returned_after_the_last_attempt() -> 
     now = FakeTime()
     assert resend(lambda items: items, {"a": 1}, pauses_seconds=(0.1, 0.2), sleep=now.sleep) == {"a": 1}
     assert now.pauses == [0.1, 0.2]
+
+
+def test_a_request_on_a_closed_connection_is_repeated_once() -> None:
+    assert retry_once(Script(ConnectionError("closed"), "scores"), (ConnectionError,)) == "scores"
+    function = Script(ConnectionError("closed"), ConnectionError("closed again"))
+    with pytest.raises(ConnectionError, match="closed again"):
+        retry_once(function, (ConnectionError,))
+    assert function.calls == 2
+
+
+def test_a_request_that_failed_late_or_for_another_reason_is_not_repeated() -> None:
+    now = FakeTime()
+
+    def slow() -> object:
+        now.sleep(2.0)
+        raise ConnectionError("closed")
+
+    with pytest.raises(ConnectionError):
+        retry_once(slow, (ConnectionError,), within_seconds=1.0, clock=now.clock)
+    assert now.seconds == 2.0
+    function = Script(ValueError("other"))
+    with pytest.raises(ValueError, match="other"):
+        retry_once(function, (ConnectionError,))
+    assert function.calls == 1
