@@ -292,7 +292,7 @@ def test_a_writer_whose_connection_was_lost_does_not_go_on_without_its_lock(post
 
 def test_of_two_writers_on_one_server_the_second_waits_for_the_end_of_the_first(postgres: Any, tmp_path: Path) -> None:
     place = tmp_path / "archive", postgres.new_database()
-    with closing(ArchiveWriter(*place)), pytest.raises(ArchiveUnavailable, match="another writer is at work"):
+    with closing(ArchiveWriter(*place)), pytest.raises(ArchiveUnavailable, match="another writer uses"):
         ArchiveWriter(*place)
     ArchiveWriter(*place).close()
 

@@ -196,7 +196,7 @@ def test_a_store_that_was_filled_by_half_is_not_opened(open_store: Open) -> None
 
     with open_store() as store, pytest.raises(Killed):
         store.fill(StoreContents({0: 5}, dying()))
-    with pytest.raises(StoreRefused, match="being filled from a snapshot and is not whole"):
+    with pytest.raises(StoreRefused, match="is incomplete after an interrupted restore of a snapshot"):
         open_store()
 
 
@@ -283,7 +283,7 @@ def test_a_batch_that_dynamodb_holds_by_half_is_finished_by_folding_the_gap_to_t
     with opened() as store:
         assert store.applied(0) == 0
         assert sorted(set(store.load_positioned(0, whole.cards).positions.tolist())) == [0, 290]
-        with store.contents() as contents, pytest.raises(StoreRefused, match="written by half"):
+        with store.contents() as contents, pytest.raises(StoreRefused, match="half-written batch"):
             list(contents.cards)
         for start in range(0, 290, stretch):
             fold_segment(store, 0, start, part_of(log, start, min(start + stretch, 290)))
@@ -359,7 +359,7 @@ def test_a_redis_that_wants_a_password_is_told_apart_and_no_password_is_shown(st
         server.config_set("requirepass", "opensesame")
     port = int(url.rsplit(":", 1)[1])
     for address in (url, f"redis://:guessed@127.0.0.1:{port}"):
-        with pytest.raises(Misconfigured, match="name user and password in its address") as caught:
+        with pytest.raises(Misconfigured, match="rejects the credentials in its address") as caught:
             RedisStore(address)
         assert "guessed" not in str(caught.value)
     with RedisStore(f"valkey://:opensesame@127.0.0.1:{port}") as store:
