@@ -112,7 +112,7 @@ def test_metadata_that_were_changed_by_hand_are_refused(filled: LmdbStore, tmp_p
     changed = metadata[b"cardwatch.snapshot"].replace(b'"1":77', b'"1":78')
     assert changed != metadata[b"cardwatch.snapshot"]
     pq.write_table(table.replace_schema_metadata({b"cardwatch.snapshot": changed}), tmp_path / "snapshot")
-    with pytest.raises(StoreRefused, match="does not have the digest"):
+    with pytest.raises(StoreRefused, match="does not have the recorded digest"):
         read_snapshot(tmp_path / "snapshot")
 
 
