@@ -1,4 +1,4 @@
-# All of it needs only Python 3.11 or later with venv; the environment is made from uv.lock when it is missing or older.
+# All targets need Python 3.11 to 3.13 with venv. The environment is made from uv.lock if it is missing or older than the lock.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.synced
@@ -7,10 +7,10 @@ STAMP := .venv/.synced
 .PHONY: help env demo up down ps logs images test coverage test-long test-spark test-compose smoke-compose \
     aws-local aws-plan aws-deploy aws-destroy bench check clean
 
-# Docker's compose, or podman's, or nothing. EMBEDDED=1 says that containers are not wanted.
+# The compose command of Docker or podman, or empty. EMBEDDED=1 disables containers.
 ENGINE = $(if $(EMBEDDED),,$(shell $(BIN)/python -m infra.compose engine))
 PROFILES ?= demo observability
-# An environment of infra/terraform/envs.
+# The name of an environment in infra/terraform/envs.
 ENV ?= sandbox
 PYTEST = $(BIN)/pytest -n 2 --dist loadfile -m "not long and not spark and not compose"
 COMPOSE = $(ENGINE) $(addprefix --profile ,$(PROFILES))
@@ -18,29 +18,29 @@ COMPOSE = $(ENGINE) $(addprefix --profile ,$(PROFILES))
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-env: $(STAMP) ## make .venv from uv.lock (nothing to do when it is up to date)
+env: $(STAMP) ## make .venv from uv.lock, unless it is up to date
 	@:
 
-demo: $(STAMP) ## from nothing to the closed loop: train, stream, drift, retrain, promote, recover; ends with a report
+demo: $(STAMP) ## run the closed loop (train, stream, drift, retrain, promote, recover) and write a report
 	@$(BIN)/cardwatch demo
 
-up: $(STAMP) ## the stack until you stop it: in containers where an engine is, else embedded (EMBEDDED=1: embedded anyway)
+up: $(STAMP) ## start the stack, in containers if there is an engine, else embedded (EMBEDDED=1: always embedded)
 	@if [ -n "$(ENGINE)" ]; then \
 	    echo "in containers, with $(ENGINE); profiles: core $(PROFILES)"; \
 	    test -f .env || (umask 077; echo "CARDWATCH_API_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(24))')" > .env); \
 	    $(BIN)/python -m infra.compose images && $(COMPOSE) up -d && $(BIN)/python -m infra.compose addresses; \
 	else \
-	    echo "there is no container engine here, or none is wanted: the embedded stack"; \
+	    echo "no container engine, or EMBEDDED is set: starting the embedded stack"; \
 	    $(BIN)/cardwatch up; \
 	fi
 
-down: $(STAMP) ## stop it; data stay
+down: $(STAMP) ## stop the stack; data stay
 	@if [ -n "$(ENGINE)" ]; then $(COMPOSE) down; else $(BIN)/cardwatch down; fi
 
-ps: $(STAMP) ## what runs, and how it is
+ps: $(STAMP) ## list the stack's processes and their state
 	@if [ -n "$(ENGINE)" ]; then $(COMPOSE) ps; else $(BIN)/cardwatch ps; fi
 
-logs: $(STAMP) ## what it says; SERVICE="stream archive" for some
+logs: $(STAMP) ## show the stack's logs; SERVICE="stream archive" for some
 	@if [ -n "$(ENGINE)" ]; then $(COMPOSE) logs $(SERVICE); else $(BIN)/cardwatch logs $(SERVICE); fi
 
 images: $(STAMP) ## build all images, and list their sizes
@@ -52,36 +52,36 @@ test: $(STAMP) ## run the test suite on real parts, in at most 15 minutes on two
 coverage: $(STAMP) ## run the same tests and list the lines that they do not reach (a quarter slower)
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
-test-long: $(STAMP) ## what takes longer: kills under traffic, each alert tried, the demo at full scale eight times (an hour)
+test-long: $(STAMP) ## run the long tests: kills under traffic, each alert, the demo at full scale eight times (an hour)
 	@$(BIN)/pytest -m long
 
-test-spark: $(STAMP) ## the backfill on Spark against the local replay; installs Spark first (half a gigabyte)
+test-spark: $(STAMP) ## test the backfill on Spark against the local replay; installs Spark first (half a gigabyte)
 	@$(BIN)/uv sync --frozen --inexact --quiet --group spark
 	@$(BIN)/pytest -m spark
 
-test-compose: $(STAMP) ## the compose file for real: up, used, each part killed under 200 transactions a second, down
+test-compose: $(STAMP) ## test the compose file: up, kill each part under 200 transactions a second, down
 	@$(BIN)/pytest -m compose -k "not smoke"
 
-smoke-compose: $(STAMP) ## the compose file in short: images built, up, a first decision by the champion, down
+smoke-compose: $(STAMP) ## test the compose file briefly: build images, up, a first decision by the champion, down
 	@$(BIN)/pytest -m compose -k smoke
 
-aws-local: $(STAMP) ## the system on AWS, played by moto on this machine: apply, use, retrain, destroy (Terraform, no account, no Docker)
+aws-local: $(STAMP) ## run the system on moto, a local AWS: apply, use, retrain, destroy (needs Terraform, no account, no Docker)
 	@$(BIN)/cardwatch aws local
 
-aws-plan: $(STAMP) ## what Terraform would change in your AWS account; ENV=sandbox, IMAGE_TAG=... the first time
+aws-plan: $(STAMP) ## show what Terraform would change in your AWS account; ENV=sandbox, IMAGE_TAG=... the first time
 	@$(BIN)/cardwatch aws plan $(ENV) $(if $(IMAGE_TAG),--image-tag $(IMAGE_TAG))
 
-aws-deploy: $(STAMP) ## check, price, apply and try it in your AWS account; ENV=sandbox, IMAGE_TAG=... the first time
+aws-deploy: $(STAMP) ## check, price, deploy and test it in your AWS account; ENV=sandbox, IMAGE_TAG=... the first time
 	@$(BIN)/cardwatch aws deploy $(ENV) $(if $(IMAGE_TAG),--image-tag $(IMAGE_TAG))
 
 aws-destroy: $(STAMP) ## remove it from your AWS account, with its data; ENV=sandbox
 	@$(BIN)/cardwatch aws destroy $(ENV)
 
-bench: $(STAMP) ## all benchmarks -> benchmarks/results/latest.json and a table; SUITES="replay" for some (a quarter of an hour)
+bench: $(STAMP) ## run all benchmarks, write benchmarks/results/latest.json, print a table; SUITES="replay" for some (a quarter of an hour)
 	@$(BIN)/uv sync --frozen --inexact --quiet --group bench
 	@$(BIN)/python -m benchmarks $(SUITES)
 
-check: $(STAMP) ## what CI runs: lint, format, types, imports, test, the backfill on Spark
+check: $(STAMP) ## run what CI runs: lint, format, types, imports, tests, the backfill on Spark
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -89,7 +89,7 @@ check: $(STAMP) ## what CI runs: lint, format, types, imports, test, the backfil
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-spark
 
-clean: ## down, and delete all data: volumes, .cardwatch, the tools' caches; the environment and images stay
+clean: ## stop the stack and delete all data: volumes, .cardwatch, tool caches; the environment and images stay
 	@if [ -x $(BIN)/python ] && [ -n "$(ENGINE)" ]; then $(COMPOSE) down -v; fi
 	@if [ -x $(BIN)/cardwatch ]; then $(BIN)/cardwatch down; fi
 	@rm -rf .env .cardwatch .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml
