@@ -191,7 +191,7 @@ def test_a_setting_that_is_missing_is_named(cloud: Cloud, monkeypatch: pytest.Mo
             handle({}, CONTEXT)
 
 
-@pytest.mark.proves("moto", "a question is answered from the states in DynamoDB")
+@pytest.mark.proves("moto", "a preview reads the states in DynamoDB")
 @pytest.mark.parametrize("encoded", [False, True])
 def test_a_preview_reads_the_states_of_the_stream_and_changes_nothing(
     cloud: Cloud, transactions: Sequence[Transaction], encoded: bool

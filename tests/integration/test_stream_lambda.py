@@ -271,7 +271,7 @@ def test_a_preview_reads_the_states_that_the_function_wrote(
         assert remote.load(cards).tobytes() == local.load(cards).tobytes()
 
 
-@pytest.mark.proves("moto", "a batch that comes again after a crash at any step is decided once")
+@pytest.mark.proves("moto", "a batch that is redelivered after a crash at any step is decided once")
 @pytest.mark.parametrize(("step", "moment"), CRASHES)
 def test_a_call_killed_at_any_step_loses_no_decision_and_makes_none_twice(
     system: System, arrivals: list[ShardRecord], tmp_path: Path, step: str, moment: str
@@ -302,7 +302,7 @@ def test_the_next_batch_delivers_what_a_batch_that_was_given_up_has_written(
     assert len(system.delivered.decided) == 50
 
 
-@pytest.mark.proves("moto", "after a resharding the child delivers what its parent left")
+@pytest.mark.proves("moto", "after a resharding the child delivers the unfinished batch of its parent")
 def test_the_child_of_a_shard_delivers_the_unfinished_batch_of_its_parent(
     system: System, arrivals: list[ShardRecord], tmp_path: Path
 ) -> None:
@@ -313,7 +313,7 @@ def test_the_child_of_a_shard_delivers_the_unfinished_batch_of_its_parent(
     assert as_decided(system.delivered.decided) == as_decided(decided_locally(arrivals, tmp_path))
 
 
-@pytest.mark.proves("moto", "a batch that is handed over again changes nothing")
+@pytest.mark.proves("moto", "a redelivered batch changes nothing")
 def test_a_redelivered_batch_changes_nothing(system: System, arrivals: list[ShardRecord]) -> None:
     hand_over(system, arrivals)
     before = system.delivered.decided
@@ -349,7 +349,7 @@ def test_records_of_a_parent_shard_that_come_late_are_decided_late_and_once(
     assert all(newest[card] < number for card, number in sequences.items())
 
 
-@pytest.mark.proves("moto", "an endpoint that throttles or times out leaves it to the rules")
+@pytest.mark.proves("moto", "if the endpoint throttles or times out, the rules decide")
 @pytest.mark.parametrize("problem", ["ThrottlingException: rate exceeded", "no answer within 1 s"])
 def test_an_endpoint_that_does_not_answer_leaves_it_to_the_rules_and_states_are_the_same(
     system: System, arrivals: list[ShardRecord], tmp_path: Path, problem: str
@@ -364,7 +364,7 @@ def test_an_endpoint_that_does_not_answer_leaves_it_to_the_rules_and_states_are_
     assert {name: each.features for name, each in decided.items()} == {n: each.features for n, each in local.items()}
 
 
-@pytest.mark.proves("moto", "a poison record becomes a dead letter, and its batch goes on")
+@pytest.mark.proves("moto", "a poison record becomes a dead letter, and the rest of its batch is decided")
 def test_a_poison_record_becomes_a_dead_letter_and_the_others_are_decided(
     system: System, arrivals: list[ShardRecord]
 ) -> None:
@@ -383,7 +383,7 @@ def test_a_batch_of_nothing_but_poison_takes_no_offsets(system: System, arrivals
     assert [decision.offset for decision in system.delivered.decided.values()] == [0]
 
 
-@pytest.mark.proves("moto", "conditional writes that conflict are done again, with one decision")
+@pytest.mark.proves("moto", "conflicting conditional writes are repeated, with one decision")
 @pytest.mark.parametrize("before", [0, 30])
 def test_cards_that_another_call_has_written_are_read_again_and_decided_once(
     system: System, arrivals: list[ShardRecord], tmp_path: Path, before: int

@@ -24,7 +24,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
 pytestmark = pytest.mark.proves(
-    "moto", "the state machines' ways: promotion, refusal, approval, rollback, each failure"
+    "moto", "the paths of the state machines: promotion, refusal, approval, rollback, each failure"
 )
 
 REGION: Final = "eu-central-1"

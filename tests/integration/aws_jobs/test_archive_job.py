@@ -182,7 +182,7 @@ def test_open_days_are_closed_by_the_next_run(short: Bank) -> None:
     assert list(fetched(short).closed_days()) == [first + timedelta(days=n) for n in (-2, -1, 0, 1)]
 
 
-@pytest.mark.proves("moto", "the archive job may be killed at any write")
+@pytest.mark.proves("moto", "the archive job gives the same archive after a kill at any write")
 def test_a_run_that_is_killed_at_any_step_and_repeated_gives_the_same_archive(short: Bank) -> None:
     day, untouched = short.days[1].day, short.bucket
     complete = copied(untouched, f"{untouched.name}-complete")
