@@ -29,11 +29,11 @@ class StoreSize(NamedTuple):
 
 
 class FeatureStore(Protocol):
-    """Card states and, per partition, `applied`: the offset before which the log is folded in. It never leads the log.
+    """Card states and, per partition, `applied`: the next offset to apply. It is never ahead of the log.
 
-    A state is a function of the log, so that (card, offset) determines its bytes and all writers write the same ones.
-    A store only has to prevent that a card goes back. Therefore every write is conditional on offsets, which only grow,
-    while a card's `sequence` restarts after a year without transactions.
+    A state is a function of the log, so (card, offset) determines its bytes and all writers write the same ones.
+    A store only has to prevent an older state from overwriting a newer one. Therefore every write is conditional on
+    offsets, which only grow, while a card's `sequence` restarts after a year without transactions.
 
     LMDB and Redis write a batch atomically. DynamoDB writes at most 100 items in a transaction. A larger batch takes
     several, and a crash between two of them leaves some cards ahead of `applied`, but never ahead of the committed log,

@@ -21,7 +21,7 @@ _LEADER_UNKNOWN: Final = (
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
 )
-# Retention must not delete records with simulated event times, so that the broker sets the time stamp.
+# Retention must not delete records with simulated event times, therefore the broker sets the time stamp.
 _TOPIC_CONFIG: Final = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -66,13 +66,13 @@ def create_topics(bootstrap: str, *, partitions: int) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerUnavailable(f"topic {name} cannot be created at {bootstrap}: {error.args[0]}") from error
-    _await_leaders(client, bootstrap, wanted)
+    _await_topics(client, bootstrap, wanted)
 
 
 def end_offsets(bootstrap: str, topic: str, *, read_committed: bool = True) -> dict[int, int]:
     """Return the offset after the last record per partition; with `read_committed`, before the first open transaction.
 
-    Transaction markers occupy offsets too, so that the difference of two ends is not a number of records. Raises
+    Transaction markers occupy offsets too, so the difference of two ends is not a number of records. Raises
     `BrokerUnavailable`, also for a topic that does not exist.
     """
     client = _client(bootstrap)
@@ -116,7 +116,7 @@ def _brokers(client: Any, timeout_seconds: float) -> int:
         return 0
 
 
-def _await_leaders(client: Any, bootstrap: str, wanted: dict[str, int]) -> None:
+def _await_topics(client: Any, bootstrap: str, wanted: dict[str, int]) -> None:
     def counts_if_led() -> dict[str, int]:
         """Partitions per topic, or nothing if a topic or a leader is missing."""
         found = client.list_topics(timeout=REQUEST_SECONDS).topics

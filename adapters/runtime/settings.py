@@ -66,7 +66,7 @@ class SqlUrl(SecretUrl):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Addresses, paths and limits. With an empty address the local stack chooses one, or embeds the part."""
+    """Addresses, paths and limits. If an address is empty, the local stack chooses one or starts the part itself."""
 
     home: Path = Path(".cardwatch")
     """Folder of everything that the local stack stores."""

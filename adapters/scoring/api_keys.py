@@ -78,7 +78,7 @@ def read_keys(file: Path) -> tuple[ApiKey, ...]:
             "(cardwatch keys add)"
         ) from error
     if len(_ids_and_names(keys)) < 2 * len(keys):
-        raise Misconfigured(f"the file of API keys {file} has an id or a name twice; leave each to one key")
+        raise Misconfigured(f"the file of API keys {file} has an id or a name twice; each must be unique")
     return keys
 
 
@@ -92,12 +92,14 @@ def add_key(
     """
     if not re.search(_NAME, name):
         raise Misconfigured(
-            f"{name!r} is no name for a key: 1 to 64 letters and digits, and between them also spaces and _ . @ / -"
+            f"{name!r} is not a valid key name: 1 to 64 letters and digits, and between them also spaces and _ . @ / -"
         )
     if not scopes:
         raise Misconfigured("a key needs a scope: " + ", ".join(scope.value for scope in KeyScope))
     if rate_per_second is not None and not 0 < rate_per_second < math.inf:
-        raise Misconfigured(f"{rate_per_second} transactions a second are no rate: above 0, or none for no limit")
+        raise Misconfigured(
+            f"{rate_per_second} transactions a second is not a valid rate: it must be above 0, or none for no limit"
+        )
     with _edited(file) as keys:
         taken = _ids_and_names(keys)
         if name in taken:
@@ -159,7 +161,7 @@ def _new_id(taken: Collection[str]) -> str:
 
 
 class KeyRing:
-    """The valid keys of a service: its own, and those in a file that is read again when it has changed.
+    """The valid keys of a service: the one of its settings, and those in a file that is read again when it has changed.
 
     `own_key` may be any string and has all scopes and no limit; an empty one is never valid. Raise `Misconfigured` if
     the file exists and cannot be used. `problem`: a message if the file can no longer be used, else None.

@@ -128,7 +128,10 @@ def query_scorer(
     amounts_minor: NDArray[np.float64],
     transactions: Sequence[Transaction],
 ) -> Scores | DegradedReason:
-    """Query a remote scorer, with reasons for all rows that may become alerts. Bind two arguments for a `ScoreRows`."""
+    """Query a remote scorer, with reasons for all rows that may become alerts.
+
+    With the first two arguments bound it is a `ScoreRows`.
+    """
     try:
         return scorer.score(
             rows,

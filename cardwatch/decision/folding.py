@@ -1,4 +1,4 @@
-"""Transactions through the feature kernel, each with the reference table of its event day."""
+"""Runs transactions through the feature kernel, each with the reference table of its event day."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def fold_transactions(
     return FoldedTransactions(transactions, choices, rows)
 
 
-def concatenate_new(parts: Sequence[FoldedTransactions]) -> FoldedTransactions:
+def concatenate_without_repeats(parts: Sequence[FoldedTransactions]) -> FoldedTransactions:
     """Return the transactions of one or more parts, in their order, without those that their card had seen before."""
     new = [~part.rows.duplicates for part in parts]
     indices = [(part, i) for part, mask in zip(parts, new, strict=True) for i in np.flatnonzero(mask).tolist()]

@@ -82,7 +82,7 @@ class Assessment(Struct, frozen=True, kw_only=True):
 def assess(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> tuple[DriftState, Assessment]:
     """Return the state after this day, and the assessment of the day. Days are assessed in order."""
     drift_state = _next_state(drift_state, observation, policy)
-    drift = _drift_counts(drift_state, observation.day, policy)
+    drift = _drift_is_recent(drift_state, observation.day, policy)
     loss = drift_state.days_of_loss >= policy.with_drift.days
     decayed = (drift and loss) or drift_state.days_of_large_loss >= policy.without_drift.days
     obstacles = [
@@ -132,7 +132,7 @@ def _next_state(drift_state: DriftState, observation: DayObservation, policy: Dr
 def _drift_days(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> dict[str, date]:
     if observation.drift_share < policy.drift_share:
         return {}
-    if drift_state.drift_since is not None and _drift_counts(drift_state, observation.day, policy):
+    if drift_state.drift_since is not None and _drift_is_recent(drift_state, observation.day, policy):
         return {"last_drift": observation.day}
     return {"last_drift": observation.day, "drift_since": observation.day}
 
@@ -149,7 +149,7 @@ def _reaches(
     return relative_loss(baseline, current) >= threshold.loss and errors >= threshold.standard_errors
 
 
-def _drift_counts(drift_state: DriftState, day: date, policy: DriftPolicy) -> bool:
+def _drift_is_recent(drift_state: DriftState, day: date, policy: DriftPolicy) -> bool:
     return drift_state.last_drift is not None and day - drift_state.last_drift < timedelta(
         days=policy.drift_memory_days
     )
@@ -161,8 +161,8 @@ def _missing_training_days(drift_state: DriftState, day: date, policy: DriftPoli
         return [f"retraining waits for {required} days of loss in a row"]
     newest_training_day = newest_mature_day(day, policy.maturity_days) - timedelta(days=policy.judge_days)
     since = drift_state.drift_since
-    if _drift_counts(drift_state, day, policy) and since is not None and newest_training_day < since:
-        return [f"retraining waits for {since}, when the drift began, to be among the days to learn from"]
+    if _drift_is_recent(drift_state, day, policy) and since is not None and newest_training_day < since:
+        return [f"retraining waits until {since}, the first day of the drift, is among the training days"]
     return []
 
 
@@ -179,8 +179,8 @@ def _drift_reasons(drift_state: DriftState, observation: DayObservation, policy:
     share = observation.drift_share
     if share >= policy.drift_share:
         furthest = ", ".join(observation.drifted_features[:5])
-        return [f"{share:.0%} of the features have drifted, {policy.drift_share:.0%} count: {furthest}"]
-    if _drift_counts(drift_state, observation.day, policy):
+        return [f"{share:.0%} of the features have drifted, threshold {policy.drift_share:.0%}: {furthest}"]
+    if _drift_is_recent(drift_state, observation.day, policy):
         return [f"the features drifted on {drift_state.last_drift}, less than {policy.drift_memory_days} days ago"]
     return []
 

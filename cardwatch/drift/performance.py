@@ -3,9 +3,9 @@
 Average precision over n frauds has about the variance of a proportion, AP (1 - AP) / n (the binomial interval of Boyd,
 Eng and Page, "Area under the precision-recall curve: point estimates and confidence intervals", ECML PKDD 2013), times
 a design effect where frauds are correlated within clusters (Kish, "Survey sampling", 1965). This closed form was
-preferred to a bootstrap because it needs only AP and n, which is all that the registry stores of the baseline. In the
-simulated world without a change, the losses of distinct weeks have a spread of 0.96 standard errors: no inflation is
-needed there.
+preferred to a bootstrap because it needs only AP and n, which is all that the registry stores of the baseline. In an
+unchanged simulation the losses of disjoint weeks have a standard deviation of 0.96 standard errors, so `design_effect`
+is 1 there.
 """
 
 from __future__ import annotations

@@ -24,13 +24,13 @@ class DriftPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Labels of an event day are complete `maturity_days` after it. Performance is measured over the newest
     `performance_days` mature days, drift over the newest `drift_days` (a week, so that every weekday has equal weight).
-    Data drift means that at least `drift_share` of the watched features have drifted. It counts for
+    Data drift means that at least `drift_share` of the watched features have drifted. A drift stays relevant for
     `drift_memory_days`, because its loss becomes visible later. With fewer than `minimum_frauds` mature frauds
-    performance is not judged. `with_drift` is the evidence of a loss that is required while drift counts,
+    performance is not assessed. `with_drift` is the evidence of a loss that is required while a drift is relevant,
     `without_drift` the evidence required otherwise.
 
-    A challenger is trained on the days before the newest `judge_days` mature ones, on which it is judged. A challenger
-    trained on the first day of a loss has no data of the changed world and is no better. Therefore retraining requires
+    A challenger is trained on the days before the newest `judge_days` mature ones, on which it is evaluated. If it were
+    trained on the first day of a loss, its training data would predate the change. Therefore retraining requires
     `judge_days + new_training_days` consecutive days of loss, and the first day of a drift among the training days.
     After a promotion there is no retraining for `cooldown_days_after_promotion`, after a refusal for
     `cooldown_days_after_refusal`.

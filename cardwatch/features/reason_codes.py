@@ -1,4 +1,8 @@
-"""Descriptions of the reason codes, for cardholders, analysts and the screens of a payment switch."""
+"""Descriptions of the reason codes, for cardholders, analysts and the screens of a payment switch.
+
+Each feature names its code in `cardwatch.features.definitions`; `cardwatch.detector.detector` chooses the codes of a
+score by exact contributions, and `cardwatch.decision.cost_policy` those of the rules (RULE_*).
+"""
 
 from __future__ import annotations
 

@@ -30,14 +30,14 @@ _POSTGRES_PORT: Final = 5432
 log = logging.getLogger(__name__)
 
 
-class Server(NamedTuple):
+class ServerCommand(NamedTuple):
     """Command of a server, and its environment variables beside those of the settings."""
 
     command: list[str]
     environment: dict[str, str]
 
 
-def mlflow_server(settings: Settings) -> Server:
+def mlflow_server(settings: Settings) -> ServerCommand:
     """Return the tracking server and registry at `settings.mlflow_url`; clients get artifacts through it, not by path.
 
     One worker suffices for a few requests per second; each further one needs the same memory.
@@ -45,7 +45,7 @@ def mlflow_server(settings: Settings) -> Server:
     folder = _created(settings.home.absolute() / "mlflow")
     database = _database_url(settings, "postgresql+psycopg") or f"sqlite:///{folder / 'mlflow.db'}"
     name = urlsplit(settings.mlflow_url).netloc
-    return Server(
+    return ServerCommand(
         command=[
             sys.executable, "-m", "mlflow", "server", *_listen_options(settings, settings.mlflow_url), "--workers", "1",
             "--artifacts-destination", str(folder / "artifacts"),
@@ -63,7 +63,7 @@ def mlflow_server(settings: Settings) -> Server:
     )  # fmt: skip
 
 
-def prefect_server(settings: Settings) -> Server:
+def prefect_server(settings: Settings) -> ServerCommand:
     """Return the Prefect server at `settings.prefect_url`, without background services that our flows do not use."""
     folder = _created(settings.home.absolute() / "prefect")
     unused = ("SCHEDULER", "LATE_RUNS", "PAUSE_EXPIRATIONS", "TRIGGERS", "FOREMAN", "CANCELLATION_CLEANUP")
@@ -81,10 +81,12 @@ def prefect_server(settings: Settings) -> Server:
     if database := _database_url(settings, "postgresql+asyncpg"):
         environment["PREFECT_API_DATABASE_CONNECTION_URL"] = database
     listening = _listen_options(settings, settings.prefect_url)
-    return Server([sys.executable, "-m", "prefect", "server", "start", *listening, "--analytics-off"], environment)
+    return ServerCommand(
+        [sys.executable, "-m", "prefect", "server", "start", *listening, "--analytics-off"], environment
+    )
 
 
-SERVERS: Final[dict[str, Callable[[Settings], Server]]] = {"mlflow": mlflow_server, "prefect": prefect_server}
+SERVERS: Final[dict[str, Callable[[Settings], ServerCommand]]] = {"mlflow": mlflow_server, "prefect": prefect_server}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import httpx
 
 from adapters.runtime.settings import Settings, child_environment
-from infra.images.servers import Server, mlflow_server, prefect_server
+from infra.images.servers import ServerCommand, mlflow_server, prefect_server
 from infra.local_stack.supervisor import ProcessSpec
 
 READY_PATHS: Final = {"mlflow": "/health", "prefect": "/api/health"}
@@ -54,7 +54,7 @@ def prefect_spec(settings: Settings) -> ProcessSpec:
     return _spec("prefect", settings, prefect_server(settings), settings.prefect_url)
 
 
-def _spec(name: str, settings: Settings, server: Server, address: str) -> ProcessSpec:
+def _spec(name: str, settings: Settings, server: ServerCommand, address: str) -> ProcessSpec:
     return ProcessSpec(
         name=name,
         command=server.command,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.decision.decide import DegradedReason, decide, query_scorer
-from cardwatch.decision.folding import concatenate_new
+from cardwatch.decision.folding import concatenate_without_repeats
 from cardwatch.decision.records import decisions_of_record
 from cardwatch.events import Decision
 from cardwatch.ports import Scorer
@@ -34,7 +34,7 @@ class DecisionEngine:
 
     def decide(self, batches: Sequence[Batch]) -> DecidedBatches:
         """Decide one or more batches."""
-        folded = concatenate_new([batch.folded for batch in batches])
+        folded = concatenate_without_repeats([batch.folded for batch in batches])
         records = [
             record for batch in batches for record in compress(batch.records, (~batch.folded.rows.duplicates).tolist())
         ]

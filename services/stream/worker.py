@@ -142,7 +142,7 @@ class StreamWorker:
         if committed is not None and applied > max(committed, first):
             raise StoreLeads(
                 f"transactions[{partition}]: the store has applied up to {applied}, but only {committed} is committed; "
-                "it was made from another log: remove it, and it is folded again from this one"
+                "the store belongs to another log; delete it, and the worker rebuilds it from this one"
             )
         goal = max(committed or 0, first)
         if applied < first:

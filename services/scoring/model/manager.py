@@ -88,7 +88,7 @@ class ModelManager:
         self._stopping, self._refreshed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._poll, name="model-poll", daemon=True)
         self._refused: dict[str, RefusedVersion] = {}
-        self._problem: str | None = "no model has been looked for yet"
+        self._problem: str | None = "the registry has not been queried yet"
         self.served = ServedModels()
 
     def start(self) -> None:

@@ -89,7 +89,7 @@ def test_a_key_is_revoked_by_name_or_by_id(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "-x", "a\n", "a ", "\x1b[2J", "x" * 65])
 def test_a_name_that_could_not_be_shown_is_refused(file: Path, name: str) -> None:
-    with pytest.raises(Misconfigured, match=r"is no name for a key: 1 to 64 letters and digits"):
+    with pytest.raises(Misconfigured, match=r"is not a valid key name: 1 to 64 letters and digits"):
         adding(file, name)
     assert not file.exists()
 
@@ -110,7 +110,7 @@ def test_a_name_or_an_id_is_used_once(file: Path) -> None:
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("inf"), float("nan")])
 def test_an_invalid_rate_is_refused(file: Path, rate: float) -> None:
-    with pytest.raises(Misconfigured, match=f"^{rate} transactions a second are no rate"):
+    with pytest.raises(Misconfigured, match=f"^{rate} transactions a second is not a valid rate"):
         adding(file, rate=rate)
     assert not file.exists()
 

@@ -65,7 +65,7 @@ def test_a_model_that_performs_as_judged_is_stable() -> None:
 def test_data_drift_alone_is_a_suspicion_and_never_a_retraining() -> None:
     assessment = last(*(on(day, GOOD, DRIFT) for day in range(50)))
     assert (assessment.state, assessment.retrain) == (SUSPECTED, False)
-    assert assessment.reasons == ["50% of the features have drifted, 20% count: amount"]
+    assert assessment.reasons == ["50% of the features have drifted, threshold 20%: amount"]
 
 
 def test_a_small_loss_without_drift_is_a_suspicion_however_long_it_lasts() -> None:
@@ -154,7 +154,7 @@ def test_without_a_judged_performance_the_first_sufficient_window_is_the_baselin
 
 def test_reasons_contain_the_numbers() -> None:
     assert last(on(0, LESS, DRIFT), on(1, LESS, DRIFT)).reasons == [
-        "50% of the features have drifted, 20% count: amount",
+        "50% of the features have drifted, threshold 20%: amount",
         "average precision 0.500 over 100 matured frauds, baseline 0.600: 17% lost, 1.4 standard errors, "
         "2 days in a row",
         "retraining waits for 4 days of loss in a row",
