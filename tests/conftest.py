@@ -17,6 +17,7 @@ import psycopg
 import pytest
 import redis
 from msgspec import structs
+from xdist.scheduler import LoadFileScheduling
 
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, read_settings
@@ -31,6 +32,28 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # OpenMP reads it when XGBoost loads: threads that spin while they wait take the cores from the other processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # noqa: TID251 (the environment of this test run)
+
+
+SHARED_FIXTURES = (
+    "tests/infra/moto/",
+    "tests/infra/terraform/",
+    "tests/integration/aws_jobs/",
+    "tests/integration/test_scoring_",
+)
+"""Beginnings of the paths of tests that share an expensive fixture, and so run in one process."""
+
+
+class SharedFixtureScheduling(LoadFileScheduling):  # type: ignore[misc]
+    """Distributes tests by file, and those of `SHARED_FIXTURES` by group, so that a fixture is not set up twice."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return next((group for group in SHARED_FIXTURES if file.startswith(group)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedFixtureScheduling | None:
+    """Replace the scheduler of `--dist loadfile`."""
+    return SharedFixtureScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 Require = Callable[[object, str], None]

@@ -340,7 +340,7 @@ def test_smoke_sends_ten_waits_for_their_decisions_and_calls_the_api_once(
     monkeypatch.setattr(FakeTerraform, "outputs", lambda _terraform: outputs, raising=False)
     monkeypatch.setattr(KinesisReader, "poll", poll)
     monkeypatch.setattr("cli.aws.traffic.api_key", lambda key_id, _region: f"value of {key_id}")
-    monkeypatch.setattr("cli.aws.traffic.ask", ask)
+    monkeypatch.setattr("cli.aws.traffic.post_signed", ask)
     result = run("smoke", "sandbox")
     assert result.exit_code == 0, result.output
     assert "10 decisions after" in result.output
