@@ -24,7 +24,7 @@ def backfill(out: Path, transactions: Path | None, tables: Path | None, master: 
     """
     settings = read_settings()
     run_pipeline(
-        "backfill",
+        "spark.launcher",
         {
             "transactions": transactions or settings.archive,
             "tables": tables or settings.tables,

@@ -32,8 +32,6 @@ COMMANDS: Final = {
     "contracts": ("cli.contracts", "Write the JSON Schemas of the topics' records."),
     "features": ("cli.features", "Write the documentation page of the features."),
 }
-
-
 """The module of each command, which has the name of the command, and its line in `--help`."""
 
 

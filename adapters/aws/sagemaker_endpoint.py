@@ -18,7 +18,9 @@ ROLLED_BACK: Final = "RolledBack"
 
 _COPIED: Final = ("ProductionVariants", "ShadowProductionVariants", "DataCaptureConfig")
 _IN_PROGRESS: Final = (UPDATING, "Creating", "SystemUpdating")
-_ALL_AT_ONCE: Final = {"TrafficRoutingConfiguration": {"Type": "ALL_ALL_AT_ONCE", "WaitIntervalInSeconds": 300}}
+DEFAULT_ROLLOUT: Final[dict[str, dict[str, Any]]] = {
+    "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 300}
+}
 
 
 class ContainerSettings(Struct, frozen=True, kw_only=True):
@@ -56,7 +58,7 @@ class Endpoint:
         self._create_config(config_name, present["EndpointConfigName"], container)
         arguments: dict[str, Any] = {}
         if container.alarms:
-            policy = present.get("LastDeploymentConfig", {}).get("BlueGreenUpdatePolicy", _ALL_AT_ONCE)
+            policy = present.get("LastDeploymentConfig", {}).get("BlueGreenUpdatePolicy", DEFAULT_ROLLOUT)
             alarms = [{"AlarmName": alarm} for alarm in container.alarms]
             arguments["DeploymentConfig"] = {
                 "BlueGreenUpdatePolicy": policy,

@@ -21,8 +21,8 @@ PREFIX: Final = "CARDWATCH_"
 
 Count = Annotated[int, Meta(ge=1)]
 HttpUrl = Annotated[str, Meta(pattern="^https?://")]
-LogFormat = Annotated[str, Meta(pattern="^(text|json)$")]
-LogLevel = Annotated[str, Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")]
+LogFormat = Annotated[str, Meta(pattern=r"^(text|json)\Z")]
+LogLevel = Annotated[str, Meta(pattern=r"^(DEBUG|INFO|WARNING|ERROR)\Z")]
 
 
 class Secret(str):
@@ -204,6 +204,8 @@ def tls_of(settings: Settings) -> tuple[Path, Path] | None:
 
 
 def _convert(key: str, raw: str, field: structs.FieldInfo) -> object:
+    if field.type in (Count, Count | None) and not raw.isdecimal():  # msgspec also reads 4.0 and null
+        raise Misconfigured(f"{key}={raw!r}: expected a whole number, 1 or more")
     try:
         return msgspec.convert(raw, field.type, strict=False, dec_hook=_construct)
     except msgspec.ValidationError as error:

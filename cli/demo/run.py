@@ -68,7 +68,7 @@ class DemoRun:
         self._recorder = Recorder(plan)
 
     def run(self) -> bool:
-        """DemoRun it all; True if the loop closed. Raises what the stack raises, with nothing left running."""
+        """Run all steps; return whether the loop closed. Raises what the stack raises, when every process has ended."""
         stack = LocalStack(self._settings, report=self._recorder.stage)
         with stack:
             self._make_home_empty()

@@ -1,4 +1,4 @@
-"""The backfill on a real Spark in local mode: the bits of stream, question and replay. Run by `make test-spark`."""
+"""The backfill on a real Spark in local mode: the bits of stream, preview and replay. Run by `make test-spark`."""
 
 from __future__ import annotations
 

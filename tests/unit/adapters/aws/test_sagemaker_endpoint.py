@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 
-from adapters.aws.sagemaker_endpoint import ContainerSettings, Endpoint
+import botocore.session
+
+from adapters.aws.sagemaker_endpoint import DEFAULT_ROLLOUT, ContainerSettings, Endpoint
 
 CONTAINER = ContainerSettings(
     image="image:1",
@@ -30,3 +32,8 @@ class AlreadyUpdated:
 def test_a_configuration_has_the_name_that_earlier_versions_gave_it() -> None:
     endpoint = Endpoint("scoring", client=AlreadyUpdated())
     assert endpoint.move_to("7", "s3://bucket/model.tar.gz", CONTAINER) == CONFIG
+
+
+def test_an_update_is_rolled_out_in_a_way_that_sagemaker_knows() -> None:
+    shape = botocore.session.get_session().get_service_model("sagemaker").shape_for("TrafficRoutingConfigType")
+    assert DEFAULT_ROLLOUT["TrafficRoutingConfiguration"]["Type"] in shape.enum
