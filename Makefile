@@ -12,8 +12,8 @@ ENGINE = $(if $(EMBEDDED),,$(shell $(BIN)/python -m infra.compose engine))
 PROFILES ?= demo observability
 # The name of an environment in infra/terraform/envs.
 ENV ?= sandbox
-# The long files come first, so that no process is left with one at the end; kernels are compiled once, before both.
-PYTEST = $(BIN)/python -m cardwatch.warm_up && $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long and not spark and not compose"
+# Kernels are compiled once, before the two test processes start.
+PYTEST = $(BIN)/python -m cardwatch.warm_up && $(BIN)/pytest -n 2 --dist loadfile -m "not long and not spark and not compose"
 COMPOSE = $(ENGINE) $(addprefix --profile ,$(PROFILES))
 
 help: ## list the targets

@@ -40,9 +40,13 @@ def test_kills_of_worker_and_scoring_service_lose_nothing_repeat_nothing_and_cha
     pauses = random_pauses(seed=20_251)
     for victims in [("stream",), ("scoring",), ("stream", "scoring")] * KILLS_EACH:
         wanted = sum(system.ends(DECISIONS).values()) + next(pauses)
+        # On a slow machine the traffic may end before the last kill, which then hits an idle system.
         system.until(
             f"{wanted} decisions before {victims} are killed",
-            lambda wanted=wanted: sum(system.ends(DECISIONS).values()) >= wanted,
+            lambda wanted=wanted: (
+                sum(system.ends(DECISIONS).values()) >= wanted
+                or ("generator" in system.stack.supervisor.finished and system.is_all_decided())
+            ),
         )
         system.until("the scoring service is back", lambda: is_responding(f"{system.settings.scoring_url}/readyz"))
         system.stack.supervisor.kill(*victims)

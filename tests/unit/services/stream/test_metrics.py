@@ -414,7 +414,7 @@ def test_alerts_and_dead_letters_are_logged_with_id_and_position(desk: Desk, cap
 
 
 def test_every_decision_is_logged_at_debug(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="services")
     desk.decide(*PAYMENTS)
     assert lines(caplog)[-2:] == [
         ("DEBUG", "transactions[0] 0: approve, probability 0.0000, version 7", "t-0"),
@@ -427,7 +427,7 @@ def test_decisions_of_an_outage_are_logged_in_one_line_and_one_line_each_at_debu
     desk: Desk, caplog: pytest.LogCaptureFixture, level: int, ids: list[str]
 ) -> None:
     desk.scorer.fails = ScoringUnavailable("no answer within 1 s")
-    caplog.set_level(level)
+    caplog.set_level(level, logger="services")
     desk.decide(*PAYMENTS[:2])
     told = lines(caplog)
     assert told[0] == ("WARNING", "the rules have decided 2 transactions: no answer within 1 s", None)
@@ -460,7 +460,7 @@ def test_a_long_outage_is_logged_every_ten_seconds_with_its_decisions(
 
 
 def test_an_aborted_batch_is_not_logged(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="services")
     log = MemoryLog(*PAYMENTS)
     log.fails = Superseded("fenced")
     desk.worker.assign_partitions(log, [0])
