@@ -47,7 +47,7 @@ logs: $(STAMP) ## show the stack's logs; SERVICE="stream archive" for some
 images: $(STAMP) ## build all images, and list their sizes
 	@$(BIN)/python -m infra.compose images
 
-test: $(STAMP) ## run the test suite on real parts, in at most 15 minutes on two cores
+test: $(STAMP) ## run the test suite on real parts
 	@$(PYTEST)
 
 coverage: $(STAMP) ## run the same tests and list the lines that they do not reach (a quarter slower)

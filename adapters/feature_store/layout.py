@@ -1,4 +1,4 @@
-"""What all feature stores share: the layout of states, and errors."""
+"""Layout of card states and errors that all feature stores share."""
 
 from __future__ import annotations
 

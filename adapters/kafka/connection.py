@@ -1,4 +1,4 @@
-"""What all clients of the broker share: consumer settings, records and errors. All consumers read committed records."""
+"""Consumer settings, records and errors that all clients of the broker share. All consumers read committed records."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ REPORT_SECONDS: Final = 5.0
 NEED_TRAFFIC: Final = ("bootstrap", "scoring")
 """Processes that never become ready without transactions, because there is no model to train or to serve."""
 REPORT_ORDER: Final = (*SERVERS, "archive", "pipelines", "bootstrap", "scoring")
-"""Of several processes that are not ready, the first in this order is reported: the later ones depend on it."""
+"""Order in which processes that are not ready are reported: only the first is, because later ones depend on it."""
 
 UnreadyReasons = Callable[[Mapping[str, ProcessEndpoint]], dict[str, str | None]]
 

@@ -1,4 +1,4 @@
-"""What import-linter cannot express: an exhaustive list of what the core may import from outside."""
+"""The exhaustive list of external packages that the core may import, which import-linter cannot express."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ WITH_BODY: dict[str, tuple[bytes, int, dict[str, str]]] = {
     "/v1/explain/features": (recorded_row(), MAX_FEATURES_BYTES, {}),
     "/invocations": (json_rows(), MAX_ROWS * 25 * len(FEATURES), {"Content-Type": JSON}),
 }
-"""By path a valid body, the maximum size of a body, and the headers of the request."""
+"""A valid body, the maximum size of a body and the headers of a request, by path."""
 FOR_ADMINS = {"/v1/model": "GET", "/v1/reload": "POST"}
 WITHOUT_KEY = ("/ping", "/readyz", "/livez")
 
