@@ -17,13 +17,14 @@ Special cases:
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections import namedtuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.compiled import compiled
-from cardwatch.features.definitions import FEATURES, column
+from cardwatch.features.definitions import FEATURE_NAMES, FEATURES
 from cardwatch.features.geography import degrees_east, distance_km
 from cardwatch.features.novelty import NEVER, day_of, update_last_use
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
@@ -62,56 +63,10 @@ _DECLINED = 2  # the code of a declined outcome
 
 _EMPTY = np.zeros(1, STATE)
 
-# Indexes in the feature row, which numba compiles as constants. The ten features of the windows are adjacent.
-_AMOUNT = column("amount")
-_AMOUNT_TO_MEAN = column("amount_to_mean")
-_AMOUNT_TO_MEAN_30D = column("amount_to_mean_30d")
-_AMOUNT_ZSCORE = column("amount_zscore")
-_AMOUNT_TO_MAX = column("amount_to_max")
-_AMOUNT_IS_WHOLE = column("amount_is_whole")
-_AMOUNT_ZEROS = column("amount_zeros")
-_COUNT_10M = column("count_10m")
-_COUNT_24H_TO_7D = column("count_24h_to_7d")
-_AMOUNT_24H_TO_30D = column("amount_24h_to_30d")
-_REMOTE_COUNT_1H = column("remote_count_1h")
-_REMOTE_COUNT_24H = column("remote_count_24h")
-_REMOTE_AMOUNT_24H = column("remote_amount_24h")
-_CASH_COUNT_24H = column("cash_count_24h")
-_CASH_AMOUNT_24H = column("cash_amount_24h")
-_PRESENT_COUNT_24H = column("present_count_24h")
-_PRESENT_AMOUNT_24H = column("present_amount_24h")
-_SMALL_COUNT_1H = column("small_count_1h")
-_SECONDS_SINCE_SMALL = column("seconds_since_small")
-_AMOUNT_TO_PREVIOUS = column("amount_to_previous")
-_PREVIOUS_DECLINED = column("previous_declined")
-_DECLINED_COUNT_24H = column("declined_count_24h")
-_SECONDS_SINCE_DECLINED = column("seconds_since_declined")
-_SECONDS_SINCE_LAST = column("seconds_since_last")
-_GAP_TO_MEAN = column("gap_to_mean")
-_HOUR_OF_DAY = column("hour_of_day")
-_WEEKDAY = column("weekday")
-_HOUR_HABIT = column("hour_habit")
-_WEEKDAY_HABIT = column("weekday_habit")
-_DISTANCE_FROM_LAST_KM = column("distance_from_last_km")
-_SPEED_FROM_LAST_KMH = column("speed_from_last_kmh")
-_DISTANCE_FROM_USUAL_KM = column("distance_from_usual_km")
-_MERCHANT_IS_NEW = column("merchant_is_new")
-_DAYS_SINCE_MERCHANT = column("days_since_merchant")
-_NEW_MERCHANT_COUNT_24H = column("new_merchant_count_24h")
-_CATEGORY_IS_NEW = column("category_is_new")
-_DAYS_SINCE_CATEGORY = column("days_since_category")
-_COUNTRY_IS_NEW = column("country_is_new")
-_DAYS_SINCE_COUNTRY = column("days_since_country")
-_DEVICE_IS_NEW = column("device_is_new")
-_DAYS_SINCE_DEVICE = column("days_since_device")
-_FIRST_CHANNEL = column("is_chip")
-_CHANNEL_HABIT = column("channel_habit")
-_MERCHANT_CATEGORY = column("merchant_category")
-_HISTORY_LENGTH = column("history_length")
-_HISTORY_DAYS = column("history_days")
-_MERCHANT_RISK_1D = column("merchant_risk_1d")
-_MERCHANT_COUNT_1D = column("merchant_count_1d")
-_AMOUNT_TO_MERCHANT_MEAN = column("amount_to_merchant_mean")
+_Columns = namedtuple("_Columns", FEATURE_NAMES)  # type: ignore[misc]
+_COLUMN: Final[Any] = _Columns(*range(len(FEATURE_NAMES)))
+"""Index of each feature in the feature row, which numba compiles as a constant. The ten features of the windows are
+adjacent, and so are those of the channels and of the reference table."""
 
 
 class FoldedRows(NamedTuple):
@@ -134,6 +89,7 @@ def fold(
     dtype COLUMNS [n]. All transactions use the same `table`. The time per transaction does not depend on the history.
 
     >>> from cardwatch.features.columns import COLUMNS
+    >>> from cardwatch.features.definitions import column
     >>> states, rows = np.zeros(1, STATE), np.zeros(2, COLUMNS)
     >>> rows["transaction_hash"], rows["amount_minor"] = [1, 2], [1000, 3000]
     >>> folded = fold(states, np.zeros(2, np.int64), rows, ReferenceTable.empty())
@@ -191,19 +147,19 @@ def _ratio(part, whole):  # type: ignore[no-untyped-def]
 @compiled
 def _amount_features(state, event, row):  # type: ignore[no-untyped-def]
     amount = float(event.amount_minor)
-    row[_AMOUNT] = amount / 100.0
-    row[_AMOUNT_IS_WHOLE] = 1.0 if event.amount_minor % 100 == 0 else 0.0
-    row[_AMOUNT_ZEROS] = _trailing_zeros(event.amount_minor)
+    row[_COLUMN.amount] = amount / 100.0
+    row[_COLUMN.amount_is_whole] = 1.0 if event.amount_minor % 100 == 0 else 0.0
+    row[_COLUMN.amount_zeros] = _trailing_zeros(event.amount_minor)
     if state.sequence == 0:
         return
     mean = state.amount_sum / state.sequence
-    row[_AMOUNT_TO_MEAN] = _ratio(amount, mean)
-    row[_AMOUNT_TO_MAX] = _ratio(amount, float(state.amount_max))
-    row[_AMOUNT_TO_PREVIOUS] = _ratio(amount, float(state.amount_last))
+    row[_COLUMN.amount_to_mean] = _ratio(amount, mean)
+    row[_COLUMN.amount_to_max] = _ratio(amount, float(state.amount_max))
+    row[_COLUMN.amount_to_previous] = _ratio(amount, float(state.amount_last))
     if state.window_count[MONTH] > 0:
-        row[_AMOUNT_TO_MEAN_30D] = _ratio(amount, state.window_amount[MONTH] / state.window_count[MONTH])
+        row[_COLUMN.amount_to_mean_30d] = _ratio(amount, state.window_amount[MONTH] / state.window_count[MONTH])
     if state.sequence > 1 and state.amount_spread > 0.0:
-        row[_AMOUNT_ZSCORE] = (amount - mean) / np.sqrt(state.amount_spread / (state.sequence - 1))
+        row[_COLUMN.amount_zscore] = (amount - mean) / np.sqrt(state.amount_spread / (state.sequence - 1))
 
 
 @compiled
@@ -218,32 +174,32 @@ def _trailing_zeros(amount_minor):  # type: ignore[no-untyped-def]
 @compiled
 def _window_features(state, row):  # type: ignore[no-untyped-def]
     for window in range(len(WINDOWS_MS)):
-        row[_COUNT_10M + 2 * window] = state.window_count[window]
-        row[_COUNT_10M + 2 * window + 1] = state.window_amount[window] / 100.0
-    row[_COUNT_24H_TO_7D] = _ratio(float(state.window_count[DAY]), float(state.window_count[WEEK]))
-    row[_AMOUNT_24H_TO_30D] = _ratio(float(state.window_amount[DAY]), float(state.window_amount[MONTH]))
+        row[_COLUMN.count_10m + 2 * window] = state.window_count[window]
+        row[_COLUMN.count_10m + 2 * window + 1] = state.window_amount[window] / 100.0
+    row[_COLUMN.count_24h_to_7d] = _ratio(float(state.window_count[DAY]), float(state.window_count[WEEK]))
+    row[_COLUMN.amount_24h_to_30d] = _ratio(float(state.window_amount[DAY]), float(state.window_amount[MONTH]))
     remote, cash = state.window_counter[REMOTE_24H], state.window_counter[CASH_24H]
     remote_amount, cash_amount = state.window_sum[REMOTE_AMOUNT_24H], state.window_sum[CASH_AMOUNT_24H]
-    row[_REMOTE_COUNT_1H] = state.window_counter[REMOTE_1H]
-    row[_REMOTE_COUNT_24H] = remote
-    row[_REMOTE_AMOUNT_24H] = remote_amount / 100.0
-    row[_CASH_COUNT_24H] = cash
-    row[_CASH_AMOUNT_24H] = cash_amount / 100.0
-    row[_PRESENT_COUNT_24H] = state.window_count[DAY] - remote - cash
-    row[_PRESENT_AMOUNT_24H] = (state.window_amount[DAY] - remote_amount - cash_amount) / 100.0
-    row[_SMALL_COUNT_1H] = state.window_counter[SMALL_1H]
-    row[_DECLINED_COUNT_24H] = state.window_counter[DECLINED_24H]
-    row[_NEW_MERCHANT_COUNT_24H] = state.window_counter[NEW_MERCHANTS_24H]
+    row[_COLUMN.remote_count_1h] = state.window_counter[REMOTE_1H]
+    row[_COLUMN.remote_count_24h] = remote
+    row[_COLUMN.remote_amount_24h] = remote_amount / 100.0
+    row[_COLUMN.cash_count_24h] = cash
+    row[_COLUMN.cash_amount_24h] = cash_amount / 100.0
+    row[_COLUMN.present_count_24h] = state.window_count[DAY] - remote - cash
+    row[_COLUMN.present_amount_24h] = (state.window_amount[DAY] - remote_amount - cash_amount) / 100.0
+    row[_COLUMN.small_count_1h] = state.window_counter[SMALL_1H]
+    row[_COLUMN.declined_count_24h] = state.window_counter[DECLINED_24H]
+    row[_COLUMN.new_merchant_count_24h] = state.window_counter[NEW_MERCHANTS_24H]
 
 
 @compiled
 def _recency_features(state, event, row):  # type: ignore[no-untyped-def]
     if event.previous_outcome != 0:
-        row[_PREVIOUS_DECLINED] = 1.0 if event.previous_outcome == _DECLINED else 0.0
+        row[_COLUMN.previous_declined] = 1.0 if event.previous_outcome == _DECLINED else 0.0
     if state.small_at_ms != 0:
-        row[_SECONDS_SINCE_SMALL] = max(event.occurred_at_ms - state.small_at_ms, 0) / 1000.0
+        row[_COLUMN.seconds_since_small] = max(event.occurred_at_ms - state.small_at_ms, 0) / 1000.0
     if state.declined_at_ms != 0:
-        row[_SECONDS_SINCE_DECLINED] = max(event.occurred_at_ms - state.declined_at_ms, 0) / 1000.0
+        row[_COLUMN.seconds_since_declined] = max(event.occurred_at_ms - state.declined_at_ms, 0) / 1000.0
 
 
 @compiled
@@ -255,17 +211,17 @@ def _hour_and_weekday(occurred_at_ms):  # type: ignore[no-untyped-def]
 @compiled
 def _time_features(state, event, row):  # type: ignore[no-untyped-def]
     hour, weekday = _hour_and_weekday(event.occurred_at_ms)
-    row[_HOUR_OF_DAY] = hour
-    row[_WEEKDAY] = weekday
+    row[_COLUMN.hour_of_day] = hour
+    row[_COLUMN.weekday] = weekday
     if state.sequence == 0:
         return
     gap_ms = max(event.occurred_at_ms - state.last_at_ms, 0)
-    row[_SECONDS_SINCE_LAST] = gap_ms / 1000.0
+    row[_COLUMN.seconds_since_last] = gap_ms / 1000.0
     if state.sequence > 1:
-        row[_GAP_TO_MEAN] = _ratio(float(gap_ms), (state.last_at_ms - state.first_at_ms) / (state.sequence - 1))
+        row[_COLUMN.gap_to_mean] = _ratio(float(gap_ms), (state.last_at_ms - state.first_at_ms) / (state.sequence - 1))
     near = state.hours[(hour + 23) % 24] + state.hours[hour] + state.hours[(hour + 1) % 24]
-    row[_HOUR_HABIT] = near / state.sequence
-    row[_WEEKDAY_HABIT] = state.weekdays[weekday] / state.sequence
+    row[_COLUMN.hour_habit] = near / state.sequence
+    row[_COLUMN.weekday_habit] = state.weekdays[weekday] / state.sequence
 
 
 @compiled
@@ -275,9 +231,9 @@ def _place_features(state, event, row):  # type: ignore[no-untyped-def]
     away_km = distance_km(event.latitude, event.longitude, state.last_latitude, state.last_longitude)
     # The absolute duration: a late event needs the same speed as an early one.
     hours = abs(event.occurred_at_ms - state.last_place_at_ms) / HOUR_MS
-    row[_DISTANCE_FROM_LAST_KM] = away_km
-    row[_SPEED_FROM_LAST_KMH] = away_km / max(hours, MIN_HOURS)
-    row[_DISTANCE_FROM_USUAL_KM] = distance_km(
+    row[_COLUMN.distance_from_last_km] = away_km
+    row[_COLUMN.speed_from_last_kmh] = away_km / max(hours, MIN_HOURS)
+    row[_COLUMN.distance_from_usual_km] = distance_km(
         event.latitude, event.longitude, state.mean_latitude, state.mean_longitude
     )
 
@@ -299,26 +255,26 @@ def _novelty_features(state, event, row):  # type: ignore[no-untyped-def]
     in_category = update_last_use(state.categories, state.category_days, state.known, 2, np.uint32(event.category), day)
     in_country = update_last_use(state.countries, state.country_days, state.known, 3, np.uint32(event.country), day)
     if state.sequence > 0:
-        _write_novelty(at_merchant, day, row, _MERCHANT_IS_NEW, _DAYS_SINCE_MERCHANT)
-        _write_novelty(in_category, day, row, _CATEGORY_IS_NEW, _DAYS_SINCE_CATEGORY)
-        _write_novelty(in_country, day, row, _COUNTRY_IS_NEW, _DAYS_SINCE_COUNTRY)
+        _write_novelty(at_merchant, day, row, _COLUMN.merchant_is_new, _COLUMN.days_since_merchant)
+        _write_novelty(in_category, day, row, _COLUMN.category_is_new, _COLUMN.days_since_category)
+        _write_novelty(in_country, day, row, _COLUMN.country_is_new, _COLUMN.days_since_country)
     if event.device_hash != np.uint64(0):
         device = np.uint32(event.device_hash & np.uint64(0xFFFFFFFF))
         with_device = update_last_use(state.devices, state.device_days, state.known, 1, device, day)
         if not first_device:
-            _write_novelty(with_device, day, row, _DEVICE_IS_NEW, _DAYS_SINCE_DEVICE)
+            _write_novelty(with_device, day, row, _COLUMN.device_is_new, _COLUMN.days_since_device)
     return at_merchant == NEVER
 
 
 @compiled
 def _segment_features(state, event, now_ms, row):  # type: ignore[no-untyped-def]
     for channel in range(_CHANNELS):
-        row[_FIRST_CHANNEL + channel] = 1.0 if event.channel == channel else 0.0
-    row[_MERCHANT_CATEGORY] = event.category
-    row[_HISTORY_LENGTH] = min(state.sequence, HISTORY_CAP)
+        row[_COLUMN.is_chip + channel] = 1.0 if event.channel == channel else 0.0
+    row[_COLUMN.merchant_category] = event.category
+    row[_COLUMN.history_length] = min(state.sequence, HISTORY_CAP)
     if state.sequence > 0:
-        row[_CHANNEL_HABIT] = state.channels[event.channel] / state.sequence
-        row[_HISTORY_DAYS] = min((now_ms - state.first_at_ms) / DAY_MS, float(DAYS_CAP))
+        row[_COLUMN.channel_habit] = state.channels[event.channel] / state.sequence
+        row[_COLUMN.history_days] = min((now_ms - state.first_at_ms) / DAY_MS, float(DAYS_CAP))
 
 
 @compiled
@@ -326,10 +282,10 @@ def _reference_features(event, merchants, merchant_values, row):  # type: ignore
     at = np.searchsorted(merchants, event.merchant_hash)
     known = at < len(merchants) and merchants[at] == event.merchant_hash
     for window in range(3):
-        row[_MERCHANT_RISK_1D + window] = merchant_values[at, window] if known else 1.0
-        row[_MERCHANT_COUNT_1D + window] = merchant_values[at, 3 + window] if known else 0.0
+        row[_COLUMN.merchant_risk_1d + window] = merchant_values[at, window] if known else 1.0
+        row[_COLUMN.merchant_count_1d + window] = merchant_values[at, 3 + window] if known else 0.0
     if known:
-        row[_AMOUNT_TO_MERCHANT_MEAN] = _ratio(float(event.amount_minor), float(merchant_values[at, 6]))
+        row[_COLUMN.amount_to_merchant_mean] = _ratio(float(event.amount_minor), float(merchant_values[at, 6]))
 
 
 @compiled
