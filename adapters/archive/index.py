@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     create_engine,
@@ -35,32 +36,33 @@ BUSY_SECONDS: Final = 30.0
 # Texts of errors at the login to PostgreSQL that no retry can fix.
 _REFUSALS: Final = ("authentication failed", "does not exist", "no password supplied", "permission denied")
 
-_META: Final = MetaData()
+META: Final = MetaData()
+"""The definitions of all tables."""
 _BIG_INTEGER: Final = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _table(name: str, *columns: Any) -> Table:
     """Return a table whose rows SQLite stores in the order of their key."""
-    return Table(name, _META, *columns, sqlite_with_rowid=False)
+    return Table(name, META, *columns, sqlite_with_rowid=False)
 
 
 POSITIONS: Final = Table(
     "positions",
-    _META,
+    META,
     Column("topic", String, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next_offset", _BIG_INTEGER, nullable=False),
 )
 FILES: Final = Table(
     "files",
-    _META,
+    META,
     Column("path", String, primary_key=True),
     Column("kind", String, nullable=False),
     Column("day", String, nullable=False),
     Column("rows", Integer, nullable=False),
 )
 CLOSED_DAYS: Final = Table(
-    "closed_days", _META, Column("day", String, primary_key=True), Column("table_id", String, nullable=False)
+    "closed_days", META, Column("day", String, primary_key=True), Column("table_id", String, nullable=False)
 )
 TRANSACTIONS: Final = _table(
     "transactions",
@@ -103,10 +105,13 @@ class ArchiveIndex:
 
     Every call raises `ArchiveUnavailable` if the database does not answer, and `Misconfigured` if it never will: a
     wrong password, no such database, no address, a folder that cannot be written. No message holds a password.
+
+    `is_shared`: whether the index is on a server.
     """
 
     def __init__(self, folder: Path, index_url: str = "", *, readonly: bool) -> None:
         self._file = None if index_url else index_file(folder)
+        self.is_shared = self._file is None
         if self._file is not None:
             self._where = f"the archive's index {self._file}"
             self._engine = _sqlite(self._file, readonly=readonly)
@@ -117,24 +122,14 @@ class ArchiveIndex:
             self._engine = _postgresql(url)
 
     @property
-    def is_shared(self) -> bool:
-        """Whether the index is on a server."""
-        return self._file is None
-
-    @property
     def exists(self) -> bool:
         """Whether the index exists. On a server it is assumed to exist."""
         return self._file is None or self._file.exists()
 
-    def create(self, connection: Connection) -> None:
-        """Create missing tables."""
-        _META.create_all(connection)
-
-    @contextmanager
-    def connected(self) -> Iterator[Connection]:
-        """Open a connection for the block."""
+    def query(self, query: Select[Any]) -> Sequence[Any]:
+        """Return the rows of a query, on a connection of its own."""
         with self.translated_errors(), self._engine.connect() as connection:
-            yield connection
+            return connection.execute(query).all()
 
     def connect(self) -> Connection:
         """Open a connection that the caller closes."""

@@ -85,7 +85,10 @@ def read_in_log_order(
 
 
 class _Reader:
-    """Reader of one row group. `held` are rows that were read and not taken yet, by offset."""
+    """Reader of one row group. `held` are rows that were read and not taken yet, by offset.
+
+    `last_offset`: the offset up to which the row group was read.
+    """
 
     def __init__(self, row_group: RowGroupRange, partition: int, columns: Sequence[str], batch_rows: int) -> None:
         self._row_group, self._partition = row_group, partition
@@ -99,12 +102,7 @@ class _Reader:
             raise _damaged(row_group.path, error) from error
         self.held: pa.Table = pa.table({})
         self._offsets: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._read_up_to = -1
-
-    @property
-    def last_offset(self) -> int:
-        """The offset up to which the row group was read."""
-        return self._read_up_to
+        self.last_offset = -1
 
     def advance(self) -> bool:
         """Read the next batch. Return False, and close the file, after the last one."""
@@ -130,12 +128,12 @@ class _Reader:
 
     def _hold(self, rows: pa.Table) -> None:
         self.held, self._offsets = rows, log_offsets(rows)
-        if (np.diff(self._offsets) <= 0).any() or self._offsets[0] <= self._read_up_to:
+        if (np.diff(self._offsets) <= 0).any() or self._offsets[0] <= self.last_offset:
             raise CardwatchError(
                 f"{self._row_group.path}: partition {self._partition} is not in the order of log_offset; "
                 "the file was not written by the archive, or is damaged"
             )
-        self._read_up_to = int(self._offsets[-1])
+        self.last_offset = int(self._offsets[-1])
 
 
 def log_offsets(rows: pa.Table) -> NDArray[np.int64]:

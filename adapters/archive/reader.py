@@ -66,21 +66,23 @@ class Archive:
 
     def all_labels(self) -> pa.Table:
         """Return all archived labels, in the order of the label log."""
-        return self._read(LABELS, date.min, date.max)
+        return self._read(LABELS)
 
-    def files(self, kind: str) -> list[tuple[Path, int | None]]:
-        """Return the Parquet files of one kind in the manifest, by day, each with its number of rows."""
-        named = select(FILES.c.path, FILES.c.rows).where(FILES.c.kind == kind).order_by(FILES.c.day, FILES.c.path)
+    def files(self, kind: str, first: date = date.min, last: date = date.max) -> list[tuple[Path, int | None]]:
+        """Return the Parquet files of one kind and these days in the manifest, by day, each with its number of rows."""
+        of_days = FILES.c.day.between(first.isoformat(), last.isoformat())
+        named = (
+            select(FILES.c.path, FILES.c.rows).where(FILES.c.kind == kind, of_days).order_by(FILES.c.day, FILES.c.path)
+        )
         return [(self._folder / path, int(rows)) for path, rows in self._query(named)]
 
     def log(self) -> FileLog:
         """Return the archived transactions and decisions, for reading in log order."""
         return FileLog(find_row_groups(self.files(TRANSACTIONS)), find_row_groups(self.files(DECISIONS)))
 
-    def _read(self, kind: str, first: date, last: date) -> pa.Table:
-        of_days = FILES.c.day.between(first.isoformat(), last.isoformat())
-        named = self._query(select(FILES.c.path).where(FILES.c.kind == kind, of_days).order_by(FILES.c.path))
-        tables = [pq.read_table(self._folder / path, schema=SCHEMAS[kind], partitioning=None) for (path,) in named]
+    def _read(self, kind: str, first: date = date.min, last: date = date.max) -> pa.Table:
+        files = self.files(kind, first, last)
+        tables = [pq.read_table(path, schema=SCHEMAS[kind], partitioning=None) for path, _ in files]
         if not tables:
             return SCHEMAS[kind].empty_table()
         return pa.concat_tables(tables).sort_by([("partition", "ascending"), ("log_offset", "ascending")])
@@ -88,25 +90,19 @@ class Archive:
     def _query(self, query: Select[Any]) -> Sequence[Any]:
         if not self._index.exists:
             raise ArchiveUnavailable(f"there is no archive in {self._folder}: the archive service has not run here yet")
-        with self._index.connected() as connection:
-            return connection.execute(query).all()
+        return self._index.query(query)
 
 
 class FileLog:
-    """A log of transactions in files, with the decisions on them. Partitions are read separately."""
+    """A log of transactions in files, with the decisions on them. Partitions are read separately.
+
+    `partitions`: the partitions of the log, sorted. `rows`: the number of transactions.
+    """
 
     def __init__(self, transactions: Sequence[RowGroupRange], decisions: Sequence[RowGroupRange] = ()) -> None:
         self._transactions, self._decisions = transactions, decisions
-
-    @property
-    def partitions(self) -> list[int]:
-        """Partitions of the log, sorted."""
-        return partitions_of(self._transactions)
-
-    @property
-    def rows(self) -> int:
-        """Number of transactions."""
-        return sum(row_group.rows for row_group in self._transactions)
+        self.partitions = partitions_of(transactions)
+        self.rows = sum(row_group.rows for row_group in transactions)
 
     def transactions(
         self, partition: int, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -21,8 +22,6 @@ _MAX_CACHED: Final = 2 * WINDOW_DAYS
 _TIME_STAMP_RESOLUTION_SECONDS: Final = 2.0
 """Coarsest resolution of time stamps in common file systems."""
 
-K = TypeVar("K", str, date)
-
 
 class ReferenceTableStore:
     """The tables in `folder`. It is thread-safe, and another process may write at the same time.
@@ -32,7 +31,7 @@ class ReferenceTableStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._cached: dict[str, ReferenceTable] = {}
+        self._load = lru_cache(_MAX_CACHED)(lambda name: _read(folder / name))
         self._of_day: dict[date, ReferenceTable] = {}
         self._listing = _Listing(folder)
         self._lock = Lock()
@@ -55,7 +54,9 @@ class ReferenceTableStore:
                 return ReferenceTable.empty()
             table = self._load(name)
             if name.startswith(at.isoformat()):
-                _put_bounded(self._of_day, at, table)
+                self._of_day[at] = table
+                if len(self._of_day) > _MAX_CACHED:
+                    self._of_day.pop(next(iter(self._of_day)))  # the oldest entry
             return table
 
     def of_day(self, day: date) -> ReferenceTable | None:
@@ -74,11 +75,6 @@ class ReferenceTableStore:
     def all(self) -> list[ReferenceTable]:
         """Return all tables, by day. Raises `CorruptTable`."""
         return [_read(path) for path in sorted(self._folder.glob(f"*{_SUFFIX}"))]
-
-    def _load(self, name: str) -> ReferenceTable:
-        if name not in self._cached:
-            _put_bounded(self._cached, name, _read(self._folder / name))
-        return self._cached[name]
 
 
 class _Listing:
@@ -129,13 +125,6 @@ def _read(path: Path) -> ReferenceTable:
     if _name(table) != path.name:
         raise CorruptTable(f"{path} contains {_name(table)} instead of the table in its name; {_ADVICE}")
     return table
-
-
-def _put_bounded(cached: dict[K, ReferenceTable], key: K, table: ReferenceTable) -> None:
-    """Add a table to a cache, which evicts the oldest entry when it is full."""
-    cached[key] = table
-    if len(cached) > _MAX_CACHED:
-        cached.pop(next(iter(cached)))
 
 
 _ADVICE: Final = "restore it from a copy, or remove it to use the table of the day before"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import structs
 from sqlalchemy import Select, Table, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
@@ -49,7 +51,7 @@ class ArchiveWriter(Closeable):
         self._connection = self._index.connect()
         with closed_on_error(self), self._index.translated_errors():
             self._require_single_writer()
-            self._index.create(self._connection)
+            index.META.create_all(self._connection)
             self._connection.commit()
             self._remove_unnamed_files()
         self.bytes = sum(path.stat().st_size for path in folder.glob("*/date=*/*.parquet"))
@@ -87,7 +89,7 @@ class ArchiveWriter(Closeable):
         with self._index.transaction(self._connection):
             self._insert(FILES, named)
             for kind, of_kind in rows.items():
-                self._insert(_INDEXED[kind], [_INDEX_ROW[kind](row) for row in of_kind], once=True)
+                self._insert(_INDEXED[kind], [_index_row(kind, row) for row in of_kind], once=True)
             self._insert(POSITIONS, reached, replaces="next_offset")
 
     def close_day(self, day: date, table_id: str) -> None:
@@ -132,7 +134,8 @@ class ArchiveWriter(Closeable):
         relative = Path(kind) / f"date={day}" / f"{first['partition']:04d}-{first['log_offset']:012d}.parquet"
         path = self._folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        in_log_order = pa.Table.from_pylist(sorted(rows, key=_log_position), schema=SCHEMAS[kind])
+        ordered = sorted(rows, key=itemgetter("partition", "log_offset"))
+        in_log_order = pa.Table.from_pylist(ordered, schema=SCHEMAS[kind])
         partitions = in_log_order["partition"].to_numpy()
         with pq.ParquetWriter(path, SCHEMAS[kind], compression="zstd") as writer:
             for partition in np.unique(partitions).tolist():  # one row group each: replay reads by partition
@@ -147,27 +150,12 @@ class ArchiveWriter(Closeable):
                 path.unlink()
 
 
-def _log_position(row: Mapping[str, Any]) -> tuple[int, int]:
-    return row["partition"], row["log_offset"]
-
-
 def transaction_row(transaction: Transaction, partition: int, offset: int) -> Row:
     """Return a transaction as a row of the archive, with its log position."""
-    return {
-        "transaction_id": transaction.transaction_id,
-        "card_id": transaction.card_id,
-        "merchant_id": transaction.merchant_id,
-        "occurred_at": transaction.occurred_at,
-        "amount_minor": transaction.amount_minor,
-        "currency": transaction.currency,
-        "merchant_category": transaction.merchant_category,
+    outcome = transaction.previous_outcome
+    return structs.asdict(transaction) | {
         "channel": transaction.channel.value,
-        "country": transaction.country,
-        "latitude": transaction.latitude,
-        "longitude": transaction.longitude,
-        "device_id": transaction.device_id,
-        "customer_id": transaction.customer_id,
-        "previous_outcome": transaction.previous_outcome.value if transaction.previous_outcome else None,
+        "previous_outcome": outcome.value if outcome else None,
         "partition": partition,
         "log_offset": offset,
     }
@@ -175,89 +163,32 @@ def transaction_row(transaction: Transaction, partition: int, offset: int) -> Ro
 
 def label_row(label: Label, partition: int, offset: int) -> Row:
     """Return a label as a row of the archive, with its position in the label log."""
-    return {
-        "transaction_id": label.transaction_id,
-        "card_id": label.card_id,
-        "merchant_id": label.merchant_id,
-        "is_fraud": label.is_fraud,
-        "effective_at": label.effective_at,
-        "observed_at": label.observed_at,
-        "source": label.source.value,
-        "partition": partition,
-        "log_offset": offset,
-    }
+    return structs.asdict(label) | {"source": label.source.value, "partition": partition, "log_offset": offset}
 
 
 def decision_row(decision: Decision) -> Row:
     """Return a decision as a row of the archive. partition and log_offset are the log position of its transaction."""
-    transaction = decision.transaction
-    row = {name: getattr(decision, name) for name in _COPIED_FIELDS}
-    return row | {
-        "transaction_id": transaction.transaction_id,
-        "card_id": transaction.card_id,
-        "merchant_id": transaction.merchant_id,
-        "occurred_at": transaction.occurred_at,
-        "amount_minor": transaction.amount_minor,
-        "merchant_category": transaction.merchant_category,
-        "channel": transaction.channel.value,
-        "country": transaction.country,
-        "log_offset": decision.offset,
-        "action": decision.action.value,
-    }
+    row = transaction_row(decision.transaction, decision.partition, decision.offset) | structs.asdict(decision)
+    return {name: row[name] for name in SCHEMAS[DECISIONS].names} | {"action": decision.action.value}
 
-
-_COPIED_FIELDS: Final = (
-    "partition",
-    "sequence",
-    "features",
-    "feature_schema",
-    "table_id",
-    "model_version",
-    "model_digest",
-    "policy_version",
-    "margin",
-    "probability",
-    "reasons",
-    "degraded",
-    "degraded_reason",
-    "shadow_version",
-    "shadow_margin",
-    "shadow_probability",
-    "decided_at",
-    "latency_ms",
-)
 
 _DAY_OF: Final = {TRANSACTIONS: "occurred_at", DECISIONS: "occurred_at", LABELS: "effective_at"}
-_INDEX_ROW: Final[dict[str, Callable[[Row], Row]]] = {
-    TRANSACTIONS: lambda row: {
-        "transaction_id": row["transaction_id"],
-        "card_id": row["card_id"],
-        "occurred_at_ms": to_epoch_ms(row["occurred_at"]),
-        "partition": row["partition"],
-        "log_offset": row["log_offset"],
-    },
-    DECISIONS: lambda row: {
-        "transaction_id": row["transaction_id"],
-        "day": utc_day(row["occurred_at"]).isoformat(),
-        "action": row["action"],
-        "probability": row["probability"],
-        "model_version": row["model_version"],
-        "degraded": int(row["degraded"]),
-    },
-    LABELS: lambda row: {
-        "transaction_id": row["transaction_id"],
-        "is_fraud": int(row["is_fraud"]),
-        "effective_at_ms": to_epoch_ms(row["effective_at"]),
-        "observed_at_ms": to_epoch_ms(row["observed_at"]),
-        "source": row["source"],
-        "partition": row["partition"],
-        "log_offset": row["log_offset"],
-    },
-}
+
+
+def _index_row(kind: str, row: Row) -> Row:
+    """Return the values of the index's columns: flags as 0 or 1, times in milliseconds in columns named `..._ms`."""
+    flags = {name: int(value) for name, value in row.items() if isinstance(value, bool)}
+    times = {f"{name}_ms": to_epoch_ms(value) for name, value in row.items() if isinstance(value, datetime)}
+    values = {**row, **flags, **times, "day": _day(kind, row)}
+    return {column.name: values[column.name] for column in _INDEXED[kind].columns}
 
 
 def _by_day(kind: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
     days: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        days[utc_day(row[_DAY_OF[kind]]).isoformat()].append(row)
-    return dict(days)
+        days[_day(kind, row)].append(row)
+    return days
+
+
+def _day(kind: str, row: Row) -> str:
+    return utc_day(row[_DAY_OF[kind]]).isoformat()

@@ -7,7 +7,7 @@ index does not name are ignored. Parquet files are never changed and never remov
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -79,9 +79,8 @@ class S3Archive:
             found |= {str(transaction_id) for (transaction_id,) in self._query(known)}
         return found
 
-    def _query(self, query: Select[Any]) -> list[Any]:
-        with ArchiveIndex(self.folder, readonly=True).connected() as connection:
-            return list(connection.execute(query).all())
+    def _query(self, query: Select[Any]) -> Sequence[Any]:
+        return ArchiveIndex(self.folder, readonly=True).query(query)
 
 
 def _day_of(path: Path) -> date:

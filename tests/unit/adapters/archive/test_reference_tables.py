@@ -163,7 +163,7 @@ def test_what_is_held_in_memory_is_bounded(store: ReferenceTableStore) -> None:
     for days in range(DAYS):
         store.put(table_of(later(days)))
         store.newest(later(days))
-    assert len(store._cached) <= 60
+    assert store._load.cache_info().currsize <= 60
     assert len(store._of_day) <= 60
     assert store.newest(FIRST).valid_from.date() == FIRST
 
