@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -60,6 +61,9 @@ def write_feature_rows(path: Path, batches: Iterable[pa.Table]) -> int:
 
 
 def feature_matrix(rows: pa.Table) -> NDArray[np.float32]:
-    """Return the `features` of rows as float32 [n, features]. The rows may come from Spark too."""
-    lists: Any = rows["features"].combine_chunks()
-    return cast(NDArray[np.float32], lists.flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1))
+    """Return the `features` of rows as float32 [n, features]; missing values are NaN.
+
+    The rows may be feature rows, also those that Spark wrote, or decisions of the archive.
+    """
+    values = pc.list_flatten(rows["features"]).to_numpy().astype(np.float32, copy=False)
+    return cast(NDArray[np.float32], values.reshape(rows.num_rows, len(FEATURES)))

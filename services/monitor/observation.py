@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from adapters.archive.feature_rows import feature_matrix
 from adapters.archive.reader import Archive
 from cardwatch.drift.assessment import DayObservation, DriftResult
 from cardwatch.drift.policy import DriftPolicy
-from cardwatch.features.definitions import FEATURES
 from cardwatch.label_maturity import end_of_day, newest_mature_day
 from cardwatch.registry import ModelRegistry, ModelVersion
 from monitoring.evidently_drift import FeatureDrift
@@ -64,12 +63,7 @@ class Observer:
             self._comparison = champion.version, FeatureDrift(rows.features, rows.margins)
         first = day - timedelta(days=self._policy.drift_days - 1)
         decisions = self._archive.decisions(first, day)
-        return self._comparison[1].compare(_features(decisions), _margins(decisions, champion.version))
-
-
-def _features(decisions: pa.Table) -> NDArray[np.float32]:
-    values = pc.list_flatten(decisions["features"]).to_numpy().astype(np.float32)
-    return values.reshape(len(decisions), len(FEATURES))
+        return self._comparison[1].compare(feature_matrix(decisions), _margins(decisions, champion.version))
 
 
 def _margins(decisions: pa.Table, champion_version: str) -> NDArray[np.float32]:
