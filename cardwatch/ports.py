@@ -1,14 +1,16 @@
-"""Ports: the interfaces that adapters implement. Each has one contract suite in `tests/contract`."""
+"""Ports: the interfaces that adapters implement. Stores and scorers have a contract suite each in `tests/contract`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
+
+from cardwatch.records import LogSegment, Outgoing, Record
 
 StateArray = NDArray[np.void]
 """Card states: a structured array of dtype `cardwatch.features.state.STATE`, one element per card."""
@@ -49,22 +51,18 @@ class FeatureStore(Protocol):
 
         It takes one round trip (DynamoDB: one per 100 cards, concurrently). The caller may change the array.
         """
-        ...
 
     def load_positioned(self, partition: int, card_ids: Sequence[str]) -> PositionedStates:
         """Return the states as `load` does, each with the offset of `partition` below which it contains all records.
 
         Each state is consistent with its position. A store with atomic batches returns `applied` for every card.
         """
-        ...
 
     def applied(self, partition: int) -> int:
         """Return the next offset of `partition` that is not folded in; 0 for a new store."""
-        ...
 
     def size(self) -> StoreSize:
         """Return the approximate size from the store's own statistics, which may be some hours old."""
-        ...
 
     def apply(
         self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray
@@ -75,7 +73,6 @@ class FeatureStore(Protocol):
         worker. On DynamoDB it is raised too if a card is folded beyond `position`, and a batch of more than 99 cards
         may be written in part then. The same call, or folding the gap, completes it.
         """
-        ...
 
 
 class StoreContents(NamedTuple):
@@ -94,14 +91,12 @@ class PortableStore(FeatureStore, Protocol):
         LMDB reads a consistent snapshot. With other stores, the iterator raises `StoreRefused` at its end if a batch
         was written during the reading, or is half-written.
         """
-        ...
 
     def fill(self, contents: StoreContents) -> None:
         """Write `contents` to the store. Raises `StoreRefused` if the store is not empty.
 
         The store cannot be opened until all is written, so that a partly filled store is never used after a crash.
         """
-        ...
 
 
 class Shadow(Struct, frozen=True, kw_only=True):
@@ -145,4 +140,32 @@ class Scorer(Protocol):
         `reasons_above`: float64 [n], the probability from which a row gets reasons, because exact reasons take hundreds
         of microseconds. `transaction_ids`: the transactions of the rows, for log lines only.
         """
-        ...
+
+
+class TransactionalLogPort(Protocol):
+    """The topic `transactions` and the offsets of the stream workers' group."""
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Return the group's committed offset per partition; partitions without one are left out."""
+
+    def first(self, partition: int) -> int:
+        """Return the offset where the topic begins: retention has deleted the records before it."""
+
+    def end(self, partition: int) -> int | None:
+        """Return the offset after the last committed record as of the newest fetch; None before the first fetch."""
+
+    def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
+        """Commit records and positions in one transaction, or raise `Superseded`."""
+
+    def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
+        """Yield the records of [start, stop) in log order."""
+
+
+class ArchivedLogPort(Protocol):
+    """The part of the log that was archived."""
+
+    def ends(self) -> dict[int, int]:
+        """Return the next offset that is not archived yet, per partition."""
+
+    def parts(self, partition: int, start: int, stop: int) -> Iterator[LogSegment]:
+        """Yield the transactions of [start, stop) in log order; the last segment's position is `stop`."""

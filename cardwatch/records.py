@@ -1,8 +1,11 @@
-"""Records of a log, independent of the system that stores it."""
+"""Records and segments of a log, independent of the system that stores it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Record(NamedTuple):
@@ -23,3 +26,17 @@ class Outgoing(NamedTuple):
     partition: int
     key: bytes
     value: bytes
+
+
+class LogSegment(NamedTuple):
+    """n transactions of one partition in log order. `position` is the offset after the last of them.
+
+    `cards`: the distinct cards. `card_index`: int64 [n], the index of each transaction's card in `cards`. `offsets`:
+    int64 [n]. `rows`: dtype `cardwatch.features.columns.COLUMNS` [n].
+    """
+
+    position: int
+    cards: list[str]
+    card_index: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    rows: NDArray[np.void]

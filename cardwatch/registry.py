@@ -43,11 +43,9 @@ class ModelVersions(Protocol):
 
     def version(self, version: str, /) -> ModelVersion | None:
         """Return a version by its number, None if it does not exist."""
-        ...
 
     def files(self, version: ModelVersion, /) -> dict[str, bytes]:
         """Return the version's files by name. Raises `CorruptModel` if they do not have its digest."""
-        ...
 
 
 class ModelRegistry(ModelVersions, Protocol):
@@ -55,11 +53,9 @@ class ModelRegistry(ModelVersions, Protocol):
 
     def champion(self) -> ModelVersion:
         """Return the version under `champion`. Raises `NoChampion` if there is none."""
-        ...
 
     def alias(self, name: str, /) -> ModelVersion | None:
         """Return the version under an alias, None if the alias or the model does not exist."""
-        ...
 
 
 class ModelSource(ModelVersions, Protocol):
@@ -67,12 +63,9 @@ class ModelSource(ModelVersions, Protocol):
 
     def aliases(self) -> dict[str, str]:
         """Return the version number under each alias; empty if there is no model."""
-        ...
 
     def no_champion(self) -> NoChampion:
         """Return the error for a missing champion, which says how to get one."""
-        ...
 
     def close(self) -> None:
         """Close the connections."""
-        ...

@@ -13,7 +13,7 @@ from adapters.archive.arrow_columns import KERNEL_COLUMNS, arrow_kernel_rows, di
 from adapters.archive.log_files import BATCH_ROWS, LOG_POSITION, find_row_groups, log_offsets, read_in_log_order
 from adapters.archive.reader import Archive
 from cardwatch.features.columns import COLUMNS
-from cardwatch.features.log_segment import LogSegment
+from cardwatch.records import LogSegment
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 
 

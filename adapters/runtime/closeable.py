@@ -18,7 +18,6 @@ class Closeable(Protocol):
 
     def close(self) -> None:
         """Release files and connections."""
-        ...
 
 
 @contextmanager

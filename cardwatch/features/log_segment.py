@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.ports import FeatureStore
-
-
-class LogSegment(NamedTuple):
-    """n transactions of one partition in log order. `position` is the offset after the last of them.
-
-    `cards`: the distinct cards. `card_index`: int64 [n], the index of each transaction's card in `cards`. `offsets`:
-    int64 [n]. `rows`: dtype COLUMNS [n].
-    """
-
-    position: int
-    cards: list[str]
-    card_index: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    rows: NDArray[np.void]
+from cardwatch.records import LogSegment
 
 
 def fold_segment(store: FeatureStore, partition: int, start: int, segment: LogSegment) -> None:

@@ -26,7 +26,6 @@ class Tables(Protocol):
 
     def newest(self, at: date) -> ReferenceTable:
         """Return the newest table with `valid_from` <= `at`; raises `CorruptTable` if its file is damaged."""
-        ...
 
 
 class TableChoice(NamedTuple):

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from cardwatch.decision.folding import cards_of
 from cardwatch.errors import GapLost
 from cardwatch.features.columns import encode
-from cardwatch.features.log_segment import LogSegment, fold_segment
-from cardwatch.ports import FeatureStore
-from cardwatch.records import Record
+from cardwatch.features.log_segment import fold_segment
+from cardwatch.ports import ArchivedLogPort, FeatureStore
+from cardwatch.records import LogSegment, Record
 from services.stream.batch import decode_records
 
 log = logging.getLogger(__name__)
-
-
-class ArchivedLogPort(Protocol):
-    """The part of the log that was archived, see `adapters.archive.archived_log.ArchivedLog`."""
-
-    def ends(self) -> dict[int, int]:
-        """Return the next offset that is not archived yet, per partition."""
-        ...
-
-    def parts(self, partition: int, start: int, stop: int) -> Iterator[LogSegment]:
-        """Yield the transactions of [start, stop) in log order; the last segment's position is `stop`."""
-        ...
 
 
 def fold_records(store: FeatureStore, partition: int, start: int, records: Sequence[Record]) -> None:

@@ -6,49 +6,24 @@ The commit order, on which exactly-once decisions rest, is `StreamWorker.process
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 
 from cardwatch.errors import StaleWriter, StoreLeads, Superseded
 from cardwatch.events import Decision, encode
 from cardwatch.features.reference_choice import Tables
-from cardwatch.ports import FeatureStore
+from cardwatch.ports import ArchivedLogPort, FeatureStore, TransactionalLogPort
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS
 from services.stream.batch import Batch, fold_batch
 from services.stream.decision_engine import DecisionEngine
 from services.stream.decision_log import DecisionLog
 from services.stream.metrics import StreamMetrics
-from services.stream.recovery import ArchivedLogPort, fold_from_archive, fold_records
+from services.stream.recovery import fold_from_archive, fold_records
 from services.stream.step_timer import StepTimer
 
 log = logging.getLogger(__name__)
-
-
-class TransactionalLogPort(Protocol):
-    """The topic `transactions` and the group's offsets, see `adapters.kafka.transactional_log.TransactionalLog`."""
-
-    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
-        """Return the group's committed offset per partition; partitions without one are left out."""
-        ...
-
-    def first(self, partition: int) -> int:
-        """Return the offset where the topic begins: retention has deleted the records before it."""
-        ...
-
-    def end(self, partition: int) -> int | None:
-        """Return the offset after the last committed record as of the newest fetch; None before the first fetch."""
-        ...
-
-    def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
-        """Commit records and positions in one transaction, or raise `Superseded`."""
-        ...
-
-    def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
-        """Yield the records of [start, stop) in log order."""
-        ...
 
 
 class StreamWorker:
@@ -175,11 +150,7 @@ class StreamWorker:
     def _apply(self, topic_log: TransactionalLogPort, batch: Batch) -> None:
         try:
             self._store.apply(
-                batch.partition,
-                expected=batch.start,
-                position=batch.stop,
-                card_ids=batch.cards,
-                states=batch.states,
+                batch.partition, expected=batch.start, position=batch.stop, card_ids=batch.cards, states=batch.states
             )
             self._applied[batch.partition] = batch.stop
         except StaleWriter as refusal:

@@ -27,10 +27,11 @@ from cardwatch.errors import Misconfigured, StaleWriter, StoreRefused, StoreUnav
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.kernel import fold
-from cardwatch.features.log_segment import LogSegment, fold_segment
+from cardwatch.features.log_segment import fold_segment
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import STATE, empty_states
 from cardwatch.ports import StoreContents
+from cardwatch.records import LogSegment
 
 KINDS = ["lmdb", "redis", "dynamodb"]
 Open = Callable[..., OpenStore]

@@ -25,9 +25,10 @@ from adapters.feature_store.snapshots import restore_snapshot, write_snapshot
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.kernel import fold
-from cardwatch.features.log_segment import LogSegment, fold_segment
+from cardwatch.features.log_segment import fold_segment
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
+from cardwatch.records import LogSegment
 
 Opened = Callable[[], OpenStore]
 _number = count()

@@ -30,15 +30,12 @@ class Keys(Protocol):
     @property
     def ids(self) -> frozenset[str]:
         """The ids of all valid keys."""
-        ...
 
     def check(self, authorization: bytes, scope: KeyScope, /) -> ApiKey:
         """Return the key in an `Authorization` header; raise `KeyRefused` if it is not valid for `scope`."""
-        ...
 
     def refresh(self) -> bool:
         """Read the keys again if they have changed, and return whether they have."""
-        ...
 
 
 class Admission:

@@ -20,10 +20,11 @@ from cardwatch.errors import Misconfigured, StoreRefused
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.kernel import fold
-from cardwatch.features.log_segment import LogSegment, fold_segment
+from cardwatch.features.log_segment import fold_segment
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import STATE, empty_states
 from cardwatch.ports import StateArray, StoreContents
+from cardwatch.records import LogSegment
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 from cli.main import main
 
