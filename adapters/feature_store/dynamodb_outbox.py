@@ -1,6 +1,7 @@
 """Card states in DynamoDB with an outbox: the decisions that are not delivered yet are stored beside each state.
 
-The table is that of `adapters.feature_store.dynamodb` with more attributes, so that readers of states need no change:
+The table is that of `adapters.feature_store.dynamodb_table` with more attributes, so that readers of states need no
+change:
 
 `card#` + card id: the state and its log position, and
     `folded_to`      per shard the Kinesis sequence number up to which the card's records are folded. It only grows, so
@@ -19,12 +20,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from adapters.aws.dynamodb import CONCURRENT_CALLS, KEYS_PER_READ, Item, connect, get_items, translated_errors
-from adapters.feature_store.layout import STATE_LAYOUT, chunks, require_layout, to_states
+from adapters.aws.dynamodb import Item, translated_errors
+from adapters.feature_store.dynamodb_table import CardTable, card_key, is_applied, partition_key
 from cardwatch.errors import StaleWriter, StoreUnavailable, Superseded
 from cardwatch.ports import StateArray
 
@@ -86,39 +85,24 @@ class CardUpdate(NamedTuple):
     decisions: list[bytes]
 
 
-class DynamoDbOutbox:
-    """The outbox in the table that `url` names, see `adapters.feature_store.dynamodb`.
+class DynamoDbOutbox(CardTable):
+    """The outbox in the table that `url` names.
 
     Every call raises `StoreUnavailable` if DynamoDB does not answer or is throttled, `StoreRefused` for states of
     another layout, `Misconfigured` if there is no such table.
     """
 
-    def __init__(self, url: str) -> None:
-        self._table, self._client = connect(url)
-        self._where = f"the feature store in DynamoDB table {self._table}"
-        self._threads = ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="dynamodb")
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._threads.shutdown()
-        self._client.close()
-
     def read(self, shards: Sequence[int], card_ids: Sequence[str]) -> tuple[list[OutboxShard], OutboxCards]:
         """Return shards and distinct cards in the given order, in one round trip per hundred items."""
-        keys = [*map(_shard_key, shards), *map(_card_key, card_ids)]
-        found: dict[str, Item] = {}
-        for part in self._threads.map(self._get, chunks(keys, KEYS_PER_READ)):
-            found.update(part)
-        items = [found.get(_card_key(card_id)) for card_id in card_ids]
-        for layout in {item["state_layout"]["S"] for item in items if item}:
-            require_layout(layout, STATE_LAYOUT, where=self._where, is_empty=False)
-        states = to_states([item["card_state"]["B"] if item else None for item in items], card_ids, self._where)
-        shards_read = [_shard(number, found.get(_shard_key(number), {})) for number in shards]
+        found = self._read_all([*map(partition_key, shards), *map(card_key, card_ids)])
+        items = [found.get(card_key(card_id)) for card_id in card_ids]
+        states = self._states(items, card_ids)
+        shards_read = [_shard(number, found.get(partition_key(number), {})) for number in shards]
         return shards_read, OutboxCards(states, [_card(item) for item in items])
 
     def begin(self, shard: OutboxShard, batch: OutboxBatch) -> OutboxShard:
         """Reserve the offsets of a batch and record that it has started. Raises `Superseded` if the shard has moved."""
-        condition, values = self._if_unchanged(shard)
+        condition, values = is_applied(shard.next_offset)
         self._update(
             batch.shard,
             condition,
@@ -143,9 +127,7 @@ class DynamoDbOutbox:
 
     def pending(self, batch: OutboxBatch) -> list[bytes]:
         """Return the decisions of a started batch on those of its cards that were written."""
-        keys = [_card_key(card_id) for card_id in batch.cards]
-        parts = self._threads.map(self._get, chunks(keys, KEYS_PER_READ))
-        items = chain.from_iterable(part.values() for part in parts)
+        items = self._read_all([card_key(card_id) for card_id in batch.cards]).values()
         own = [item for item in items if item.get("pending_batch", {}).get("S") == batch.name]
         return [line for item in own for line in _pending(item)]
 
@@ -161,20 +143,12 @@ class DynamoDbOutbox:
         except Superseded:
             return
 
-    def _get(self, keys: list[str]) -> dict[str, Item]:
-        with translated_errors(self._where):
-            return get_items(self._client, self._table, keys)
-
-    def _if_unchanged(self, shard: OutboxShard) -> tuple[str, Item]:
-        if_new = "attribute_not_exists(pk) OR " if shard.next_offset == 0 else ""
-        return f"{if_new}applied_up_to = :stood", {":stood": {"N": str(shard.next_offset)}}
-
     def _update(self, shard: int, condition: str, update: str, values: Item) -> None:
         try:
             with translated_errors(self._where):
                 self._client.update_item(
                     TableName=self._table,
-                    Key={"pk": {"S": _shard_key(shard)}},
+                    Key={"pk": {"S": partition_key(shard)}},
                     ConditionExpression=condition,
                     UpdateExpression=update,
                     ExpressionAttributeValues=values,
@@ -183,27 +157,25 @@ class DynamoDbOutbox:
             raise Superseded(f"shard {shard}: another invocation has moved it on") from refusal
 
     def _write(self, batch: OutboxBatch, card: CardUpdate) -> bool:
-        item = _to_item(batch, card)
+        folded_to = card.read.folded_to | {batch.shard: card.sequence_number}
+        remembered = sorted(folded_to)[-SHARDS_REMEMBERED:]
+        outbox = {
+            "folded_to": {"M": {str(shard): {"S": str(folded_to[shard])} for shard in remembered}},
+            "pending": {"B": zlib.compress(b"\n".join(card.decisions), _FASTEST)},
+            "pending_batch": {"S": batch.name},
+        }
         condition, values = _unless_written_since(card.read)
         try:
             with translated_errors(self._where):
                 self._client.put_item(
                     TableName=self._table,
-                    Item=item,
+                    Item=self._card_item(card.card_id, card.state, batch.shard, batch.until) | outbox,
                     ConditionExpression=condition,
                     **({"ExpressionAttributeValues": values} if values else {}),
                 )
         except (StaleWriter, StoreUnavailable):
             return False
         return True
-
-
-def _card_key(card_id: str) -> str:
-    return f"card#{card_id}"
-
-
-def _shard_key(number: int) -> str:
-    return f"partition#{number}"
 
 
 def _shard(number: int, item: Item) -> OutboxShard:
@@ -225,21 +197,6 @@ def _card(item: Item | None) -> OutboxCard:
 
 def _pending(item: Item) -> list[bytes]:
     return zlib.decompress(item["pending"]["B"]).splitlines() if "pending" in item else []
-
-
-def _to_item(batch: OutboxBatch, card: CardUpdate) -> Item:
-    folded_to = card.read.folded_to | {batch.shard: card.sequence_number}
-    remembered = sorted(folded_to)[-SHARDS_REMEMBERED:]
-    return {
-        "pk": {"S": _card_key(card.card_id)},
-        "card_state": {"B": card.state},
-        "state_layout": {"S": STATE_LAYOUT},
-        "log_partition": {"N": str(batch.shard)},
-        "log_position": {"N": str(batch.until)},
-        "folded_to": {"M": {str(shard): {"S": str(folded_to[shard])} for shard in remembered}},
-        "pending": {"B": zlib.compress(b"\n".join(card.decisions), _FASTEST)},
-        "pending_batch": {"S": batch.name},
-    }
 
 
 def _unless_written_since(read: OutboxCard) -> tuple[str, dict[str, Any]]:

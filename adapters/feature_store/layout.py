@@ -1,4 +1,4 @@
-"""Layout of card states and errors that all feature stores share."""
+"""Layout of card states, and what all feature stores share: its check, and errors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 import numpy as np
 
+from adapters.runtime.closeable import Closeable
 from cardwatch.errors import StaleWriter, StoreRefused
 from cardwatch.features.definitions import KERNEL_VERSION
 from cardwatch.features.state import STATE, empty_states
@@ -24,33 +25,62 @@ UNFINISHED: Final = "unfinished"
 CARDS_PER_CHUNK: Final = 2_000
 """Number of cards per chunk when a whole store is read or written, 4 MB."""
 
+_EMPTY: Final = empty_states(1).tobytes()
+
 T = TypeVar("T")
 
 
-def require_layout(found: str | None, expected: str, *, where: str, is_empty: bool) -> None:
-    """Raise `StoreRefused` unless the store at `where` has the layout `expected`, or is empty and has none."""
-    if found == expected or (found is None and is_empty):
-        return
-    if found == UNFINISHED:
-        raise StoreRefused(
-            f"{where} is incomplete after an interrupted restore of a snapshot: remove it and restore again"
-        )
-    raise StoreRefused(
-        f"{where} holds states of layout {found or 'none'}, this version reads and writes {expected}: "
-        "remove it, and the log is folded again"
-    )
+class CardStore(Closeable):
+    """Base of the feature stores. `where` names the store in messages; `layout` is the one that it must have."""
 
+    def __init__(self, where: str, layout: str) -> None:
+        self._where = where
+        self._layout, self._layout_bytes = layout, layout.encode()
 
-def to_states(stored: Sequence[bytes | memoryview | None], card_ids: Sequence[str], where: str) -> StateArray:
-    """Return stored bytes as a writable array of states [n]. None is the empty state."""
-    for card_id, state in zip(card_ids, stored, strict=True):
-        if state is not None and len(state) != STATE.itemsize:
+    def _check_layout(self, found: str | bytes | memoryview | None, *, is_empty: bool) -> None:
+        """Raise `StoreRefused` unless the store has the expected layout, or is empty and has none."""
+        text = found if isinstance(found, str | None) else bytes(found).decode()
+        if text == self._layout or (text is None and is_empty):
+            return
+        if text == UNFINISHED:
             raise StoreRefused(
-                f"{where}: the state of card {card_id} has {len(state)} bytes, this version writes {STATE.itemsize}: "
-                "remove the store, and the log is folded again"
+                f"{self._where} is incomplete after an interrupted restore of a snapshot: remove it and restore again"
             )
-    joined = bytearray().join(_EMPTY if state is None else state for state in stored)
-    return np.frombuffer(joined, STATE)
+        raise StoreRefused(
+            f"{self._where} holds states of layout {text or 'none'}, this version reads and writes {self._layout}: "
+            "remove it, and the log is folded again"
+        )
+
+    def _to_states(self, stored: Sequence[bytes | memoryview | None], card_ids: Sequence[str]) -> StateArray:
+        """Return stored bytes as a writable array of states [n]. None is the empty state."""
+        for card_id, state in zip(card_ids, stored, strict=True):
+            if state is not None and len(state) != STATE.itemsize:
+                raise StoreRefused(
+                    f"{self._where}: the state of card {card_id} has {len(state)} bytes, this version writes "
+                    f"{STATE.itemsize}: remove the store, and the log is folded again"
+                )
+        joined = bytearray().join(_EMPTY if state is None else state for state in stored)
+        return np.frombuffer(joined, STATE)
+
+    def _stale_writer_error(self, partition: int, expected: int, found: int) -> StaleWriter:
+        """Return the error for a batch that does not begin at the position of the store."""
+        return StaleWriter(
+            f"partition {partition}: this batch began at offset {expected}, but the store is at {found}; "
+            "another worker has written since then"
+        )
+
+    def _not_empty_error(self) -> StoreRefused:
+        """Return the error for filling a store that holds data."""
+        return StoreRefused(
+            f"{self._where} is not empty: a snapshot is only restored into an empty store; remove it first"
+        )
+
+    def _concurrent_write_error(self) -> StoreRefused:
+        """Return the error for contents that are not consistent."""
+        return StoreRefused(
+            f"{self._where} was written while it was read, or holds a half-written batch: "
+            "let the stream worker finish, stop it, and try again"
+        )
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -58,27 +88,3 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     remaining = iter(items)
     while chunk := list(islice(remaining, size)):
         yield chunk
-
-
-def stale_writer_error(partition: int, expected: int, found: int) -> StaleWriter:
-    """Return the error for a batch that does not begin at the position of the store."""
-    return StaleWriter(
-        f"partition {partition}: this batch began at offset {expected}, but the store is at {found}; "
-        "another worker has written since then"
-    )
-
-
-def not_empty_error(where: str) -> StoreRefused:
-    """Return the error for filling a store that holds data."""
-    return StoreRefused(f"{where} is not empty: a snapshot is only restored into an empty store; remove it first")
-
-
-def concurrent_write_error(where: str) -> StoreRefused:
-    """Return the error for contents that are not consistent."""
-    return StoreRefused(
-        f"{where} was written while it was read, or holds a half-written batch: "
-        "let the stream worker finish, stop it, and try again"
-    )
-
-
-_EMPTY: Final = empty_states(1).tobytes()

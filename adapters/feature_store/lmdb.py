@@ -20,17 +20,8 @@ from typing import Final
 import lmdb
 import numpy as np
 
-from adapters.feature_store.layout import (
-    CARDS_PER_CHUNK,
-    STATE_LAYOUT,
-    UNFINISHED,
-    chunks,
-    not_empty_error,
-    require_layout,
-    stale_writer_error,
-    to_states,
-)
-from adapters.runtime.closeable import Closeable, closed_on_error
+from adapters.feature_store.layout import CARDS_PER_CHUNK, STATE_LAYOUT, UNFINISHED, CardStore, chunks
+from adapters.runtime.closeable import closed_on_error
 from cardwatch.errors import Misconfigured, StoreRefused, StoreUnavailable
 from cardwatch.ports import PositionedStates, StateArray, StoreContents, StoreSize
 
@@ -49,15 +40,15 @@ def data_file(path: Path) -> Path:
     return path / "data.mdb"
 
 
-class LmdbStore(Closeable):
+class LmdbStore(CardStore):
     """A `cardwatch.ports.PortableStore` in the folder `path`. A `readonly` store is never written.
 
     Raises `Misconfigured` if the folder cannot be used, and `StoreRefused` if it holds states of another `layout`.
     """
 
     def __init__(self, path: Path, *, readonly: bool = False, layout: str = STATE_LAYOUT) -> None:
-        self._path, self._where = path, f"the feature store in {path}"
-        self._layout, self._layout_bytes = layout, layout.encode()
+        super().__init__(f"the feature store in {path}", layout)
+        self._path = path
         try:
             if not readonly:
                 path.mkdir(parents=True, exist_ok=True)
@@ -110,7 +101,7 @@ class LmdbStore(Closeable):
         with self._writing() as transaction:
             found = _position(transaction, partition)
             if found != expected:
-                raise stale_writer_error(partition, expected, found)
+                raise self._stale_writer_error(partition, expected, found)
             _put(transaction, card_ids, states)
             transaction.put(_applied_key(partition), _bytes(position))
 
@@ -126,7 +117,7 @@ class LmdbStore(Closeable):
         """See the port."""
         with self._env.begin(write=True) as transaction:
             if transaction.stat()["entries"] > 1:  # one entry is the layout
-                raise not_empty_error(self._where)
+                raise self._not_empty_error()
             transaction.put(_LAYOUT, UNFINISHED.encode())
         for card_ids, states in contents.cards:
             with self._writing() as transaction:
@@ -134,7 +125,7 @@ class LmdbStore(Closeable):
         with self._env.begin(write=True) as transaction:
             for partition, position in contents.applied.items():
                 transaction.put(_applied_key(partition), _bytes(position))
-            transaction.put(_LAYOUT, self._layout.encode())
+            transaction.put(_LAYOUT, self._layout_bytes)
 
     def cards(self) -> dict[str, bytes]:
         """Return the bytes of every card's state, to compare stores."""
@@ -158,21 +149,21 @@ class LmdbStore(Closeable):
         with self._env.begin(write=not readonly) as transaction:
             found = transaction.get(_LAYOUT)
             is_empty = transaction.stat()["entries"] == 0
-            require_layout(_text(found), self._layout, where=self._where, is_empty=is_empty)
+            self._check_layout(found, is_empty=is_empty)
             if not readonly:
-                transaction.put(_LAYOUT, self._layout.encode())
+                transaction.put(_LAYOUT, self._layout_bytes)
 
     def _states(self, transaction: lmdb.Transaction, card_ids: Sequence[str]) -> StateArray:
         stored = [transaction.get(_card_key(card_id)) for card_id in card_ids]
         found = transaction.get(_LAYOUT)
         if found != self._layout_bytes:  # another version has replaced the store since it was opened
-            require_layout(_text(found), self._layout, where=self._where, is_empty=not any(stored))
-        return to_states(stored, card_ids, self._where)
+            self._check_layout(found, is_empty=not any(stored))
+        return self._to_states(stored, card_ids)
 
     def _cards(self, transaction: lmdb.Transaction) -> Iterator[tuple[list[str], StateArray]]:
         for chunk in chunks(_range(transaction, _CARD), CARDS_PER_CHUNK):
             card_ids = [key[len(_CARD) :].decode() for key, _ in chunk]
-            yield card_ids, to_states([state for _, state in chunk], card_ids, self._where)
+            yield card_ids, self._to_states([state for _, state in chunk], card_ids)
 
 
 def _put(transaction: lmdb.Transaction, card_ids: Sequence[str], states: StateArray) -> None:
@@ -204,7 +195,3 @@ def _range(transaction: lmdb.Transaction, prefix: bytes) -> Iterator[tuple[bytes
             if not bytes(key).startswith(prefix):
                 return
             yield bytes(key), bytes(value)
-
-
-def _text(stored: bytes | memoryview | None) -> str | None:
-    return None if stored is None else bytes(stored).decode()

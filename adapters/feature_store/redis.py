@@ -28,18 +28,8 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from adapters.feature_store.layout import (
-    CARDS_PER_CHUNK,
-    STATE_LAYOUT,
-    UNFINISHED,
-    chunks,
-    concurrent_write_error,
-    not_empty_error,
-    require_layout,
-    stale_writer_error,
-    to_states,
-)
-from adapters.runtime.closeable import Closeable, closed_on_error
+from adapters.feature_store.layout import CARDS_PER_CHUNK, STATE_LAYOUT, UNFINISHED, CardStore, chunks
+from adapters.runtime.closeable import closed_on_error
 from cardwatch.errors import CardwatchError, Misconfigured, StoreRefused, StoreUnavailable
 from cardwatch.ports import PositionedStates, StateArray, StoreContents, StoreSize
 
@@ -65,7 +55,7 @@ return {'applied', ARGV[4]}
 """
 
 
-class RedisStore(Closeable):
+class RedisStore(CardStore):
     """A `cardwatch.ports.PortableStore` at `url` (`redis://`, `rediss://`, `valkey://`).
 
     A `readonly` store is never written. Raises `StoreUnavailable` if the server does not respond, `Misconfigured` if it
@@ -74,8 +64,7 @@ class RedisStore(Closeable):
 
     def __init__(self, url: str, *, readonly: bool = False, layout: str = STATE_LAYOUT) -> None:
         address = urlsplit(url)
-        self._where = f"the feature store at {address.hostname}:{address.port or 6379}{address.path}"
-        self._layout, self._layout_bytes = layout, layout.encode()
+        super().__init__(f"the feature store at {address.hostname}:{address.port or 6379}{address.path}", layout)
         self._server = redis.Redis.from_url(
             url.replace("valkey://", "redis://", 1),
             socket_timeout=TIMEOUT_SECONDS,
@@ -127,9 +116,9 @@ class RedisStore(Closeable):
         with self._translated_errors():
             status, value = self._apply(keys, [self._layout, partition, expected, position, *values])
         if status == b"layout":
-            require_layout(value.decode(), self._layout, where=self._where, is_empty=False)
+            self._check_layout(value, is_empty=False)
         if status == b"stale":
-            raise stale_writer_error(partition, expected, int(value))
+            raise self._stale_writer_error(partition, expected, int(value))
 
     @contextmanager
     def contents(self) -> Iterator[StoreContents]:
@@ -141,7 +130,7 @@ class RedisStore(Closeable):
         """See the port."""
         with self._translated_errors():
             if self._holds_cards() or self._all_applied():
-                raise not_empty_error(self._where)
+                raise self._not_empty_error()
             self._server.set(_LAYOUT, UNFINISHED)
             for card_ids, states in contents.cards:
                 values = (state.tobytes() for state in states)
@@ -159,9 +148,8 @@ class RedisStore(Closeable):
             values: Any = self._server.mget([*keys, *map(_card_key, card_ids)])
         stored = values[len(keys) :]
         if values[0] != self._layout_bytes:  # another version has replaced the store, or it was emptied
-            found = None if values[0] is None else values[0].decode()
-            require_layout(found, self._layout, where=self._where, is_empty=not any(stored))
-        return values[: len(keys)], to_states(stored, card_ids, self._where)
+            self._check_layout(values[0], is_empty=not any(stored))
+        return values[: len(keys)], self._to_states(stored, card_ids)
 
     def _cards(self, applied: dict[int, int]) -> Iterator[tuple[list[str], StateArray]]:
         with self._translated_errors():
@@ -169,7 +157,7 @@ class RedisStore(Closeable):
                 card_ids = [key[len(_CARD) :].decode() for key in keys]
                 yield card_ids, self.load(card_ids)
         if self._all_applied() != applied:
-            raise concurrent_write_error(self._where)
+            raise self._concurrent_write_error()
 
     def _all_applied(self) -> dict[int, int]:
         with self._translated_errors():
@@ -191,9 +179,7 @@ class RedisStore(Closeable):
 
     def _require_layout(self, *, readonly: bool) -> None:
         found: Any = self._server.get(_LAYOUT)
-        is_empty = found is None and not self._holds_cards()
-        text = None if found is None else found.decode()
-        require_layout(text, self._layout, where=self._where, is_empty=is_empty)
+        self._check_layout(found, is_empty=found is None and not self._holds_cards())
         if not readonly:
             self._server.setnx(_LAYOUT, self._layout)
 
