@@ -14,10 +14,14 @@ from adapters.feature_store.lmdb import data_file
 from adapters.scoring.wire_format import (
     JSON,
 )
+from cardwatch.decision.records import Preview
 from cardwatch.events import EPOCH, Action, Decision, encode, utc_day
 from cardwatch.features.hashing import known_identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, WINDOW_DAYS, ReferenceTable
+from cardwatch.ports import Scores
 from services.scoring.api.card_states import CardStateReader
+from services.scoring.api.preview import PreviewScorer
+from services.scoring.aws.remote_preview import RemotePreviewScorer
 from services.scoring.model.manager import ModelManager
 from services.stream.batch import fold_batch
 from tests.unit.services.scoring.worker import (
@@ -115,6 +119,29 @@ def test_a_decided_transaction_is_repeated_and_gets_no_second_decision(service: 
         assert (answer["reasons"], answer["degraded"]) == ([], False)
     assert service.score_batch([fresh, seen, fresh])[0] == expected_answer(decisions[0])
     assert service.request("POST", "/v1/explain", encode(seen)).status == 422
+
+
+def test_the_function_on_aws_says_that_a_transaction_is_repeated_without_querying_the_model(service: Service) -> None:
+    class NoModel:
+        def score(self, *_: object, **__: object) -> Scores:
+            raise AssertionError("the model was queried")
+
+    states = CardStateReader(lambda: service.store, data_file(service.folder / "store"), time.monotonic)
+    remote = RemotePreviewScorer(PreviewScorer(states, service.tables, POLICY), NoModel(), POLICY)
+    seen = HISTORY[-1]
+    answer = remote.preview(seen)
+    assert encode(answer) == encode(
+        Preview(
+            transaction_id=seen.transaction_id,
+            sequence=sum(each.card_id == seen.card_id for each in HISTORY),
+            table_id=ReferenceTable.empty().table_id,
+            model_version=None,
+            model_digest=None,
+            policy_version=POLICY.version,
+            repeated=True,
+        )
+    )
+    assert (answer.action, answer.reasons, answer.degraded, answer.degraded_reason) == (None, [], False, None)
 
 
 def test_without_a_champion_the_rules_decide_and_the_reason_is_given(service: Service) -> None:
