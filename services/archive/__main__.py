@@ -58,7 +58,7 @@ def work(process: Process, metrics: ArchiveMetrics) -> None:
             announce=ProgressWriter(settings.kafka_bootstrap).write,
             metrics=metrics,
         )
-        metrics.restore(
+        metrics.set_written(
             newest(archive.transactions(*archive.days()[-1:] * 2), "occurred_at") if archive.days() else None,
             newest(archive.all_labels(), "observed_at"),
             writer.bytes,

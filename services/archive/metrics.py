@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
+from functools import partial
 from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -20,36 +21,30 @@ class ArchiveMetrics:
     """Metrics of one process; a second instance needs its own registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._rows = Counter("cardwatch_archive_rows", "Rows written.", ["kind"], registry=registry)
-        self._labels = Counter("cardwatch_archive_labels", "Labels written.", ["is_fraud"], registry=registry)
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self._rows = counter("cardwatch_archive_rows", "Rows written.", ["kind"])
+        self._labels = counter("cardwatch_archive_labels", "Labels written.", ["is_fraud"])
         self._delay = Histogram(
             "cardwatch_archive_label_delay_seconds",
             "From the event that a label is about to its observation, in event time.",
             buckets=DELAY_BUCKETS,
             registry=registry,
         )
-        self._buffered = Gauge("cardwatch_archive_buffered_rows", "Rows read and not yet written.", registry=registry)
-        self._lag = Gauge(
-            "cardwatch_archive_lag_records", "Records in the log and not yet read.", ["topic"], registry=registry
+        self._buffered = gauge("cardwatch_archive_buffered_rows", "Rows read and not yet written.")
+        self._lag = gauge("cardwatch_archive_lag_records", "Records in the log and not yet read.", ["topic"])
+        self._transaction = gauge(
+            "cardwatch_archive_newest_transaction_timestamp_seconds", "Event time of the newest transaction written."
         )
-        self._transaction = Gauge(
-            "cardwatch_archive_newest_transaction_timestamp_seconds",
-            "Event time of the newest transaction written.",
-            registry=registry,
-        )
-        self._label = Gauge(
+        self._label = gauge(
             "cardwatch_archive_newest_label_timestamp_seconds",
             "When the newest label written was observed, in event time.",
-            registry=registry,
         )
-        self._closed = Gauge(
-            "cardwatch_archive_closed_day_timestamp_seconds",
-            "The newest closed day, its midnight in UTC.",
-            registry=registry,
+        self._closed = gauge(
+            "cardwatch_archive_closed_day_timestamp_seconds", "The newest closed day, its midnight in UTC."
         )
-        self._open_days = Gauge("cardwatch_archive_open_days", "Days that have ended and wait.", registry=registry)
-        self._bytes = Gauge("cardwatch_archive_bytes", "Parquet files on disk.", registry=registry)
-        self._newest_transaction = self._newest_label = 0.0
+        self._open_days = gauge("cardwatch_archive_open_days", "Days that have ended and wait.")
+        self._bytes = gauge("cardwatch_archive_bytes", "Parquet files on disk.")
+        self._newest = {self._transaction: 0.0, self._label: 0.0}
         for kind in (TRANSACTIONS, DECISIONS, LABELS):
             self._rows.labels(kind)
         for is_fraud in ("true", "false"):
@@ -59,24 +54,24 @@ class ArchiveMetrics:
         """Count the rows of one write. `on_disk_bytes`: size of all files after it."""
         for kind, of_kind in rows.items():
             self._rows.labels(kind).inc(len(of_kind))
-        for row in rows.get(TRANSACTIONS, ()):
-            self._newest_transaction = max(self._newest_transaction, row["occurred_at"].timestamp())
-        for row in rows.get(LABELS, ()):
-            self._count_label(row)
-        if self._newest_transaction:
-            self._transaction.set(self._newest_transaction)
-        if self._newest_label:
-            self._label.set(self._newest_label)
-        self._bytes.set(on_disk_bytes)
+        labels = rows.get(LABELS, ())
+        for row in labels:
+            self._labels.labels(str(row["is_fraud"]).lower()).inc()
+            self._delay.observe((row["observed_at"] - row["effective_at"]).total_seconds())
+        self.set_written(
+            max((row["occurred_at"] for row in rows.get(TRANSACTIONS, ())), default=None),
+            max((row["observed_at"] for row in labels), default=None),
+            on_disk_bytes,
+        )
 
-    def restore(self, newest_transaction: datetime | None, newest_label: datetime | None, on_disk_bytes: int) -> None:
-        """Set the gauges to the state written before this process started."""
-        if newest_transaction is not None:
-            self._newest_transaction = newest_transaction.timestamp()
-            self._transaction.set(self._newest_transaction)
-        if newest_label is not None:
-            self._newest_label = newest_label.timestamp()
-            self._label.set(self._newest_label)
+    def set_written(
+        self, newest_transaction: datetime | None, newest_label: datetime | None, on_disk_bytes: int
+    ) -> None:
+        """Set the gauges of what is written. A time that is None or earlier than the newest one changes nothing."""
+        for gauge, moment in ((self._transaction, newest_transaction), (self._label, newest_label)):
+            if moment is not None:
+                self._newest[gauge] = max(self._newest[gauge], moment.timestamp())
+                gauge.set(self._newest[gauge])
         self._bytes.set(on_disk_bytes)
 
     def set_closed_day(self, day: date | None) -> None:
@@ -92,8 +87,3 @@ class ArchiveMetrics:
     def set_lag(self, topic: str, records: int) -> None:
         """Set the number of unread records of a topic."""
         self._lag.labels(topic).set(records)
-
-    def _count_label(self, row: Mapping[str, Any]) -> None:
-        self._labels.labels(str(row["is_fraud"]).lower()).inc()
-        self._delay.observe((row["observed_at"] - row["effective_at"]).total_seconds())
-        self._newest_label = max(self._newest_label, row["observed_at"].timestamp())

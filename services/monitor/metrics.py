@@ -20,6 +20,9 @@ class MonitorMetrics:
         def gauge(name: str, documentation: str, *labels: str) -> Gauge:
             return Gauge(f"cardwatch_monitor_{name}", documentation, labels, registry=registry)
 
+        def counter(name: str, documentation: str, *labels: str) -> Counter:
+            return Counter(f"cardwatch_monitor_{name}", documentation, labels, registry=registry)
+
         self._day = gauge("day_timestamp_seconds", "The newest monitored day, its midnight in UTC.")
         self._performance = gauge("average_precision", "Of the champion's decisions on the newest matured days.")
         self._baseline = gauge("baseline_average_precision", "Average precision that the champion is compared with.")
@@ -28,20 +31,10 @@ class MonitorMetrics:
         self._frauds = gauge("matured_frauds", "Frauds among the newest matured days.")
         self._state = gauge("state", "1 for the state that the champion is in.", "state")
         self._version = gauge("champion_version", "The version that the newest monitored day is about.")
-        self._retrainings = Counter(
-            "cardwatch_monitor_retrainings", "Retrainings that have ended.", ["verdict"], registry=registry
-        )
-        self._matured = Counter(
-            "cardwatch_monitor_matured_transactions",
-            "Decided transactions whose labels have matured.",
-            ["outcome"],
-            registry=registry,
-        )
-        self._amounts = Counter(
-            "cardwatch_monitor_matured_amount_minor",
-            "Their amounts, in minor units of the currency.",
-            ["outcome", "currency"],
-            registry=registry,
+        self._retrainings = counter("retrainings", "Retrainings that have ended.", "verdict")
+        self._matured = counter("matured_transactions", "Decided transactions whose labels have matured.", "outcome")
+        self._amounts = counter(
+            "matured_amount_minor", "Their amounts, in minor units of the currency.", "outcome", "currency"
         )
         self._performance.set(nan)
         self._baseline.set(nan)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -45,16 +46,14 @@ class ScoringMetrics:
         )
         self._new_requests: Tally[tuple[str, int]] = Tally()
         self._new_answers: Tally[tuple[Action | None, bool]] = Tally()
-        self._new_latencies: dict[str, _Latencies] = {}
+        self._new_latencies: Tally[tuple[str, int]] = Tally()
+        self._new_seconds: defaultdict[str, float] = defaultdict(float)
 
     def count_response(self, path: str, status: int, seconds: float) -> None:
         """Count a response and its latency."""
         self._new_requests[path, status] += 1
-        latencies = self._new_latencies.get(path)
-        if latencies is None:
-            latencies = self._new_latencies[path] = _Latencies()
-        latencies.in_bucket[bisect_left(BUCKETS, seconds)] += 1
-        latencies.sum += seconds
+        self._new_latencies[path, bisect_left(BUCKETS, seconds)] += 1
+        self._new_seconds[path] += seconds
 
     def count_rows(self, rows: int) -> None:
         """Count scored feature rows."""
@@ -80,16 +79,15 @@ class ScoringMetrics:
             self._requests.labels(path, str(status)).inc(count)
         for (action, degraded), count in self._new_answers.items():
             self._answers.labels(action.value if action else "none", str(degraded).lower()).inc(count)
-        for path, latencies in self._new_latencies.items():
-            histogram = self._seconds.labels(path)
-            # `observe` adds one value at a time; many can be added only through these private attributes.
-            for bucket, count in zip(histogram._buckets, latencies.in_bucket, strict=True):
-                if count:
-                    bucket.inc(count)
-            histogram._sum.inc(latencies.sum)
+        # `observe` adds one value at a time; many can be added only through these private attributes.
+        for (path, bucket), count in self._new_latencies.items():
+            self._seconds.labels(path)._buckets[bucket].inc(count)
+        for path, seconds in self._new_seconds.items():
+            self._seconds.labels(path)._sum.inc(seconds)
         self._new_requests.clear()
         self._new_answers.clear()
         self._new_latencies.clear()
+        self._new_seconds.clear()
 
 
 def remove_dead_worker_gauges(folder: Path) -> None:
@@ -100,11 +98,3 @@ def remove_dead_worker_gauges(folder: Path) -> None:
     for file in folder.glob("gauge_live*.db"):
         if not psutil.pid_exists(int(file.stem.rpartition("_")[2])):
             file.unlink(missing_ok=True)
-
-
-class _Latencies:
-    """Latencies of one path since the last flush: their number per bucket (the last is unbounded), and their sum."""
-
-    def __init__(self) -> None:
-        self.in_bucket = [0] * (len(BUCKETS) + 1)
-        self.sum = 0.0

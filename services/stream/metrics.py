@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import nan
 from typing import Final
 
@@ -39,58 +40,41 @@ class StreamMetrics:
     ) -> None:
         self._now_seconds = now_seconds
         self._next_size_query = now_seconds()
-        self._decisions = Counter(
-            "cardwatch_stream_decisions", "Decisions of record.", ["action", "degraded"], registry=registry
-        )
-        self._degraded = Counter(
-            "cardwatch_stream_degraded", "Decisions that the rules made, and why.", ["cause"], registry=registry
-        )
-        self._amounts = Counter(
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self._decisions = counter("cardwatch_stream_decisions", "Decisions of record.", ["action", "degraded"])
+        self._degraded = counter("cardwatch_stream_degraded", "Decisions that the rules made, and why.", ["cause"])
+        self._amounts = counter(
             "cardwatch_stream_amount_minor",
             "Amounts decided upon, in minor units of the currency.",
             ["action", "currency"],
-            registry=registry,
         )
-        self._repeats = Counter(
-            "cardwatch_stream_repeats", "Transactions that had been decided before.", registry=registry
-        )
-        self._dead_letters = Counter(
-            "cardwatch_stream_dead_letters", "Records that are no transactions.", registry=registry
-        )
-        self._latency = Histogram(
+        self._repeats = counter("cardwatch_stream_repeats", "Transactions that had been decided before.")
+        self._dead_letters = counter("cardwatch_stream_dead_letters", "Records that are no transactions.")
+        self._latency = histogram(
             "cardwatch_stream_latency_seconds",
             "From a transaction's arrival in the log to its decision.",
             buckets=LATENCY_BUCKETS,
-            registry=registry,
         )
-        self._steps = Histogram(
+        self._steps = histogram(
             "cardwatch_stream_step_seconds",
             "Time of a batch in each step of the commit order.",
             ["step"],
             buckets=STEP_BUCKETS,
-            registry=registry,
         )
-        self._batch = Histogram(
-            "cardwatch_stream_batch_transactions", "Size of a batch.", buckets=BATCH_BUCKETS, registry=registry
+        self._batch = histogram("cardwatch_stream_batch_transactions", "Size of a batch.", buckets=BATCH_BUCKETS)
+        self._lag = gauge(
+            "cardwatch_stream_lag_records", "From the next position to the end of the log.", ["partition"]
         )
-        self._lag = Gauge(
-            "cardwatch_stream_lag_records",
-            "From the next position to the end of the log.",
-            ["partition"],
-            registry=registry,
+        self._unapplied = gauge(
+            "cardwatch_stream_unapplied_records", "Committed, but not yet folded into the store.", ["partition"]
         )
-        self._unapplied = Gauge(
-            "cardwatch_stream_unapplied_records",
-            "Committed, but not yet folded into the store.",
-            ["partition"],
-            registry=registry,
+        self._partitions = gauge("cardwatch_stream_partitions", "Partitions that this worker owns.")
+        self._restarts = counter(
+            "cardwatch_stream_restarts", "Started again from what is committed, and why.", ["cause"]
         )
-        self._partitions = Gauge("cardwatch_stream_partitions", "Partitions that this worker owns.", registry=registry)
-        self._restarts = Counter(
-            "cardwatch_stream_restarts", "Started again from what is committed, and why.", ["cause"], registry=registry
-        )
-        self._store_bytes = Gauge("cardwatch_store_bytes", "Size of the feature store.", registry=registry)
-        self._store_cards = Gauge("cardwatch_store_cards", "Cards in the feature store.", registry=registry)
+        self._store_bytes = gauge("cardwatch_store_bytes", "Size of the feature store.")
+        self._store_cards = gauge("cardwatch_store_cards", "Cards in the feature store.")
         self._initialize_labels()
 
     def observe_step(self, step: str, seconds: float) -> None:
