@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
+from operator import attrgetter
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _DAY: Final = timedelta(days=1)
 _EPOCH_ORDINAL, _FIRST_ORDINAL, _LAST_ORDINAL = (day.toordinal() for day in (EPOCH, date.min, date.max))
 _IDENTIFIERS: Final = ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id")
+_identifiers_of: Final = attrgetter(*_IDENTIFIERS)
 _LOOKS_LIKE_PAN: Final = re.compile(r"\d{13,19}")
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="An opaque token, never a card number.")]
@@ -171,14 +173,30 @@ def decode(data: bytes | None, kind: type[T]) -> T:
     return record  # type: ignore[no-any-return]
 
 
-def decode_transactions(data: bytes, *, limit: int) -> list[Transaction]:
-    """Decode a JSON array of 1 to `limit` transactions; raises `InvalidRecord` with the path of the first bad field."""
+def decode_keyed(key: bytes | None, value: bytes | None) -> Transaction:
+    """Decode a record of the topic `transactions`; raises `InvalidRecord` also if its key is not the card.
+
+    Another key may belong to another partition, and then two workers would write the state of one card.
+    """
+    transaction = decode(value, Transaction)
+    if key != transaction.card_id.encode():
+        raise InvalidRecord("the record's key is not its card_id", field="$.card_id")
+    return transaction
+
+
+def decode_with(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    """Return what `decoder` decodes; raises `InvalidRecord` with the path of the field and the reason."""
     try:
-        transactions = _TRANSACTIONS_DECODER.decode(data)
+        return decoder.decode(data)
     except msgspec.DecodeError as error:
         raise _invalid(error) from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise InvalidRecord("not JSON in UTF-8, or nested too deeply") from error
+
+
+def decode_transactions(data: bytes, *, limit: int) -> list[Transaction]:
+    """Decode a JSON array of 1 to `limit` transactions; raises `InvalidRecord` with the path of the first bad field."""
+    transactions = decode_with(_TRANSACTIONS_DECODER, data)
     if not 1 <= len(transactions) <= limit:
         raise InvalidRecord(f"{len(transactions):,} records in one request, 1 to {limit:,} are taken", field="$")
     for index, transaction in enumerate(transactions):
@@ -189,24 +207,12 @@ def decode_transactions(data: bytes, *, limit: int) -> list[Transaction]:
     return transactions
 
 
-def refuse_card_numbers(transaction: Transaction) -> None:
-    """Raise `InvalidRecord` if `looks_like_card_number` holds for an identifier of the transaction."""
-    identifiers = (
-        transaction.card_id,
-        transaction.transaction_id,
-        transaction.merchant_id,
-        transaction.device_id,
-        transaction.customer_id,
-    )
-    for field, value in zip(_IDENTIFIERS, identifiers, strict=True):
-        if value is not None and value[:1].isdigit() and looks_like_card_number(value):
-            raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
-
-
 def _validate(record: object) -> None:
     """Raise `InvalidRecord` for what the types cannot express: card numbers as identifiers, times out of range."""
     if isinstance(record, Transaction):
-        refuse_card_numbers(record)
+        for field, value in zip(_IDENTIFIERS, _identifiers_of(record), strict=True):
+            if value is not None and value[:1].isdigit() and looks_like_card_number(value):
+                raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
         _validate_times(record, "occurred_at")
     elif isinstance(record, Label):
         _validate_times(record, "effective_at", "observed_at")

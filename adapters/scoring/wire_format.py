@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from itertools import accumulate, takewhile
-from typing import Any, Final, NamedTuple, TypeVar, get_args
+from typing import Any, Final, NamedTuple, get_args
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -35,6 +35,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cardwatch.errors import InvalidRecord, NoModelServed, SchemaMismatch, ScoringUnavailable
+from cardwatch.events import decode_with
 from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
 
@@ -65,8 +66,6 @@ ROW_TYPE: Final = np.dtype("<f4")
 THRESHOLD_TYPE: Final = np.dtype("<f8")
 WIDTH: Final = len(FEATURES)
 _ROW_BYTES: Final = WIDTH * ROW_TYPE.itemsize
-
-T = TypeVar("T")
 
 
 class Rows(NamedTuple):
@@ -121,14 +120,15 @@ def encode_rows(rows: NDArray[np.float32], reasons_above: NDArray[np.float64] | 
 
 def decode_rows(body: bytes, content_type: str, headers: Mapping[bytes, bytes]) -> Rows:
     """Return the rows of a request; raise `InvalidRecord` if they are invalid. `headers` have lower-case names."""
-    row_headers = _RowHeaders(headers)
+    schema_hash = header_value(headers, SCHEMA_HEADER) or ""
+    threshold = header_value(headers, REASONS_HEADER) or ""
     if content_type == BINARY:
-        rows = _from_binary(body, row_headers)
+        rows = _from_binary(body, schema_hash, threshold)
     elif content_type == JSON:
-        rows = _from_json(body, row_headers)
+        rows = _from_json(body, schema_hash, threshold)
     else:
         features = _from_csv(body)
-        rows = Rows(features, row_headers.schema_hash, row_headers.thresholds(len(features)))
+        rows = Rows(features, schema_hash, _thresholds(threshold, len(features)))
     _require_finite(rows.features)
     if np.isnan(rows.reasons_above).any():
         raise InvalidRecord("a threshold for reasons is not a number")
@@ -225,24 +225,16 @@ def _reason(body: str) -> str:
         return body[:200]
 
 
-class _RowHeaders:
-    """The values of the headers about rows."""
-
-    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
-        self.schema_hash = header_value(headers, SCHEMA_HEADER) or ""
-        self.threshold = header_value(headers, REASONS_HEADER) or ""
-
-    def thresholds(self, rows: int) -> NDArray[np.float64]:
-        if not self.threshold:
-            return np.full(rows, np.inf)
-        try:
-            return np.full(rows, float(self.threshold))
-        except ValueError as error:
-            raise InvalidRecord(f"{REASONS_HEADER} is not a number") from error
+def _thresholds(threshold: str, rows: int) -> NDArray[np.float64]:
+    """Return the threshold of a header for each row, infinity without one."""
+    try:
+        return np.full(rows, float(threshold or "inf"))
+    except ValueError as error:
+        raise InvalidRecord(f"{REASONS_HEADER} is not a number") from error
 
 
-def _from_binary(body: bytes, headers: _RowHeaders) -> Rows:
-    per_row = headers.threshold == PER_ROW
+def _from_binary(body: bytes, schema_hash: str, threshold: str) -> Rows:
+    per_row = threshold == PER_ROW
     row_bytes = _ROW_BYTES + THRESHOLD_TYPE.itemsize if per_row else _ROW_BYTES
     count, remainder = divmod(len(body), row_bytes)
     if remainder or not count:
@@ -252,27 +244,27 @@ def _from_binary(body: bytes, headers: _RowHeaders) -> Rows:
         )
     features = np.frombuffer(body, ROW_TYPE, count * WIDTH).astype(np.float32, copy=False).reshape(count, WIDTH)
     if not per_row:
-        return Rows(features, headers.schema_hash, headers.thresholds(count))
+        return Rows(features, schema_hash, _thresholds(threshold, count))
     thresholds = np.frombuffer(body, THRESHOLD_TYPE, offset=count * _ROW_BYTES).astype(np.float64, copy=False)
-    return Rows(features, headers.schema_hash, thresholds)
+    return Rows(features, schema_hash, thresholds)
 
 
-def _from_json(body: bytes, headers: _RowHeaders) -> Rows:
-    rows = _decoded(_JSON_ROWS, body)
+def _from_json(body: bytes, schema_hash: str, threshold: str) -> Rows:
+    rows = decode_with(_JSON_ROWS, body)
     features = _features(rows.instances)
-    thresholds = headers.thresholds(len(features))
+    thresholds = _thresholds(threshold, len(features))
     if isinstance(rows.reasons_above, list):
         if len(rows.reasons_above) != len(features):
             raise InvalidRecord("one number, or one for each row", field="$.reasons_above")
         thresholds = np.array(rows.reasons_above, np.float64)
     elif rows.reasons_above is not None:
         thresholds = np.full(len(features), rows.reasons_above)
-    return Rows(features, rows.feature_schema or headers.schema_hash, thresholds)
+    return Rows(features, rows.feature_schema or schema_hash, thresholds)
 
 
 def decode_row(body: bytes) -> Rows:
     """Return the row of a recorded decision: the complete record, or its `feature_schema` and `features`."""
-    recorded = _decoded(_RECORDED_ROW, body)
+    recorded = decode_with(_RECORDED_ROW, body)
     rows = Rows(_features([recorded.features], field="$.features"), recorded.feature_schema, np.full(1, np.inf))
     _require_finite(rows.features)
     return rows
@@ -293,16 +285,6 @@ def _features(instances: Sequence[Sequence[float | None]], field: str = "") -> N
 def _require_finite(features: NDArray[np.float32]) -> None:
     if np.isinf(features).any():
         raise InvalidRecord("a feature is infinite: features are finite, or missing")
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.DecodeError as error:
-        reason, _, path = str(error).partition(" - at `")
-        raise InvalidRecord(reason, field=path.rstrip("`")) from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRecord("not JSON in UTF-8, or nested too deeply") from error
 
 
 def _from_csv(body: bytes) -> NDArray[np.float32]:

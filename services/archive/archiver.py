@@ -18,7 +18,7 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
 from adapters.kafka.consumer import LogReader
 from cardwatch.errors import InvalidRecord
-from cardwatch.events import Decision, Label, Transaction, decode
+from cardwatch.events import Decision, Label, decode, decode_keyed
 from cardwatch.features.reference_table import ReferenceBuilder
 from cardwatch.progress import DayEmitted, Progress, decode_progress
 from cardwatch.records import Record
@@ -121,9 +121,7 @@ class Archiver:
         return now - self._oldest_seconds >= FLUSH_SECONDS
 
     def _add_transaction(self, record: Record) -> None:
-        transaction = decode(record.value, Transaction)
-        if record.key != transaction.card_id.encode():  # the stream worker skips it, so a replay must skip it too
-            raise InvalidRecord("the record's key is not its card_id", field="$.card_id")
+        transaction = decode_keyed(record.key, record.value)  # what the stream worker skips, a replay must skip too
         self._rows[TRANSACTIONS].append(transaction_row(transaction, record.partition, record.offset))
         self._watermarks.add_transaction(record.partition, transaction.occurred_at)
 

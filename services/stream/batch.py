@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cardwatch.decision.folding import FoldedTransactions, cards_of, fold_transactions
 from cardwatch.errors import InvalidRecord, Superseded
-from cardwatch.events import DeadLetter, Transaction, decode
+from cardwatch.events import DeadLetter, Transaction, decode_keyed
 from cardwatch.features.reference_choice import Tables
 from cardwatch.ports import FeatureStore, StateArray
 from cardwatch.records import Record
@@ -52,7 +52,7 @@ def decode_records(records: Sequence[Record]) -> tuple[list[Record], list[Transa
     dead_letters: list[DeadLetter] = []
     for record in records:
         try:
-            transactions.append(_decode(record))
+            transactions.append(decode_keyed(record.key, record.value))
             valid.append(record)
         except InvalidRecord as error:
             dead_letters.append(
@@ -67,11 +67,3 @@ def decode_records(records: Sequence[Record]) -> tuple[list[Record], list[Transa
                 )
             )
     return valid, transactions, dead_letters
-
-
-def _decode(record: Record) -> Transaction:
-    transaction = decode(record.value, Transaction)
-    if record.key != transaction.card_id.encode():
-        # Another key may belong to another partition, and then two workers would write the state of one card.
-        raise InvalidRecord("the record's key is not its card_id", field="$.card_id")
-    return transaction

@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -73,26 +73,18 @@ class Request:
         declared = self.headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:18]) > max_bytes:
             raise _too_large(max_bytes)
-        message = await self._receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            return self._checked(message, body, max_bytes)
-        parts, length = [body], len(body)
-        while message.get("more_body"):
+        parts: list[bytes] = []
+        length, more = 0, True
+        while more:
             message = await self._receive()
             parts.append(message.get("body", b""))
             length += len(parts[-1])
             if length > max_bytes:
                 raise _too_large(max_bytes)
-        return self._checked(message, b"".join(parts), max_bytes)
-
-    @staticmethod
-    def _checked(message: Mapping[str, Any], body: bytes, max_bytes: int) -> bytes:
+            more = message.get("more_body", False)
         if message["type"] == "http.disconnect":
             raise HttpError(400, "the connection was closed before the request was whole")
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-        return body
+        return b"".join(parts)
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
