@@ -217,19 +217,16 @@ class KeyRing:
         try:
             self._keys = _by_id(read_keys(self._file))
         except Misconfigured:
-            self._report()
+            if self.problem is None:
+                # The reason is left out, because it may quote the file.
+                self.problem = (
+                    f"the file of API keys {self._file} cannot be used any more, the keys read before stay valid; "
+                    "see cardwatch keys list"
+                )
+                log.error("%s", self.problem)
             return False
         self.problem = None
         return True
-
-    def _report(self) -> None:
-        if self.problem is None:
-            # The reason is left out, because it may quote the file.
-            self.problem = (
-                f"the file of API keys {self._file} cannot be used any more, the keys read before stay valid; "
-                "see cardwatch keys list"
-            )
-            log.error("%s", self.problem)
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

@@ -34,18 +34,33 @@ READ_TIMEOUT_SECONDS: Final = 5.0
 log = logging.getLogger(__name__)
 
 
-class ScoringClient:
-    """A `cardwatch.ports.Scorer` over keep-alive connections. Requests carry the timeout as their deadline."""
+class _HttpClient:
+    """Keep-alive connections to the scoring service of the settings."""
 
-    def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
-        self._name = f"the scoring service at {settings.scoring_url.rstrip('/')}"
-        self._http = _client(settings, timeout_seconds)
-        deadline_ms = max(int(timeout_seconds * 1000), 1)
-        self._http.headers.update({"Content-Type": BINARY, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: str(deadline_ms)})
+    def __init__(self, settings: Settings, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
+        url = settings.scoring_url.rstrip("/")
+        self._name = f"the scoring service at {url}"
+        self._http = httpx.Client(
+            base_url=url,
+            timeout=timeout_seconds,
+            headers={"Authorization": "Bearer " + settings.api_key},
+            limits=httpx.Limits(keepalive_expiry=30.0),
+            trust_env=False,
+            verify=True if settings.tls_ca is None else _tls_context(settings.tls_ca),
+        )
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+
+class ScoringClient(_HttpClient):
+    """A `cardwatch.ports.Scorer` over keep-alive connections. Requests carry the timeout as their deadline."""
+
+    def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
+        super().__init__(settings, timeout_seconds=timeout_seconds)
+        deadline_ms = max(int(timeout_seconds * 1000), 1)
+        self._http.headers.update({"Content-Type": BINARY, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: str(deadline_ms)})
 
     def score(
         self,
@@ -78,12 +93,8 @@ class ScoringClient:
             raise ScoringUnavailable(f"{self._name} does not answer: {type(error).__name__} {error}") from error
 
 
-class ServedVersionClient:
+class ServedVersionClient(_HttpClient):
     """Query the model version that the scoring service serves."""
-
-    def __init__(self, settings: Settings, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
-        self._url = settings.scoring_url.rstrip("/")
-        self._http = _client(settings, timeout_seconds)
 
     def version(self) -> str | None:
         """Return the served version, None if there is none yet; raise `ScoringUnavailable` for an invalid response."""
@@ -92,24 +103,9 @@ class ServedVersionClient:
             served: str | None = response.json()["version"]
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise ScoringUnavailable(
-                f"the scoring service at {self._url} does not say what it serves: {type(error).__name__} {error}"
+                f"{self._name} does not say what it serves: {type(error).__name__} {error}"
             ) from error
         return served
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-
-def _client(settings: Settings, timeout_seconds: float) -> httpx.Client:
-    return httpx.Client(
-        base_url=settings.scoring_url.rstrip("/"),
-        timeout=timeout_seconds,
-        headers={"Authorization": "Bearer " + settings.api_key},
-        limits=httpx.Limits(keepalive_expiry=30.0),
-        trust_env=False,
-        verify=True if settings.tls_ca is None else _tls_context(settings.tls_ca),
-    )
 
 
 def _tls_context(authorities: Path) -> ssl.SSLContext:

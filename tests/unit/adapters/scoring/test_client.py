@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import httpx
 import numpy as np
 import pytest
 
 from adapters.runtime.settings import Settings, new_api_key
-from adapters.scoring import client as scoring_client
 from adapters.scoring.client import ScoringClient
 from adapters.scoring.wire_format import (
     IDS_HEADER,
@@ -51,8 +51,8 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
             asked.append(request)
             return response
 
-        http = httpx.Client(base_url="http://scoring", transport=httpx.MockTransport(reply))
-        monkeypatch.setattr(scoring_client, "_client", lambda *_: http)
+        with_replies = partial(httpx.Client, transport=httpx.MockTransport(reply))
+        monkeypatch.setattr(httpx, "Client", with_replies)
         settings = Settings(scoring_url="http://scoring", api_key=new_api_key())
         return ScoringClient(settings, timeout_seconds=1.0), asked
 
