@@ -25,22 +25,19 @@ class CardStateReader:
     """Reads card states, from any number of threads. `now` is a monotonic clock in seconds.
 
     `open_store` returns the store, opened for reading, or None if it was not created yet: then no card has a history.
-    `file` is the file of the embedded store, None for a store that is read over a network.
+    `file` is the file of the embedded store, None for a store that is read over a network. `is_remote`: whether a read
+    may take long, and does not belong on the serving thread.
     """
 
     def __init__(self, open_store: Callable[[], OpenStore | None], file: Path | None, now: Callable[[], float]) -> None:
         self._open_store, self._file, self._now = open_store, file, now
+        self.is_remote = file is None
         self._opening = threading.Lock()
         self._store: OpenStore | None = None
         self._opened: tuple[int, int] | None = None
         self._next_check = 0.0
         self._backoff_until = 0.0
         self._problem = ""
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether a read may take long and does not belong on the serving thread."""
-        return self._file is None
 
     def load(self, card_ids: Sequence[str]) -> StateArray:
         """Return the states of these distinct cards; the caller may change them. Raises `StoreUnavailable`."""

@@ -45,6 +45,18 @@ class Explanation(Struct, frozen=True, kw_only=True):
     contributions: list[Contribution]
 
 
+def contribution_of(index: int, value: float, contribution: float) -> Contribution:
+    """Return the contribution of the feature at `index` of the feature table, whose value is NaN if it is missing."""
+    feature = FEATURES[index]
+    return Contribution(
+        feature=feature.name,
+        meaning=feature.meaning,
+        value=None if np.isnan(value) else value,
+        contribution=contribution,
+        reason=feature.reason,
+    )
+
+
 def explain(
     model: LoadedModel, row: NDArray[np.float32], *, transaction_id: str | None = None, sequence: int | None = None
 ) -> Explanation:
@@ -66,14 +78,4 @@ def explain(
 
 def _sorted_contributions(contributions: NDArray[np.float64], values: Sequence[float]) -> list[Contribution]:
     order = np.argsort(-np.abs(contributions), kind="stable").tolist()
-    return [
-        Contribution(
-            feature=FEATURES[i].name,
-            meaning=FEATURES[i].meaning,
-            value=None if np.isnan(values[i]) else values[i],
-            contribution=float(contributions[i]),
-            reason=FEATURES[i].reason,
-        )
-        for i in order
-        if contributions[i] != 0.0
-    ]
+    return [contribution_of(i, values[i], float(contributions[i])) for i in order if contributions[i] != 0.0]

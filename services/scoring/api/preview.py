@@ -42,16 +42,15 @@ _NO_ALERTS: Final = UnexplainedAlerts([], np.empty((0, len(FEATURES)), np.float3
 
 
 class PreviewScorer:
-    """Makes previews from stored card states, by the same path as the stream worker's decisions of record."""
+    """Makes previews from stored card states, by the same path as the stream worker's decisions of record.
+
+    `is_remote`: whether card states are read over a network, so that a preview does not belong on the serving thread.
+    """
 
     def __init__(self, states: CardStateReader, tables: Tables, policy: DecisionPolicy) -> None:
         self._states, self._tables, self._policy = states, tables, policy
         self._policy_version: Final = policy.version
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether card states are read over a network, so that a preview does not belong on the serving thread."""
-        return self._states.is_remote
+        self.is_remote: Final = states.is_remote
 
     def fold(self, transactions: Sequence[Transaction]) -> tuple[FoldedTransactions, DegradedReason | None]:
         """Fold the transactions in their order over the stored states; the second of a card sees the first.

@@ -60,11 +60,7 @@ def openapi() -> dict[str, Any]:
     key = {"type": "http", "scheme": "bearer", "description": "Created with `cardwatch keys add NAME --scope SCOPE`."}
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Cardwatch scoring",
-            "version": "1",
-            "description": _ABOUT.strip(),
-        },
+        "info": {"title": "Cardwatch scoring", "version": "1", "description": _ABOUT.strip()},
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths(),

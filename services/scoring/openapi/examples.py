@@ -7,26 +7,21 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from msgspec import structs
 
 from cardwatch.events import Transaction
 from cardwatch.features.columns import encode
-from cardwatch.features.definitions import FEATURE_NAMES, FEATURES, SCHEMA_HASH
+from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.features.kernel import fold
 from cardwatch.features.reason_codes import REASON_TEXTS
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
+from services.scoring.api.explanation import contribution_of
 from services.scoring.http.admission import MAX_DEADLINE_MS
 
 
 def _contribution(name: str, value: float, contribution: float) -> dict[str, Any]:
-    feature = FEATURES[FEATURE_NAMES.index(name)]
-    return {
-        "feature": name,
-        "meaning": feature.meaning,
-        "value": value,
-        "contribution": contribution,
-        "reason": feature.reason,
-    }
+    return structs.asdict(contribution_of(FEATURE_NAMES.index(name), value, contribution))
 
 
 ONLINE: Final[dict[str, Any]] = {

@@ -27,7 +27,7 @@ from services.scoring.api.endpoints import (
 from services.scoring.api.invocations import MAX_ROWS
 from services.scoring.http.admission import MAX_DEADLINE_MS
 from services.scoring.openapi import examples
-from services.scoring.openapi.schemas import Schema, ref
+from services.scoring.openapi.schemas import Schema, object_of, ref
 
 SCORE: Final = "Score"
 EXPLAIN: Final = "Explain"
@@ -48,13 +48,13 @@ _ERRORS: Final = {
     "503": "No champion, no store, or no time: decide by your own rules.",
 }
 _BODY_ERRORS: Final = ("400", "413", "422", "429", "503")
-"""Possible errors of a call with a body, in addition to those of every call."""
+"""Possible errors of a call with a body."""
 
 
 class Operation(NamedTuple):
     """A call. `scope`: that of the key, "" if no key is needed. `body`: media types by content type, None for no body.
 
-    `errors`: statuses in addition to 405, 500, and, with a scope, 401 and 403.
+    `errors`: statuses in addition to 405, 500, with a scope 401 and 403, and with a body `_BODY_ERRORS`.
     """
 
     method: str
@@ -82,7 +82,8 @@ def _operations() -> list[Operation]:
     recorded = {"feature_schema": SCHEMA_HASH, "features": examples.row()}
     row_explanation = {**examples.EXPLANATION, "transaction_id": None, "sequence": None}
     status = _json("The model status.", ref("ModelStatus"), {"served": examples.STATUS})
-    ready = _json("Ready.", _health("ready"))
+    ready = _json("Ready.", object_of(status={"const": "ready"}))
+    alive = _json("Alive.", object_of(status={"const": "alive"}))
     return [
         Operation(
             "POST", "/v1/score", "score", SCORE, "Preview the decision about a transaction",
@@ -91,7 +92,7 @@ def _operations() -> list[Operation]:
                 ref("Preview"),
                 {"by the model": examples.CHALLENGED, "by the rules": examples.BY_RULES},
             ),
-            scope="score", about=f"At most {MAX_TRANSACTION_BYTES:,} bytes.", body=transaction, errors=_BODY_ERRORS,
+            scope="score", about=f"At most {MAX_TRANSACTION_BYTES:,} bytes.", body=transaction,
         ),
         Operation(
             "POST", "/v1/score/batch", "score_batch", SCORE, "Preview the decisions about several transactions",
@@ -104,7 +105,6 @@ def _operations() -> list[Operation]:
             about=f"1 to {MAX_TRANSACTIONS} in one request of at most {MAX_BATCH_BYTES:,} bytes. All are scored by the"
             " same model, or all are rejected. A card's state includes its earlier transactions in the batch.",
             body={JSON: _media(transactions, {"two": [examples.ONLINE, examples.IN_A_SHOP]})},
-            errors=_BODY_ERRORS,
         ),
         Operation(
             "POST", "/v1/explain", "explain", EXPLAIN, "Explain the score that a transaction would get",
@@ -112,7 +112,6 @@ def _operations() -> list[Operation]:
             scope="explain",
             about="A transaction that the card's state includes already is rejected with 422.",
             body=transaction,
-            errors=_BODY_ERRORS,
         ),
         Operation(
             "POST", "/v1/explain/features", "explain_features", EXPLAIN, "Explain the score of a recorded decision",
@@ -120,7 +119,7 @@ def _operations() -> list[Operation]:
             scope="explain",
             about=f"At most {MAX_FEATURES_BYTES:,} bytes. The explanation is that of the model that is served now.",
             body={JSON: _media(ref("RecordedRow"), {"a card's first payment": recorded})},
-            errors=(*_BODY_ERRORS, "409"),
+            errors=("409",),
         ),
         Operation(
             "POST", "/invocations", "invocations", ROWS, "Score feature rows",
@@ -135,20 +134,21 @@ def _operations() -> list[Operation]:
             " used.",
             body=_row_types(),
             headers=_row_headers(),
-            errors=(*_BODY_ERRORS, "409", "415"),
+            errors=("409", "415"),
         ),
         Operation("GET", "/v1/model", "model", OPERATIONS, "Show served and refused versions", status, scope="admin"),
         Operation("POST", "/v1/reload", "reload", OPERATIONS, "Follow the aliases now", status, scope="admin"),
         Operation("GET", "/readyz", "readyz", OPERATIONS, "Readiness: a champion is served", ready, errors=("503",)),
         Operation("GET", "/ping", "ping", OPERATIONS, "Readiness, for SageMaker", ready, errors=("503",)),
-        Operation("GET", "/livez", "livez", OPERATIONS, "The process responds", _json("Alive.", _health("alive"))),
+        Operation("GET", "/livez", "livez", OPERATIONS, "The process responds", alive),
     ]  # fmt: skip
 
 
 def _described(operation: Operation) -> Schema:
     scope, deadline_ms = operation.scope, {"type": "integer", "minimum": 1, "maximum": MAX_DEADLINE_MS}
     deadline = _header(DEADLINE_HEADER, "After how many milliseconds a response is useless to you.", deadline_ms)
-    statuses = sorted({*operation.errors, "405", "500", *(("401", "403") if scope else ())})
+    key_errors, body_errors = ("401", "403") if scope else (), _BODY_ERRORS if operation.body else ()
+    statuses = sorted({"405", "500", *operation.errors, *key_errors, *body_errors})
     access = f"Needs a key with the scope `{scope}`." if scope else "Needs no key."
     described = {
         "tags": [operation.tag],
@@ -262,7 +262,3 @@ def _media(schema: Schema, shown: Schema | None = None) -> Schema:
     if shown is None:
         return {"schema": schema}
     return {"schema": schema, "examples": {name: {"value": value} for name, value in shown.items()}}
-
-
-def _health(status: str) -> Schema:
-    return {"type": "object", "required": ["status"], "properties": {"status": {"const": status}}}

@@ -39,6 +39,11 @@ def ref(name: str) -> Schema:
     return {"$ref": _REF.format(name=name)}
 
 
+def object_of(**properties: Schema) -> Schema:
+    """Return the schema of an object with these properties, all of which are required."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
 _TOKEN: Final = {"description": "An opaque token, never a card number."}
 _PROBABILITY: Final = {"minimum": 0, "maximum": 1}
 _MARGINS: Final = {"description": "The model's raw scores, float32; higher is riskier."}
@@ -176,11 +181,4 @@ def _errors() -> dict[str, Schema]:
         "type": "string",
         "description": "The path of the first invalid field; empty if the body as such is invalid.",
     }
-    return {
-        "Error": {"type": "object", "required": ["error"], "properties": {"error": error}},
-        "InvalidRecord": {
-            "type": "object",
-            "required": ["error", "field"],
-            "properties": {"error": error, "field": field},
-        },
-    }
+    return {"Error": object_of(error=error), "InvalidRecord": object_of(error=error, field=field)}
