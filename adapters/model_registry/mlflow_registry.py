@@ -74,11 +74,6 @@ class MlflowRegistry:
         body = {"name": MODEL, "alias": name, "version": version}
         self._checked(self._send("POST", "/registered-models/alias", json=body))
 
-    def set_tag(self, version: str, key: str, value: str) -> None:
-        """Set or replace a tag of a version."""
-        body = {"name": MODEL, "version": version, "key": key, "value": value}
-        self._checked(self._send("POST", "/model-versions/set-tag", json=body))
-
     def files(self, version: ModelVersion) -> dict[str, bytes]:
         """Return the version's files by name. Raises `CorruptModel` if they have changed since the registration."""
         files = {name: self._file(version, name) for name in self._file_names(version)}

@@ -49,7 +49,7 @@ class ModelFolder:
 
     def no_champion(self) -> NoChampion:
         """Return the error for a missing champion."""
-        return _no_model(self._folder)
+        return NoChampion(f"the folder {self._folder} holds no model: there is no {VERSION_FILE} in it")
 
     def version(self, version: str) -> ModelVersion | None:
         """Return the model's version, None if it has another number."""
@@ -82,18 +82,6 @@ def write_model(folder: Path, version: ModelVersion, files: Mapping[str, bytes])
         write_atomically(folder / name, content)
 
 
-def read_model(folder: Path) -> tuple[ModelVersion, dict[str, bytes]]:
-    """Return version and files of the model in `folder`.
-
-    Raises `NoChampion` if there is no model, and `CorruptModel` if the files do not have the digest of the version or
-    cannot be read.
-    """
-    contents = _read(folder)
-    if VERSION_FILE not in contents:
-        raise _no_model(folder)
-    return _version_and_files(contents, str(folder))
-
-
 def pack_model(version: ModelVersion, files: Mapping[str, bytes]) -> bytes:
     """Return the model as a reproducible `model.tar.gz`. Raises the errors of `write_model`."""
     packed = io.BytesIO()
@@ -118,7 +106,8 @@ def unpack_model(data: bytes) -> tuple[ModelVersion, dict[str, bytes]]:
         raise CorruptModel(f"the model's archive cannot be read: {error}") from error
     if VERSION_FILE not in contents:
         raise CorruptModel(f"the model's archive has no {VERSION_FILE}")
-    return _version_and_files(contents, "the model's archive")
+    version = _decode_version(contents.pop(VERSION_FILE), "the model's archive")
+    return version, _check_digest(version, contents, "the model's archive")
 
 
 def _unzipped(data: bytes) -> bytes:
@@ -151,11 +140,6 @@ def _contents(version: ModelVersion, files: Mapping[str, bytes]) -> dict[str, by
     return {**_check_digest(version, files, "what is to be written"), VERSION_FILE: msgspec.json.encode(version)}
 
 
-def _version_and_files(contents: dict[str, bytes], where: str) -> tuple[ModelVersion, dict[str, bytes]]:
-    version = _decode_version(contents.pop(VERSION_FILE), where)
-    return version, _check_digest(version, contents, where)
-
-
 def _check_digest(version: ModelVersion, files: Mapping[str, bytes], where: str) -> dict[str, bytes]:
     found = digest_of(files)
     if found != version.digest:
@@ -184,7 +168,3 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 def _is_file_name(name: str) -> bool:
     return name == posixpath.basename(name) and name not in ("", ".", "..")
-
-
-def _no_model(folder: Path) -> NoChampion:
-    return NoChampion(f"the folder {folder} holds no model: there is no {VERSION_FILE} in it")

@@ -36,25 +36,9 @@ class TemporalSplit(Struct, frozen=True, kw_only=True):
     evaluate_from: date = field(name="judge_from")
     evaluate_until: date = field(name="judge_until")
 
-    @property
-    def train_days(self) -> int:
-        """Length of the training window in days."""
-        return (self.evaluate_from - self.train_from).days
-
-    @property
-    def evaluation_days(self) -> int:
-        """Length of the evaluation window in days."""
-        return (self.evaluate_until - self.evaluate_from).days
-
 
 def temporal_split(
-    as_of: date,
-    *,
-    first: date,
-    maturity_days: int,
-    evaluation_days: int,
-    train_days: int,
-    minimum_train_days: int = 1,
+    as_of: date, *, first: date, maturity_days: int, evaluation_days: int, train_days: int, minimum_train_days: int = 1
 ) -> TemporalSplit:
     """Return the windows as they are known at the end of day `as_of`, for a history that begins on day `first`.
 

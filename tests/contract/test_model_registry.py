@@ -86,13 +86,12 @@ def test_what_is_registered_is_found_under_its_alias_and_comes_back_byte_for_byt
 ) -> None:
     version = register(mlflow[0], folder)
     registry.set_alias(CHAMPION, version)
-    registry.set_tag(version, "verdict", "promoted")
 
     champion = registry.champion()
     assert champion.version == version
     assert champion.schema_hash == "s"
     assert champion.digest == digest_of(FILES)
-    expected = {"fingerprint": "f", "day": "2030-01-01", "verdict": "promoted"}
+    expected = {"fingerprint": "f", "day": "2030-01-01"}
     assert {key: champion.tags[key] for key in expected} == expected
     assert registry.version(version) == champion
 

@@ -80,7 +80,7 @@ def test_windows_adjoin_do_not_overlap_and_are_mature(
         return
 
     assert first <= chosen.train_from < chosen.evaluate_from < chosen.evaluate_until
-    assert chosen.train_days == min(train_days, history - evaluation_days - maturity_days)
-    assert chosen.evaluation_days == evaluation_days
+    assert (chosen.evaluate_from - chosen.train_from).days == min(train_days, history - evaluation_days - maturity_days)
+    assert (chosen.evaluate_until - chosen.evaluate_from).days == evaluation_days
     last_judged = chosen.evaluate_until - timedelta(days=1)
     assert (as_of - last_judged).days == maturity_days

@@ -13,7 +13,7 @@ import pytest
 
 from adapters.aws.eventbridge import EventBus
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
-from adapters.model_registry.model_folder import read_model
+from adapters.model_registry.model_folder import ModelFolder
 from adapters.runtime import jobs
 from adapters.runtime.settings import Settings
 from cardwatch.errors import (
@@ -63,7 +63,10 @@ def test_as_processes_the_jobs_go_by_their_environment(
         pipelines_main()
 
     assert [type(told) for told in S3ProgressLog(bucket).of_day(day, ProgressPart.MONITOR)] == [DayMonitored]
-    assert read_model(tmp_path / "model")[0].version == "processes"
+    model = ModelFolder(tmp_path / "model")
+    version = model.version("processes")
+    assert version is not None
+    assert model.files(version)
     assert ExecutionArtifacts(bucket, "processes").training_set_info().as_of == day
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]  # nothing else is left on the disk
     monkeypatch.setenv("CARDWATCH_AS_OF_DAY", "yesterday")

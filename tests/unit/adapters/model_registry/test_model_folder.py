@@ -18,7 +18,6 @@ from adapters.model_registry.model_folder import (
     VERSION_FILE,
     ModelFolder,
     pack_model,
-    read_model,
     unpack_model,
     write_model,
 )
@@ -38,6 +37,17 @@ def version_of(files: dict[str, bytes], number: str = "7") -> ModelVersion:
 
 
 VERSION = version_of(FILES)
+
+
+def read_model(folder: Path) -> tuple[ModelVersion, dict[str, bytes]]:
+    """Read version and files as a scoring container does."""
+    source = ModelFolder(folder)
+    aliases = source.aliases()
+    if CHAMPION not in aliases:
+        raise source.no_champion()
+    version = source.version(aliases[CHAMPION])
+    assert version is not None
+    return version, source.files(version)
 
 
 # In a folder
