@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cardwatch.events import AuthorizationOutcome, Channel, Transaction, from_epoch_ms
 from cardwatch.simulation.categories import CODES
@@ -68,16 +67,9 @@ class TransactionEmitter:
 
     def transactions(self, day: int, simulated: TransactionArray, previous: Ints) -> list[Transaction]:
         """Return the records of day number `day`, in the order of the simulated transactions."""
-        present: NDArray[np.bool_] = np.isin(simulated["channel"], _PRESENT)
-        columns = zip(
-            simulated["card"].tolist(),
-            simulated["merchant"].tolist(),
+        events = zip(
+            simulated.tolist(),
             self._population.merchants.ids(simulated["merchant"]),
-            simulated["occurred_at_ms"].tolist(),
-            simulated["amount_minor"].tolist(),
-            simulated["channel"].tolist(),
-            present.tolist(),
-            (simulated["device"] != NO_DEVICE).tolist(),
             opaque("d", simulated["device"]),
             previous.tolist(),
             strict=True,
@@ -93,14 +85,13 @@ class TransactionEmitter:
                 merchant_category=self._category[merchant],
                 channel=_CHANNELS[channel],
                 country=self._country[merchant],
-                latitude=self._latitude[merchant] if is_present else None,
-                longitude=self._longitude[merchant] if is_present else None,
-                device_id=device_id if has_device else None,
+                latitude=self._latitude[merchant] if channel in _PRESENT else None,
+                longitude=self._longitude[merchant] if channel in _PRESENT else None,
+                device_id=None if device == NO_DEVICE else device_id,
                 customer_id=self._customer_ids[card],
                 previous_outcome=_OUTCOMES[outcome],
             )
             for number, (
-                card, merchant, merchant_id, occurred_at_ms, amount_minor, channel, is_present, has_device, device_id,
-                outcome,
-            ) in enumerate(columns)
+                (occurred_at_ms, amount_minor, card, merchant, device, channel, _), merchant_id, device_id, outcome
+            ) in enumerate(events)
         ]  # fmt: skip
