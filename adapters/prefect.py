@@ -159,7 +159,5 @@ class PrefectDeployments:
 def _state(run: Mapping[str, Any]) -> RunState:
     state = run["state"] or {}
     return RunState(
-        kind=state.get("type") or "PENDING",
-        name=state.get("name") or "Pending",
-        message=state.get("message") or "",
+        kind=state.get("type") or "PENDING", name=state.get("name") or "Pending", message=state.get("message") or ""
     )

@@ -91,12 +91,7 @@ def end_offsets(bootstrap: str, topic: str, *, read_committed: bool = True) -> d
 def _client(bootstrap: str) -> Any:
     """Return a client that logs no connection errors to stderr and reconnects without long backoff."""
     return AdminClient(
-        {
-            "bootstrap.servers": bootstrap,
-            "log_level": 0,
-            "reconnect.backoff.ms": 20,
-            "reconnect.backoff.max.ms": 100,
-        }
+        {"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100}
     )
 
 

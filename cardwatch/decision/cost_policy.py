@@ -136,10 +136,7 @@ def _cheapest(probabilities, amounts_minor, stops, challenge_cost, decline_cost,
 
 
 def incurred_cost_minor(
-    policy: DecisionPolicy,
-    actions: Sequence[Action],
-    is_fraud: NDArray[np.bool_],
-    amounts_minor: NDArray[np.float64],
+    policy: DecisionPolicy, actions: Sequence[Action], is_fraud: NDArray[np.bool_], amounts_minor: NDArray[np.float64]
 ) -> float:
     """Return the total cost of these actions in minor units, given which transactions were fraud."""
     costs = policy.expected_costs(is_fraud.astype(np.float64), amounts_minor)

@@ -75,10 +75,7 @@ float64 [n], and the transactions of these rows."""
 
 
 def decide(
-    policy: DecisionPolicy,
-    folded: FoldedTransactions,
-    score_rows: ScoreRows,
-    unavailable: DegradedReason | None = None,
+    policy: DecisionPolicy, folded: FoldedTransactions, score_rows: ScoreRows, unavailable: DegradedReason | None = None
 ) -> list[Outcome]:
     """Return the outcome for each folded transaction.
 

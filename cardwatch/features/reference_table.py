@@ -28,15 +28,7 @@ PRIOR_TRANSACTIONS: Final = 200.0
 MIN_BASE_RATE: Final = 1e-4
 """Lower bound of the base rate, so that risks stay finite while no fraud is known."""
 
-MERCHANT_VALUES: Final = (
-    "risk_1d",
-    "risk_7d",
-    "risk_30d",
-    "count_1d",
-    "count_7d",
-    "count_30d",
-    "mean_amount_30d",
-)
+MERCHANT_VALUES: Final = ("risk_1d", "risk_7d", "risk_30d", "count_1d", "count_7d", "count_30d", "mean_amount_30d")
 """Columns of a table: relative risk per window, transactions a day per window, mean amount in minor units."""
 
 
@@ -140,13 +132,7 @@ class ReferenceBuilder:
             self._activity.setdefault(day, []).append(_Activity(merchants, counts, amounts))
 
     def add_label(
-        self,
-        transaction_id: str,
-        merchant_hash: int,
-        *,
-        is_fraud: bool,
-        effective_at: datetime,
-        observed_at: datetime,
+        self, transaction_id: str, merchant_hash: int, *, is_fraud: bool, effective_at: datetime, observed_at: datetime
     ) -> None:
         """Add a label. Of several labels of a transaction, the newest that was observed before a table's day counts."""
         label = _Label(to_epoch_ms(observed_at), is_fraud, merchant_hash, to_epoch_ms(effective_at))

@@ -37,10 +37,7 @@ class ReferenceTables:
 
 
 def fold_with_tables(
-    states: NDArray[np.void],
-    card_index: NDArray[np.int64],
-    columns: NDArray[np.void],
-    tables: Sequence[ReferenceTable],
+    states: NDArray[np.void], card_index: NDArray[np.int64], columns: NDArray[np.void], tables: Sequence[ReferenceTable]
 ) -> FoldedRows:
     """Fold as `fold` does, where transaction i uses `tables[i]`."""
     distinct = list({id(table): table for table in tables}.values())

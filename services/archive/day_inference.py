@@ -72,11 +72,7 @@ class DayInference:
             self._last_day = day
             self._announce(
                 DayEmitted(
-                    day=day,
-                    transaction_ends=transaction_ends,
-                    label_ends=label_ends,
-                    decided=decided,
-                    inferred=True,
+                    day=day, transaction_ends=transaction_ends, label_ends=label_ends, decided=decided, inferred=True
                 )
             )
 

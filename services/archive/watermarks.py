@@ -38,7 +38,8 @@ class Watermarks:
     """Event times of partitions and sources, and the days that are over by them. Uses no clock and does no I/O."""
 
     def __init__(self, partitions: Iterable[int]) -> None:
-        self._newest: dict[int, deque[datetime]] = {p: deque(maxlen=NEWEST_RECORDS) for p in partitions}
+        self.partitions = list(partitions)
+        self._newest: dict[int, deque[datetime]] = {p: deque(maxlen=NEWEST_RECORDS) for p in self.partitions}
         self._days: set[date] = set()
         self._pending: dict[str, deque[Heartbeat]] = {}
         self._confirmed: dict[str, Heartbeat] = {}
@@ -55,11 +56,6 @@ class Watermarks:
     def add_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Add a heartbeat. It is confirmed once everything up to its positions has been read."""
         self._pending.setdefault(heartbeat.source, deque()).append(heartbeat)
-
-    @property
-    def partitions(self) -> list[int]:
-        """All partitions."""
-        return list(self._newest)
 
     def ended_days(self, after: date | None, reached: Callable[[int], int]) -> list[date]:
         """Return the days later than `after` (None: from the first) that are over, in order.
