@@ -44,15 +44,13 @@ class ScoringMetrics:
             ["role"],
             multiprocess_mode="livemin",
         )
-        self._new_requests: Tally[tuple[str, int]] = Tally()
+        self._new_responses: Tally[tuple[str, int, int]] = Tally()  # by path, status and bucket of the latency
         self._new_answers: Tally[tuple[Action | None, bool]] = Tally()
-        self._new_latencies: Tally[tuple[str, int]] = Tally()
         self._new_seconds: defaultdict[str, float] = defaultdict(float)
 
     def count_response(self, path: str, status: int, seconds: float) -> None:
         """Count a response and its latency."""
-        self._new_requests[path, status] += 1
-        self._new_latencies[path, bisect_left(BUCKETS, seconds)] += 1
+        self._new_responses[path, status, bisect_left(BUCKETS, seconds)] += 1
         self._new_seconds[path] += seconds
 
     def count_rows(self, rows: int) -> None:
@@ -75,18 +73,16 @@ class ScoringMetrics:
 
     def flush(self) -> None:
         """Add the counts to the shared values."""
-        for (path, status), count in self._new_requests.items():
+        for (path, status, bucket), count in self._new_responses.items():
             self._requests.labels(path, str(status)).inc(count)
-        for (action, degraded), count in self._new_answers.items():
-            self._answers.labels(action.value if action else "none", str(degraded).lower()).inc(count)
-        # `observe` adds one value at a time; many can be added only through these private attributes.
-        for (path, bucket), count in self._new_latencies.items():
+            # `observe` adds one value at a time; many can be added only through private attributes.
             self._seconds.labels(path)._buckets[bucket].inc(count)
         for path, seconds in self._new_seconds.items():
             self._seconds.labels(path)._sum.inc(seconds)
-        self._new_requests.clear()
+        for (action, degraded), count in self._new_answers.items():
+            self._answers.labels(action.value if action else "none", str(degraded).lower()).inc(count)
+        self._new_responses.clear()
         self._new_answers.clear()
-        self._new_latencies.clear()
         self._new_seconds.clear()
 
 
