@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from msgspec import structs
+from msgspec import Struct, structs
 from sqlalchemy import Select, Table, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
@@ -89,7 +89,7 @@ class ArchiveWriter(Closeable):
         with self._index.transaction(self._connection):
             self._insert(FILES, named)
             for kind, of_kind in rows.items():
-                self._insert(_INDEXED[kind], [_index_row(kind, row) for row in of_kind], once=True)
+                self._insert(_INDEXED[kind], [_INDEX_ROW[kind](row) for row in of_kind], once=True)
             self._insert(POSITIONS, reached, replaces="next_offset")
 
     def close_day(self, day: date, table_id: str) -> None:
@@ -168,27 +168,55 @@ def label_row(label: Label, partition: int, offset: int) -> Row:
 
 def decision_row(decision: Decision) -> Row:
     """Return a decision as a row of the archive. partition and log_offset are the log position of its transaction."""
-    row = transaction_row(decision.transaction, decision.partition, decision.offset) | structs.asdict(decision)
-    return {name: row[name] for name in SCHEMAS[DECISIONS].names} | {"action": decision.action.value}
+    transaction = decision.transaction
+    row = {name: getattr(decision, name) for name in _DECISION_COLUMNS}
+    row |= {name: getattr(transaction, name) for name in _TRANSACTION_COLUMNS}
+    return row | {
+        "action": decision.action.value,
+        "channel": transaction.channel.value,
+        "log_offset": decision.offset,
+    }
 
+
+def _columns_of(record: type[Struct]) -> tuple[str, ...]:
+    """Return the columns of archived decisions that are fields of `record`."""
+    return tuple(name for name in SCHEMAS[DECISIONS].names if name in record.__struct_fields__)
+
+
+_DECISION_COLUMNS: Final = _columns_of(Decision)
+_TRANSACTION_COLUMNS: Final = _columns_of(Transaction)
 
 _DAY_OF: Final = {TRANSACTIONS: "occurred_at", DECISIONS: "occurred_at", LABELS: "effective_at"}
-
-
-def _index_row(kind: str, row: Row) -> Row:
-    """Return the values of the index's columns: flags as 0 or 1, times in milliseconds in columns named `..._ms`."""
-    flags = {name: int(value) for name, value in row.items() if isinstance(value, bool)}
-    times = {f"{name}_ms": to_epoch_ms(value) for name, value in row.items() if isinstance(value, datetime)}
-    values = {**row, **flags, **times, "day": _day(kind, row)}
-    return {column.name: values[column.name] for column in _INDEXED[kind].columns}
+_INDEX_ROW: Final[dict[str, Callable[[Row], Row]]] = {
+    TRANSACTIONS: lambda row: {
+        "transaction_id": row["transaction_id"],
+        "card_id": row["card_id"],
+        "occurred_at_ms": to_epoch_ms(row["occurred_at"]),
+        "partition": row["partition"],
+        "log_offset": row["log_offset"],
+    },
+    DECISIONS: lambda row: {
+        "transaction_id": row["transaction_id"],
+        "day": utc_day(row["occurred_at"]).isoformat(),
+        "action": row["action"],
+        "probability": row["probability"],
+        "model_version": row["model_version"],
+        "degraded": int(row["degraded"]),
+    },
+    LABELS: lambda row: {
+        "transaction_id": row["transaction_id"],
+        "is_fraud": int(row["is_fraud"]),
+        "effective_at_ms": to_epoch_ms(row["effective_at"]),
+        "observed_at_ms": to_epoch_ms(row["observed_at"]),
+        "source": row["source"],
+        "partition": row["partition"],
+        "log_offset": row["log_offset"],
+    },
+}
 
 
 def _by_day(kind: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
     days: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        days[_day(kind, row)].append(row)
-    return days
-
-
-def _day(kind: str, row: Row) -> str:
-    return utc_day(row[_DAY_OF[kind]]).isoformat()
+        days[utc_day(row[_DAY_OF[kind]]).isoformat()].append(row)
+    return dict(days)
