@@ -6,7 +6,6 @@ windows in tiles. Preparing the data is not timed for any candidate.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 from river import stats, utils
 
-from benchmarks.harness import Metric, Metrics, each_in_turn, in_turn, ratio
+from benchmarks.harness import Metric, Metrics, compared, each_in_turn, in_turn
 from benchmarks.transactions import random_columns
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
@@ -51,12 +50,12 @@ def measure() -> Metrics:
     }
     seconds = in_turn(candidates, rounds=5)
     metrics = {
-        f"windows_{name}": Metric(
-            value=statistics.median(seconds[name]) / ROWS * 1e6,
+        f"windows_{name}": compared(
+            seconds[name],
+            seconds["kernel"],
             unit="µs per transaction",
-            baseline=statistics.median(seconds["kernel"]) / ROWS * 1e6,
-            ratio=ratio(seconds[name], seconds["kernel"]),
             how=f"{FEATURES} window features of {ROWS:,} transactions of {CARDS} cards at once, over the kernel's 67",
+            scale=1e6 / ROWS,
         )
         for name in ("pandas", "polars", "river")
     }
@@ -136,10 +135,9 @@ def _one_in_pandas(frame: pd.DataFrame, columns: NDArray[np.void], cards: NDArra
         return fold(states, np.zeros(1, np.int64), columns[last:], ReferenceTable.empty())
 
     micros = each_in_turn({"kernel": in_kernel, "pandas": in_pandas}, times=1_000)
-    return Metric(
-        value=float(np.median(micros["pandas"])),
+    return compared(
+        micros["pandas"],
+        micros["kernel"],
         unit="µs per transaction",
-        baseline=float(np.median(micros["kernel"])),
-        ratio=float(np.median(micros["pandas"] / micros["kernel"])),
         how=f"{FEATURES} window features of one transaction from a frame of its card's past, over the kernel's 67",
     )

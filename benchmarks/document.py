@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from benchmarks.harness import Metric, shown_value
+from benchmarks.harness import Metric, rounded, shown_value
+from infra.aws.markdown_tables import table
 
 RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
 PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -20,6 +21,7 @@ SECTIONS: Final = {
     "The stream function on AWS": ("function_",),
 }
 """Titles with the beginnings of the metrics' names."""
+HEAD: Final = ("metric", "value", "compared with", "ratio", "goal", "how")
 
 INTRODUCTION: Final = """\
 # Benchmarks
@@ -39,34 +41,21 @@ class _Results(msgspec.Struct, frozen=True):
 def document(results: Path = RESULTS) -> str:
     """Return the page for a file of results, a section per subject."""
     found = msgspec.json.decode(results.read_bytes(), type=_Results)
-    lines = [INTRODUCTION.format(**found.machine)]
+    page = INTRODUCTION.format(**found.machine) + "\n"
     remaining = dict(found.metrics)
     for title, prefixes in SECTIONS.items():
-        chosen = [name for name in remaining if name.startswith(prefixes)]
-        if chosen:
-            lines += [
-                "",
-                f"## {title}",
-                "",
-                "| metric | value | compared with | ratio | goal | how |",
-                "|---|---|---|---|---|---|",
-            ]
-            lines += [_row(name, remaining.pop(name)) for name in chosen]
+        rows = [_row(name, remaining.pop(name)) for name in list(remaining) if name.startswith(prefixes)]
+        if rows:
+            page += f"\n## {title}\n\n{table(HEAD, rows)}"
     if remaining:
         raise ValueError(f"no section of {PAGE.name} holds {', '.join(remaining)}")
-    return "\n".join(lines) + "\n"
+    return page
 
 
-def _row(name: str, metric: Metric) -> str:
-    baseline = (
-        ""
-        if metric.baseline is None
-        else f"{metric.baseline:,.3g}"
-        if metric.baseline < 1_000
-        else f"{metric.baseline:,.0f}"
-    )
+def _row(name: str, metric: Metric) -> list[str]:
+    baseline = "" if metric.baseline is None else rounded(metric.baseline)
     ratio = "" if metric.ratio is None else f"{metric.ratio:.2f}"
-    return f"| `{name}` | {shown_value(metric)} | {baseline} | {ratio} | {metric.goal} | {metric.how} |"
+    return [f"`{name}`", shown_value(metric), baseline, ratio, metric.goal, metric.how]
 
 
 def write_page() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,9 +31,33 @@ class Metric(Struct, frozen=True, kw_only=True, omit_defaults=True):
     goal: str = ""
 
 
+def compared(
+    values: Sequence[float], baseline: Sequence[float], *, unit: str, how: str, goal: str = "", scale: float = 1.0
+) -> Metric:
+    """The median of the values over that of the baseline, round by round. `scale` converts both to `unit`."""
+    return Metric(
+        value=float(np.median(values)) * scale,
+        unit=unit,
+        how=how,
+        baseline=float(np.median(baseline)) * scale,
+        ratio=ratio(values, baseline),
+        goal=goal,
+    )
+
+
+def ratio(of: Sequence[float], over: Sequence[float]) -> float:
+    """The median of the ratios round by round."""
+    return float(np.median(np.divide(of, over)))
+
+
+def rounded(value: float) -> str:
+    """The value with three digits, or as an integer from 1,000 on."""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
+
+
 def shown_value(metric: Metric) -> str:
-    """The value with its unit, rounded to three digits."""
-    return f"{metric.value:,.0f} {metric.unit}" if metric.value >= 1_000 else f"{metric.value:.3g} {metric.unit}"
+    """The value with its unit."""
+    return f"{rounded(metric.value)} {metric.unit}"
 
 
 def in_turn(candidates: Mapping[str, Callable[[], object]], *, rounds: int = 5) -> dict[str, list[float]]:
@@ -67,11 +90,6 @@ def each_in_turn(candidates: Mapping[str, Callable[[], object]], *, times: int) 
     finally:
         gc.enable()
     return micros
-
-
-def ratio(of: Sequence[float], over: Sequence[float]) -> float:
-    """The median of the ratios round by round."""
-    return statistics.median(a / b for a, b in zip(of, over, strict=True))
 
 
 def machine() -> dict[str, Any]:

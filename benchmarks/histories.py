@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from adapters.archive.layout import SCHEMAS
+from benchmarks.transactions import FIRST_DAY
 from cardwatch.features.columns import CHANNEL_CODES
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.topics import TRANSACTIONS
@@ -19,7 +20,7 @@ CATEGORIES = ("5411", "5812", "5541", "5999", "4111", "7995", "6011", "5732")
 COUNTRIES = ("DE", "FR", "IT", "NL", "US", "PL", "ES", "GB")
 
 
-def write_history(  # noqa: PLR0913 (what a history is made of)
+def write_history(
     folder: Path,
     *,
     rows: int,
@@ -28,22 +29,20 @@ def write_history(  # noqa: PLR0913 (what a history is made of)
     days: int = 30,
     merchants: int = 5_000,
     late_share: float = 0.002,
-    first_day: int = 20_089,
-    seed: int = 1,
 ) -> None:
-    """Write `rows` transactions of `cards` cards over `days` days from `first_day` (since 1970), evenly spread.
+    """Write `rows` transactions of `cards` cards over `days` days from `FIRST_DAY` on, evenly spread.
 
     A share of them reaches the log up to a day late, so that files of neighbouring dates overlap. Each file has
     what reached one partition on one day and happened on one date. Memory does not grow with `rows`.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(1)
     offsets = [0] * partitions
     for day in range(days):
         for partition in range(partitions):
             count = rows * (day + 1) // days // partitions - rows * day // days // partitions
-            arrived = np.sort(random.integers(0, DAY_MS, count)) + (first_day + day) * DAY_MS
+            arrived = np.sort(random.integers(0, DAY_MS, count)) + (FIRST_DAY + day) * DAY_MS
             delay = np.where(random.random(count) < late_share, random.integers(0, DAY_MS, count), 0)
-            occurred = np.maximum(arrived - delay, first_day * DAY_MS)
+            occurred = np.maximum(arrived - delay, FIRST_DAY * DAY_MS)
             table = _transactions(random, occurred, partition, partitions, offsets[partition], cards, merchants)
             for date in np.unique(occurred // DAY_MS).tolist():
                 of_date = table.filter(pa.array(occurred // DAY_MS == date))

@@ -23,7 +23,7 @@ import time
 from abc import ABC, abstractmethod
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
@@ -100,9 +100,10 @@ def run_load(load: Load) -> Result:
     return msgspec.json.decode(done.stdout, type=Result)
 
 
-def write_bodies(file: Path, bodies: Sequence[bytes]) -> None:
-    """Write the bodies of requests, which are sent in this order, repeatedly."""
-    file.write_bytes(msgspec.msgpack.encode(bodies))
+def write_bodies(file: Path, bodies: Iterable[bytes]) -> Path:
+    """Write the bodies of requests, which are sent in this order, repeatedly. Return the file."""
+    file.write_bytes(msgspec.msgpack.encode(list(bodies)))
+    return file
 
 
 class Connection(asyncio.Protocol):
@@ -122,9 +123,6 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, since_ns: int) -> None:
         self.is_busy, self.since_ns = True, since_ns
         self._transport.write(request)
-
-    def close(self) -> None:
-        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._missing_bytes:

@@ -6,7 +6,6 @@ All work of a caller for one prediction is measured; the conversion of the model
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from functools import partial
 from itertools import cycle
@@ -20,7 +19,7 @@ import xgboost
 from numpy.typing import NDArray
 from onnxmltools.convert.common.data_types import FloatTensorType
 
-from benchmarks.harness import Metric, Metrics, each_in_turn, in_turn, ratio
+from benchmarks.harness import Metric, Metrics, compared, each_in_turn, in_turn
 from benchmarks.serving.fixture import serving_fixture
 from benchmarks.serving.naive import model_file
 from cardwatch.detector.detector import Detector
@@ -80,36 +79,24 @@ def _one_row(detector: Detector, others: dict[str, Predictor], rows: Rows, off: 
     micros = each_in_turn(
         {name: lambda predict=predict: predict(next(singles)) for name, predict in candidates.items()}, times=5_000
     )
-    ours = float(np.median(micros["ours"]))
     return {
-        f"predict_one_{name}": Metric(
-            value=float(np.median(micros[name])),
-            unit="µs",
-            baseline=ours,
-            ratio=float(np.median(micros[name] / micros["ours"])),
-            how=f"one row, p50, over ours; {off[name]}",
+        f"predict_one_{name}": compared(
+            micros[name], micros["ours"], unit="µs", how=f"one row, p50, over ours; {off[name]}"
         )
         for name in others
     }
 
 
 def _batch(detector: Detector, others: dict[str, Predictor], rows: Rows) -> Metrics:
-    def repeated(predict: Predictor) -> Callable[[], None]:
-        def run() -> None:
-            for _ in range(CALLS):
-                predict(rows)
-
-        return run
+    def repeat(predict: Predictor) -> None:
+        for _ in range(CALLS):
+            predict(rows)
 
     candidates = {"ours": detector.margins, **others}
-    seconds = in_turn({name: repeated(predict) for name, predict in candidates.items()}, rounds=7)
+    seconds = in_turn({name: partial(repeat, predict) for name, predict in candidates.items()}, rounds=7)
     return {
-        f"predict_{BATCH}_{name}": Metric(
-            value=statistics.median(seconds[name]) / CALLS * 1e6,
-            unit="µs",
-            baseline=statistics.median(seconds["ours"]) / CALLS * 1e6,
-            ratio=ratio(seconds[name], seconds["ours"]),
-            how=f"{BATCH} rows, over ours",
+        f"predict_{BATCH}_{name}": compared(
+            seconds[name], seconds["ours"], unit="µs", how=f"{BATCH} rows, over ours", scale=1e6 / CALLS
         )
         for name in others
     }
@@ -126,11 +113,10 @@ def _contributions(detector: Detector, booster: xgboost.Booster, rows: Rows) -> 
         {"ours": lambda: detector.contributions(next(singles)), "xgboost": lambda: in_xgboost(next(singles))},
         times=1_000,
     )
-    return Metric(
-        value=float(np.median(micros["ours"])),
+    return compared(
+        micros["ours"],
+        micros["xgboost"],
         unit="µs",
-        baseline=float(np.median(micros["xgboost"])),
-        ratio=float(np.median(micros["ours"] / micros["xgboost"])),
         how=f"exact contributions of one row, over XGBoost's `pred_contribs`; they differ by {off} at most",
         goal="at most 1,500, differing by at most 1e-05",
     )

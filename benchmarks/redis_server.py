@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.retry import poll
 
 
 @contextmanager
@@ -25,9 +25,7 @@ def redis_server() -> Iterator[str | None]:
         stdout=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 10
-        while not _answers(port) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        poll(lambda: _answers(port), timeout_seconds=10, poll_seconds=0.02)
         yield f"redis://{LOOPBACK}:{port}/0"
     finally:
         process.terminate()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 import httpx
@@ -19,7 +19,7 @@ from msgspec import structs
 from adapters.feature_store.open import open_reader, open_store
 from adapters.runtime.settings import Secret, Settings
 from adapters.scoring.wire_format import BINARY, REASONS_HEADER, SCHEMA_HEADER
-from benchmarks.harness import Metric, Metrics, ratio
+from benchmarks.harness import Metric, Metrics, compared
 from benchmarks.load import Result
 from benchmarks.redis_server import redis_server
 from benchmarks.serving.fixture import BATCH, ROWS, ServingFixture, serving_fixture
@@ -46,14 +46,14 @@ def measure() -> Metrics:
         batches = _measure_batches(data, ours)
         alert_ratio = _alert_ratio(data, ours)
     return {
-        "score_one_p50": _over_the_floor(one, _p50, "µs", "one connection, p50", "at most 2 times"),
+        "score_one_p50": _over_the_floor(one, "latency.p50", "µs", "one connection, p50", "at most 2 times"),
         "score_16_rate": _over_the_floor(
-            many, _rate, "requests per second", f"{CONNECTIONS} connections", "at least 0.4 times"
+            many, "rate", "requests per second", f"{CONNECTIONS} connections", "at least 0.4 times"
         ),
         "score_cpu": _over_the_floor(
-            many, _cpu, "µs", f"the server's processor time, {CONNECTIONS} connections", "at most 3 times"
+            many, "server_cpu_us", "µs", f"the server's processor time, {CONNECTIONS} connections", "at most 3 times"
         ),
-        "score_half_p99": _over_the_floor(half, _p99, "µs", _at_rate(rate, half), "at most 4 times"),
+        "score_half_p99": _over_the_floor(half, "latency.p99", "µs", _at_rate(rate, half), "at most 4 times"),
         "score_batch_64": _per_second(batches["batch"], BATCH, "transactions", "`/v1/score/batch`", "at least 50,000"),
         "invocations_500": _per_second(batches["rows"], ROWS, "rows", "`/invocations`", "at least 120,000"),
         "score_alerts": Metric(
@@ -65,46 +65,21 @@ def measure() -> Metrics:
     }
 
 
-def _p50(result: Result) -> float:
-    return result.latency.p50
-
-
-def _p99(result: Result) -> float:
-    return result.latency.p99
-
-
-def _rate(result: Result) -> float:
-    return result.rate
-
-
-def _cpu(result: Result) -> float:
-    return result.server_cpu_us
-
-
 def _measure_both(
     data: ServingFixture, ours: Server, bare: Server, *, connections: int, rate: float | None = None
 ) -> Results:
-    measure = partial(
-        measure_load,
-        path="/v1/score",
-        bodies=data.transactions,
-        headers=data.headers,
-        connections=connections,
-        rate=rate,
-    )
+    def measure(server: Server) -> Result:
+        return measure_load(
+            server, "/v1/score", data.transactions, headers=data.headers, connections=connections, rate=rate
+        )
+
     return in_rounds({"bare": partial(measure, bare), "ours": partial(measure, ours)}, rounds=ROUNDS)
 
 
-def _over_the_floor(results: Results, quantity: Callable[[Result], float], unit: str, how: str, goal: str) -> Metric:
-    ours, bare = [quantity(result) for result in results["ours"]], [quantity(result) for result in results["bare"]]
-    return Metric(
-        value=statistics.median(ours),
-        unit=unit,
-        baseline=statistics.median(bare),
-        ratio=ratio(ours, bare),
-        how=f"`/v1/score`, {how}; over the floor's",
-        goal=goal,
-    )
+def _over_the_floor(results: Results, quantity: str, unit: str, how: str, goal: str) -> Metric:
+    """Compare an attribute of the results, such as `latency.p50`."""
+    ours, bare = (list(map(attrgetter(quantity), results[name])) for name in ("ours", "bare"))
+    return compared(ours, bare, unit=unit, how=f"`/v1/score`, {how}; over the floor's", goal=goal)
 
 
 def _at_rate(rate: float, results: Results) -> str:
@@ -159,7 +134,7 @@ def _with_valkey(data: ServingFixture) -> Metrics:
             )
     return {
         "score_valkey_p50": Metric(
-            value=statistics.median(map(_p50, results["one"])),
+            value=statistics.median(result.latency.p50 for result in results["one"]),
             unit="µs",
             how="`/v1/score` with the store in Valkey or Redis on loopback, one connection, p50",
         ),

@@ -7,6 +7,7 @@ but the address.
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +17,11 @@ import xgboost
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from benchmarks.harness import Metric, Metrics, ratio
+from benchmarks.harness import Metrics, compared
 from benchmarks.load import write_bodies
 from benchmarks.serving.fixture import ServingFixture, serving_fixture
 from benchmarks.serving.naive import model_file
-from benchmarks.serving.rounds import in_rounds, measure_load, median_rate, rates
+from benchmarks.serving.rounds import in_rounds, measure_load, rates
 from benchmarks.serving.servers import (
     MLFLOW_FOLDER,
     naive_bentoml,
@@ -47,25 +48,24 @@ def measure() -> Metrics:
     data = serving_fixture()
     _save_for_mlflow(data)
     named, split = _bodies(data)
+    measure_ours = partial(measure_load, connections=CONNECTIONS, headers=data.headers)
+    measure_naive = partial(measure_load, connections=CONNECTIONS, seconds=3.0)
     with running_servers(data.settings, scoring, naive_mlflow, naive_bentoml, naive_fastapi) as servers:
         ours, in_mlflow, in_bentoml, in_fastapi = servers
         results = in_rounds(
             {
-                "ours": lambda: measure_load(
-                    ours, "/v1/score", data.transactions, connections=CONNECTIONS, headers=data.headers
-                ),
-                "mlflow": lambda: measure_load(in_mlflow, "/invocations", split, connections=CONNECTIONS, seconds=3.0),
-                "bentoml": lambda: measure_load(in_bentoml, "/predict", named, connections=CONNECTIONS, seconds=3.0),
-                "fastapi": lambda: measure_load(in_fastapi, "/predict", named, connections=CONNECTIONS, seconds=3.0),
+                "ours": partial(measure_ours, ours, "/v1/score", data.transactions),
+                "mlflow": partial(measure_naive, in_mlflow, "/invocations", split),
+                "bentoml": partial(measure_naive, in_bentoml, "/predict", named),
+                "fastapi": partial(measure_naive, in_fastapi, "/predict", named),
             },
             rounds=ROUNDS,
         )
     return {
-        f"baseline_{name}": Metric(
-            value=median_rate(results["ours"]),
+        f"baseline_{name}": compared(
+            rates(results["ours"]),
+            rates(results[name]),
             unit="requests per second",
-            baseline=median_rate(results[name]),
-            ratio=ratio(rates(results["ours"]), rates(results[name])),
             how=f"`/v1/score` over {title}, {CONNECTIONS} connections",
             goal=f"at least {GOALS[name]} times",
         )
@@ -84,8 +84,10 @@ def _save_for_mlflow(data: ServingFixture) -> None:
 def _bodies(data: ServingFixture) -> tuple[Path, Path]:
     """Write the features of the transactions as objects by name, and in MLflow's split format."""
     rows = [[None if math.isnan(value) else value for value in row] for row in data.rows[:ROWS].tolist()]
-    named, split = data.settings.home / "named.bodies", data.settings.home / "split.bodies"
-    write_bodies(named, [msgspec.json.encode(dict(zip(FEATURE_NAMES, row, strict=True))) for row in rows])
-    frames = ({"dataframe_split": {"columns": FEATURE_NAMES, "data": [row]}} for row in rows)
-    write_bodies(split, [msgspec.json.encode(frame) for frame in frames])
-    return named, split
+    named = [dict(zip(FEATURE_NAMES, row, strict=True)) for row in rows]
+    split = [{"dataframe_split": {"columns": FEATURE_NAMES, "data": [row]}} for row in rows]
+    home = data.settings.home
+    return (
+        write_bodies(home / "named.bodies", map(msgspec.json.encode, named)),
+        write_bodies(home / "split.bodies", map(msgspec.json.encode, split)),
+    )

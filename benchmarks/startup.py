@@ -6,13 +6,12 @@ first round is not counted.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Mapping
 from typing import Final
 
 from adapters.runtime.settings import Settings
-from benchmarks.harness import Metric, Metrics, ratio
+from benchmarks.harness import Metrics, compared
 from benchmarks.serving.fixture import serving_fixture
 from benchmarks.serving.servers import ServerFactory, empty, on_free_ports, registry, scoring
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
@@ -26,11 +25,10 @@ def measure() -> Metrics:
     with registry(serving_fixture().settings) as (supervisor, settings):
         seconds = _in_turn(supervisor, settings, {"empty": empty, "ours": scoring})
     return {
-        "startup": Metric(
-            value=statistics.median(seconds["ours"]),
+        "startup": compared(
+            seconds["ours"],
+            seconds["empty"],
             unit="s",
-            baseline=statistics.median(seconds["empty"]),
-            ratio=ratio(seconds["ours"], seconds["empty"]),
             how="`python -m services.scoring` until it serves the champion, over `bentoml serve` of an empty service",
             goal="at most 1.5 times",
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,6 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,13 +24,15 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
 from adapters.feature_store.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch, OutboxCard
 from adapters.runtime.ports import LOOPBACK, free_ports
-from adapters.runtime.retry import retry
-from benchmarks.harness import Metric, Metrics, ratio
+from adapters.runtime.settings import Settings, child_environment
+from benchmarks.harness import Metric, Metrics, compared
 from benchmarks.transactions import random_transactions
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import DeadLetter, encode
 from cardwatch.features.state import STATE
 from cardwatch.ports import Scores
+from infra.local_stack.servers import is_responding
+from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from services.stream.aws.embedded_metrics import InvocationMetrics
 from services.stream.aws.event_records import ShardRecord
 from services.stream.aws.worker import ShardWorker
@@ -77,13 +77,15 @@ def measure() -> Metrics:
         for position, transaction in enumerate(transactions)
     ]
     seconds: dict[str, list[float]] = {"call": [], "writes": [], "processor": []}
-    with tempfile.TemporaryDirectory() as folder, _dynamodb() as url, closing(DynamoDbOutbox(url)) as cards:
-        no_work = _NoWork()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _dynamodb(Path(folder)) as url,
+        closing(DynamoDbOutbox(url)) as cards,
+    ):
+        no_work, bare = _NoWork(), count()
         engine = DecisionEngine(no_work, DecisionPolicy(), lambda: 0.0)
-        worker = ShardWorker(
-            cards, ReferenceTableStore(Path(folder)), engine, no_work, InvocationMetrics(DecisionLog())
-        )
-        bare = count()
+        tables = ReferenceTableStore(Path(folder) / "tables")
+        worker = ShardWorker(cards, tables, engine, no_work, InvocationMetrics(DecisionLog()))
         for round_ in range(ROUNDS + 2):
             batch = records[round_ * BATCH : (round_ + 1) * BATCH]
             begin, processor_begin = time.perf_counter(), time.process_time()
@@ -96,13 +98,13 @@ def measure() -> Metrics:
                 seconds["processor"].append(processor)
                 seconds["writes"].append(time.perf_counter() - begin)
     return {
-        "function_batch": Metric(
-            value=statistics.median(seconds["call"]) * 1e3,
+        "function_batch": compared(
+            seconds["call"],
+            seconds["writes"],
             unit="ms",
-            baseline=statistics.median(seconds["writes"]) * 1e3,
-            ratio=ratio(seconds["call"], seconds["writes"]),
             how="the stream function, a batch of 100, moto's DynamoDB, no endpoint, over the bare writes of its cards",
             goal="at most 300",
+            scale=1e3,
         ),
         "function_batch_processor": Metric(
             value=statistics.median(seconds["processor"]) * 1e3,
@@ -118,29 +120,20 @@ def _bare_write(number: int) -> CardUpdate:
 
 
 @contextmanager
-def _dynamodb() -> Iterator[str]:
-    """Yield the URL of a table on moto, and set credentials if there are none."""
+def _dynamodb(home: Path) -> Iterator[str]:
+    """Yield the URL of a table on moto, whose log is in `home`, and set credentials if there are none."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         os.environ.setdefault(name, "testing")  # noqa: TID251 (moto accepts any)
     [port] = free_ports(1)
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    server = f"http://{LOOPBACK}:{port}"
+    moto = ProcessSpec(
+        name="moto",
+        command=[sys.executable, "-W", "ignore", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
+        environment=child_environment(Settings()),
+        ready=lambda: is_responding(f"{server}/moto-api/"),
     )
-    try:
-        _wait_until_reachable(f"http://{LOOPBACK}:{port}/moto-api/")
-        url = f"dynamodb://bench?region=eu-central-1&endpoint=http://{LOOPBACK}:{port}"
+    with Supervisor(home) as supervisor:
+        supervisor.start(moto)
+        url = f"dynamodb://bench?region=eu-central-1&endpoint={server}"
         create_table(url)
         yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_reachable(url: str) -> None:
-    retry(
-        lambda: httpx.get(url, trust_env=False),
-        timeout_seconds=60.0,
-        is_transient=lambda error: isinstance(error, httpx.TransportError),
-    )

@@ -6,6 +6,7 @@ the maximum size. It is calibrated so that one transaction in two hundred is an 
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,7 +78,8 @@ class ServingFixture(Struct, frozen=True, kw_only=True):
 def serving_fixture() -> ServingFixture:
     """Return the fixture of this process, created at the first call."""
     folder = TemporaryDirectory(prefix="cardwatch-benchmark-")
-    settings = Settings(home=Path(folder.name), api_key=new_api_key())
+    home = Path(folder.name)
+    settings = Settings(home=home, api_key=new_api_key())
     merchants = identity_hashes([f"merchant-{i:06d}" for i in range(MERCHANTS)])
     table = ReferenceTable(TRANSACTION_DAY, np.sort(merchants), random_table().values)
     ReferenceTableStore(settings.tables).put(table)
@@ -93,9 +95,9 @@ def serving_fixture() -> ServingFixture:
         settings=settings,
         fitted=fitted,
         rows=rows,
-        transactions=_bodies(settings, "transactions", [encode(transaction) for transaction in transactions]),
-        batches=_bodies(settings, "batches", [msgspec.json.encode(part) for part in _parts(transactions, BATCH)]),
-        row_batches=_bodies(settings, "rows", [part.astype("<f4").tobytes() for part in _parts(rows, ROWS)]),
+        transactions=write_bodies(home / "transactions.bodies", map(encode, transactions)),
+        batches=write_bodies(home / "batches.bodies", map(msgspec.json.encode, _parts(transactions, BATCH))),
+        row_batches=write_bodies(home / "rows.bodies", [part.astype("<f4").tobytes() for part in _parts(rows, ROWS)]),
         alert_ratio=_alert_ratio(fitted.detector, rows, transactions),
     )
 
@@ -160,21 +162,14 @@ def _promote(fitted: FittedDetector, settings: Settings) -> None:
         version = MlflowTracking(named.mlflow_url).log_model(
             folder, run_name="benchmark", schema_hash=facts.schema_hash, fingerprint=facts.fingerprint
         )
-        models = MlflowRegistry(named.mlflow_url)
-        models.set_alias(CHAMPION, version)
-        models.close()
+        with closing(MlflowRegistry(named.mlflow_url)) as models:
+            models.set_alias(CHAMPION, version)
 
 
 def _alert_ratio(detector: Detector, rows: NDArray[np.float32], transactions: list[Transaction]) -> float:
     amounts = np.array([transaction.amount_minor for transaction in transactions], np.float64)
     actions = DecisionPolicy().decide(detector.probabilities(detector.margins(rows)), amounts)
     return sum(action is not Action.APPROVE for action in actions) / len(actions)
-
-
-def _bodies(settings: Settings, name: str, bodies: list[bytes]) -> Path:
-    file = settings.home / f"{name}.bodies"
-    write_bodies(file, bodies)
-    return file
 
 
 def _parts(items: list[Transaction] | NDArray[np.float32], size: int) -> list[list[Transaction] | NDArray[np.float32]]:

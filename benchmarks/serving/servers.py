@@ -84,23 +84,14 @@ def worker_pid(pid: int, worker: str) -> int:
 
 def scoring(settings: Settings) -> Candidate:
     """The scoring service, which is ready when it serves the champion."""
-    part = ProcessSpec(
-        name=f"scoring-{urlsplit(settings.scoring_url).port}",
-        command=[sys.executable, "-m", "services.scoring"],
-        environment=child_environment(settings, **_WRITE_BYTECODE),
-        ready=_answering(settings, "/readyz"),
-    )
-    return Candidate(part=part, worker=_BENTOML_WORKER)
+    name = f"scoring-{urlsplit(settings.scoring_url).port}"
+    return Candidate(part=_part(settings, name, ["services.scoring"], "/readyz"), worker=_BENTOML_WORKER)
 
 
 def floor(settings: Settings) -> Candidate:
     """`benchmarks.serving.floor`, with the options and environment of `services.scoring`."""
-    return _bentoml(
-        settings,
-        "floor:Floor",
-        ["--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "5"],
-        BENTOML_CONFIG_OPTIONS='tracing.excluded_urls=".*"',
-    )
+    options = ["--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "5"]
+    return _bentoml(settings, "floor:Floor", options, BENTOML_CONFIG_OPTIONS='tracing.excluded_urls=".*"')
 
 
 def empty(settings: Settings) -> Candidate:
@@ -115,18 +106,18 @@ def naive_bentoml(settings: Settings) -> Candidate:
 
 def naive_fastapi(settings: Settings) -> Candidate:
     """`benchmarks.serving.naive_fastapi` as uvicorn starts it."""
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.serving.naive_fastapi:app", *_address(settings)]
+    command = ["uvicorn", "benchmarks.serving.naive_fastapi:app", *_address(settings)]
     return Candidate(part=_part(settings, "naive_fastapi", command, "/openapi.json"), worker="uvicorn")
 
 
 def naive_mlflow(settings: Settings) -> Candidate:
     """`mlflow models serve` as MLflow's documentation starts it ("Deploy MLflow Model as a Local Inference Server")."""
     folder = settings.home / MLFLOW_FOLDER
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(folder), "--env-manager", "local"]
+    command = ["mlflow", "models", "serve", "--model-uri", str(folder), "--env-manager", "local", *_address(settings)]
     part = _part(
         settings,
         "naive_mlflow",
-        [*command, *_address(settings)],
+        command,
         "/ping",
         MLFLOW_DISABLE_TELEMETRY="true",
         PATH=os.pathsep.join([sysconfig.get_path("scripts"), os.defpath]),  # MLflow starts uvicorn by name
@@ -138,30 +129,19 @@ def _bentoml(settings: Settings, service: str, options: list[str], **environment
     name = service.partition(":")[0]
     home = settings.home.absolute() / f"bentoml-{name}"
     home.mkdir(exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "bentoml",
-        "serve",
-        f"benchmarks.serving.{service}",
-        *_address(settings),
-        *options,
-    ]
+    command = ["bentoml", "serve", f"benchmarks.serving.{service}", *_address(settings), *options]
     own = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
     return Candidate(part=_part(settings, name, command, "/readyz", **own, **environment), worker=_BENTOML_WORKER)
 
 
-def _part(settings: Settings, name: str, command: list[str], ready: str, **environment: str) -> ProcessSpec:
+def _part(settings: Settings, name: str, module: list[str], ready: str, **environment: str) -> ProcessSpec:
+    """Return how to start `python -m` with a module and its arguments. It is ready when it answers at the path."""
     return ProcessSpec(
         name=name,
-        command=command,
+        command=[sys.executable, "-m", *module],
         environment=child_environment(settings, **_WRITE_BYTECODE, **environment),
-        ready=_answering(settings, ready),
+        ready=lambda: is_responding(settings.scoring_url + ready),
     )
-
-
-def _answering(settings: Settings, path: str) -> Callable[[], bool]:
-    return lambda: is_responding(settings.scoring_url + path)
 
 
 def _address(settings: Settings) -> list[str]:
