@@ -10,14 +10,16 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
 Metrics = dict[str, "Metric"]
+T = TypeVar("T")
 
 
 class Metric(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,17 +62,26 @@ def shown_value(metric: Metric) -> str:
     return f"{rounded(metric.value)} {metric.unit}"
 
 
+def in_rounds(candidates: Mapping[str, Callable[[], T]], *, rounds: int, uncounted: int = 0) -> dict[str, list[T]]:
+    """The results of each candidate in each round, after the first rounds, which are not counted."""
+    results: dict[str, list[T]] = {name: [] for name in candidates}
+    for _ in range(uncounted + rounds):
+        for name, candidate in candidates.items():
+            results[name].append(candidate())
+    return {name: of_rounds[uncounted:] for name, of_rounds in results.items()}
+
+
 def in_turn(candidates: Mapping[str, Callable[[], object]], *, rounds: int = 5) -> dict[str, list[float]]:
     """Seconds that each candidate took in each round, after one round that is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for round_ in range(rounds + 1):
-        for name, candidate in candidates.items():
-            gc.collect()
-            begin = time.perf_counter()
-            candidate()
-            if round_ > 0:
-                seconds[name].append(time.perf_counter() - begin)
-    return seconds
+    timed = {name: partial(_seconds_of, candidate) for name, candidate in candidates.items()}
+    return in_rounds(timed, rounds=rounds, uncounted=1)
+
+
+def _seconds_of(candidate: Callable[[], object]) -> float:
+    gc.collect()
+    begin = time.perf_counter()
+    candidate()
+    return time.perf_counter() - begin
 
 
 def each_in_turn(candidates: Mapping[str, Callable[[], object]], *, times: int) -> dict[str, np.ndarray]:

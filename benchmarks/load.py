@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 import msgspec
 import psutil
 import uvloop
-from msgspec import Struct
+from msgspec import Struct, field
 
 DRAIN_SECONDS: Final = 20.0
 """Maximum time to wait for responses after the end of the measurement. Later ones count as errors."""
@@ -46,11 +46,11 @@ class Load(Struct, frozen=True, kw_only=True):
     """A measurement. `bodies`: a file of `write_bodies`. `server_pid`: the process whose CPU time is measured."""
 
     url: str
-    headers: dict[str, str]
     bodies: str
     server_pid: int
     connections: int
-    seconds: float
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    seconds: float = 2.0
     warm_up_seconds: float = 0.5
     rate: float | None = None
     seed: int = 1
@@ -157,7 +157,7 @@ def _read_head(head: bytes) -> tuple[int, int]:
 
 
 class Loop(ABC):
-    """Connections, and the responses between `begin` and `end`."""
+    """Connections, and the responses in the measured seconds."""
 
     def __init__(self, load: Load, requests: Sequence[bytes]) -> None:
         self._load = load
@@ -179,16 +179,16 @@ class Loop(ABC):
 
     @abstractmethod
     def _answered(self, connection: Connection, status: int) -> None:
-        """Count a response between `begin` and `end`, and let the connection send the next request."""
+        """Count a response in the measured seconds, and let the connection send the next request."""
 
     @abstractmethod
     def _send_on(self, connection: Connection) -> None:
         """Use a connection without a pending request."""
 
-    def begin(self) -> None:
+    async def measure(self) -> None:
+        """Count the responses for the seconds of the load."""
         self._begin_ns = time.perf_counter_ns()
-
-    def end(self) -> None:
+        await asyncio.sleep(self._load.seconds)
         self._end_ns = time.perf_counter_ns()
 
     async def drain(self) -> None:
@@ -349,9 +349,7 @@ async def _measure(load: Load) -> Result:
     loop.start()
     await asyncio.sleep(load.warm_up_seconds)
     server_before, own_before = _cpu_seconds(server), time.process_time()
-    loop.begin()
-    await asyncio.sleep(load.seconds)
-    loop.end()
+    await loop.measure()
     server_cpu_seconds, own_cpu_seconds = _cpu_seconds(server) - server_before, time.process_time() - own_before
     await loop.drain()
     return loop.result(server_cpu_seconds, own_cpu_seconds)

@@ -19,11 +19,11 @@ from msgspec import structs
 from adapters.feature_store.open import open_reader, open_store
 from adapters.runtime.settings import Secret, Settings
 from adapters.scoring.wire_format import BINARY, REASONS_HEADER, SCHEMA_HEADER
-from benchmarks.harness import Metric, Metrics, compared
+from benchmarks.harness import Metric, Metrics, compared, in_rounds
 from benchmarks.load import Result
 from benchmarks.redis_server import redis_server
 from benchmarks.serving.fixture import BATCH, ROWS, ServingFixture, serving_fixture
-from benchmarks.serving.rounds import Results, in_rounds, measure_load, median_rate
+from benchmarks.serving.rounds import Results, measure_load, median_rate
 from benchmarks.serving.servers import Candidate, Server, floor, running_servers, scoring
 from cardwatch.events import Action
 from cardwatch.features.definitions import SCHEMA_HASH

@@ -17,11 +17,11 @@ import xgboost
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from benchmarks.harness import Metrics, compared
+from benchmarks.harness import Metrics, compared, in_rounds
 from benchmarks.load import write_bodies
 from benchmarks.serving.fixture import ServingFixture, serving_fixture
 from benchmarks.serving.naive import model_file
-from benchmarks.serving.rounds import in_rounds, measure_load, rates
+from benchmarks.serving.rounds import measure_load, rates
 from benchmarks.serving.servers import (
     MLFLOW_FOLDER,
     naive_bentoml,

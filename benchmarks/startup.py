@@ -7,14 +7,14 @@ first round is not counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from adapters.runtime.settings import Settings
-from benchmarks.harness import Metrics, compared
+from benchmarks.harness import Metrics, compared, in_rounds
 from benchmarks.serving.fixture import serving_fixture
 from benchmarks.serving.servers import ServerFactory, empty, on_free_ports, registry, scoring
-from infra.local_stack.supervisor import ProcessSpec, Supervisor
+from infra.local_stack.supervisor import Supervisor
 
 ROUNDS: Final = 5
 _POLL_SECONDS: Final = 0.02
@@ -23,7 +23,9 @@ _POLL_SECONDS: Final = 0.02
 def measure() -> Metrics:
     """Return the seconds from the start of `bentoml serve` until its worker is ready."""
     with registry(serving_fixture().settings) as (supervisor, settings):
-        seconds = _in_turn(supervisor, settings, {"empty": empty, "ours": scoring})
+        start = partial(_start_seconds, supervisor, settings)
+        candidates = {"empty": partial(start, empty), "ours": partial(start, scoring)}
+        seconds = in_rounds(candidates, rounds=ROUNDS, uncounted=1)
     return {
         "startup": compared(
             seconds["ours"],
@@ -35,18 +37,10 @@ def measure() -> Metrics:
     }
 
 
-def _in_turn(supervisor: Supervisor, settings: Settings, makers: Mapping[str, ServerFactory]) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in makers}
-    for round_ in range(ROUNDS + 1):
-        for (name, maker), own in zip(makers.items(), on_free_ports(settings, len(makers)), strict=True):
-            took = _start_seconds(supervisor, maker(own).part)
-            if round_ > 0:
-                seconds[name].append(took)
-    return seconds
-
-
-def _start_seconds(supervisor: Supervisor, part: ProcessSpec) -> float:
-    """Start a process, poll until it is ready, stop it, and return the seconds until it was ready."""
+def _start_seconds(supervisor: Supervisor, settings: Settings, server: ServerFactory) -> float:
+    """Start a server, poll until it is ready, stop it, and return the seconds until it was ready."""
+    [own] = on_free_ports(settings, 1)
+    part = server(own).part
     begin = time.perf_counter()
     supervisor.spawn([part])
     while not part.ready():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -23,16 +22,15 @@ from numpy.typing import NDArray
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.dynamodb import create_table
 from adapters.feature_store.dynamodb_outbox import CardUpdate, DynamoDbOutbox, OutboxBatch, OutboxCard
-from adapters.runtime.ports import LOOPBACK, free_ports
-from adapters.runtime.settings import Settings, child_environment
+from adapters.runtime.ports import free_ports
 from benchmarks.harness import Metric, Metrics, compared
 from benchmarks.transactions import random_transactions
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import DeadLetter, encode
 from cardwatch.features.state import STATE
 from cardwatch.ports import Scores
-from infra.local_stack.servers import is_responding
-from infra.local_stack.supervisor import ProcessSpec, Supervisor
+from infra.local_stack.supervisor import Supervisor
+from infra.moto.server import process_spec, url
 from services.stream.aws.embedded_metrics import InvocationMetrics
 from services.stream.aws.event_records import ShardRecord
 from services.stream.aws.worker import ShardWorker
@@ -79,8 +77,8 @@ def measure() -> Metrics:
     seconds: dict[str, list[float]] = {"call": [], "writes": [], "processor": []}
     with (
         tempfile.TemporaryDirectory() as folder,
-        _dynamodb(Path(folder)) as url,
-        closing(DynamoDbOutbox(url)) as cards,
+        _dynamodb(Path(folder)) as table,
+        closing(DynamoDbOutbox(table)) as cards,
     ):
         no_work, bare = _NoWork(), count()
         engine = DecisionEngine(no_work, DecisionPolicy(), lambda: 0.0)
@@ -125,15 +123,8 @@ def _dynamodb(home: Path) -> Iterator[str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         os.environ.setdefault(name, "testing")  # noqa: TID251 (moto accepts any)
     [port] = free_ports(1)
-    server = f"http://{LOOPBACK}:{port}"
-    moto = ProcessSpec(
-        name="moto",
-        command=[sys.executable, "-W", "ignore", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
-        environment=child_environment(Settings()),
-        ready=lambda: is_responding(f"{server}/moto-api/"),
-    )
+    table = f"dynamodb://bench?region=eu-central-1&endpoint={url(port)}"
     with Supervisor(home) as supervisor:
-        supervisor.start(moto)
-        url = f"dynamodb://bench?region=eu-central-1&endpoint={server}"
-        create_table(url)
-        yield url
+        supervisor.start(process_spec(port, home))
+        create_table(table)
+        yield table

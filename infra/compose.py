@@ -19,13 +19,12 @@ from cardwatch.errors import CardwatchError, Unavailable
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 COMMAND_SECONDS: Final = 60.0
-START_SECONDS: Final = 600.0
 BUILD_SECONDS: Final = 2_400.0
 
 ADDRESSES: Final = {"Grafana": 3001, "Prometheus": 9090, "scoring": 3000, "MLflow": 5000, "Prefect": 4200}
 """Default ports of the services with a user interface or an API."""
 
-_PODMAN_BUILD: Final = "--network host -v /etc/ssl/certs:/etc/ssl/certs:ro"
+PODMAN_BUILD: Final = "--network host -v /etc/ssl/certs:/etc/ssl/certs:ro"
 """Options that give a build by podman the network and certificates of this machine, as `docker build` does."""
 
 
@@ -62,44 +61,8 @@ class Compose:
     def build(self) -> None:
         """Build all images of the project."""
         # Concurrent builds would download the same libraries eight times.
-        podman = ("--parallel", "1", "--podman-build-args", _PODMAN_BUILD) if self._engine.client == "podman" else ()
+        podman = ("--parallel", "1", "--podman-build-args", PODMAN_BUILD) if self._engine.client == "podman" else ()
         self._compose(*podman, "--profile", "demo", "build", seconds=BUILD_SECONDS)
-
-    def build_target(self, target: str) -> str:
-        """Build a target of the Dockerfile that is not a service, and return the image's name."""
-        options = _PODMAN_BUILD.split() if self._engine.client == "podman" else []
-        name = f"cardwatch/{target}"
-        self.run("build", *options, "--target", target, "--tag", name, str(ROOT), seconds=BUILD_SECONDS)
-        return name
-
-    def up(self, *services: str, profiles: Sequence[str] = (), scale: str | None = None) -> None:
-        """Create and start these services, or all services of the profiles and of the core."""
-        selected = [part for profile in profiles for part in ("--profile", profile)]
-        scaling = [] if scale is None else ["--scale", scale]
-        self._compose(*selected, "up", "-d", *scaling, *services, seconds=START_SECONDS)
-
-    def down(self, *, volumes: bool) -> None:
-        """Remove containers and networks, and with `volumes` also all data."""
-        everything = ("--profile", "demo", "--profile", "observability")
-        self._compose(*everything, "down", *(["-v"] if volumes else []), seconds=START_SECONDS)
-
-    def containers(self, service: str) -> list[str]:
-        """Return the ids of a service's containers, including stopped ones."""
-        project = f"label=com.docker.compose.project={self.project}"
-        service_label = f"label=com.docker.compose.service={service}"
-        return self.run("ps", "-aq", "--filter", project, "--filter", service_label).split()
-
-    def pid(self, service: str) -> int:
-        """Return the host's id of the main process in the service's first container; 0 if it is not running."""
-        return int(self.run("inspect", "-f", "{{.State.Pid}}", self.containers(service)[0]))
-
-    def logs(self, service: str) -> str:
-        """Return the output of the service's containers."""
-        return "".join(self.run("logs", container) for container in self.containers(service))
-
-    def run_in(self, service: str, *command: str, stdin: str = "", seconds: float = COMMAND_SECONDS) -> str:
-        """Return the output of a command in the service's first container."""
-        return self.run("exec", "-i", self.containers(service)[0], *command, stdin=stdin, seconds=seconds)
 
     def run(self, *command: str, stdin: str = "", seconds: float = COMMAND_SECONDS) -> str:
         """Return the output of a command of the engine."""
@@ -127,8 +90,7 @@ class Compose:
             raise CardwatchError(
                 f"{' '.join(command)} ended with status {completed.returncode}: {completed.stderr.strip()[-2_000:]}"
             )
-        # podman writes the standard error of a container to its own.
-        return completed.stdout + (completed.stderr if command[1:2] == ["logs"] else "")
+        return completed.stdout
 
 
 def _succeeds(*command: str) -> bool:

@@ -59,13 +59,8 @@ class Account:
 
     def has_image(self, repository: str, tag: str) -> bool:
         """Whether the ECR repository of this account has an image with this tag."""
-        return self._exists(
-            "ecr",
-            f"ECR repository {repository}",
-            "describe_images",
-            repositoryName=repository,
-            imageIds=[{"imageTag": tag}],
-        )
+        where, images = f"ECR repository {repository}", [{"imageTag": tag}]
+        return self._exists("ecr", where, "describe_images", repositoryName=repository, imageIds=images)
 
     def shard_quota(self) -> ShardQuota:
         """Return quota and use of Kinesis shards."""
@@ -82,9 +77,8 @@ class Account:
     def sagemaker_quotas(self) -> dict[str, float]:
         """Return every quota of SageMaker by name, for example `ml.m5.large for endpoint usage`."""
         with translated_errors("AWS Service Quotas"):
-            pages = (
-                self._client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
-            )
+            listing = self._client("service-quotas").get_paginator("list_service_quotas")
+            pages = listing.paginate(ServiceCode="sagemaker")
             return {quota["QuotaName"]: float(quota["Value"]) for page in pages for quota in page["Quotas"]}
 
     def _exists(self, service: str, where: str, call: str, **arguments: Any) -> bool:

@@ -122,41 +122,47 @@ class Bucket:
 
         `wanted` selects by that path. Objects whose local copy is equal are skipped. No file is removed.
         """
-        sync_file = self._sync_file(folder, prefix)
-        synced = _read_synced(sync_file)
+        synced = self._read_synced(folder, prefix)
         changed = [
-            (name, found)
+            name
             for found in self.objects(prefix)
             if wanted(name := found.key.removeprefix(prefix)) and not _is_same(folder / name, synced.get(name), found)
         ]
-        with ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="s3") as threads:
-            etags = threads.map(lambda each: self.download(each[1].key, _inside(folder, each[0])), changed)
-            synced |= {name: _synced(folder / name, etag) for (name, _), etag in zip(changed, etags, strict=True)}
-        if changed:
-            _write_synced(sync_file, synced)
+        self._transfer(changed, lambda name: self.download(prefix + name, _inside(folder, name)), folder, prefix)
 
     def store_folder(self, folder: Path, prefix: str, *, wanted: Callable[[str], bool] = bool) -> None:
         """Upload the files of `folder` under `prefix`. `wanted` selects by path.
 
         Files that are stored already, and names that begin with a dot, are skipped. No object is removed.
         """
-        sync_file = self._sync_file(folder, prefix)
-        synced = _read_synced(sync_file)
+        synced = self._read_synced(folder, prefix)
         names = [str(PurePosixPath(path.relative_to(folder))) for path in sorted(folder.rglob("[!.]*"))]
         changed = [
             name
             for name in names
             if (folder / name).is_file() and wanted(name) and not _is_unchanged(folder / name, synced.get(name))
         ]
+        self._transfer(changed, lambda name: self.put(prefix + name, folder / name), folder, prefix)
+
+    def _transfer(self, names: list[str], transfer: Callable[[str], str], folder: Path, prefix: str) -> None:
+        """Transfer files concurrently, and record the ETags that `transfer` returns."""
+        if not names:
+            return
         with ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="s3") as threads:
-            etags = threads.map(lambda name: self.put(prefix + name, folder / name), changed)
-            synced |= {name: _synced(folder / name, etag) for name, etag in zip(changed, etags, strict=True)}
-        if changed:
-            _write_synced(sync_file, synced)
+            etags = threads.map(transfer, names)
+            synced = {name: _synced(folder / name, etag) for name, etag in zip(names, etags, strict=True)}
+        content = msgspec.json.encode(self._read_synced(folder, prefix) | synced)
+        write_atomically(self._sync_file(folder, prefix), content)
 
     def _sync_file(self, folder: Path, prefix: str) -> Path:
         """Return the file with the sync records of the folder and one prefix of one bucket."""
         return folder / f".in-{self.name}-{prefix.replace('/', '-')}.json"
+
+    def _read_synced(self, folder: Path, prefix: str) -> dict[str, _SyncedFile]:
+        try:
+            return msgspec.json.decode(self._sync_file(folder, prefix).read_bytes(), type=dict[str, _SyncedFile])
+        except (FileNotFoundError, msgspec.DecodeError):
+            return {}
 
     def _pages(self, **arguments: Any) -> Iterator[Mapping[str, Any]]:
         with translated_errors(self._where, StorageUnavailable):
@@ -178,17 +184,6 @@ def _inside(folder: Path, name: str) -> Path:
     if ".." in PurePosixPath(name).parts or name.startswith("/"):
         raise Misconfigured(f"the object {name!r} would be written outside of {folder}")
     return folder / name
-
-
-def _read_synced(file: Path) -> dict[str, _SyncedFile]:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, _SyncedFile])
-    except (FileNotFoundError, msgspec.DecodeError):
-        return {}
-
-
-def _write_synced(file: Path, synced: Mapping[str, _SyncedFile]) -> None:
-    write_atomically(file, msgspec.json.encode(synced))
 
 
 def _synced(path: Path, etag: str) -> _SyncedFile:

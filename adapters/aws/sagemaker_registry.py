@@ -14,7 +14,7 @@ commas. The other tags are stored beside the model (`adapters.aws.object_keys`):
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -93,8 +93,8 @@ class SageMakerRegistry:
                 return self.champion()
             except NoChampion:
                 return None
-        newest = next(self._summaries(), None) if name == CHALLENGER else None
-        return None if newest is None else self.package(newest["ModelPackageArn"]).version
+        newest = self._first(lambda _found: True) if name == CHALLENGER else None
+        return None if newest is None else newest.version
 
     def version(self, version: str) -> ModelVersion | None:
         """Return a version by its number, None if it does not exist."""
@@ -152,13 +152,7 @@ class SageMakerRegistry:
 
     def find_by_execution(self, execution: str) -> Package | None:
         """Return the package that an execution has registered, None if there is none."""
-        arns = (
-            found["ModelPackageArn"]
-            for found in self._summaries()
-            if found.get("ModelPackageDescription") == _description(execution)
-        )
-        arn = next(arns, None)
-        return None if arn is None else self.package(arn)
+        return self._first(lambda found: found.get("ModelPackageDescription") == _description(execution))
 
     def _store_model(self, bucket: Bucket, registration: Registration, number: str) -> None:
         version = ModelVersion(version=number, run_id=registration.execution, tags=registration.tags)
@@ -171,10 +165,7 @@ class SageMakerRegistry:
             key = model_key(execution, "tags.json")
             bucket.put(key, msgspec.json.format(msgspec.json.encode(others)))
             accepted[_OTHER_TAGS] = object_url(bucket.name, key)
-        container = {
-            "Image": registration.image,
-            "ModelDataUrl": object_url(bucket.name, model_key(execution)),
-        }
+        container = {"Image": registration.image, "ModelDataUrl": object_url(bucket.name, model_key(execution))}
         with translated_errors(self._where, RegistryUnavailable):
             created = self._client.create_model_package(
                 ModelPackageGroupName=self._group,
@@ -190,9 +181,12 @@ class SageMakerRegistry:
         return str(created["ModelPackageArn"])
 
     def _numbered(self, number: str) -> Package | None:
-        arns = (found["ModelPackageArn"] for found in self._summaries() if _number(found) == number)
-        arn = next(arns, None)
-        return None if arn is None else self.package(arn)
+        return self._first(lambda found: _number(found) == number)
+
+    def _first(self, is_wanted: Callable[[Mapping[str, Any]], bool]) -> Package | None:
+        """Return the newest package whose entry in the listing is wanted, None if there is none."""
+        found = next(filter(is_wanted, self._summaries()), None)
+        return None if found is None else self.package(found["ModelPackageArn"])
 
     def _summaries(self, **filters: str) -> Iterator[Mapping[str, Any]]:
         """Yield the entries of the listing of versions, the newest first."""

@@ -101,11 +101,7 @@ class EndpointScorer:
 
     def _request(self, body: bytes, attributes: str) -> bytes:
         response: Any = self._runtime.invoke_endpoint(
-            EndpointName=self._endpoint,
-            ContentType=BINARY,
-            Accept=MSGPACK,
-            CustomAttributes=attributes,
-            Body=body,
+            EndpointName=self._endpoint, ContentType=BINARY, Accept=MSGPACK, CustomAttributes=attributes, Body=body
         )
         content: bytes = response["Body"].read()
         return content

@@ -44,11 +44,6 @@ class BareService(bentoml.Service):
         return answer
 
 
-@bentoml.service(
-    name="floor",
-    service_class=BareService,
-    workers=1,
-    logging={"access": {"enabled": False}},
-)
+@bentoml.service(name="floor", service_class=BareService, workers=1, logging={"access": {"enabled": False}})
 class Floor:
     """Send a constant response."""

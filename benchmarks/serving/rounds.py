@@ -1,53 +1,28 @@
-"""Measure servers alternately in several rounds of one run, so that all share the conditions of the machine."""
+"""Load measurements of one server, and what is computed from those of several rounds."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 from benchmarks.load import Load, Result, run_load
 from benchmarks.serving.servers import Server
 
-JSON: Final = {"Content-Type": "application/json"}
-
 Results = Mapping[str, Sequence[Result]]
 
 
-def measure_load(
-    server: Server,
-    path: str,
-    bodies: Path,
-    *,
-    connections: int,
-    headers: Mapping[str, str] = JSON,
-    seconds: float = 2.0,
-    rate: float | None = None,
-) -> Result:
-    """Return the result of one measurement; raise `RuntimeError` if a request failed, which would invalidate it."""
-    load = Load(
-        url=server.url + path,
-        headers=dict(headers),
-        bodies=str(bodies),
-        server_pid=server.pid,
-        connections=connections,
-        seconds=seconds,
-        rate=rate,
-    )
+def measure_load(server: Server, path: str, bodies: Path, **options: Any) -> Result:
+    """Return the result of one measurement; raise `RuntimeError` if a request failed, which would invalidate it.
+
+    `options` are the other fields of `Load`.
+    """
+    load = Load(url=server.url + path, bodies=str(bodies), server_pid=server.pid, **options)
     result = run_load(load)
     if result.failures:
         raise RuntimeError(f"{load.url}: {result.errors} errors and answers {result.statuses}")
     return result
-
-
-def in_rounds(candidates: Mapping[str, Callable[[], Result]], *, rounds: int) -> dict[str, list[Result]]:
-    """Return the results of each candidate in each round."""
-    results: dict[str, list[Result]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, candidate in candidates.items():
-            results[name].append(candidate())
-    return results
 
 
 def rates(results: Sequence[Result]) -> list[float]:

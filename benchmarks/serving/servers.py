@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
-from infra.local_stack.servers import is_responding, mlflow_spec
+from infra.local_stack.servers import is_responding, server_spec
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 MLFLOW_FOLDER: Final = "mlflow-model"
@@ -51,7 +51,7 @@ def registry(settings: Settings) -> Iterator[tuple[Supervisor, Settings]]:
     [port] = free_ports(1)
     named = structs.replace(settings, mlflow_url=f"http://{LOOPBACK}:{port}")
     with Supervisor(named.home) as supervisor:
-        supervisor.start(mlflow_spec(named))
+        supervisor.start(server_spec("mlflow", named))
         yield supervisor, named
 
 

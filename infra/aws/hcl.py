@@ -6,6 +6,7 @@ Terraform can print variables only after its provider is installed; the cost of 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,8 +19,7 @@ T = TypeVar("T")
 
 _TOKEN: Final = re.compile(
     r"""
-    (?P<skip>  [ \t\r,]+ | \#[^\n]* | //[^\n]* | /\*.*?\*/ )
-  | (?P<line>  \n )
+    (?P<skip>  [ \t\r\n,]+ | \#[^\n]* | //[^\n]* | /\*.*?\*/ )
   | (?P<string>"(?:[^"\\]|\\.)*")
   | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
   | (?P<word>  [A-Za-z_][\w-]* )
@@ -116,25 +116,23 @@ class _LiteralParser:
 
     def __init__(self, text: str, path: Path) -> None:
         self._path = path
-        self._tokens = [
-            (str(found.lastgroup), found[0]) for found in _TOKEN.finditer(text) if found.lastgroup != "skip"
-        ]
-        self._next = 0
+        tokens = [(str(found.lastgroup), found[0]) for found in _TOKEN.finditer(text) if found.lastgroup != "skip"]
+        self._tokens = deque([*tokens, ("end", "")])
 
     def assignments(self, closing: str = "") -> dict[str, Value]:
         """Parse `name = value` (or `name: value`) up to `closing` or the end."""
         found: dict[str, Value] = {}
-        while True:
-            kind, text = self._take()
-            if text == closing:
-                return found
-            if kind not in ("word", "string") or self._take()[1] not in ("=", ":"):
+        while self._tokens[0][1] != closing:
+            kind, text = self._tokens.popleft()
+            if kind not in ("word", "string") or self._tokens.popleft()[1] not in ("=", ":"):
                 raise self._syntax_error(text)
             found[_unquoted(text) if kind == "string" else text] = self.value()
+        self._tokens.popleft()
+        return found
 
     def value(self) -> Value:
         """Parse the next literal."""
-        kind, text = self._take()
+        kind, text = self._tokens.popleft()
         if kind == "string" and "${" not in text:
             return _unquoted(text)
         if kind == "number":
@@ -149,21 +147,10 @@ class _LiteralParser:
 
     def _list(self) -> list[Value]:
         found: list[Value] = []
-        while self._peek() != "]":
+        while self._tokens[0][1] != "]":
             found.append(self.value())
-        self._take()
+        self._tokens.popleft()
         return found
-
-    def _peek(self) -> str:
-        while self._next < len(self._tokens) and self._tokens[self._next][0] == "line":
-            self._next += 1
-        return self._tokens[self._next][1] if self._next < len(self._tokens) else ""
-
-    def _take(self) -> tuple[str, str]:
-        text = self._peek()
-        kind = self._tokens[self._next][0] if text else ""
-        self._next += 1
-        return kind, text
 
     def _syntax_error(self, text: str) -> Misconfigured:
         return Misconfigured(f"{self._path}: {text!r} is not a literal; only literals are supported here")

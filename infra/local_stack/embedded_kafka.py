@@ -69,6 +69,7 @@ class EmbeddedKafka:
     def __init__(self, settings: Settings, *, port: int = 0, report: Report = lambda _: None) -> None:
         self._settings = settings
         self._folder = settings.home.absolute() / "kafka"
+        self._data = self._folder / "data"
         chosen, self._controller_port = free_ports(2)
         self._port = require_free(port, "the embedded Kafka broker") if port else chosen
         self._report = report
@@ -96,10 +97,6 @@ class EmbeddedKafka:
             environment=child_environment(self._settings),
             ready=lambda: broker_answers(self.bootstrap, timeout_seconds=0.5),
         )
-
-    @property
-    def _data(self) -> Path:
-        return self._folder / "data"
 
     def _write_properties(self) -> Path:
         controller = f"{LOOPBACK}:{self._controller_port}"

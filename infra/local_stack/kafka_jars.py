@@ -34,23 +34,21 @@ class Jar(Struct, frozen=True):
         return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
 
 
-def read_lock(file: Path = LOCK_FILE) -> list[Jar]:
+def read_lock() -> list[Jar]:
     """Return the jars that a broker needs, in the order of the lock."""
-    return [Jar(*line.split()) for line in file.read_text().splitlines()]
+    return [Jar(*line.split()) for line in LOCK_FILE.read_text().splitlines()]
 
 
-def kafka_jars(
-    *,
-    cache: Path | None = None,
-    repositories: dict[str, str] | None = None,
-    report: Report = lambda _: None,
-) -> list[Path]:
+def kafka_jars(*, cache: Path | None = None, report: Report = lambda _: None) -> list[Path]:
     """Return the verified paths of all jars after fetching missing ones, which `report` announces.
 
-    `cache` defaults to the user's Maven cache, `repositories` (addresses by name) to those of jgo's configuration file
-    and then to Maven Central. Raises `JarsUnavailable` for a jar that cannot be fetched or is damaged.
+    `cache` defaults to the user's Maven cache. Jars come from the repositories of jgo's configuration file, or from
+    Maven Central if it names none. Raises `JarsUnavailable` for a jar that cannot be fetched or is damaged.
     """
-    context = _maven(cache, repositories)
+    from jgo.config import GlobalSettings  # noqa: PLC0415 (takes a third of a second)
+    from jgo.maven import MavenContext  # noqa: PLC0415
+
+    context = MavenContext(repo_cache=cache, remote_repos=GlobalSettings.load().repositories or None)
     jars = read_lock()
     missing = [jar for jar in jars if not (context.repo_cache / jar.path).exists()]
     if missing:
@@ -60,14 +58,6 @@ def kafka_jars(
     for jar, path in zip(jars, paths, strict=True):
         _verify(jar, path)
     return paths
-
-
-def _maven(cache: Path | None, repositories: dict[str, str] | None) -> Any:
-    from jgo.config import GlobalSettings  # noqa: PLC0415 (takes a third of a second)
-    from jgo.maven import MavenContext  # noqa: PLC0415
-
-    configured = repositories or GlobalSettings.load().repositories
-    return MavenContext(repo_cache=cache, remote_repos=configured or None)
 
 
 def _fetch(context: Any, jars: list[Jar]) -> None:

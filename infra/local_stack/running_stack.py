@@ -62,9 +62,7 @@ def run_stack(
 
 def unready_reasons(endpoints: Mapping[str, ProcessEndpoint]) -> dict[str, str | None]:
     """Return for each process why it is not ready, None if it is; all are checked concurrently."""
-    if not endpoints:
-        return {}
-    with ThreadPoolExecutor(len(endpoints)) as pool:
+    with ThreadPoolExecutor(max(len(endpoints), 1)) as pool:
         return dict(zip(endpoints, pool.map(_unready_reason, endpoints.values()), strict=True))
 
 

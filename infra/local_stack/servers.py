@@ -9,7 +9,7 @@ from typing import Final
 import httpx
 
 from adapters.runtime.settings import Settings, child_environment
-from infra.images.servers import ServerCommand, mlflow_server, prefect_server
+from infra.images.servers import SERVERS
 from infra.local_stack.supervisor import ProcessSpec
 
 READY_PATHS: Final = {"mlflow": "/health", "prefect": "/api/health"}
@@ -44,17 +44,9 @@ def _client() -> httpx.Client:
     return httpx.Client(timeout=2.0, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
-def mlflow_spec(settings: Settings) -> ProcessSpec:
-    """Return how to start the tracking server and registry at `settings.mlflow_url`."""
-    return _spec("mlflow", settings, mlflow_server(settings), settings.mlflow_url)
-
-
-def prefect_spec(settings: Settings) -> ProcessSpec:
-    """Return how to start the Prefect server at `settings.prefect_url`."""
-    return _spec("prefect", settings, prefect_server(settings), settings.prefect_url)
-
-
-def _spec(name: str, settings: Settings, server: ServerCommand, address: str) -> ProcessSpec:
+def server_spec(name: str, settings: Settings) -> ProcessSpec:
+    """Return how to start the server `mlflow` or `prefect` at the address in the settings."""
+    server, address = SERVERS[name](settings), getattr(settings, f"{name}_url")
     return ProcessSpec(
         name=name,
         command=server.command,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -17,7 +16,7 @@ from adapters.runtime.settings import Settings, child_environment, new_api_key
 from cardwatch.errors import Misconfigured, Unavailable
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.prometheus_targets import write_targets
-from infra.local_stack.servers import READY_PATHS, is_responding, mlflow_spec, prefect_spec
+from infra.local_stack.servers import READY_PATHS, is_responding, server_spec
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from infra.reporting import Report
 
@@ -65,10 +64,8 @@ class LocalStack:
         )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing.__exit__(kind, error, trace)
+    def __exit__(self, *_exception: object) -> None:
+        self._closing.close()
 
     def start(self, *names: str, wait: bool = True) -> None:
         """Start these processes concurrently and, with `wait`, return when all are ready; `kafka` includes its topics.
@@ -126,15 +123,9 @@ class LocalStack:
             raise Unavailable(f"nothing answers at CARDWATCH_{key.upper()}={address}: start it, or unset the variable")
 
     def _spec(self, name: str) -> ProcessSpec:
-        match name:
-            case "kafka":
-                return self._kafka.process_spec()
-            case "mlflow":
-                return mlflow_spec(self.settings)
-            case "prefect":
-                return prefect_spec(self.settings)
-            case _:
-                return self._service_spec(name)
+        if name == "kafka":
+            return self._kafka.process_spec()
+        return server_spec(name, self.settings) if name in SERVERS else self._service_spec(name)
 
     def _service_spec(self, name: str) -> ProcessSpec:
         kind = name.rpartition("-")[0] or name

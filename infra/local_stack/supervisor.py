@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from msgspec import Struct, structs
@@ -28,21 +27,17 @@ _TAIL_BYTES: Final = 16_384
 log = logging.getLogger(__name__)
 
 
-def always_ready() -> bool:
-    """Readiness check of a process that is ready as soon as it runs."""
-    return True
-
-
 class ProcessSpec(Struct, frozen=True, kw_only=True):
     """How to start one process.
 
-    `ready` is polled and must not raise. With `may_end`, an exit with status 0 is not a failure.
+    `ready` is polled and must not raise; without it, the process is ready as soon as it runs. With `may_end`, an exit
+    with status 0 is not a failure.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
-    ready: Callable[[], bool] = always_ready
+    ready: Callable[[], bool] = lambda: True
     ready_within_seconds: float = 120.0
     may_end: bool = False
 
@@ -72,9 +67,7 @@ class Supervisor:
         self._cleanup = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         """Stop all processes. The cleanup process ends last, because a second Ctrl-C may interrupt this method."""
         self.stop(*reversed(self._running))
         self._file.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -43,10 +43,6 @@ class ContainerDisk:
     def local_path(self, path: str) -> str:
         """Return the path on this machine for a path under /opt/ml; any other string is returned unchanged."""
         return f"{self.ml}{path.removeprefix(_ML)}" if path == _ML or path.startswith(f"{_ML}/") else path
-
-    def local_arguments(self, arguments: Sequence[str]) -> list[str]:
-        """Return command-line arguments with paths under /opt/ml replaced by those on this machine."""
-        return [self.local_path(argument) for argument in arguments]
 
     def local_variables(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return environment variables with paths under /opt/ml replaced, and with `OWN_FOLDERS` on this disk."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from moto.core.utils import iso_8601_datetime_without_milliseconds, utcfromtimestamp
 from moto.events.models import Rule
+from moto.stepfunctions.parser.asl.utils.json_path import extract_json
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from infra.moto.patching import patch
@@ -34,13 +35,6 @@ def _start_execution(target: dict[str, Any], event: dict[str, Any]) -> None:
     region, account = target["Arn"].split(":")[3:5]
     time = iso_8601_datetime_without_milliseconds(utcfromtimestamp(int(event["time"])))
     sent = {**{name: value for name, value in event.items() if name not in _INTERNAL_FIELDS}, "time": time}
-    execution_input = target.get("Input") or json.dumps(_select(sent, target.get("InputPath") or "$"))
+    execution_input = target.get("Input") or json.dumps(extract_json(target.get("InputPath") or "$", sent))
     machines: Any = stepfunctions_parser_backends[account][region]
     machines.start_execution(target["Arn"], name=str(uuid.uuid4()), execution_input=execution_input)
-
-
-def _select(event: Any, path: str) -> Any:
-    """Return the part of an event at a path such as `$.detail`."""
-    for name in path.removeprefix("$").split("."):
-        event = event[name] if name else event
-    return event

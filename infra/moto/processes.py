@@ -27,18 +27,13 @@ _GRACE_SECONDS: Final = 5.0
 """Time between SIGTERM and SIGKILL in seconds."""
 
 
-def endpoint_url() -> str:
-    """Return the URL of this server for the processes that it starts."""
-    return f"http://{LOOPBACK}:{moto_server_port()}"
-
-
 def environment(region: str, variables: Mapping[str, str]) -> dict[str, str]:
     """Return a container's environment: the local AWS, the inherited variables, and `variables`."""
     inherited = child_environment(Settings())
     return {
         **{name: inherited[name] for name in _INHERITED if name in inherited},
         "PYTHONUNBUFFERED": "1",
-        "AWS_ENDPOINT_URL": endpoint_url(),
+        "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{moto_server_port()}",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": "testing",

@@ -21,7 +21,8 @@ from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError
 from cardwatch.topics import DECISIONS
 from cli.demo.topic_audit import audit_topics
-from infra.compose import Compose, find_engine
+from infra.compose import find_engine
+from tests.chaos.compose_project import ComposeProject
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2_400)]
 
@@ -37,7 +38,7 @@ PUBLISHED = ("KAFKA_PORT", "MLFLOW_PORT", "PREFECT_PORT", "SCORING_PORT", "PROME
 class Containers:
     """The running project, with checks from outside."""
 
-    def __init__(self, compose: Compose, ports: dict[str, int], key: str) -> None:
+    def __init__(self, compose: ComposeProject, ports: dict[str, int], key: str) -> None:
         self.compose, self.ports = compose, ports
         self.settings = Settings(kafka_bootstrap=f"localhost:{ports['KAFKA_PORT']}")
         self._key = key
@@ -96,7 +97,7 @@ def containers() -> Iterator[Containers]:
     ports = dict(zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True))
     environment = {name: str(port) for name, port in ports.items()} | {"CARDWATCH_API_KEY": key}
     project = f"cardwatch-test-{secrets.token_hex(4)}"
-    compose = Compose(engine, project, environment, [HERE / "compose.yml"])
+    compose = ComposeProject(engine, project, environment, [HERE / "compose.yml"])
     compose.build()
     try:
         yield Containers(compose, ports, key)
@@ -215,5 +216,5 @@ def memory_mb(containers: Containers, service: str) -> int:
     return sum(int(process.memory_full_info().pss) for process in tree) >> 20
 
 
-def volumes(compose: Compose) -> list[str]:
+def volumes(compose: ComposeProject) -> list[str]:
     return [name for name in compose.run("volume", "ls", "-q").split() if name.startswith(compose.project)]

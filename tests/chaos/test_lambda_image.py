@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from infra.compose import Compose, find_engine
+from infra.compose import find_engine
+from tests.chaos.compose_project import ComposeProject
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1_800)]
 
@@ -31,19 +32,21 @@ print(json.dumps([imported - begin, time.perf_counter() - imported, time.process
 
 
 @pytest.fixture(scope="module")
-def compose() -> Compose:
+def compose() -> ComposeProject:
     engine = find_engine()
     if engine is None:
         pytest.fail("neither Docker with compose nor podman-compose is installed: nothing was tested")
-    return Compose(engine, "cardwatch-lambda", {})
+    return ComposeProject(engine, "cardwatch-lambda", {})
 
 
 @pytest.fixture(scope="module")
-def image(compose: Compose) -> str:
+def image(compose: ComposeProject) -> str:
     return compose.build_target("lambda")
 
 
-def test_it_is_small_enough_for_a_fast_start(compose: Compose, image: str, show: Callable[[object], None]) -> None:
+def test_it_is_small_enough_for_a_fast_start(
+    compose: ComposeProject, image: str, show: Callable[[object], None]
+) -> None:
     size_mb = int(compose.run("image", "inspect", "-f", "{{.Size}}", image)) / 1e6
     show(f"the image of the functions has {size_mb:.0f} MB")
     assert size_mb <= MAX_MB
@@ -51,7 +54,7 @@ def test_it_is_small_enough_for_a_fast_start(compose: Compose, image: str, show:
 
 @pytest.mark.parametrize("handler", ["services.stream.aws.handler", "services.scoring.aws.handler"])
 def test_a_cold_start_takes_seconds_at_most(
-    compose: Compose, image: str, show: Callable[[object], None], handler: str
+    compose: ComposeProject, image: str, show: Callable[[object], None], handler: str
 ) -> None:
     variables = [part for name, value in SETTINGS.items() for part in ("-e", f"{name}={value}")]
     options = ["--rm", "--read-only", "--tmpfs", "/tmp", *variables, "--entrypoint", "python"]  # noqa: S108 (Lambda's)
@@ -61,7 +64,7 @@ def test_a_cold_start_takes_seconds_at_most(
     assert imported + created <= MAX_SECONDS
 
 
-def test_the_model_function_can_be_imported(compose: Compose, image: str) -> None:
+def test_the_model_function_can_be_imported(compose: ComposeProject, image: str) -> None:
     compose.run(
         "run", "--rm", "--read-only", "--entrypoint", "python", image, "-c", "import pipelines.sagemaker.handler"
     )

@@ -16,7 +16,7 @@ from adapters.runtime.settings import Settings
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
 from cardwatch.registry import CHAMPION
-from infra.local_stack.servers import mlflow_spec
+from infra.local_stack.servers import server_spec
 from infra.local_stack.supervisor import Supervisor
 
 FILES = {"detector.json": b"{}", "model.ubj": b"\x00\x01trees\xff"}
@@ -29,7 +29,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     with Supervisor(home) as supervisor:
-        supervisor.start(mlflow_spec(Settings(home=home, mlflow_url=url)))
+        supervisor.start(server_spec("mlflow", Settings(home=home, mlflow_url=url)))
         yield url, home / "mlflow" / "artifacts"
 
 

@@ -26,7 +26,7 @@ from adapters.scoring.client import ScoringClient
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.registry import CHALLENGER, CHAMPION, MODEL
-from infra.local_stack.servers import mlflow_spec
+from infra.local_stack.servers import server_spec
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from models.training import FittedDetector, TrainingSettings, fit_detector
 
@@ -60,7 +60,7 @@ class Mlflow:
         self._settings, self._supervisor = settings, supervisor
 
     def start(self) -> None:
-        self._supervisor.start(mlflow_spec(self._settings))
+        self._supervisor.start(server_spec("mlflow", self._settings))
 
     def stop(self) -> None:
         self._supervisor.stop(REGISTRY)

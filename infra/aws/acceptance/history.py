@@ -20,13 +20,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from adapters.archive.reference_tables import ReferenceTableStore
-from adapters.archive.writer import ArchiveWriter, Row, label_row, transaction_row
+from adapters.archive.writer import ArchiveWriter, label_row, transaction_row
 from adapters.aws.object_keys import TABLES_PREFIX
 from adapters.aws.s3 import Bucket
 from adapters.aws.s3_archive import S3Archive
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.feature_store.dynamodb import DynamoDbStore
-from cardwatch.events import Label, Transaction, to_epoch_ms
+from cardwatch.events import Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.kernel import fold
@@ -66,8 +66,10 @@ def write_history(days: Sequence[EventsOfDay], folder: Path) -> SimulatedHistory
     archived: list[DayArchived] = []
     with closing(ArchiveWriter(folder / "archive")) as writer:
         for events in days:
-            transactions = [_transaction(each, ends) for each in events.transactions]
-            labels = [_label(each, ends) for each in events.labels]
+            transactions = [
+                transaction_row(each, *_next_position(ends, TRANSACTIONS, each.card_id)) for each in events.transactions
+            ]
+            labels = [label_row(each, *_next_position(ends, LABELS, each.card_id)) for each in events.labels]
             writer.write({TRANSACTIONS: transactions, LABELS: labels}, ends)
             _add_events(builder, events)
             table = builder.build(events.day + _DAY)
@@ -100,40 +102,22 @@ def store_archive(history: SimulatedHistory, bucket: Bucket) -> None:
 
 def store_states(history: SimulatedHistory, url: str) -> None:
     """Write the cards' states to an empty feature store in DynamoDB."""
-    parts = [
-        (history.cards[start : start + CARDS_PER_WRITE], history.states[start : start + CARDS_PER_WRITE])
-        for start in range(0, len(history.cards), CARDS_PER_WRITE)
-    ]
+    starts = range(0, len(history.cards), CARDS_PER_WRITE)
+    parts = [slice(start, start + CARDS_PER_WRITE) for start in starts]
     with closing(DynamoDbStore(url)) as store:
-        store.fill(StoreContents({}, iter(parts)))
+        store.fill(StoreContents({}, ((history.cards[part], history.states[part]) for part in parts)))
 
 
-def _transaction(transaction: Transaction, ends: defaultdict[tuple[str, int], int]) -> Row:
-    partition = _partition(transaction.card_id)
-    return transaction_row(transaction, partition, _next_offset(ends, TRANSACTIONS, partition))
-
-
-def _label(label: Label, ends: defaultdict[tuple[str, int], int]) -> Row:
-    partition = _partition(label.card_id)
-    return label_row(label, partition, _next_offset(ends, LABELS, partition))
-
-
-def _next_offset(ends: defaultdict[tuple[str, int], int], topic: str, partition: int) -> int:
+def _next_position(ends: defaultdict[tuple[str, int], int], topic: str, card_id: str) -> tuple[int, int]:
+    """Return partition and offset of the next record of a card, and count it in `ends`."""
+    partition = identity_hash(card_id) % PARTITIONS
     ends[topic, partition] += 1
-    return ends[topic, partition] - 1
-
-
-def _partition(card_id: str) -> int:
-    return identity_hash(card_id) % PARTITIONS
+    return partition, ends[topic, partition] - 1
 
 
 def _add_events(builder: ReferenceBuilder, events: EventsOfDay) -> None:
-    transactions = events.transactions
-    builder.add_transactions(
-        np.array([identity_hash(each.merchant_id) for each in transactions], np.uint64),
-        np.array([to_epoch_ms(each.occurred_at) for each in transactions], np.int64),
-        np.array([each.amount_minor for each in transactions], np.int64),
-    )
+    rows = encode(events.transactions)
+    builder.add_transactions(rows["merchant_hash"], rows["occurred_at_ms"], rows["amount_minor"])
     for label in events.labels:
         builder.add_label(
             label.transaction_id,

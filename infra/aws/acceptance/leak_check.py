@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from typing import Any, Final
 
 from adapters.aws.clients import aws_client, translated_errors
@@ -63,15 +64,11 @@ def remaining_resources(prefix: str, *, region: str | None = None) -> list[str]:
 
 def _listing(service: str, call: str, arguments: dict[str, Any], region: str | None) -> str:
     """Return the listed resources that are not deleted, as text."""
-    client = aws_client(service, region=region)
-    try:
-        with translated_errors(f"{service} {call}"):
-            if client.can_paginate(call):
-                pages = list(client.get_paginator(call).paginate(**arguments))
-            else:
-                pages = [getattr(client, call)(**arguments)]
-    finally:
-        client.close()
+    with closing(aws_client(service, region=region)) as client, translated_errors(f"{service} {call}"):
+        if client.can_paginate(call):
+            pages = list(client.get_paginator(call).paginate(**arguments))
+        else:
+            pages = [getattr(client, call)(**arguments)]
     return str(_without_deleted(pages))
 
 

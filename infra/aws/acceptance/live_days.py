@@ -58,10 +58,7 @@ class DayRunner:
 
     def run(self, number: int, *, rate_per_second: float) -> DayOutcome:
         """Send day `number`; raises `CardwatchError` if decisions are missing and no more arrive."""
-        with (
-            closing(KinesisReader(self._decisions)) as reader,
-            closing(KinesisWriter(self._transactions)) as writer,
-        ):
+        with closing(KinesisReader(self._decisions)) as reader, closing(KinesisWriter(self._transactions)) as writer:
             traffic = Traffic(self._world, writer.write, self._bucket.put)
             sending = threading.Thread(
                 target=traffic.send_day, args=[number], kwargs={"rate_per_second": rate_per_second}, daemon=True

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from adapters.aws.object_keys import labels_key
-from cardwatch.events import Label, Transaction, encode
+from cardwatch.events import Transaction, encode
 from cardwatch.simulation.simulation import Simulation
 
 TICK_SECONDS: Final = 0.05
@@ -65,7 +65,7 @@ class Traffic:
         for due in self._due(events.transactions, rate_per_second):
             self._write([(transaction.card_id, encode(transaction)) for transaction in due])
             self.sent.transactions += len(due)
-        self._put(labels_key(events.day), json_lines(events.labels))
+        self._put(labels_key(events.day), b"".join(encode(label) + b"\n" for label in events.labels))
         self.sent.labels += len(events.labels)
         self.sent.days += 1
 
@@ -83,8 +83,3 @@ class Traffic:
             yield due
             sent += len(due)
             self.sent.seconds = earlier + self._clock() - start
-
-
-def json_lines(labels: Sequence[Label]) -> bytes:
-    """Return the labels as JSON lines."""
-    return b"".join(encode(label) + b"\n" for label in labels)

@@ -146,10 +146,10 @@ def _capacity(estimates: list[Estimate], size: Size, prices: Prices, inputs: Inp
 
 def _quotas(page: str, estimates: list[Estimate], inputs: Inputs) -> str:
     rows = []
-    for quota in quotas_of(page).values():
-        needed = [each.needs(inputs)[quota.name] for each in estimates]
-        stops = [f"**{_integer(need)}**" if need > quota.default else _integer(need) for need in needed]
-        rows.append([f"`{quota.name}`", _integer(quota.default), *stops])
+    for name, quota in quotas_of(page).items():
+        needed = [each.needs(inputs)[name] for each in estimates]
+        stops = [f"**{_integer(need)}**" if need > quota else _integer(need) for need in needed]
+        rows.append([f"`{name}`", _integer(quota), *stops])
     head = ["required", "new account", *(f"{each.rate:,}/s" for each in estimates)]
     return (
         f"Values above the default quota of a new account are bold.\n\n{table(head, rows, right=range(1, len(head)))}"

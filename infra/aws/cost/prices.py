@@ -59,14 +59,6 @@ class Inputs(Struct, frozen=True):
     hours_a_month: float
 
 
-class Quota(Struct, frozen=True):
-    """Default quota of a new account."""
-
-    name: str
-    default: float
-    meaning: str
-
-
 def prices_in(region: str, page: str) -> Prices:
     """Return the prices of a region; raises `Misconfigured` if the page has no column for it."""
     head, *rows = rows_of(page, "price")
@@ -88,10 +80,10 @@ def inputs_of(page: str) -> Inputs:
     return Inputs(**values)
 
 
-def quotas_of(page: str) -> dict[str, Quota]:
-    """Return the quotas by name."""
+def quotas_of(page: str) -> dict[str, float]:
+    """Return the default quotas of a new account by name."""
     _, *rows = rows_of(page, "quota")
-    return {row[0]: Quota(row[0], number(row[1], f"quota {row[0]}"), row[2]) for row in rows}
+    return {row[0]: number(row[1], f"quota {row[0]}") for row in rows}
 
 
 def costs_page() -> str:

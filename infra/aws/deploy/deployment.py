@@ -29,6 +29,7 @@ class Deployment:
         self._files = LocalFiles(self.environment, settings.home)
         self._account = Account(self.environment.region).identity().account
         self.releases = self.environment.releases_bucket(self._account)
+        self._model = f"champion_model_data_url={object_url(self.releases, MODEL_KEY)}"
         self._home, self._progress = settings.home, ApplyProgress(report)
         self._bootstrap = Terraform(settings, BOOTSTRAP, report=ApplyProgress(report).read_line, name="bootstrap")
         self._system = Terraform(settings, TERRAFORM, report=self._progress.read_line, name="system")
@@ -73,10 +74,6 @@ class Deployment:
         self._progress.count = 0
         self._system.destroy(self.environment.tfvars, self._model)
         self._bootstrap.destroy(self._files.bootstrap_variables(), _UNPROTECTED)
-
-    @property
-    def _model(self) -> str:
-        return f"champion_model_data_url={object_url(self.releases, MODEL_KEY)}"
 
     def _backend(self) -> Path:
         """Write the S3 backend with its lock file, as in an account but with path-style addresses for moto."""

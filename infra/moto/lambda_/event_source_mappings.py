@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from moto.awslambda.models import EventSourceMapping, LambdaFunction, lambda_backends
+from moto.awslambda.models import EventSourceMapping, lambda_backends
 from moto.core.utils import iso_8601_datetime_with_milliseconds, utcnow
 from moto.kinesis.models import Record, Shard, Stream, kinesis_backends
 from moto.sqs.models import sqs_backends
@@ -71,15 +71,11 @@ class ShardReader(threading.Thread):
         return BatchDelivery(rules, callbacks)
 
     def _invoke(self, records: Sequence[Record]) -> InvocationResult:
-        function = self._function()
+        backend = lambda_backends[self._mapping.account_id][self._mapping.region]
+        function = backend.get_function_by_arn(self._mapping.function_arn)
         if function is None:
             return InvocationResult("null", failed=True)
         return run(function, {"Records": [self._event(record) for record in records]})
-
-    def _function(self) -> LambdaFunction | None:
-        return lambda_backends[self._mapping.account_id][self._mapping.region].get_function_by_arn(
-            self._mapping.function_arn
-        )
 
     def _event(self, record: Record) -> dict[str, Any]:
         number = str(record.sequence_number)

@@ -96,11 +96,11 @@ class ExecutionEnvironment:
             line = self._stream.readline()
         except TimeoutError:
             self.stop()
-            return _function_error(timeout_type, timeout_message)
+            return function_error(timeout_type, timeout_message)
         if not line:
             self.stop()
             self._log_reader.join(timeout=1.0)
-            return _function_error("Runtime.ExitError", "Runtime exited: " + (self._lines[-1] if self._lines else ""))
+            return function_error("Runtime.ExitError", "Runtime exited: " + (self._lines[-1] if self._lines else ""))
         return InvocationResult(**json.loads(line))
 
     def _read_log(self, process: Process) -> None:
@@ -145,5 +145,6 @@ class EnvironmentPool:
         return found if found is None or found.alive else None
 
 
-def _function_error(error_type: str, message: str) -> InvocationResult:
+def function_error(error_type: str, message: str) -> InvocationResult:
+    """Return the result of an invocation that has not run the handler to its end."""
     return InvocationResult(json.dumps({"errorType": error_type, "errorMessage": message}), failed=True)

@@ -6,14 +6,13 @@ if the function's environment sets it.
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any, Final
 
 from moto.awslambda.models import LambdaBackend, LambdaFunction
 from moto.core.utils import unix_time_millis
 
-from infra.moto.lambda_.execution_environments import EnvironmentPool, FunctionImage
+from infra.moto.lambda_.execution_environments import EnvironmentPool, FunctionImage, function_error
 from infra.moto.lambda_.runtime import InvocationResult
 from infra.moto.patching import patch
 from infra.moto.processes import environment
@@ -69,8 +68,7 @@ def run(function: LambdaFunction, event: Any) -> InvocationResult:
     """Invoke a function with its current configuration."""
     if function.package_type != "Image" or not function.image_config.cmd:
         message = "only functions of an image with a command in their configuration can be run here"
-        error = {"errorType": "InvalidRuntimeException", "errorMessage": message}
-        return InvocationResult(json.dumps(error), failed=True)
+        return function_error("InvalidRuntimeException", message)
     request_id = str(uuid.uuid4())
     stream = f"[{function.version}]{request_id.replace('-', '')}"
     invocation = {

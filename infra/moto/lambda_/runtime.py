@@ -32,35 +32,35 @@ class InvocationResult(NamedTuple):
     request_id: str = ""
 
 
-class LambdaContext:
-    """The second argument of a handler, with the fields that are known here."""
+class LambdaContext(NamedTuple):
+    """The second argument of a handler, with the fields that are known here. The deadline is monotonic."""
 
-    def __init__(self, fields: dict[str, Any], timeout_ms: int) -> None:
-        self.function_name: str = fields["function_name"]
-        self.function_version: str = fields["function_version"]
-        self.invoked_function_arn: str = fields["invoked_function_arn"]
-        self.memory_limit_in_mb: int = fields["memory_limit_in_mb"]
-        self.aws_request_id: str = fields["aws_request_id"]
-        self.log_group_name: str = fields["log_group_name"]
-        self.log_stream_name: str = fields["log_stream_name"]
-        self._deadline = time.monotonic() + timeout_ms / 1000.0
+    function_name: str
+    function_version: str
+    invoked_function_arn: str
+    memory_limit_in_mb: int
+    aws_request_id: str
+    log_group_name: str
+    log_stream_name: str
+    deadline_seconds: float
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the time until the invocation times out, in milliseconds."""
-        return max(0, int((self._deadline - time.monotonic()) * 1000.0))
+        return max(0, int((self.deadline_seconds - time.monotonic()) * 1000.0))
 
 
 def invoke(handler: Handler, line: bytes) -> InvocationResult:
     """Call the handler for one invocation. An exception becomes a failed result."""
     invocation = json.loads(line)
+    deadline_seconds = time.monotonic() + invocation["timeout_ms"] / 1000.0
+    context = LambdaContext(**invocation["context"], deadline_seconds=deadline_seconds)
     try:
-        result = handler(invocation["event"], LambdaContext(invocation["context"], invocation["timeout_ms"]))
-        return InvocationResult(json.dumps(result), failed=False)
+        return InvocationResult(json.dumps(handler(invocation["event"], context)), failed=False)
     except Exception as error:
         traceback.print_exc()
         return error_result(error)
     finally:
-        print(f"{END}{invocation['context']['aws_request_id']}", flush=True)  # noqa: T201 (as AWS does)
+        print(f"{END}{context.aws_request_id}", flush=True)  # noqa: T201 (as AWS does)
 
 
 def error_result(error: BaseException) -> InvocationResult:

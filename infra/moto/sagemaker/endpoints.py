@@ -18,7 +18,7 @@ from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 from infra.moto.patching import patch
 from infra.moto.sagemaker.data_capture import DataCapture
 from infra.moto.sagemaker.model_container import ContainerNotStarted, ModelContainer
-from infra.moto.sagemaker.variant_instances import EndpointInstances, VariantInstances, variant_weights
+from infra.moto.sagemaker.variant_instances import EndpointInstances, VariantInstances
 
 endpoint_instances: Final = EndpointInstances()
 
@@ -100,22 +100,18 @@ def invoke_endpoint(response: SageMakerRuntimeResponse) -> TYPE_RESPONSE:
             bytes(response.raw_body), headers, response.headers.get("X-Amzn-SageMaker-Target-Variant", "")
         )
     except KeyError:
-        return _error(
-            400, "ValidationError", {"Message": f"Endpoint {name} of account {backend.account_id} not found."}
-        )
+        message = f"Endpoint {name} of account {backend.account_id} not found."
+        return _error(400, "ValidationError", {"Message": message})
     if reply.status != 200:
         original = reply.body.decode(errors="replace")
         received = f"Received {'client' if 400 <= reply.status < 500 else 'server'} error ({reply.status}) from primary"
-        return _error(
-            424,
-            "ModelError",
-            {
-                "Message": f'{received} with message "{original}".',
-                "OriginalStatusCode": reply.status or 500,
-                "OriginalMessage": original,
-                "LogStreamArn": f"/aws/sagemaker/Endpoints/{name}",
-            },
-        )
+        error = {
+            "Message": f'{received} with message "{original}".',
+            "OriginalStatusCode": reply.status or 500,
+            "OriginalMessage": original,
+            "LogStreamArn": f"/aws/sagemaker/Endpoints/{name}",
+        }
+        return _error(424, "ModelError", error)
     response_headers = {"status": 200, "Content-Type": reply.headers.get("content-type", "")}
     response_headers["x-Amzn-Invoked-Production-Variant"] = variant
     if attributes := reply.headers.get("x-amzn-sagemaker-custom-attributes"):
@@ -175,7 +171,7 @@ def _instances(backend: SageMakerModelBackend, name: str, config_name: str) -> V
     production = [container(variant) for variant in config.production_variants]
     shadows = [container(variant) for variant in config.shadow_production_variants or []]
     capture = DataCapture(backend.account_id, name, config.data_capture_config or {})
-    weights = variant_weights(config.production_variants)
+    weights = [float(variant.get("InitialVariantWeight", 1.0)) for variant in config.production_variants]
     return VariantInstances(list(zip(production, weights, strict=True)), shadows, capture)
 
 

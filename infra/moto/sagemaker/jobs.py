@@ -24,6 +24,9 @@ from infra.moto.processes import environment, local_command, process_groups
 _MAX_SECONDS: Final = 86_400
 """Time limit of a job without a stopping condition, as on SageMaker."""
 
+Run = Callable[[SageMakerModelBackend, Any, ContainerDisk], None]
+"""Runs a job to its end, with a disk. Raises `JobFailed`."""
+
 _create_processing_job = SageMakerResponse.create_processing_job
 _create_training_job = SageMakerResponse.create_training_job
 
@@ -82,23 +85,12 @@ def _run_processing(backend: SageMakerModelBackend, job: Any, disk: ContainerDis
 
 
 def _run_training(backend: SageMakerModelBackend, job: Any, disk: ContainerDisk) -> None:
-    variables = _training_variables(backend, job, disk)
-    _run(
-        backend.region_name,
-        disk,
-        job.algorithm_specification,
-        {**variables, **job.environment},
-        job.stopping_condition,
-    )
+    variables = {**_training_variables(backend, job, disk), **job.environment}
+    _run(backend.region_name, disk, job.algorithm_specification, variables, job.stopping_condition)
     s3.write(backend.account_id, job.model_artifacts["S3ModelArtifacts"], s3.pack(disk.ml / "model"))
 
 
-def _run_in_background(
-    kind: str,
-    run: Callable[[SageMakerModelBackend, Any, ContainerDisk], None],
-    backend: SageMakerModelBackend,
-    job: Any,
-) -> None:
+def _run_in_background(kind: str, run: Run, backend: SageMakerModelBackend, job: Any) -> None:
     """Run a job in a thread, and set its status, end time and failure reason. `kind` is processing or training."""
 
     def work() -> None:
@@ -152,7 +144,7 @@ def _run(
     with disk.log.open("wb") as log:
         try:
             process = process_groups.start(
-                local_command(disk.local_arguments(command)),
+                local_command([disk.local_path(argument) for argument in command]),
                 environment(region, disk.local_variables(variables)),
                 output=log,
                 folder=disk.root,

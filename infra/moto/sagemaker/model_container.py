@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import httpx
 
 from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.retry import poll
 from infra.moto import s3
 from infra.moto.container_images import ContainerDisk, entry_point
 from infra.moto.processes import Process, environment, process_groups
@@ -18,8 +18,6 @@ START_SECONDS: Final = 60.0
 
 RESPONSE_SECONDS: Final = 60.0
 """Maximum time for the response to an invocation, as on SageMaker."""
-
-_POLL_SECONDS: Final = 0.1
 
 
 class ContainerNotStarted(Exception):
@@ -63,14 +61,13 @@ class ModelContainer:
                 )
         except OSError as error:
             raise ContainerNotStarted(str(error)) from error
-        deadline = time.monotonic() + START_SECONDS
-        while not self._healthy():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                log_tail = self._disk.log_tail()
-                raise ContainerNotStarted(
-                    f"The {self.variant} variant did not pass the ping health check. Its last output: {log_tail}"
-                )
-            time.sleep(_POLL_SECONDS)
+        process = self._process
+        poll(lambda: self._healthy() or process.poll() is not None, timeout_seconds=START_SECONDS)
+        if not self._healthy():
+            log_tail = self._disk.log_tail()
+            raise ContainerNotStarted(
+                f"The {self.variant} variant did not pass the ping health check. Its last output: {log_tail}"
+            )
 
     def invoke(self, body: bytes, headers: Mapping[str, str]) -> ContainerResponse:
         """Send `POST /invocations`."""

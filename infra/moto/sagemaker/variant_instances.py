@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
+from adapters.runtime.retry import poll
 from infra.moto.sagemaker.data_capture import DataCapture
 from infra.moto.sagemaker.model_container import ContainerNotStarted, ContainerResponse, ModelContainer
 
-_POLL_SECONDS: Final = 0.1
 _DRAIN_SECONDS: Final = 10.0
 """Maximum time to wait for running requests before containers are stopped."""
 
@@ -112,23 +111,15 @@ class EndpointInstances:
         new.start()
         old = self._serving.get(endpoint)
         self._serving[endpoint] = new
-        deadline = time.monotonic() + watch_seconds
-        while old is not None:
-            if name := alarm():
-                self._serving[endpoint] = old
-                new.stop()
-                raise ContainerNotStarted(f"the alarm {name} went off: the update was rolled back")
-            if time.monotonic() >= deadline:
-                old.stop()
-                return
-            time.sleep(_POLL_SECONDS)
+        if old is None:
+            return
+        if name := poll(alarm, timeout_seconds=watch_seconds):
+            self._serving[endpoint] = old
+            new.stop()
+            raise ContainerNotStarted(f"the alarm {name} went off: the update was rolled back")
+        old.stop()
 
     def stop(self, endpoint: str) -> None:
         """Stop the containers of an endpoint, if it has any."""
         if instances := self._serving.pop(endpoint, None):
             instances.stop()
-
-
-def variant_weights(variants: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return the weights of production variants, 1 where none is given."""
-    return [float(variant.get("InitialVariantWeight", 1.0)) for variant in variants]

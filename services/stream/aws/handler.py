@@ -51,9 +51,7 @@ class StreamFunction:
                 epoch_ms,
             ),
             DecisionDelivery(
-                KinesisWriter(settings.decisions_stream).write,
-                bucket.put,
-                Queue(settings.dead_letters_queue).send,
+                KinesisWriter(settings.decisions_stream).write, bucket.put, Queue(settings.dead_letters_queue).send
             ),
             self._metrics,
         )
