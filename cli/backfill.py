@@ -6,29 +6,17 @@ from pathlib import Path
 
 import click
 
-from adapters.runtime.settings import read_settings
-from cli.pipeline_process import run_pipeline
-
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+from cli.pipeline_process import TABLES_OPTION, TRANSACTIONS_OPTION, run_pipeline
 
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder that is not there yet.")
-@click.option("--transactions", type=_FOLDER, help="An archive or Parquet files.  [default: CARDWATCH_HOME/archive]")
-@click.option("--tables", type=_FOLDER, help="The reference tables.  [default: CARDWATCH_HOME/tables]")
-@click.option("--master", default="local[*]", show_default=True, help="Spark's master.")
+@TRANSACTIONS_OPTION
+@TABLES_OPTION
+@click.option("--master", default="local[*]", help="Spark's master.")
 def backfill(out: Path, transactions: Path | None, tables: Path | None, master: str) -> None:
     """Write what `cardwatch replay` writes, to the bit, by Spark: for histories that outgrow one machine.
 
     It needs pyspark, which is not installed by default: `uv sync --group spark`.
     """
-    settings = read_settings()
-    run_pipeline(
-        "spark.launcher",
-        {
-            "transactions": transactions or settings.archive,
-            "tables": tables or settings.tables,
-            "out": out,
-            "master": master,
-        },
-    )
+    run_pipeline("spark.launcher", transactions=transactions, tables=tables, out=out, master=master)

@@ -33,14 +33,12 @@ log = logging.getLogger(__name__)
     "--history-days",
     default=30,
     type=click.IntRange(min=MIN_DAYS),
-    show_default=True,
     help="Train as soon as this many days are archived.",
 )
 @click.option(
     "--wait-seconds",
     default=900.0,
     type=click.FloatRange(min=1.0),
-    show_default=True,
     help="How long to wait for history, Prefect and the scoring service, in all.",
 )
 def bootstrap(history_days: int, wait_seconds: float) -> None:

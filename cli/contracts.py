@@ -26,7 +26,7 @@ def schema(name: str) -> str:
 
 
 @click.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("docs/contracts"), show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("docs/contracts"))
 def contracts(folder: Path) -> None:
     """Write the JSON Schemas of the topics' records."""
     folder.mkdir(parents=True, exist_ok=True)

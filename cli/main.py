@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def main() -> None:
     """Card-fraud detection from the first transaction to the retrained model.
 

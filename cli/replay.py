@@ -7,17 +7,15 @@ from pathlib import Path
 
 import click
 
-from adapters.runtime.settings import read_settings
-from cli.pipeline_process import run_pipeline
+from cli.pipeline_process import TABLES_OPTION, TRANSACTIONS_OPTION, run_pipeline
 
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder.")
-@click.option("--transactions", type=_FOLDER, help="An archive or Parquet files.  [default: CARDWATCH_HOME/archive]")
-@click.option("--tables", type=_FOLDER, help="The reference tables.  [default: CARDWATCH_HOME/tables]")
+@TRANSACTIONS_OPTION
+@TABLES_OPTION
 @click.option("--from", "first", type=_DAY, help="The first event day to write (UTC).")
 @click.option("--to", "last", type=_DAY, help="The last event day to write, included.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes at most.  [default: one per core]")
@@ -34,15 +32,5 @@ def replay(
     Every row is the one that the stream computed, to the bit: with the reference table that its decision recorded.
     Days before --from are folded into the cards' histories, and not written.
     """
-    settings = read_settings()
-    run_pipeline(
-        "replay",
-        {
-            "transactions": transactions or settings.archive,
-            "tables": tables or settings.tables,
-            "out": out,
-            "first-day": first and first.date(),
-            "last-day": last and last.date(),
-            "jobs": jobs,
-        },
-    )
+    days = {"first_day": first and first.date(), "last_day": last and last.date()}
+    run_pipeline("replay", transactions=transactions, tables=tables, out=out, **days, jobs=jobs)

@@ -34,13 +34,9 @@ COLUMNS: Final = pa.schema(
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Where the Parquet file goes."
 )
-@click.option(
-    "--seed", default=7, type=click.IntRange(min=0), show_default=True, help="The same seed gives the same rows."
-)
-@click.option(
-    "--days", default=90, type=click.IntRange(min=1), show_default=True, help="Number of days, from day 0 on."
-)
-@click.option("--cards", default=2_000, type=click.IntRange(min=50), show_default=True, help="Number of cards.")
+@click.option("--seed", default=7, type=click.IntRange(min=0), help="The same seed gives the same rows.")
+@click.option("--days", default=90, type=click.IntRange(min=1), help="Number of days, from day 0 on.")
+@click.option("--cards", default=2_000, type=click.IntRange(min=50), help="Number of cards.")
 @click.option(
     "--change-after",
     type=click.IntRange(min=0),

@@ -20,7 +20,6 @@ from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
@@ -30,6 +29,7 @@ from adapters.archive.reader import index_url_of, open_log
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.settings import Secret, read_settings
 from cardwatch.errors import Misconfigured
+from cardwatch.events import EPOCH
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.features.replay import ReferenceTables
 from pipelines.command import run_command
@@ -37,8 +37,6 @@ from pipelines.steps.partition_replay import CardStates, replay_partition
 
 POOL_PAYS_FROM_ROWS: Final = 200_000
 """Minimum number of rows for a pool of processes. Below it, starting the processes takes longer than the replay."""
-
-_EPOCH: Final = date(1970, 1, 1)
 
 
 class ReplayRequest(Struct, frozen=True, kw_only=True):
@@ -93,9 +91,9 @@ def write_partition(request: ReplayRequest, partition: int, folder: Path) -> int
         for batch in replay_partition(log, partition, reference_tables, CardStates(), batch_rows=request.batch_rows):
             rows = feature_rows(batch.transactions, batch.folded)
             if request.first_day or request.last_day:
-                days = batch.occurred_at_ms // DAY_MS
-                first, last = _day_number(request.first_day, 0), _day_number(request.last_day, 2**40)
-                rows = rows.filter(pa.array(np.logical_and(days >= first, days <= last)))
+                days = batch.occurred_at_ms // DAY_MS + EPOCH.toordinal()
+                first, last = request.first_day or date.min, request.last_day or date.max
+                rows = rows.filter(pa.array((days >= first.toordinal()) & (days <= last.toordinal())))
             yield rows
 
     return write_feature_rows(folder / f"partition-{partition:04d}.parquet", batches())
@@ -115,10 +113,6 @@ def _atomic_folder(out: Path) -> Iterator[Path]:
     except BaseException:
         rmtree(folder, ignore_errors=True)
         raise
-
-
-def _day_number(day: date | None, default: int) -> int:
-    return default if day is None else (day - _EPOCH).days
 
 
 def main() -> None:

@@ -14,13 +14,7 @@ from infra.aws.proofs import PROOFS_PAGE, proofs_document
 
 @click.command()
 @click.argument("env")
-@click.option(
-    "--rate",
-    default=0.0,
-    type=click.FloatRange(min=0.0),
-    show_default=True,
-    help="Constant rate of transactions per second.",
-)
+@click.option("--rate", default=0.0, type=click.FloatRange(min=0.0), help="Constant rate of transactions per second.")
 def cost(env: str, rate: float) -> None:
     """Print the monthly cost of ENV by its variables and the prices in docs/aws-costs.md.
 

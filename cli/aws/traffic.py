@@ -32,19 +32,11 @@ from infra.aws.environments import TERRAFORM, Environment, LocalFiles
 
 @click.command()
 @click.argument("env")
-@click.option(
-    "--rate", default=50.0, type=click.FloatRange(min=0.1), show_default=True, help="Transactions per second."
-)
-@click.option("--days", default=1, type=click.IntRange(min=1), show_default=True, help="Number of simulated days.")
-@click.option(
-    "--from-day",
-    default=0,
-    type=click.IntRange(min=0),
-    show_default=True,
-    help="Number of the first day to send.",
-)
-@click.option("--cards", default=2_000, type=click.IntRange(min=50), show_default=True, help="Number of cards.")
-@click.option("--seed", default=7, type=click.IntRange(min=0), show_default=True, help="Seed of the simulation.")
+@click.option("--rate", default=50.0, type=click.FloatRange(min=0.1), help="Transactions per second.")
+@click.option("--days", default=1, type=click.IntRange(min=1), help="Number of simulated days.")
+@click.option("--from-day", default=0, type=click.IntRange(min=0), help="Number of the first day to send.")
+@click.option("--cards", default=2_000, type=click.IntRange(min=50), help="Number of cards.")
+@click.option("--seed", default=7, type=click.IntRange(min=0), help="Seed of the simulation.")
 @click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="Date of day 0.  [default: 2025-01-06]")
 @click.option(
     "--change-after", type=click.IntRange(min=0), help="Day on which the simulated world changes.  [default: never]"

@@ -19,53 +19,19 @@ CHANGE_AFTER_DAYS: Final = 14
 
 @click.command()
 @click.option(
-    "--seed",
-    default=7,
-    type=click.IntRange(min=0),
-    show_default=True,
-    help="The same seed gives the same transactions, scores and days.",
+    "--seed", default=7, type=click.IntRange(min=0), help="The same seed gives the same transactions, scores and days."
 )
+@click.option("--cards", default=2_000, type=click.IntRange(min=50), help="How many cards there are.")
 @click.option(
-    "--cards", default=2_000, type=click.IntRange(min=50), show_default=True, help="How many cards there are."
+    "--fraud-share", default=0.003, type=click.FloatRange(0.0, 0.05), help="Part of all transactions that is fraud."
 )
+@click.option("--history-days", default=60, type=click.IntRange(min=20), help="What the first champion is trained on.")
+@click.option("--live-days", default=45, type=click.IntRange(min=1), help="Simulated days streamed at the most.")
+@click.option("--days-after", default=12, type=click.IntRange(min=1), help="How many of them after a promotion.")
 @click.option(
-    "--fraud-share",
-    default=0.003,
-    type=click.FloatRange(0.0, 0.05),
-    show_default=True,
-    help="Part of all transactions that is fraud.",
+    "--rate", default=300.0, type=click.FloatRange(min=1.0), help="Transactions a second while latency is measured."
 )
-@click.option(
-    "--history-days",
-    default=60,
-    type=click.IntRange(min=20),
-    show_default=True,
-    help="What the first champion is trained on.",
-)
-@click.option(
-    "--live-days",
-    default=45,
-    type=click.IntRange(min=1),
-    show_default=True,
-    help="Simulated days streamed at the most.",
-)
-@click.option(
-    "--days-after",
-    default=12,
-    type=click.IntRange(min=1),
-    show_default=True,
-    help="How many of them after a promotion.",
-)
-@click.option(
-    "--rate",
-    default=300.0,
-    type=click.FloatRange(min=1.0),
-    show_default=True,
-    help="Transactions a second while latency is measured.",
-)
-@click.option(
-    "--seconds", default=15.0, type=click.FloatRange(min=1.0), show_default=True, help="How long latency is measured."
-)
+@click.option("--seconds", default=15.0, type=click.FloatRange(min=1.0), help="How long latency is measured.")
 @click.option("--no-change", is_flag=True, help="Keep the simulated population unchanged: nothing may be retrained.")
 @click.option("--keep", is_flag=True, help="Leave the stack running until Ctrl-C, and print its addresses.")
 @click.option("--output", type=click.Path(path_type=Path), help="Where the report goes.  [default: with the run]")

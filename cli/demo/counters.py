@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from copy import copy
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -48,19 +49,13 @@ class LatencyRecorder:
 
     def created(self, position: Position, created_ms: float) -> None:
         """The transaction at `position` was written to the log at `created_ms`."""
-        arrived_ms = self._arrived_ms.pop(position, None)
-        if arrived_ms is None:
-            self._created_ms[position] = created_ms
-        else:
-            self._add(created_ms, arrived_ms)
+        self._created_ms[position] = created_ms
+        self._add_if_complete(position)
 
     def decided(self, position: Position, arrived_ms: float) -> None:
         """The decision for the transaction at `position` could be read at `arrived_ms`."""
-        created_ms = self._created_ms.pop(position, None)
-        if created_ms is None:
-            self._arrived_ms[position] = arrived_ms
-        else:
-            self._add(created_ms, arrived_ms)
+        self._arrived_ms[position] = arrived_ms
+        self._add_if_complete(position)
 
     def percentiles_ms(self, *percents: float) -> list[float | None]:
         """Percentiles over the newest `LATENCY_WINDOW` decisions, None before the first."""
@@ -73,9 +68,11 @@ class LatencyRecorder:
         chosen: NDArray[np.float64] = np.array(self._took_ms)[(created >= from_ms) & (created <= until_ms)]
         return chosen
 
-    def _add(self, created_ms: float, arrived_ms: float) -> None:
-        self._from_ms.append(created_ms)
-        self._took_ms.append(arrived_ms - created_ms)
+    def _add_if_complete(self, position: Position) -> None:
+        if position in self._created_ms and position in self._arrived_ms:
+            created_ms = self._created_ms.pop(position)
+            self._from_ms.append(created_ms)
+            self._took_ms.append(self._arrived_ms.pop(position) - created_ms)
 
 
 class _DecidedAmount(NamedTuple):
@@ -90,44 +87,31 @@ class FraudCounter:
 
     def __init__(self) -> None:
         self._decided_amounts: dict[str, _DecidedAmount] = {}
-        self._undecided_frauds: set[str] = set()
-        self._known = 0
-        self._caught = 0
-        self._known_minor = 0
-        self._caught_minor = 0
-        self._alarms = 0
+        self._uncounted_frauds: set[str] = set()
+        self._counts = FraudView()
 
     def decided(self, transaction_id: str, amount_minor: int, *, caught: bool) -> None:
         """Record a decision; `caught` if it challenged or declined the transaction."""
-        amount = _DecidedAmount(amount_minor, caught)
-        self._alarms += caught
-        if transaction_id in self._undecided_frauds:
-            self._undecided_frauds.discard(transaction_id)
-            self._count(amount)
-        else:
-            self._decided_amounts[transaction_id] = amount
+        self._counts.alarms += caught
+        self._decided_amounts[transaction_id] = _DecidedAmount(amount_minor, caught)
+        self._count_if_complete(transaction_id)
 
     def fraud(self, transaction_id: str) -> None:
         """Record a label that says fraud. A repeated label counts once."""
-        amount = self._decided_amounts.pop(transaction_id, None)
-        if amount is None:
-            self._undecided_frauds.add(transaction_id)
-        else:
-            self._count(amount)
+        self._uncounted_frauds.add(transaction_id)
+        self._count_if_complete(transaction_id)
 
     def view(self) -> FraudView:
         """The counts so far."""
-        return FraudView(
-            known=self._known,
-            caught=self._caught,
-            known_minor=self._known_minor,
-            caught_minor=self._caught_minor,
-            alarms=self._alarms,
-        )
+        return copy(self._counts)
 
-    def _count(self, amount: _DecidedAmount) -> None:
-        self._known += 1
-        self._known_minor += amount.amount_minor
-        if amount.caught:
-            self._caught += 1
-            self._caught_minor += amount.amount_minor
+    def _count_if_complete(self, transaction_id: str) -> None:
+        if transaction_id not in self._uncounted_frauds or transaction_id not in self._decided_amounts:
+            return
+        self._uncounted_frauds.remove(transaction_id)
+        amount_minor, caught = self._decided_amounts.pop(transaction_id)
+        self._counts.known += 1
+        self._counts.known_minor += amount_minor
+        if caught:
+            self._counts.caught += 1
+            self._counts.caught_minor += amount_minor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.demo.screen import QUIET
 from cli.demo.summary import DemoSummary
-from cli.demo.table import Figure, headings, headline, loop_figures, phase_rows, stream_figures
+from cli.demo.table import headings, headline, loop_figures, phase_rows, stream_figures
 
 
 def closing(summary: DemoSummary) -> RenderableType:
@@ -22,7 +22,7 @@ def closing(summary: DemoSummary) -> RenderableType:
         Text(headline(summary), "bold green" if facts.closed else "bold red"),
         *(_check(check.passed, check.sentence) for check in facts.checks),
         Padding(_phases(summary), (1, 0)),
-        _figures([*loop_figures(facts), *stream_figures(summary.timings, facts.plan.offered_rate)]),
+        _figures(loop_figures(facts) | stream_figures(summary.timings, facts.plan.offered_rate)),
     )
 
 
@@ -41,10 +41,10 @@ def _phases(summary: DemoSummary) -> Table:
     return table
 
 
-def _figures(figures: Sequence[Figure]) -> Table:
+def _figures(figures: Mapping[str, str]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(min_width=31)
     table.add_column()
-    for figure in figures:
-        table.add_row(figure.name, figure.value)
+    for name, value in figures.items():
+        table.add_row(name, value)
     return table

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Mapping
-from types import TracebackType
+from collections.abc import Mapping
 from typing import Final
 
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.clock import epoch_ms
+from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings
 from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from cli.demo.recorder import Recorder
@@ -28,80 +27,59 @@ def live_positions(settings: Settings) -> dict[tuple[str, int], int]:
     Call it after history is written and before the first live day. Decisions and progress start at their
     beginning.
     """
-    positions = {
-        (topic, partition): end
-        for topic in (TRANSACTIONS, LABELS)
-        for partition, end in end_offsets(settings.kafka_bootstrap, topic).items()
-    }
+    positions = _ends(settings, TRANSACTIONS, LABELS)
     positions |= {(DECISIONS, partition): 0 for topic, partition in positions if topic == TRANSACTIONS}
     return {**positions, (PROGRESS, 0): 0}
 
 
 class TopicObserver:
-    """Follows the topics while its context is open. It belongs to no group and commits nothing.
+    """Follows the topics from `start`, which is what `live_positions` gave, while its context is open.
 
-    `start` is what `live_positions` gave; `now_ms` is the clock of Kafka's time stamps.
+    It belongs to no group and commits nothing.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        recorder: Recorder,
-        *,
-        start: Positions,
-        now_ms: Callable[[], float] = epoch_ms,
-    ) -> None:
-        self._settings = settings
-        self._recorder = recorder
-        self._start = start
-        self._now_ms = now_ms
-        self._reader: LogReader | None = None
+    def __init__(self, settings: Settings, recorder: Recorder, *, start: Positions) -> None:
+        self._settings, self._recorder = settings, recorder
+        self._reader = LogReader(settings.kafka_bootstrap, start)
         self._stopping = threading.Event()
         self._failure: Exception | None = None
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._follow, name="observer", daemon=True)
 
     def __enter__(self) -> TopicObserver:
-        self._reader = LogReader(self._settings.kafka_bootstrap, self._start)
-        self._thread = threading.Thread(target=self._follow, args=(self._reader,), name="observer", daemon=True)
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout=10.0)
-
-    def check(self) -> None:
-        """Raise what stopped the thread, if something did."""
-        if self._failure is not None:
-            raise self._failure
+        self._thread.join(timeout=10.0)
 
     def wait_until_caught_up(self, timeout_seconds: float) -> bool:
-        """Wait until all that is committed now has been recorded; False if the time was too short."""
-        deadline = time.monotonic() + timeout_seconds
-        ends = {
-            (topic, partition): end
-            for topic in _TOPICS
-            for partition, end in end_offsets(self._settings.kafka_bootstrap, topic).items()
-        }
-        while not self._has_reached(ends):
-            self.check()
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.02)
-        return True
+        """Wait until all that is committed now has been recorded; False if the time was too short.
+
+        Raises what stopped the thread, if something did.
+        """
+        ends = _ends(self._settings, *_TOPICS)
+        return poll(lambda: self._has_reached(ends), timeout_seconds=timeout_seconds, poll_seconds=0.02)
 
     def _has_reached(self, ends: Positions) -> bool:
-        reader = self._reader
-        return reader is not None and all(reader.reached(*place) >= end for place, end in ends.items())
+        reached = all(self._reader.reached(*place) >= end for place, end in ends.items())
+        if self._failure is not None and not reached:
+            raise self._failure
+        return reached
 
-    def _follow(self, reader: LogReader) -> None:
+    def _follow(self) -> None:
         try:
-            with reader:
+            with self._reader:
                 while not self._stopping.is_set():
-                    if records := reader.poll(_POLL_SECONDS):
-                        self._recorder.take(records, arrived_ms=self._now_ms())
+                    if records := self._reader.poll(_POLL_SECONDS):
+                        self._recorder.take(records, arrived_ms=epoch_ms())
         except Exception as error:
-            self._failure = error  # for `check`, which the main thread calls
+            self._failure = error  # for `wait_until_caught_up`, which the main thread calls
+
+
+def _ends(settings: Settings, *topics: str) -> dict[tuple[str, int], int]:
+    return {
+        (topic, partition): end
+        for topic in topics
+        for partition, end in end_offsets(settings.kafka_bootstrap, topic).items()
+    }

@@ -99,7 +99,9 @@ def drift(facts: Facts) -> str:
     """Which features the monitor called drifted on which day, the most frequent on top."""
     seen = Counter(name for day in facts.days for name in day.drifted_features)
     names = [name for name, _ in sorted(seen.items(), key=lambda item: (-item[1], item[0]))[:_MAX_FEATURES]]
-    figure, (share, grid) = _stacked("drift", max(1, len(names)))
+    rows = max(1, len(names))
+    height = 0.25 * rows + 0.3
+    figure, (share, grid) = _figure("drift", 1.6 + height, nrows=2, sharex=True, height_ratios=[1.6, height])
     days = [_edge(day.day) for day in facts.days]
     share.bar(days, [day.drift_share for day in facts.days], width=0.9, align="edge", color=_ALARM, alpha=0.8)
     share.set_ylim(0, max(0.3, *(day.drift_share for day in facts.days)) * 1.05)
@@ -110,7 +112,7 @@ def drift(facts: Facts) -> str:
         drifted = [_edge(day.day) for day in facts.days if name in day.drifted_features]
         grid.barh([row] * len(drifted), 0.9, left=drifted, height=0.62, color=_ALARM, alpha=0.8)
     grid.set_yticks(range(len(names)), names)
-    grid.set_ylim(max(1, len(names)) - 0.5, -0.5)
+    grid.set_ylim(rows - 0.5, -0.5)
     grid.grid(visible=False)
     _days_below(grid, facts)
     _moments(share, facts)
@@ -157,19 +159,11 @@ def version_variable(version: str | None) -> str:
     return _VARIABLES[_version_colour(version)].removeprefix("--")
 
 
-def _figure(name: str) -> tuple[Any, Any]:
+def _figure(name: str, height: float = _HEIGHT, **grid: Any) -> tuple[Any, Any]:
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         figure.set_label(name)
-        return figure, figure.subplots()
-
-
-def _stacked(name: str, rows: int) -> tuple[Any, Any]:
-    with mpl.rc_context(_STYLE):
-        grid_height = 0.25 * rows + 0.3
-        figure = Figure(figsize=(_WIDTH, 1.6 + grid_height), layout="constrained")
-        figure.set_label(name)
-        return figure, figure.subplots(2, 1, sharex=True, height_ratios=[1.6, grid_height])
+        return figure, figure.subplots(**grid)
 
 
 def _edge(day: date) -> int:

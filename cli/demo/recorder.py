@@ -1,4 +1,4 @@
-"""The state of a running demo: records of four topics in, one immutable `DemoSnapshot` out.
+"""The state of a running demo: records of four topics in, copies of one `DemoSnapshot` out.
 
 It does no I/O: the observer passes records in, the view draws the snapshots. Decoding dominates the cost of observing
 thousands of records per second, so only the fields that are shown are decoded.
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from cardwatch.events import Action
@@ -64,61 +64,50 @@ class Recorder:
     """Collects records and events and gives snapshots; thread-safe. `now_seconds` is a monotonic clock."""
 
     def __init__(self, plan: DemoPlan, *, now_seconds: Callable[[], float] = time.monotonic) -> None:
-        self._plan = plan
+        self._demo = DemoSnapshot(plan=plan)
         self._now_seconds = now_seconds
         self._started_seconds = now_seconds()
         self._lock = threading.Lock()
-        self._timeline = Timeline(plan)
+        self._timeline = Timeline(self._demo)
         self._rate = RateCounter(self._started_seconds)
         self._latency = LatencyRecorder()
         self._fraud = FraudCounter()
-        self._day = ""
-        self._currency = ""
-        self._transactions = 0
-        self._decisions = 0
-        self._degraded = 0
+        self._iso_day = ""
         self._measured_from_ms = math.inf
         self._measured_until_ms = math.inf
 
     def stage(self, text: str) -> None:
         """Set the current stage, which the screen shows; it is not an event."""
         with self._lock:
-            self._timeline.stage = text
+            self._demo.stage = text
 
-    def note(self, kind: EventKind, text: str, *, day: date | None = None, details: Sequence[str] = ()) -> None:
+    def note(self, kind: EventKind, text: str, details: Sequence[str] = ()) -> None:
         """Add an event that is on no topic, such as a started process."""
         with self._lock:
-            self._timeline.note(kind, day, text, details)
+            self._timeline.note(kind, None, text, details)
 
     def take(self, records: Sequence[Record], *, arrived_ms: float) -> None:
         """Take in records that arrived together at `arrived_ms`, on the clock of `Record.timestamp_ms`."""
         with self._lock:
             for record in records:
                 self._take(record, arrived_ms)
-            self._rate.reached(self._decisions, self._now_seconds())
+            self._rate.reached(self._demo.decisions, self._now_seconds())
 
     def snapshot(self) -> DemoSnapshot:
         """The demo as it is now."""
         with self._lock:
             now_seconds = self._now_seconds()
             p50_ms, p99_ms = self._latency.percentiles_ms(50, 99)
-            return DemoSnapshot(
-                plan=self._plan,
-                stage=self._timeline.stage,
+            return structs.replace(
+                self._demo,
                 elapsed_seconds=now_seconds - self._started_seconds,
-                day=date.fromisoformat(self._day) if self._day else None,
-                transactions=self._transactions,
-                decisions=self._decisions,
-                degraded=self._degraded,
+                day=date.fromisoformat(self._iso_day) if self._iso_day else None,
                 rate_per_second=self._rate.per_second(now_seconds),
                 latency_p50_ms=p50_ms,
                 latency_p99_ms=p99_ms,
-                measuring=self._measuring(),
                 fraud=self._fraud.view(),
-                currency=self._currency,
-                model=self._timeline.model,
-                days=list(self._timeline.days),
-                events=list(self._timeline.events),
+                days=list(self._demo.days),
+                events=list(self._demo.events),
             )
 
     def measured(self) -> MeasuredLoad:
@@ -132,26 +121,28 @@ class Recorder:
     def _take(self, record: Record, arrived_ms: float) -> None:
         topic, value = record.topic, record.value or b""
         if topic == TRANSACTIONS:
-            self._transactions += 1
+            self._demo.transactions += 1
             self._latency.created((record.partition, record.offset), record.timestamp_ms)
         elif topic == DECISIONS:
             self._decided(_DECODE_DECISION(value), arrived_ms)
         elif topic == LABELS:
-            self._labelled(_DECODE_LABEL(value))
+            label = _DECODE_LABEL(value)
+            if label.is_fraud:
+                self._fraud.fraud(label.transaction_id)
         elif topic == PROGRESS:
             self._apply_progress(decode_progress(value), record.timestamp_ms)
 
     def _decided(self, decision: _ShownDecision, arrived_ms: float) -> None:
-        payment = decision.transaction
-        self._decisions += 1
-        self._degraded += decision.degraded
+        demo, payment = self._demo, decision.transaction
+        demo.decisions += 1
+        demo.degraded += decision.degraded
+        demo.currency = payment.currency
         self._latency.decided((decision.partition, decision.offset), arrived_ms)
         self._fraud.decided(
             payment.transaction_id, payment.amount_minor, caught=decision.action != Action.APPROVE.value
         )
-        self._currency = payment.currency
-        if not self._measuring():
-            self._day = max(self._day, payment.occurred_at[:10])
+        if not demo.measuring:
+            self._iso_day = max(self._iso_day, payment.occurred_at[:10])
         if decision.model_version is not None:
             self._timeline.decided_by(decision.model_version, payment.occurred_at[:10])
 
@@ -161,10 +152,3 @@ class Recorder:
             self._measured_from_ms = sent_ms
         elif isinstance(progress, RateEnded):
             self._measured_until_ms = sent_ms
-
-    def _measuring(self) -> bool:
-        return math.isfinite(self._measured_from_ms)
-
-    def _labelled(self, label: _ShownLabel) -> None:
-        if label.is_fraud:
-            self._fraud.fraud(label.transaction_id)

@@ -40,7 +40,8 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     summary.save(folder / SUMMARY_NAME)
     page = folder / REPORT_NAME
-    page.write_text(_page(summary, events, _relative(drift_report, folder)), encoding="utf-8")
+    link = None if drift_report is None else Path(os.path.relpath(drift_report, folder)).as_posix()
+    page.write_text(_page(summary, events, link), encoding="utf-8")
     return page
 
 
@@ -112,7 +113,3 @@ def _in_words(facts: Facts) -> str:
         f"{name}: {formatting.ratio(phase.quality.average_precision)}"
         for name, phase in zip(names, facts.phases, strict=True)
     )
-
-
-def _relative(target: Path | None, folder: Path) -> str | None:
-    return None if target is None else Path(os.path.relpath(target, folder)).as_posix()

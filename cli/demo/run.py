@@ -21,10 +21,10 @@ from adapters.kafka.progress import ProgressReader
 from adapters.kafka.topics import end_offsets
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings
-from cardwatch.errors import CardwatchError, Misconfigured, Unavailable
-from cardwatch.progress import DayArchived, Progress
+from cardwatch.errors import Misconfigured, Unavailable
+from cardwatch.progress import DayArchived, decode_progress
 from cardwatch.simulation.settings import SimulationSettings
-from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
+from cardwatch.topics import PROGRESS, STREAM_GROUP, TRANSACTIONS
 from cli.demo.final_screen import closing as closing_screen
 from cli.demo.observer import Positions, TopicObserver, live_positions
 from cli.demo.plan import DemoPlan
@@ -33,8 +33,9 @@ from cli.demo.report import write_report
 from cli.demo.screen import render
 from cli.demo.snapshot import EventKind
 from cli.demo.summary import DemoSummary, measure, summarise
-from cli.demo.topic_audit import TopicAudit, audit_topics
+from cli.demo.topic_audit import TopicAudit, audit_topics, committed_records
 from cli.demo.view import open_view, save_picture
+from cli.stack.addresses import relative
 from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 
@@ -85,7 +86,7 @@ class DemoRun:
                 self._recorder.stage("done")
                 page = self._report(summary)
             self._console.print(closing_screen(summary))
-            self._console.print(f"\nReport: {_short(page)}", soft_wrap=True, highlight=False)
+            self._console.print(f"\nReport: {relative(page)}", soft_wrap=True, highlight=False)
             if self._keep:
                 self._leave_running(stack)
         return summary.facts.closed
@@ -108,12 +109,16 @@ class DemoRun:
         self._recorder.note(
             EventKind.STACK,
             "Kafka, MLflow and Prefect answer",
-            details=[f"their logs are in {_short(self._settings.home / 'logs')}"],
+            [f"their logs are in {relative(self._settings.home / 'logs')}"],
         )
         last = self._plan.first_live_day - timedelta(days=1)
-        self._wait_for_progress(
-            stack, "history to be archived", lambda told: isinstance(told, DayArchived) and told.day == last
-        )
+        with closing(ProgressReader(stack.settings.kafka_bootstrap)) as progress:
+
+            def is_archived() -> bool:
+                told = progress.poll(0.2)
+                return isinstance(told, DayArchived) and told.day == last
+
+            self._wait(stack, "history to be archived", is_archived)
         stack.start("pipelines", "scoring", "monitor")
         self._recorder.stage("training the first champion")
         return live_positions(stack.settings)
@@ -143,27 +148,15 @@ class DemoRun:
 
     def _summarise(self, stack: LocalStack, counts: TopicAudit) -> DemoSummary:
         snapshot = self._recorder.snapshot()
-        timings = measure(
-            self._recorder.measured(),
-            elapsed_seconds=snapshot.elapsed_seconds,
-            degraded=snapshot.degraded,
-            counts=counts,
-        )
-        return summarise(
-            self._plan,
-            Archive(stack.settings.archive, stack.settings.index_url),
-            _all_progress(stack.settings),
-            timings,
-            currency=snapshot.currency,
-        )
+        archive = Archive(stack.settings.archive, stack.settings.index_url)
+        progress = [decode_progress(record.value) for record in committed_records(stack.settings, PROGRESS, {})]
+        return summarise(snapshot, archive, progress, measure(self._recorder.measured(), snapshot, counts))
 
     def _report(self, summary: DemoSummary) -> Path:
         folder = self._output or self._settings.reports
-        drift_reports = sorted(self._settings.reports.glob("drift-*.html"))
+        drift_report = next(iter(sorted(self._settings.reports.glob("drift-*.html"))), None)
         snapshot = self._recorder.snapshot()
-        page = write_report(
-            summary, folder, events=snapshot.events, drift_report=drift_reports[0] if drift_reports else None
-        )
+        page = write_report(summary, folder, events=snapshot.events, drift_report=drift_report)
         whole_screen = Group(render(snapshot, PICTURE_COLUMNS, PICTURE_LINES), Text(), closing_screen(summary))
         save_picture(whole_screen, folder / "screen.svg", width=PICTURE_COLUMNS)
         return page
@@ -185,20 +178,6 @@ class DemoRun:
                 raise Unavailable(f"waited {TIMEOUT_SECONDS:g} s for {what}, in vain; see {self._settings.home}/logs")
             time.sleep(0.1)
 
-    def _wait_for_progress(self, stack: LocalStack, what: str, sought: Callable[[Progress], bool]) -> None:
-        with closing(ProgressReader(stack.settings.kafka_bootstrap)) as progress:
-
-            def seen() -> bool:
-                told = progress.poll(0.2)
-                return told is not None and sought(told)
-
-            self._wait(stack, what, seen)
-
-
-def _short(path: Path) -> Path:
-    """The path as it is seen from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
 
 def _refuse_used_topics(settings: Settings) -> None:
     if any(end_offsets(settings.kafka_bootstrap, TRANSACTIONS).values()):
@@ -213,15 +192,3 @@ def _all_decided(settings: Settings) -> bool:
     with closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
         committed = inquiry.committed(TRANSACTIONS, sorted(ends))
     return all(committed.get(partition, 0) >= end for partition, end in ends.items())
-
-
-def _all_progress(settings: Settings) -> list[Progress]:
-    told: list[Progress] = []
-    with closing(ProgressReader(settings.kafka_bootstrap)) as reader:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not reader.caught_up():
-            if (record := reader.poll(0.5)) is not None:
-                told.append(record)
-            if time.monotonic() > deadline:
-                raise CardwatchError("the topic progress could not be read to its end")
-    return told

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from cli.demo.chart import Bar, bars, meter
 from cli.demo.formatting import NOTHING, count, duration, listed, milliseconds, money, ratio, share
-from cli.demo.snapshot import DemoSnapshot, Event, EventKind, ModelView
+from cli.demo.snapshot import DemoSnapshot, Event, EventKind
 
 MAX_WIDTH: Final = 120
 QUIET: Final = "bright_black"
@@ -23,7 +23,7 @@ _FACT_ROWS: Final = 5
 _COLUMN_GAP: Final = 2
 _SCALE_WIDTH: Final = 4
 _VERSION_STYLES: Final = ("cyan", "green", "magenta", "yellow", "blue")
-_STATE_STYLES: Final = {"": QUIET, "stable": "green", "drift suspected": "yellow", "decayed": "bold red"}
+_STATE_STYLES: Final = {"stable": "green", "drift suspected": "yellow", "decayed": "bold red"}
 _SIGNS: Final = {
     EventKind.STACK: ("·", QUIET),
     EventKind.HISTORY: ("·", QUIET),
@@ -35,7 +35,6 @@ _SIGNS: Final = {
     EventKind.VERDICT: ("§", "blue"),
     EventKind.SWAP: ("★", "green"),
     EventKind.MEASURE: ("·", QUIET),
-    EventKind.END: ("■", "bold"),
 }
 _MARKED: Final = (EventKind.CHANGE, EventKind.DRIFT, EventKind.SWAP)
 
@@ -98,10 +97,7 @@ def _stream(snapshot: DemoSnapshot, width: int) -> RenderableType:
         ("decided", Text(count(snapshot.decisions), "bold")),
         ("degraded", Text(count(snapshot.degraded), "yellow" if snapshot.degraded else "")),
         ("rate", Text.assemble((f"{snapshot.rate_per_second:,.0f}/s", "bold"), (f"  {pace}", QUIET))),
-        (
-            "p50, p99",
-            Text(f"{milliseconds(snapshot.latency_p50_ms)}, {milliseconds(snapshot.latency_p99_ms)}"),
-        ),
+        ("p50, p99", Text(f"{milliseconds(snapshot.latency_p50_ms)}, {milliseconds(snapshot.latency_p99_ms)}")),
     )
 
 
@@ -119,29 +115,30 @@ def _fraud(snapshot: DemoSnapshot, width: int) -> RenderableType:
 
 
 def _model(snapshot: DemoSnapshot, width: int) -> RenderableType:
-    model = snapshot.model
     newest = snapshot.days[-1] if snapshot.days else None
-    drift, precision = Text(NOTHING), None
+    state, drift, precision, baseline = Text(NOTHING, QUIET), Text(NOTHING), None, None
     if newest:
+        state = Text(newest.state, _STATE_STYLES.get(newest.state, "yellow"))
         drift = Text.assemble(f"{newest.drift_share:.0%}", (f"  {listed(newest.drifted_features, 1)}", QUIET))
-        precision = newest.average_precision
+        precision, baseline = newest.average_precision, newest.baseline_average_precision
     return _panel(
         "model",
         width,
-        ("champion", _champion(model)),
-        ("state", Text(model.drift_state or NOTHING, _STATE_STYLES.get(model.drift_state, "yellow"))),
+        ("champion", _champion(snapshot)),
+        ("state", state),
         ("drift", drift),
         ("avg prec", Text(ratio(precision), "bold")),
-        ("baseline", Text(ratio(model.baseline_average_precision), QUIET)),
+        ("baseline", Text(ratio(baseline), QUIET)),
     )
 
 
-def _champion(model: ModelView) -> Text:
-    if model.champion_version is None:
+def _champion(snapshot: DemoSnapshot) -> Text:
+    version = snapshot.champion_version
+    if version is None:
         return Text("none yet", QUIET)
-    champion = Text(f"v{model.champion_version}", f"bold {version_style(model.champion_version)}")
-    if model.serving_version not in (None, model.champion_version):
-        champion.append(f"  v{model.serving_version} decides", "yellow")
+    champion = Text(f"v{version}", f"bold {version_style(version)}")
+    if snapshot.serving_version not in (None, version):
+        champion.append(f"  v{snapshot.serving_version} decides", "yellow")
     return champion
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 from enum import Enum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from cardwatch.progress import DayMonitored
 from cli.demo.plan import DemoPlan
 
 
@@ -23,7 +24,6 @@ class EventKind(Enum):
     VERDICT = "verdict"
     SWAP = "swap"
     MEASURE = "measure"
-    END = "end"
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -35,27 +35,7 @@ class Event(Struct, frozen=True, kw_only=True):
     details: list[str] = []
 
 
-class DayPoint(Struct, frozen=True, kw_only=True):
-    """The monitor's report at the end of `day`; the average precision is that of the newest mature days."""
-
-    day: date
-    champion_version: str
-    average_precision: float | None
-    drift_share: float
-    drifted_features: list[str]
-    state: str
-
-
-class ModelView(Struct, frozen=True, kw_only=True):
-    """The registry's champion, the version that decides in the stream, and what the monitor thinks of it."""
-
-    champion_version: str | None = None
-    serving_version: str | None = None
-    baseline_average_precision: float | None = None
-    drift_state: str = ""
-
-
-class FraudView(Struct, frozen=True, kw_only=True):
+class FraudView(Struct, kw_only=True):
     """Fraud among decided transactions, as far as labels tell. `alarms`: all that was challenged or declined."""
 
     known: int = 0
@@ -65,9 +45,11 @@ class FraudView(Struct, frozen=True, kw_only=True):
     alarms: int = 0
 
 
-class DemoSnapshot(Struct, frozen=True, kw_only=True):
-    """The demo at one moment.
+class DemoSnapshot(Struct, kw_only=True):
+    """The demo at one moment. The recorder updates its own and gives out copies.
 
+    `champion_version` is the registry's champion, `serving_version` the version that decides in the stream. `days` are
+    the monitor's reports.
     `rate_per_second` counts decisions over the last seconds. Latencies run from the time stamp of the
     transaction's record to the arrival of its committed decision in this process, over the newest decisions.
     Once `measuring`, transactions come at the plan's fixed rate instead of a day at a time. Values of fraud
@@ -85,8 +67,9 @@ class DemoSnapshot(Struct, frozen=True, kw_only=True):
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
     measuring: bool = False
-    fraud: FraudView = FraudView()
+    fraud: FraudView = field(default_factory=FraudView)
     currency: str = ""
-    model: ModelView = ModelView()
-    days: list[DayPoint] = []
+    champion_version: str | None = None
+    serving_version: str | None = None
+    days: list[DayMonitored] = []
     events: list[Event] = []

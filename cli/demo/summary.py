@@ -24,6 +24,7 @@ from cli.demo.acceptance import AcceptanceCheck, checks
 from cli.demo.outcomes import DecisionArchive, DecisionOutcomes, Quality, read_outcomes
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import MeasuredLoad
+from cli.demo.snapshot import DemoSnapshot
 from cli.demo.topic_audit import TopicAudit
 
 ROLLING_DAYS: Final = 5
@@ -123,14 +124,8 @@ class DemoSummary(Struct, frozen=True, kw_only=True):
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
 
 
-def measure(
-    measured: MeasuredLoad,
-    *,
-    elapsed_seconds: float,
-    degraded: int,
-    counts: TopicAudit,
-) -> Timings:
-    """The timings of a demo that took `elapsed_seconds` in all."""
+def measure(measured: MeasuredLoad, snapshot: DemoSnapshot, counts: TopicAudit) -> Timings:
+    """The timings of a demo whose last snapshot is `snapshot`."""
     latencies_ms = measured.latencies_ms
     percentiles: list[float | None] = [None] * 4
     histogram: list[int] = []
@@ -142,8 +137,8 @@ def measure(
         histogram = np.histogram(latencies_ms, edges)[0].tolist()
     p50_ms, p95_ms, p99_ms, p999_ms = percentiles
     return Timings(
-        elapsed_seconds=elapsed_seconds,
-        degraded=degraded,
+        elapsed_seconds=snapshot.elapsed_seconds,
+        degraded=snapshot.degraded,
         counts=counts,
         measured_seconds=measured.seconds,
         measured_decisions=len(latencies_ms),
@@ -157,14 +152,10 @@ def measure(
 
 
 def summarise(
-    plan: DemoPlan,
-    archive: DecisionArchive,
-    progress: Sequence[Progress],
-    timings: Timings,
-    *,
-    currency: str,
+    snapshot: DemoSnapshot, archive: DecisionArchive, progress: Sequence[Progress], timings: Timings
 ) -> DemoSummary:
-    """The result of the demo. `progress` is the whole topic, in order."""
+    """The result of the demo whose last snapshot is `snapshot`. `progress` is the whole topic, in order."""
+    plan = snapshot.plan
     last_day = max(
         (told.day for told in progress if isinstance(told, DayEmitted) and told.decided), default=plan.first_live_day
     )
@@ -179,7 +170,7 @@ def summarise(
     verdict = checks(
         {phase.name: phase.quality.average_precision for phase in phases},
         changed=plan.change_day is not None,
-        alarms_before=[turn.day for turn in detections if _is_early(turn.day, plan)],
+        alarms_before=[turn.day for turn in detections if plan.change_day is None or turn.day < plan.change_day],
         detected=detection.day if detection else None,
         retrained=len(verdicts),
         promoted=promotion.day if promotion else None,
@@ -188,7 +179,7 @@ def summarise(
     )
     facts = Facts(
         plan=plan,
-        currency=currency,
+        currency=snapshot.currency,
         closed=all(check.passed for check in verdict),
         checks=verdict,
         phases=phases,
@@ -209,10 +200,6 @@ def _found(told: DriftDetected) -> VerdictSummary:
 
 def _judged(told: RetrainingEnded) -> VerdictSummary:
     return VerdictSummary(day=told.day, version=told.challenger_version, promoted=told.promoted, reasons=told.reasons)
-
-
-def _is_early(day: date, plan: DemoPlan) -> bool:
-    return plan.change_day is None or day < plan.change_day
 
 
 def _first(turns: Sequence[VerdictSummary], change_day: date | None) -> VerdictSummary | None:

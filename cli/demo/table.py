@@ -22,13 +22,6 @@ class Row(Struct, frozen=True):
     is_key: bool = False
 
 
-class Figure(Struct, frozen=True):
-    """A name and one value."""
-
-    name: str
-    value: str
-
-
 def headings(facts: Facts) -> list[str]:
     """The phases that were seen, in order."""
     if facts.plan.change_day is None:
@@ -56,29 +49,29 @@ def phase_rows(facts: Facts) -> list[Row]:
     ]
 
 
-def loop_figures(facts: Facts) -> list[Figure]:
+def loop_figures(facts: Facts) -> dict[str, str]:
     """Return the delays of the loop, in simulated time."""
     if facts.plan.change_day is None:
-        return [Figure("retrainings", count(len(facts.verdicts)))]
-    return [
-        Figure("change to detection", _delay(facts.change_to_detection)),
-        Figure("detection to promotion", _delay(facts.detection_to_promotion)),
-    ]
+        return {"retrainings": count(len(facts.verdicts))}
+    return {
+        "change to detection": _delay(facts.change_to_detection),
+        "detection to promotion": _delay(facts.detection_to_promotion),
+    }
 
 
-def stream_figures(timings: Timings, offered_rate: float) -> list[Figure]:
+def stream_figures(timings: Timings, offered_rate: float) -> dict[str, str]:
     """Return counts of the topics, latencies and duration."""
     counts = timings.counts
     tail = ", ".join(milliseconds(value) for value in (timings.p50_ms, timings.p95_ms, timings.p99_ms, timings.p999_ms))
-    return [
-        Figure("decisions per second", f"{timings.decisions_per_second:,.0f} of {offered_rate:,.0f} offered"),
-        Figure("latency p50, p95, p99, p99.9", tail),
-        Figure("transactions in the log, decided", f"{count(counts.transactions)}, {count(counts.decisions)}"),
-        Figure("dead letters, repeats recognised", f"{count(counts.dead_letters)}, {count(counts.repeats)}"),
-        Figure("lost, duplicate decisions", f"{count(counts.lost)}, {count(counts.duplicates)}"),
-        Figure("degraded decisions", count(timings.degraded)),
-        Figure("the demo took", f"{duration(timings.elapsed_seconds)} min"),
-    ]
+    return {
+        "decisions per second": f"{timings.decisions_per_second:,.0f} of {offered_rate:,.0f} offered",
+        "latency p50, p95, p99, p99.9": tail,
+        "transactions in the log, decided": f"{count(counts.transactions)}, {count(counts.decisions)}",
+        "dead letters, repeats recognised": f"{count(counts.dead_letters)}, {count(counts.repeats)}",
+        "lost, duplicate decisions": f"{count(counts.lost)}, {count(counts.duplicates)}",
+        "degraded decisions": count(timings.degraded),
+        "the demo took": f"{duration(timings.elapsed_seconds)} min",
+    }
 
 
 def headline(summary: DemoSummary) -> str:

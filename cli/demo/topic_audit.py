@@ -12,6 +12,7 @@ from adapters.kafka.consumer import LogReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings
 from cardwatch.errors import BrokerUnavailable
+from cardwatch.events import DeadLetter, decode
 from cardwatch.records import Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
 from cli.demo.observer import Positions
@@ -40,16 +41,15 @@ class TopicAudit(Struct, frozen=True, kw_only=True):
 def audit_topics(settings: Settings, start: Positions) -> TopicAudit:
     """Read the topics from `start` to their ends and count; call it when everything is decided."""
     ledger = DecisionLedger()
-    decide = msgspec.json.Decoder(_DecisionPosition).decode
-    for record in _records(settings, DECISIONS, start):
-        decision = decide(record.value or b"")
+    decode_position = msgspec.json.Decoder(_DecisionPosition).decode
+    for record in committed_records(settings, DECISIONS, start):
+        decision = decode_position(record.value or b"")
         ledger.decided(decision.partition, decision.offset, decision.transaction.transaction_id)
-    refuse = msgspec.json.Decoder(_DeadLetterPosition).decode
-    for record in _records(settings, DEAD_LETTERS, start):
-        letter = refuse(record.value or b"")
+    for record in committed_records(settings, DEAD_LETTERS, start):
+        letter = decode(record.value, DeadLetter)
         if letter.topic == TRANSACTIONS:
             ledger.refused(letter.partition, letter.offset)
-    return ledger.compare(_records(settings, TRANSACTIONS, start))
+    return ledger.compare(committed_records(settings, TRANSACTIONS, start))
 
 
 class DecisionLedger:
@@ -115,13 +115,11 @@ class _DecisionPosition(Struct):
     offset: int
 
 
-class _DeadLetterPosition(Struct):
-    topic: str
-    partition: int
-    offset: int
+def committed_records(settings: Settings, topic: str, start: Positions) -> Iterator[Record]:
+    """Yield the committed records of a topic from `start` to its end now; a partition without a start is read whole.
 
-
-def _records(settings: Settings, topic: str, start: Positions) -> Iterator[Record]:
+    Raises `BrokerUnavailable` if the end cannot be reached.
+    """
     ends = end_offsets(settings.kafka_bootstrap, topic)
     begin = {(topic, partition): start.get((topic, partition), 0) for partition in ends}
     silent_polls = 0

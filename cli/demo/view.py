@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -20,37 +19,6 @@ _FRAMES_PER_SECOND: Final = 3
 _POLL_SECONDS: Final = 0.2
 _FONT_FACE: Final = re.compile(r"@font-face \{[^}]*\}\s*")
 _FONTS: Final = "ui-monospace, SFMono-Regular, Menlo, Consolas, &quot;DejaVu Sans Mono&quot;, monospace"
-
-
-class LiveView:
-    """Shows the newest snapshot in place while its context is open, and leaves the last one standing.
-
-    `snapshot` is called from a thread of rich. Whatever is printed on the same console appears above the screen.
-    """
-
-    def __init__(self, snapshot: Callable[[], DemoSnapshot], console: Console) -> None:
-        self._snapshot = snapshot
-        self._console = console
-        self._live = Live(
-            get_renderable=self._draw,
-            console=console,
-            refresh_per_second=_FRAMES_PER_SECOND,
-            vertical_overflow="crop",
-            redirect_stderr=False,
-        )
-
-    def __enter__(self) -> LiveView:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
-
-    def _draw(self) -> RenderableType:
-        width, height = self._console.size
-        return render(self._snapshot(), width, height - 1)
 
 
 class PlainView:
@@ -67,9 +35,7 @@ class PlainView:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._stopping.set()
         self._thread.join()
         self._write_new()
@@ -85,11 +51,26 @@ class PlainView:
         self._written = len(events)
 
 
-def open_view(snapshot: Callable[[], DemoSnapshot], console: Console) -> LiveView | PlainView:
-    """The view that fits this console: live on a terminal, plain lines otherwise."""
-    if console.is_terminal:
-        return LiveView(snapshot, console)
-    return PlainView(snapshot, lambda line: print(line, file=console.file, flush=True))
+def open_view(snapshot: Callable[[], DemoSnapshot], console: Console) -> Live | PlainView:
+    """The view that fits this console while its context is open: plain lines, or on a terminal the newest snapshot.
+
+    On a terminal it is drawn in place and the last one is left standing. `snapshot` is called from a thread of rich.
+    Whatever is printed on the same console appears above the screen.
+    """
+    if not console.is_terminal:
+        return PlainView(snapshot, lambda line: print(line, file=console.file, flush=True))
+
+    def draw() -> RenderableType:
+        width, height = console.size
+        return render(snapshot(), width, height - 1)
+
+    return Live(
+        get_renderable=draw,
+        console=console,
+        refresh_per_second=_FRAMES_PER_SECOND,
+        vertical_overflow="crop",
+        redirect_stderr=False,
+    )
 
 
 def plain_line(event: Event) -> str:
@@ -98,7 +79,7 @@ def plain_line(event: Event) -> str:
     return f"{day:<10}  {event.kind.value:<10}  {': '.join([event.text, '; '.join(event.details)]).removesuffix(': ')}"
 
 
-def save_picture(renderable: RenderableType, path: Path, *, width: int = 100, title: str = "cardwatch demo") -> None:
+def save_picture(renderable: RenderableType, path: Path, *, width: int = 100) -> None:
     """Draw on an invisible terminal of `width` columns and save it as a self-contained SVG."""
     console = Console(
         record=True,
@@ -109,5 +90,5 @@ def save_picture(renderable: RenderableType, path: Path, *, width: int = 100, ti
         legacy_windows=False,
     )
     console.print(renderable)
-    drawn = console.export_svg(title=title)
+    drawn = console.export_svg(title="cardwatch demo")
     path.write_text(_FONT_FACE.sub("", drawn).replace("Fira Code, monospace", _FONTS), encoding="utf-8")

@@ -16,14 +16,11 @@ POSITIVE: Final = click.IntRange(min=1)
 @click.command("evaluate")
 @click.option("--data", required=True, type=READABLE, help="The transactions: CSV (also compressed) or Parquet.")
 @click.option("--mapping", required=True, type=READABLE, help="Which column is what: YAML, see docs/evaluate.md.")
-@click.option(
-    "--output", default="evaluation.json", show_default=True, type=WRITABLE, help="Where the results go, as JSON."
-)
+@click.option("--output", default="evaluation.json", type=WRITABLE, help="Where the results go, as JSON.")
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "reject"]),
     default="fail",
-    show_default=True,
     help="A row that does not fit: stop there, or set it aside and count it.",
 )
 @click.option("--rejects", type=WRITABLE, help="Where rejected rows go.  [default: DATA.rejects.csv]")
@@ -62,6 +59,3 @@ def evaluate(
     }
     set_aside = (rejects or data.with_name(data.name + ".rejects.csv")) if on_error == "reject" else None
     run(data, mapping, output, set_aside, protocol, with_families=families)
-
-
-command = evaluate

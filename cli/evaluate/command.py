@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, structs
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from cardwatch.errors import Misconfigured
 from cardwatch.features.definitions import SCHEMA_HASH
 from cli.evaluate.dataset import Dataset, read_dataset
-from cli.evaluate.families import FamilyResult, families_table, run_families
+from cli.evaluate.families import FamilyResult, families_table, results_table, run_families
 from cli.evaluate.mapping_file import load_mapping
 from cli.evaluate.rejects import failing, rejecting
 from cli.evaluate.replay import Report
@@ -69,7 +67,8 @@ def run(
     mapping = load_mapping(mapping_file)
     mapping = structs.replace(mapping, protocol=structs.replace(mapping.protocol, **dict[str, Any](protocol_flags)))
     console = Console()
-    with _status() as report:
+    with Console(stderr=True).status("") as status:  # in place and on stderr; silent without a terminal
+        report: Report = status.update
         report(f"reading {data}")
         if set_aside is None:
             dataset, rejected = read_dataset(data, mapping, failing(data)), 0
@@ -134,14 +133,7 @@ def _in_words(facts: DataFacts, set_aside: Path | None) -> str:
     return words if set_aside is None else f"{words}; {facts.rejected:,} rows rejected, see {set_aside}"
 
 
-@contextmanager
-def _status() -> Iterator[Report]:
-    """Says what is being done, in place and on stderr; silent without a terminal."""
-    with Console(stderr=True).status("") as status:
-        yield status.update
-
-
-def _write(output: Path, document: EvaluationReport) -> None:
+@contextmanagerdef _write(output: Path, document: EvaluationReport) -> None:
     try:
         output.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     except OSError as error:
@@ -163,11 +155,7 @@ MEASURES: Final = {
 
 
 def _table(folds: list[FoldResult], summary: Summary) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=CAPTION, caption_justify="left")
-    for heading in ("fold", "tested\nfrom"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("rows", "frauds", *MEASURES.values()):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = results_table(CAPTION, ["fold", "tested\nfrom"], ["rows", "frauds", *MEASURES.values()])
     for result in folds:
         table.add_row(str(result.fold), str(result.test.first_day), *_cells(structs.asdict(result.metrics)))
     table.add_section()

@@ -41,11 +41,6 @@ class Text(NamedTuple):
         """Only these rows."""
         return Text(self.names, self.codes[rows])
 
-    def values(self) -> list[Any]:
-        """The texts themselves."""
-        values: list[Any] = self.names[self.codes].tolist()
-        return values
-
 
 class Dataset(Struct, frozen=True, kw_only=True):
     """n transactions in the order of time, and of the file where times are equal.
@@ -67,10 +62,6 @@ class Dataset(Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         """Return the number of transactions."""
         return len(self.days)
-
-    def kernel_columns(self, rows: slice) -> NDArray[np.void]:
-        """These rows as the kernel reads them."""
-        return self.kernel[rows]
 
 
 def read_dataset(path: Path, mapping: Mapping, refuse: Refuse) -> Dataset:

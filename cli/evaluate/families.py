@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct, structs
@@ -75,12 +75,20 @@ CAPTION: Final = (
 )
 
 
+def results_table(caption: str, labels: Iterable[str], numbers: Iterable[str]) -> Table:
+    """Return an empty table with these headings: `labels` are aligned to the left, `numbers` to the right."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
+    for heading in labels:
+        table.add_column(heading, no_wrap=True)
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
 def families_table(results: list[FamilyResult]) -> Table:
     """The families, the one that is missed most first."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=CAPTION, caption_justify="left")
-    table.add_column("without", no_wrap=True)
-    for heading in ("features", "avg. prec.", *(f"{name}\ndifference" for name in COMPARED.values())):
-        table.add_column(heading, justify="right", no_wrap=True)
+    differences = (f"{name}\ndifference" for name in COMPARED.values())
+    table = results_table(CAPTION, ["without"], ["features", "avg. prec.", *differences])
     for result in sorted(results, key=lambda result: result.difference.mean["average_precision"] or 0.0):
         table.add_row(
             result.family,

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adapters.archive.tabular import TextBatch
 from cli.evaluate import parsing
-from cli.evaluate.mapping import CODE_RULES, Mapping
+from cli.evaluate.mapping import CODE_RULES, Amount, Code, Column, FraudFlag, Mapping, Time
 from cli.evaluate.rejects import Fault
 from models.prequential import DAY_MS
 
 Columns = dict[str, Any]
 """Our field -> its n values: numpy arrays of numbers, `parsing.Coded` texts."""
-
-
-class HasColumn(Protocol):
-    """Any entry of a mapping that names a column."""
-
-    @property
-    def column(self) -> str | None:
-        """The name in the file."""
-        ...
+FieldSpec = Column | Time | Amount | Code | FraudFlag
+"""Any entry of a mapping that names a column."""
 
 
 class BatchFaults:
@@ -46,7 +39,7 @@ def parse_batch(batch: TextBatch, mapping: Mapping) -> tuple[Columns, BatchFault
     """The values of every field that the mapping knows; those in a faulty row mean nothing."""
     faults = BatchFaults(batch.numbers)
 
-    def read(spec: HasColumn, *, required: bool = False) -> tuple[parsing.Texts, parsing.Refuse]:
+    def read(spec: FieldSpec, *, required: bool = False) -> tuple[parsing.Texts, parsing.Refuse]:
         column = spec.column or ""
         texts = parsing.clean(batch.columns[column], mapping.missing)
         refuse = partial(faults.add, column, texts)

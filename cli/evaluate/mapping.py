@@ -7,6 +7,7 @@ or just `NAME`.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
@@ -148,16 +149,15 @@ class Mapping(Strict, frozen=True, kw_only=True):
         return used
 
 
+def _one_of(codes: type[Enum]) -> tuple[str, str]:
+    values = [code.value for code in codes]
+    return "|".join(values), f"one of {', '.join(values)}"
+
+
 CODE_RULES: Final[dict[str, tuple[str, str]]] = {
     "merchant_category": ("[0-9]{4}", "an ISO 18245 code of 4 digits"),
-    "channel": (
-        "|".join(channel.value for channel in Channel),
-        f"one of {', '.join(c.value for c in Channel)}",
-    ),
+    "channel": _one_of(Channel),
     "country": ("[A-Z]{2}", "an ISO 3166-1 code of 2 capital letters"),
-    "previous_outcome": (
-        "|".join(o.value for o in AuthorizationOutcome),
-        f"one of {', '.join(o.value for o in AuthorizationOutcome)}",
-    ),
+    "previous_outcome": _one_of(AuthorizationOutcome),
 }
 """Per field of codes: the pattern of a valid one, and how to say it."""

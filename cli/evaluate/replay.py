@@ -45,7 +45,7 @@ def feature_rows(dataset: Dataset, *, first_day: int, until_day: int, report: Re
     for rows in _day_slices(dataset.days[:last]):
         day = to_date(int(dataset.days[rows.start]))
         report(f"features of {day}")
-        columns = dataset.kernel_columns(rows)
+        columns = dataset.kernel[rows]
         folded = fold(states, dataset.cards[rows], columns, tables.build(day))
         tables.add_transactions(columns["merchant_hash"], columns["occurred_at_ms"], columns["amount_minor"])
         _add_frauds(tables, dataset, rows, columns)

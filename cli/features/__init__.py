@@ -12,7 +12,7 @@ from cli.features.picture import picture
 
 
 @click.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("docs"), show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("docs"))
 def features(folder: Path) -> None:
     """Write features.md and images/update.svg into the documentation folder."""
     if not folder.is_dir():

@@ -43,7 +43,6 @@ UNLIMITED_SECONDS: Final = 1e8
     "--wait-seconds",
     default=900.0,
     type=click.FloatRange(min=0.0),
-    show_default=True,
     help="How long to wait until the stack is ready. The stack continues to start after that.",
 )
 def up(plan: Path | None, wait_seconds: float, *, no_traffic: bool, foreground: bool) -> None:

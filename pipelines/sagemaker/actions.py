@@ -21,34 +21,33 @@ from cardwatch.progress import RetrainingEnded
 from pipelines.sagemaker.execution import CandidateVerdict, ExecutionArtifacts
 
 
-class VerdictAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="verdict"):
+class _ExecutionAction(Struct, frozen=True, kw_only=True, tag_field="action"):
+    execution: str
+
+
+class VerdictAction(_ExecutionAction, frozen=True, kw_only=True, tag="verdict"):
     """Return the verdict on the candidate of this execution."""
 
-    execution: str
 
-
-class RegisterAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="register"):
+class RegisterAction(_ExecutionAction, frozen=True, kw_only=True, tag="register"):
     """Register the candidate at `model_data_url`. `reasons` are the reasons for its training."""
 
-    execution: str
     model_data_url: str
     image: str
     reasons: list[str]
     manual_approval: bool
 
 
-class UpdateEndpointAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="update"):
+class UpdateEndpointAction(_ExecutionAction, frozen=True, kw_only=True, tag="update"):
     """Update the endpoint to a registered model, with these deployment settings."""
 
-    execution: str
     model_package_arn: str
     scoring: ContainerSettings
 
 
-class EndpointStatusAction(Struct, frozen=True, kw_only=True, tag_field="action", tag="status"):
+class EndpointStatusAction(_ExecutionAction, frozen=True, kw_only=True, tag="status"):
     """Return the state of the update to `endpoint_config`."""
 
-    execution: str
     endpoint_config: str
 
 

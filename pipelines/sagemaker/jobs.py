@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.object_keys import TABLES_PREFIX
-from adapters.aws.s3 import Bucket
 from adapters.aws.s3_archive import EVERYTHING, S3Archive
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_registry import Package, Registration, SageMakerRegistry
@@ -44,11 +43,6 @@ class RetrainingJob(NamedTuple):
     registry: SageMakerRegistry
     policies: Policies
     folder: Path
-
-    @property
-    def bucket(self) -> Bucket:
-        """The data bucket."""
-        return self.artifacts.bucket
 
 
 def assemble(job: RetrainingJob, as_of: date) -> None:
@@ -83,7 +77,7 @@ def judge(job: RetrainingJob) -> Comparison:
         ended = RetrainingEnded(
             day=info.as_of, challenger_version=None, promoted=False, reasons=comparison.verdict.reasons
         )
-        S3ProgressLog(job.bucket).write(info.as_of, ProgressPart.RETRAINING, [ended])
+        S3ProgressLog(job.artifacts.bucket).write(info.as_of, ProgressPart.RETRAINING, [ended])
     return comparison
 
 
@@ -102,7 +96,7 @@ def bootstrap(job: RetrainingJob, as_of: date | None, *, image: str, holdout_day
     comparison, verdict = _compare(job, candidate.detector, identity_tags(candidate), rows, info)
     require_first_champion(comparison.verdict)
     package = job.registry.register(
-        job.bucket,
+        job.artifacts.bucket,
         Registration(
             execution=job.artifacts.name,
             files=read_folder(candidate.folder),
@@ -116,7 +110,7 @@ def bootstrap(job: RetrainingJob, as_of: date | None, *, image: str, holdout_day
         champion_version=package.version.version,
         average_precision=float(package.version.tags["average_precision"]),
     )
-    S3ProgressLog(job.bucket).write(info.as_of, ProgressPart.RETRAINING, [bootstrapped])
+    S3ProgressLog(job.artifacts.bucket).write(info.as_of, ProgressPart.RETRAINING, [bootstrapped])
     return package
 
 
@@ -158,8 +152,8 @@ def _compare(
 
 def _fetch_history(job: RetrainingJob) -> tuple[Archive, ReferenceTableStore]:
     """Download the complete archive and all reference tables to the folder of the job."""
-    stored = S3Archive(job.bucket, job.folder / "archive")
+    stored = S3Archive(job.artifacts.bucket, job.folder / "archive")
     archive = stored.fetch_index()
     stored.fetch_files(EVERYTHING)
-    job.bucket.fetch_folder(TABLES_PREFIX, job.folder / "tables")
+    job.artifacts.bucket.fetch_folder(TABLES_PREFIX, job.folder / "tables")
     return archive, ReferenceTableStore(job.folder / "tables")

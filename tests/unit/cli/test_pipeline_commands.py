@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +14,7 @@ from click.testing import CliRunner
 def test_the_module_of_the_pipeline_exists(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
 
-    def run_pipeline(module: str, _arguments: Mapping[str, object | None]) -> None:
+    def run_pipeline(module: str, **_arguments: object) -> None:
         started.append(module)
 
     module = import_module(f"cli.{command}")

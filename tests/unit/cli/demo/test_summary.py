@@ -18,7 +18,7 @@ from cli.demo.acceptance import checks
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import MeasuredLoad
 from cli.demo.report import write_report
-from cli.demo.snapshot import Event, EventKind
+from cli.demo.snapshot import DemoSnapshot, Event, EventKind
 from cli.demo.summary import DemoSummary, measure, summarise
 from cli.demo.table import headline
 from cli.demo.topic_audit import DecisionLedger, TopicAudit
@@ -142,13 +142,9 @@ def summary(
     lost: int = 0,
     latencies_ms: Sequence[float] = (),
 ) -> DemoSummary:
-    timings = measure(
-        MeasuredLoad(np.array(latencies_ms, np.float64), 2.0),
-        elapsed_seconds=60.0,
-        degraded=0,
-        counts=counts(lost=lost),
-    )
-    return summarise(plan(change_day), SmallArchive(rows), progress, timings, currency="EUR")
+    snapshot = DemoSnapshot(plan=plan(change_day), elapsed_seconds=60.0, currency="EUR")
+    timings = measure(MeasuredLoad(np.array(latencies_ms, np.float64), 2.0), snapshot, counts(lost=lost))
+    return summarise(snapshot, SmallArchive(rows), progress, timings)
 
 
 def rows_of_a_closed_loop() -> list[Row]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from rich.console import Console
+from rich.live import Live
 
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction, encode
 from cardwatch.progress import (
@@ -29,7 +30,7 @@ from cli.demo.plan import DemoPlan
 from cli.demo.recorder import Recorder
 from cli.demo.screen import render
 from cli.demo.snapshot import DemoSnapshot, EventKind
-from cli.demo.view import LiveView, PlainView, open_view, plain_line, save_picture
+from cli.demo.view import PlainView, open_view, plain_line, save_picture
 
 FIRST = date(2025, 3, 1)
 PLAN = DemoPlan(
@@ -227,7 +228,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 def test_degraded_decisions_are_counted_and_name_no_model() -> None:
     snapshot = recorded(decided(0, version=None, degraded=True))
     assert snapshot.degraded == 1
-    assert snapshot.model.serving_version is None
+    assert snapshot.serving_version is None
 
 
 def test_the_timeline_tells_the_loop_in_order() -> None:
@@ -249,7 +250,7 @@ def test_a_refused_challenger_leaves_the_champion_and_shows_the_failed_check_fir
         told(Bootstrapped(day=FIRST, champion_version="1", average_precision=0.7)),
         told(RetrainingEnded(day=FIRST, challenger_version="2", promoted=False, reasons=reasons)),
     )
-    assert snapshot.model.champion_version == "1"
+    assert snapshot.champion_version == "1"
     assert snapshot.events[-1].text == "verdict: v2 is refused, 1 of 2 checks failed"
     assert snapshot.events[-1].details == ["FAILED: worse than the champion", "enough rows"]
 
@@ -295,7 +296,7 @@ def test_on_a_terminal_the_screen_is_drawn_in_place_and_the_last_one_stays() -> 
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24)
     view = open_view(a_whole_story, console)
-    assert isinstance(view, LiveView)
+    assert isinstance(view, Live)
     with view:
         pass
     assert "the swap is done" in out.getvalue()
