@@ -1,11 +1,12 @@
-"""Number formats shared by the screen, the table and the report."""
+"""Formats of numbers and choices by model version that screen, table and report share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 NOTHING: Final = "\N{EN DASH}"
+T = TypeVar("T")
 
 
 def count(number: int) -> str:
@@ -41,6 +42,12 @@ def duration(seconds: float) -> str:
     """Minutes and seconds."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02d}"
+
+
+def by_version(choices: Sequence[T], version: str | None) -> T:
+    """The choice for a model version, such as its colour: the same wherever the version appears."""
+    number = int(version) if version and version.isdigit() else 1
+    return choices[(number - 1) % len(choices)]
 
 
 def listed(words: Sequence[str], most: int) -> str:

@@ -17,7 +17,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from cli.demo.formatting import milliseconds
+from cli.demo.formatting import by_version, milliseconds
 from cli.demo.summary import Facts, Timings
 
 _INK, _QUIET, _GRID, _CAUGHT, _MISSED, _ALARM = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
@@ -74,7 +74,7 @@ def average_precision(facts: Facts) -> str:
     figure, axes = _figure("average-precision")
     for phase in facts.phases:
         days = [day for day in facts.days if phase.first_day <= day.day <= phase.last_day]
-        colour = _version_colour(days[-1].version)
+        colour = by_version(_VERSIONS, days[-1].version)
         alone = [(day.day, day.quality.average_precision) for day in days if day.quality]
         axes.plot(*_columns(alone), "o", color=colour, alpha=0.35, markersize=3.5, markeredgewidth=0)
         rolling = [(day.day, day.average_precision) for day in days]
@@ -156,7 +156,7 @@ def latency(timings: Timings) -> str:
 
 def version_variable(version: str | None) -> str:
     """The CSS variable, without its dashes, that colours this model version."""
-    return _VARIABLES[_version_colour(version)].removeprefix("--")
+    return _VARIABLES[by_version(_VERSIONS, version)].removeprefix("--")
 
 
 def _figure(name: str, height: float = _HEIGHT, **grid: Any) -> tuple[Any, Any]:
@@ -169,11 +169,6 @@ def _figure(name: str, height: float = _HEIGHT, **grid: Any) -> tuple[Any, Any]:
 def _edge(day: date) -> int:
     """Return the position of a day's beginning on the axis: matplotlib counts days from 1970."""
     return (day - date(1970, 1, 1)).days
-
-
-def _version_colour(version: str | None) -> str:
-    number = int(version) if version and version.isdigit() else 1
-    return _VERSIONS[(number - 1) % len(_VERSIONS)]
 
 
 def _columns(points: Sequence[tuple[date, float | None]]) -> tuple[list[float], list[float]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.demo.chart import Bar, bars, meter
-from cli.demo.formatting import NOTHING, count, duration, listed, milliseconds, money, ratio, share
+from cli.demo.formatting import NOTHING, by_version, count, duration, listed, milliseconds, money, ratio, share
 from cli.demo.snapshot import DemoSnapshot, Event, EventKind
 
 MAX_WIDTH: Final = 120
@@ -25,8 +25,6 @@ _SCALE_WIDTH: Final = 4
 _VERSION_STYLES: Final = ("cyan", "green", "magenta", "yellow", "blue")
 _STATE_STYLES: Final = {"stable": "green", "drift suspected": "yellow", "decayed": "bold red"}
 _SIGNS: Final = {
-    EventKind.STACK: ("·", QUIET),
-    EventKind.HISTORY: ("·", QUIET),
     EventKind.CHAMPION: ("★", "cyan"),
     EventKind.LIVE: ("▶", "cyan"),
     EventKind.CHANGE: ("▲", "yellow"),
@@ -34,7 +32,6 @@ _SIGNS: Final = {
     EventKind.RETRAINING: ("↻", "blue"),
     EventKind.VERDICT: ("§", "blue"),
     EventKind.SWAP: ("★", "green"),
-    EventKind.MEASURE: ("·", QUIET),
 }
 _MARKED: Final = (EventKind.CHANGE, EventKind.DRIFT, EventKind.SWAP)
 
@@ -55,12 +52,6 @@ def render(snapshot: DemoSnapshot, width: int, height: int) -> RenderableType:
     if not is_tall:
         return Group(*sections)
     return Group(*[part for section in sections for part in (section, Text())][:-1])
-
-
-def version_style(version: str | None) -> str:
-    """The colour of a model version, the same wherever it appears."""
-    number = int(version) if version and version.isdigit() else 1
-    return _VERSION_STYLES[(number - 1) % len(_VERSION_STYLES)]
 
 
 def _head(snapshot: DemoSnapshot, width: int) -> RenderableType:
@@ -136,7 +127,7 @@ def _champion(snapshot: DemoSnapshot) -> Text:
     version = snapshot.champion_version
     if version is None:
         return Text("none yet", QUIET)
-    champion = Text(f"v{version}", f"bold {version_style(version)}")
+    champion = Text(f"v{version}", f"bold {by_version(_VERSION_STYLES, version)}")
     if snapshot.serving_version not in (None, version):
         champion.append(f"  v{snapshot.serving_version} decides", "yellow")
     return champion
@@ -156,7 +147,7 @@ def _chart(snapshot: DemoSnapshot, width: int, rows: int) -> RenderableType:
     marks = Text(no_wrap=True)
     for day in (plan.first_live_day + timedelta(days=number) for number in range(plan.live_days)):
         point = reported.get(day)
-        style = version_style(point.champion_version if point else None)
+        style = by_version(_VERSION_STYLES, point.champion_version if point else None)
         values += [Bar(point.average_precision if point else None, style)] * per_day
         sign, sign_style = signs.get(day, (" ", ""))
         marks.append(sign.ljust(per_day), sign_style)
@@ -185,7 +176,7 @@ def _timeline(events: Sequence[Event], width: int, rows: int) -> RenderableType:
 
 
 def _event(event: Event) -> Text:
-    sign, style = _SIGNS[event.kind]
+    sign, style = _SIGNS.get(event.kind, ("·", QUIET))
     day = event.day.strftime("%m-%d") if event.day else ""
     return Text.assemble((f"{day:<6}", QUIET), (f" {sign}  ", style), event.text)
 

@@ -133,7 +133,7 @@ def _in_words(facts: DataFacts, set_aside: Path | None) -> str:
     return words if set_aside is None else f"{words}; {facts.rejected:,} rows rejected, see {set_aside}"
 
 
-@contextmanagerdef _write(output: Path, document: EvaluationReport) -> None:
+def _write(output: Path, document: EvaluationReport) -> None:
     try:
         output.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     except OSError as error:

@@ -184,8 +184,7 @@ def _our_code(theirs: str, name: str, pattern: str, spec: Code) -> str | None:
 
 
 def _is_one_of(texts: Texts, values: frozenset[str]) -> Mask:
-    found = pc.is_in(texts, value_set=pa.array(sorted(values), pa.string()))
-    return _as_mask(found)
+    return _as_mask(pc.is_in(texts, value_set=pa.array(sorted(values), pa.string())))
 
 
 def _where(coded: Coded, of_dictionary: Arrow) -> Mask:

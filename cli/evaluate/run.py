@@ -34,6 +34,9 @@ HELD_OUT: Final = 5
 # A second thread gains nothing here, and on a busy machine costs ten times the work in waiting for the first.
 SETTINGS: Final = TrainingSettings(threads=1)
 
+LabelledRows = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Feature rows, float32 [n, features], and which of them are fraud, bool [n]."""
+
 
 class Period(Struct, frozen=True, kw_only=True):
     """Days, both inclusive, and what they hold."""
@@ -170,8 +173,8 @@ def _check_fold(fold: Fold, known_fraud: NDArray[np.bool_], test: FoldTestRows) 
 
 
 def _margins(features: FeatureRows, chosen: ChosenRows, left_out: tuple[int, ...] = ()) -> NDArray[np.float32]:
-    train = features.at(chosen.train, left_out)
-    detector = _fit(train, chosen.known_fraud, train, chosen.known_fraud)  # margins know no calibration
+    train = features.at(chosen.train, left_out), chosen.known_fraud
+    detector = _fit(train, train)  # margins know no calibration
     return detector.margins(features.at(chosen.test.rows, left_out))
 
 
@@ -183,23 +186,13 @@ def _calibration(experiment: Experiment, chosen: ChosenRows) -> Calibration:
     features, is_fraud = experiment.features.at(chosen.train), chosen.known_fraud
     cards = experiment.dataset.cards[chosen.train]
     held_out = np.isin(cards, _held_out_cards(cards, is_fraud))
-    detector = _fit(features[~held_out], is_fraud[~held_out], features[held_out], is_fraud[held_out])
+    detector = _fit((features[~held_out], is_fraud[~held_out]), (features[held_out], is_fraud[held_out]))
     return detector.facts.calibration
 
 
-def _fit(
-    features: NDArray[np.float32],
-    is_fraud: NDArray[np.bool_],
-    calibration_features: NDArray[np.float32],
-    calibration_is_fraud: NDArray[np.bool_],
-) -> Detector:
-    fitted = fit_detector(
-        features,
-        is_fraud,
-        calibration_features=calibration_features,
-        calibration_is_fraud=calibration_is_fraud,
-        settings=SETTINGS,
-    )
+def _fit(train: LabelledRows, calibration: LabelledRows) -> Detector:
+    features, is_fraud = calibration
+    fitted = fit_detector(*train, calibration_features=features, calibration_is_fraud=is_fraud, settings=SETTINGS)
     return fitted.detector
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from typing import Any, Final
 
 import httpx
@@ -81,10 +81,12 @@ async def _serve_once(flows: Flows, monitor: RunMonitor) -> None:
     """
     await asyncio.to_thread(monitor.crash_active_runs)
     runner = _Runner(name="cardwatch", query_seconds=POLL_SECONDS, limit=1, pause_on_shutdown=False)
-    with _registration_errors():
+    try:
         for flow in flows:
             deployment = await flow.ato_deployment(DEPLOYMENT, entrypoint_type=EntrypointType.MODULE_PATH)
             await runner.aadd_deployment(deployment)
+    except (PrefectException, httpx.HTTPError, RuntimeError, ValueError) as error:  # all are transient
+        raise OrchestratorUnavailable(f"the flows cannot be registered: {type(error).__name__} {error}") from error
     running = asyncio.create_task(runner.start())
     try:
         while not (runner.started or running.done()):
@@ -105,15 +107,6 @@ async def _serve_once(flows: Flows, monitor: RunMonitor) -> None:
 class _Runner(Runner):  # type: ignore[misc]
     def handle_sigterm(self, *_args: Any, **_kwargs: Any) -> None:
         """Ignore the signal. The handler of the event loop shuts down; Prefect's handler would interrupt it."""
-
-
-@contextmanager
-def _registration_errors() -> Iterator[None]:
-    """Convert the errors of a registration. All of them are transient errors of the server."""
-    try:
-        yield
-    except (PrefectException, httpx.HTTPError, RuntimeError, ValueError) as error:
-        raise OrchestratorUnavailable(f"the flows cannot be registered: {type(error).__name__} {error}") from error
 
 
 def _innermost(error: BaseException) -> BaseException:

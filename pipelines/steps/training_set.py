@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -161,8 +161,8 @@ def assemble_training_set(history: ReplayedLog, labels: pa.Table, as_of: date, s
         is_fraud=is_fraud,
         amount_minor=chosen["amount_minor"].to_numpy().astype(np.int64),
         occurred_at_ms=history.occurred_at_ms[rows],
-        card_ids=np.array(_strings(chosen["card_id"]), np.object_),
-        transaction_ids=np.array(_strings(chosen["transaction_id"]), np.object_),
+        card_ids=np.array(chosen["card_id"].to_pylist(), np.object_),
+        transaction_ids=np.array(chosen["transaction_id"].to_pylist(), np.object_),
         fingerprint=fingerprint,
     )
 
@@ -182,10 +182,6 @@ def _fingerprint(history: ReplayedLog, labels: pa.Table, as_of: date, split: Tem
 
 def _ends(partitions: NDArray[Any], offsets: NDArray[Any]) -> dict[int, int]:
     return {int(partition): int(offsets[partitions == partition].max()) + 1 for partition in np.unique(partitions)}
-
-
-def _strings(column: pa.ChunkedArray[Any]) -> list[str]:
-    return cast(list[str], column.to_pylist())
 
 
 def _days_between(days: NDArray[np.int64], first: date, until: date) -> NDArray[np.bool_]:
