@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from copy import copy
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,25 +75,18 @@ class LatencyRecorder:
             self._took_ms.append(self._arrived_ms.pop(position) - created_ms)
 
 
-class _DecidedAmount(NamedTuple):
-    """Amount and outcome of a decided transaction, counted if a label says that it was fraud."""
-
-    amount_minor: int
-    caught: bool
-
-
 class FraudCounter:
     """Counts known and caught fraud. A label may be read before its decision; labels of history are never counted."""
 
     def __init__(self) -> None:
-        self._decided_amounts: dict[str, _DecidedAmount] = {}
+        self._decided: dict[str, tuple[int, bool]] = {}  # amount in minor units, and whether it was caught
         self._uncounted_frauds: set[str] = set()
         self._counts = FraudView()
 
     def decided(self, transaction_id: str, amount_minor: int, *, caught: bool) -> None:
         """Record a decision; `caught` if it challenged or declined the transaction."""
         self._counts.alarms += caught
-        self._decided_amounts[transaction_id] = _DecidedAmount(amount_minor, caught)
+        self._decided[transaction_id] = amount_minor, caught
         self._count_if_complete(transaction_id)
 
     def fraud(self, transaction_id: str) -> None:
@@ -106,10 +99,10 @@ class FraudCounter:
         return copy(self._counts)
 
     def _count_if_complete(self, transaction_id: str) -> None:
-        if transaction_id not in self._uncounted_frauds or transaction_id not in self._decided_amounts:
+        if transaction_id not in self._uncounted_frauds or transaction_id not in self._decided:
             return
         self._uncounted_frauds.remove(transaction_id)
-        amount_minor, caught = self._decided_amounts.pop(transaction_id)
+        amount_minor, caught = self._decided.pop(transaction_id)
         self._counts.known += 1
         self._counts.known_minor += amount_minor
         if caught:

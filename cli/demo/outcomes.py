@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
-from typing import Protocol
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -11,21 +10,9 @@ import pyarrow.compute as pc
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.archive.reader import fraud_ids
+from adapters.archive.reader import Archive, fraud_ids
 from cardwatch.events import EPOCH, Action
-from models.evaluation import evaluate
-
-
-class DecisionArchive(Protocol):
-    """The part of `adapters.archive.reader.Archive` that a summary reads."""
-
-    def decisions(self, first: date, last: date) -> pa.Table:
-        """Decisions on transactions of these days, both ends included."""
-        ...
-
-    def labels(self, observed_before: datetime) -> pa.Table:
-        """Labels observed before this moment."""
-        ...
+from models.evaluation import Evaluation, evaluate
 
 
 class Quality(Struct, frozen=True, kw_only=True):
@@ -62,13 +49,14 @@ class DecisionOutcomes(Struct, frozen=True, kw_only=True):
 
     def quality(self) -> Quality:
         """Return the quality of these decisions."""
-        average_precision, recall = self._ranking()
+        scored = self._where(~np.isnan(self.margins))
+        ranked = scored._ranked() if scored.frauds.any() and not scored.frauds.all() else None
         caught = self.frauds & self.alarms
         return Quality(
             transactions=len(self.days),
             frauds=int(self.frauds.sum()),
-            average_precision=average_precision,
-            recall=recall,
+            average_precision=ranked.average_precision if ranked else None,
+            recall=ranked.recall_at_fpr_0_1_percent if ranked else None,
             alarms=int(self.alarms.sum()),
             frauds_caught=int(caught.sum()),
             caught_minor=int(self.amounts_minor[caught].sum()),
@@ -80,24 +68,20 @@ class DecisionOutcomes(Struct, frozen=True, kw_only=True):
         named, counts = np.unique([version for version in self.versions if version], return_counts=True)
         return str(named[counts.argmax()]) if len(named) else None
 
-    def _ranking(self) -> tuple[float | None, float | None]:
-        scored = self._where(~np.isnan(self.margins))
-        if not scored.frauds.any() or scored.frauds.all():
-            return None, None
-        seen = evaluate(
-            scored.margins,
-            scored.frauds,
-            amount_minor=scored.amounts_minor,
-            card_ids=scored.card_ids,
-            days=scored.days.astype(np.int64),
+    def _ranked(self) -> Evaluation:
+        return evaluate(
+            self.margins,
+            self.frauds,
+            amount_minor=self.amounts_minor,
+            card_ids=self.card_ids,
+            days=self.days.astype(np.int64),
         )
-        return seen.average_precision, seen.recall_at_fpr_0_1_percent
 
     def _where(self, chosen: NDArray[np.bool_]) -> DecisionOutcomes:
         return DecisionOutcomes(**{name: getattr(self, name)[chosen] for name in self.__struct_fields__})
 
 
-def read_outcomes(archive: DecisionArchive, first: date, last: date) -> DecisionOutcomes:
+def read_outcomes(archive: Archive, first: date, last: date) -> DecisionOutcomes:
     """The decisions of these days with the labels that were known at the end of `last`; no label means genuine."""
     decided = archive.decisions(first, last)
     known = archive.labels(EPOCH + (last + timedelta(days=1) - EPOCH.date()))

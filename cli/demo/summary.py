@@ -18,10 +18,11 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from adapters.archive.reader import Archive
 from cardwatch.label_maturity import newest_mature_day
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cli.demo.acceptance import AcceptanceCheck, checks
-from cli.demo.outcomes import DecisionArchive, DecisionOutcomes, Quality, read_outcomes
+from cli.demo.outcomes import DecisionOutcomes, Quality, read_outcomes
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import MeasuredLoad
 from cli.demo.snapshot import DemoSnapshot
@@ -151,9 +152,7 @@ def measure(measured: MeasuredLoad, snapshot: DemoSnapshot, counts: TopicAudit) 
     )
 
 
-def summarise(
-    snapshot: DemoSnapshot, archive: DecisionArchive, progress: Sequence[Progress], timings: Timings
-) -> DemoSummary:
+def summarise(snapshot: DemoSnapshot, archive: Archive, progress: Sequence[Progress], timings: Timings) -> DemoSummary:
     """The result of the demo whose last snapshot is `snapshot`. `progress` is the whole topic, in order."""
     plan = snapshot.plan
     last_day = max(

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from cardwatch.features.state import TILES
-from cli.features.example import TILE_MS, Ring, Update, worked_update
+from cli.features.example import TILE_MS, Ring, worked_update
 from cli.templates import render
 
 OUTER, INNER, LABELS = 104.0, 66.0, 125.0
@@ -48,17 +48,13 @@ def picture() -> str:
             (update.advanced, _tiles(update.advanced, {})),
             (update.after, _tiles(update.after, {newest: "new"})),
         ],
-        times=_times(update, leaving),
+        times={
+            "now": f"{update.transaction.occurred_at:%H:%M}",
+            "window": f"{update.advanced.starts_at((update.advanced.newest + 1) % TILES):%H:%M}",
+            "leaving": " and ".join(sorted(f"{update.before.starts_at(slot):%H:%M}" for slot in leaving)),
+            "newest": f"{update.after.starts_at(newest):%H:%M}",
+        },
     )
-
-
-def _times(update: Update, leaving: list[int]) -> dict[str, str]:
-    return {
-        "now": f"{update.transaction.occurred_at:%H:%M}",
-        "window": f"{update.advanced.starts_at((update.advanced.newest + 1) % TILES):%H:%M}",
-        "leaving": " and ".join(sorted(f"{update.before.starts_at(slot):%H:%M}" for slot in leaving)),
-        "newest": f"{update.after.starts_at(update.after.newest % TILES):%H:%M}",
-    }
 
 
 def _tiles(ring: Ring, classes: dict[int, str]) -> list[Tile]:

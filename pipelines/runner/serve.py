@@ -100,8 +100,8 @@ async def _serve_once(flows: Flows, monitor: RunMonitor) -> None:
         monitor.runner_stopped()
         running.cancel()
         await asyncio.wait([running])
-    if not running.cancelled() and (error := running.exception()) is not None:
-        raise OrchestratorUnavailable(f"Prefect's runner stopped: {_innermost(error)}") from error
+    if not running.cancelled() and (failure := running.exception()) is not None:
+        raise OrchestratorUnavailable(f"Prefect's runner stopped: {_innermost(failure)}") from failure
 
 
 class _Runner(Runner):  # type: ignore[misc]

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.object_keys import TABLES_PREFIX
 from adapters.aws.s3_archive import EVERYTHING, S3Archive
@@ -122,8 +121,12 @@ def identity_tags(candidate: CandidateModel) -> dict[str, str]:
 def _training_set(
     job: RetrainingJob, as_of: date | None, *, evaluation_days: int
 ) -> tuple[TrainingSet, NDArray[np.float32], TrainingSetInfo]:
-    archive, tables = _fetch_history(job)
-    history = replay_log(archive, tables.all())
+    """Replay the complete archive, which is downloaded to the folder of the job with all reference tables."""
+    stored = S3Archive(job.artifacts.bucket, job.folder / "archive")
+    archive = stored.fetch_index()
+    stored.fetch_files(EVERYTHING)
+    job.artifacts.bucket.fetch_folder(TABLES_PREFIX, job.folder / "tables")
+    history = replay_log(archive, ReferenceTableStore(job.folder / "tables").all())
     day = as_of or history.last_day
     split = history.split(day, maturity_days=job.policies.drift.maturity_days, evaluation_days=evaluation_days)
     rows = assemble_training_set(history, archive.labels(end_of_day(day)), day, split)
@@ -148,12 +151,3 @@ def _compare(
     )
     job.artifacts.put_verdict(verdict, description.documents)
     return comparison, verdict
-
-
-def _fetch_history(job: RetrainingJob) -> tuple[Archive, ReferenceTableStore]:
-    """Download the complete archive and all reference tables to the folder of the job."""
-    stored = S3Archive(job.artifacts.bucket, job.folder / "archive")
-    archive = stored.fetch_index()
-    stored.fetch_files(EVERYTHING)
-    job.artifacts.bucket.fetch_folder(TABLES_PREFIX, job.folder / "tables")
-    return archive, ReferenceTableStore(job.folder / "tables")

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from adapters.archive.reader import Archive
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cardwatch.records import Record
 from cli.demo.acceptance import checks
@@ -46,7 +47,7 @@ class Row(NamedTuple):
         return f"t-{self.number}-{self.name}"
 
 
-class SmallArchive:
+class SmallArchive(Archive):
     """Decisions and labels; each label is observed at noon of the day after its transaction."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
