@@ -43,6 +43,15 @@ SHARED_FIXTURES = (
 """Beginnings of the paths of tests that share an expensive fixture, and so run in one process."""
 
 
+LONG_FILES = (
+    "tests/e2e/test_loop.py",
+    "tests/integration/test_prefect_flows.py",
+    "tests/e2e/test_kills.py",
+    "tests/e2e/test_zombie.py",
+)
+"""Files that take a minute or more. They start first, so that the other process has work until the end."""
+
+
 class SharedFixtureScheduling(LoadFileScheduling):  # type: ignore[misc]
     """Distributes tests by file, and those of `SHARED_FIXTURES` by group, so that a fixture is not set up twice."""
 
@@ -52,8 +61,18 @@ class SharedFixtureScheduling(LoadFileScheduling):  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedFixtureScheduling | None:
-    """Replace the scheduler of `--dist loadfile`."""
-    return SharedFixtureScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+    """Replace the scheduler of `--dist loadfile`, which would start files with many tests first."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return SharedFixtureScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of `LONG_FILES` first, in that order."""
+    order = {file: number for number, file in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
 
 
 Require = Callable[[object, str], None]
