@@ -1,0 +1,115 @@
+"""Detection of card numbers (primary account numbers), which must never enter the system in place of a token.
+
+A card number has 12 to 19 digits, the last of which is a Luhn check digit (ISO/IEC 7812-1). One random number in ten
+has a valid check digit too. So identifiers other than the card's are refused only if they also have the prefix and the
+length of a brand.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Final
+from unicodedata import decimal
+
+_SEPARATORS: Final = " \t\u00a0\u2007\u2009\u202f.,'\u2019`_/-\u2010\u2011\u2012\u2013"
+_WRITTEN: Final = re.compile(rf"['\u2019]?\d(?:[{re.escape(_SEPARATORS)}]?\d){{12,18}}")
+"""13 to 19 digits, with at most one separator between two of them, as spreadsheets, people and exports write them."""
+_WHOLE_FLOAT: Final = re.compile(r"(\d{13,19})[.,]0+")
+"""A whole number that was read as a float, as pandas writes it once a value in the column is missing."""
+_EXPONENT: Final = re.compile(r"\d[.,]\d+[eE]\+?0*(1[2-8])")
+"""A number of 13 to 19 digits in exponent form."""
+_CANDIDATE: Final = re.compile(rf"(?<!\d)\d(?:[{re.escape(_SEPARATORS)}]?\d){{12,18}}(?!\d)")
+_REMOVE_SEPARATORS: Final = str.maketrans("", "", _SEPARATORS)
+_MASK: Final = "[card number]"
+
+# Ranges of the first six digits, and the lengths that are issued.
+# Source: ISO/IEC 7812 prefixes as listed in "Payment card number", Wikipedia, 2026.
+_BRANDS: Final[tuple[tuple[int, int, frozenset[int]], ...]] = (
+    (400000, 499999, frozenset({13, 16})),  # Visa
+    (510000, 559999, frozenset({16})),  # Mastercard
+    (222100, 272099, frozenset({16})),
+    (340000, 349999, frozenset({15})),  # American Express
+    (370000, 379999, frozenset({15})),
+    (601100, 601199, frozenset({16})),  # Discover
+    (644000, 659999, frozenset({16})),
+    (300000, 305999, frozenset({14, 16})),  # Diners Club
+    (309500, 309599, frozenset({14, 16})),
+    (360000, 369999, frozenset({14, 16})),
+    (380000, 399999, frozenset({14, 16})),
+    (352800, 358999, frozenset({16})),  # JCB
+    (620000, 629999, frozenset({16, 17, 18, 19})),  # UnionPay
+    (220000, 220499, frozenset({16, 17, 18, 19})),  # Mir
+    (979200, 979299, frozenset({16})),  # Troy
+    *((prefix * 100, prefix * 100 + 99, frozenset(range(13, 20))) for prefix in (5018, 5020, 5038, 5893, 6304, 6759)),
+    (676100, 676399, frozenset(range(13, 20))),  # Maestro, as the line before
+)
+
+
+def looks_like_card_number(text: str) -> bool:
+    """Return whether `text` is a number of 13 to 19 digits with a valid Luhn check digit, however it is written.
+
+    Separators, a trailing `.0` and the exponent form are recognized. A number in exponent form has lost its last
+    digits, so that its check digit does not count.
+
+    >>> looks_like_card_number("4111 1111 1111 1111"), looks_like_card_number("4111111111111111.0")
+    (True, True)
+    >>> looks_like_card_number("4.11111E+15"), looks_like_card_number("card-000017")
+    (True, False)
+    """
+    if text.isdecimal() and not 13 <= len(text) <= 19:  # the usual case of a short number
+        return False
+    if _EXPONENT.fullmatch(text):
+        return True
+    return has_valid_check_digit(_digits(text))
+
+
+def has_prefix_of_brand(text: str) -> bool:
+    """Return whether `text` looks like a card number and has the prefix and the length of a brand.
+
+    >>> has_prefix_of_brand("4111111111111111"), has_prefix_of_brand("1714557600000009")
+    (True, False)
+    """
+    digits = _plain_exponent(text) or _digits(text)
+    if not has_valid_check_digit(digits):
+        return False
+    prefix = int(digits[:6])
+    return any(first <= prefix <= last and len(digits) in lengths for first, last, lengths in _BRANDS)
+
+
+def mask_card_numbers(text: str) -> str:
+    """Return free text with every card number in it replaced, for messages and logs.
+
+    >>> mask_card_numbers("Export of card 4111-1111-1111-1111, 2 rows")
+    'Export of card [card number], 2 rows'
+    """
+
+    def masked(found: re.Match[str]) -> str:
+        return _MASK if has_valid_check_digit(_digits(found[0])) else found[0]
+
+    return _CANDIDATE.sub(masked, text)
+
+
+def has_valid_check_digit(digits: str) -> bool:
+    """Return whether 13 to 19 digits end with their Luhn check digit; False for any other text."""
+    if not (13 <= len(digits) <= 19 and digits.isascii() and digits.isdecimal()):
+        return False
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
+
+
+def _digits(text: str) -> str:
+    """Return the digits of a number that is written as card numbers are, or the empty string."""
+    whole = _WHOLE_FLOAT.fullmatch(text)
+    if whole is None and not _WRITTEN.fullmatch(text):
+        return ""
+    return _in_ascii(whole[1] if whole else text.translate(_REMOVE_SEPARATORS))
+
+
+def _in_ascii(digits: str) -> str:
+    """Return decimal digits of any script as ASCII digits."""
+    return digits if digits.isascii() else "".join(str(decimal(digit)) for digit in digits)
+
+
+def _plain_exponent(text: str) -> str:
+    return str(int(Decimal(text.replace(",", ".")))) if _EXPONENT.fullmatch(text) else ""
