@@ -9,24 +9,27 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
-from operator import attrgetter
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from cardwatch.card_numbers import has_prefix_of_brand, looks_like_card_number
 from cardwatch.errors import InvalidRecord
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
+FIRST_DAY: Final = EPOCH.date()
+LAST_DAY: Final = _MAX_TIME.date() - timedelta(days=1)
+"""First and last day that a record may name. At the ends of the calendar, arithmetic with windows would overflow."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _DAY: Final = timedelta(days=1)
 _EPOCH_ORDINAL, _FIRST_ORDINAL, _LAST_ORDINAL = (day.toordinal() for day in (EPOCH, date.min, date.max))
 _IDENTIFIERS: Final = ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id")
-_identifiers_of: Final = attrgetter(*_IDENTIFIERS)
-_LOOKS_LIKE_PAN: Final = re.compile(r"\d{13,19}")
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="An opaque token, never a card number.")]
+LogOffset = Annotated[int, Meta(ge=0, lt=2**62)]
 UtcTime = Annotated[datetime, Meta(tz=True)]
 
 
@@ -112,9 +115,9 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     transaction: Transaction
-    partition: int
-    offset: int
-    sequence: int
+    partition: Annotated[int, Meta(ge=0, lt=2**31)]
+    offset: LogOffset
+    sequence: LogOffset
     features: list[float | None]
     feature_schema: str
     table_id: str
@@ -134,8 +137,12 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: float
 
 
-class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A record that was rejected: its bytes, its position in the log and the reason."""
+class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A record that was rejected: its bytes, its position in the log and the reason.
+
+    Of a long value or key only the beginning is kept. Then `value_bytes` and `value_sha256`, or `key_bytes` and
+    `key_sha256`, are the length and the digest of the original, which is in the topic while retention keeps it.
+    """
 
     topic: str
     partition: int
@@ -144,6 +151,10 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     value: bytes | None
     field: str
     reason: str
+    value_bytes: int | None = None
+    value_sha256: str | None = None
+    key_bytes: int | None = None
+    key_sha256: str | None = None
 
 
 T = TypeVar("T")
@@ -173,17 +184,6 @@ def decode(data: bytes | None, kind: type[T]) -> T:
     return record  # type: ignore[no-any-return]
 
 
-def decode_keyed(key: bytes | None, value: bytes | None) -> Transaction:
-    """Decode a record of the topic `transactions`; raises `InvalidRecord` also if its key is not the card.
-
-    Another key may belong to another partition, and then two workers would write the state of one card.
-    """
-    transaction = decode(value, Transaction)
-    if key != transaction.card_id.encode():
-        raise InvalidRecord("the record's key is not its card_id", field="$.card_id")
-    return transaction
-
-
 def decode_with(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """Return what `decoder` decodes; raises `InvalidRecord` with the path of the field and the reason."""
     try:
@@ -207,37 +207,44 @@ def decode_transactions(data: bytes, *, limit: int) -> list[Transaction]:
     return transactions
 
 
+def validate_identifiers(record: Transaction | Label) -> None:
+    """Raise `InvalidRecord` for an identifier that looks like a card number, or contains a control character.
+
+    PostgreSQL, logs and terminals do not take control characters. `card_id` is checked more strictly than the others.
+    """
+    shared = (record.card_id, record.transaction_id, record.merchant_id)
+    more = (record.device_id, record.customer_id) if isinstance(record, Transaction) else (None, None)
+    for field, value in zip(_IDENTIFIERS, shared + more, strict=True):
+        if value is None:
+            continue
+        if not value.isprintable() and _CONTROL_CHARACTER.search(value):
+            raise InvalidRecord("contains a control character", field=f"$.{field}")
+        if (value[0].isdecimal() or value[0] in "'\u2019") and _is_card_number(field, value):
+            raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
+
+
+def _is_card_number(field: str, value: str) -> bool:
+    return looks_like_card_number(value) if field == "card_id" else has_prefix_of_brand(value)
+
+
 def _validate(record: object) -> None:
     """Raise `InvalidRecord` for what the types cannot express: card numbers as identifiers, times out of range."""
     if isinstance(record, Transaction):
-        for field, value in zip(_IDENTIFIERS, _identifiers_of(record), strict=True):
-            if value is not None and value[:1].isdigit() and looks_like_card_number(value):
-                raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
-        _validate_times(record, "occurred_at")
+        validate_identifiers(record)
+        validate_time(record.occurred_at, "occurred_at")
     elif isinstance(record, Label):
-        _validate_times(record, "effective_at", "observed_at")
+        validate_identifiers(record)
+        validate_time(record.effective_at, "effective_at")
+        validate_time(record.observed_at, "observed_at")
+    elif isinstance(record, Decision):
+        _validate(record.transaction)
+        validate_time(record.decided_at, "decided_at")
 
 
-def _validate_times(record: Struct, *fields: str) -> None:
-    """Exclude the ends of the calendar, where arithmetic with windows and UTC offsets would overflow."""
-    for field in fields:
-        if not EPOCH <= getattr(record, field) < _MAX_TIME:
-            raise InvalidRecord(f"lies outside of {EPOCH:%Y} to {_MAX_TIME.year - 1}", field=f"$.{field}")
-
-
-def looks_like_card_number(text: str) -> bool:
-    """Return whether `text` is 13 to 19 digits, ignoring spaces and dashes, with a valid Luhn check digit.
-
-    >>> looks_like_card_number("4111 1111 1111 1111"), looks_like_card_number("card-000017")
-    (True, False)
-    """
-    if not text[:1].isdigit():
-        return False
-    digits = text.replace(" ", "").replace("-", "")
-    if not _LOOKS_LIKE_PAN.fullmatch(digits):
-        return False
-    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
-    return (sum(doubled) + sum(int(digit) for digit in digits[-1::-2])) % 10 == 0
+def validate_time(moment: datetime, field: str) -> None:
+    """Raise `InvalidRecord` for the ends of the calendar, where arithmetic with windows and offsets would overflow."""
+    if not EPOCH <= moment < _MAX_TIME:
+        raise InvalidRecord(f"lies outside of {EPOCH:%Y} to {_MAX_TIME.year - 1}", field=f"$.{field}")
 
 
 def to_epoch_ms(moment: datetime) -> int:

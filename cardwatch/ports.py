@@ -61,6 +61,10 @@ class FeatureStore(Protocol):
     def applied(self, partition: int) -> int:
         """Return the next offset of `partition` that is not folded in; 0 for a new store."""
 
+    def record_partitions(self, partitions: int) -> int:
+        """Return the recorded number of partitions of the log; a store without one records `partitions` first."""
+        ...
+
     def size(self) -> StoreSize:
         """Return the approximate size from the store's own statistics, which may be some hours old."""
 

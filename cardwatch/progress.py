@@ -9,15 +9,16 @@ partition, so the order of events is the order of offsets.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from cardwatch.errors import InvalidRecord
-from cardwatch.events import Identifier, UtcTime
+from cardwatch.events import FIRST_DAY, LAST_DAY, Identifier, UtcTime, validate_time
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,12 @@ STATES: Final = (STABLE, SUSPECTED, DECAYED)
 _OLD_DECAYED: Final = "worn out"
 """Name of the state `DECAYED` in records of earlier versions. It is accepted for one version."""
 
+PartitionEnds = dict[Annotated[str, Meta(pattern=r"^[0-9]{1,9}\Z")], Annotated[int, Meta(ge=0, lt=2**62)]]
+"""Per partition, the offset after the last record."""
+Version = Annotated[str, Meta(min_length=1, max_length=64, description="Version of a model in the registry.")]
+Number = Annotated[int, Meta(ge=0, lt=2**62)]
+Proportion = Annotated[float, Meta(ge=0, le=1)]
+
 
 class DayEmitted(Struct, frozen=True, kw_only=True, tag="day_emitted"):
     """The source has sent all records of `day`. The ends are, per partition, the offset after the day's last record.
@@ -39,8 +46,8 @@ class DayEmitted(Struct, frozen=True, kw_only=True, tag="day_emitted"):
     """
 
     day: date
-    transaction_ends: dict[str, int]
-    label_ends: dict[str, int]
+    transaction_ends: PartitionEnds
+    label_ends: PartitionEnds
     decided: bool
     inferred: bool = False
 
@@ -55,7 +62,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat"):
 
     source: Identifier
     at: UtcTime
-    transaction_ends: dict[str, int]
+    transaction_ends: PartitionEnds
     last: bool = False
 
 
@@ -63,9 +70,9 @@ class DayArchived(Struct, frozen=True, kw_only=True, tag="day_archived"):
     """The archive holds all records of `day` and has built the reference table that is valid from the next day on."""
 
     day: date
-    transactions: int
-    decisions: int
-    labels: int
+    transactions: Number
+    decisions: Number
+    labels: Number
     table_id: str
 
 
@@ -73,8 +80,8 @@ class Bootstrapped(Struct, frozen=True, kw_only=True, tag="bootstrapped"):
     """The first champion was trained on history up to `day` and registered; the feature store holds that history."""
 
     day: date
-    champion_version: str
-    average_precision: float
+    champion_version: Version
+    average_precision: Proportion
 
 
 class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
@@ -85,26 +92,28 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     """
 
     day: date
-    champion_version: str
-    average_precision: float | None
-    baseline_average_precision: float | None
-    matured_frauds: int
+    champion_version: Version
+    average_precision: Proportion | None
+    baseline_average_precision: Proportion | None
+    matured_frauds: Number
     drifted_features: list[str]
-    drift_share: float
+    drift_share: Proportion
     state: str
 
     def __post_init__(self) -> None:
-        """Replace the state name of earlier versions."""
+        """Replace the state name of earlier versions; raises `ValueError` for an unknown state."""
         if self.state == _OLD_DECAYED:
             _warn_of_old_state()
             structs.force_setattr(self, "state", DECAYED)
+        if self.state not in STATES:
+            raise ValueError(f"unknown state {self.state!r}")
 
 
 class DriftDetected(Struct, frozen=True, kw_only=True, tag="drift_detected"):
     """The first day on which the policy calls this champion decayed; `reasons` are sentences that explain it."""
 
     day: date
-    champion_version: str
+    champion_version: Version
     reasons: list[str]
 
 
@@ -112,7 +121,7 @@ class RetrainingStarted(Struct, frozen=True, kw_only=True, tag="retraining_start
     """Training of a challenger on the data known at the end of `day` has started; `RetrainingEnded` follows."""
 
     day: date
-    champion_version: str
+    champion_version: Version
     reasons: list[str]
 
 
@@ -120,7 +129,7 @@ class RetrainingEnded(Struct, frozen=True, kw_only=True, tag="retraining_ended")
     """A retraining has ended. `promoted`: the challenger is the champion now, and is served."""
 
     day: date
-    challenger_version: str | None
+    challenger_version: Version | None
     promoted: bool
     reasons: list[str]
 
@@ -137,8 +146,8 @@ class RateEnded(Struct, frozen=True, kw_only=True, tag="rate_ended"):
     """The fixed-rate phase has ended. The ends are, per partition, the offset after its last transaction."""
 
     day: date
-    transactions: int
-    transaction_ends: dict[str, int]
+    transactions: Number
+    transaction_ends: PartitionEnds
 
 
 Progress = (
@@ -165,6 +174,28 @@ def _warn_of_old_state() -> None:
 def decode_progress(data: bytes | None) -> Progress:
     """Decode one record of the topic; raises `InvalidRecord`."""
     try:
-        return _DECODER.decode(data or b"")
-    except msgspec.DecodeError as error:
+        record = _DECODER.decode(data or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRecord(str(error)) from error
+    except RecursionError as error:
+        raise InvalidRecord("nested too deeply") from error
+    if isinstance(record, Heartbeat):
+        validate_time(record.at, "at")
+    elif not FIRST_DAY <= record.day <= LAST_DAY:
+        raise InvalidRecord(f"lies outside of {FIRST_DAY} to {LAST_DAY}", field="$.day")
+    return record
+
+
+def require_known_partitions(record: Progress, partitions: Iterable[int]) -> None:
+    """Raise `InvalidRecord` if the record names a partition that the topics do not have."""
+    ends: list[Mapping[str, int]] = []
+    match record:
+        case DayEmitted():
+            ends = [record.transaction_ends, record.label_ends]
+        case Heartbeat() | RateEnded():
+            ends = [record.transaction_ends]
+        case _:
+            pass
+    known = {str(partition) for partition in partitions}
+    if unknown := sorted(set().union(*ends) - known):
+        raise InvalidRecord(f"names partitions that do not exist: {', '.join(unknown)}", field="$.transaction_ends")

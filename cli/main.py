@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "tables": ("cli.tables", "List and check the reference tables."),
     "keys": ("cli.keys", "Add, list or revoke API keys of the scoring service."),
     "heartbeat": ("cli.heartbeat", "Publish the event time up to which a source is complete."),
+    "dead-letters": ("cli.dead_letters", "List rejected records, and send those again that are valid now."),
     "contracts": ("cli.contracts", "Write the JSON Schemas of the topics' records."),
     "features": ("cli.features", "Write the documentation page of the features."),
 }
@@ -49,7 +50,7 @@ class LazyGroup(click.Group):
         """Import and return the command of this name."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

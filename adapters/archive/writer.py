@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
+from itertools import chain, count
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
@@ -131,8 +132,7 @@ class ArchiveWriter(Closeable):
 
     def _write_file(self, kind: str, day: str, rows: Sequence[Row]) -> str:
         first = rows[0]
-        relative = Path(kind) / f"date={day}" / f"{first['partition']:04d}-{first['log_offset']:012d}.parquet"
-        path = self._folder / relative
+        path = self._unused_path(Path(kind) / f"date={day}" / f"{first['partition']:04d}-{first['log_offset']:012d}")
         path.parent.mkdir(parents=True, exist_ok=True)
         ordered = sorted(rows, key=itemgetter("partition", "log_offset"))
         in_log_order = pa.Table.from_pylist(ordered, schema=SCHEMAS[kind])
@@ -141,7 +141,12 @@ class ArchiveWriter(Closeable):
             for partition in np.unique(partitions).tolist():  # one row group each: replay reads by partition
                 writer.write_table(in_log_order.filter(pa.array(partitions == partition)))
         self.bytes += path.stat().st_size
-        return str(relative)
+        return str(path.relative_to(self._folder))
+
+    def _unused_path(self, stem: Path) -> Path:
+        """Return a path that no file has: a foreign record may repeat a decision, and with it the position."""
+        numbered = (self._folder / f"{stem}-{number}.parquet" for number in count(2))
+        return next(path for path in chain([self._folder / f"{stem}.parquet"], numbered) if not path.exists())
 
     def _remove_unnamed_files(self) -> None:
         named = {path for (path,) in self._query(select(FILES.c.path))}

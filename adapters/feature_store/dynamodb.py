@@ -1,7 +1,7 @@
 """The feature store in DynamoDB, one table with the string key `pk`.
 
 `adapters.feature_store.dynamodb_table` describes the items of cards and partitions. The item `layout` holds
-`state_layout`.
+`state_layout`, and `partition-count` holds `log_partitions`, the number of partitions of the log.
 
 TransactWriteItems accepts 100 items: 99 cards and the partition. A larger batch takes several transactions in sequence.
 Each checks that `applied` is unchanged and that no card would go back; the last one moves `applied`.
@@ -31,6 +31,7 @@ _PARTITIONS_ONLY: Final[Item] = {
     "FilterExpression": "begins_with(pk, :prefix)",
     "ExpressionAttributeValues": {":prefix": {"S": PARTITION}},
 }
+_PARTITION_COUNT: Final = "partition-count"
 
 
 class DynamoDbStore(CardTable):
@@ -59,6 +60,18 @@ class DynamoDbStore(CardTable):
         """See the port."""
         found = self._get(partition_key(partition))
         return int(found["applied_up_to"]["N"]) if found else 0
+
+    def record_partitions(self, partitions: int) -> int:
+        """See the port."""
+        with translated_errors(self._where):
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key={"pk": {"S": _PARTITION_COUNT}},
+                UpdateExpression="SET log_partitions = if_not_exists(log_partitions, :partitions)",
+                ExpressionAttributeValues={":partitions": {"N": str(partitions)}},
+                ReturnValues="ALL_NEW",
+            )
+        return int(answer["Attributes"]["log_partitions"]["N"])
 
     def size(self) -> StoreSize:
         """See the port. AWS updates these numbers every six hours."""
@@ -99,7 +112,7 @@ class DynamoDbStore(CardTable):
 
     def fill(self, contents: StoreContents) -> None:
         """See the port."""
-        if any(item["pk"]["S"] != _LAYOUT for page in self._pages() for item in page):
+        if any(item["pk"]["S"] not in (_LAYOUT, _PARTITION_COUNT) for page in self._pages() for item in page):
             raise self._not_empty_error()
         self._put_layout(UNFINISHED)
         for card_ids, states in contents.cards:

@@ -5,7 +5,7 @@ writing pages. A killed process loses nothing. A crash of the machine may damage
 remove it and fold the log again, or restore a snapshot.
 
 Keys: `card:` + card id -> the bytes of a STATE; `applied:` + partition -> the next offset, 8 bytes little-endian;
-`layout` -> the fingerprint of the states.
+`layout` -> the fingerprint of the states; `partitions` -> the number of partitions of the log, 8 bytes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ MIN_FREE_BYTES: Final = 256 << 20
 _CARD: Final = b"card:"
 _APPLIED: Final = b"applied:"
 _LAYOUT: Final = b"layout"
+_PARTITIONS: Final = b"partitions"
 
 
 def data_file(path: Path) -> Path:
@@ -86,13 +87,19 @@ class LmdbStore(CardStore):
         with self._env.begin() as transaction:
             return _position(transaction, partition)
 
+    def record_partitions(self, partitions: int) -> int:
+        """See the port."""
+        with self._env.begin(write=True) as transaction:
+            transaction.put(_PARTITIONS, _bytes(partitions), overwrite=False)
+            return int.from_bytes(transaction.get(_PARTITIONS) or b"", "little")
+
     def size(self) -> StoreSize:
         """See the port. Counts the pages in use; the file itself is sparse."""
         with self._env.begin() as transaction:
             found = transaction.stat()
-            partitions = sum(1 for _ in _range(transaction, _APPLIED))
+            others = 1 + _has_partitions(transaction) + sum(1 for _ in _range(transaction, _APPLIED))
         pages = found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"]
-        return StoreSize(max(int(found["entries"]) - 1 - partitions, 0), int(pages * found["psize"]))
+        return StoreSize(max(int(found["entries"]) - others, 0), int(pages * found["psize"]))
 
     def apply(
         self, partition: int, *, expected: int, position: int, card_ids: Sequence[str], states: StateArray
@@ -116,7 +123,7 @@ class LmdbStore(CardStore):
     def fill(self, contents: StoreContents) -> None:
         """See the port."""
         with self._env.begin(write=True) as transaction:
-            if transaction.stat()["entries"] > 1:  # one entry is the layout
+            if transaction.stat()["entries"] > 1 + _has_partitions(transaction):  # one entry is the layout
                 raise self._not_empty_error()
             transaction.put(_LAYOUT, UNFINISHED.encode())
         for card_ids, states in contents.cards:
@@ -186,6 +193,10 @@ def _bytes(position: int) -> bytes:
 
 def _position(transaction: lmdb.Transaction, partition: int) -> int:
     return int.from_bytes(transaction.get(_applied_key(partition)) or b"", "little")
+
+
+def _has_partitions(transaction: lmdb.Transaction) -> bool:
+    return transaction.get(_PARTITIONS) is not None
 
 
 def _range(transaction: lmdb.Transaction, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -1,8 +1,8 @@
 """The feature store in Redis or Valkey, one instance.
 
 Keys: `cardwatch:card:` + card id -> the bytes of a STATE; `cardwatch:applied:` + partition -> the next offset;
-`cardwatch:partitions`, the set of partitions; `cardwatch:layout`. All but the set are strings, so that one MGET reads
-states, layout and `applied` consistently.
+`cardwatch:partitions`, the set of partitions; `cardwatch:partition-count`, the number of partitions of the log;
+`cardwatch:layout`. All but the set are strings, so that one MGET reads states, layout and `applied` consistently.
 
 Requirements on the server:
 
@@ -39,6 +39,7 @@ ATTEMPTS: Final = 2
 _CARD: Final = b"cardwatch:card:"
 _APPLIED: Final = b"cardwatch:applied:"
 _PARTITIONS: Final = b"cardwatch:partitions"
+_PARTITION_COUNT: Final = b"cardwatch:partition-count"
 _LAYOUT: Final = b"cardwatch:layout"
 
 # KEYS: layout, partitions, applied, then a card each. ARGV: layout, partition, expected, position, then a state each.
@@ -95,13 +96,20 @@ class RedisStore(CardStore):
         with self._translated_errors():
             return int(self._server.get(_applied_key(partition)) or 0)
 
+    def record_partitions(self, partitions: int) -> int:
+        """See the port."""
+        with self._translated_errors():
+            self._server.set(_PARTITION_COUNT, partitions, nx=True)
+            return int(self._server.get(_PARTITION_COUNT) or partitions)
+
     def size(self) -> StoreSize:
-        """See the port. All keys of the database are cards, except two and one per partition."""
+        """See the port. All keys of the database are cards, except at most three and one per partition."""
         with self._translated_errors():
             keys: Any = self._server.dbsize()
             partitions: Any = self._server.scard(_PARTITIONS)
+            counts: Any = self._server.exists(_PARTITION_COUNT)
             memory: Any = self._server.info("memory")
-        others = 2 + int(partitions) if partitions else 1
+        others = int(counts) + (2 + int(partitions) if partitions else 1)
         used = memory.get(
             "used_memory_dataset", memory.get("used_memory", 0)
         )  # some servers do not report the data set separately

@@ -7,23 +7,38 @@ from typing import Final
 from confluent_kafka import KafkaError, Message, Producer
 
 from cardwatch.errors import BrokerUnavailable
+from cardwatch.partitioning import Partitioner
 
 DELIVERY_TIMEOUT_MS: Final = 300_000
 """Time after which a record that the broker has not accepted is given up. librdkafka's default."""
 NO_TIMEOUT_MS: Final = 0
 """Keep records until the broker is back."""
 
+_PARTITIONERS: Final = {
+    Partitioner.MURMUR2: "murmur2_random",
+    Partitioner.CRC32: "consistent_random",
+    Partitioner.FNV1A: "fnv1a_random",
+    Partitioner.UNCHECKED: "murmur2_random",
+}
+"""librdkafka's names."""
+
 
 class LogWriter:
     """An idempotent producer. Records of one key stay in order."""
 
-    def __init__(self, bootstrap: str, *, delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        partitioner: Partitioner = Partitioner.MURMUR2,
+        delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS,
+    ) -> None:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
                 "message.timeout.ms": delivery_timeout_ms,
-                "partitioner": "murmur2_random",  # the default of Kafka's Java client
+                "partitioner": _PARTITIONERS[partitioner],
                 "linger.ms": 2,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 500_000,

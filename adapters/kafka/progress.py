@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.producer import LogWriter
-from cardwatch.errors import BrokerUnavailable
+from cardwatch.errors import BrokerUnavailable, InvalidRecord
 from cardwatch.progress import Progress, decode_progress
+from cardwatch.records import Record
 from cardwatch.topics import PROGRESS
+
+log = logging.getLogger(__name__)
+
+OnSkipped = Callable[[Record, InvalidRecord], None]
+
+
+def log_skipped(record: Record, error: InvalidRecord) -> None:
+    """Log a record that is passed over because it breaks the contract of its topic."""
+    log.warning("%s[%d] %d is passed over: %.500s", record.topic, record.partition, record.offset, error)
 
 
 class ProgressWriter:
@@ -37,16 +49,21 @@ def publish_progress(bootstrap: str, record: Progress) -> None:
 
 
 class ProgressReader:
-    """Follows the topic `progress` from its beginning."""
+    """Follows the topic `progress` from its beginning. Invalid records are passed over and reported to `on_skipped`."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, on_skipped: OnSkipped = log_skipped) -> None:
         self._reader = LogReader(bootstrap, {(PROGRESS, 0): 0})
+        self._on_skipped = on_skipped
         self._pending: deque[Progress] = deque()
 
     def poll(self, timeout_seconds: float) -> Progress | None:
         """Return the next record, or None if there is none before the timeout."""
         if not self._pending:
-            self._pending.extend(decode_progress(record.value) for record in self._reader.poll(timeout_seconds))
+            for record in self._reader.poll(timeout_seconds):
+                try:
+                    self._pending.append(decode_progress(record.value))
+                except InvalidRecord as error:
+                    self._on_skipped(record, error)
         return self._pending.popleft() if self._pending else None
 
     def caught_up(self) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from adapters.kafka.connection import REQUEST_SECONDS
 from adapters.runtime.retry import poll, retry
 from cardwatch.errors import BrokerUnavailable, Misconfigured
 from cardwatch.topics import KEYED_TOPICS, SINGLE_PARTITION_TOPICS
+
+log = logging.getLogger(__name__)
 
 _FIRST_RESPONSE_SECONDS: Final = 3.0
 _POLL_SECONDS: Final = 0.05
@@ -22,7 +25,10 @@ _LEADER_UNKNOWN: Final = (
     KafkaError.UNKNOWN_LEADER_EPOCH,
 )
 # Retention must not delete records with simulated event times, therefore the broker sets the time stamp.
-_TOPIC_CONFIG: Final = {"message.timestamp.type": "LogAppendTime"}
+_TOPIC_CONFIG: Final = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(1_048_588)}
+MIN_BATCH_BYTES: Final = 1_000_000
+"""What a topic must accept at least in one batch: librdkafka's largest batch. A dead letter is a tenth of it. With a
+smaller limit a transaction would be refused, and be repeated for ever."""
 
 
 def broker_answers(bootstrap: str, *, timeout_seconds: float = 1.0) -> bool:
@@ -55,7 +61,8 @@ def create_topics(bootstrap: str, *, partitions: int) -> None:
     """Create missing topics, and wait until all can be written.
 
     Keyed topics get `partitions` partitions, `progress` gets one. Raises `BrokerUnavailable`, and `Misconfigured` if a
-    topic has another number of partitions, because cards would then move between partitions.
+    topic has another number of partitions, because cards would then move between partitions, or accepts too small
+    batches only.
     """
     client = _client(bootstrap)
     wanted = dict.fromkeys(KEYED_TOPICS, partitions) | dict.fromkeys(SINGLE_PARTITION_TOPICS, 1)
@@ -67,6 +74,7 @@ def create_topics(bootstrap: str, *, partitions: int) -> None:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerUnavailable(f"topic {name} cannot be created at {bootstrap}: {error.args[0]}") from error
     _await_topics(client, bootstrap, wanted)
+    _require_large_batches(client, bootstrap, list(wanted))
 
 
 def end_offsets(bootstrap: str, topic: str, *, read_committed: bool = True) -> dict[int, int]:
@@ -125,5 +133,25 @@ def _await_topics(client: Any, bootstrap: str, wanted: dict[str, int]) -> None:
     for name, count in counts.items():
         if count != wanted[name]:
             raise Misconfigured(
-                f"topic {name} at {bootstrap} has {count} partitions, CARDWATCH_PARTITIONS asks for {wanted[name]}"
+                f"topic {name} at {bootstrap} has {count} partitions, CARDWATCH_PARTITIONS asks for {wanted[name]}: "
+                f"set it to {count} if the topic has always had {count}; if partitions were added, see "
+                "docs/runbook/wrong-partition.md"
+            )
+
+
+def _require_large_batches(client: Any, bootstrap: str, topics: list[str]) -> None:
+    found = client.describe_configs(
+        [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics], request_timeout=REQUEST_SECONDS
+    )
+    for resource, future in found.items():
+        try:
+            limit = int(future.result()["max.message.bytes"].value)
+        except KafkaException as error:
+            log.warning("the limits of topic %s at %s are not known: %s", resource.name, bootstrap, error.args[0])
+            continue
+        if limit < MIN_BATCH_BYTES:
+            raise Misconfigured(
+                f"topic {resource.name} at {bootstrap} accepts batches of {limit:,} bytes, {MIN_BATCH_BYTES:,} are "
+                "needed: kafka-configs.sh --alter --entity-type topics --entity-name "
+                f"{resource.name} --add-config max.message.bytes={_TOPIC_CONFIG['max.message.bytes']}"
             )

@@ -20,6 +20,8 @@ ARTIFACTS: Final = "detector"
 """Folder of a run's artifacts that contains exactly the detector's files."""
 
 _API: Final = "/api/2.0/mlflow"
+_MAX_VERSIONS: Final = 2**31
+"""The type of a version in the database of MLflow is a 32-bit integer."""
 
 
 class MlflowRegistry:
@@ -64,8 +66,10 @@ class MlflowRegistry:
 
     def version(self, version: str) -> ModelVersion | None:
         """Return a version by its number, None if it does not exist."""
+        if not _is_number(version):
+            return None
         response = self._send("GET", "/model-versions/get", params={"name": MODEL, "version": version})
-        if _has_error_code(response, "RESOURCE_DOES_NOT_EXIST"):
+        if _has_error_code(response, "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         return _version(self._checked(response)["model_version"])
 
@@ -127,6 +131,11 @@ class MlflowRegistry:
 def _version(found: Mapping[str, Any]) -> ModelVersion:
     tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
     return ModelVersion(version=str(found["version"]), run_id=found.get("run_id", ""), tags=tags)
+
+
+def _is_number(version: str) -> bool:
+    """Whether a version can exist. For a number that its database cannot hold, MLflow answers with an error."""
+    return version.isascii() and version.isdigit() and len(version) <= 10 and int(version) < _MAX_VERSIONS
 
 
 def _has_error_code(response: httpx.Response, *codes: str) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from cardwatch.errors import Misconfigured
+from cardwatch.partitioning import Partitioner, Partitioning
 
 PREFIX: Final = "CARDWATCH_"
 
@@ -84,6 +85,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     `postgresql://` and an address."""
     partitions: Count = 4
     """Partitions of each topic that is keyed by card."""
+    partitioner: Partitioner = Partitioner.MURMUR2
+    """How the producers of `transactions` choose the partition of a key: `murmur2` (Kafka's Java client and
+    kafka-python), `crc32` (librdkafka), `fnv1a` (Sarama), or `unchecked`."""
     policy_file: Path | None = None
     java: str = ""
     """Java of the embedded broker: a path or a name on the PATH."""
@@ -130,6 +134,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Name of the run that a batch job is part of."""
     tf_plugins: Path | None = None
     """Folder with Terraform's providers, for machines that cannot reach its registry."""
+
+    @property
+    def partitioning(self) -> Partitioning:
+        """Partitioner and number of partitions of the topic `transactions`."""
+        return Partitioning(self.partitioner, self.partitions)
 
     @property
     def archive(self) -> Path:

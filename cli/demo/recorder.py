@@ -6,6 +6,7 @@ thousands of records per second, so only the fields that are shown are decoded.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -18,6 +19,7 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from cardwatch.errors import InvalidRecord
 from cardwatch.events import Action
 from cardwatch.progress import Progress, RateEnded, RateStarted, decode_progress
 from cardwatch.records import Record
@@ -26,6 +28,8 @@ from cli.demo.counters import FraudCounter, LatencyRecorder, RateCounter
 from cli.demo.plan import DemoPlan
 from cli.demo.snapshot import DemoSnapshot, EventKind
 from cli.demo.timeline import Timeline
+
+log = logging.getLogger(__name__)
 
 
 class _ShownTransaction(Struct):
@@ -90,7 +94,10 @@ class Recorder:
         """Take in records that arrived together at `arrived_ms`, on the clock of `Record.timestamp_ms`."""
         with self._lock:
             for record in records:
-                self._take(record, arrived_ms)
+                try:
+                    self._take(record, arrived_ms)
+                except (InvalidRecord, msgspec.DecodeError, ValueError, RecursionError) as error:
+                    log.warning("%s[%d] %d is not shown: %.200s", record.topic, record.partition, record.offset, error)
             self._rate.reached(self._demo.decisions, self._now_seconds())
 
     def snapshot(self) -> DemoSnapshot:
@@ -134,6 +141,9 @@ class Recorder:
 
     def _decided(self, decision: _ShownDecision, arrived_ms: float) -> None:
         demo, payment = self._demo, decision.transaction
+        iso_day = payment.occurred_at[:10]
+        if iso_day > self._iso_day:
+            date.fromisoformat(iso_day)  # raises for a record of others before anything is counted
         demo.decisions += 1
         demo.degraded += decision.degraded
         demo.currency = payment.currency
@@ -142,9 +152,9 @@ class Recorder:
             payment.transaction_id, payment.amount_minor, caught=decision.action != Action.APPROVE.value
         )
         if not demo.measuring:
-            self._iso_day = max(self._iso_day, payment.occurred_at[:10])
+            self._iso_day = max(self._iso_day, iso_day)
         if decision.model_version is not None:
-            self._timeline.decided_by(decision.model_version, payment.occurred_at[:10])
+            self._timeline.decided_by(decision.model_version, iso_day)
 
     def _apply_progress(self, progress: Progress, sent_ms: float) -> None:
         self._timeline.apply(progress)

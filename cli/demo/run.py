@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +17,13 @@ from rich.text import Text
 
 from adapters.archive.reader import Archive
 from adapters.kafka.offsets import OffsetReader
-from adapters.kafka.progress import ProgressReader
+from adapters.kafka.progress import ProgressReader, log_skipped
 from adapters.kafka.topics import end_offsets
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings
-from cardwatch.errors import Misconfigured, Unavailable
-from cardwatch.progress import DayArchived, decode_progress
+from cardwatch.errors import InvalidRecord, Misconfigured, Unavailable
+from cardwatch.progress import DayArchived, Progress, decode_progress
+from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import PROGRESS, STREAM_GROUP, TRANSACTIONS
 from cli.demo.final_screen import closing as closing_screen
@@ -149,7 +150,7 @@ class DemoRun:
     def _summarise(self, stack: LocalStack, counts: TopicAudit) -> DemoSummary:
         snapshot = self._recorder.snapshot()
         archive = Archive(stack.settings.archive, stack.settings.index_url)
-        progress = [decode_progress(record.value) for record in committed_records(stack.settings, PROGRESS, {})]
+        progress = list(_valid_progress(committed_records(stack.settings, PROGRESS, {})))
         return summarise(snapshot, archive, progress, measure(self._recorder.measured(), snapshot, counts))
 
     def _report(self, summary: DemoSummary) -> Path:
@@ -192,3 +193,11 @@ def _all_decided(settings: Settings) -> bool:
     with closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
         committed = inquiry.committed(TRANSACTIONS, sorted(ends))
     return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+
+def _valid_progress(records: Iterable[Record]) -> Iterator[Progress]:
+    for record in records:
+        try:
+            yield decode_progress(record.value)
+        except InvalidRecord as error:
+            log_skipped(record, error)

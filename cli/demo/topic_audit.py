@@ -11,7 +11,7 @@ from msgspec import Struct
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings
-from cardwatch.errors import BrokerUnavailable
+from cardwatch.errors import BrokerUnavailable, InvalidRecord
 from cardwatch.events import DeadLetter, decode
 from cardwatch.records import Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
@@ -43,10 +43,16 @@ def audit_topics(settings: Settings, start: Positions) -> TopicAudit:
     ledger = DecisionLedger()
     decode_position = msgspec.json.Decoder(_DecisionPosition).decode
     for record in committed_records(settings, DECISIONS, start):
-        decision = decode_position(record.value or b"")
+        try:
+            decision = decode_position(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue  # it decides nothing: if it replaced a decision, that one is counted as lost
         ledger.decided(decision.partition, decision.offset, decision.transaction.transaction_id)
     for record in committed_records(settings, DEAD_LETTERS, start):
-        letter = decode(record.value, DeadLetter)
+        try:
+            letter = decode(record.value, DeadLetter)
+        except InvalidRecord:
+            continue
         if letter.topic == TRANSACTIONS:
             ledger.refused(letter.partition, letter.offset)
     return ledger.compare(committed_records(settings, TRANSACTIONS, start))

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cardwatch.events import looks_like_card_number, to_epoch_ms
+from cardwatch.card_numbers import looks_like_card_number
+from cardwatch.events import to_epoch_ms
 from cli.evaluate.mapping import CODE_RULES, Amount, Code, FraudFlag, Time
 
 # pyarrow's stubs do not know which array a compute function gives for which.

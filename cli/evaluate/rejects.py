@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from cardwatch.card_numbers import looks_like_card_number
 from cardwatch.errors import MappingError
-from cardwatch.events import looks_like_card_number
 
 MAX_SHOWN_CHARACTERS = 60
 

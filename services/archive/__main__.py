@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack, closing
 from datetime import datetime
-from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -25,7 +24,7 @@ from cardwatch.errors import Unavailable
 from cardwatch.topics import DECISIONS, LABELS, PROGRESS, STREAM_GROUP, TRANSACTIONS
 from services.archive.archiver import Archiver
 from services.archive.metrics import ArchiveMetrics
-from services.archive.recovery import restore_builder, restore_watermarks
+from services.archive.recovery import restore_state
 
 POLL_SECONDS: Final = 0.05
 CHECK_SECONDS: Final = 5.0
@@ -52,9 +51,9 @@ def work(process: Process, metrics: ArchiveMetrics) -> None:
         archiver = Archiver(
             writer,
             ReferenceTableStore(settings.tables),
-            restore_builder(archive),
-            restore_watermarks(archive, range(settings.partitions)),
-            decided_up_to=partial(offsets.committed, TRANSACTIONS),
+            restore_state(archive, range(settings.partitions)),
+            settings.partitioning,
+            offsets=offsets,
             announce=ProgressWriter(settings.kafka_bootstrap).write,
             metrics=metrics,
         )

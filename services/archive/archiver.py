@@ -12,23 +12,24 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
 from adapters.kafka.consumer import LogReader
+from cardwatch.admission import admit, admit_decision
 from cardwatch.errors import InvalidRecord
-from cardwatch.events import Decision, Label, decode, decode_keyed
-from cardwatch.features.reference_table import ReferenceBuilder
-from cardwatch.progress import DayEmitted, Progress, decode_progress
+from cardwatch.events import Label, decode
+from cardwatch.partitioning import Partitioning
+from cardwatch.progress import DayEmitted, Progress, decode_progress, require_known_partitions
 from cardwatch.records import Record
 from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from services.archive.day_closing import close_day
 from services.archive.day_inference import DayInference
 from services.archive.metrics import ArchiveMetrics
+from services.archive.recovery import ArchiverState
 from services.archive.reference_feed import add_rows
 from services.archive.row_log import log_rows
-from services.archive.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,22 @@ to 96 files a day per kind. Opening a file takes 1.5 ms: with a file a minute, r
 minutes."""
 
 
+class LogOffsets(Protocol):
+    """Offsets of the log, see `adapters.kafka.offsets.OffsetReader`."""
+
+    def committed(self, topic: str, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Return the offsets that the stream workers' group has committed."""
+        ...
+
+    def end(self, topic: str, partition: int) -> int:
+        """Return the offset after the last committed record."""
+        ...
+
+
 class Archiver:
     """Turns records into archive rows and closes days.
 
-    `builder` and `watermarks` hold the state of earlier runs. `decided_up_to` returns the committed offsets of the
-    stream worker, `announce` publishes to the topic `progress`. `now_seconds` is a monotonic clock.
+    `state` is that of earlier runs. `announce` publishes to the topic `progress`. `now_seconds` is a monotonic clock.
 
     Every method may raise retriable errors. After one, the archiver must not be used again: its successor reads the
     buffered rows again, from the written positions.
@@ -54,23 +66,26 @@ class Archiver:
         self,
         writer: ArchiveWriter,
         tables: ReferenceTableStore,
-        builder: ReferenceBuilder,
-        watermarks: Watermarks,
+        state: ArchiverState,
+        partitioning: Partitioning,
         *,
-        decided_up_to: Callable[[Sequence[int]], Mapping[int, int]],
+        offsets: LogOffsets,
         announce: Callable[[Progress], None],
         metrics: ArchiveMetrics,
         now_seconds: Callable[[], float] = monotonic,
     ) -> None:
-        self._writer, self._tables, self._builder, self._watermarks = writer, tables, builder, watermarks
+        self._writer, self._tables, self._builder, self._watermarks = writer, tables, state.builder, state.watermarks
+        self._partitioning, self._offsets, self._announce = partitioning, offsets, announce
         self._metrics, self._now_seconds = metrics, now_seconds
         self._oldest_seconds: float | None = None
-        self._decided_up_to, self._announce = decided_up_to, announce
         self._rows: defaultdict[str, list[Row]] = defaultdict(list)
         self._positions: dict[tuple[str, int], int] = writer.positions()
         self._open_days: deque[DayEmitted] = deque()
         self._inference = DayInference(
-            watermarks, max(writer.closed_days(), default=None), decided_up_to=decided_up_to, announce=announce
+            state.watermarks,
+            max(writer.closed_days(), default=None),
+            decided_up_to=self._decided_up_to,
+            announce=announce,
         )
 
     def add(self, records: Sequence[Record]) -> None:
@@ -84,8 +99,8 @@ class Archiver:
         for record in records:
             try:
                 handlers[record.topic](record)
-            except InvalidRecord as error:  # the stream worker writes it to the dead letters
-                log.warning("%s[%d] %d: %s", record.topic, record.partition, record.offset, error)
+            except InvalidRecord as error:  # the stream worker writes a transaction to the dead letters
+                self._metrics.skipped.add(record, error)
             if record.topic != PROGRESS:  # that topic is read from its beginning at every start
                 self._positions[record.topic, record.partition] = record.offset + 1
         if self._buffered >= FLUSH_ROWS or self._is_buffer_old():
@@ -121,7 +136,7 @@ class Archiver:
         return now - self._oldest_seconds >= FLUSH_SECONDS
 
     def _add_transaction(self, record: Record) -> None:
-        transaction = decode_keyed(record.key, record.value)  # what the stream worker skips, a replay must skip too
+        transaction = admit(record, self._partitioning)
         self._rows[TRANSACTIONS].append(transaction_row(transaction, record.partition, record.offset))
         self._watermarks.add_transaction(record.partition, transaction.occurred_at)
 
@@ -130,13 +145,25 @@ class Archiver:
         self._rows[LABELS].append(label_row(label, record.partition, record.offset))
 
     def _add_decision(self, record: Record) -> None:
-        self._rows[DECISIONS].append(decision_row(decode(record.value, Decision)))
+        self._rows[DECISIONS].append(decision_row(admit_decision(record)))
 
     def _add_progress(self, record: Record) -> None:
         event = decode_progress(record.value)
-        self._inference.add(event)
+        require_known_partitions(event, self._watermarks.partitions)
         if isinstance(event, DayEmitted) and not self._is_known(event.day):
+            self._require_existing_ends(event)
             self._open_days.append(event)
+        self._inference.add(event)
+
+    def _require_existing_ends(self, emitted: DayEmitted) -> None:
+        """Raise `InvalidRecord` for ends beyond the log: the archive would wait for them and close no later day."""
+        for topic, ends in ((TRANSACTIONS, emitted.transaction_ends), (LABELS, emitted.label_ends)):
+            for partition, end in ends.items():
+                if end > self._offsets.end(topic, int(partition)):
+                    raise InvalidRecord(f"names the end {end} of {topic}[{partition}], which ends before")
+
+    def _decided_up_to(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        return self._offsets.committed(TRANSACTIONS, partitions)
 
     def _is_known(self, day: date) -> bool:
         return day in self._writer.closed_days() or any(day == emitted.day for emitted in self._open_days)

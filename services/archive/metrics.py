@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
+from adapters.kafka.skipped_records import SkippedRecords
+from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 
 _DAY_SECONDS: Final = 86_400.0
 DELAY_BUCKETS: Final = tuple(_DAY_SECONDS * days for days in (0.25, 0.5, 1, 2, 3, 5, 7, 10, 14, 21, 30, 60, 90))
@@ -21,6 +22,7 @@ class ArchiveMetrics:
     """Metrics of one process; a second instance needs its own registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.skipped = SkippedRecords((TRANSACTIONS, LABELS, DECISIONS, PROGRESS), registry)
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         self._rows = counter("cardwatch_archive_rows", "Rows written.", ["kind"])
         self._labels = counter("cardwatch_archive_labels", "Labels written.", ["is_fraud"])

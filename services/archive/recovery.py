@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from adapters.archive.reader import Archive
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceBuilder
 from services.archive.reference_feed import add_rows
 from services.archive.watermarks import Watermarks
+
+
+class ArchiverState(NamedTuple):
+    """State of an archiver: the rows of the newest window, and the event times of partitions and sources."""
+
+    builder: ReferenceBuilder
+    watermarks: Watermarks
+
+
+def restore_state(archive: Archive, partitions: Iterable[int]) -> ArchiverState:
+    """Return the state of an archiver that continues with an archive."""
+    return ArchiverState(restore_builder(archive), restore_watermarks(archive, partitions))
 
 
 def restore_watermarks(archive: Archive, partitions: Iterable[int]) -> Watermarks:

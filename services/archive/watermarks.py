@@ -54,8 +54,15 @@ class Watermarks:
         self._days.update(days)
 
     def add_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Add a heartbeat. It is confirmed once everything up to its positions has been read."""
-        self._pending.setdefault(heartbeat.source, deque()).append(heartbeat)
+        """Add a heartbeat. It is confirmed once everything up to its positions has been read.
+
+        Positions of a source only grow: earlier heartbeats with greater ones are wrong, and are discarded.
+        """
+        beats = self._pending.setdefault(heartbeat.source, deque())
+        ends = heartbeat.transaction_ends
+        while beats and any(end > ends.get(partition, end) for partition, end in beats[-1].transaction_ends.items()):
+            beats.pop()
+        beats.append(heartbeat)
 
     def ended_days(self, after: date | None, reached: Callable[[int], int]) -> list[date]:
         """Return the days later than `after` (None: from the first) that are over, in order.

@@ -44,7 +44,7 @@ def work(process: Process, plan: Plan, metrics: GeneratorMetrics) -> None:
     settings = process.settings
     ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
     with (
-        closing(ProgressReader(settings.kafka_bootstrap)) as progress,
+        closing(ProgressReader(settings.kafka_bootstrap, metrics.skipped.add)) as progress,
         closing(EventSender(process, metrics)) as sender,
     ):
         PlanRunner(plan, sender, progress, process, metrics).run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from itertools import count
 from typing import Final
 
@@ -82,10 +82,17 @@ class PlanRunner:
     def _catch_up(self) -> None:
         while not self._progress.caught_up():
             self._read_next()
-        newest = max(self._emitted, default=None)
+        newest = self._newest_sent_day()
         if newest is not None:
             log.info("continuing after %s", newest)
         self._sender.resume_after(self._emitted[newest] if newest else None)
+
+    def _newest_sent_day(self) -> date | None:
+        """Return the last day of the unbroken sequence of sent days; a later one is another source's."""
+        day, newest = self._plan.world.first_day, None
+        while day in self._emitted:
+            day, newest = day + timedelta(days=1), day
+        return newest
 
     def _day(self) -> EventsOfDay:
         self._health.turn()
@@ -191,9 +198,9 @@ class PlanRunner:
             case Bootstrapped():
                 self._bootstrapped = True
             case DayArchived():
-                self._archived = record.day
+                self._archived = max(self._archived or record.day, record.day)
             case DayMonitored():
-                self._monitored = record.day
+                self._monitored = max(self._monitored or record.day, record.day)
             case RetrainingEnded(promoted=True):
                 self._promoted = self._promoted or record.day
             case RateEnded():

@@ -38,7 +38,10 @@ class EventSender:
     """
 
     def __init__(self, process: Process, metrics: GeneratorMetrics) -> None:
-        self._writer = LogWriter(process.settings.kafka_bootstrap, delivery_timeout_ms=NO_TIMEOUT_MS)
+        settings = process.settings
+        self._writer = LogWriter(
+            settings.kafka_bootstrap, partitioner=settings.partitioner, delivery_timeout_ms=NO_TIMEOUT_MS
+        )
         self._health, self._metrics = process.health, metrics
         self._retry = StoppableRetry(process.stopping, process.health)
         self._bootstrap: Final = process.settings.kafka_bootstrap

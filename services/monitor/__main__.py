@@ -37,7 +37,7 @@ def work(process: Process, metrics: MonitorMetrics) -> None:
         closing(MlflowRegistry(settings.mlflow_url)) as registry,
         closing(PrefectDeployments(settings.prefect_url)) as deployments,
         closing(ServedVersionClient(settings)) as served_version,
-        closing(ProgressReader(settings.kafka_bootstrap)) as reader,
+        closing(ProgressReader(settings.kafka_bootstrap, metrics.skipped.add)) as reader,
     ):
         monitor = Monitor(
             Observer(Archive(settings.archive, settings.index_url), registry, policy),

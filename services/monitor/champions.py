@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 import numpy as np
@@ -11,9 +12,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cardwatch.drift.performance import MeasuredPerformance
-from cardwatch.errors import CorruptModel, ModelRefused
+from cardwatch.errors import CorruptModel
 from cardwatch.features.definitions import FEATURE_NAMES
 from cardwatch.registry import ModelRegistry, ModelVersion
+
+log = logging.getLogger(__name__)
 
 REFERENCE_FILE: Final = "reference.parquet"
 MARGIN: Final = "margin"
@@ -26,12 +29,13 @@ class ReferenceRows(Struct, frozen=True):
     margins: NDArray[np.float32]
 
 
-def get_version(registry: ModelRegistry, version: str) -> ModelVersion:
-    """Return an existing version; raises `ModelRefused` if it was deleted."""
+def judged_performance_of(registry: ModelRegistry, version: str, *, default_frauds: int) -> MeasuredPerformance | None:
+    """Return the `judged_performance` of a version, None also if the registry does not have it (any more)."""
     found = registry.version(version)
     if found is None:
-        raise ModelRefused(f"the registry no longer has version {version}, whose decisions are to be judged")
-    return found
+        log.warning("version %s is not in the registry: its performance when it was judged is unknown", version)
+        return None
+    return judged_performance(found, default_frauds=default_frauds)
 
 
 def judged_performance(champion: ModelVersion, *, default_frauds: int) -> MeasuredPerformance | None:

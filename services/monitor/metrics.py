@@ -7,7 +7,9 @@ from math import nan
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
+from adapters.kafka.skipped_records import SkippedRecords
 from cardwatch.progress import STATES, DayMonitored, Progress, RetrainingEnded
+from cardwatch.topics import PROGRESS
 from services.monitor.outcomes import AlertOutcome, Outcomes
 
 VERDICTS = ("promoted", "refused", "failed")
@@ -23,6 +25,7 @@ class MonitorMetrics:
         def counter(name: str, documentation: str, *labels: str) -> Counter:
             return Counter(f"cardwatch_monitor_{name}", documentation, labels, registry=registry)
 
+        self.skipped = SkippedRecords((PROGRESS,), registry)
         self._day = gauge("day_timestamp_seconds", "The newest monitored day, its midnight in UTC.")
         self._performance = gauge("average_precision", "Of the champion's decisions on the newest matured days.")
         self._baseline = gauge("baseline_average_precision", "Average precision that the champion is compared with.")

@@ -14,7 +14,7 @@ from cardwatch.drift.policy import DriftPolicy
 from cardwatch.drift.progress_state import ProgressState
 from cardwatch.progress import Progress, RetrainingStarted
 from cardwatch.registry import ModelRegistry, ModelVersion
-from services.monitor.champions import get_version, judged_performance
+from services.monitor.champions import judged_performance_of
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.observation import Observer
 from services.monitor.outcomes import summarize
@@ -92,11 +92,15 @@ class Monitor:
     def _champion_of(self, day: date) -> ModelVersion:
         """Return the champion of `day`, which a retraining started on that day may have replaced since."""
         if (started := self._state.started.get(day)) is not None:
-            return self._version(started.champion_version)
+            version = started.champion_version
+            found = self._retry.call(lambda: self._registry.version(version), doing=f"reading version {version}")
+            if found is not None:
+                return found
+            log.warning("version %s, the champion of %s, is not in the registry: the present one counts", version, day)
         return self._retry.call(self._registry.champion, doing="reading the champion")
 
-    def _version(self, version: str) -> ModelVersion:
-        return self._retry.call(lambda: get_version(self._registry, version), doing=f"reading version {version}")
-
     def _judged_performance_of(self, version: str) -> MeasuredPerformance | None:
-        return judged_performance(self._version(version), default_frauds=self._policy.minimum_frauds)
+        return self._retry.call(
+            lambda: judged_performance_of(self._registry, version, default_frauds=self._policy.minimum_frauds),
+            doing=f"reading version {version}",
+        )

@@ -51,6 +51,7 @@ def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
             store,
             ReferenceTableStore(settings.tables),
             DecisionEngine(scorer, policy, epoch_ms),
+            settings.partitioning,
             ArchivedLog(settings.archive, settings.index_url),
             metrics,
             on_progress=process.health.turn,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cardwatch.admission import admit, dead_letter
 from cardwatch.decision.folding import FoldedTransactions, cards_of, fold_transactions
 from cardwatch.errors import InvalidRecord, Superseded
-from cardwatch.events import DeadLetter, Transaction, decode_keyed
+from cardwatch.events import DeadLetter, Transaction
 from cardwatch.features.reference_choice import Tables
+from cardwatch.partitioning import Partitioning
 from cardwatch.ports import FeatureStore, StateArray
 from cardwatch.records import Record
 
@@ -31,39 +33,38 @@ class Batch(NamedTuple):
     dead_letters: list[DeadLetter]
 
 
-def fold_batch(store: FeatureStore, tables: Tables, partition: int, start: int, records: Sequence[Record]) -> Batch:
+def fold_batch(
+    store: FeatureStore,
+    tables: Tables,
+    partitioning: Partitioning,
+    partition: int,
+    start: int,
+    records: Sequence[Record],
+) -> Batch:
     """Fold the records over states read from the store. Writes nothing.
 
     Raises `Superseded` if the records begin before `start`: another worker had the partition in between.
     """
     if records[0].offset < start:
         raise Superseded(f"transactions[{partition}] moved while it was read: {records[0].offset} is behind {start}")
-    valid, transactions, dead_letters = decode_records(records)
+    admitted, transactions, dead_letters = decode_records(records, partitioning)
     cards, card_index = cards_of(transactions)
     states = store.load(cards)
     folded = fold_transactions(tables, states, card_index, transactions)
-    return Batch(partition, start, records[-1].offset + 1, valid, folded, cards, states, dead_letters)
+    return Batch(partition, start, records[-1].offset + 1, admitted, folded, cards, states, dead_letters)
 
 
-def decode_records(records: Sequence[Record]) -> tuple[list[Record], list[Transaction], list[DeadLetter]]:
-    """Return the records that hold valid transactions, these transactions, and dead letters for all other records."""
-    valid: list[Record] = []
+def decode_records(
+    records: Sequence[Record], partitioning: Partitioning
+) -> tuple[list[Record], list[Transaction], list[DeadLetter]]:
+    """Return the admitted records, their transactions, and dead letters for all other records."""
+    admitted: list[Record] = []
     transactions: list[Transaction] = []
     dead_letters: list[DeadLetter] = []
     for record in records:
         try:
-            transactions.append(decode_keyed(record.key, record.value))
-            valid.append(record)
+            transactions.append(admit(record, partitioning))
+            admitted.append(record)
         except InvalidRecord as error:
-            dead_letters.append(
-                DeadLetter(
-                    topic=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                    key=record.key,
-                    value=record.value,
-                    field=error.field,
-                    reason=error.reason,
-                )
-            )
-    return valid, transactions, dead_letters
+            dead_letters.append(dead_letter(record, error))
+    return admitted, transactions, dead_letters

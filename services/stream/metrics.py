@@ -7,11 +7,13 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from math import nan
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from cardwatch.admission import is_in_wrong_partition
 from cardwatch.decision.decide import DegradationCause
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Action
@@ -51,6 +53,10 @@ class StreamMetrics:
         )
         self._repeats = counter("cardwatch_stream_repeats", "Transactions that had been decided before.")
         self._dead_letters = counter("cardwatch_stream_dead_letters", "Records that are no transactions.")
+        self._wrong_partition = counter(
+            "cardwatch_stream_wrong_partition",
+            "Records in another partition than their key belongs to; each is a dead letter.",
+        )
         self._latency = histogram(
             "cardwatch_stream_latency_seconds",
             "From a transaction's arrival in the log to its decision.",
@@ -97,6 +103,7 @@ class StreamMetrics:
             self._degraded.labels(reason.cause.value).inc(number)
         self._repeats.inc(sum(int(batch.folded.rows.duplicates.sum()) for batch in batches))
         self._dead_letters.inc(sum(len(batch.dead_letters) for batch in batches))
+        self._wrong_partition.inc(sum(map(is_in_wrong_partition, chain.from_iterable(b.dead_letters for b in batches))))
         self._batch.observe(sum(len(batch.records) for batch in batches))
 
     def set_lag(self, partition: int, position: int, end: int | None) -> None:

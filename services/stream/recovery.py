@@ -11,6 +11,7 @@ from cardwatch.decision.folding import cards_of
 from cardwatch.errors import GapLost
 from cardwatch.features.columns import encode
 from cardwatch.features.log_segment import fold_segment
+from cardwatch.partitioning import Partitioning
 from cardwatch.ports import ArchivedLogPort, FeatureStore
 from cardwatch.records import LogSegment, Record
 from services.stream.batch import decode_records
@@ -18,11 +19,13 @@ from services.stream.batch import decode_records
 log = logging.getLogger(__name__)
 
 
-def fold_records(store: FeatureStore, partition: int, start: int, records: Sequence[Record]) -> None:
+def fold_records(
+    store: FeatureStore, partitioning: Partitioning, partition: int, start: int, records: Sequence[Record]
+) -> None:
     """Fold records that have their decisions into the store; the first of them is at offset `start` or after it."""
-    valid, transactions, _ = decode_records(records)
+    admitted, transactions, _ = decode_records(records, partitioning)
     cards, card_index = cards_of(transactions)
-    offsets = np.array([record.offset for record in valid], np.int64)
+    offsets = np.array([record.offset for record in admitted], np.int64)
     fold_segment(
         store, partition, start, LogSegment(records[-1].offset + 1, cards, card_index, offsets, encode(transactions))
     )

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 
-from cardwatch.errors import StaleWriter, StoreLeads, Superseded
+from cardwatch.errors import Misconfigured, StaleWriter, StoreLeads, Superseded
 from cardwatch.events import Decision, encode
 from cardwatch.features.reference_choice import Tables
+from cardwatch.partitioning import Partitioning
 from cardwatch.ports import ArchivedLogPort, FeatureStore, TransactionalLogPort
 from cardwatch.records import Outgoing, Record
-from cardwatch.topics import DEAD_LETTERS, DECISIONS
+from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
 from services.stream.batch import Batch, fold_batch
 from services.stream.decision_engine import DecisionEngine
 from services.stream.decision_log import DecisionLog
@@ -37,11 +38,13 @@ class StreamWorker:
         store: FeatureStore,
         tables: Tables,
         engine: DecisionEngine,
+        partitioning: Partitioning,
         archive: ArchivedLogPort | None = None,
         metrics: StreamMetrics | None = None,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._tables, self._engine, self._archive = store, tables, engine, archive
+        self._partitioning = partitioning
         self._metrics, self._on_progress = metrics or StreamMetrics(CollectorRegistry()), on_progress
         self._applied: dict[int, int] = {}
         self._decision_log = DecisionLog()
@@ -62,7 +65,7 @@ class StreamWorker:
         """
         self.timer.start()
         batches = [
-            fold_batch(self._store, self._tables, partition, self._applied[partition], records)
+            fold_batch(self._store, self._tables, self._partitioning, partition, self._applied[partition], records)
             for partition, records in polled.items()
             if partition in self._applied  # a partition may have been revoked during the poll
         ]
@@ -83,7 +86,11 @@ class StreamWorker:
             self._decision_log.log_committed(batches, decided)
 
     def assign_partitions(self, topic_log: TransactionalLogPort, partitions: Sequence[int]) -> dict[int, int]:
-        """Take over partitions: bring the store up to the committed offsets, and return the positions to read from."""
+        """Take over partitions: bring the store up to the committed offsets, and return the positions to read from.
+
+        Raises `Misconfigured` if the topic has got more partitions than the store's states were built with.
+        """
+        self._require_partitions(partitions)
         committed = topic_log.committed(partitions)
         for partition in partitions:
             self.catch_up(topic_log, partition, committed.get(partition))
@@ -128,11 +135,20 @@ class StreamWorker:
         if applied < goal:
             log.info("transactions[%d]: folding %d..%d, decided but not applied", partition, applied, goal)
             for records in topic_log.read(partition, applied, goal):
-                fold_records(self._store, partition, applied, records)
+                fold_records(self._store, self._partitioning, partition, applied, records)
                 applied = records[-1].offset + 1
                 self._report_progress(partition, applied, goal)
         self._applied[partition] = applied
         self._metrics.set_unapplied(partition, 0)
+
+    def _require_partitions(self, assigned: Sequence[int]) -> None:
+        found = max(self._partitioning.partitions, *(number + 1 for number in assigned))
+        recorded = self._store.record_partitions(found)
+        if not recorded == found == self._partitioning.partitions:
+            raise Misconfigured(
+                f"the topic {TRANSACTIONS} has {found} partitions, but the states in the feature store were built with "
+                f"{recorded}, so that cards would lose their history: see docs/runbook/wrong-partition.md"
+            )
 
     def _report_progress(self, partition: int, applied: int, goal: int) -> None:
         self._metrics.set_unapplied(partition, max(goal - applied, 0))

@@ -16,6 +16,7 @@ from adapters.feature_store.dynamodb_outbox import DynamoDbOutbox
 from adapters.feature_store.lmdb import LmdbStore
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.events import Action, DeadLetter, Decision, Transaction, decode, encode
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.records import Outgoing, Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
@@ -85,7 +86,10 @@ def by_worker(service: Any, transactions: Sequence[Transaction], folder: Path) -
     kept = Kept()
     with LmdbStore(folder / "store") as store, service.open_scorer(30.0) as scorer:
         worker = StreamWorker(
-            store, ReferenceTableStore(folder / "tables"), DecisionEngine(scorer, DecisionPolicy(), lambda: NOW_MS)
+            store,
+            ReferenceTableStore(folder / "tables"),
+            DecisionEngine(scorer, DecisionPolicy(), lambda: NOW_MS),
+            UNCHECKED,
         )
         worker.assign_partitions(kept, [0])
         records = [

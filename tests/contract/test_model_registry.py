@@ -15,7 +15,7 @@ from adapters.runtime.ports import free_ports
 from adapters.runtime.settings import Settings
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
-from cardwatch.registry import CHAMPION
+from cardwatch.registry import CHAMPION, MODEL
 from infra.local_stack.servers import server_spec
 from infra.local_stack.supervisor import Supervisor
 
@@ -78,7 +78,16 @@ def test_a_registry_without_the_model_or_the_alias_says_how_to_get_a_champion(
     with pytest.raises(NoChampion, match=r"has no cardwatch@champion: train one with"):
         registry.champion()
     assert registry.alias("challenger") is None
-    assert registry.version("99") is None
+    for unknown in ("99", "champion", "-1", "1.5", "9" * 60):
+        assert registry.version(unknown) is None
+
+
+def test_a_deleted_version_is_not_found(mlflow: tuple[str, Path], registry: MlflowRegistry, folder: Path) -> None:
+    version = register(mlflow[0], folder)
+    url = f"{mlflow[0]}/api/2.0/mlflow/model-versions/delete"
+    body = {"name": MODEL, "version": version}
+    httpx.request("DELETE", url, json=body, timeout=30.0, trust_env=False).raise_for_status()
+    assert registry.version(version) is None
 
 
 def test_what_is_registered_is_found_under_its_alias_and_comes_back_byte_for_byte(

@@ -40,7 +40,7 @@ def main() -> None:
         settings = process.settings
         scorer = ScoringClient(settings, timeout_seconds=5.0)
         engine = DecisionEngine(scorer, read_policies(settings).decision, epoch_ms)
-        worker = StreamWorker(store, ReferenceTableStore(settings.tables), engine)
+        worker = StreamWorker(store, ReferenceTableStore(settings.tables), engine, settings.partitioning)
         run(worker, settings.kafka_bootstrap, "sleeper", process.stopping, process.health)
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,13 @@ from adapters.kafka.producer import LogWriter
 from adapters.kafka.progress import ProgressWriter
 from adapters.kafka.topics import create_topics, end_offsets
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
+from cardwatch.partitioning import Partitioner, Partitioning
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
 from cardwatch.topics import LABELS, PROGRESS, STREAM_GROUP, TRANSACTIONS
 from cli.main import main
 from services.archive.archiver import Archiver
 from services.archive.metrics import ArchiveMetrics
-from services.archive.recovery import restore_builder, restore_watermarks
+from services.archive.recovery import restore_state
 
 DAY = date(2025, 1, 6)
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
@@ -85,9 +85,9 @@ class ArchiveBench:
         archiver = Archiver(
             writer,
             ReferenceTableStore(self.folder / "tables"),
-            restore_builder(archive),
-            restore_watermarks(archive, range(PARTITIONS)),
-            decided_up_to=partial(inquiry.committed, TRANSACTIONS),
+            restore_state(archive, range(PARTITIONS)),
+            Partitioning(Partitioner.UNCHECKED, PARTITIONS),
+            offsets=inquiry,
             announce=ProgressWriter(self.bootstrap).write,
             metrics=ArchiveMetrics(CollectorRegistry()),
         )

@@ -30,6 +30,7 @@ from cardwatch.features.columns import encode as encode_rows
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.ports import Scores
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from infra.local_stack.embedded_kafka import EmbeddedKafka
@@ -114,11 +115,13 @@ def test_deleted_records_come_from_the_archive_and_the_others_from_the_topic(sho
     with LmdbStore(tmp_path / "store") as store:
         engine = DecisionEngine(UnavailableScorer(), DecisionPolicy(), lambda: 0.0)
         tables = ReferenceTableStore(tmp_path / "tables")
-        without = StreamWorker(store, tables, engine, archive(tmp_path / "short", 20))
+        without = StreamWorker(store, tables, engine, UNCHECKED, archive(tmp_path / "short", 20))
         with pytest.raises(GapLost, match=r"applied up to 0, the topic begins at 35, and the archive holds up to 20"):
             follow(shortened, without, "first", 60)
         assert store.cards() == {}
-        follow(shortened, StreamWorker(store, tables, engine, archive(tmp_path / "archive", 40)), "first", 60)
+        follow(
+            shortened, StreamWorker(store, tables, engine, UNCHECKED, archive(tmp_path / "archive", 40)), "first", 60
+        )
         cards, index = card_index([transaction.card_id for transaction in LOG])
         states = empty_states(len(cards))
         fold(states, index, encode_rows(LOG), ReferenceTable.empty())

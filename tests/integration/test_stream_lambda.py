@@ -21,6 +21,7 @@ from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import ScoringUnavailable, StreamUnavailable, Superseded
 from cardwatch.events import DeadLetter, Decision, decode, encode
 from cardwatch.features.definitions import FEATURES
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.ports import Scores
 from cardwatch.records import Outgoing, Record
 from cardwatch.simulation.settings import SimulationSettings
@@ -216,7 +217,10 @@ def decided_locally(arrivals: Sequence[ShardRecord], folder: Path) -> dict[str, 
     log = MemoryLog()
     with LmdbStore(folder / "store") as store:
         worker = StreamWorker(
-            store, ReferenceTableStore(folder / "tables"), DecisionEngine(Weighted(), DecisionPolicy(), lambda: NOW_MS)
+            store,
+            ReferenceTableStore(folder / "tables"),
+            DecisionEngine(Weighted(), DecisionPolicy(), lambda: NOW_MS),
+            UNCHECKED,
         )
         worker.assign_partitions(log, [0])
         records = [

@@ -17,11 +17,13 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceBuilder, ReferenceTable
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.progress import DayEmitted
 from cardwatch.records import Record
 from cardwatch.topics import LABELS, PROGRESS, TRANSACTIONS
 from services.archive.archiver import Archiver
 from services.archive.metrics import ArchiveMetrics
+from services.archive.recovery import ArchiverState
 from services.archive.watermarks import Watermarks
 
 FIRST = datetime(2025, 1, 6, tzinfo=UTC)
@@ -61,6 +63,9 @@ class EmptyLog:
 
     def end(self, _topic: str, _partition: int) -> int:
         return 0
+
+    def committed(self, _topic: str, partitions: Sequence[int]) -> dict[int, int]:
+        return {}
 
 
 def value_of(event: Event) -> tuple[str, bytes]:
@@ -105,9 +110,9 @@ def tables(events: Sequence[Event], then: Sequence[tuple[int, Event]] = ()) -> l
         archiver = Archiver(
             writer,
             store,
-            ReferenceBuilder(),
-            Watermarks([0]),
-            decided_up_to=lambda _partitions: {},
+            ArchiverState(ReferenceBuilder(), Watermarks([0])),
+            UNCHECKED,
+            offsets=EmptyLog(),
             announce=lambda _event: None,
             metrics=ArchiveMetrics(CollectorRegistry()),
         )

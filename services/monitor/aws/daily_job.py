@@ -44,7 +44,7 @@ from cardwatch.label_maturity import newest_mature_day
 from cardwatch.progress import Progress
 from cardwatch.registry import ModelRegistry
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
-from services.monitor.champions import get_version, judged_performance
+from services.monitor.champions import judged_performance_of
 from services.monitor.observation import Observer
 from services.monitor.outcomes import summarize
 
@@ -102,10 +102,10 @@ def restore_state(job: MonitorJob, records: Sequence[Progress]) -> ProgressState
     """Return the state after the days before."""
 
     @cache
-    def judged_performance_of(version: str) -> MeasuredPerformance | None:
-        return judged_performance(get_version(job.registry, version), default_frauds=job.policy.minimum_frauds)
+    def judged_performance(version: str) -> MeasuredPerformance | None:
+        return judged_performance_of(job.registry, version, default_frauds=job.policy.minimum_frauds)
 
-    state = ProgressState(job.policy, judged_performance_of)
+    state = ProgressState(job.policy, judged_performance)
     for record in records:
         state.add(record)
     state.count_open_retrainings_as_refused()

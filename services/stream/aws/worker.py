@@ -50,6 +50,7 @@ from adapters.feature_store.dynamodb_outbox import (
 from cardwatch.decision.folding import cards_of, fold_transactions
 from cardwatch.events import Transaction, encode
 from cardwatch.features.reference_choice import Tables
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.records import Record
 from services.stream.aws.delivery import DecisionDelivery, transaction_ids
 from services.stream.aws.embedded_metrics import InvocationMetrics
@@ -105,8 +106,9 @@ class ShardWorker:
 
     def _attempt(self, number: int, shard_records: Sequence[ShardRecord]) -> list[ShardRecord]:
         """Go through the steps once, and return the records of the cards that were refused."""
+        # The item of a card is its unit of commit, so that no other shard can overwrite its state.
         records, transactions, letters = decode_records(
-            [each.as_record(number, i) for i, each in enumerate(shard_records)]
+            [each.as_record(number, i) for i, each in enumerate(shard_records)], UNCHECKED
         )
         card_ids, _ = cards_of(transactions)
         shard, stored, settled = self._settle_and_read(number, card_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import date, timedelta
 from itertools import count
@@ -25,6 +26,7 @@ from cardwatch.errors import (
     Superseded,
 )
 from cardwatch.events import Decision, Label, decode, encode
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.progress import (
     DayArchived,
     DayEmitted,
@@ -35,7 +37,7 @@ from pipelines.steps.training_set import replay_log
 from services.archive.archiver import Archiver
 from services.archive.aws.repartition import partition_of
 from services.archive.metrics import ArchiveMetrics
-from services.archive.recovery import restore_builder, restore_watermarks
+from services.archive.recovery import restore_state
 from tests.integration.aws_jobs.bank import (
     HISTORY_DAYS,
     LAST_DAY,
@@ -62,9 +64,9 @@ class LocalArchive:
         self._archiver = Archiver(
             self._writer,
             self.tables,
-            restore_builder(self.archive),
-            restore_watermarks(self.archive, range(16)),
-            decided_up_to=lambda _partitions: dict(self._ends[TRANSACTIONS]),
+            restore_state(self.archive, range(16)),
+            UNCHECKED,
+            offsets=self,
             announce=lambda _event: None,
             metrics=ArchiveMetrics(CollectorRegistry()),
         )
@@ -90,6 +92,9 @@ class LocalArchive:
 
     def reached(self, topic: str, partition: int) -> int:
         return self.end(topic, partition)
+
+    def committed(self, topic: str, partitions: Sequence[int]) -> Mapping[int, int]:
+        return {partition: self.end(topic, partition) for partition in partitions}
 
     def end(self, topic: str, partition: int) -> int:
         return self._ends.get(topic, {}).get(partition, 0)

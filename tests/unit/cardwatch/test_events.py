@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from cardwatch.card_numbers import looks_like_card_number
 from cardwatch.errors import InvalidRecord
-from cardwatch.events import Transaction, decode, from_epoch_ms, looks_like_card_number, to_epoch_ms
+from cardwatch.events import Transaction, decode, from_epoch_ms, to_epoch_ms
 
 MINIMAL: dict[str, Any] = {
     "transaction_id": "t-1",

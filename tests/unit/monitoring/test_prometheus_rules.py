@@ -155,10 +155,11 @@ def test_prometheus_scrapes_every_service() -> None:
 @pytest.fixture(scope="module")
 def counted() -> dict[str, set[str]]:
     """Names of all exported metrics with their labels."""
-    registry = CollectorRegistry()
+    collectors = of_scoring()
     for metrics in (StreamMetrics, ArchiveMetrics, MonitorMetrics, GeneratorMetrics, FlowRunMetrics):
+        registry = CollectorRegistry()  # one per process: several export `cardwatch_skipped_records`
         metrics(registry)
-    collectors = dict(registry._collector_to_names) | of_scoring()
+        collectors |= registry._collector_to_names
     found = {name: set(getattr(one, "_labelnames", ())) for one, names in collectors.items() for name in names}
     assert '"cardwatch_ready"' in (ROOT / "adapters" / "runtime" / "health.py").read_text()
     return {**found, "cardwatch_ready": set()}

@@ -23,6 +23,7 @@ from cardwatch.events import EPOCH, Action, Decision, Transaction, decode, encod
 from cardwatch.features.definitions import column
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
 from cardwatch.features.state import empty_states
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.ports import Scores, StateArray
 from cardwatch.records import Outgoing, Record
 from cardwatch.simulation.settings import SimulationSettings
@@ -97,6 +98,9 @@ class EmptyStore:
     def finish(self, *_: object) -> None:
         pass
 
+    def record_partitions(self, partitions: int) -> int:
+        return partitions
+
 
 class Written:
     """The log of the worker and the delivery of the function: decisions as bytes."""
@@ -133,7 +137,7 @@ def transactions() -> Sequence[Transaction]:
 
 def by_worker(model: AmountModel, tables: ReferenceTableStore, transactions: Sequence[Transaction]) -> list[bytes]:
     written, engine = Written(), DecisionEngine(model, POLICY, lambda: NOW_MS)
-    worker = StreamWorker(EmptyStore(), tables, engine)  # type: ignore[arg-type]
+    worker = StreamWorker(EmptyStore(), tables, engine, UNCHECKED)  # type: ignore[arg-type]
     worker.assign_partitions(written, [0])  # type: ignore[arg-type]
     records = [
         Record(TRANSACTIONS, 0, offset, int(NOW_MS) - 5, each.card_id.encode(), encode(each))

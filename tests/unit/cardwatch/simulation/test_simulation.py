@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
+from cardwatch.card_numbers import looks_like_card_number
 from cardwatch.errors import Misconfigured
-from cardwatch.events import Channel, LabelSource, Transaction, decode, encode, looks_like_card_number
+from cardwatch.events import Channel, LabelSource, Transaction, decode, encode
 from cardwatch.simulation.attacks import initial_attacks
 from cardwatch.simulation.categories import CATEGORIES, MerchantType
 from cardwatch.simulation.settings import SimulationSettings

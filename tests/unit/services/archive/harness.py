@@ -15,12 +15,13 @@ from adapters.archive.writer import ArchiveWriter
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.progress import DayArchived, DayEmitted, Heartbeat, Progress
 from cardwatch.records import Record
 from cardwatch.topics import PROGRESS
 from services.archive.archiver import Archiver
 from services.archive.metrics import ArchiveMetrics
-from services.archive.recovery import restore_builder, restore_watermarks
+from services.archive.recovery import restore_state
 
 DAY = date(2025, 1, 6)
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
@@ -113,6 +114,7 @@ class ArchiverHarness:
         self.counted = CollectorRegistry()
         self.metrics = ArchiveMetrics(self.counted)
         self.seconds = 0.0
+        self.log_end = 2**40
         self.start()
 
     @property
@@ -125,16 +127,23 @@ class ArchiverHarness:
         self.archiver = Archiver(
             self.writer,
             self.tables,
-            restore_builder(archive),
-            restore_watermarks(archive, [0]),
-            decided_up_to=self.decided_up_to,
+            restore_state(archive, [0]),
+            UNCHECKED,
+            offsets=self,
             announce=self.progress.append,
             metrics=self.metrics,
             now_seconds=lambda: self.seconds,
         )
 
-    def decided_up_to(self, partitions: Sequence[int]) -> Mapping[int, int]:
+    def committed(self, _topic: str, partitions: Sequence[int]) -> Mapping[int, int]:
         return dict.fromkeys(partitions, self.decided) if self.decided else {}
+
+    def end(self, _topic: str, _partition: int) -> int:
+        return self.log_end
+
+    def skipped(self, topic: str) -> float:
+        """Return the number of records of a topic that were passed over."""
+        return self.counted.get_sample_value("cardwatch_skipped_records_total", {"topic": topic}) or 0
 
     def add(self, *records: Record) -> None:
         self.archiver.add(records)

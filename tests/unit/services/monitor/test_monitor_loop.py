@@ -18,7 +18,6 @@ from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import (
     ArchiveUnavailable,
-    ModelRefused,
     NoChampion,
     OrchestratorUnavailable,
     RegistryUnavailable,
@@ -400,10 +399,30 @@ def test_matured_outcomes_are_counted_and_logged(parts: Parts, caplog: pytest.Lo
     assert f"matured with {on(1)}: 2 caught (300 EUR), 1 missed (50 EUR), 0 false_alarm, 0 passed" in caplog.text
 
 
-def test_a_version_that_was_deleted_is_an_error(parts: Parts) -> None:
+def test_the_days_of_a_version_that_was_deleted_are_read_and_the_next_day_is_monitored(
+    parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_deleted = DayMonitored(
+        day=on(0),
+        champion_version="7",
+        average_precision=0.7,
+        baseline_average_precision=0.8,
+        matured_frauds=100,
+        drifted_features=[],
+        drift_share=0.0,
+        state="stable",
+    )
+    parts.topic = [*live(0), of_deleted]
+    parts.run(parts.monitor(), *live(1))
+    assert [(record.day, record.champion_version) for record in parts.monitored()] == [(on(0), "7"), (on(1), "1")]
+    assert "version 7 is not in the registry" in caplog.text
+
+
+def test_a_retraining_of_a_version_that_was_deleted_has_ended_with_the_present_champion(parts: Parts) -> None:
     parts.topic = [*live(0), RetrainingStarted(day=on(0), champion_version="7", reasons=[])]
-    with pytest.raises(ModelRefused, match="version 7"):
-        parts.run(parts.monitor())
+    parts.run(parts.monitor())
+    assert [(r.day, r.challenger_version) for r in parts.topic if isinstance(r, RetrainingEnded)] == [(on(0), "1")]
+    assert [(record.day, record.champion_version) for record in parts.monitored()] == [(on(0), "1")]
 
 
 @pytest.mark.parametrize("promotes", [True, False])

@@ -18,6 +18,7 @@ from cardwatch.decision.records import Preview
 from cardwatch.events import EPOCH, Action, Decision, encode, utc_day
 from cardwatch.features.hashing import known_identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, WINDOW_DAYS, ReferenceTable
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.ports import Scores
 from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.preview import PreviewScorer
@@ -149,7 +150,7 @@ def test_without_a_champion_the_rules_decide_and_the_reason_is_given(service: Se
     service.manager = ModelManager(service.registry, service.folder / "empty")  # type: ignore[arg-type]
     service.manager.refresh()
     service.use_states(CardStateReader(lambda: service.store, data_file(service.folder / "store"), time.monotonic))
-    batch = fold_batch(service.store, service.tables, 0, 0, [record_of(one) for one in PAYMENTS])
+    batch = fold_batch(service.store, service.tables, UNCHECKED, 0, 0, [record_of(one) for one in PAYMENTS])
     features = batch.folded.rows.features
     actions, reasons = POLICY.decide_by_rules(features)
     answers = service.score_batch(PAYMENTS)

@@ -36,6 +36,7 @@ from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.ports import Scores
 from cardwatch.records import Record
 from cardwatch.registry import CHAMPION, ModelVersion
@@ -234,7 +235,7 @@ class Service:
             Record(TRANSACTIONS, 0, offset, 0, transaction.card_id.encode(), encode(transaction))
             for offset, transaction in enumerate(transactions)
         ]
-        batch = fold_batch(self.store, self.tables, 0, 0, records)
+        batch = fold_batch(self.store, self.tables, UNCHECKED, 0, 0, records)
         return DecisionEngine(InvocationsScorer(self), POLICY, lambda: 1e12).decide([batch]).decisions
 
 

@@ -36,6 +36,7 @@ from cardwatch.errors import (
 from cardwatch.events import EPOCH, Channel, Decision, Transaction, decode, encode
 from cardwatch.features.definitions import column
 from cardwatch.features.reference_table import ReferenceTable
+from cardwatch.partitioning import Partitioner, Partitioning
 from cardwatch.ports import Scores, StoreSize
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DECISIONS, TRANSACTIONS
@@ -152,6 +153,7 @@ class Desk:
             store,
             self.tables,
             DecisionEngine(self.scorer, DecisionPolicy(), lambda: NOW_MS),
+            Partitioning(Partitioner.UNCHECKED, 4),
             ArchivedLog(folder / "archive"),
             self.metrics,
             on_progress=self._note_unapplied,

@@ -16,6 +16,7 @@ from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.events import EPOCH, Action, Channel, Decision, Transaction, encode
 from cardwatch.features.reference_table import ReferenceTable
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.ports import Scores
 from cardwatch.records import Record
 from cardwatch.topics import TRANSACTIONS
@@ -73,7 +74,7 @@ def table_of(day: date) -> ReferenceTable:
 def folded(folder: Path, transactions: Sequence[Transaction]) -> Batch:
     records = [Record(TRANSACTIONS, 0, n, 0, t.card_id.encode(), encode(t)) for n, t in enumerate(transactions)]
     with LmdbStore(folder / "store") as store:
-        return fold_batch(store, ReferenceTableStore(folder / "tables"), 0, 0, records)
+        return fold_batch(store, ReferenceTableStore(folder / "tables"), UNCHECKED, 0, 0, records)
 
 
 def decided(batch: Batch, scorer: Challenger) -> list[Decision]:

@@ -31,6 +31,7 @@ from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
+from cardwatch.partitioning import UNCHECKED
 from cardwatch.ports import FeatureStore, Scores, Shadow
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
@@ -149,7 +150,7 @@ def worker(
     engine = DecisionEngine(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
     history = ArchivedLog(folder / "archive", batch_rows=4)
     return StreamWorker(
-        store, ReferenceTableStore(folder), engine, history, StreamMetrics(counted or CollectorRegistry())
+        store, ReferenceTableStore(folder), engine, UNCHECKED, history, StreamMetrics(counted or CollectorRegistry())
     )
 
 
@@ -352,7 +353,7 @@ def test_records_deleted_from_the_topic_are_folded_from_the_archive(tmp_path: Pa
     archive_up_to(tmp_path, transactions, 44)
     with LmdbStore(tmp_path / "store") as store:
         if applied:
-            fold_records(store, 0, 0, log.records[:applied])
+            fold_records(store, UNCHECKED, 0, 0, log.records[:applied])
         log.position, log.begins = 46, 43
         stream = worker(tmp_path, store)
         assert stream.assign_partitions(log, [0]) == {0: 46}

@@ -1,0 +1,97 @@
+"""Which records of the topic `transactions` are admitted, and the dead letter of a record that is not.
+
+Stream worker, recovery, archive and the AWS functions decide by this one function: a replay of the archive gives the
+states of the worker only if both admit the same records.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+from cardwatch.errors import InvalidRecord
+from cardwatch.events import DeadLetter, Decision, Transaction, decode
+from cardwatch.features.definitions import FEATURES
+from cardwatch.partitioning import Partitioning
+from cardwatch.records import Record
+
+MAX_VALUE_BYTES: Final = 64_000
+"""Maximum number of bytes of a rejected record that its dead letter contains. A valid transaction has at most some
+thousand. With base64 the letter stays below 100 kB, a tenth of Kafka's default limit and half of that of SQS."""
+MAX_KEY_BYTES: Final = 1_000
+"""Maximum number of bytes of a rejected record's key in its dead letter. A valid key has at most 256."""
+MAX_TEXT_CHARACTERS: Final = 1_000
+"""Maximum length of a dead letter's field and reason, which can quote names from the record."""
+
+
+def admit(record: Record, partitioning: Partitioning) -> Transaction:
+    """Return the transaction of a record of the topic, or raise `InvalidRecord` with the field and the reason.
+
+    The key must be the card, and the record must lie in the partition of this key. Otherwise two workers could write
+    the state of one card.
+    """
+    transaction = decode(record.value, Transaction)
+    key = transaction.card_id.encode()
+    if record.key != key:
+        raise InvalidRecord("the record's key is not its card_id", field="$.card_id")
+    expected = partitioning.partition_of(key)
+    if expected is not None and expected != record.partition:
+        raise InvalidRecord(
+            f"{WRONG_PARTITION}: the key belongs to partition {expected} by {partitioning.partitioner.value}, and lies "
+            f"in {record.partition}; set the producer's partitioner, or CARDWATCH_PARTITIONER",
+            field="$.card_id",
+        )
+    return transaction
+
+
+def admit_decision(record: Record) -> Decision:
+    """Return the decision of a record of the topic `decisions`, or raise `InvalidRecord` with the field and reason.
+
+    The archive has a fixed number of features per decision. A decision lies in the partition of its transaction.
+    """
+    decision = decode(record.value, Decision)
+    if len(decision.features) != len(FEATURES):
+        raise InvalidRecord(f"{len(decision.features)} features, not {len(FEATURES)}", field="$.features")
+    if decision.partition != record.partition:
+        raise InvalidRecord("lies in another partition than its transaction", field="$.partition")
+    return decision
+
+
+WRONG_PARTITION: Final = "wrong partition"
+"""Beginning of the reason of a record whose producer uses another partitioner."""
+
+
+def is_in_wrong_partition(letter: DeadLetter) -> bool:
+    """Whether a record was rejected because its producer uses another partitioner."""
+    return letter.reason.startswith(WRONG_PARTITION)
+
+
+def dead_letter(record: Record, error: InvalidRecord) -> DeadLetter:
+    """Return the dead letter of a rejected record. It is small enough for every broker and queue.
+
+    Of a longer value or key it contains the beginning, and then `value_bytes` and `value_sha256`, or `key_bytes`,
+    describe the original.
+    """
+    value, key = record.value, record.key
+    is_value_cut = value is not None and len(value) > MAX_VALUE_BYTES
+    is_key_cut = key is not None and len(key) > MAX_KEY_BYTES
+    return DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=key[:MAX_KEY_BYTES] if key is not None else None,
+        value=value[:MAX_VALUE_BYTES] if value is not None else None,
+        field=_shortened(error.field),
+        reason=_shortened(error.reason),
+        value_bytes=len(value) if value is not None and is_value_cut else None,
+        value_sha256=sha256(value).hexdigest() if value is not None and is_value_cut else None,
+        key_bytes=len(key) if key is not None and is_key_cut else None,
+        key_sha256=sha256(key).hexdigest() if key is not None and is_key_cut else None,
+    )
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_TEXT_CHARACTERS:
+        return text
+    digest = sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return f"{text[:MAX_TEXT_CHARACTERS]}... ({len(text)} characters, SHA-256 {digest})"
