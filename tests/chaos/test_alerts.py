@@ -20,6 +20,7 @@ import psutil
 import pytest
 import redis
 import yaml
+from confluent_kafka import Producer
 from msgspec import structs
 
 from adapters.kafka.producer import LogWriter
@@ -122,6 +123,14 @@ class MonitoredStack:
         writer = LogWriter(self.settings.kafka_bootstrap)
         writer.write(topic, key, value)
         writer.flush()
+
+    def write_in_wrong_partition(self, transaction: Transaction) -> None:
+        partitioning, key = self.settings.partitioning, transaction.card_id.encode()
+        right = partitioning.partition_of(key)
+        assert right is not None
+        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap})
+        producer.produce(TRANSACTIONS, encode(transaction), key, partition=(right + 1) % partitioning.partitions)
+        assert producer.flush(30) == 0
 
 
 def prometheus_part(stack: LocalStack, port: int, folder: Path) -> ProcessSpec:
@@ -280,7 +289,8 @@ def check_every_fault(watched: MonitoredStack, expect_alerts: Callable[..., Any]
         callers.stop()
 
     watched.write(TRANSACTIONS, "card", b"this is no transaction")
-    with expect_alerts("DeadLetters"):
+    watched.write_in_wrong_partition(Simulation(WORLD).day(0).transactions[0])
+    with expect_alerts("DeadLetters", "WrongPartition"):
         pass  # no further invalid record is sent
 
     restarts = 'changes(process_start_time_seconds{job="pipelines"}[10m])'
