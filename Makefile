@@ -28,8 +28,7 @@ demo: $(STAMP) ## run the closed loop (train, stream, drift, retrain, promote, r
 up: $(STAMP) ## start the stack, in containers if there is an engine, else embedded (EMBEDDED=1: always embedded)
 	@if [ -n "$(ENGINE)" ]; then \
 	    echo "in containers, with $(ENGINE); profiles: core $(PROFILES)"; \
-	    test -f .env || (umask 077; echo "CARDWATCH_API_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(24))')" > .env); \
-	    $(BIN)/python -m infra.compose images && $(COMPOSE) up -d && $(BIN)/python -m infra.compose addresses; \
+	    $(BIN)/python -m infra.compose secrets && $(BIN)/python -m infra.compose images && $(COMPOSE) up -d && $(BIN)/python -m infra.compose addresses; \
 	else \
 	    echo "no container engine, or EMBEDDED is set: starting the embedded stack"; \
 	    $(BIN)/cardwatch up; \

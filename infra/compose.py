@@ -1,21 +1,25 @@
 """Containers of docker-compose.yml, run by Docker with its compose plugin or by podman-compose.
 
 `python -m infra.compose engine` prints the compose command, or nothing if neither is installed; `images` builds all
-images and lists their sizes; `addresses` prints the addresses of a running stack.
+images and lists their sizes; `addresses` prints the addresses of a running stack; `secrets` adds the variables that are
+missing in `.env`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Final, NamedTuple
 
+from adapters.runtime.process import exit_on_error
 from adapters.runtime.settings import child_environment, read_settings
-from cardwatch.errors import CardwatchError, Unavailable
+from cardwatch.errors import CardwatchError, Misconfigured, Unavailable
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 COMMAND_SECONDS: Final = 60.0
@@ -23,6 +27,9 @@ BUILD_SECONDS: Final = 2_400.0
 
 ADDRESSES: Final = {"Grafana": 3001, "Prometheus": 9090, "scoring": 3000, "MLflow": 5000, "Prefect": 4200}
 """Default ports of the services with a user interface or an API."""
+
+SECRETS: Final = ("CARDWATCH_API_KEY", "GRAFANA_PASSWORD")
+"""Variables of the compose file that `make up` sets to random values; the password is that of Grafana's `admin`."""
 
 PODMAN_BUILD: Final = "--network host -v /etc/ssl/certs:/etc/ssl/certs:ro"
 """Options that give a build by podman the network and certificates of this machine, as `docker build` does."""
@@ -93,6 +100,29 @@ class Compose:
         return completed.stdout
 
 
+def add_secrets(file: Path) -> list[str]:
+    """Add a random value for each of `SECRETS` that `file` does not set, and return the names of those added.
+
+    The file has lines `NAME=value`, as compose reads them. Existing lines stay as they are. Only its owner can read a
+    new file. Raises `Misconfigured` if it cannot be read or written.
+    """
+    try:
+        with open(file, "a+", encoding="utf-8", opener=_open_private) as lines:
+            lines.seek(0)
+            text = lines.read()
+            given = {line.partition("=")[0].removeprefix("export ").strip() for line in text.splitlines()}
+            missing = [name for name in SECRETS if name not in given]
+            separator = "\n" if text and not text.endswith("\n") else ""
+            lines.write(separator + "".join(f"{name}={token_urlsafe(24)}\n" for name in missing))
+    except (OSError, UnicodeError) as error:
+        raise Misconfigured(f"the secrets cannot be written to {file}: {error}") from error
+    return missing
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
+
+
 def _succeeds(*command: str) -> bool:
     if shutil.which(command[0]) is None:
         return False
@@ -114,8 +144,12 @@ def _build_and_list(engine: Engine) -> str:
 def main() -> None:
     """Run the command of the arguments."""
     parser = argparse.ArgumentParser(prog="python -m infra.compose", description=__doc__)
-    parser.add_argument("what", choices=["engine", "images", "addresses"])
+    parser.add_argument("what", choices=["engine", "images", "addresses", "secrets"])
     what = parser.parse_args().what
+    if what == "secrets":
+        with exit_on_error():
+            add_secrets(ROOT / ".env")
+        return
     engine = find_engine()
     match what:
         case "engine":
