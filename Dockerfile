@@ -6,6 +6,8 @@
 # Each image has the locked libraries of its role's dependency group (pyproject.toml) and the packages that the role
 # imports, both compiled; tests/unit/infra/test_images.py checks the imports. Containers do not write to the image's file
 # system. Processes run as user 10001, who owns only /var/lib/cardwatch.
+#
+# The base image has no digest, because none could be checked where no image registry can be reached: docs/containers.md.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS base

@@ -31,8 +31,11 @@ ADDRESSES: Final = {"Grafana": 3001, "Prometheus": 9090, "scoring": 3000, "MLflo
 SECRETS: Final = ("CARDWATCH_API_KEY", "GRAFANA_PASSWORD")
 """Variables of the compose file that `make up` sets to random values; the password is that of Grafana's `admin`."""
 
-PODMAN_BUILD: Final = "--network host -v /etc/ssl/certs:/etc/ssl/certs:ro"
-"""Options that give a build by podman the network and certificates of this machine, as `docker build` does."""
+PODMAN_BUILD: Final = "--network host -v /etc/ssl/certs:/etc/ssl/certs:ro --security-opt label=disable"
+"""Options that give a build by podman the network and certificates of this machine, as `docker build` does.
+
+SELinux would forbid reading the certificates, and they must not get another label as the mounts of containers do.
+"""
 
 
 class Engine(NamedTuple):

@@ -7,13 +7,14 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+import yaml
 
 from adapters.kafka.topics import broker_answers, end_offsets
 from adapters.runtime.ports import LOOPBACK, free_ports
@@ -21,8 +22,8 @@ from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError
 from cardwatch.topics import DECISIONS
 from cli.demo.topic_audit import audit_topics
-from infra.compose import find_engine
-from tests.chaos.compose_project import ComposeProject
+from infra.compose import ROOT, find_engine
+from tests.chaos.compose_project import HEALTHY_SECONDS, ComposeProject
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2_400)]
 
@@ -30,6 +31,20 @@ HERE = Path(__file__).parent
 RATE = 200.0
 CORE = ("kafka", "postgres", "valkey", "mlflow", "prefect", "pipelines", "scoring", "stream", "archive", "monitor")
 WATCHED = ("pipelines", "stream", "archive", "monitor")
+REACHABLE = [
+    ("archive", "postgres", 5432, True),
+    ("archive", "valkey", 6379, False),
+    ("archive", "mlflow", 5000, False),
+    ("archive", "prefect", 4200, False),
+    ("archive", "scoring", 3000, False),
+    ("monitor", "scoring", 3000, True),
+    ("scoring", "valkey", 6379, True),
+    ("scoring", "kafka", 9092, False),
+    ("scoring", "postgres", 5432, False),
+    ("mlflow", "postgres", 5432, True),
+    ("mlflow", "kafka", 9092, False),
+]
+"""Caller, called service, port, and whether the connection is possible."""
 FIRST_DECISION_SECONDS = 90.0
 IDLE_MEMORY_MB = 3_000
 PUBLISHED = ("KAFKA_PORT", "MLFLOW_PORT", "PREFECT_PORT", "SCORING_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
@@ -38,8 +53,8 @@ PUBLISHED = ("KAFKA_PORT", "MLFLOW_PORT", "PREFECT_PORT", "SCORING_PORT", "PROME
 class Containers:
     """The running project, with checks from outside."""
 
-    def __init__(self, compose: ComposeProject, ports: dict[str, int], key: str) -> None:
-        self.compose, self.ports = compose, ports
+    def __init__(self, compose: ComposeProject, ports: dict[str, int], key: str, grafana_password: str) -> None:
+        self.compose, self.ports, self.grafana_password = compose, ports, grafana_password
         self.settings = Settings(kafka_bootstrap=f"localhost:{ports['KAFKA_PORT']}")
         self._key = key
 
@@ -64,6 +79,22 @@ class Containers:
         except CardwatchError:
             return False
         return True
+
+    def connects(self, caller: str, called: str, port: int) -> bool:
+        """Whether a process in a container of ours reaches the port of another service by its name."""
+        script = f"import socket; socket.create_connection(({called!r}, {port}), 3.0).close()"
+        return self.succeeds(caller, "python", "-c", script)
+
+    def scraped(self) -> set[str]:
+        """Return the jobs of Prometheus whose targets it can read."""
+        url = f"http://{LOOPBACK}:{self.ports['PROMETHEUS_PORT']}/api/v1/targets"
+        targets = httpx.get(url, timeout=3.0, trust_env=False).json()["data"]["activeTargets"]
+        return {target["labels"]["job"] for target in targets if target["health"] == "up"}
+
+    def admin_logs_in(self, password: str) -> bool:
+        """Whether Grafana accepts the password for its user `admin`."""
+        url = f"http://{LOOPBACK}:{self.ports['GRAFANA_PORT']}/api/org"
+        return httpx.get(url, auth=("admin", password), timeout=10.0, trust_env=False).is_success
 
     def decisions(self) -> int:
         try:
@@ -93,32 +124,73 @@ def containers() -> Iterator[Containers]:
     engine = find_engine()
     if engine is None:
         pytest.fail("neither Docker with compose nor podman-compose is installed: nothing was tested")
-    key = secrets.token_urlsafe(16)
+    key, grafana_password = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
     ports = dict(zip(PUBLISHED, free_ports(len(PUBLISHED)), strict=True))
-    environment = {name: str(port) for name, port in ports.items()} | {"CARDWATCH_API_KEY": key}
+    environment = {name: str(port) for name, port in ports.items()}
+    environment |= {"CARDWATCH_API_KEY": key, "GRAFANA_PASSWORD": grafana_password}
     project = f"cardwatch-test-{secrets.token_hex(4)}"
     compose = ComposeProject(engine, project, environment, [HERE / "compose.yml"])
     compose.build()
     try:
-        yield Containers(compose, ports, key)
+        yield Containers(compose, ports, key, grafana_password)
     finally:
         for traffic in compose.containers("traffic"):  # its profile is unknown to `down`
             compose.run("rm", "-f", traffic)
         compose.down(volumes=True)
 
 
-def test_smoke_a_champion_decides_minutes_after_the_first_start(
+def test_smoke_the_core_is_healthy_without_traffic_and_a_champion_decides_minutes_after_history(
     containers: Containers, show: Callable[[object], None], until: Callable[..., float]
 ) -> None:
+    compose = containers.compose
     begin = time.monotonic()
-    containers.compose.up(profiles=["demo"])
+    compose.up(wait=True)
+    all_healthy(containers, CORE, until)
+    show(f"the core is healthy {time.monotonic() - begin:.0f} s after the first start")
+    assert containers.decisions() == 0
+    assert not containers.answers("SCORING_PORT", "/readyz"), "healthy is not ready: there is no champion yet"
+    for caller, called, port, allowed in REACHABLE:
+        assert containers.connects(caller, called, port) is allowed, f"{caller} -> {called}"
+
+    begin = time.monotonic()
+    observability = [
+        name for name, image in compose.images_of_profile("observability").items() if compose.can_run(image)
+    ]
+    show(f"of the profile observability are tested: {', '.join(observability) or 'none'}")
+    compose.up(*observability, *compose.images_of_profile("demo"), profiles=["demo", "observability"])
+    all_healthy(containers, ["generator", *observability], until)
     until("a first decision", lambda: containers.decisions() > 0, 300.0)
     show(f"first decision after {time.monotonic() - begin:.0f} s")
     until("a champion", lambda: containers.answers("SCORING_PORT", "/readyz"), 600.0)
     show(f"a champion after {time.monotonic() - begin:.0f} s")
     for service in WATCHED:
         until(f"{service} is ready", lambda service=service: containers.is_ready(service), 120.0)
-    containers.compose.down(volumes=True)
+    if "prometheus" in observability:
+        until("Prometheus scrapes every service", lambda: containers.scraped() >= {*WATCHED, "scoring"}, 60.0)
+    if "grafana" in observability:
+        assert containers.admin_logs_in(containers.grafana_password)
+        assert not containers.admin_logs_in("admin")
+    all_healthy(containers, [*CORE, *observability], until)
+    limits = pids_limits()
+    threads = {service: thread_count(containers, service) for service in (*CORE, *observability)}
+    show(f"threads: {threads}")
+    assert [service for service, count in threads.items() if count > limits[service] / 2] == []
+    compose.down(volumes=True)
+
+
+def all_healthy(containers: Containers, services: Iterable[str], until: Callable[..., float]) -> None:
+    """Run the own health check of each service until it passes."""
+    reasons: dict[str, str | None] = {}
+
+    def is_healthy(service: str) -> bool:
+        reasons[service] = containers.compose.why_unhealthy(service)
+        return reasons[service] is None
+
+    for service in services:
+        try:
+            until(f"{service} is healthy", lambda service=service: is_healthy(service), HEALTHY_SECONDS)
+        except AssertionError as error:
+            pytest.fail(f"{error}: {reasons.get(service)}")
 
 
 def test_the_stack_starts_recovers_from_every_kill_and_is_removed_completely(
@@ -214,6 +286,17 @@ def memory_mb(containers: Containers, service: str) -> int:
     leader = psutil.Process(containers.compose.pid(service))
     tree = [leader, *leader.children(recursive=True)]
     return sum(int(process.memory_full_info().pss) for process in tree) >> 20
+
+
+def thread_count(containers: Containers, service: str) -> int:
+    """Return the number of threads of all processes of the service, which `pids_limit` counts."""
+    leader = psutil.Process(containers.compose.pid(service))
+    return sum(process.num_threads() for process in [leader, *leader.children(recursive=True)])
+
+
+def pids_limits() -> dict[str, int]:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return {name: service["pids_limit"] for name, service in services.items()}
 
 
 def volumes(compose: ComposeProject) -> list[str]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from adapters.kafka.topics import broker_answers, create_topics, end_offsets, wait_for_broker
@@ -28,6 +29,7 @@ from infra.local_stack.kafka_jars import kafka_jars, read_lock
 from infra.local_stack.stack import LocalStack
 from infra.local_stack.supervisor import Supervisor
 
+COMPOSE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
 ADDRESS = re.compile(r"Kafka listens on (\S+)")
 
 
@@ -224,3 +226,27 @@ def test_the_wheels_java_is_found_without_being_named() -> None:
     java = find_java()
     assert java.major >= 17
     assert os.access(java.path, os.X_OK)
+
+
+def health_check(port: int) -> subprocess.CompletedProcess[str]:
+    """Run Kafka's health check of the compose file for a broker at this port of this machine."""
+    kind, *command = yaml.safe_load(COMPOSE.read_text())["services"]["kafka"]["healthcheck"]["test"]
+    assert kind == "CMD"
+    command = [part.replace("9092", str(port)) for part in command]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30.0, check=False)
+
+
+def test_the_health_check_of_the_compose_file_passes_for_a_running_broker(kafka: str) -> None:
+    result = health_check(int(kafka.rpartition(":")[2]))
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_health_check_fails_for_a_broker_that_accepts_connections_but_does_not_respond() -> None:
+    with socket.create_server((LOOPBACK, 0)) as hanging:
+        assert health_check(hanging.getsockname()[1]).returncode != 0
+
+
+def test_the_health_check_fails_for_a_broker_that_does_not_listen() -> None:
+    result = health_check(free_ports(1)[0])
+    assert result.returncode != 0
+    assert "Connection refused" in result.stderr

@@ -59,7 +59,7 @@ def entry_modules(image: str) -> set[str]:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
     for service in compose:
         if service["image"] == f"cardwatch/{image}":
-            texts += [str(service.get("command", "")), str(service["healthcheck"])]
+            texts += [str(service.get("command", "")), str(service.get("healthcheck", ""))]
     modules = {module for text in texts for module in MODULE_ARGUMENT.findall(text.replace("'", '"'))}
     return {module for module in modules | terraform_modules(image) if module.partition(".")[0] in PACKAGES}
 
