@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(2_400)]
 HERE = Path(__file__).parent
 RATE = 200.0
 CORE = ("kafka", "postgres", "valkey", "mlflow", "prefect", "pipelines", "scoring", "stream", "archive", "monitor")
+SERVERS = ("kafka", "postgres", "valkey", "mlflow", "prefect")
 WATCHED = ("pipelines", "stream", "archive", "monitor")
 REACHABLE = [
     ("archive", "postgres", 5432, True),
@@ -151,6 +152,7 @@ def test_smoke_the_core_is_healthy_without_traffic_and_a_champion_decides_minute
     assert not containers.answers("SCORING_PORT", "/readyz"), "healthy is not ready: there is no champion yet"
     for caller, called, port, allowed in REACHABLE:
         assert containers.connects(caller, called, port) is allowed, f"{caller} -> {called}"
+    show(f"healthy without all servers, {without_servers(containers, until):.0f} s after they were stopped")
 
     begin = time.monotonic()
     observability = [
@@ -176,6 +178,23 @@ def test_smoke_the_core_is_healthy_without_traffic_and_a_champion_decides_minute
     show(f"threads: {threads}")
     assert [service for service, count in threads.items() if count > limits[service] / 2] == []
     compose.down(volumes=True)
+
+
+def without_servers(containers: Containers, until: Callable[..., float]) -> float:
+    """Stop the servers, check that the services notice it and stay healthy, and start the servers again.
+
+    Returns the seconds until all were seen.
+    """
+    begin = time.monotonic()
+    stopped = [containers.compose.containers(server)[0] for server in SERVERS]
+    containers.compose.run("stop", "--time", "10", *stopped, seconds=120.0)
+    for service in WATCHED:
+        until(f"{service} waits", lambda service=service: not containers.is_ready(service), 120.0)
+    all_healthy(containers, (*WATCHED, "scoring"), until)
+    seconds = time.monotonic() - begin
+    containers.compose.run("start", *stopped)
+    all_healthy(containers, CORE, until)
+    return seconds
 
 
 def all_healthy(containers: Containers, services: Iterable[str], until: Callable[..., float]) -> None:
