@@ -9,6 +9,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
+from msgspec import structs
+
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import DeadLetter, Decision, Transaction, decode
 from cardwatch.features.definitions import FEATURES
@@ -67,27 +69,32 @@ def is_in_wrong_partition(letter: DeadLetter) -> bool:
 
 
 def dead_letter(record: Record, error: InvalidRecord) -> DeadLetter:
-    """Return the dead letter of a rejected record. It is small enough for every broker and queue.
-
-    Of a longer value or key it contains the beginning, and then `value_bytes` and `value_sha256`, or `key_bytes`,
-    describe the original.
-    """
-    value, key = record.value, record.key
-    is_value_cut = value is not None and len(value) > MAX_VALUE_BYTES
-    is_key_cut = key is not None and len(key) > MAX_KEY_BYTES
+    """Return the dead letter of a rejected record, with all of it."""
     return DeadLetter(
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        key=key[:MAX_KEY_BYTES] if key is not None else None,
-        value=value[:MAX_VALUE_BYTES] if value is not None else None,
-        field=_shortened(error.field),
-        reason=_shortened(error.reason),
-        value_bytes=len(value) if value is not None and is_value_cut else None,
-        value_sha256=sha256(value).hexdigest() if value is not None and is_value_cut else None,
-        key_bytes=len(key) if key is not None and is_key_cut else None,
-        key_sha256=sha256(key).hexdigest() if key is not None and is_key_cut else None,
+        key=record.key,
+        value=record.value,
+        field=error.field,
+        reason=error.reason,
     )
+
+
+def cut_dead_letter(letter: DeadLetter) -> DeadLetter:
+    """Return a letter that is small enough for every broker and queue.
+
+    Of a longer value or key it contains the beginning, and then `value_bytes` and `value_sha256`, or `key_bytes` and
+    `key_sha256`, describe the original. Field and reason, which can quote names of the record, are cut too.
+    """
+    value, key = letter.value or b"", letter.key or b""
+    cut = structs.replace(letter, field=_shortened(letter.field), reason=_shortened(letter.reason))
+    if len(value) > MAX_VALUE_BYTES:
+        digest = sha256(value).hexdigest()
+        cut = structs.replace(cut, value=value[:MAX_VALUE_BYTES], value_bytes=len(value), value_sha256=digest)
+    if len(key) > MAX_KEY_BYTES:
+        cut = structs.replace(cut, key=key[:MAX_KEY_BYTES], key_bytes=len(key), key_sha256=sha256(key).hexdigest())
+    return cut
 
 
 def _shortened(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cardwatch.admission import admit, dead_letter
+from cardwatch.admission import admit, cut_dead_letter, dead_letter
 from cardwatch.decision.folding import FoldedTransactions, cards_of, fold_transactions
 from cardwatch.errors import InvalidRecord, Superseded
 from cardwatch.events import DeadLetter, Transaction
@@ -51,7 +51,8 @@ def fold_batch(
     cards, card_index = cards_of(transactions)
     states = store.load(cards)
     folded = fold_transactions(tables, states, card_index, transactions)
-    return Batch(partition, start, records[-1].offset + 1, admitted, folded, cards, states, dead_letters)
+    cut = [cut_dead_letter(letter) for letter in dead_letters]  # a letter that does not fit would abort the transaction
+    return Batch(partition, start, records[-1].offset + 1, admitted, folded, cards, states, cut)
 
 
 def decode_records(

@@ -9,13 +9,12 @@ import msgspec
 from msgspec import Struct, structs
 
 from adapters.aws.object_keys import dead_letter_key, decisions_key
+from cardwatch.admission import cut_dead_letter
 from cardwatch.events import DeadLetter, encode
 
 MAX_MESSAGE_BYTES: Final = 200_000
 """Maximum size of a dead letter in a message: the smallest limit of SQS is 262,144 bytes, and a record of Kinesis may
 have a mebibyte."""
-MAX_REASON_CHARACTERS: Final = 1_000
-"""Maximum length of the reason in a message whose dead letter is in the bucket."""
 
 
 class TransactionIds(Struct):
@@ -64,7 +63,7 @@ class DecisionDelivery:
         self._put_stream([(transaction_ids(line).card_id, line) for line in lines])
 
     def dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Deliver dead letters; one that is too large for a message goes to the bucket, and a short one names it."""
+        """Deliver dead letters; one that is too large for a message goes to the bucket, and a cut one names it."""
         if letters:
             self._send([self._message(letter) for letter in letters])
 
@@ -74,5 +73,5 @@ class DecisionDelivery:
             return message
         key = dead_letter_key(letter.partition, letter.offset)
         self._put_object(key, message)
-        reason = f"{letter.reason[:MAX_REASON_CHARACTERS]}; too large for a message: all of it is in {key}"
-        return encode(structs.replace(letter, key=None, value=None, reason=reason))
+        cut = cut_dead_letter(letter)
+        return encode(structs.replace(cut, reason=f"{cut.reason}; too large for a message: all of it is in {key}"))

@@ -14,6 +14,7 @@ from cardwatch.admission import (
     MAX_TEXT_CHARACTERS,
     MAX_VALUE_BYTES,
     admit,
+    cut_dead_letter,
     dead_letter,
     is_in_wrong_partition,
 )
@@ -72,11 +73,14 @@ def test_a_short_record_is_in_its_dead_letter_unchanged() -> None:
     assert letter == DeadLetter(
         topic=TRANSACTIONS, partition=3, offset=17, key=b"abc", value=b"nonsense", field="$.x", reason="why"
     )
+    assert cut_dead_letter(letter) == letter
 
 
 def test_of_a_long_record_the_letter_has_the_beginning_the_length_and_the_digest() -> None:
     value, key = b"x" * 900_000, b"k" * 70_000
-    letter = dead_letter(record(value, key), InvalidRecord("why " * 100_000, field="$." + "f" * 300_000))
+    whole = dead_letter(record(value, key), InvalidRecord("why " * 100_000, field="$." + "f" * 300_000))
+    assert (whole.value, whole.key) == (value, key)
+    letter = cut_dead_letter(whole)
     assert letter.value == b"x" * MAX_VALUE_BYTES
     assert (letter.value_bytes, letter.value_sha256) == (900_000, sha256(value).hexdigest())
     assert letter.key == b"k" * MAX_KEY_BYTES
@@ -93,7 +97,7 @@ def test_of_a_long_record_the_letter_has_the_beginning_the_length_and_the_digest
     text=st.one_of(st.text(max_size=50), st.integers(0, 10**5).map(lambda n: "\x00\U0001f4b3" * n)),
 )
 def test_a_dead_letter_always_fits_and_can_be_read(value: bytes | None, key: bytes | None, text: str) -> None:
-    encoded = encode(dead_letter(record(value, key), InvalidRecord(text, field=text)))
+    encoded = encode(cut_dead_letter(dead_letter(record(value, key), InvalidRecord(text, field=text))))
     assert len(encoded) < MAX_LETTER_BYTES
     letter = decode(encoded, DeadLetter)
     assert (value or b"").startswith(letter.value or b"")
