@@ -6,14 +6,14 @@ A metric that the rows cannot give (no fraud, or no genuine row) is None; it is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cardwatch.decision.cost_policy import DecisionPolicy, incurred_cost_minor
+from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, incurred_cost_minor
 from cardwatch.events import Action
 
 CARDS_A_DAY: Final = 100
@@ -133,3 +133,22 @@ def relative_cost(
     if not cost_of_approval:
         return None
     return incurred_cost_minor(policy, policy.decide(probabilities, amounts), is_fraud, amounts) / cost_of_approval
+
+
+class RowCosts(NamedTuple):
+    """What n decisions cost under the true labels, and what approvals would have cost: minor units, float64 [n]."""
+
+    incurred: NDArray[np.float64]
+    of_approval: NDArray[np.float64]
+
+
+def row_costs_minor(
+    policy: DecisionPolicy,
+    actions: Sequence[Action],
+    is_fraud: NDArray[np.bool_],
+    amount_minor: NDArray[np.integer[Any]],
+) -> RowCosts:
+    """Return the cost of each decision; the sums of the two, divided, are `relative_cost`."""
+    costs = policy.expected_costs(is_fraud.astype(np.float64), amount_minor.astype(np.float64))
+    chosen = np.array([ACTIONS.index(action) for action in actions], np.int64)
+    return RowCosts(np.take_along_axis(costs, chosen[:, None], axis=1)[:, 0], costs[:, ACTIONS.index(Action.APPROVE)])
