@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from cardwatch.compiled import compiled
@@ -29,19 +29,24 @@ _AMOUNT, _AMOUNT_TO_MAX = column("amount"), column("amount_to_max")
 _SPEED, _DISTANCE = column("speed_from_last_kmh"), column("distance_from_last_km")
 
 
-class DecisionPolicy(Struct, frozen=True, kw_only=True):
+_MinorUnits = Annotated[float, Meta(ge=0, le=1e12)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Costs of mistakes, and thresholds of the rules. Read from the policy file; the version is a hash of the values.
 
-    `rule_amount` is in major units, like the feature `amount`.
+    Costs are at least 0 and at most 10^12 minor units, shares lie in 0..1. `rule_amount` is in major units, like the
+    feature `amount`.
     """
 
-    challenge_cost_minor: float = 100.0
+    challenge_cost_minor: _MinorUnits = 100.0
     """Cost of challenging a genuine transaction."""
-    challenge_stops_fraud: float = 0.9
+    challenge_stops_fraud: _Share = 0.9
     """Share of fraud that a challenge stops."""
-    decline_cost_minor: float = 500.0
+    decline_cost_minor: _MinorUnits = 500.0
     """Cost of declining a genuine transaction, apart from the lost margin."""
-    lost_margin: float = 0.05
+    lost_margin: _Share = 0.05
     """Share of the amount that is lost when a genuine transaction is declined."""
     rule_speed_kmh: float = 1_000.0
     rule_distance_km: float = 500.0

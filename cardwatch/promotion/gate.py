@@ -74,7 +74,7 @@ class Performance(Struct, frozen=True, kw_only=True):
     expected_frauds: float
 
 
-class PromotionPolicy(Struct, frozen=True, kw_only=True):
+class PromotionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Requirements of the gate. Ratios are challenger to champion.
 
     A first champion has no predecessor, so only `minimum_average_precision` and the calibration apply to it. With a

@@ -150,6 +150,36 @@ def test_a_broken_policy_file_is_refused_by_name(tmp_path: Path, content: str) -
         read_policies(Settings(policy_file=file))
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("[decision]\nchalenge_cost_minor = 5\n", "chalenge_cost_minor"),
+        ("[promotion]\nminimum_fraud = 5\n", "minimum_fraud"),
+        ("[decision]\nchallenge_cost_minor = -1\n", "$.decision.challenge_cost_minor"),
+        ("[decision]\nchallenge_cost_minor = nan\n", "$.decision.challenge_cost_minor"),
+        ("[decision]\ndecline_cost_minor = inf\n", "$.decision.decline_cost_minor"),
+        ("[decision]\nlost_margin = 5\n", "$.decision.lost_margin"),
+        ("[decision]\nchallenge_stops_fraud = 1.1\n", "$.decision.challenge_stops_fraud"),
+        ('currency = "euro"\n', "$.currency"),
+    ],
+)
+def test_a_misspelt_key_or_an_impossible_cost_is_refused_instead_of_ignored(
+    tmp_path: Path, content: str, named: str
+) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(content)
+    with pytest.raises(Misconfigured) as caught:
+        read_policies(Settings(policy_file=file))
+    assert named in str(caught.value)
+
+
+def test_a_policy_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_bytes('currency = "EUR"\n'.encode("utf-16"))
+    with pytest.raises(Misconfigured, match=r"policy\.toml: is not UTF-8 text"):
+        read_policies(Settings(policy_file=file))
+
+
 def test_a_policy_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"nowhere\.toml"):
         read_policies(Settings(policy_file=tmp_path / "nowhere.toml"))
