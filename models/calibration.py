@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
@@ -9,7 +11,7 @@ from sklearn.isotonic import IsotonicRegression
 from cardwatch.detector.calibration import Calibration
 
 
-def fit_calibration(margins: NDArray[np.float32], is_fraud: NDArray[np.bool_]) -> Calibration:
+def fit_calibration(margins: NDArray[np.floating[Any]], is_fraud: NDArray[np.bool_]) -> Calibration:
     """Fit an isotonic regression (Zadrozny and Elkan 2002) of `is_fraud` on `margins`, both of shape [n].
 
     A higher margin never has a lower probability. Probabilities are clipped to [1 / (n + 2), 1 - 1 / (frauds + 2)], so

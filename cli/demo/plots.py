@@ -1,64 +1,21 @@
-"""The report's plots as SVG that lives inside the page: its text, its fonts and its colours are the page's.
-
-Matplotlib is drawn with colours that stand for CSS variables, so that one picture serves light and dark mode.
-"""
+"""The plots of the demo's report."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
 
-import matplotlib as mpl
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from cli.charts import ALARM, CAUGHT, INK, MISSED, QUIET, SERIES, as_svg, new_figure, variable_of
 from cli.demo.formatting import by_version, milliseconds
 from cli.demo.summary import Facts, Timings
 
-_INK, _QUIET, _GRID, _CAUGHT, _MISSED, _ALARM = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
-_VERSIONS: Final = ("#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04")
-_VARIABLES: Final = {
-    _INK: "--ink",
-    _QUIET: "--quiet",
-    _GRID: "--grid",
-    _CAUGHT: "--caught",
-    _MISSED: "--missed",
-    _ALARM: "--alarm",
-    **{colour: f"--version-{number}" for number, colour in enumerate(_VERSIONS, 1)},
-}
-_STYLE: Final = {
-    "svg.fonttype": "none",
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.edgecolor": _GRID,
-    "axes.labelcolor": _QUIET,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": _QUIET,
-    "ytick.color": _QUIET,
-    "ytick.major.size": 0,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-}
-_WIDTH, _HEIGHT = 8.6, 3.0
 _MAX_FEATURES: Final = 14
 _NAME_DAYS: Final = 6
-_NOT_FOR_A_PAGE: Final = re.compile(
-    r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->"  # whole elements
-    r"| xmlns(:\w+)?=\"[^\"]*\"| id=\"[\w.]+_\d+\"| (width|height)=\"[\d.]+pt\"|font-family: [^;\"]*;? ?",  # attributes
-    re.DOTALL,
-)
 
 
 class Moment(NamedTuple):
@@ -71,10 +28,10 @@ class Moment(NamedTuple):
 
 def average_precision(facts: Facts) -> str:
     """Average precision by day, rolling, coloured by champion, with what happened when."""
-    figure, axes = _figure("average-precision")
+    figure, axes = new_figure("average-precision")
     for phase in facts.phases:
         days = [day for day in facts.days if phase.first_day <= day.day <= phase.last_day]
-        colour = by_version(_VERSIONS, days[-1].version)
+        colour = by_version(SERIES, days[-1].version)
         alone = [(day.day, day.quality.average_precision) for day in days if day.quality]
         axes.plot(*_columns(alone), "o", color=colour, alpha=0.35, markersize=3.5, markeredgewidth=0)
         rolling = [(day.day, day.average_precision) for day in days]
@@ -92,7 +49,7 @@ def average_precision(facts: Facts) -> str:
     _shade_unjudged(axes, facts)
     _days_below(axes, facts)
     _moments(axes, facts)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def drift(facts: Facts) -> str:
@@ -101,46 +58,46 @@ def drift(facts: Facts) -> str:
     names = [name for name, _ in sorted(seen.items(), key=lambda item: (-item[1], item[0]))[:_MAX_FEATURES]]
     rows = max(1, len(names))
     height = 0.25 * rows + 0.3
-    figure, (share, grid) = _figure("drift", 1.6 + height, nrows=2, sharex=True, height_ratios=[1.6, height])
+    figure, (share, grid) = new_figure("drift", 1.6 + height, nrows=2, sharex=True, height_ratios=[1.6, height])
     days = [_edge(day.day) for day in facts.days]
-    share.bar(days, [day.drift_share for day in facts.days], width=0.9, align="edge", color=_ALARM, alpha=0.8)
+    share.bar(days, [day.drift_share for day in facts.days], width=0.9, align="edge", color=ALARM, alpha=0.8)
     share.set_ylim(0, max(0.3, *(day.drift_share for day in facts.days)) * 1.05)
     share.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     share.yaxis.set_major_locator(MaxNLocator(4))
     share.set_ylabel("share of features")
     for row, name in enumerate(names):
         drifted = [_edge(day.day) for day in facts.days if name in day.drifted_features]
-        grid.barh([row] * len(drifted), 0.9, left=drifted, height=0.62, color=_ALARM, alpha=0.8)
+        grid.barh([row] * len(drifted), 0.9, left=drifted, height=0.62, color=ALARM, alpha=0.8)
     grid.set_yticks(range(len(names)), names)
     grid.set_ylim(rows - 0.5, -0.5)
     grid.grid(visible=False)
     _days_below(grid, facts)
     _moments(share, facts)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def fraud_value(facts: Facts) -> str:
     """Value of fraud per day, caught and missed, on days whose labels are all in."""
-    figure, axes = _figure("fraud-value")
+    figure, axes = new_figure("fraud-value")
     judged = [(day.day, day.quality) for day in facts.days if day.quality is not None]
     days = [_edge(day) for day, _ in judged]
     caught = [quality.caught_minor / 100 for _, quality in judged]
     missed = [quality.missed_minor / 100 for _, quality in judged]
-    axes.bar(days, caught, width=0.8, align="edge", color=_CAUGHT)
-    axes.bar(days, missed, width=0.8, align="edge", bottom=caught, color=_MISSED)
+    axes.bar(days, caught, width=0.8, align="edge", color=CAUGHT)
+    axes.bar(days, missed, width=0.8, align="edge", bottom=caught, color=MISSED)
     axes.set_ylabel(f"{facts.currency} per day".strip())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.margins(y=0.05)
     _shade_unjudged(axes, facts)
     _days_below(axes, facts)
     _moments(axes, facts)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def latency(timings: Timings) -> str:
     """Plot the latency of decisions at the fixed rate, with its percentiles."""
-    figure, axes = _figure("latency")
-    axes.stairs(timings.histogram, timings.histogram_edges_ms, fill=True, color=_VERSIONS[0], alpha=0.75)
+    figure, axes = new_figure("latency")
+    axes.stairs(timings.histogram, timings.histogram_edges_ms, fill=True, color=SERIES[0], alpha=0.75)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: milliseconds(value)))
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
@@ -149,21 +106,14 @@ def latency(timings: Timings) -> str:
     percentiles = (("p50", timings.p50_ms), ("p95", timings.p95_ms), ("p99", timings.p99_ms))
     for line, (name, value) in enumerate(percentiles):
         if value is not None:
-            axes.axvline(value, color=_INK, linewidth=1, linestyle=(0, (3, 2)))
-            _name(axes, value, f"{name} {milliseconds(value)}", _INK, line=line)
-    return _svg(figure)
+            axes.axvline(value, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+            _name(axes, value, f"{name} {milliseconds(value)}", INK, line=line)
+    return as_svg(figure)
 
 
 def version_variable(version: str | None) -> str:
     """The CSS variable, without its dashes, that colours this model version."""
-    return _VARIABLES[by_version(_VERSIONS, version)].removeprefix("--")
-
-
-def _figure(name: str, height: float = _HEIGHT, **grid: Any) -> tuple[Any, Any]:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        figure.set_label(name)
-        return figure, figure.subplots(**grid)
+    return variable_of(by_version(SERIES, version))
 
 
 def _edge(day: date) -> int:
@@ -188,7 +138,7 @@ def _days_below(axes: Any, facts: Facts) -> None:
 def _shade_unjudged(axes: Any, facts: Facts) -> None:
     unjudged = [_edge(day.day) for day in facts.days if day.quality is None]
     if unjudged:
-        axes.axvspan(unjudged[0], unjudged[-1] + 1, facecolor=_QUIET, edgecolor="none", alpha=0.1)
+        axes.axvspan(unjudged[0], unjudged[-1] + 1, facecolor=QUIET, edgecolor="none", alpha=0.1)
 
 
 def _moments(axes: Any, facts: Facts) -> None:
@@ -206,16 +156,16 @@ def _moments(axes: Any, facts: Facts) -> None:
 
 def _happened(facts: Facts) -> list[Moment]:
     """Detection and promotion stand at the end of their day; where both are one, so is the line."""
-    found = [Moment(facts.plan.change_day, "change", _MISSED)] if facts.plan.change_day else []
+    found = [Moment(facts.plan.change_day, "change", MISSED)] if facts.plan.change_day else []
     promoted = next((turn for turn in facts.verdicts if turn.promoted), None)
     if facts.detection is not None:
         same = promoted is not None and promoted.day == facts.detection.day
         name = f"detected, v{promoted.version} promoted" if same and promoted else "detected"
-        found.append(Moment(date.fromordinal(facts.detection.day.toordinal() + 1), name, _ALARM))
+        found.append(Moment(date.fromordinal(facts.detection.day.toordinal() + 1), name, ALARM))
         if same:
             return found
     if promoted is not None:
-        found.append(Moment(date.fromordinal(promoted.day.toordinal() + 1), f"v{promoted.version} promoted", _CAUGHT))
+        found.append(Moment(date.fromordinal(promoted.day.toordinal() + 1), f"v{promoted.version} promoted", CAUGHT))
     return found
 
 
@@ -230,13 +180,3 @@ def _name(axes: Any, x: float, text: str, colour: str, line: int = 0) -> None:
         color=colour,
         fontsize=9,
     )
-
-
-def _svg(figure: Any) -> str:
-    out = io.StringIO()
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": figure.get_label()}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    drawn = _NOT_FOR_A_PAGE.sub("", out.getvalue())
-    for colour, variable in _VARIABLES.items():
-        drawn = drawn.replace(colour, f"var({variable})")
-    return drawn.strip()

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from markupsafe import Markup
-from msgspec import Struct
-
+from cli.charts import Plot
 from cli.demo import formatting, plots
 from cli.demo.snapshot import Event
 from cli.demo.summary import DemoSummary, Facts
@@ -18,16 +16,6 @@ from cli.templates import render
 
 REPORT_NAME: Final = "demo.html"
 SUMMARY_NAME: Final = "summary.json"
-
-
-class Plot(Struct, frozen=True):
-    """A figure with its caption and reading instructions. `key` maps colour variables to their meaning."""
-
-    title: str
-    svg: str
-    alt: str
-    caption: str
-    key: list[tuple[str, str]] = []
 
 
 def write_report(
@@ -58,7 +46,6 @@ def _page(summary: DemoSummary, events: Sequence[Event], drift_report: str | Non
         plots=_plots(summary),
         events=events,
         drift_report=drift_report,
-        inline=Markup,  # for SVG that we have drawn ourselves, nothing else
         count=formatting.count,
     )
 

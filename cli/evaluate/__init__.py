@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from math import isnan
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 READABLE: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 WRITABLE: Final = click.Path(dir_okay=False, writable=True, path_type=Path)
 POSITIVE: Final = click.IntRange(min=1)
+CARDS: Final = click.IntRange(min=1, max=1_000_000)
 
 
 @click.command("evaluate")
@@ -33,6 +35,12 @@ POSITIVE: Final = click.IntRange(min=1)
     type=click.DateTime(["%Y-%m-%d"]),
     help="First training day of the newest fold.  [default: so that the newest test ends with the data]",
 )
+@click.option("--score-column", "score_columns", multiple=True, help="A column of another model's scores. Repeatable.")
+@click.option("--policy", "policy_file", type=READABLE, help="Costs of decisions: the services' policy file, TOML.")
+@click.option("--card-precision-k", "cards_a_day", type=CARDS, help="Cards checked in a day.  [default: 100]")
+@click.option("--confidence", type=click.FloatRange(0.5, 0.999), help="Add confidence intervals of this level: 0.95.")
+@click.option("--scores", type=WRITABLE, help="Where the scored test rows go, as Parquet.")
+@click.option("--report", type=WRITABLE, help="Where a report with curves goes, as HTML.")
 @click.option("--families", is_flag=True, help="Then train and test again without each family of features in turn.")
 def evaluate(
     data: Path,
@@ -41,7 +49,7 @@ def evaluate(
     on_error: str,
     rejects: Path | None,
     families: bool,
-    **flags: int | datetime | None,
+    **flags: Any,
 ) -> None:
     """Train and test the detector on your own transactions.
 
@@ -49,13 +57,17 @@ def evaluate(
     without the cards that are known to be compromised by then. Prints a table and writes it as JSON.
     """
     from cli.evaluate.command import run  # noqa: PLC0415 (--help needs none of its libraries)
+    from cli.evaluate.wanted import Wanted  # noqa: PLC0415 (likewise)
 
     if rejects is not None and on_error != "reject":
         raise click.UsageError("--rejects needs --on-error reject")
+    wanted = Wanted(**{name: flags.pop(name) for name in Wanted.__struct_fields__})
+    if wanted.confidence is not None and isnan(wanted.confidence):
+        raise click.UsageError("--confidence needs a number between 0.5 and 0.999")
     protocol: dict[str, int | date] = {
         name: value.date() if isinstance(value, datetime) else value
         for name, value in flags.items()
         if value is not None
     }
     set_aside = (rejects or data.with_name(data.name + ".rejects.csv")) if on_error == "reject" else None
-    run(data, mapping, output, set_aside, protocol, with_families=families)
+    run(data, mapping, output, set_aside, protocol, with_families=families, wanted=wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -45,7 +45,8 @@ class Text(NamedTuple):
 class Dataset(Struct, frozen=True, kw_only=True):
     """n transactions in the order of time, and of the file where times are equal.
 
-    `days`: days since 1970. `cards`: each transaction's card as a place among the `card_count` distinct ones.
+    `days`: days since 1970. `cards`: each transaction's card as a place among the `card_count` distinct ones, whose
+    ids are `card_names`.
     `observed_at_ms`: when its fraud became known. `columns`: all fields that the file has; `fields`: how
     the mapping gives them and the others; `kernel`: the same transactions as the kernel reads them.
     """
@@ -56,6 +57,7 @@ class Dataset(Struct, frozen=True, kw_only=True):
     days: NDArray[np.int64]
     cards: NDArray[np.int64]
     card_count: int
+    card_names: NDArray[np.object_]
     is_fraud: NDArray[np.bool_]
     observed_at_ms: NDArray[np.int64]
 
@@ -64,13 +66,14 @@ class Dataset(Struct, frozen=True, kw_only=True):
         return len(self.days)
 
 
-def read_dataset(path: Path, mapping: Mapping, refuse: Refuse) -> Dataset:
+def read_dataset(path: Path, mapping: Mapping, refuse: Refuse, score_columns: Sequence[str] = ()) -> Dataset:
     """Read a CSV or Parquet file by its mapping; every row that does not fit is passed to `refuse` and left out.
 
+    `score_columns` are further columns, of numbers, which `columns` holds by `score_field`.
     Raises `MappingError` if the file cannot be read, lacks a column or has no row that fits.
     """
-    _check_columns(path, mapping)
-    batches = list(_read_batches(path, mapping, refuse))
+    _check_columns(path, mapping, score_columns)
+    batches = list(_read_batches(path, mapping, refuse, score_columns))
     if not sum(len(batch["row"]) for batch in batches):
         raise MappingError(f"{path}: has no row that can be used")
     columns = {name: _joined([batch.pop(name) for batch in batches]) for name in list(batches[0])}
@@ -83,6 +86,7 @@ def read_dataset(path: Path, mapping: Mapping, refuse: Refuse) -> Dataset:
         days=columns["occurred_at"] // DAY_MS,
         cards=cards.codes.astype(np.int64),
         card_count=len(cards.names) - 1,
+        card_names=cards.names[:-1],
         is_fraud=columns.pop("is_fraud"),
         observed_at_ms=columns.pop("observed_at"),
         columns=columns,
@@ -122,8 +126,15 @@ def _kernel_rows(columns: Columns, fields: TransactionFields) -> NDArray[np.void
     )
 
 
-def _check_columns(path: Path, mapping: Mapping) -> None:
+def _check_columns(path: Path, mapping: Mapping, score_columns: Sequence[str]) -> None:
     names = column_names(path, mapping.file)
+    for column in score_columns:
+        if names.count(column) != 1:
+            problem = f"{names.count(column)} columns are called" if column in names else "there is no column"
+            raise MappingError(
+                f"{path}: --score-column {column}: {problem} {column!r}{suggestion(column, names) or '.'} "
+                f"Its columns: {', '.join(names)}"
+            )
     for field, column in mapping.columns().items():
         if names.count(column) > 1:
             raise MappingError(f"{path}: {names.count(column)} columns are called {column!r}, which is {field}")
@@ -145,15 +156,15 @@ def _separator_hint(names: list[str]) -> str:
     return f"; is {written} what separates the columns? Then the mapping needs `file: {{delimiter: {written}}}`."
 
 
-def _read_batches(path: Path, mapping: Mapping, refuse: Refuse) -> Iterator[Columns]:
-    used = list(dict.fromkeys(mapping.columns().values()))
+def _read_batches(path: Path, mapping: Mapping, refuse: Refuse, score_columns: Sequence[str]) -> Iterator[Columns]:
+    used = list(dict.fromkeys([*mapping.columns().values(), *score_columns]))
     waiting: list[Fault] = []
 
     def malformed(row: int, reason: str) -> None:
         waiting.append(Fault(row, "", None, reason))
 
     for batch in read_text(path, used, mapping.file, malformed):
-        columns, faults = parse_batch(batch, mapping)
+        columns, faults = parse_batch(batch, mapping, score_columns)
         last = int(batch.numbers[-1]) if len(batch.numbers) else 0
         waiting += faults.found
         for fault in sorted(fault for fault in waiting if fault.row <= last):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct, structs
-from rich import box
 from rich.table import Table
 
 from cardwatch.features.definitions import FAMILIES, FEATURES
 from cli.evaluate.replay import Report
-from cli.evaluate.run import Experiment, FoldResult, Summary, judge_without, summarise
-from models.evaluation import Evaluation
+from cli.evaluate.run import Experiment, FoldResult, Metrics, Summary, judge_without, summarise
+from cli.evaluate.tables import results_table
 
 COMPARED: Final = {"average_precision": "avg. prec.", "recall_at_fpr_0_1_percent": "recall 0.1 % FPR"}
 
@@ -40,7 +39,7 @@ def columns_of(family: str) -> tuple[int, ...]:
     return tuple(position for position, feature in enumerate(FEATURES) if feature.family == family)
 
 
-def compare(family: str, without: Sequence[Evaluation], with_all: Sequence[Evaluation]) -> FamilyResult:
+def compare(family: str, without: Sequence[Metrics], with_all: Sequence[Metrics]) -> FamilyResult:
     """Compare the results of the same folds without this family and with all."""
     measured = [_compared(metrics) for metrics in without]
     differences = [_differences(here, _compared(metrics)) for here, metrics in zip(measured, with_all, strict=True)]
@@ -52,15 +51,14 @@ def compare(family: str, without: Sequence[Evaluation], with_all: Sequence[Evalu
     )
 
 
-def _leave_out(family: str, experiment: Experiment, report: Report) -> Iterator[Evaluation]:
+def _leave_out(family: str, experiment: Experiment, report: Report) -> Iterator[Metrics]:
     for chosen in experiment.folds:
         report(f"without {family}: fold {chosen.fold.number} of {len(experiment.folds)}")
-        yield judge_without(experiment, chosen, columns_of(family))
+        yield structs.asdict(judge_without(experiment, chosen, columns_of(family)))
 
 
-def _compared(metrics: Evaluation) -> dict[str, float | None]:
-    values = structs.asdict(metrics)
-    return {name: values[name] for name in COMPARED}
+def _compared(metrics: Metrics) -> dict[str, float | None]:
+    return {name: metrics[name] for name in COMPARED}
 
 
 def _differences(measured: dict[str, float | None], base: dict[str, float | None]) -> dict[str, float | None]:
@@ -73,16 +71,6 @@ CAPTION: Final = (
     "Every fold trained and tested again without one family. Means over the folds; after ±, the standard deviation of"
     " the paired differences. Below zero: the family helps."
 )
-
-
-def results_table(caption: str, labels: Iterable[str], numbers: Iterable[str]) -> Table:
-    """Return an empty table with these headings: `labels` are aligned to the left, `numbers` to the right."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
-    for heading in labels:
-        table.add_column(heading, no_wrap=True)
-    for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
 
 
 def families_table(results: list[FamilyResult]) -> Table:

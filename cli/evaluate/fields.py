@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from adapters.archive.tabular import TextBatch
@@ -35,8 +37,13 @@ class BatchFaults:
         self.bad |= mask
 
 
-def parse_batch(batch: TextBatch, mapping: Mapping) -> tuple[Columns, BatchFaults]:
-    """The values of every field that the mapping knows; those in a faulty row mean nothing."""
+def score_field(column: str) -> str:
+    """The name under which the values of a score column are kept; no other field has a colon in its name."""
+    return f"score: {column}"
+
+
+def parse_batch(batch: TextBatch, mapping: Mapping, score_columns: Sequence[str] = ()) -> tuple[Columns, BatchFaults]:
+    """The values of every field that the mapping knows and of the score columns; those in a faulty row mean nothing."""
     faults = BatchFaults(batch.numbers)
 
     def read(spec: FieldSpec, *, required: bool = False) -> tuple[parsing.Texts, parsing.Refuse]:
@@ -68,6 +75,10 @@ def parse_batch(batch: TextBatch, mapping: Mapping) -> tuple[Columns, BatchFault
     for name, bound in (("latitude", 90), ("longitude", 180)):
         if (place := getattr(ours, name)) is not None:
             columns[name] = parsing.parse_degrees(*read(place), bound)
+    for name in score_columns:
+        texts, refuse = read(Column(column=name), required=True)
+        refuse_unseen = partial(faults.add, name, pa.nulls(len(texts), pa.string()))
+        columns[score_field(name)] = parsing.parse_scores(texts, refuse, refuse_unseen)
     columns["observed_at"] = columns["occurred_at"] + mapping.protocol.delay_days * DAY_MS
     if label.observed_at is not None:
         texts, refuse = read(label.observed_at)

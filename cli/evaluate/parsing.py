@@ -34,6 +34,8 @@ _ZONED: Final = r":\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$"
 _NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _LONG_DIGITS: Final = r"^\d[\d -]{12,}$"
 _FIRST_MS: Final = 0
+LARGEST_SCORE: Final = 10.0**12
+"""Absolute value of a score. A card number has 13 digits or more, and a score column is copied to the scored rows."""
 _LAST_MS: Final = to_epoch_ms(datetime(2200, 1, 1, tzinfo=UTC))
 _UNIT_MS: Final = {
     "epoch_s": 1_000,
@@ -117,6 +119,14 @@ def parse_degrees(texts: Texts, refuse: Refuse, bound: int) -> NDArray[np.float6
     outside = ~is_null(texts) & ~_within(degrees, -bound, bound)
     refuse(outside, f"is not a number of degrees between -{bound} and {bound}")
     return degrees
+
+
+def parse_scores(texts: Texts, refuse: Refuse, refuse_unseen: Refuse) -> NDArray[np.float64]:
+    """Finite numbers. One that may be an identifier is refused without its value, which may be a card number."""
+    numbers = _numbers(texts)
+    refuse_unseen(np.abs(numbers) > LARGEST_SCORE, "is beyond 10^12, which no score is; is the column an identifier?")
+    refuse(np.isnan(numbers) & ~is_null(texts), "is not a finite number, as a score must be")
+    return numbers
 
 
 def parse_fraud(texts: Texts, refuse: Refuse, spec: FraudFlag) -> Mask:

@@ -1,21 +1,23 @@
-"""The evaluation itself: train and test by the protocol, fold after fold."""
+"""The evaluation itself: train, score and test by the protocol, fold after fold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.detector.calibration import Calibration
 from cardwatch.detector.detector import Detector
 from cardwatch.errors import Misconfigured
 from cli.evaluate.dataset import Dataset
 from cli.evaluate.replay import FeatureRows, Report, feature_rows
-from models.evaluation import Evaluation, evaluate
+from cli.evaluate.scored_fold import ChosenRows, ScoredFold, Scores, foreign_scores
+from models.evaluation import CARDS_A_DAY, Evaluation, card_precision, evaluate
 from models.prequential import (
     Fold,
     FoldTestRows,
@@ -38,6 +40,10 @@ LabelledRows = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Feature rows, float32 [n, features], and which of them are fraud, bool [n]."""
 
 
+Metrics = dict[str, int | float | None]
+"""The fields of an `Evaluation`, with the k of card precision in its name."""
+
+
 class Period(Struct, frozen=True, kw_only=True):
     """Days, both inclusive, and what they hold."""
 
@@ -55,7 +61,7 @@ class FoldResult(Struct, frozen=True, kw_only=True):
     test: Period
     removed_rows: int
     removed_cards: int
-    metrics: Evaluation
+    metrics: Metrics
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -65,37 +71,92 @@ class Summary(Struct, frozen=True, kw_only=True):
     std: dict[str, float | None]
 
 
-class ChosenRows(Struct, frozen=True, kw_only=True):
-    """Rows of a fold: positions in the data, and the labels of `train` as known when the test begins."""
-
-    fold: Fold
-    train: NDArray[np.int64]
-    known_fraud: NDArray[np.bool_]
-    test: FoldTestRows
-
-
 class Experiment(Struct, frozen=True, kw_only=True):
-    """Data and the rows of all folds, with features that were computed once."""
+    """Data and the rows of all folds, with features that were computed once, and what the tests are measured by.
+
+    `cards_a_day` is the k of card precision.
+    """
 
     dataset: Dataset
     features: FeatureRows
     folds: list[ChosenRows]
+    policy: DecisionPolicy
+    cards_a_day: int
 
 
-def prepare(dataset: Dataset, protocol: PrequentialProtocol, report: Report) -> Experiment:
+def prepare(
+    dataset: Dataset,
+    protocol: PrequentialProtocol,
+    report: Report,
+    *,
+    policy: DecisionPolicy | None = None,
+    cards_a_day: int = CARDS_A_DAY,
+) -> Experiment:
     """Compute what every fold needs. Raises `Misconfigured` if the data has too few days for the protocol."""
     folds = make_folds(protocol, first_day=int(dataset.days[0]), last_day=int(dataset.days[-1]))
     known_from = known_from_day(dataset.observed_at_ms)
     chosen = [_choose_rows(fold, dataset, known_from) for fold in folds]
     features = feature_rows(dataset, first_day=folds[0].train_from, until_day=folds[-1].test_until, report=report)
-    return Experiment(dataset=dataset, features=features, folds=chosen)
+    return Experiment(
+        dataset=dataset,
+        features=features,
+        folds=chosen,
+        policy=policy or DecisionPolicy(),
+        cards_a_day=cards_a_day,
+    )
 
 
-def run_folds(experiment: Experiment, report: Report) -> Iterator[FoldResult]:
-    """Train and test every fold."""
+def score_folds(experiment: Experiment, report: Report, score_columns: Sequence[str] = ()) -> Iterator[ScoredFold]:
+    """Train every fold and score its test rows, by the detector and by each of `score_columns`."""
     for chosen in experiment.folds:
         report(f"fold {chosen.fold.number} of {len(experiment.folds)}")
-        yield _run_fold(experiment, chosen)
+        margins = _margins(experiment.features, chosen)
+        probabilities = _calibration(experiment, chosen).apply(margins)
+        yield ScoredFold(
+            rows=chosen,
+            ours=Scores(values=margins, probabilities=probabilities),
+            theirs={name: foreign_scores(experiment.dataset, chosen, name) for name in score_columns},
+        )
+
+
+def measure_fold(experiment: Experiment, scored: ScoredFold) -> FoldResult:
+    """Measure the detector's scores of a fold.
+
+    All training rows grow the trees that are tested; see `_calibration` for their probabilities.
+    """
+    fold, dataset, chosen = scored.rows.fold, experiment.dataset, scored.rows
+    return FoldResult(
+        fold=fold.number,
+        train=_period(fold.train_from, fold.train_until, chosen.known_fraud),
+        test=_period(fold.test_from, fold.test_until, dataset.is_fraud[chosen.test.rows]),
+        removed_rows=chosen.test.removed_rows,
+        removed_cards=chosen.test.removed_cards,
+        metrics=measure(experiment, chosen, scored.ours),
+    )
+
+
+def measure(experiment: Experiment, chosen: ChosenRows, scores: Scores) -> Metrics:
+    """Measure these scores of the test rows of a fold."""
+    evaluation = _judge(experiment, chosen, scores.values, scores.probabilities)
+    metrics: Metrics = structs.asdict(evaluation)
+    if experiment.cards_a_day == CARDS_A_DAY:
+        return metrics
+    dataset, rows = experiment.dataset, chosen.test.rows
+    share = card_precision(
+        scores.values,
+        dataset.is_fraud[rows],
+        dataset.cards[rows],
+        dataset.days[rows],
+        cards_a_day=experiment.cards_a_day,
+    )
+    names = {"card_precision_at_100": card_precision_name(experiment.cards_a_day)}
+    metrics["card_precision_at_100"] = share
+    return {names.get(name, name): value for name, value in metrics.items()}
+
+
+def card_precision_name(cards_a_day: int) -> str:
+    """The name of the card precision at that many cards a day."""
+    return f"card_precision_at_{cards_a_day}"
 
 
 def judge_without(experiment: Experiment, chosen: ChosenRows, left_out: tuple[int, ...]) -> Evaluation:
@@ -103,7 +164,7 @@ def judge_without(experiment: Experiment, chosen: ChosenRows, left_out: tuple[in
 
     Only what the order of scores gives: without probabilities there is no `expected_cost`.
     """
-    return _judge(experiment.dataset, chosen, _margins(experiment.features, chosen, left_out))
+    return _judge(experiment, chosen, _margins(experiment.features, chosen, left_out))
 
 
 def summarise(results: Sequence[Mapping[str, float | None]]) -> Summary:
@@ -124,35 +185,21 @@ def _choose_rows(fold: Fold, dataset: Dataset, known_from: NDArray[np.int64]) ->
     return ChosenRows(fold=fold, train=train, known_fraud=known_fraud, test=test)
 
 
-def _run_fold(experiment: Experiment, chosen: ChosenRows) -> FoldResult:
-    """All training rows grow the trees that are tested; see `_calibration` for their probabilities."""
-    fold, dataset = chosen.fold, experiment.dataset
-    margins = _margins(experiment.features, chosen)
-    probabilities = _calibration(experiment, chosen).apply(margins)
-    return FoldResult(
-        fold=fold.number,
-        train=_period(fold.train_from, fold.train_until, chosen.known_fraud),
-        test=_period(fold.test_from, fold.test_until, dataset.is_fraud[chosen.test.rows]),
-        removed_rows=chosen.test.removed_rows,
-        removed_cards=chosen.test.removed_cards,
-        metrics=_judge(dataset, chosen, margins, probabilities),
-    )
-
-
 def _judge(
-    dataset: Dataset,
+    experiment: Experiment,
     chosen: ChosenRows,
-    margins: NDArray[np.float32],
+    scores: NDArray[np.floating[Any]],
     probabilities: NDArray[np.float64] | None = None,
 ) -> Evaluation:
-    rows = chosen.test.rows
+    dataset, rows = experiment.dataset, chosen.test.rows
     return evaluate(
-        margins,
+        scores,
         dataset.is_fraud[rows],
         amount_minor=dataset.columns["amount"][rows],
         card_ids=dataset.cards[rows],
         days=dataset.days[rows],
         probabilities=probabilities,
+        policy=experiment.policy,
     )
 
 

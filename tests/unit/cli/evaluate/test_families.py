@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from cardwatch.features.definitions import FAMILIES, FEATURES
 from cli.evaluate.families import columns_of, compare
 from cli.evaluate.replay import FeatureRows
+from cli.evaluate.run import Metrics
 from models.evaluation import Evaluation
 
 
@@ -32,8 +34,8 @@ def test_leaving_a_family_out_changes_no_other_use_of_the_rows() -> None:
     assert (rows.at(np.array([0, 1])) == 1).all()
 
 
-def judged(average_precision: float | None) -> Evaluation:
-    return Evaluation(
+def judged(average_precision: float | None) -> Metrics:
+    evaluation = Evaluation(
         rows=10,
         frauds=1,
         roc_auc=None,
@@ -43,6 +45,7 @@ def judged(average_precision: float | None) -> Evaluation:
         card_precision_at_100=None,
         expected_cost=None,
     )
+    return structs.asdict(evaluation)
 
 
 def test_folds_are_compared_in_pairs() -> None:
