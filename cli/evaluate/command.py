@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 from rich.console import Console
+from rich.markup import escape
 
 from cardwatch.features.definitions import SCHEMA_HASH
 from cli.evaluate.confidence import confidence_intervals
@@ -19,7 +20,6 @@ from cli.evaluate.families import families_table, run_families
 from cli.evaluate.mapping_file import load_mapping
 from cli.evaluate.outputs import check_outputs, writing
 from cli.evaluate.rejects import failing, rejecting
-from cli.evaluate.replay import Report
 from cli.evaluate.report import write_report
 from cli.evaluate.run import measure_fold, prepare, score_folds, summarise
 from cli.evaluate.score_columns import check_score_columns, measure_score_columns, warnings
@@ -55,7 +55,10 @@ def run(
     policy = read_policy(wanted.policy_file, mapping.transaction.currency)
     console = Console()
     with Console(stderr=True).status("") as status:  # in place and on stderr; silent without a terminal
-        report: Report = status.update
+
+        def report(words: str) -> None:
+            status.update(escape(words))  # a name in them may look like markup
+
         report(f"reading {data}")
         if set_aside is None:
             dataset, rejected = read_dataset(data, mapping, failing(data), wanted.score_columns), 0
@@ -63,7 +66,7 @@ def run(
             with rejecting(set_aside) as rejects:
                 dataset, rejected = read_dataset(data, mapping, rejects, wanted.score_columns), rejects.count
         facts = _facts(data, dataset, rejected)
-        console.print(_in_words(facts, set_aside), highlight=False, soft_wrap=True)
+        _say(console, _in_words(facts, set_aside))
         experiment = prepare(
             dataset, mapping.protocol, report, policy=policy.costs, cards_a_day=wanted.cards_a_day or CARDS_A_DAY
         )
@@ -95,14 +98,19 @@ def run(
     if families:
         console.print(families_table(families))
     for warning in warnings(columns):
-        console.print(warning, highlight=False, soft_wrap=True, markup=False)
-    console.print(f"written to {output}", highlight=False, soft_wrap=True)
+        _say(console, warning)
+    _say(console, f"written to {output}")
     if wanted.scores is not None:
         count = write_scored_rows(wanted.scores, experiment, scored)
-        console.print(f"{count:,} scored rows written to {wanted.scores}", highlight=False, soft_wrap=True)
+        _say(console, f"{count:,} scored rows written to {wanted.scores}")
     if wanted.report is not None:
         write_report(wanted.report, document, experiment, scored)
-        console.print(f"report written to {wanted.report}", highlight=False, soft_wrap=True)
+        _say(console, f"report written to {wanted.report}")
+
+
+def _say(console: Console, words: str) -> None:
+    """As it is: a path is neither markup nor wrapped."""
+    console.print(words, highlight=False, soft_wrap=True, markup=False)
 
 
 def _facts(data: Path, dataset: Dataset, rejected: int) -> DataFacts:

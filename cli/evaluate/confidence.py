@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cli.evaluate.replay import Report
 from cli.evaluate.run import Experiment, card_precision_name
-from cli.evaluate.scored_fold import ScoredFold, Scores
+from cli.evaluate.scored_fold import ModelScores, ScoredFold
 from models.card_bootstrap import (
     MINIMUM_DEFRAUDED_CARDS,
     RESAMPLES,
@@ -85,7 +85,7 @@ def _intervals(experiment: Experiment, values: Mapping[str, NDArray[np.float64]]
     return {names.get(name, name): percentile_interval(found, level) for name, found in values.items()}
 
 
-def _judged(experiment: Experiment, fold: ScoredFold, scores: Scores) -> JudgedRows:
+def _judged(experiment: Experiment, fold: ScoredFold, scores: ModelScores) -> JudgedRows:
     dataset, rows = experiment.dataset, fold.rows.test.rows
     is_fraud, amounts = dataset.is_fraud[rows], dataset.columns["amount"][rows]
     actions = experiment.policy.decide(scores.probabilities, amounts.astype(np.float64))

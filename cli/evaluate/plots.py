@@ -22,7 +22,7 @@ from cli.evaluate.curves import (
     relative_costs,
 )
 from cli.evaluate.run import Experiment
-from cli.evaluate.scored_fold import ScoredFold, Scores
+from cli.evaluate.scored_fold import ModelScores, ScoredFold
 
 OURS: Final = "cardwatch"
 _WIDTH, _HEIGHT = 4.3, 3.5
@@ -30,7 +30,9 @@ _WIDTH, _HEIGHT = 4.3, 3.5
 _LOWEST_SHARE: Final = 5e-4
 """Where the axes of the calibration begin; what is lower is drawn there."""
 _LOWEST_ALERTS: Final = float(ALERT_SHARES[1])
-_LINE_STYLES: Final = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+_LINE_STYLES: Final = ("-", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)))
+_LINE_NAMES: Final = ("", " (dashed)", " (dotted)", " (dash-dotted)")
+"""Not everybody tells the colours apart."""
 
 
 _APPROVE, _CHALLENGE = ACTIONS.index(Action.APPROVE), ACTIONS.index(Action.CHALLENGE)
@@ -40,7 +42,7 @@ class ScoredModel(Struct, frozen=True, kw_only=True):
     """A model as the curves see it: its scores of every fold, and its colour."""
 
     name: str
-    scores: list[Scores]
+    scores: list[ModelScores]
     colour: str
     line: Any
     is_ours: bool
@@ -59,12 +61,12 @@ def draw_curves(experiment: Experiment, scored: Sequence[ScoredFold]) -> list[Pl
     ]
 
 
-def _model(name: str, scores: list[Scores], place: int, *, is_ours: bool) -> ScoredModel:
+def _model(name: str, scores: list[ModelScores], place: int, *, is_ours: bool) -> ScoredModel:
     return ScoredModel(
         name=name,
         scores=scores,
         colour=SERIES[place % len(SERIES)],
-        line=_LINE_STYLES[place // len(SERIES) % len(_LINE_STYLES)],
+        line=_LINE_STYLES[place % len(_LINE_STYLES)],
         is_ours=is_ours,
     )
 
@@ -78,7 +80,7 @@ def _precision_recall(models: Sequence[ScoredModel], is_fraud: Sequence[NDArray[
         ]
         if model.is_ours:
             for curve in curves:
-                axes.plot(RECALLS, curve, color=model.colour, linewidth=0.8, alpha=0.35)
+                axes.plot(RECALLS, curve, color=model.colour, linewidth=0.8, alpha=0.5)
         mean = mean_curve(curves)
         axes.plot(RECALLS, mean, color=model.colour, linewidth=2.2, linestyle=model.line)
         said.append(f"{model.name}: precision {_percent(mean[24])} at a recall of 25 %, {_percent(mean[74])} at 75 %")
@@ -106,7 +108,19 @@ def _calibration(models: Sequence[ScoredModel], is_fraud: Sequence[NDArray[np.bo
         x = np.maximum([bin.predicted for bin in bins], _LOWEST_SHARE)
         y = np.maximum([bin.observed for bin in bins], _LOWEST_SHARE)
         low, high = (np.maximum([getattr(bin, end) for bin in bins], _LOWEST_SHARE) for end in ("low", "high"))
-        axes.plot(x, y, color=model.colour, linewidth=1.4, linestyle=model.line, marker="o", markersize=3.5)
+        has_fraud = np.array([bin.frauds > 0 for bin in bins])
+        axes.plot(
+            x[has_fraud],
+            y[has_fraud],
+            color=model.colour,
+            linewidth=1.4,
+            linestyle=model.line,
+            marker="o",
+            markersize=3.5,
+        )
+        axes.plot(
+            x[~has_fraud], y[~has_fraud], "o", color=model.colour, markerfacecolor="none", markersize=4, clip_on=False
+        )
         axes.vlines(x, low, high, color=model.colour, linewidth=1.2, alpha=0.6)
         highest = bins[-1]
         said.append(
@@ -130,7 +144,7 @@ def _calibration(models: Sequence[ScoredModel], is_fraud: Sequence[NDArray[np.bo
         as_svg(figure),
         "Observed share of fraud by predicted probability. " + "; ".join(said),
         "All folds together, both axes logarithmic; dashed: as predicted. Bars: 95 % intervals (Wilson), rows taken as"
-        f" independent. What is below 0.05 % is drawn at the edge.{others}",
+        f" independent. Hollow: no fraud. What is below 0.05 % is drawn at the edge.{others}",
         _key(models),
     )
 
@@ -179,7 +193,7 @@ def _cost(
     _log_percent(axes.xaxis, [0.0001, 0.001, 0.01, 0.1, 1.0])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.set_xlabel("share of transactions that raise an alert")
-    axes.set_ylabel("cost, of approving everything")
+    axes.set_ylabel("cost, relative to approving all")
     return Plot(
         "Cost",
         as_svg(figure),
@@ -226,4 +240,7 @@ def _log_percent(axis: Any, places: list[float]) -> None:
 
 
 def _key(models: Sequence[ScoredModel]) -> list[tuple[str, str]]:
-    return [(variable_of(model.colour), model.name) for model in models]
+    return [
+        (variable_of(model.colour), model.name + _LINE_NAMES[place % len(_LINE_NAMES)])
+        for place, model in enumerate(models)
+    ]

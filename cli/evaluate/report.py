@@ -21,7 +21,7 @@ from cli.templates import render
 NOTHING: Final = "\N{EN DASH}"
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class TableRow(Struct, frozen=True, kw_only=True):
     """A row of a table of the report."""
 
     name: str
@@ -48,7 +48,7 @@ def _page(document: EvaluationReport, experiment: Experiment, scored: Sequence[S
         families=_family_rows(document),
         compared=list(COMPARED.values()),
         plots=draw_curves(experiment, scored),
-        confidence=None if document.confidence is None else in_words(document.confidence),
+        confidence=None if document.confidence is None else in_words(document.confidence, "Below each mean"),
         policy=document.policy,
         costs=_costs(document, experiment.dataset.fields.amount.digits),
         card_precision_k=document.card_precision_k,
@@ -79,9 +79,9 @@ def _key_figures(document: EvaluationReport, names: dict[str, str]) -> list[tupl
     return figures
 
 
-def _fold_rows(document: EvaluationReport, names: Iterable[str]) -> list[Row]:
+def _fold_rows(document: EvaluationReport, names: Iterable[str]) -> list[TableRow]:
     rows = [
-        Row(
+        TableRow(
             name=f"{fold.fold}: {fold.test.first_day} to {fold.test.last_day}",
             cells=[f"{fold.test.rows:,}", f"{fold.test.frauds:,}", *(_number(fold.metrics[name]) for name in names)],
         )
@@ -89,41 +89,45 @@ def _fold_rows(document: EvaluationReport, names: Iterable[str]) -> list[Row]:
     ]
     for name, values in (("mean", document.mean), ("standard deviation", document.std)):
         counts = [NOTHING if (count := values[key]) is None else f"{count:,.0f}" for key in ("rows", "frauds")]
-        rows.append(Row(name=name, cells=[*counts, *(_number(values[key]) for key in names)], is_key=name == "mean"))
-    intervals = _mean_intervals(document.confidence)
-    if intervals:
-        rows.append(Row(name="interval", cells=["", "", *(_interval(intervals, name) for name in names)]))
-    return rows
+        rows.append(
+            TableRow(name=name, cells=[*counts, *(_number(values[key]) for key in names)], is_key=name == "mean")
+        )
+    return rows + [
+        TableRow(name=name, cells=["", "", *cells])
+        for name, cells in _ends(_mean_intervals(document.confidence), names)
+    ]
 
 
-def _score_column_rows(document: EvaluationReport, names: Iterable[str]) -> list[Row]:
+def _score_column_rows(document: EvaluationReport, names: Iterable[str]) -> list[TableRow]:
     """Empty without score columns."""
     if not document.score_columns:
         return []
-    rows = [Row(name="cardwatch", cells=[_number(document.mean[name]) for name in names], is_key=True)]
+    rows = [TableRow(name="cardwatch", cells=[_number(document.mean[name]) for name in names], is_key=True)]
     for result in document.score_columns:
-        rows.append(Row(name=result.column, cells=[_number(result.mean[name]) for name in names], is_key=True))
+        rows.append(TableRow(name=result.column, cells=[_number(result.mean[name]) for name in names], is_key=True))
         difference = result.difference
         rows.append(
-            Row(name="difference to cardwatch", cells=[_number(difference.mean[name], "+.3f") for name in names])
+            TableRow(name="difference to cardwatch", cells=[_number(difference.mean[name], "+.3f") for name in names])
         )
         confidence = document.confidence
         if confidence is not None and confidence.note is None:
             intervals = confidence.score_columns[result.column].difference
-            rows.append(Row(name="its interval", cells=[_interval(intervals, name, "+.3f") for name in names]))
+            rows += [TableRow(name=name, cells=cells) for name, cells in _ends(intervals, names, "+.3f")]
         else:
-            rows.append(Row(name="its standard deviation", cells=[_number(difference.std[name]) for name in names]))
+            rows.append(
+                TableRow(name="its standard deviation", cells=[_number(difference.std[name]) for name in names])
+            )
     return rows
 
 
-def _family_rows(document: EvaluationReport) -> list[Row]:
+def _family_rows(document: EvaluationReport) -> list[TableRow]:
     rows = []
     for result in sorted(document.families, key=lambda result: result.difference.mean["average_precision"] or 0.0):
         differences = [
             f"{_number(result.difference.mean[name], '+.3f')} ± {_number(result.difference.std[name])}"
             for name in COMPARED
         ]
-        rows.append(Row(name=result.family, cells=[str(result.features), *differences]))
+        rows.append(TableRow(name=result.family, cells=[str(result.features), *differences]))
     return rows
 
 
@@ -135,8 +139,8 @@ def _costs(document: EvaluationReport, digits: int) -> dict[str, str]:
 
     return {
         "challenge of a genuine transaction": money(costs.challenge_cost_minor),
-        "decline of a genuine transaction": f"{money(costs.decline_cost_minor)} + {costs.lost_margin:.1%} of it",
-        "fraud that a challenge stops": f"{costs.challenge_stops_fraud:.0%}",
+        "decline of a genuine transaction": f"{money(costs.decline_cost_minor)} + {100 * costs.lost_margin:g} % of it",
+        "fraud that a challenge stops": f"{100 * costs.challenge_stops_fraud:g} %",
     }
 
 
@@ -144,10 +148,20 @@ def _mean_intervals(confidence: Confidence | None) -> Intervals:
     return {} if confidence is None else confidence.mean
 
 
-def _interval(intervals: Intervals, name: str, form: str = ".3f") -> str:
+def _interval(intervals: Intervals, name: str) -> str:
     interval = intervals.get(name)
-    return "" if interval is None else f"{interval.low:{form}} to {interval.high:{form}}"
+    return "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def _ends(intervals: Intervals, names: Iterable[str], form: str = ".3f") -> list[tuple[str, list[str]]]:
+    """Two rows, or none without intervals: a row of intervals would be wider than a page."""
+    if not intervals:
+        return []
+    return [
+        (f"interval, {end}", [_number(getattr(intervals[name], end, None), form) for name in names])
+        for end in ("low", "high")
+    ]
 
 
 def _number(value: float | None, form: str = ".3f") -> str:
-    return NOTHING if value is None else format(value, form)
+    return NOTHING if value is None else format(value, form).replace("-", "\N{MINUS SIGN}")

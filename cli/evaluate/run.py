@@ -16,7 +16,7 @@ from cardwatch.detector.detector import Detector
 from cardwatch.errors import Misconfigured
 from cli.evaluate.dataset import Dataset
 from cli.evaluate.replay import FeatureRows, Report, feature_rows
-from cli.evaluate.scored_fold import ChosenRows, ScoredFold, Scores, foreign_scores
+from cli.evaluate.scored_fold import ChosenRows, ModelScores, ScoredFold, foreign_scores
 from models.evaluation import CARDS_A_DAY, Evaluation, card_precision, evaluate
 from models.prequential import (
     Fold,
@@ -114,7 +114,7 @@ def score_folds(experiment: Experiment, report: Report, score_columns: Sequence[
         probabilities = _calibration(experiment, chosen).apply(margins)
         yield ScoredFold(
             rows=chosen,
-            ours=Scores(values=margins, probabilities=probabilities),
+            ours=ModelScores(values=margins, probabilities=probabilities),
             theirs={name: foreign_scores(experiment.dataset, chosen, name) for name in score_columns},
         )
 
@@ -135,7 +135,7 @@ def measure_fold(experiment: Experiment, scored: ScoredFold) -> FoldResult:
     )
 
 
-def measure(experiment: Experiment, chosen: ChosenRows, scores: Scores) -> Metrics:
+def measure(experiment: Experiment, chosen: ChosenRows, scores: ModelScores) -> Metrics:
     """Measure these scores of the test rows of a fold."""
     evaluation = _judge(experiment, chosen, scores.values, scores.probabilities)
     metrics: Metrics = structs.asdict(evaluation)

@@ -23,7 +23,7 @@ class ChosenRows(Struct, frozen=True, kw_only=True):
     test: FoldTestRows
 
 
-class Scores(Struct, frozen=True, kw_only=True):
+class ModelScores(Struct, frozen=True, kw_only=True):
     """Scores of n test rows, higher is more suspicious, and the calibrated probabilities of fraud, in 0..1."""
 
     values: NDArray[np.floating[Any]]
@@ -34,15 +34,15 @@ class ScoredFold(Struct, frozen=True, kw_only=True):
     """The rows of a fold, and the scores of its test rows. `theirs`: per score column of the data."""
 
     rows: ChosenRows
-    ours: Scores
-    theirs: dict[str, Scores]
+    ours: ModelScores
+    theirs: dict[str, ModelScores]
 
 
-def foreign_scores(dataset: Dataset, chosen: ChosenRows, column: str) -> Scores:
+def foreign_scores(dataset: Dataset, chosen: ChosenRows, column: str) -> ModelScores:
     """Return the scores of a column for the test rows, calibrated on the training rows of the fold."""
     scores = dataset.columns[score_field(column)]
     test = scores[chosen.test.rows]
-    return Scores(values=test, probabilities=calibrated(scores[chosen.train], chosen.known_fraud, test))
+    return ModelScores(values=test, probabilities=calibrated(scores[chosen.train], chosen.known_fraud, test))
 
 
 def calibrated(

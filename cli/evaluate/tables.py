@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from cli.evaluate.confidence import Confidence, Intervals
@@ -76,7 +77,7 @@ def score_columns_table(
     table.add_row("cardwatch", *(_share(ours.mean[name]) for name in shown))
     for result in results:
         table.add_section()
-        table.add_row(result.column, *(_share(result.mean[name]) for name in shown))
+        table.add_row(escape(result.column), *(_share(result.mean[name]) for name in shown))
         table.add_row("difference", *(_share(result.difference.mean[name], "+.3f") for name in shown))
         table.add_row("±", *(_share(result.difference.std[name]) for name in shown))
         if confidence is not None and confidence.note is None:
@@ -86,12 +87,12 @@ def score_columns_table(
     return table
 
 
-def in_words(confidence: Confidence) -> str:
-    """What the confidence interval is, or why there is none."""
+def in_words(confidence: Confidence, place: str = "low, high") -> str:
+    """What the confidence interval is and in which `place` it stands, or why there is none."""
     if confidence.note is not None:
         return confidence.note[:1].upper() + confidence.note[1:] + "."
     return (
-        f"low, high: {confidence.level:.3g} confidence interval of the mean, if other cards of the same population had"
+        f"{place}: {confidence.level:.3g} confidence interval of the mean, if other cards of the same population had"
         f" been tested in the same periods by the same models ({confidence.resamples:,} resamples of the cards)."
     )
 
