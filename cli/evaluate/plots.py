@@ -225,6 +225,8 @@ def _policy_point(
 
 
 def _percent(share: float) -> str:
+    if np.isnan(share):
+        return "none"
     return f"{100 * share:.2g} %" if share < 0.1 else f"{share:.0%}".replace("%", " %")
 
 

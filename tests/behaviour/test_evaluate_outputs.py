@@ -17,7 +17,7 @@ from click.testing import Result
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models.evaluation import card_precision
-from tests.behaviour.test_evaluate_command import DAYS, HANDBOOK, PROTOCOL, handbook_like, run
+from tests.behaviour.test_evaluate_command import DAYS, FIRST_DAY, HANDBOOK, PROTOCOL, handbook_like, run
 
 POLICY = """
 currency = "EUR"
@@ -245,3 +245,24 @@ def test_outputs_have_the_mode_of_any_new_file_and_nothing_else_is_left(
     for name in ("out.json", "scores.parquet", "report.html"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == expected, name
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_tests_without_fraud_give_outputs_without_figures(tmp_path: Path) -> None:
+    small = handbook_like(cards=60, terminals=50, days=DAYS, seed=11, bad_terminals_a_day=0.1)
+    is_fraud = small["TX_FRAUD"].to_numpy() * (small["TX_DATETIME"].to_numpy() < FIRST_DAY + 28)
+    small = small.drop_columns(["TX_FRAUD"]).append_column("TX_FRAUD", pa.array(is_fraud))
+    pyarrow.csv.write_csv(small.append_column("constant", pa.array([3] * len(is_fraud))), tmp_path / "data.csv")
+    result = run(
+        *arguments(tmp_path, "--folds", "1", "--score-column", "constant", "--confidence", "0.95"),
+        "--scores", tmp_path / "scores.parquet", "--report", tmp_path / "report.html",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["confidence"]["mean"] == {}
+    assert report["confidence"]["note"].startswith("no intervals: the tests have fraud on 0 cards")
+    assert report["score_columns"][0]["mean"]["average_precision"] is None
+    assert report["mean"]["expected_cost"] is None
+    assert pq.read_table(tmp_path / "scores.parquet").num_rows == report["folds"][0]["test"]["rows"]
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "No intervals: the tests have fraud on 0 cards" in html
+    assert "nan" not in html
