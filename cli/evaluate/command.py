@@ -22,7 +22,8 @@ from cli.evaluate.outputs import check_outputs, writing
 from cli.evaluate.rejects import failing, rejecting
 from cli.evaluate.report import write_report
 from cli.evaluate.run import measure_fold, prepare, score_folds, summarise
-from cli.evaluate.score_columns import check_score_columns, measure_score_columns, warnings
+from cli.evaluate.score_columns import measure_score_columns, warnings
+from cli.evaluate.score_fields import check_score_columns
 from cli.evaluate.scored_rows import write_scored_rows
 from cli.evaluate.tables import folds_table, score_columns_table
 from cli.evaluate.wanted import Wanted, read_policy
@@ -51,7 +52,7 @@ def run(
     )
     mapping = load_mapping(mapping_file)
     mapping = structs.replace(mapping, protocol=structs.replace(mapping.protocol, **dict[str, Any](protocol_flags)))
-    check_score_columns(wanted.score_columns, mapping.label)
+    check_score_columns(wanted.score_columns, mapping)
     policy = read_policy(wanted.policy_file, mapping.transaction.currency)
     console = Console()
     with Console(stderr=True).status("") as status:  # in place and on stderr; silent without a terminal

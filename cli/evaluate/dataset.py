@@ -26,6 +26,7 @@ from cli.evaluate.fields import Columns, parse_batch
 from cli.evaluate.mapping import Code, Mapping, TransactionFields
 from cli.evaluate.mapping_file import suggestion
 from cli.evaluate.rejects import Fault, Refuse
+from cli.evaluate.score_fields import check_columns_exist
 from models.prequential import DAY_MS
 
 SEPARATORS: Final = (";", "\t", "|", ",")
@@ -128,13 +129,6 @@ def _kernel_rows(columns: Columns, fields: TransactionFields) -> NDArray[np.void
 
 def _check_columns(path: Path, mapping: Mapping, score_columns: Sequence[str]) -> None:
     names = column_names(path, mapping.file)
-    for column in score_columns:
-        if names.count(column) != 1:
-            problem = f"{names.count(column)} columns are called" if column in names else "there is no column"
-            raise MappingError(
-                f"{path}: --score-column {column}: {problem} {column!r}{suggestion(column, names) or '.'} "
-                f"Its columns: {', '.join(names)}"
-            )
     for field, column in mapping.columns().items():
         if names.count(column) > 1:
             raise MappingError(f"{path}: {names.count(column)} columns are called {column!r}, which is {field}")
@@ -144,6 +138,7 @@ def _check_columns(path: Path, mapping: Mapping, score_columns: Sequence[str]) -
                 f"{path}: has no column {column!r}, which the mapping gives for {field}{hint} "
                 f"Its columns: {', '.join(names)}"
             )
+    check_columns_exist(path, names, score_columns)
 
 
 def _separator_hint(names: list[str]) -> str:

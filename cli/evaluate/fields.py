@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from adapters.archive.tabular import TextBatch
 from cli.evaluate import parsing
 from cli.evaluate.mapping import CODE_RULES, Amount, Code, Column, FraudFlag, Mapping, Time
 from cli.evaluate.rejects import Fault
+from cli.evaluate.score_fields import parse_score_columns
 from models.prequential import DAY_MS
 
 Columns = dict[str, Any]
@@ -35,11 +35,6 @@ class BatchFaults:
         for position in np.flatnonzero(mask & ~self.bad):
             self.found.append(Fault(int(self._numbers[position]), column, texts[int(position)].as_py(), reason))
         self.bad |= mask
-
-
-def score_field(column: str) -> str:
-    """The name under which the values of a score column are kept; no other field has a colon in its name."""
-    return f"score: {column}"
 
 
 def parse_batch(batch: TextBatch, mapping: Mapping, score_columns: Sequence[str] = ()) -> tuple[Columns, BatchFaults]:
@@ -75,10 +70,7 @@ def parse_batch(batch: TextBatch, mapping: Mapping, score_columns: Sequence[str]
     for name, bound in (("latitude", 90), ("longitude", 180)):
         if (place := getattr(ours, name)) is not None:
             columns[name] = parsing.parse_degrees(*read(place), bound)
-    for name in score_columns:
-        texts, refuse = read(Column(column=name), required=True)
-        refuse_unseen = partial(faults.add, name, pa.nulls(len(texts), pa.string()))
-        columns[score_field(name)] = parsing.parse_scores(texts, refuse, refuse_unseen)
+    columns |= parse_score_columns(batch, score_columns, mapping.missing, faults.add)
     columns["observed_at"] = columns["occurred_at"] + mapping.protocol.delay_days * DAY_MS
     if label.observed_at is not None:
         texts, refuse = read(label.observed_at)

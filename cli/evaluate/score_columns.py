@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from cardwatch.errors import Misconfigured
-from cli.evaluate.mapping import LabelFields
 from cli.evaluate.run import Experiment, FoldResult, Metrics, Summary, measure, summarise
 from cli.evaluate.scored_fold import ScoredFold
 
@@ -20,18 +18,6 @@ class ScoreColumnResult(Struct, frozen=True, kw_only=True):
     mean: dict[str, float | None]
     std: dict[str, float | None]
     difference: Summary
-
-
-def check_score_columns(columns: Sequence[str], label: LabelFields) -> None:
-    """Raise `Misconfigured` for a score column that is named twice, or that is the label."""
-    if repeated := next((name for name in columns if columns.count(name) > 1), None):
-        raise Misconfigured(f"--score-column {repeated} is given twice")
-    labels = {"label.is_fraud": label.is_fraud.column}
-    if label.observed_at is not None:
-        labels["label.observed_at"] = label.observed_at.column
-    for field, column in labels.items():
-        if column in columns:
-            raise Misconfigured(f"--score-column {column} is {field} too; a score must not know the label")
 
 
 def measure_score_columns(

@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cli.evaluate.dataset import Dataset
-from cli.evaluate.fields import score_field
+from cli.evaluate.score_fields import score_field
 from models.calibration import fit_calibration
 from models.prequential import Fold, FoldTestRows
 
