@@ -32,6 +32,7 @@ from cardwatch.features.reference_choice import choose_table
 from cardwatch.registry import ModelVersion
 from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.endpoints import ScoringApi
+from services.scoring.api.example import ExampleSource
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import Routes
@@ -47,13 +48,15 @@ def measure() -> Metrics:
     fixture = serving_fixture()
     states = CardStateReader(partial(open_reader, fixture.settings), data_file(fixture.settings.store), time.monotonic)
     counters = ScoringMetrics()
-    scorer = PreviewScorer(states, ReferenceTableStore(fixture.settings.tables), DecisionPolicy())
+    tables = ReferenceTableStore(fixture.settings.tables)
+    scorer = PreviewScorer(states, tables, DecisionPolicy())
+    examples = ExampleSource(tables, states, lambda: None)
     served = LoadedModel(fixture.fitted.detector, ModelVersion(version="1", run_id="", tags={"digest": "0" * 64}))
     bodies = msgspec.msgpack.decode(fixture.transactions.read_bytes())
     steps = _steps(fixture, states, counters, bodies)
     reasons = {"reasons": lambda: fixture.fitted.detector.reasons(fixture.rows[:1])}
     micros = each_in_turn(steps, times=TIMES) | each_in_turn(reasons, times=500)
-    micros["whole"] = _whole(fixture, scorer, served, counters, bodies)
+    micros["whole"] = _whole(fixture, scorer, examples, served, counters, bodies)
     states.close()
     return {
         f"step_{name}": Metric(value=float(np.median(taken)), unit="µs", how=_HOW[name], goal=_GOALS.get(name, ""))
@@ -125,6 +128,7 @@ def _answer() -> Preview:
 def _whole(
     fixture: ServingFixture,
     scorer: PreviewScorer,
+    examples: ExampleSource,
     served: LoadedModel,
     counters: ScoringMetrics,
     bodies: Sequence[bytes],
@@ -132,7 +136,7 @@ def _whole(
     keys = KeyRing(str(fixture.settings.api_key), fixture.settings.keys_file)
     admission = Admission(keys, RateLimit(), fixture.settings.deadline_ms, counters.count_shed)
     manager: Any = SimpleNamespace(served=ServedModels(served))
-    routes = Routes(ScoringApi(manager, scorer, admission, counters).endpoints(), counters)
+    routes = Routes(ScoringApi(manager, scorer, examples, admission, counters).endpoints(), counters)
     authorization = f"Bearer {fixture.settings.api_key}".encode()
     headers = [(b"host", b"127.0.0.1"), (b"authorization", authorization), (b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/v1/score", "headers": headers}

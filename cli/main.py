@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "down": ("cli.stack.down", "Stop the system."),
     "ps": ("cli.stack.ps", "List its processes and what they wait for."),
     "logs": ("cli.stack.logs", "Show the logs of its processes."),
+    "example": ("cli.example", "Print a first request to the running scoring service, as a shell command."),
     "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),
     "evaluate": ("cli.evaluate", "Train and test a model on your own transactions."),
     "replay": ("cli.replay", "Write the archived log as feature rows, on all cores."),

@@ -31,6 +31,12 @@ ADDRESSES: Final = {"Grafana": 3001, "Prometheus": 9090, "scoring": 3000, "MLflo
 SECRETS: Final = ("CARDWATCH_API_KEY", "GRAFANA_PASSWORD")
 """Variables of the compose file that `make up` sets to random values; the password is that of Grafana's `admin`."""
 
+FIRST_REQUEST: Final = f"""
+A first request, when the first model decides; the key is in .env:
+  set -a; . ./.env; set +a
+  .venv/bin/cardwatch example --url http://localhost:{ADDRESSES["scoring"]} | sh
+"""
+
 PODMAN_BUILD: Final = "--network host -v /etc/ssl/certs:/etc/ssl/certs:ro --security-opt label=disable"
 """Options that give a build by podman the network and certificates of this machine, as `docker build` does.
 
@@ -159,6 +165,7 @@ def main() -> None:
             sys.stdout.write(" ".join(engine.compose) if engine else "")
         case "addresses":
             sys.stdout.writelines(f"{name:<12} http://localhost:{port}\n" for name, port in ADDRESSES.items())
+            sys.stdout.write(FIRST_REQUEST)
         case _ if engine is None:
             sys.exit("neither Docker with compose nor podman-compose is installed")
         case _:

@@ -30,7 +30,7 @@ class ReferenceTableStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder: Final = folder
         self._load = lru_cache(_MAX_CACHED)(lambda name: _read(folder / name))
         self._of_day: dict[date, ReferenceTable] = {}
         self._listing = _Listing(folder)
@@ -38,7 +38,7 @@ class ReferenceTableStore:
 
     def put(self, table: ReferenceTable) -> None:
         """Store a table under its day and id. A repeated call changes nothing."""
-        write_atomically(self._folder / _name(table), table.to_bytes())
+        write_atomically(self.folder / _name(table), table.to_bytes())
 
     def newest(self, at: date) -> ReferenceTable:
         """Return the newest table with `valid_from` <= `at`, or the empty table. Raises `CorruptTable`.
@@ -61,20 +61,20 @@ class ReferenceTableStore:
 
     def of_day(self, day: date) -> ReferenceTable | None:
         """Return the table that is valid from exactly this day, None if there is none. Raises `CorruptTable`."""
-        paths = sorted(self._folder.glob(f"{day.isoformat()}-*{_SUFFIX}"))
+        paths = sorted(self.folder.glob(f"{day.isoformat()}-*{_SUFFIX}"))
         return _read(paths[-1]) if paths else None
 
     def get(self, table_id: str) -> ReferenceTable:
         """Return the table with this id. Raises `CardwatchError` if it is missing, `CorruptTable` if it is damaged."""
         if table_id == ReferenceTable.empty().table_id:
             return ReferenceTable.empty()
-        for path in self._folder.glob(f"*-{table_id}{_SUFFIX}"):
+        for path in self.folder.glob(f"*-{table_id}{_SUFFIX}"):
             return _read(path)
-        raise CardwatchError(f"reference table {table_id} is not in {self._folder}")
+        raise CardwatchError(f"reference table {table_id} is not in {self.folder}")
 
     def all(self) -> list[ReferenceTable]:
         """Return all tables, by day. Raises `CorruptTable`."""
-        return [_read(path) for path in sorted(self._folder.glob(f"*{_SUFFIX}"))]
+        return [_read(path) for path in sorted(self.folder.glob(f"*{_SUFFIX}"))]
 
 
 class _Listing:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,10 +22,12 @@ from adapters.scoring.wire_format import (
     PER_ROW,
     REASONS_HEADER,
     SCHEMA_HEADER,
+    ExampleRequest,
     decode_complete_scores,
     decode_refusal,
     encode_ids,
     encode_rows,
+    refusal_text,
 )
 from cardwatch.errors import Misconfigured, ScoringUnavailable
 from cardwatch.ports import Scores
@@ -35,19 +38,24 @@ log = logging.getLogger(__name__)
 
 
 class _HttpClient:
-    """Keep-alive connections to the scoring service of the settings."""
+    """Keep-alive connections to the scoring service of the settings. Raise `Misconfigured` for an invalid address."""
 
     def __init__(self, settings: Settings, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
         url = settings.scoring_url.rstrip("/")
         self._name = f"the scoring service at {url}"
-        self._http = httpx.Client(
-            base_url=url,
-            timeout=timeout_seconds,
-            headers={"Authorization": "Bearer " + settings.api_key},
-            limits=httpx.Limits(keepalive_expiry=30.0),
-            trust_env=False,
-            verify=True if settings.tls_ca is None else _tls_context(settings.tls_ca),
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=url,
+                timeout=timeout_seconds,
+                headers={"Authorization": "Bearer " + settings.api_key},
+                limits=httpx.Limits(keepalive_expiry=30.0),
+                trust_env=False,
+                verify=True if settings.tls_ca is None else _tls_context(settings.tls_ca),
+            )
+        except httpx.InvalidURL as error:
+            raise Misconfigured(f"{url!r} is not the address of a scoring service: {error}") from error
+        except UnicodeEncodeError as error:
+            raise Misconfigured("CARDWATCH_API_KEY is not ASCII, so it cannot be sent in a header") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -106,6 +114,25 @@ class ServedVersionClient(_HttpClient):
                 f"{self._name} does not say what it serves: {type(error).__name__} {error}"
             ) from error
         return served
+
+
+class ExampleClient(_HttpClient):
+    """Query the scoring service for a transaction that it can score."""
+
+    def example(self) -> ExampleRequest:
+        """Return the example. Raise `Misconfigured` if the key or the address is wrong, else `ScoringUnavailable`."""
+        try:
+            response = self._http.get("/v1/example")
+        except httpx.HTTPError as error:
+            raise ScoringUnavailable(f"{self._name} does not answer: {type(error).__name__} {error}") from error
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise Misconfigured(f"{self._name} refuses CARDWATCH_API_KEY: {refusal_text(response.text)}")
+        try:
+            return msgspec.json.decode(response.raise_for_status().content, type=ExampleRequest)
+        except (httpx.HTTPStatusError, msgspec.DecodeError) as error:
+            raise ScoringUnavailable(
+                f"{self._name} gives no example, but status {response.status_code}: {refusal_text(response.text)}"
+            ) from error
 
 
 def _tls_context(authorities: Path) -> ssl.SSLContext:

@@ -35,7 +35,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cardwatch.errors import InvalidRecord, NoModelServed, SchemaMismatch, ScoringUnavailable
-from cardwatch.events import decode_with
+from cardwatch.events import Transaction, decode_with
 from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
 
@@ -91,6 +91,16 @@ class RecordedRow(Struct, frozen=True):
 
     features: list[float | None]
     feature_schema: str
+
+
+class ExampleRequest(Struct, frozen=True, kw_only=True):
+    """A transaction that this service can score now, for a first request; see `about`.
+
+    `about`: which card and merchant it names, and what its score then means, in plain text.
+    """
+
+    transaction: Transaction
+    about: str
 
 
 def _array(kind: Any, data: object) -> NDArray[Any]:
@@ -211,14 +221,15 @@ def decode_complete_scores(body: bytes, rows: int, scorer: str) -> Scores:
 
 def decode_refusal(status: int, body: str, scorer: str) -> SchemaMismatch | ScoringUnavailable:
     """Return the exception for a response of `scorer` with this status, which is not 200, and this body."""
-    reason = _reason(body)
+    reason = refusal_text(body)
     if status == HTTPStatus.CONFLICT:
         return SchemaMismatch(reason)
     kind = NoModelServed if reason.startswith(NO_CHAMPION) else ScoringUnavailable
     return kind(f"{scorer} answered {status}: {reason}")
 
 
-def _reason(body: str) -> str:
+def refusal_text(body: str) -> str:
+    """Return the message in the body of an error response; the beginning of a body of another form."""
     try:
         return str(msgspec.json.decode(body)["error"])
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):

@@ -14,6 +14,7 @@ def addresses(home: StackHome, status: StackStatus) -> str:
     """Return the addresses of the stack, and the commands for using it."""
     lines = [f"  {title:<8} {status.endpoints[name].address}" for name, title in _TITLES.items()]
     commands = [
+        "  cardwatch example | sh   a first request to the scoring service; its address above is a page to try it",
         f"  source {relative(home.addresses)}   addresses and API key for this shell",
         "  cardwatch ps | cardwatch logs -f | cardwatch down",
     ]

@@ -14,12 +14,13 @@ from datetime import date
 from time import monotonic
 from typing import Final, Protocol
 
+from adapters.archive.example_transaction import ExampleTransactionFile
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
 from adapters.kafka.consumer import LogReader
 from cardwatch.admission import admit, admit_decision
 from cardwatch.errors import InvalidRecord
-from cardwatch.events import Label, decode
+from cardwatch.events import Label, Transaction, decode
 from cardwatch.partitioning import Partitioning
 from cardwatch.progress import DayEmitted, Progress, decode_progress, require_known_partitions
 from cardwatch.records import Record
@@ -76,6 +77,8 @@ class Archiver:
     ) -> None:
         self._writer, self._tables, self._builder, self._watermarks = writer, tables, state.builder, state.watermarks
         self._partitioning, self._offsets, self._announce = partitioning, offsets, announce
+        self._example = ExampleTransactionFile(tables.folder)
+        self._latest: Transaction | None = None
         self._metrics, self._now_seconds = metrics, now_seconds
         self._oldest_seconds: float | None = None
         self._rows: defaultdict[str, list[Row]] = defaultdict(list)
@@ -139,6 +142,7 @@ class Archiver:
         transaction = admit(record, self._partitioning)
         self._rows[TRANSACTIONS].append(transaction_row(transaction, record.partition, record.offset))
         self._watermarks.add_transaction(record.partition, transaction.occurred_at)
+        self._latest = transaction
 
     def _add_label(self, record: Record) -> None:
         label = decode(record.value, Label)
@@ -197,4 +201,6 @@ class Archiver:
             label_ends={int(partition): end for partition, end in emitted.label_ends.items()},
             announce=self._announce,
         )
+        if self._latest is not None:
+            self._example.write(self._latest)
         self._metrics.set_closed_day(emitted.day)

@@ -13,6 +13,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from adapters.archive.example_transaction import ExampleTransactionFile
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import data_file
 from adapters.feature_store.open import open_reader
@@ -24,12 +25,13 @@ from adapters.scoring.api_keys import KeyRing, RateLimit
 from cardwatch.warm_up import warm_kernel, warm_scoring
 from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.endpoints import ScoringApi
+from services.scoring.api.example import ExampleSource
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import WRITE_RESPONSE, Routes
 from services.scoring.metrics import FLUSH_SECONDS, ScoringMetrics, remove_dead_worker_gauges
 from services.scoring.model.manager import ModelManager
-from services.scoring.openapi.documentation import documentation_endpoints
+from services.scoring.openapi.documentation import Documentation
 from services.scoring.server_patches import redirect_logging
 
 SWITCH_SECONDS: Final = 0.0005
@@ -80,18 +82,17 @@ def build_application(settings: Settings, bentoml_app: ASGIApp) -> ScoringApplic
     metrics, manager = prepare_worker(settings)
     policy = read_policies(settings).decision
     file = None if settings.store_url else data_file(settings.store)
-    question = PreviewScorer(
-        CardStateReader(partial(open_reader, settings), file, time.monotonic),
-        ReferenceTableStore(settings.tables),
-        policy,
-    )
+    states = CardStateReader(partial(open_reader, settings), file, time.monotonic)
+    tables = ReferenceTableStore(settings.tables)
+    examples = ExampleSource(tables, states, ExampleTransactionFile(settings.tables).read)
     keys = KeyRing(str(settings.api_key), settings.keys_file)
     admission = Admission(keys, RateLimit(1.0 / settings.scoring_workers), settings.deadline_ms, metrics.count_shed)
     warm_kernel()
     warm_scoring(policy)
-    api = ScoringApi(manager, question, admission, metrics)
+    api = ScoringApi(manager, PreviewScorer(states, tables, policy), examples, admission, metrics)
+    documentation = Documentation(manager, examples, tables, policy)
     return ScoringApplication(
-        Routes(api.endpoints() | documentation_endpoints(), metrics), bentoml_app, manager, metrics
+        Routes(api.endpoints() | documentation.endpoints(), metrics), bentoml_app, manager, metrics
     )
 
 

@@ -23,7 +23,7 @@ from adapters.scoring.wire_format import (
     SCHEMA_HEADER,
 )
 from cardwatch.features.definitions import SCHEMA_HASH
-from services.scoring.openapi import examples
+from services.scoring.openapi.examples import examples_without_model
 
 LAST_REQUEST = b"GET /livez HTTP/1.1\r\nHost: fuzz\r\nConnection: close\r\n\r\n"
 
@@ -38,18 +38,19 @@ class Valid(NamedTuple):
 
 
 def valid_requests() -> list[Valid]:
-    row: Any = np.array([np.nan if value is None else value for value in examples.row()], ROW_TYPE)
+    examples = examples_without_model()
+    row: Any = np.array([np.nan if value is None else value for value in examples.row], ROW_TYPE)
     schema = (SCHEMA_HEADER, SCHEMA_HASH)
     both = (ATTRIBUTES_HEADER, f"feature-schema={SCHEMA_HASH}; reasons-above=0.1")
-    rows = {"feature_schema": SCHEMA_HASH, "instances": [examples.row()] * 2, "reasons_above": [0.0, 1.0]}
-    recorded = {"feature_schema": SCHEMA_HASH, "features": examples.row(), "margin": 0.5}
+    rows = {"feature_schema": SCHEMA_HASH, "instances": [examples.row] * 2, "reasons_above": [0.0, 1.0]}
+    recorded = {"feature_schema": SCHEMA_HASH, "features": examples.row, "margin": 0.5}
     return [
-        Valid("/v1/score", JSON, encoded(examples.ONLINE)),
-        Valid("/v1/score/batch", JSON, encoded([examples.ONLINE, examples.IN_A_SHOP, examples.ONLINE])),
-        Valid("/v1/explain", JSON, encoded(examples.IN_A_SHOP)),
+        Valid("/v1/score", JSON, encoded(examples.online)),
+        Valid("/v1/score/batch", JSON, encoded([examples.online, examples.in_a_shop, examples.online])),
+        Valid("/v1/explain", JSON, encoded(examples.in_a_shop)),
         Valid("/v1/explain/features", JSON, encoded(recorded)),
         Valid("/invocations", JSON, encoded(rows)),
-        Valid("/invocations", CSV, examples.csv_rows().encode() * 3, (schema,)),
+        Valid("/invocations", CSV, examples.csv_row.encode() * 3, (schema,)),
         Valid("/invocations", BINARY, row.tobytes() * 2, (schema, (REASONS_HEADER, "0.5"))),
         Valid("/invocations", BINARY, row.tobytes() + struct.pack("<d", 0.0), (schema, (REASONS_HEADER, PER_ROW))),
         Valid("/invocations", BINARY, row.tobytes(), (both,)),

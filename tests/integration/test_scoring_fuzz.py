@@ -29,12 +29,13 @@ from cardwatch.registry import ModelVersion
 from models.training import FittedDetector
 from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.endpoints import ScoringApi
+from services.scoring.api.example import ExampleSource
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import Routes
 from services.scoring.model.manager import LoadedModel, ModelStatus, ServedModels
-from services.scoring.openapi import examples
-from services.scoring.openapi.documentation import documentation_endpoints, openapi
+from services.scoring.openapi.documentation import Documentation, openapi
+from services.scoring.openapi.examples import examples_without_model
 from tests.integration.scoring_fuzzer import Fuzzer, encoded, valid_requests
 
 Stack = Any
@@ -223,7 +224,7 @@ def test_an_upgrade_to_another_protocol_is_answered_in_http(service: Stack, meth
 
 def test_a_response_that_cannot_be_delivered_does_not_block_others(service: Stack) -> None:
     head = f"HTTP/1.1\r\nHost: fuzz\r\nAuthorization: {service.key['Authorization']}\r\nContent-Length:"
-    body = encoded(examples.ONLINE)
+    body = encoded(examples_without_model().online)
     slow = f"POST /v1/reload {head} 0\r\n\r\n".encode()
     quick = f"POST /v1/score {head} {len(body)}\r\n\r\n".encode() + body
     for sent in (slow + b"\x00\r\n\r\n", slow + quick + b"\x00\r\n\r\n", slow + quick):
@@ -256,10 +257,11 @@ class Endpoints:
         )
         states = CardStateReader(lambda: None, folder / "no-store", time.monotonic)
         admission = Admission(KeyRing("key", folder / "no-keys"), RateLimit(), 60_000, no_metrics.count_shed)
-        api = ScoringApi(
-            manager, PreviewScorer(states, ReferenceTableStore(folder), DecisionPolicy()), admission, no_metrics
-        )
-        self._routes = Routes(api.endpoints() | documentation_endpoints(), no_metrics)
+        tables, policy = ReferenceTableStore(folder), DecisionPolicy()
+        source = ExampleSource(tables, states, lambda: None)
+        api = ScoringApi(manager, PreviewScorer(states, tables, policy), source, admission, no_metrics)
+        documentation = Documentation(manager, source, tables, policy)
+        self._routes = Routes(api.endpoints() | documentation.endpoints(), no_metrics)
 
     async def answer(self, path: str, headers: list[tuple[bytes, bytes]], parts: list[bytes]) -> tuple[int, bytes]:
         """ModelStatus and content."""
@@ -287,7 +289,7 @@ def test_every_response_to_damaged_bodies_and_headers_is_documented(
     fuzzer, valid = Fuzzer(random, "Bearer key"), valid_requests()
     documented = {
         path: {int(status) for status in operations["post"]["responses"]} - {500}
-        for path, operations in openapi()["paths"].items()
+        for path, operations in openapi(examples_without_model())["paths"].items()
         if "post" in operations
     }
 

@@ -3,6 +3,7 @@
     POST /invocations          feature rows -> scores: `services.scoring.api.invocations`         (scope: score)
     POST /v1/score             a transaction -> what would be decided                             (score)
     POST /v1/score/batch       several transactions -> what would be decided, in their order      (score)
+    GET  /v1/example           a transaction of this stack, for a first request                   (score)
     POST /v1/explain           a transaction -> contributions of all features, reasons with texts (explain)
     POST /v1/explain/features  a recorded feature row -> the same                                 (explain)
     POST /v1/reload            load the versions that the aliases point to                        (admin)
@@ -26,6 +27,7 @@ from cardwatch.decision.records import Preview
 from cardwatch.errors import InvalidRecord, SchemaMismatch, ScoringUnavailable
 from cardwatch.events import Transaction, decode, decode_transactions
 from cardwatch.features.definitions import SCHEMA_HASH
+from services.scoring.api.example import ExampleSource
 from services.scoring.api.explanation import explain
 from services.scoring.api.invocations import Invocations
 from services.scoring.api.preview import PreviewScorer
@@ -49,9 +51,15 @@ class ScoringApi:
     """The endpoints of the scoring service, as methods."""
 
     def __init__(
-        self, manager: ModelManager, previews: PreviewScorer, admission: Admission, metrics: ScoringMetrics
+        self,
+        manager: ModelManager,
+        previews: PreviewScorer,
+        examples: ExampleSource,
+        admission: Admission,
+        metrics: ScoringMetrics,
     ) -> None:
         self._manager, self._previews, self._admission, self._metrics = manager, previews, admission, metrics
+        self._examples = examples
         self._invocations = Invocations(manager, admission, metrics)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="remote-store")
         self._debug: Final = debug_enabled()
@@ -61,6 +69,7 @@ class ScoringApi:
         return self._invocations.endpoints() | {
             ("POST", "/v1/score"): self.score,
             ("POST", "/v1/score/batch"): self.score_batch,
+            ("GET", "/v1/example"): self.example,
             ("POST", "/v1/explain"): self.explain,
             ("POST", "/v1/explain/features"): self.explain_features,
             ("POST", "/v1/reload"): self.reload,
@@ -84,6 +93,12 @@ class ScoringApi:
         transactions = decode_transactions(body, limit=MAX_TRANSACTIONS)
         self._admission.limit_rate(key, len(transactions))
         return json_response(await self._preview(request, transactions))
+
+    async def example(self, request: Request) -> Response:
+        """Return a transaction that can be scored now."""
+        key = self._admission.admit(request, KeyScope.SCORE)
+        self._admission.limit_rate(key, 1)
+        return json_response(await self._run(request, self._examples.of_stack))
 
     async def explain(self, request: Request) -> Response:
         """Explain the score that a transaction would get."""

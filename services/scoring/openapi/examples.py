@@ -1,109 +1,40 @@
-"""Examples for the documentation. A test sends the request examples and compares the responses with the others."""
+"""Examples for the documentation. A test sends every request that is shown, and must get the response that is shown.
+
+They are made for the running service: its newest reference table dates the requests, so that its model can score them,
+and its champion gives the responses. The cards are unknown to every store, so no card state is read or shown.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-from msgspec import structs
+from msgspec import Struct
+from numpy.typing import NDArray
 
-from cardwatch.events import Transaction
-from cardwatch.features.columns import encode
-from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
-from cardwatch.features.kernel import fold
-from cardwatch.features.reason_codes import REASON_TEXTS
+from adapters.scoring.wire_format import CSV, JSON, ExampleRequest, encode_scores
+from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.records import Preview
+from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.features.reference_choice import Tables
 from cardwatch.features.reference_table import ReferenceTable
-from cardwatch.features.state import empty_states
-from services.scoring.api.explanation import contribution_of
+from cardwatch.ports import Scores
+from services.scoring.api.card_states import CardStateReader
+from services.scoring.api.example import ABOUT_NEW_CARD, ExampleSource
+from services.scoring.api.explanation import explain
+from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import MAX_DEADLINE_MS
+from services.scoring.model.manager import LoadedModel
 
+REASONS_ABOVE: Final = 0.5
+"""Probability from which on the feature row that is shown gets reasons."""
 
-def _contribution(name: str, value: float, contribution: float) -> dict[str, Any]:
-    return structs.asdict(contribution_of(FEATURE_NAMES.index(name), value, contribution))
-
-
-ONLINE: Final[dict[str, Any]] = {
-    "transaction_id": "t-2026-000001",
-    "card_id": "card-00000042",
-    "merchant_id": "merchant-000007",
-    "occurred_at": "2026-11-24T12:00:00Z",
-    "amount_minor": 129_900,
-    "currency": "EUR",
-    "merchant_category": "5732",
-    "channel": "ecommerce",
-    "country": "DE",
-    "device_id": "device-000003",
-    "customer_id": "customer-000011",
-    "previous_outcome": "declined",
-}
-IN_A_SHOP: Final[dict[str, Any]] = {
-    "transaction_id": "t-2026-000002",
-    "card_id": "card-00000043",
-    "merchant_id": "merchant-000012",
-    "occurred_at": "2026-11-24T18:31:07.250+01:00",
-    "amount_minor": 2_450,
-    "currency": "EUR",
-    "merchant_category": "5411",
-    "channel": "contactless",
-    "country": "FR",
-    "latitude": 48.8566,
-    "longitude": 2.3522,
-}
-_SCORED: Final[dict[str, Any]] = {
-    "table_id": "4020a9cd78e50eff2565d9170fbf869a",
-    "model_version": "3",
-    "model_digest": "5f8c3b6c2a6f4f6ab1f6f0d1e9c7b8a5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9",
-    "policy_version": "d2fd5f0e7a1b",
-}
-CHALLENGED: Final[dict[str, Any]] = {
-    "transaction_id": ONLINE["transaction_id"],
-    "sequence": 17,
-    **_SCORED,
-    "margin": 1.8125,
-    "probability": 0.72,
-    "action": "challenge",
-    "reasons": ["AMOUNT_UNUSUAL", "NEW_MERCHANT"],
-    "degraded": False,
-    "degraded_reason": None,
-    "repeated": False,
-}
-BY_RULES: Final[dict[str, Any]] = {
-    **CHALLENGED,
-    "sequence": None,
-    "model_version": None,
-    "model_digest": None,
-    "margin": None,
-    "probability": None,
-    "action": "approve",
-    "reasons": [],
-    "degraded": True,
-    "degraded_reason": "the feature store does not answer",
-}
-EXPLANATION: Final[dict[str, Any]] = {
-    "transaction_id": ONLINE["transaction_id"],
-    "sequence": 17,
-    "model_version": _SCORED["model_version"],
-    "model_digest": _SCORED["model_digest"],
-    "margin": 1.8125,
-    "probability": 0.72,
-    "expected_margin": -3.25,
-    "reasons": [{"code": code, "text": REASON_TEXTS[code]} for code in CHALLENGED["reasons"]],
-    "contributions": [_contribution("amount_to_mean_30d", 9.5, 3.5), _contribution("merchant_is_new", 1.0, 1.5625)],
-}
-SCORES: Final[dict[str, Any]] = {
-    "model_version": _SCORED["model_version"],
-    "model_digest": _SCORED["model_digest"],
-    "margins": [1.8125],
-    "probabilities": [0.72],
-    "reasons": [["AMOUNT_UNUSUAL", "NEW_MERCHANT"]],
-    "shadow": None,
-}
-CSV_SCORES: Final = "1.8125,0.72,AMOUNT_UNUSUAL|NEW_MERCHANT\n"
 STATUS: Final[dict[str, Any]] = {
-    "version": _SCORED["model_version"],
-    "digest": _SCORED["model_digest"],
+    "version": "3",
+    "digest": "5f8c3b6c2a6f4f6ab1f6f0d1e9c7b8a5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9",
     "refused": None,
     "challenger": "4",
     "challenger_refused": None,
@@ -137,15 +68,108 @@ ERRORS: Final[dict[str, dict[str, dict[str, str]]]] = {
 }
 
 
+class ModelResponses(Struct, frozen=True):
+    """What the champion answers to the requests that are shown: JSON values, and a line of CSV."""
+
+    explanation: dict[str, Any]
+    second_explanation: dict[str, Any]
+    row_explanation: dict[str, Any]
+    scores: dict[str, Any]
+    csv_scores: str
+
+
+class DocumentExamples(Struct, frozen=True):
+    """Requests and their responses as JSON values; `csv_row` is a line of CSV.
+
+    `row`: the features of `online`, null where missing. `previews`: the responses to `online` and `in_a_shop`, by the
+    rules if there is no champion. `by_model`: None if there is no champion.
+    """
+
+    online: dict[str, Any]
+    in_a_shop: dict[str, Any]
+    example: dict[str, Any]
+    row: list[float | None]
+    csv_row: str
+    previews: list[dict[str, Any]]
+    by_model: ModelResponses | None
+
+    @property
+    def by_rules(self) -> dict[str, Any]:
+        """A response to `online` if the store does not answer."""
+        no_score = dict.fromkeys(("sequence", "model_version", "model_digest", "margin", "probability"))
+        decision = {"action": "approve", "reasons": [], "degraded": True}
+        return {**self.previews[0], **no_score, **decision, "degraded_reason": "the feature store does not answer"}
+
+
+def make_examples(
+    source: ExampleSource, tables: Tables, policy: DecisionPolicy, champion: LoadedModel | None, no_champion: str
+) -> DocumentExamples:
+    """Return the examples of a service with these tables and this champion; `no_champion` says why there is none."""
+    transactions = source.of_new_cards()
+    scorer = PreviewScorer(_NO_STATES, tables, policy)
+    folded, _ = scorer.fold(transactions)
+    features = folded.rows.features
+    row = [None if np.isnan(value) else float(str(value)) for value in features[0]]  # the fewest digits
+    previews, alerts = scorer.preview(transactions, champion, no_champion)
+    if champion is not None and alerts.indices:
+        for index, codes in zip(alerts.indices, champion.detector.reasons(alerts.features), strict=True):
+            previews[index].reasons.extend(codes)
+    online, in_a_shop = (_json(transaction) for transaction in transactions)
+    return DocumentExamples(
+        online=online,
+        in_a_shop=in_a_shop,
+        example=_json(ExampleRequest(transaction=transactions[0], about=ABOUT_NEW_CARD)),
+        row=row,
+        csv_row=",".join("" if value is None else str(value) for value in row) + "\n",
+        previews=[_json(preview) for preview in previews],
+        by_model=None if champion is None else _model_responses(champion, features, previews),
+    )
+
+
 @cache
-def row() -> list[float | None]:
-    """Return the features of `ONLINE` as its card's first payment, in the fewest digits that are the same float32."""
-    index = np.zeros(1, np.int64)
-    transaction = msgspec.convert(ONLINE, Transaction)
-    [features] = fold(empty_states(1), index, encode([transaction]), ReferenceTable.empty()).features
-    return [None if np.isnan(value) else float(str(value)) for value in features]
+def examples_without_model() -> DocumentExamples:
+    """Return the examples of a service that has neither reference tables nor a champion yet."""
+    source = ExampleSource(_NoTables(), _NO_STATES, lambda: None)
+    return make_examples(source, _NoTables(), DecisionPolicy(), None, "no champion: it is being loaded")
 
 
-def csv_rows() -> str:
-    """Return `row` as a line of CSV."""
-    return ",".join("" if value is None else str(value) for value in row()) + "\n"
+def _model_responses(
+    champion: LoadedModel, features: NDArray[np.float32], previews: Sequence[Preview]
+) -> ModelResponses:
+    explanations = [
+        explain(champion, features[i : i + 1], transaction_id=preview.transaction_id, sequence=preview.sequence)
+        for i, preview in enumerate(previews)
+    ]
+    row = features[:1]
+    margins = champion.detector.margins(row)
+    probabilities = champion.detector.probabilities(margins)
+    scores = Scores(
+        model_version=champion.version.version,
+        model_digest=champion.version.digest,
+        margins=margins,
+        probabilities=probabilities,
+        reasons=champion.detector.reasons(row) if probabilities[0] >= REASONS_ABOVE else [[]],
+    )
+    return ModelResponses(
+        explanation=_json(explanations[0]),
+        second_explanation=_json(explanations[1]),
+        row_explanation=_json(explain(champion, row)),
+        scores=msgspec.json.decode(encode_scores(scores, JSON)),
+        csv_scores=encode_scores(scores, CSV).decode(),
+    )
+
+
+def _json(value: Struct) -> dict[str, Any]:
+    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
+    return decoded
+
+
+class _NoTables:
+    """No reference tables."""
+
+    def newest(self, _: object) -> ReferenceTable:
+        return ReferenceTable.empty()
+
+
+_NO_STATES: Final = CardStateReader(lambda: None, None, lambda: 0.0)
+"""A store that was not created yet: no card has a history."""

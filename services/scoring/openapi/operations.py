@@ -26,7 +26,7 @@ from services.scoring.api.endpoints import (
 )
 from services.scoring.api.invocations import MAX_ROWS
 from services.scoring.http.admission import MAX_DEADLINE_MS
-from services.scoring.openapi import examples
+from services.scoring.openapi.examples import ERRORS, REASONS_ABOVE, STATUS, DocumentExamples
 from services.scoring.openapi.schemas import Schema, object_of, ref
 
 SCORE: Final = "Score"
@@ -70,18 +70,17 @@ class Operation(NamedTuple):
     errors: tuple[str, ...] = ()
 
 
-def paths() -> dict[str, Any]:
+def paths(examples: DocumentExamples) -> dict[str, Any]:
     """Return all operations by path and method, in the order in which they are displayed."""
-    return {operation.path: {operation.method.lower(): _described(operation)} for operation in _operations()}
+    return {operation.path: {operation.method.lower(): _described(operation)} for operation in _operations(examples)}
 
 
-def _operations() -> list[Operation]:
-    transaction = {JSON: _media(ref("Transaction"), {"online": examples.ONLINE, "in a shop": examples.IN_A_SHOP})}
+def _operations(examples: DocumentExamples) -> list[Operation]:
+    transaction = {JSON: _media(ref("Transaction"), {"online": examples.online, "in a shop": examples.in_a_shop})}
     transactions = {"type": "array", "items": ref("Transaction"), "minItems": 1, "maxItems": MAX_TRANSACTIONS}
-    second_preview = {**examples.BY_RULES, "transaction_id": examples.IN_A_SHOP["transaction_id"]}
-    recorded = {"feature_schema": SCHEMA_HASH, "features": examples.row()}
-    row_explanation = {**examples.EXPLANATION, "transaction_id": None, "sequence": None}
-    status = _json("The model status.", ref("ModelStatus"), {"served": examples.STATUS})
+    recorded = {"feature_schema": SCHEMA_HASH, "features": examples.row}
+    answers = examples.by_model
+    status = _json("The model status.", ref("ModelStatus"), {"served": STATUS})
     ready = _json("Ready.", object_of(status={"const": "ready"}))
     alive = _json("Alive.", object_of(status={"const": "alive"}))
     return [
@@ -90,35 +89,50 @@ def _operations() -> list[Operation]:
             _json(
                 "If `degraded`, the rules decided.",
                 ref("Preview"),
-                {"by the model": examples.CHALLENGED, "by the rules": examples.BY_RULES},
+                {"online": examples.previews[0], "in a shop": examples.previews[1], "by the rules": examples.by_rules},
             ),
-            scope="score", about=f"At most {MAX_TRANSACTION_BYTES:,} bytes.", body=transaction,
+            scope="score",
+            about=f"At most {MAX_TRANSACTION_BYTES:,} bytes. The cards in the examples are new ones; `GET /v1/example`"
+            " returns a payment of a card that this service knows.",
+            body=transaction,
         ),
         Operation(
             "POST", "/v1/score/batch", "score_batch", SCORE, "Preview the decisions about several transactions",
             _json(
                 "One preview for each transaction, in their order.",
                 {"type": "array", "items": ref("Preview")},
-                {"two": [examples.CHALLENGED, second_preview]},
+                {"two": examples.previews},
             ),
             scope="score",
             about=f"1 to {MAX_TRANSACTIONS} in one request of at most {MAX_BATCH_BYTES:,} bytes. All are scored by the"
             " same model, or all are rejected. A card's state includes its earlier transactions in the batch.",
-            body={JSON: _media(transactions, {"two": [examples.ONLINE, examples.IN_A_SHOP]})},
+            body={JSON: _media(transactions, {"two": [examples.online, examples.in_a_shop]})},
+        ),
+        Operation(
+            "GET", "/v1/example", "example", SCORE, "Get a transaction for a first request",
+            _json("A body for the other calls.", ref("ExampleRequest"), {"a new card": examples.example}),
+            scope="score",
+            about="A transaction of this service's own cards, merchants and days, which its model can score now."
+            " `about` says what its score means.",
+            errors=("400", "429", "503"),
         ),
         Operation(
             "POST", "/v1/explain", "explain", EXPLAIN, "Explain the score that a transaction would get",
-            _json("The explanation.", ref("Explanation"), {"challenged": examples.EXPLANATION}),
+            _json(
+                "The explanation.",
+                ref("Explanation"),
+                {"online": answers.explanation, "in a shop": answers.second_explanation} if answers else None,
+            ),
             scope="explain",
             about="A transaction that the card's state includes already is rejected with 422.",
             body=transaction,
         ),
         Operation(
             "POST", "/v1/explain/features", "explain_features", EXPLAIN, "Explain the score of a recorded decision",
-            _json("The explanation.", ref("Explanation"), {"challenged": row_explanation}),
+            _json("The explanation.", ref("Explanation"), {"online": answers.row_explanation} if answers else None),
             scope="explain",
             about=f"At most {MAX_FEATURES_BYTES:,} bytes. The explanation is that of the model that is served now.",
-            body={JSON: _media(ref("RecordedRow"), {"a card's first payment": recorded})},
+            body={JSON: _media(ref("RecordedRow"), {"online": recorded})},
             errors=("409",),
         ),
         Operation(
@@ -126,13 +140,13 @@ def _operations() -> list[Operation]:
             {
                 "description": "A score for each row: in the first type of `Accept` that is one of these, else JSON for"
                 " JSON, CSV for CSV and MessagePack for binary rows.",
-                "content": _score_types(),
+                "content": _score_types(examples),
             },
             scope="score",
             about=f"1 to {MAX_ROWS:,} rows; the schema `Row` lists their features. The request must name the feature"
             f" schema of the rows, in the body, in `{SCHEMA_HEADER}` or in `{ATTRIBUTES_HEADER}`. The first of these is"
             " used.",
-            body=_row_types(),
+            body=_row_types(examples),
             headers=_row_headers(),
             errors=("409", "415"),
         ),
@@ -150,7 +164,7 @@ def _described(operation: Operation) -> Schema:
     key_errors, body_errors = ("401", "403") if scope else (), _BODY_ERRORS if operation.body else ()
     statuses = sorted({"405", "500", *operation.errors, *key_errors, *body_errors})
     access = f"Needs a key with the scope `{scope}`." if scope else "Needs no key."
-    described = {
+    described: Schema = {
         "tags": [operation.tag],
         "operationId": operation.id,
         "summary": operation.summary,
@@ -159,10 +173,11 @@ def _described(operation: Operation) -> Schema:
         "responses": {"200": operation.response}
         | {status: _error_ref(status, operation.method) for status in statuses},
     }
-    if operation.body is None:
-        return described
-    request = {"required": True, "content": operation.body}
-    return {**described, "parameters": [deadline, *operation.headers], "requestBody": request}
+    if "400" in statuses:  # the call has a deadline
+        described["parameters"] = [deadline, *operation.headers]
+    if operation.body is not None:
+        described["requestBody"] = {"required": True, "content": operation.body}
+    return described
 
 
 def error_responses() -> dict[str, Schema]:
@@ -171,7 +186,7 @@ def error_responses() -> dict[str, Schema]:
     bearer = _response_header("WWW-Authenticate", "How to authenticate.", {"type": "string", "const": "Bearer"})
     headers = {"401": bearer, "429": retry_after, "503": retry_after}
     responses = {
-        status: _json(text, ref("InvalidRecord" if status == "422" else "Error"), examples.ERRORS[status])
+        status: _json(text, ref("InvalidRecord" if status == "422" else "Error"), ERRORS[status])
         | headers.get(status, {})
         for status, text in _ERRORS.items()
         if status != "405"
@@ -183,8 +198,8 @@ def error_responses() -> dict[str, Schema]:
     return responses
 
 
-def _row_types() -> Schema:
-    rows = {"feature_schema": SCHEMA_HASH, "instances": [examples.row()], "reasons_above": 0.5}
+def _row_types(examples: DocumentExamples) -> Schema:
+    rows = {"feature_schema": SCHEMA_HASH, "instances": [examples.row], "reasons_above": REASONS_ABOVE}
     lines = {"type": "string", "description": "A line for each row, without a heading; an empty field where missing."}
     binary = {
         "type": "string",
@@ -194,12 +209,12 @@ def _row_types() -> Schema:
     }
     return {
         JSON: _media(ref("JsonRows"), {"one row": rows}),
-        CSV: _media(lines, {"one row": examples.csv_rows()}),
+        CSV: _media(lines, {"one row": examples.csv_row}),
         BINARY: {"schema": binary},
     }
 
 
-def _score_types() -> Schema:
+def _score_types(examples: DocumentExamples) -> Schema:
     lines = {
         "type": "string",
         "description": "For each row its margin, its probability, and its reasons joined by `|`.",
@@ -210,9 +225,10 @@ def _score_types() -> Schema:
         "description": "The JSON form as MessagePack, but margins are the bytes of little-endian float32, and"
         " probabilities those of float64.",
     }
+    answers = examples.by_model
     return {
-        JSON: _media(ref("Scores"), {"one row": examples.SCORES}),
-        CSV: _media(lines, {"one row": examples.CSV_SCORES}),
+        JSON: _media(ref("Scores"), {"one row": answers.scores} if answers else None),
+        CSV: _media(lines, {"one row": answers.csv_scores} if answers else None),
         MSGPACK: {"schema": packed},
     }
 
@@ -234,7 +250,7 @@ def _row_headers() -> tuple[Schema, ...]:
     schema_hash = {"type": "string", "const": SCHEMA_HASH}
     return (
         {**_header(SCHEMA_HEADER, "The feature schema of the rows.", schema_hash), "example": SCHEMA_HASH},
-        {**_header(REASONS_HEADER, about_thresholds, threshold), "example": "0.5"},
+        {**_header(REASONS_HEADER, about_thresholds, threshold), "example": str(REASONS_ABOVE)},
         _header(ATTRIBUTES_HEADER, about_attributes, {"type": "string"}),
         {**_header(IDS_HEADER, about_ids, {"type": "string"}), "example": "t-1,t-2"},
     )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.scoring.wire_format import JsonRows, RecordedRow
+from adapters.scoring.wire_format import ExampleRequest, JsonRows, RecordedRow
 from cardwatch.decision.records import Preview
 from cardwatch.events import Transaction
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
@@ -97,6 +97,10 @@ _DETAILS: Final[dict[str, dict[str, Schema]]] = {
         },
         "features": ref("Row"),
     },
+    "ExampleRequest": {
+        "": {"description": "A transaction that can be scored now, for a first request."},
+        "about": {"description": "Which card and merchant it names, and what its score then means."},
+    },
     "Scores": {
         "": {"description": "Results for each row, in their order."},
         "margins": _MARGINS,
@@ -118,7 +122,7 @@ _CARD_NUMBERS: Final = (
 
 def schemas() -> dict[str, Schema]:
     """Return all schemas by name."""
-    requests = _components(Transaction, JsonRows, RecordedRow)
+    requests = _components(Transaction, JsonRows, RecordedRow, ExampleRequest)
     requests["Transaction"]["description"] += f"\n\n{_CARD_NUMBERS}"
     for schema in (requests["JsonRows"], requests["RecordedRow"]):
         _drop_defaults(schema)

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.archive.example_transaction import ExampleTransactionFile
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore, data_file
 from adapters.scoring.api_keys import KeyRing, KeyScope, RateLimit, add_key
@@ -46,12 +47,13 @@ from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.endpoints import (
     ScoringApi,
 )
+from services.scoring.api.example import ExampleSource
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import ARRIVAL_TIME, Routes
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model.manager import ModelManager
-from services.scoring.openapi.documentation import documentation_endpoints
+from services.scoring.openapi.documentation import Documentation
 from services.stream.batch import fold_batch
 from services.stream.decision_engine import DecisionEngine
 
@@ -189,8 +191,11 @@ class Service:
 
     def use_states(self, states: CardStateReader) -> None:
         admission = Admission(KeyRing(OWN, self.folder / "keys"), RateLimit(), 10_000, self.metrics.count_shed)
-        self.api = ScoringApi(self.manager, PreviewScorer(states, self.tables, POLICY), admission, self.metrics)
-        self.routes = Routes(self.api.endpoints() | documentation_endpoints(), self.metrics)
+        examples = ExampleSource(self.tables, states, ExampleTransactionFile(self.tables.folder).read)
+        previews = PreviewScorer(states, self.tables, POLICY)
+        self.api = ScoringApi(self.manager, previews, examples, admission, self.metrics)
+        documentation = Documentation(self.manager, examples, self.tables, POLICY)
+        self.routes = Routes(self.api.endpoints() | documentation.endpoints(), self.metrics)
 
     def _add(self, name: str, *scopes: KeyScope, rate: float | None = None) -> str:
         return str(add_key(self.folder / "keys", name=name, scopes=scopes, rate_per_second=rate, created_at=NOON)[0])
