@@ -1,0 +1,233 @@
+"""Every figure in README and docs that has a source here equals it: the last benchmarks, the picture of the demo, or a
+constant of the code. A figure may be rounded to the digits that it shows."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from adapters.kafka.transactional_log import SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS
+from benchmarks.document import RESULTS
+from cardwatch.features.definitions import FEATURES
+from cardwatch.features.reference_table import WINDOW_DAYS
+from cardwatch.features.state import STATE
+from services.scoring.http.admission import MAX_PENDING
+from services.scoring.model.manager import POLL_SECONDS
+from services.stream.__main__ import SCORING_DEADLINE_SECONDS
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBER = r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?"
+
+
+def page(name: str) -> str:
+    """The text of a page, with each run of white space as one space."""
+    return " ".join((ROOT / name).read_text(encoding="utf-8").split())
+
+
+@cache
+def metrics() -> dict[str, dict[str, float]]:
+
+    return json.loads(RESULTS.read_text(encoding="utf-8"))["metrics"]  # type: ignore[no-any-return]
+
+
+@cache
+def demo() -> str:
+    """The texts of the demo's picture, line by line, with each run of spaces as one space."""
+    lines: dict[float, list[tuple[float, str]]] = {}
+    picture = (ROOT / "docs" / "images" / "demo.svg").read_text(encoding="utf-8")
+    for x, y, text in re.findall(r'<text[^>]*?x="([\d.]+)"[^>]*?y="([\d.]+)"[^>]*>([^<]*)</text>', picture):
+        lines.setdefault(float(y), []).append((float(x), html.unescape(text).replace("\xa0", " ")))
+    return "\n".join(" ".join("".join(text for _, text in sorted(lines[y])).split()) for y in sorted(lines))
+
+
+def in_demo(label: str, rest: str = r"[\d.,% ]*") -> list[str]:
+    """The numbers after a label in the final table of the demo's picture; `rest` matches the rest of the line."""
+    [line] = re.findall(rf"^{re.escape(label)} ?({rest})$", demo(), re.MULTILINE)
+    return re.findall(NUMBER, line)
+
+
+def equals(shown: str, value: float) -> bool:
+    """Whether a figure is `value`, rounded to its decimals; zeros at the end of 10,000 and more may be rounding too."""
+    figure = Decimal(shown.replace(",", ""))
+    decimals = len(shown.partition(".")[2])
+    zeros = len(shown) - len(shown.rstrip("0,")) - shown[len(shown.rstrip("0,")) :].count(",")
+    unit = Decimal(10) ** (-decimals if decimals or figure < 10_000 else zeros)
+    return abs(figure - Decimal(repr(value))) <= unit / 2
+
+
+def figures(name: str, pattern: str) -> tuple[str, ...]:
+    """The figures in the one place where `pattern` occurs in a page; `#` in the pattern stands for a figure."""
+    found = re.findall(pattern.replace("#", f"({NUMBER})"), page(name))
+    assert len(found) == 1, f"{name} has {len(found)} places like {pattern}"
+    return found[0] if isinstance(found[0], tuple) else (found[0],)
+
+
+def test_rounding_is_recognised_and_nothing_else_is() -> None:
+    assert [equals(*pair) for pair in (("10", 9.7), ("1,460,000", 1_463_609.4), ("7.8", 7.761), ("1.00", 0.9956))] == [
+        True
+    ] * 4
+    assert [
+        equals(*pair) for pair in (("10", 9.4), ("1,470,000", 1_463_609.4), ("7.7", 7.761), ("16,319", 16_320))
+    ] == [False] * 4
+
+
+MEASURED = [
+    ("README.md", r"one worker \| # \|", ["score_16_rate"]),
+    ("README.md", r"to the bit \| # \|", ["replay"]),
+    ("docs/scoring.md", r"`/v1/score`, one connection: p50 \| # µs \| # µs \| # \|", ["score_one_p50", "/", "x"]),
+    ("docs/scoring.md", r"16 connections: requests per second \| # \| # \| # \|", ["score_16_rate", "/", "x"]),
+    ("docs/scoring.md", r"time of the server per request \| # µs \| # µs \| # \|", ["score_cpu", "/", "x"]),
+    ("docs/scoring.md", r"half of our capacity, open loop \| # µs \| # µs \| # \|", ["score_half_p99", "/", "x"]),
+    ("docs/scoring.md", r"64 transactions in a request, per second and worker \| # \|", ["score_batch_64"]),
+    ("docs/scoring.md", r"500 feature rows in a request, per second and worker \| # \|", ["invocations_500"]),
+    ("docs/scoring.md", r"start to ready \| # s \| # s \(empty BentoML service\) \| # \|", ["startup", "/", "x"]),
+    ("docs/scoring.md", r"memory over 1,000,000 requests \| # MB \| \| # \|", ["scoring_memory", "x"]),
+    (
+        "docs/scoring.md",
+        r"in Redis or Valkey: p50, requests per second \| # µs, # \|",
+        ["score_valkey_p50", "score_valkey_16_rate"],
+    ),
+    ("docs/scoring.md", r"Requests per second: # of the floor", ["score_16_rate x"]),
+    ("docs/scoring.md", r"Start to ready: # times", ["startup x"]),
+    ("docs/scoring.md", r"at 16 connections; ours answers #\.", ["baseline_mlflow"]),
+    ("docs/scoring.md", r"`mlflow models serve` \| # \| # times", ["baseline_mlflow /", "x"]),
+    ("docs/scoring.md", r"pydantic, pandas\) \| # \| # times \| at least 20 \| \| a t", ["baseline_bentoml /", "x"]),
+    ("docs/scoring.md", r"FastAPI service \(pydantic, pandas\) \| # \| # times", ["baseline_fastapi /", "x"]),
+    (
+        "docs/scoring.md",
+        r"\*\*ours\*\* \| \*\*# µs\*\*.{,20}\*\*# µs\*\*",
+        ["predict_one_onnx /", "predict_512_onnx /"],
+    ),
+    ("docs/scoring.md", r"`inplace_predict` \| # µs \| # µs", ["predict_one_xgboost", "predict_512_xgboost"]),
+    ("docs/scoring.md", r"ONNX Runtime \| # µs \| # µs", ["predict_one_onnx", "predict_512_onnx"]),
+    ("docs/scoring.md", r"Treelite GTIL \| # µs \| # µs", ["predict_one_treelite", "predict_512_treelite"]),
+    ("docs/scoring.md", r"contributions of one row: # µs, XGBoost's own #", ["contributions_one", "/"]),
+    ("docs/whiteboard.md", r"folding one transaction takes # µs with LMDB", ["ask_lmdb_p50"]),
+    ("docs/whiteboard.md", r"with LMDB, and # times", ["ask_redis x"]),
+    ("docs/whiteboard.md", r"out of core \(# million transactions per second and core", ["replay M"]),
+    ("docs/aws.md", r"`cardwatch store rebuild`\): # million transactions per second and core", ["replay M"]),
+]
+"""Figures and the metrics that they repeat: `name` its value, `name /` its baseline, `name x` their ratio, `name M` its
+value in millions; without a name, that of the metric before."""
+
+
+@pytest.mark.parametrize(("name", "pattern", "sources"), MEASURED, ids=[f"{one[0]} {one[2][0]}" for one in MEASURED])
+def test_a_measured_figure_is_that_of_the_last_benchmarks(name: str, pattern: str, sources: list[str]) -> None:
+    shown = figures(name, pattern)
+    values = list(values_of(sources))
+    assert len(shown) == len(values)
+    wrong = [(figure, value) for figure, value in zip(shown, values, strict=True) if not equals(figure, value)]
+    assert wrong == []
+
+
+def values_of(sources: list[str]) -> Iterator[float]:
+    metric = ""
+    for source in sources:
+        words = source.split()
+        metric = words[0] if words[0] in metrics() else metric
+        field = {"/": "baseline", "x": "ratio"}.get(words[-1], "value")
+        yield metrics()[metric][field] / (1e6 if words[-1] == "M" else 1.0)
+
+
+STEPS = {
+    "API key and scope": "key",
+    "JSON to a transaction": "decode",
+    "newest reference table": "table",
+    "card state from LMDB": "state",
+    "transaction as a kernel row": "encode",
+    "kernel: 67 features": "fold",
+    "300 trees of depth 6": "margin",
+    "calibration": "probability",
+    "cost policy": "action",
+    "answer as JSON": "answer",
+    "counters and histogram": "metrics",
+}
+
+
+def test_the_latency_budget_of_a_preview_adds_up() -> None:
+    sum_us = 0.0
+    for step, name in STEPS.items():
+        value = metrics()[f"step_{name}"]["value"]
+        [shown] = figures("docs/scoring.md", rf"\| {step}[^|]*\| # µs \|")
+        assert equals(shown, value), step
+        sum_us += value
+    assert equals(*figures("docs/scoring.md", r"sum of the steps \| # µs"), sum_us)
+    assert equals(
+        *figures("docs/scoring.md", r"without server and socket\*\* \| \*\*# µs"), metrics()["step_whole"]["value"]
+    )
+    assert equals(*figures("docs/scoring.md", r"for what is not approved \| # µs"), metrics()["step_reasons"]["value"])
+
+
+PRECISION = "average precision"
+SHOWN_BY_THE_DEMO = [
+    ("README.md", r"after the swap \(seed 7\) \| #, #, # \|", PRECISION, 3),
+    ("docs/evidence.md", r"\| average precision \| # \| # \| # \|", PRECISION, 3),
+    (
+        "docs/evidence.md",
+        r"\| recall at 0\.1 % false positives \| # \| # \| # \|",
+        "recall at 0.1 % false positives",
+        3,
+    ),
+    ("README.md", r"transactions decided twice, of # ", "transactions in the log, decided", 1),
+    ("docs/evidence.md", r"\| decisions \| # transactions", "transactions in the log, decided", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "pattern", "label", "count"), SHOWN_BY_THE_DEMO)
+def test_a_figure_of_the_demo_is_that_of_its_picture(name: str, pattern: str, label: str, count: int) -> None:
+    assert list(figures(name, pattern)) == in_demo(label)[:count]
+
+
+def test_the_demo_s_days_latency_and_caught_value_are_those_of_its_picture() -> None:
+    detection, promotion = (in_demo(label, ".*")[0] for label in ("change to detection", "detection to promotion"))
+    assert figures("README.md", r"to promotion \| # and # \|") == (detection, promotion)
+    assert figures("docs/evidence.md", r"to promotion \| # and # simulated days") == (detection, promotion)
+    [p50, _, p99] = re.findall(rf"({NUMBER}) ms", re.findall(r"^latency p50.*$", demo(), re.MULTILINE)[0])[:3]
+    for name, pattern in (
+        ("README.md", r"p50, p99 \| # ms, # ms \|"),
+        ("docs/evidence.md", r"p50, p99 \| # ms, # ms \|"),
+        ("docs/whiteboard.md", r"\*\*# ms \(#\)\*\*"),
+    ):
+        shown = figures(name, pattern)
+        assert equals(shown[0], float(p50)), name
+        assert equals(shown[1], float(p99)), name
+    caught = re.findall(rf"\(({NUMBER})%\)", re.findall(r"^value caught.*$", demo(), re.MULTILINE)[0])
+    assert list(figures("docs/evidence.md", r"value of fraud caught \| # % \| # % \| # %")) == caught
+
+
+CONSTANTS = [
+    ("README.md", r"computes all # features", len(FEATURES)),
+    ("docs/scoring.md", r"\| kernel: # features", len(FEATURES)),
+    ("docs/features.md", r"A feature row has # numbers", len(FEATURES)),
+    ("docs/features.md", r"A card takes # bytes", STATE.itemsize),
+    ("docs/whiteboard.md", r"fixed-size state \(# KB\)", STATE.itemsize / 1_000),
+    ("docs/whiteboard.md", r"session timeout \(# s\)", SESSION_TIMEOUT_MS / 1_000),
+    ("docs/whiteboard.md", r"or, after # s, another worker", SESSION_TIMEOUT_MS / 1_000),
+    ("docs/whiteboard.md", r"\| # s: aborted", TRANSACTION_TIMEOUT_MS / 1_000),
+    ("docs/whiteboard.md", r"\| # s: the rules decide", SCORING_DEADLINE_SECONDS),
+    ("docs/whiteboard.md", r"last table for # days", WINDOW_DAYS),
+    ("docs/scoring.md", r"requests beyond # pending ones", MAX_PENDING),
+]
+
+
+@pytest.mark.parametrize(("name", "pattern", "value"), CONSTANTS)
+def test_a_figure_of_the_design_is_that_of_the_code(name: str, pattern: str, value: float) -> None:
+    assert equals(*figures(name, pattern), value)
+    assert POLL_SECONDS == 2.0  # "polled every two seconds" in docs/whiteboard.md
+
+
+def test_the_duration_of_the_demo_includes_the_measured_one() -> None:
+    minutes, seconds = re.findall(r"the demo took (\d+):(\d+) min", demo())[0]
+    for name, pattern in (
+        ("README.md", r"retrain itself \(# to # min"),
+        ("docs/evidence.md", r"of the run \| # to # min"),
+    ):
+        least, most = figures(name, pattern)
+        assert int(least) <= int(minutes) + int(seconds) / 60 <= int(most), name
