@@ -261,17 +261,6 @@ def start_scoring(
         yield lambda **changes: _starting(mlflow, tmp_path_factory, running, **changes)
 
 
-@pytest.fixture(scope="module")
-def own_stack(
-    stack: Stack,  # first, as above
-    mlflow: Mlflow,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stack]:
-    """A service with one worker, which only the tests of one module use."""
-    with ExitStack() as running:
-        yield _starting(mlflow, tmp_path_factory, running)
-
-
 @pytest.fixture(scope="session")
 def detectors() -> tuple[FittedDetector, FittedDetector]:
     """Two models that differ in their margins of nearly every row, over `feature_rows`."""

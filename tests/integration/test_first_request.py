@@ -46,20 +46,22 @@ SCREENS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
 
 @pytest.fixture(scope="module")
 def service(
-    own_stack: Stack, detectors: tuple[FittedDetector, FittedDetector], tmp_path_factory: pytest.TempPathFactory
-) -> Stack:
-    """A service with a champion, one card, a reference table of the day and an archived transaction."""
-    own_stack.promote(detectors[0], tmp_path_factory.mktemp("models") / "champion")
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """The shared service with a champion, one card, a reference table of the day and an archived transaction."""
+    stack.promote(detectors[0], tmp_path_factory.mktemp("models") / "champion")
     states = empty_states(1)
     fold(states, np.zeros(1, np.int64), kernel_rows([PAID]), ReferenceTable.empty())
-    with own_stack.store() as store:
-        store.apply(0, expected=0, position=1, card_ids=[PAID.card_id], states=states)
+    with stack.store() as store:
+        store.apply(0, expected=(at := store.applied(0)), position=at + 1, card_ids=[PAID.card_id], states=states)
     builder = ReferenceBuilder()
     yesterday = np.array([to_epoch_ms(datetime(2025, 3, 10, 9, tzinfo=UTC))])
     builder.add_transactions(np.array([identity_hash(PAID.merchant_id)], np.uint64), yesterday, np.array([5_000]))
-    ReferenceTableStore(own_stack.settings.tables).put(builder.build(TODAY))
-    ExampleTransactionFile(own_stack.settings.tables).write(PAID)
-    return own_stack
+    ReferenceTableStore(stack.settings.tables).put(builder.build(TODAY))
+    ExampleTransactionFile(stack.settings.tables).write(PAID)
+    yield stack
+    for path in stack.settings.tables.iterdir():  # other tests expect a service without tables
+        path.unlink()
 
 
 @pytest.fixture(scope="module")

@@ -359,9 +359,9 @@ def headers(operation: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_page_loads_nothing_from_other_servers(service: Stack) -> None:
-    page = service.get("/").text
+    page = service.get("/").text + service.get("/page.js").text
     asked = re.findall(r'(?:src=|href=|url: |fetch\()"([^"]*)"', page)
-    assert {"./docs.json", "./readyz", "./static_content/swagger-ui-bundle.js"} <= set(asked)
+    assert {"./docs.json", "./readyz", "./page.js", "./static_content/swagger-ui-bundle.js"} <= set(asked)
     assert [where for where in asked if not where.startswith(("./", "data:"))] == []
     assert {service.get(where.removeprefix(".")).status_code for where in asked if where.startswith("./")} == {200}
     assert "validatorUrl: null" in page  # else Swagger UI tells its own server where the document is

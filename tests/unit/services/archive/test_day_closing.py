@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.archive.example_transaction import ExampleTransactionFile
 from adapters.archive.reader import Archive
 from cardwatch.events import encode
 from cardwatch.features.hashing import identity_hash
@@ -168,3 +169,13 @@ def test_a_transaction_from_the_far_future_does_not_change_the_tables_after_a_re
         ids.append([table.table_id for table in harness.tables.all()])
     assert len(ids[0]) == 2
     assert ids[0] == ids[1]
+
+
+def test_a_closed_day_leaves_the_newest_transaction_as_an_example_beside_the_tables(harness: ArchiverHarness) -> None:
+    example = ExampleTransactionFile(harness.tables.folder)
+    harness.add(record(TRANSACTIONS, 0, encode(payment(0))), record(TRANSACTIONS, 1, encode(payment(1))))
+    assert example.read() is None
+    harness.add(end_of_day(DAY, transactions=2, decided=False))
+    assert example.read() == payment(1)
+    harness.add(record(TRANSACTIONS, 2, b"not a transaction"))
+    assert example.read() == payment(1)
