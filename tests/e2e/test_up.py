@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -128,6 +129,20 @@ def test_it_returns_when_the_model_decides_and_everything_is_ready(user: User) -
     assert [line.split()[0] for line in shown[1:]] == ["stack", *user.status.endpoints]
     assert {line.split()[-1] for line in shown[2:]} == {"ready", "done"}
     assert user.run("logs", "generator", "-n", "1").stdout.startswith("generator | ")
+
+
+def test_a_first_request_names_a_card_of_the_stack_and_gets_a_score(user: User) -> None:
+    assert "cardwatch example | sh" in user.run("up").stdout
+    printed = user.run("example")
+    assert printed.returncode == 0, printed.stderr
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CARDWATCH_")}  # noqa: TID251
+    sent = subprocess.run(
+        ["/bin/sh"], input=printed.stdout, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    answer = json.loads(sent.stdout)
+    assert (answer["degraded"], answer["repeated"]) == (False, False)
+    assert answer["sequence"] > 0
+    assert answer["probability"] is not None
 
 
 def test_a_second_up_shows_the_addresses_and_starts_nothing(user: User) -> None:
