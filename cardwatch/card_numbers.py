@@ -12,15 +12,18 @@ from decimal import Decimal
 from typing import Final
 from unicodedata import decimal
 
-_SEPARATORS: Final = " \t\u00a0\u2007\u2009\u202f.,'\u2019`_/-\u2010\u2011\u2012\u2013"
-_WRITTEN: Final = re.compile(rf"['\u2019]?\d(?:[{re.escape(_SEPARATORS)}]?\d){{12,18}}")
-"""13 to 19 digits, with at most one separator between two of them, as spreadsheets, people and exports write them."""
+_SEPARATORS: Final = r"[\W_]{0,3}"
+"""Up to three characters that are neither letters nor digits: blanks of any width, points, dashes, zero-width marks."""
+_WRITTEN: Final = re.compile(rf"\d(?:{_SEPARATORS}\d){{12,18}}")
+"""13 to 19 digits with separators, as spreadsheets, people and exports write them."""
+_AROUND: Final = re.compile(r"^[^\w-]+|[\W_]+$")
+"""Marks around a number: apostrophes, quotes, the `="` of spreadsheets. A minus in front makes it another number."""
 _WHOLE_FLOAT: Final = re.compile(r"(\d{13,19})[.,]0+")
 """A whole number that was read as a float, as pandas writes it once a value in the column is missing."""
 _EXPONENT: Final = re.compile(r"\d[.,]\d+[eE]\+?0*(1[2-8])")
 """A number of 13 to 19 digits in exponent form."""
-_CANDIDATE: Final = re.compile(rf"(?<!\d)\d(?:[{re.escape(_SEPARATORS)}]?\d){{12,18}}(?!\d)")
-_REMOVE_SEPARATORS: Final = str.maketrans("", "", _SEPARATORS)
+_GROUPS: Final = re.compile(rf"\d(?:{_SEPARATORS}\d){{12,}}")
+_GROUP: Final = re.compile(r"\d+")
 _MASK: Final = "[card number]"
 
 # Ranges of the first six digits, and the lengths that are issued.
@@ -84,10 +87,19 @@ def mask_card_numbers(text: str) -> str:
     'Export of card [card number], 2 rows'
     """
 
-    def masked(found: re.Match[str]) -> str:
-        return _MASK if has_valid_check_digit(_digits(found[0])) else found[0]
+    return _GROUPS.sub(lambda found: _mask_groups(found[0]), text)
 
-    return _CANDIDATE.sub(masked, text)
+
+def digits_of(text: str) -> str:
+    """Return the digits of a text that `looks_like_card_number`, however it is written; else the empty string.
+
+    A number in exponent form has lost digits and gives the empty string.
+
+    >>> digits_of("4111 1111 1111 1111"), digits_of("4111111111111111.0"), digits_of("card-000017")
+    ('4111111111111111', '4111111111111111', '')
+    """
+    digits = _digits(text)
+    return digits if has_valid_check_digit(digits) else ""
 
 
 def has_valid_check_digit(digits: str) -> bool:
@@ -98,12 +110,24 @@ def has_valid_check_digit(digits: str) -> bool:
     return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
 
 
+def _mask_groups(text: str) -> str:
+    """Mask the longest runs of whole groups of digits that are card numbers, from the left."""
+    groups = list(_GROUP.finditer(text))
+    for first, start in enumerate(groups):
+        for until in range(min(first + 19, len(groups)), first, -1):
+            if has_valid_check_digit(_in_ascii("".join(group[0] for group in groups[first:until]))):
+                end = groups[until - 1].end()
+                return text[: start.start()] + _MASK + _mask_groups(text[end:])
+    return text
+
+
 def _digits(text: str) -> str:
     """Return the digits of a number that is written as card numbers are, or the empty string."""
+    text = _AROUND.sub("", text)
     whole = _WHOLE_FLOAT.fullmatch(text)
     if whole is None and not _WRITTEN.fullmatch(text):
         return ""
-    return _in_ascii(whole[1] if whole else text.translate(_REMOVE_SEPARATORS))
+    return _in_ascii(whole[1] if whole else "".join(_GROUP.findall(text)))
 
 
 def _in_ascii(digits: str) -> str:

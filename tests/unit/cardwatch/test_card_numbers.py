@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cardwatch.card_numbers import has_prefix_of_brand, looks_like_card_number, mask_card_numbers
+from cardwatch.card_numbers import digits_of, has_prefix_of_brand, looks_like_card_number, mask_card_numbers
 
 PUBLISHED = [
     "4111111111111111",
@@ -33,6 +33,10 @@ FORMS: dict[str, Callable[[str], str]] = {
     "with no-break spaces": lambda number: "\u00a0".join(number[i : i + 4] for i in range(0, len(number), 4)),
     "with points": lambda number: ".".join(number[i : i + 4] for i in range(0, len(number), 4)),
     "with an apostrophe in front": lambda number: f"'{number}",
+    "as a formula of a spreadsheet": lambda number: f'="{number}"',
+    "with dashes between blanks": lambda number: " - ".join(number[i : i + 4] for i in range(0, len(number), 4)),
+    "with zero-width spaces": "\u200b".join,
+    "with a mark of the byte order": lambda number: f"\ufeff{number}\u00a0",
     "in full-width digits": lambda number: "".join(chr(0xFF10 + int(digit)) for digit in number),
 }
 
@@ -81,3 +85,27 @@ def test_ids_that_are_long_numbers_are_no_card_numbers(low: int, high: int, allo
 def test_card_numbers_in_free_text_are_masked() -> None:
     text = "Export of card 4111 1111 1111 1111, then 5500-0055-5555-5559; order 1234567890123"
     assert mask_card_numbers(text) == "Export of card [card number], then [card number]; order 1234567890123"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("2024-03-01 10:00:07,4111111111111111,shop-1,12.50", "2024-03-01 10:00:07,[card number],shop-1,12.50"),
+        ("17,4111 1111 1111 1111,4", "17,[card number],4"),
+        ("card_4111111111111111.0", "card_[card number].0"),
+        ("4111111111111111;5500005555555559", "[card number];[card number]"),
+        ("\uff14111111111111111", "[card number]"),
+    ],
+)
+def test_a_card_number_is_masked_whatever_stands_beside_it(text: str, masked: str) -> None:
+    assert mask_card_numbers(text) == masked
+
+
+@pytest.mark.parametrize("number", PUBLISHED)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_card_number_has_the_same_digits_unless_they_are_lost(number: str, form: str) -> None:
+    assert digits_of(FORMS[form](number)) == ("" if "exponent" in form else number)
+
+
+def test_what_is_no_card_number_has_no_digits_of_one() -> None:
+    assert digits_of("4111111111111112") == digits_of("card-4111111111111111") == ""
