@@ -1,12 +1,11 @@
 """CSV and Parquet files with arbitrary columns, read in batches as text with row numbers.
 
 All values become text, so that both formats are parsed alike. Rows are counted from 1. The header of a CSV file is row
-1, and blank lines count. A quoted value with line breaks is one row.
+1 unless rows are skipped before it, and blank lines count. A quoted value with line breaks is one row.
 """
 
 from __future__ import annotations
 
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, cast
@@ -19,10 +18,12 @@ import pyarrow.parquet as pq
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from adapters.archive.containers import READ_ERRORS, damaged, is_parquet, open_text, read_head
+from adapters.archive.encodings import decoded_head, wrong_encoding
+from cardwatch.card_numbers import mask_card_numbers
 from cardwatch.errors import MappingError
 
 BATCH_BYTES: Final = 8 << 20
-HEAD_BYTES: Final = 1 << 16
 BATCH_ROWS: Final = 65_536
 
 Malformed = Callable[[int, str], None]
@@ -30,11 +31,16 @@ Malformed = Callable[[int, str], None]
 
 
 class CsvDialect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Format of a CSV file. Parquet files do not need it. With an empty `quote`, no character quotes."""
+    """Format of a CSV file. Parquet files do not need it. With an empty `quote`, no character quotes.
+
+    `skip_rows` lines stand before the row of names. A file without such a row has `column_names`.
+    """
 
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
     quote: Annotated[str, Meta(max_length=1)] = '"'
     encoding: str = "utf-8"
+    skip_rows: Annotated[int, Meta(ge=0)] = 0
+    column_names: Annotated[list[str], Meta(min_length=1)] | None = None
 
 
 class TextBatch(NamedTuple):
@@ -46,28 +52,20 @@ class TextBatch(NamedTuple):
 
 def column_names(path: Path, dialect: CsvDialect) -> list[str]:
     """Return the names of the file's columns. Raises `MappingError` if the file cannot be read."""
-    if _is_parquet(path):
+    if is_parquet(path):
         with _parquet(path) as file:
             return list(file.schema_arrow.names)
-    _check_text(path, dialect)
-    with _csv(path, dialect, None, lambda _row: "skip") as reader:
+    decoded_head(path, read_head(path), dialect.encoding, dialect.delimiter)
+    with open_text(path) as stream, _csv(path, stream, dialect, None, lambda _row: "skip") as reader:
         return list(reader.schema.names)
 
 
 def read_text(path: Path, columns: Sequence[str], dialect: CsvDialect, malformed: Malformed) -> Iterator[TextBatch]:
     """Yield the given columns of `path` in the order of rows. Raises `MappingError` if the file cannot be read."""
-    if _is_parquet(path):
+    if is_parquet(path):
         yield from _read_parquet(path, list(columns))
     else:
         yield from _read_csv(path, list(columns), dialect, malformed)
-
-
-def _is_parquet(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PAR1"
-    except OSError as error:
-        raise MappingError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _parquet(path: Path) -> pq.ParquetFile:
@@ -98,14 +96,21 @@ def _as_text(path: Path, name: str, values: pa.Array[Any]) -> pa.StringArray:
 
 def _csv(
     path: Path,
+    stream: pa.NativeFile,
     dialect: CsvDialect,
     columns: list[str] | None,
     on_malformed: Callable[[pyarrow.csv.InvalidRow], Literal["skip", "error"]],
 ) -> pyarrow.csv.CSVStreamingReader:
     try:
         return pyarrow.csv.open_csv(
-            str(path),
-            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=BATCH_BYTES, encoding=dialect.encoding),
+            cast(Any, stream),
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False,
+                block_size=BATCH_BYTES,
+                encoding=dialect.encoding,
+                skip_rows=dialect.skip_rows,
+                column_names=dialect.column_names,
+            ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=dialect.delimiter,
                 quote_char=dialect.quote or False,
@@ -118,26 +123,10 @@ def _csv(
                 include_columns=columns, column_types=dict.fromkeys(columns or [], pa.binary())
             ),
         )
-    except (pa.ArrowException, OSError) as error:
+    except pa.ArrowException as error:
         raise MappingError(f"{path}: cannot be read: {_first_line(error)}") from error
-
-
-def _check_text(path: Path, dialect: CsvDialect) -> None:
-    """Check the beginning of the file, because pyarrow's errors for binary content are unhelpful."""
-    try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            head = stream.read(HEAD_BYTES)
-        if not head.strip():
-            raise MappingError(f"{path}: is empty")
-        text = getincrementaldecoder(dialect.encoding)().decode(head)
-    except LookupError as error:
-        raise MappingError(f"file.encoding: {dialect.encoding!r} is not an encoding that Python knows") from error
-    except UnicodeDecodeError as error:
-        raise _not_text(path, f"row {head[: error.start].count(10) + 1}: ", dialect) from error
-    except (pa.ArrowException, OSError) as error:
-        raise MappingError(f"{path}: cannot be read: {_first_line(error)}") from error
-    if "\0" in text:
-        raise _not_text(path, "", dialect)
+    except READ_ERRORS as error:
+        raise damaged(path, error) from error
 
 
 def _read_csv(path: Path, columns: list[str], dialect: CsvDialect, malformed: Malformed) -> Iterator[TextBatch]:
@@ -148,17 +137,18 @@ def _read_csv(path: Path, columns: list[str], dialect: CsvDialect, malformed: Ma
         broken.append(number)
         lines = row.text.count("\n") + 1
         quote = f", and runs over {lines} lines: is a quote left open?" if lines > 1 else ""
-        malformed(number, f"has {row.actual_columns} columns, the header has {row.expected_columns}{quote}")
+        expected = f"{'the header' if dialect.column_names is None else 'file.column_names'} has {row.expected_columns}"
+        malformed(number, f"has {row.actual_columns} columns, {expected}{quote}")
         return "skip"
 
-    row = 2
-    with _csv(path, dialect, columns, skip) as reader:
+    row = dialect.skip_rows + (2 if dialect.column_names is None else 1)
+    with open_text(path) as stream, _csv(path, stream, dialect, columns, skip) as reader:
         try:
             for batch in reader:
                 numbers = np.setdiff1d(np.arange(row, row + batch.num_rows + len(broken)), broken)[: batch.num_rows]
                 row = int(numbers[-1]) + 1 if len(numbers) else row
                 yield _without_blank_lines(_decoded(path, numbers, batch, dialect))
-        except (pa.ArrowException, OSError) as error:
+        except READ_ERRORS as error:
             raise MappingError(f"{path}: cannot be read after row {row - 1}: {_first_line(error)}") from error
 
 
@@ -168,8 +158,9 @@ def _decoded(path: Path, numbers: NDArray[np.int64], batch: pa.RecordBatch, dial
         try:
             texts[name] = cast(pa.StringArray, values.cast(pa.string()))
         except pa.ArrowInvalid as error:
-            where = f"row {numbers[_first_not_utf8(values)]}, column {name}: "
-            raise _not_text(path, where, dialect) from error
+            position = _first_not_utf8(values)
+            where = f"row {numbers[position]}, column {mask_card_numbers(name)}: "
+            raise wrong_encoding(path, where, dialect.encoding, values[position].as_py()) from error
     return TextBatch(numbers, texts)
 
 
@@ -182,15 +173,9 @@ def _first_not_utf8(values: pa.Array[Any]) -> int:
     return 0
 
 
-def _not_text(path: Path, where: str, dialect: CsvDialect) -> MappingError:
-    return MappingError(
-        f"{path}: {where}is not {dialect.encoding} text; "
-        "set its encoding in the mapping, for example `file: {encoding: latin-1}`"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200]
+def _first_line(error: BaseException) -> str:
+    """The first line of a message of a library, which may quote the data."""
+    return mask_card_numbers((str(error) or type(error).__name__).splitlines()[0])[:200]
 
 
 def _without_blank_lines(batch: TextBatch) -> TextBatch:
