@@ -19,7 +19,7 @@ from cli.evaluate.document import DataFacts, EvaluationReport
 from cli.evaluate.families import families_table, run_families
 from cli.evaluate.mapping_file import load_mapping
 from cli.evaluate.outputs import check_outputs, writing
-from cli.evaluate.rejects import failing, rejecting
+from cli.evaluate.rejects import RejectReason, failing, in_words, rejecting
 from cli.evaluate.report import write_report
 from cli.evaluate.run import measure_fold, prepare, score_folds, summarise
 from cli.evaluate.score_columns import measure_score_columns, warnings
@@ -62,12 +62,15 @@ def run(
 
         report(f"reading {data}")
         if set_aside is None:
-            dataset, rejected = read_dataset(data, mapping, failing(data), wanted.score_columns), 0
+            dataset = read_dataset(data, mapping, failing(data), wanted.score_columns)
+            reasons: list[RejectReason] = []
         else:
             with rejecting(set_aside) as rejects:
-                dataset, rejected = read_dataset(data, mapping, rejects, wanted.score_columns), rejects.count
-        facts = _facts(data, dataset, rejected)
-        _say(console, _in_words(facts, set_aside))
+                dataset = read_dataset(data, mapping, rejects, wanted.score_columns)
+                reasons = rejects.reasons()
+        facts = _facts(data, dataset, reasons)
+        for line in (_in_words(facts, set_aside), *in_words(reasons, len(dataset))):
+            _say(console, line)
         experiment = prepare(
             dataset, mapping.protocol, report, policy=policy.costs, cards_a_day=wanted.cards_a_day or CARDS_A_DAY
         )
@@ -114,11 +117,13 @@ def _say(console: Console, words: str) -> None:
     console.print(words, highlight=False, soft_wrap=True, markup=False)
 
 
-def _facts(data: Path, dataset: Dataset, rejected: int) -> DataFacts:
+def _facts(data: Path, dataset: Dataset, reasons: list[RejectReason]) -> DataFacts:
     return DataFacts(
         file=data.name,
         rows=len(dataset),
-        rejected=rejected,
+        rejected=sum(reason.rows for reason in reasons),
+        rejected_because=reasons,
+        left_out=dataset.left_out,
         frauds=int(dataset.is_fraud.sum()),
         cards=dataset.card_count,
         first_day=to_date(int(dataset.days[0])),
@@ -132,4 +137,6 @@ def _in_words(facts: DataFacts, set_aside: Path | None) -> str:
         f"{facts.file}: {facts.rows:,} transactions of {facts.cards:,} cards from {facts.first_day} to"
         f" {facts.last_day}, {facts.frauds:,} of them fraud ({facts.frauds / facts.rows:.2%})"
     )
+    if facts.left_out:
+        words += f"; {facts.left_out:,} rows with a negative amount left out"
     return words if set_aside is None else f"{words}; {facts.rejected:,} rows rejected, see {set_aside}"

@@ -23,13 +23,14 @@ from cardwatch.features.columns import (
 )
 from cardwatch.features.hashing import identity_hashes
 from cli.evaluate.fields import Columns, parse_batch
+from cli.evaluate.header import check_columns
+from cli.evaluate.identifiers import check_one_form
 from cli.evaluate.mapping import Code, Mapping, TransactionFields
-from cli.evaluate.mapping_file import suggestion
 from cli.evaluate.rejects import Fault, Refuse
 from cli.evaluate.score_fields import check_columns_exist
 from models.prequential import DAY_MS
 
-SEPARATORS: Final = (";", "\t", "|", ",")
+IDENTIFIERS: Final = ("card_id", "merchant_id", "transaction_id", "device_id")
 
 
 class Text(NamedTuple):
@@ -49,7 +50,8 @@ class Dataset(Struct, frozen=True, kw_only=True):
     `days`: days since 1970. `cards`: each transaction's card as a place among the `card_count` distinct ones, whose
     ids are `card_names`.
     `observed_at_ms`: when its fraud became known. `columns`: all fields that the file has; `fields`: how
-    the mapping gives them and the others; `kernel`: the same transactions as the kernel reads them.
+    the mapping gives them and the others; `kernel`: the same transactions as the kernel reads them. `left_out` rows of
+    the file have a negative amount and are not among them.
     """
 
     columns: Columns
@@ -61,6 +63,7 @@ class Dataset(Struct, frozen=True, kw_only=True):
     card_names: NDArray[np.object_]
     is_fraud: NDArray[np.bool_]
     observed_at_ms: NDArray[np.int64]
+    left_out: int = 0
 
     def __len__(self) -> int:
         """Return the number of transactions."""
@@ -73,13 +76,21 @@ def read_dataset(path: Path, mapping: Mapping, refuse: Refuse, score_columns: Se
     `score_columns` are further columns, of numbers, which `columns` holds by `score_field`.
     Raises `MappingError` if the file cannot be read, lacks a column or has no row that fits.
     """
-    _check_columns(path, mapping, score_columns)
-    batches = list(_read_batches(path, mapping, refuse, score_columns))
+    check_columns(path, mapping.columns(), mapping.file)
+    check_columns_exist(path, column_names(path, mapping.file), score_columns)
+    batches: list[Columns] = []
+    left_out = 0
+    for batch, without in _read_batches(path, mapping, refuse, score_columns):
+        batches.append(batch)
+        left_out += without
     if not sum(len(batch["row"]) for batch in batches):
         raise MappingError(f"{path}: has no row that can be used")
     columns = {name: _joined([batch.pop(name) for batch in batches]) for name in list(batches[0])}
+    for name in IDENTIFIERS:
+        if isinstance(texts := columns.get(name), Text):
+            check_one_form(path, getattr(mapping.transaction, name).title, texts.names)
     if (identifier := mapping.transaction.transaction_id) is not None:
-        columns = _without_repeats(columns, identifier.column, refuse)
+        columns = _without_repeats(columns, identifier.title, refuse)
     order = np.argsort(columns["occurred_at"], kind="stable")
     columns = _at(columns, order)
     cards: Text = columns.pop("card_id")
@@ -93,6 +104,7 @@ def read_dataset(path: Path, mapping: Mapping, refuse: Refuse, score_columns: Se
         columns=columns,
         kernel=_kernel_rows(columns, mapping.transaction),
         fields=mapping.transaction,
+        left_out=left_out,
     )
 
 
@@ -127,31 +139,10 @@ def _kernel_rows(columns: Columns, fields: TransactionFields) -> NDArray[np.void
     )
 
 
-def _check_columns(path: Path, mapping: Mapping, score_columns: Sequence[str]) -> None:
-    names = column_names(path, mapping.file)
-    for field, column in mapping.columns().items():
-        if names.count(column) > 1:
-            raise MappingError(f"{path}: {names.count(column)} columns are called {column!r}, which is {field}")
-        if column not in names:
-            hint = _separator_hint(names) or suggestion(column, names) or "."
-            raise MappingError(
-                f"{path}: has no column {column!r}, which the mapping gives for {field}{hint} "
-                f"Its columns: {', '.join(names)}"
-            )
-    check_columns_exist(path, names, score_columns)
-
-
-def _separator_hint(names: list[str]) -> str:
-    if len(names) > 1:
-        return ""
-    found = next((separator for separator in SEPARATORS if separator in names[0]), None)
-    if found is None:
-        return ""
-    written = '"\\t"' if found == "\t" else f'"{found}"'
-    return f"; is {written} what separates the columns? Then the mapping needs `file: {{delimiter: {written}}}`."
-
-
-def _read_batches(path: Path, mapping: Mapping, refuse: Refuse, score_columns: Sequence[str]) -> Iterator[Columns]:
+def _read_batches(
+    path: Path, mapping: Mapping, refuse: Refuse, score_columns: Sequence[str]
+) -> Iterator[tuple[Columns, int]]:
+    """Yield the columns of each batch without its faulty rows, and the number of rows that were left out."""
     used = list(dict.fromkeys([*mapping.columns().values(), *score_columns]))
     waiting: list[Fault] = []
 
@@ -165,10 +156,11 @@ def _read_batches(path: Path, mapping: Mapping, refuse: Refuse, score_columns: S
         for fault in sorted(fault for fault in waiting if fault.row <= last):
             refuse(fault)
         waiting[:] = [fault for fault in waiting if fault.row > last]
-        yield {
+        used_rows = {
             name: values.filter(~faults.bad) if isinstance(values, pa.Array) else values[~faults.bad]
             for name, values in columns.items()
         }
+        yield used_rows, faults.left_out
     for fault in sorted(waiting):
         refuse(fault)
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from cli.evaluate.confidence import Confidence
 from cli.evaluate.families import FamilyResult
+from cli.evaluate.rejects import RejectReason
 from cli.evaluate.run import FoldResult
 from cli.evaluate.score_columns import ScoreColumnResult
 from cli.evaluate.wanted import PolicyFacts
@@ -15,11 +16,13 @@ from models.prequential import PrequentialProtocol
 
 
 class DataFacts(Struct, frozen=True, kw_only=True):
-    """Counts of the rows that were read. `rejected` rows are not among `rows`."""
+    """Counts of the rows that were read. `rejected` and `left_out` rows (negative amounts) are not among `rows`."""
 
     file: str
     rows: int
     rejected: int
+    rejected_because: list[RejectReason]
+    left_out: int
     frauds: int
     cards: int
     first_day: date

@@ -20,27 +20,51 @@ TIME_FORMATS: Final = ("iso", "epoch_s", "epoch_ms", "seconds_since", "hours_sin
 
 ColumnName = Annotated[str, Meta(min_length=1)]
 Character = Annotated[str, Meta(max_length=1)]
+Separator = Annotated[str, Meta(min_length=1, max_length=1)]
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """Unknown keys are refused."""
 
 
-class Column(Strict, frozen=True, kw_only=True):
-    """A column taken as it is."""
+class Joinable(Strict, frozen=True, kw_only=True):
+    """One `column`, or several `columns` whose values are joined in this order, as parts of a date are."""
 
-    column: ColumnName
+    column: ColumnName | None = None
+    columns: Annotated[list[ColumnName], Meta(min_length=2)] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return tuple(self.columns or [self.column or ""])
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return " + ".join(self.names)
 
 
-class Time(Strict, frozen=True, kw_only=True):
-    """A column of times; one without a zone is UTC.
+class Identifier(Joinable, frozen=True, kw_only=True):
+    """A column of identifiers, taken as they are.
 
-    `format`: one of `TIME_FORMATS` or a strptime pattern; `start` is what `*_since` counts from.
+    `not_card_numbers`: long numbers in it are known to be something else, as 64-bit hashes are. `tokenize`: every value
+    becomes a token, by a hash with a key that only this run knows; for card numbers.
     """
 
-    column: ColumnName
+    not_card_numbers: bool = False
+    tokenize: bool = False
+
+
+class Time(Joinable, frozen=True, kw_only=True):
+    """A column of times; one without a zone is UTC.
+
+    `format`: one of `TIME_FORMATS` or a strptime pattern, in which a blank stands between joined columns. `start` is
+    what `*_since` counts from.
+    """
+
     format: str = "iso"
     start: str | None = None
+    decimal_separator: Separator = "."
 
     @property
     def start_ms(self) -> int:
@@ -51,18 +75,27 @@ class Time(Strict, frozen=True, kw_only=True):
         return to_epoch_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
+class Degrees(Strict, frozen=True, kw_only=True):
+    """A column of degrees."""
+
+    column: ColumnName
+    decimal_separator: Separator = "."
+
+
 class Amount(Strict, frozen=True, kw_only=True):
     """A column of amounts, in major units (12.50) or minor ones (1250); `digits` of a major unit are minor.
 
-    `strip` holds characters to take off both ends, such as a currency sign.
+    `strip` holds characters to take off both ends, such as a currency sign. Rows with a `negative` amount, which are
+    refunds, are refused or left out.
     """
 
     column: ColumnName
     unit: Literal["major", "minor"] = "major"
     digits: Annotated[int, Meta(ge=0, le=4)] = 2
-    decimal_separator: Annotated[str, Meta(min_length=1, max_length=1)] = "."
+    decimal_separator: Separator = "."
     thousands_separator: Character = ""
     strip: str = ""
+    negative: Literal["refuse", "leave_out"] = "refuse"
 
 
 class Code(Strict, frozen=True, kw_only=True):
@@ -108,17 +141,17 @@ class TransactionFields(Strict, frozen=True, kw_only=True):
     """
 
     occurred_at: Time
-    card_id: Column
-    merchant_id: Column
+    card_id: Identifier
+    merchant_id: Identifier
     amount: Amount
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "EUR"
-    transaction_id: Column | None = None
+    transaction_id: Identifier | None = None
     merchant_category: Code = field(default_factory=lambda: Code(constant="0000"))
     channel: Code = field(default_factory=lambda: Code(constant=Channel.ECOMMERCE.value))
     country: Code = field(default_factory=lambda: Code(constant="ZZ"))
-    latitude: Column | None = None
-    longitude: Column | None = None
-    device_id: Column | None = None
+    latitude: Degrees | None = None
+    longitude: Degrees | None = None
+    device_id: Identifier | None = None
     previous_outcome: Code | None = None
 
 
@@ -139,13 +172,16 @@ class Mapping(Strict, frozen=True, kw_only=True):
     protocol: PrequentialProtocol = PrequentialProtocol()
 
     def columns(self) -> dict[str, str]:
-        """The columns that are used: our field (`transaction.card_id`) -> their column."""
+        """The columns that are used: our field (`transaction.card_id`, `...card_id.columns[0]`) -> their column."""
         used = {}
         for part in ("transaction", "label"):
             fields = getattr(self, part)
             for name in fields.__struct_fields__:
-                if column := getattr(getattr(fields, name), "column", None):
+                spec = getattr(fields, name)
+                if column := getattr(spec, "column", None):
                     used[f"{part}.{name}"] = column
+                for position, column in enumerate(getattr(spec, "columns", None) or ()):
+                    used[f"{part}.{name}.columns[{position}]"] = column
         return used
 
 

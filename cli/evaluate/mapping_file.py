@@ -12,7 +12,7 @@ import msgspec
 import yaml
 
 from cardwatch.errors import MappingError
-from cli.evaluate.mapping import CODE_RULES, TIME_FORMATS, Code, Mapping, Time
+from cli.evaluate.mapping import CODE_RULES, TIME_FORMATS, Amount, Code, Identifier, Joinable, Mapping, Time
 
 
 def load_mapping(path: Path) -> Mapping:
@@ -67,7 +67,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _spelled_out(name: str, value: object) -> object:
-    """A bare column name stands for `{column: NAME}`; `currency` is never a column."""
+    """A bare name stands for `{column: NAME}`, a list for `{columns: [...]}`; `currency` is never a column."""
+    if isinstance(value, list):
+        return {"columns": value}
     return {"column": value} if isinstance(value, str) and name != "currency" else value
 
 
@@ -79,14 +81,51 @@ def _check(mapping: Mapping) -> None:
     for name, (pattern, meaning) in CODE_RULES.items():
         if (code := getattr(mapping.transaction, name)) is not None:
             _check_code(f"transaction.{name}", code, pattern, meaning)
-    amount = mapping.transaction.amount
-    if amount.decimal_separator == amount.thousands_separator:
-        raise _refusal("decimal_separator and thousands_separator are the same", "transaction.amount")
+    for name in ("card_id", "merchant_id", "transaction_id", "device_id"):
+        if (identifier := getattr(mapping.transaction, name)) is not None:
+            _check_identifier(f"transaction.{name}", identifier, is_card=name == "card_id")
+    _check_amount("transaction.amount", mapping.transaction.amount)
+    for name in ("latitude", "longitude"):
+        if (degrees := getattr(mapping.transaction, name)) is not None:
+            _check_separator(f"transaction.{name}.decimal_separator", degrees.decimal_separator)
     if (mapping.transaction.latitude is None) != (mapping.transaction.longitude is None):
         raise _refusal("latitude and longitude come together or not at all", "transaction")
 
 
+def _check_columns(where: str, spec: Joinable) -> None:
+    if (spec.column is None) == (spec.columns is None):
+        raise _refusal("needs either 'column' or 'columns'", where)
+
+
+def _check_identifier(where: str, identifier: Identifier, *, is_card: bool) -> None:
+    _check_columns(where, identifier)
+    if is_card and identifier.not_card_numbers:
+        raise _refusal("is for other fields; 'tokenize' makes tokens of card numbers", f"{where}.not_card_numbers")
+    if identifier.tokenize and not is_card:
+        raise _refusal("is for transaction.card_id only", f"{where}.tokenize")
+
+
+def _check_amount(where: str, amount: Amount) -> None:
+    if amount.decimal_separator == amount.thousands_separator:
+        raise _refusal("decimal_separator and thousands_separator are the same", where)
+    _check_separator(f"{where}.decimal_separator", amount.decimal_separator)
+    _check_separator(f"{where}.thousands_separator", amount.thousands_separator)
+    part_of_number = f"0123456789+-(){amount.decimal_separator}{amount.thousands_separator.strip()}"
+    for character in amount.strip:
+        if character in part_of_number:
+            raise _refusal(f"{character!r} is part of a number; without it the amount is another one", f"{where}.strip")
+
+
+def _check_separator(where: str, separator: str) -> None:
+    if separator and (separator.isalnum() or separator in "+-"):
+        raise _refusal(f"{separator!r} is part of a number, and separates nothing", where)
+
+
 def _check_time(where: str, time: Time) -> None:
+    _check_columns(where, time)
+    _check_separator(f"{where}.decimal_separator", time.decimal_separator)
+    if time.columns is not None and "%" not in time.format:
+        raise _refusal('joined columns need a format such as "%Y %m %d %H:%M"', where)
     if time.format not in TIME_FORMATS and "%" not in time.format:
         formats = f"one of {', '.join(TIME_FORMATS)} or a pattern such as %d/%m/%Y %H:%M:%S"
         raise _refusal(f"{time.format!r} is not {formats}{suggestion(time.format, TIME_FORMATS)}", f"{where}.format")

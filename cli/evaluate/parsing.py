@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cardwatch.card_numbers import looks_like_card_number
 from cardwatch.events import to_epoch_ms
-from cli.evaluate.mapping import CODE_RULES, Amount, Code, FraudFlag, Time
+from cli.evaluate.mapping import CODE_RULES, Amount, Code, Degrees, FraudFlag, Time
+from cli.evaluate.numbers import cast_where_possible, has_commas, parse_numbers
 
 # pyarrow's stubs do not know which array a compute function gives for which.
 Arrow: TypeAlias = Any
@@ -31,12 +31,16 @@ Refuse = Callable[[Mask, str], None]
 
 MISSING: Final = "is missing"
 _ZONED: Final = r":\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$"
-_NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_LONG_DIGITS: Final = r"^\d[\d -]{12,}$"
+_DECIMAL_COMMA: Final = r"(:\d\d),(\d+)"
+_WHOLE_FLOAT: Final = re.compile(r"(\d{1,4})[.,]0+")
+"""A category that was read as a float, as programs write it once a value in the column is missing."""
 _FIRST_MS: Final = 0
 LARGEST_SCORE: Final = 10.0**12
 """Absolute value of a score. A card number has 13 digits or more, and a score column is copied to the scored rows."""
 _LAST_MS: Final = to_epoch_ms(datetime(2200, 1, 1, tzinfo=UTC))
+_LEAST_MS: Final = 100_000_000_000
+"""A smaller count of milliseconds (before March 1973) is one of seconds."""
+_SMALLEST_FRACTION: Final = 1e-6
 _UNIT_MS: Final = {
     "epoch_s": 1_000,
     "epoch_ms": 1,
@@ -54,7 +58,7 @@ def clean(texts: Texts, missing: tuple[str, ...]) -> Texts:
 
 def is_null(values: Arrow) -> Mask:
     """Return a mask of the rows without a value."""
-    return _as_mask(values.is_null())
+    return as_mask(values.is_null())
 
 
 def parse_times(texts: Texts, refuse: Refuse, spec: Time) -> NDArray[np.int64]:
@@ -65,38 +69,43 @@ def parse_times(texts: Texts, refuse: Refuse, spec: Time) -> NDArray[np.int64]:
         times, written = _strptime_ms(texts, spec.format), f"a time written {spec.format}"
     else:
         times, written = _counted_ms(texts, spec), f"a number, as {spec.format} needs"
-    refuse(is_null(times) & ~is_null(texts), f"is not {written}")
+    unread = is_null(times) & ~is_null(texts)
+    if "number" in written and spec.decimal_separator == ".":
+        refuse(unread & has_commas(texts), f"is not {written}; for a decimal comma, give its decimal_separator")
+    refuse(unread, f"is not {written}")
     epoch_ms = cast(NDArray[np.int64], times.fill_null(0).to_numpy(zero_copy_only=False))
     refuse(~is_null(times) & ~_within(epoch_ms, _FIRST_MS, _LAST_MS), "is not a time between 1970 and 2200")
+    if spec.format == "epoch_ms":
+        early = ~is_null(times) & _within(epoch_ms, 1, _LEAST_MS - 1)
+        refuse(early, "is a time before 1973 in milliseconds; if it is in seconds, the format is epoch_s")
     return epoch_ms
 
 
 def parse_amounts(texts: Texts, refuse: Refuse, spec: Amount) -> NDArray[np.int64]:
-    """Minor units, rounded to the nearest where the text has more digits."""
-    plain = pc.utf8_trim(texts, characters=spec.strip) if spec.strip else texts
+    """Minor units, rounded to the nearest where the text has more digits; negative ones only if they are left out."""
+    plain = texts
+    if spec.strip:
+        # A sign may stand before what is stripped: -$5 is $-5.
+        plain = pc.replace_substring_regex(plain, f"^([+-])[{re.escape(spec.strip)}]+", r"\1")
+        plain = pc.utf8_trim(plain, characters=spec.strip)
+    numbers = parse_numbers(plain, spec.decimal_separator, spec.thousands_separator)
+    unread = np.isnan(numbers) & ~is_null(texts)
     if spec.thousands_separator:
-        plain = pc.replace_substring(plain, spec.thousands_separator, "")
-    if spec.decimal_separator != ".":
-        # A point in such a text is neither separator: make it something that no number holds.
-        plain = pc.replace_substring(pc.replace_substring(plain, ".", "?"), spec.decimal_separator, ".")
-    numbers = _numbers(plain)
+        misplaced = as_mask(pc.match_substring(texts, spec.thousands_separator))
+        refuse(unread & misplaced, f"is not a number with {spec.thousands_separator!r} before every third digit")
+    elif spec.decimal_separator == ".":
+        hint = "if it has decimal or thousands commas, say so under transaction.amount"
+        refuse(unread & has_commas(plain), f"is not a number; {hint}")
     written = "" if spec.decimal_separator == "." else f" written with {spec.decimal_separator!r}"
-    refuse(np.isnan(numbers) & ~is_null(texts), f"is not a number{written}")
+    refuse(unread, f"is not a number{written}")
+    if spec.unit == "minor":
+        fraction = np.abs(numbers - np.rint(numbers)) > _SMALLEST_FRACTION
+        refuse(fraction, "has a fraction, though transaction.amount.unit is minor")
     minor = np.rint(numbers * (10**spec.digits if spec.unit == "major" else 1))
-    refuse(minor < 0, "is negative; an amount must be 0 or more")
-    refuse(minor > 10**12, "is too large for an amount")
-    return np.where(_within(minor, 0, 10**12), minor, 0).astype(np.int64)
-
-
-def parse_identifiers(texts: Texts, refuse: Refuse) -> Coded:
-    """Opaque tokens of at most 64 characters. What looks like a card number is refused."""
-    coded = texts.dictionary_encode()
-    refuse(_where(coded, pc.greater(pc.utf8_length(coded.dictionary), pa.scalar(64))), "is longer than 64 characters")
-    suspects = pc.match_substring_regex(coded.dictionary, _LONG_DIGITS).to_numpy(zero_copy_only=False)
-    for position in np.flatnonzero(suspects):
-        suspects[position] = looks_like_card_number(coded.dictionary[position].as_py())
-    refuse(_where(coded, pa.array(suspects)), "looks like a card number; put an opaque token in its place")
-    return coded
+    if spec.negative == "refuse":
+        refuse(minor < 0, "is negative; an amount must be 0 or more")
+    refuse(np.abs(minor) > 10**12, "is too large for an amount")
+    return np.where(_within(minor, -(10**12), 10**12), minor, 0).astype(np.int64)
 
 
 def parse_codes(texts: Texts, refuse: Refuse, name: str, spec: Code) -> Coded:
@@ -105,7 +114,7 @@ def parse_codes(texts: Texts, refuse: Refuse, name: str, spec: Code) -> Coded:
     coded = texts.dictionary_encode()
     ours = [_our_code(theirs, name, pattern, spec) for theirs in coded.dictionary.to_pylist()]
     refuse(
-        _where(coded, pa.array([code is None for code in ours], pa.bool_())),
+        where(coded, pa.array([code is None for code in ours], pa.bool_())),
         f"is not {meaning}; translate it under transaction.{name}.values, or give transaction.{name}.otherwise",
     )
     # Several of their names may map to one of our codes, so the dictionary is rebuilt.
@@ -113,17 +122,20 @@ def parse_codes(texts: Texts, refuse: Refuse, name: str, spec: Code) -> Coded:
     return (codes if spec.otherwise is None else codes.fill_null(spec.otherwise)).dictionary_encode()
 
 
-def parse_degrees(texts: Texts, refuse: Refuse, bound: int) -> NDArray[np.float64]:
+def parse_degrees(texts: Texts, refuse: Refuse, spec: Degrees, bound: int) -> NDArray[np.float64]:
     """Degrees between -`bound` and `bound`; NaN where missing."""
-    degrees = _numbers(texts)
+    degrees = parse_numbers(texts, spec.decimal_separator)
     outside = ~is_null(texts) & ~_within(degrees, -bound, bound)
-    refuse(outside, f"is not a number of degrees between -{bound} and {bound}")
+    reason = f"is not a number of degrees between -{bound} and {bound}"
+    if spec.decimal_separator == ".":
+        refuse(outside & has_commas(texts), f"{reason}; for a decimal comma, give its decimal_separator")
+    refuse(outside, reason)
     return degrees
 
 
 def parse_scores(texts: Texts, refuse: Refuse, refuse_unseen: Refuse) -> NDArray[np.float64]:
     """Finite numbers. One that may be an identifier is refused without its value, which may be a card number."""
-    numbers = _numbers(texts)
+    numbers = parse_numbers(texts)
     refuse_unseen(np.abs(numbers) > LARGEST_SCORE, "is beyond 10^12, which no score is; is the column an identifier?")
     refuse(np.isnan(numbers) & ~is_null(texts), "is not a finite number, as a score must be")
     return numbers
@@ -141,9 +153,10 @@ def parse_fraud(texts: Texts, refuse: Refuse, spec: FraudFlag) -> Mask:
 
 
 def _iso_ms(texts: Texts) -> Arrow:
+    texts = pc.replace_substring_regex(texts, _DECIMAL_COMMA, r"\1.\2")  # ISO 8601 allows it
     zoned = pc.match_substring_regex(texts, _ZONED)
-    utc = _cast_where_possible(pc.if_else(zoned, texts, None), pa.timestamp("ns", "UTC"))
-    local = _cast_where_possible(pc.if_else(zoned, None, texts), pa.timestamp("ns"))
+    utc = cast_where_possible(pc.if_else(zoned, texts, None), pa.timestamp("ns", "UTC"))
+    local = cast_where_possible(pc.if_else(zoned, None, texts), pa.timestamp("ns"))
     nanoseconds = pc.coalesce(utc.cast(pa.int64()), local.cast(pa.int64()))
     return pc.divide(nanoseconds, 1_000_000)
 
@@ -164,47 +177,32 @@ def _strptime_one(text: str, pattern: str) -> int | None:
 
 
 def _counted_ms(texts: Texts, spec: Time) -> Arrow:
-    epoch_ms = np.rint(_numbers(texts) * _UNIT_MS[spec.format]) + spec.start_ms
+    epoch_ms = np.rint(parse_numbers(texts, spec.decimal_separator) * _UNIT_MS[spec.format]) + spec.start_ms
     bounded = np.clip(epoch_ms, -(2.0**62), 2.0**62)
     return pa.array(np.nan_to_num(bounded).astype(np.int64), mask=np.isnan(epoch_ms))
 
 
-def _numbers(texts: Texts) -> NDArray[np.float64]:
-    """NaN where there is none, infinite where it is too large for a float."""
-    is_number = pc.match_substring_regex(texts, _NUMBER)
-    numbers = _cast_where_possible(pc.if_else(is_number, texts, None), pa.float64())
-    return cast(NDArray[np.float64], numbers.to_numpy(zero_copy_only=False))
-
-
-def _cast_where_possible(texts: Texts, kind: pa.DataType) -> Arrow:
-    """Arrow stops at the first text that it cannot read: null for those, by halves, and fast where there are none."""
-    try:
-        return texts.cast(kind)
-    except pa.ArrowInvalid:
-        if len(texts) == 1:
-            return pa.array([None], kind)
-        middle = len(texts) // 2
-        return pa.concat_arrays([_cast_where_possible(part, kind) for part in (texts[:middle], texts[middle:])])
-
-
 def _our_code(theirs: str, name: str, pattern: str, spec: Code) -> str | None:
     code = spec.values.get(theirs, theirs)
-    if name == "merchant_category" and code.isdecimal():
-        code = code.zfill(4)  # a file that holds it as a number has lost the zero in front
+    if name == "merchant_category":
+        if whole := _WHOLE_FLOAT.fullmatch(code):
+            code = whole[1]
+        code = code.zfill(4) if code.isdecimal() else code  # as a number it has lost the zero in front
     return code if re.fullmatch(pattern, code) else spec.otherwise
 
 
 def _is_one_of(texts: Texts, values: frozenset[str]) -> Mask:
-    return _as_mask(pc.is_in(texts, value_set=pa.array(sorted(values), pa.string())))
+    return as_mask(pc.is_in(texts, value_set=pa.array(sorted(values), pa.string())))
 
 
-def _where(coded: Coded, of_dictionary: Arrow) -> Mask:
-    """A mask over the dictionary as a mask over the rows; missing rows are not in it."""
-    return _as_mask(of_dictionary.take(coded.indices).fill_null(False))
+def where(coded: Coded, of_dictionary: Arrow) -> Mask:
+    """Return a mask over the dictionary as a mask over the rows; missing rows are not in it."""
+    return as_mask(of_dictionary.take(coded.indices))
 
 
-def _as_mask(values: Arrow) -> Mask:
-    return cast(Mask, values.to_numpy(zero_copy_only=False))
+def as_mask(values: Arrow) -> Mask:
+    """Return booleans of Arrow as a mask, in which null is false."""
+    return cast(Mask, values.fill_null(False).to_numpy(zero_copy_only=False))
 
 
 def _within(values: NDArray[Any], least: float, most: float) -> Mask:

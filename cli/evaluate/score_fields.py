@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adapters.archive.tabular import TextBatch
+from cardwatch.card_numbers import mask_card_numbers
 from cardwatch.errors import MappingError, Misconfigured
 from cli.evaluate import parsing
 from cli.evaluate.mapping import Mapping
@@ -42,7 +43,8 @@ def check_columns_exist(path: Path, names: Sequence[str], columns: Sequence[str]
             problem = f"{count} columns are called" if count else "there is no column"
             hint = "." if count else suggestion(column, names) or "."
             raise MappingError(
-                f"{path}: --score-column {column}: {problem} {column!r}{hint} Its columns: {', '.join(names)}"
+                f"{path}: --score-column {column}: {problem} {column!r}{hint}"
+                f" Its columns: {mask_card_numbers(', '.join(names))}"
             )
 
 

@@ -105,6 +105,8 @@ def test_the_report_says_what_was_measured_on_what(evaluated: tuple[Result, dict
         "file": "data.csv",
         "rows": table.num_rows,
         "rejected": 0,
+        "rejected_because": [],
+        "left_out": 0,
         "frauds": int(table["TX_FRAUD"].to_numpy().sum()),
         "cards": len(set(table["CUSTOMER_ID"].to_pylist())),
         "first_day": "2018-04-01",
@@ -222,7 +224,8 @@ def dirty(tmp_path: Path, table: pa.Table) -> Path:
 def test_a_dirty_row_ends_it_with_row_column_and_value(tmp_path: Path, table: pa.Table) -> None:
     data = dirty(tmp_path, table)
     assert refusal("--data", data, "--mapping", HANDBOOK, "--output", tmp_path / "out.json") == (
-        f"{data}: row 2, column TX_AMOUNT: '12,50' is not a number. (--on-error reject sets such rows aside instead.)"
+        f"{data}: row 2, column TX_AMOUNT: '12,50' is not a number; if it has decimal or thousands commas, say so under"
+        " transaction.amount. (--on-error reject sets such rows aside instead.)"
     )
     assert not (tmp_path / "out.json").exists()
 
@@ -232,12 +235,19 @@ def test_dirty_rows_are_counted_and_set_aside_when_asked(tmp_path: Path, table: 
     result = run("--data", data, "--mapping", HANDBOOK, "--output", output, "--on-error", "reject", *PROTOCOL)
     assert result.exit_code == 0, result.output
     assert f"3 rows rejected, see {data}.rejects.csv" in result.stdout
+    assert "  1 row: column CUSTOMER_ID: '***************1111' looks like a card number" in result.stdout
+    assert "  1 row: has 2 columns, the header has 6 (first in row 2001)" in result.stdout
     facts = json.loads(output.read_text())["data"]
     assert (facts["rows"], facts["rejected"]) == (table.num_rows - 3, 3)
     with Path(f"{data}.rejects.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [
             ["row", "column", "value", "reason"],
-            ["2", "TX_AMOUNT", "12,50", "is not a number"],
+            [
+                "2",
+                "TX_AMOUNT",
+                "12,50",
+                "is not a number; if it has decimal or thousands commas, say so under transaction.amount",
+            ],
             # What looks like a card number is not copied.
             [
                 "1001",

@@ -185,7 +185,12 @@ def test_amounts_become_minor_units(tmp_path: Path, spec: str, text: str, expect
         ("format: '%d/%m/%Y'", "occurred_at", "30/02/2020", "is not a time written %d/%m/%Y"),
         ("format: epoch_s", "occurred_at", "1582981506789", "is not a time between 1970 and 2200"),
         ("format: epoch_ms", "occurred_at", "soon", "is not a number, as epoch_ms needs"),
-        ("unit: major", "amount", "12,50", "is not a number"),
+        (
+            "unit: major",
+            "amount",
+            "12,50",
+            "is not a number; if it has decimal or thousands commas, say so under transaction.amount",
+        ),
         ("decimal_separator: ','", "amount", "12.50", "is not a number written with ','"),
         ("unit: major", "amount", "-0.01", "is negative; an amount must be 0 or more"),
         ("unit: major", "amount", "inf", "is not a number"),
