@@ -17,7 +17,18 @@ from cli.evaluate.mapping import CODE_RULES, TIME_FORMATS, Amount, Code, Identif
 
 def load_mapping(path: Path) -> Mapping:
     """Read a mapping file, or raise `MappingError` with the key, what is wrong and what was meant."""
-    document = _read_yaml(path)
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise MappingError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise MappingError(f"{path}: is not UTF-8 text; is it a mapping file?") from error
+    return parse_mapping(text, str(path))
+
+
+def parse_mapping(text: str, source: str) -> Mapping:
+    """Return the mapping that `text` holds; `source` names it in the `MappingError` for a text that holds none."""
+    document = _read_yaml(text, source)
     for part in ("transaction", "label"):
         if isinstance(fields := document.get(part), dict):
             document[part] = {name: _spelled_out(name, value) for name, value in fields.items()}
@@ -25,7 +36,7 @@ def load_mapping(path: Path) -> Mapping:
         mapping = msgspec.convert(document, Mapping, strict=False)
         _check(mapping)
     except msgspec.ValidationError as error:
-        raise MappingError(f"{path}: {_explain(str(error))}") from error
+        raise MappingError(f"{source}: {_explain(str(error))}") from error
     return mapping
 
 
@@ -48,21 +59,16 @@ class _PlainLoader(yaml.BaseLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(text: str, source: str) -> dict[str, Any]:
     try:
-        text = path.read_text("utf-8")
         document = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 (makes text, lists and dicts only)
-    except OSError as error:
-        raise MappingError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MappingError(f"{path}: is not UTF-8 text; is it a mapping file?") from error
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise MappingError(f"{path}: {line}not valid YAML: {error.problem}") from error
+        raise MappingError(f"{source}: {line}not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise MappingError(f"{path}: {error}") from error
+        raise MappingError(f"{source}: {error}") from error
     if not isinstance(document, dict):
-        raise MappingError(f"{path}: is not a mapping file: it needs the keys 'transaction' and 'label'")
+        raise MappingError(f"{source}: is not a mapping file: it needs the keys 'transaction' and 'label'")
     return document
 
 

@@ -289,7 +289,7 @@ def test_the_data_is_never_overwritten(tmp_path: Path) -> None:
     [
         (("--data", "none.csv", "--mapping", HANDBOOK), "Invalid value for '--data': File 'none.csv' does not exist."),
         (("--data", ".", "--mapping", HANDBOOK), "Invalid value for '--data': File '.' is a directory."),
-        (("--data", HANDBOOK), "Missing option '--mapping'."),
+        (("--data", HANDBOOK), "Missing option '--mapping', or '--preset'."),
         (("--data", HANDBOOK, "--mapping", HANDBOOK, "--rejects", "x"), "--rejects needs --on-error reject"),
     ],
 )
