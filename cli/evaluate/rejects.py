@@ -96,8 +96,8 @@ def rejecting(path: Path) -> Iterator[Rejects]:
         except MappingError as error:
             if not rejects.count:
                 raise
-            why = "\n".join(in_words(rejects.reasons(), 0))
-            raise MappingError(f"{error}; {rejects.count:,} rows were rejected, see {path}:\n{why}") from error
+            why = "; ".join(line.strip() for line in in_words(rejects.reasons(), 0))
+            raise MappingError(f"{error}; {rejects.count:,} rows were rejected, see {path}: {why}") from error
         writer.open()
 
 

@@ -385,10 +385,10 @@ def test_rows_that_are_all_rejected_say_why(tmp_path: Path) -> None:
     with pytest.raises(MappingError) as refused, rejecting(rejects) as refuse:
         read_dataset(path, load_mapping(tmp_path / "mapping.yaml"), refuse)
     assert str(refused.value) == (
-        f"{path}: has no row that can be used; 33 rows were rejected, see {rejects}:\n"
-        "  30 rows: column time: '01/03/2024' is not an ISO 8601 time (2018-04-01T13:05:00) (first in row 2)\n"
-        "  2 rows: has 3 columns, the header has 5 (first in row 33)\n"
-        "  1 row: column card: '************1111' looks like a card number; put an opaque token in its place (first in"
+        f"{path}: has no row that can be used; 33 rows were rejected, see {rejects}: "
+        "30 rows: column time: '01/03/2024' is not an ISO 8601 time (2018-04-01T13:05:00) (first in row 2); "
+        "2 rows: has 3 columns, the header has 5 (first in row 33); "
+        "1 row: column card: '************1111' looks like a card number; put an opaque token in its place (first in"
         " row 32)"
     )
     assert len(rejects.read_text().splitlines()) == 34
