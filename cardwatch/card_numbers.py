@@ -73,11 +73,13 @@ def has_prefix_of_brand(text: str) -> bool:
     >>> has_prefix_of_brand("4111111111111111"), has_prefix_of_brand("1714557600000009")
     (True, False)
     """
-    digits = _plain_exponent(text) or _digits(text)
-    if not has_valid_check_digit(digits):
+    plain = text.isascii() and text.isdecimal()  # the usual case of a long number
+    digits = text if plain else _plain_exponent(text) or _digits(text)
+    if not 13 <= len(digits) <= 19:
         return False
     prefix = int(digits[:6])
-    return any(first <= prefix <= last and len(digits) in lengths for first, last, lengths in _BRANDS)
+    of_brand = any(first <= prefix <= last and len(digits) in lengths for first, last, lengths in _BRANDS)
+    return of_brand and has_valid_check_digit(digits)
 
 
 def mask_card_numbers(text: str) -> str:

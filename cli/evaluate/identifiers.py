@@ -25,6 +25,7 @@ JOINT_REFUSED: Final = f"holds {JOINT!r} in one of its columns, which are joined
 
 _MAX_LENGTH: Final = 64
 _CARD_NUMBER: Final = "looks like a card number; put an opaque token in its place"
+_NUMBER_OF_BRAND: Final = f"{_CARD_NUMBER}, or set not_card_numbers if the column holds other long numbers"
 _LOST_DIGITS: Final = "is a number in exponent form, whose last digits are lost; export the column as text"
 _EXPONENT: Final = r"^[+-]?(\d+[.,]\d+[eE][+-]?\d+|\d+[eE]\+\d+)$"
 _SUSPECT: Final = (
@@ -56,7 +57,7 @@ def parse_identifiers(texts: Texts, refuse: Refuse, spec: Identifier, *, is_card
     suspects = pc.match_substring_regex(names, _SUSPECT).to_numpy(zero_copy_only=False)
     if not spec.tokenize and not spec.not_card_numbers:
         is_number = is_card_number if is_card else _is_number_of_brand
-        refuse(where(coded, _mask(names, suspects, is_number)), _CARD_NUMBER)
+        refuse(where(coded, _mask(names, suspects, is_number)), _CARD_NUMBER if is_card else _NUMBER_OF_BRAND)
     refuse(where(coded, pc.match_substring_regex(names, _EXPONENT)), _LOST_DIGITS)
     if not spec.tokenize:
         return coded
@@ -82,8 +83,8 @@ def check_one_form(path: Path, column: str, names: Iterable[str | None]) -> None
 
 
 def _is_number_of_brand(text: str) -> bool:
-    if text.startswith("-") and text[1:].isdecimal():  # a signed hash
-        return False
+    if text.removeprefix("-").isdecimal():
+        return has_prefix_of_brand(text)  # which a negative number, such as a signed hash, never has
     return has_prefix_of_brand(text) or any(has_prefix_of_brand(part) for part in _PART.findall(text))
 
 
