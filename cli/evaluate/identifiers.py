@@ -24,8 +24,9 @@ JOINT: Final = "|"
 JOINT_REFUSED: Final = f"holds {JOINT!r} in one of its columns, which are joined with it"
 
 _MAX_LENGTH: Final = 64
-_CARD_NUMBER: Final = "looks like a card number; put an opaque token in its place"
-_NUMBER_OF_BRAND: Final = f"{_CARD_NUMBER}, or set not_card_numbers if the column holds other long numbers"
+_REPLACE: Final = "looks like a card number; put an opaque token in its place"
+_CARD_NUMBER: Final = f"{_REPLACE}, or set tokenize"
+_NUMBER_OF_BRAND: Final = f"{_REPLACE}, or set not_card_numbers if the column holds other long numbers"
 _LOST_DIGITS: Final = "is a number in exponent form, whose last digits are lost; export the column as text"
 _EXPONENT: Final = r"^[+-]?(\d+[.,]\d+[eE][+-]?\d+|\d+[eE]\+\d+)$"
 _SUSPECT: Final = (

@@ -33,6 +33,7 @@ def parse_mapping(text: str, source: str) -> Mapping:
         if isinstance(fields := document.get(part), dict):
             document[part] = {name: _spelled_out(name, value) for name, value in fields.items()}
     try:
+        _refuse_constants(document.get("transaction"))
         mapping = msgspec.convert(document, Mapping, strict=False)
         _check(mapping)
     except msgspec.ValidationError as error:
@@ -70,6 +71,17 @@ def _read_yaml(text: str, source: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise MappingError(f"{source}: is not a mapping file: it needs the keys 'transaction' and 'label'")
     return document
+
+
+def _refuse_constants(fields: object) -> None:
+    """Say why the two fields of which a history is kept have no constant, as others have."""
+    for name in ("card_id", "merchant_id"):
+        spec = fields.get(name) if isinstance(fields, dict) else None
+        if isinstance(spec, dict) and "constant" in spec:
+            raise _refusal(
+                "is no column; features are histories of cards and merchants, so data without them cannot be evaluated",
+                f"transaction.{name}.constant",
+            )
 
 
 def _spelled_out(name: str, value: object) -> object:

@@ -253,7 +253,7 @@ def test_dirty_rows_are_counted_and_set_aside_when_asked(tmp_path: Path, table: 
                 "1001",
                 "CUSTOMER_ID",
                 "***************1111",
-                "looks like a card number; put an opaque token in its place",
+                "looks like a card number; put an opaque token in its place, or set tokenize",
             ],
             ["2001", "", "", "has 2 columns, the header has 6"],
         ]

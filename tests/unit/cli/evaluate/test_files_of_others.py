@@ -153,7 +153,9 @@ def test_card_numbers_in_parquet_are_refused(tmp_path: Path, kind: pa.DataType) 
     with pytest.raises(MappingError, match="no row that can be used"):
         read_dataset(path, load_mapping(tmp_path / "mapping.yaml"), faults.append)
     assert [fault.row for fault in faults] == [1, 2, 3, 4, 5]
-    assert {fault.reason for fault in faults} == {"looks like a card number; put an opaque token in its place"}
+    assert {fault.reason for fault in faults} == {
+        "looks like a card number; put an opaque token in its place, or set tokenize"
+    }
 
 
 def test_a_number_that_has_lost_digits_is_no_identifier(tmp_path: Path) -> None:
@@ -239,6 +241,7 @@ def test_times_and_cards_in_several_columns_are_joined(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("occurred_at: time", "occurred_at: [time, merchant]", 'transaction.occurred_at: joined columns need a format'),
+        ("card_id: card", "card_id: {constant: all}", "transaction.card_id.constant: is no column; features are"),
         ("card_id: card", "card_id: {}", "transaction.card_id: needs either 'column' or 'columns'"),
         ("card_id: card", "card_id: {column: a, columns: [b, c]}", "transaction.card_id: needs either 'column' or"),
         ("amount: amount", "amount: {column: amount, strip: '-$'}", "transaction.amount.strip: '-' is part of"),
@@ -388,8 +391,8 @@ def test_rows_that_are_all_rejected_say_why(tmp_path: Path) -> None:
         f"{path}: has no row that can be used; 33 rows were rejected, see {rejects}: "
         "30 rows: column time: '01/03/2024' is not an ISO 8601 time (2018-04-01T13:05:00) (first in row 2); "
         "2 rows: has 3 columns, the header has 5 (first in row 33); "
-        "1 row: column card: '************1111' looks like a card number; put an opaque token in its place (first in"
-        " row 32)"
+        "1 row: column card: '************1111' looks like a card number; put an opaque token in its place, or"
+        " set tokenize (first in row 32)"
     )
     assert len(rejects.read_text().splitlines()) == 34
 

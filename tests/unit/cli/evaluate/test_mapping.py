@@ -230,7 +230,7 @@ def test_every_faulty_row_is_told_once_with_its_place_in_the_file(tmp_path: Path
     assert faults == [
         (4, "time", "2020-13-01", "is not an ISO 8601 time (2018-04-01T13:05:00)"),
         (5, "", None, "has 2 columns, the header has 5"),
-        (6, "card", "4111111111111111", "looks like a card number; put an opaque token in its place"),
+        (6, "card", "4111111111111111", "looks like a card number; put an opaque token in its place, or set tokenize"),
         (7, "merchant", "m" * 65, "is longer than 64 characters"),
         (8, "fraud", "perhaps", "means neither fraud (1, 1.0, true, yes) nor genuine (0, 0.0, false, no)"),
         (9, "merchant", None, "is missing"),
