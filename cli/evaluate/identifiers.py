@@ -28,6 +28,8 @@ _REPLACE: Final = "looks like a card number; put an opaque token in its place"
 _CARD_NUMBER: Final = f"{_REPLACE}, or set tokenize"
 _NUMBER_OF_BRAND: Final = f"{_REPLACE}, or set not_card_numbers if the column holds other long numbers"
 _LOST_DIGITS: Final = "is a number in exponent form, whose last digits are lost; export the column as text"
+_CONTROL: Final = r"[\x00-\x1f\x7f]"
+"""The contract of transactions refuses these too."""
 _EXPONENT: Final = r"^[+-]?(\d+[.,]\d+[eE][+-]?\d+|\d+[eE]\+\d+)$"
 _SUSPECT: Final = (
     r"^[^A-Za-z]{13,}$|^[^A-Za-z]+[eE]\+?\d+$"
@@ -55,6 +57,7 @@ def parse_identifiers(texts: Texts, refuse: Refuse, spec: Identifier, *, is_card
     coded = texts.dictionary_encode()
     names = coded.dictionary
     refuse(where(coded, pc.greater(pc.utf8_length(names), pa.scalar(_MAX_LENGTH))), "is longer than 64 characters")
+    refuse(where(coded, pc.match_substring_regex(names, _CONTROL)), "contains a control character")
     suspects = pc.match_substring_regex(names, _SUSPECT).to_numpy(zero_copy_only=False)
     if not spec.tokenize and not spec.not_card_numbers:
         is_number = is_card_number if is_card else _is_number_of_brand

@@ -166,6 +166,11 @@ def test_a_number_that_has_lost_digits_is_no_identifier(tmp_path: Path) -> None:
         assert names(read(tmp_path, f"{HEADER}2024-03-01,c,{token},1,0\n"), "merchant_id") == [token]
 
 
+def test_an_identifier_with_a_control_character_is_refused_as_on_the_stream(tmp_path: Path) -> None:
+    message = refusal(tmp_path, HEADER + '2024-03-01,c,"two\nlines",1,0\n')
+    assert message.startswith("row 2, column merchant: 'two\\nlines' contains a control character")
+
+
 def test_long_ids_that_are_no_card_numbers_are_taken(tmp_path: Path) -> None:
     draw = random.Random(1)
     makers: dict[str, Callable[[], int]] = {
