@@ -17,7 +17,7 @@ from click.testing import Result
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models.evaluation import card_precision
-from tests.behaviour.test_evaluate_command import DAYS, FIRST_DAY, HANDBOOK, PROTOCOL, handbook_like, run
+from tests.behaviour.test_evaluate_command import DAYS, FIRST_DAY, HANDBOOK, MINIMAL, PROTOCOL, handbook_like, run
 
 POLICY = """
 currency = "EUR"
@@ -247,14 +247,18 @@ def test_outputs_have_the_mode_of_any_new_file_and_nothing_else_is_left(
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
-def test_tests_without_fraud_give_outputs_without_figures(tmp_path: Path) -> None:
+def test_tests_without_fraud_give_outputs_without_figures_and_without_card_numbers(tmp_path: Path) -> None:
     small = handbook_like(cards=60, terminals=50, days=DAYS, seed=11, bad_terminals_a_day=0.1)
     is_fraud = small["TX_FRAUD"].to_numpy() * (small["TX_DATETIME"].to_numpy() < FIRST_DAY + 28)
-    small = small.drop_columns(["TX_FRAUD"]).append_column("TX_FRAUD", pa.array(is_fraud))
+    numbers = [card_number(card) for card in small["CUSTOMER_ID"].to_pylist()]
+    small = small.drop_columns(["TX_FRAUD", "CUSTOMER_ID"]).append_column("TX_FRAUD", pa.array(is_fraud))
+    small = small.append_column("CUSTOMER_ID", pa.array(numbers))
     pyarrow.csv.write_csv(small.append_column("constant", pa.array([3] * len(is_fraud))), tmp_path / "data.csv")
+    tokenized = MINIMAL.replace("card_id: CUSTOMER_ID", "card_id: {column: CUSTOMER_ID, tokenize: true}")
+    (tmp_path / "mapping.yaml").write_text(tokenized)
     result = run(
-        *arguments(tmp_path, "--folds", "1", "--score-column", "constant", "--confidence", "0.95"),
-        "--scores", tmp_path / "scores.parquet", "--report", tmp_path / "report.html",
+        *arguments(tmp_path, "--mapping", tmp_path / "mapping.yaml", "--folds", "1", "--confidence", "0.95"),
+        "--score-column", "constant", "--scores", tmp_path / "scores.parquet", "--report", tmp_path / "report.html",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "out.json").read_text())
@@ -262,7 +266,18 @@ def test_tests_without_fraud_give_outputs_without_figures(tmp_path: Path) -> Non
     assert report["confidence"]["note"].startswith("no intervals: the tests have fraud on 0 cards")
     assert report["score_columns"][0]["mean"]["average_precision"] is None
     assert report["mean"]["expected_cost"] is None
-    assert pq.read_table(tmp_path / "scores.parquet").num_rows == report["folds"][0]["test"]["rows"]
+    scored = pq.read_table(tmp_path / "scores.parquet")
+    assert scored.num_rows == report["folds"][0]["test"]["rows"]
+    assert all(card.startswith("card-") for card in scored["card_id"].to_pylist())
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No intervals: the tests have fraud on 0 cards" in html
     assert "nan" not in html
+    for text in (html, (tmp_path / "out.json").read_text(), result.output):
+        assert not any(number in text for number in numbers)
+
+
+def card_number(card: int) -> str:
+    """A number of 16 digits with a brand's prefix and a valid check digit."""
+    digits = f"4{card:014d}"
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[::2])
+    return digits + str(-(doubled + sum(int(digit) for digit in digits[1::2])) % 10)
