@@ -30,13 +30,17 @@ _NUMBER_OF_BRAND: Final = f"{_REPLACE}, or set not_card_numbers if the column ho
 _LOST_DIGITS: Final = "is a number in exponent form, whose last digits are lost; export the column as text"
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
 """The contract of transactions refuses these too."""
-_EXPONENT: Final = r"^[+-]?(\d+[.,]\d+[eE][+-]?\d+|\d+[eE]\+\d+)$"
+_EXPONENT: Final = r"^[+-]?(\d+[.,]\d+[eE][+-]?\d+|\d+[eE]\+\d+|\d{13,}[eE]-?\d+)$"
 _SUSPECT: Final = (
     r"^[^A-Za-z]{13,}$|^[^A-Za-z]+[eE]\+?\d+$"
-    r"|(^|[^A-Za-z0-9])[0-9]([^A-Za-z0-9]{0,3}[0-9]){12,18}([^A-Za-z0-9]|$)"
+    r"|(^|[^A-Za-z0-9])[0-9]([^A-Za-z0-9]{0,3}[0-9]){12,}([^A-Za-z0-9]|$)"
 )
 """What may be a card number: long without a letter, in exponent form, or with such a part."""
-_PART: Final = re.compile(r"(?<![^\W_])\d(?:[\W_]{0,3}\d){12,18}(?![^\W_])")
+_PART: Final = re.compile(r"(?<![^\W_])\d(?:[\W_]{0,3}\d){12,}(?![^\W_])")
+"""Groups of digits that touch no letter: a hash in hexadecimal digits has none that is long enough by chance."""
+_GROUP: Final = re.compile(r"\d+")
+_LONGEST_GROUP: Final = 6
+"""Digits of the longest group in which a card number is printed: the second of American Express and Diners Club."""
 # Only this run knows the key, so nobody can find a card number by trying all of them.
 _KEY: Final = secrets.token_bytes(32)
 
@@ -72,6 +76,7 @@ def parse_identifiers(texts: Texts, refuse: Refuse, spec: Identifier, *, is_card
 
 def is_card_number(text: str) -> bool:
     """Return whether an identifier of a card is a card number, or holds one of a brand beside other text."""
+    text = text.removeprefix("-")
     return looks_like_card_number(text) or _is_number_of_brand(text)
 
 
@@ -89,7 +94,22 @@ def check_one_form(path: Path, column: str, names: Iterable[str | None]) -> None
 def _is_number_of_brand(text: str) -> bool:
     if text.removeprefix("-").isdecimal():
         return has_prefix_of_brand(text)  # which a negative number, such as a signed hash, never has
-    return has_prefix_of_brand(text) or any(has_prefix_of_brand(part) for part in _PART.findall(text))
+    return has_prefix_of_brand(text) or any(map(_holds_number_of_brand, _PART.findall(text)))
+
+
+def _holds_number_of_brand(part: str) -> bool:
+    """Whether one group of digits is one, or groups in a row are, as people group them: 4-4-4-4 or 4-6-5 digits.
+
+    So a sequence number or an expiry date behind it hides none, and a UUID or a date with a number is none.
+    """
+    groups = _GROUP.findall(part)
+    if any(map(has_prefix_of_brand, groups)):
+        return True
+    windows = (groups[first : first + count] for count in (3, 4, 5) for first in range(len(groups) - count + 1))
+    return any(
+        all(3 <= len(group) <= _LONGEST_GROUP for group in window) and has_prefix_of_brand("".join(window))
+        for window in windows
+    )
 
 
 def _mask(names: Any, suspects: NDArray[np.bool_], is_number: Callable[[str], bool]) -> Any:

@@ -125,6 +125,10 @@ FORMS: dict[str, Callable[[str], str]] = {
     "points": lambda number: ".".join([number[:4], number[4:8], number[8:12], number[12:]]),
     "formula": lambda number: f'"=""{number}"""',
     "label": lambda number: f"PAN:{number}",
+    "sequence number": lambda number: f"{number}-01",
+    "expiry date": lambda number: f"{number} 12/26",
+    "track": lambda number: f";{number}=2612",
+    "whole exponent": lambda number: f"{number}e0",
     "zero-width": "\u200b".join,
 }
 
@@ -169,6 +173,20 @@ def test_a_number_that_has_lost_digits_is_no_identifier(tmp_path: Path) -> None:
 def test_an_identifier_with_a_control_character_is_refused_as_on_the_stream(tmp_path: Path) -> None:
     message = refusal(tmp_path, HEADER + '2024-03-01,c,"two\nlines",1,0\n')
     assert message.startswith("row 2, column merchant: 'two\\nlines' contains a control character")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "550e8400-e29b-41d4-a716-446655440000",  # a UUID
+        "a4111111111111111",  # hexadecimal
+        "f1d2d2f924e986ac86fdf7b36c94bcdf32beec15f1d2d2f924e986ac86fdf7b3"[:64],
+        "2024-03-01-000123-0000000017",
+        "card-000017",
+    ],
+)
+def test_tokens_that_hold_many_digits_are_taken_for_cards(tmp_path: Path, token: str) -> None:
+    assert len(read(tmp_path, f"{HEADER}2024-03-01,{token},m,1,0\n")) == 1
 
 
 def test_long_ids_that_are_no_card_numbers_are_taken(tmp_path: Path) -> None:
