@@ -6,19 +6,50 @@ Prefect itself takes two seconds to import, so it is not imported. The results o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import httpx
 from msgspec import Struct
 
+from adapters.runtime.addresses import basic_authorization, split_userinfo, without_userinfo
 from adapters.runtime.retry import poll
+from adapters.runtime.settings import variables_of
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
 
 _POLL_SECONDS: Final = 0.25
 _BUSY_SECONDS: Final = 20.0
 _ENDED: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _UNDER_WAY: Final = frozenset({"PENDING", "RUNNING", "CANCELLING"})
+
+
+_API: Final = "PREFECT_API_"
+_LOGIN_HINT: Final = f"; set {_API}AUTH_STRING to user:password, or {_API}KEY"
+
+
+class PrefectAccess(NamedTuple):
+    """How a server is reached: the address of its API without userinfo, and a login like `user:password`, or a key.
+
+    A login in the address comes first, then Prefect's own variables `PREFECT_API_AUTH_STRING` and `PREFECT_API_KEY`.
+    """
+
+    url: str
+    login: str
+    key: str
+
+    @classmethod
+    def to(cls, address: str) -> PrefectAccess:
+        """Return the access to the server at `address`, with or without `/api`."""
+        url, username, password = split_userinfo(address)
+        variables = variables_of(_API)
+        login = f"{username}:{password}" if username or password else variables.get("AUTH_STRING", "")
+        return cls(url.rstrip("/").removesuffix("/api") + "/api", login, variables.get("KEY", ""))
+
+    def headers(self) -> dict[str, str]:
+        """Return the header with the login, or none."""
+        if self.login:
+            return {"Authorization": basic_authorization(self.login)}
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
 
 class RunState(Struct, frozen=True, kw_only=True):
@@ -48,14 +79,15 @@ class FlowRun(Struct, frozen=True, kw_only=True):
 
 
 class PrefectDeployments:
-    """Deployments of the Prefect server at `url` (with or without `/api`).
+    """Deployments of the Prefect server at `url` (with or without `/api`), with the login of `PrefectAccess`.
 
     Every call raises `OrchestratorUnavailable` without a response, or if the response is not that of a Prefect server.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        self._url = url.rstrip("/").removesuffix("/api") + "/api"
-        self._client = httpx.Client(timeout=timeout_seconds)
+        access = PrefectAccess.to(url)
+        self._url = access.url
+        self._client = httpx.Client(timeout=timeout_seconds, headers=access.headers())
 
     def close(self) -> None:
         """Close the connections."""
@@ -142,14 +174,14 @@ class PrefectDeployments:
             )
         except httpx.HTTPError as error:
             raise OrchestratorUnavailable(
-                f"no Prefect server answers at {self._url}: {error or type(error).__name__}"
+                f"no Prefect server answers at {self._url}: {without_userinfo(str(error)) or type(error).__name__}"
             ) from error
 
     def _body(self, response: httpx.Response) -> Any:
         if response.is_error:
-            raise OrchestratorUnavailable(
-                f"Prefect at {response.url} answered {response.status_code}: {response.text[:300]}"
-            )
+            text = without_userinfo(response.text[:300])
+            hint = _LOGIN_HINT if response.status_code == httpx.codes.UNAUTHORIZED else ""
+            raise OrchestratorUnavailable(f"Prefect at {response.url} answered {response.status_code}: {text}{hint}")
         try:
             return response.json()
         except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 import click
 
+from adapters.runtime.addresses import without_userinfo
 from cardwatch.errors import CardwatchError, Misconfigured
 
 COMMANDS: Final = {
@@ -64,7 +65,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CardwatchError as error:
-            click.echo(f"cardwatch: {error}", err=True)
+            click.echo(f"cardwatch: {without_userinfo(str(error))}", err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
 
 

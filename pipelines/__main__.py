@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from adapters.prefect import PrefectAccess
 from adapters.runtime.process import exit_on_error
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import Misconfigured
@@ -26,8 +27,11 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
     """Return the environment variables of Prefect's client. Raises `Misconfigured` without the address of a server."""
     if not settings.prefect_url:
         raise Misconfigured("CARDWATCH_PREFECT_URL is not set: flows need the address of a Prefect server")
+    access = PrefectAccess.to(settings.prefect_url)
+    login = {"PREFECT_API_AUTH_STRING": access.login} if access.login else {}
     return {
-        "PREFECT_API_URL": settings.prefect_url.rstrip("/").removesuffix("/api") + "/api",
+        **login,
+        "PREFECT_API_URL": access.url,
         "PREFECT_HOME": str((settings.home / "prefect-runner").absolute()),
         "PREFECT_LOGGING_EXTRA_LOGGERS": "pipelines.flows,pipelines.steps",  # so that the server has the logs of runs
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

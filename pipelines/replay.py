@@ -27,7 +27,8 @@ from adapters.archive.feature_rows import feature_rows, write_feature_rows
 from adapters.archive.log_files import BATCH_ROWS
 from adapters.archive.reader import index_url_of, open_log
 from adapters.archive.reference_tables import ReferenceTableStore
-from adapters.runtime.settings import Secret, read_settings
+from adapters.runtime.addresses import Secret
+from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.events import EPOCH
 from cardwatch.features.reference_table import DAY_MS

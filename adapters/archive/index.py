@@ -24,9 +24,10 @@ from sqlalchemy import (
     create_engine,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
+from adapters.runtime.addresses import SqlUrl, plain
 from cardwatch.errors import ArchiveUnavailable, CardwatchError, Misconfigured
 
 CONNECT_SECONDS: Final = 5
@@ -164,7 +165,9 @@ class ArchiveIndex:
             kind = ArchiveUnavailable if "locked" in text else Misconfigured
             return kind(f"{self._where} cannot be used: {text}")
         if any(refusal in str(error.orig) for refusal in _REFUSALS):
-            return Misconfigured(f"{self._where} rejects the login: {text}; correct CARDWATCH_INDEX_URL")
+            return Misconfigured(
+                f"{self._where} rejects the login: {text}; correct CARDWATCH_INDEX_URL or CARDWATCH_POSTGRES_PASSWORD"
+            )
         if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
             what_to_do = "start it, or correct CARDWATCH_INDEX_URL"
             return ArchiveUnavailable(f"{self._where} does not answer: {text}; {what_to_do}")
@@ -185,18 +188,15 @@ def _sqlite(file: Path, *, readonly: bool) -> Engine:
 
 
 def _address(index_url: str) -> URL:
-    """Return the parsed `index_url`. An unquoted @ would make part of a password look like a host or a database."""
+    """Return the parsed `index_url`. Raises `Misconfigured`, without a part of it that may be a password."""
     try:
-        url = make_url(index_url)
-        is_clear = bool(url.database) and index_url.count("@") == (0 if url.username is None else 1)
-    except (ArgumentError, ValueError):
-        is_clear = False
-    if not is_clear:
-        raise Misconfigured(
-            "CARDWATCH_INDEX_URL is not like postgresql://user:password@host:port/database; in the password @ is"
-            " written %40, and / ? # % likewise are %2F %3F %23 %25"
-        )
-    return url
+        return make_url(plain(SqlUrl.parse(plain(index_url))))
+    except ValueError as error:
+        reason = str(error)
+    # Outside of the handler, so that the original error, which may hold a password, is not its context.
+    raise Misconfigured(
+        f"CARDWATCH_INDEX_URL: {reason}; the password can be left out and set as CARDWATCH_POSTGRES_PASSWORD"
+    )
 
 
 def _postgresql(url: URL) -> Engine:

@@ -15,7 +15,8 @@ from sqlalchemy import Select, select
 from adapters.archive.index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
 from adapters.archive.layout import SCHEMAS
 from adapters.archive.log_files import BATCH_ROWS, RowGroupRange, find_row_groups, partitions_of, read_in_log_order
-from adapters.runtime.settings import Secret, Settings
+from adapters.runtime.addresses import Secret
+from adapters.runtime.settings import Settings
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 

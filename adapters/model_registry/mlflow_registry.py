@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import httpx
 
+from adapters.model_registry.mlflow_access import MlflowAccess
+from adapters.runtime.addresses import without_userinfo
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
 from cardwatch.registry import CHAMPION, MODEL, ModelVersion
@@ -25,14 +27,15 @@ _MAX_VERSIONS: Final = 2**31
 
 
 class MlflowRegistry:
-    """Versions, aliases and files of the model `cardwatch`.
+    """Versions, aliases and files of the model `cardwatch` on the server at `url`, with the login of `MlflowAccess`.
 
     Every call raises `RegistryUnavailable` if the server does not answer in time or returns an error.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        self._url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self._url, timeout=timeout_seconds, trust_env=False)
+        self._access = MlflowAccess.to(url)
+        self._url = self._access.url
+        self._http = self._access.http_client(timeout_seconds=timeout_seconds)
 
     def close(self) -> None:
         """Close the connections."""
@@ -109,7 +112,8 @@ class MlflowRegistry:
             return self._http.request(method, path, **arguments)
         except httpx.HTTPError as error:
             raise RegistryUnavailable(
-                f"the model registry at {self._url} does not answer: {type(error).__name__} {error}"
+                f"the model registry at {self._url} does not answer: {type(error).__name__}"
+                f" {without_userinfo(str(error))}"
             ) from error
 
     def _checked(self, response: httpx.Response) -> dict[str, Any]:
@@ -122,9 +126,12 @@ class MlflowRegistry:
         return body
 
     def _refusal(self, response: httpx.Response) -> RegistryUnavailable:
+        text = without_userinfo(response.text[:200])
+        rejected = response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
         return RegistryUnavailable(
             f"the model registry at {self._url} answered {response.status_code} to"
-            f" {response.request.method} {response.request.url.path}: {response.text[:200]}"
+            f" {response.request.method} {response.request.url.path}: {text}"
+            + (f"; {self._access.refusal_hint()}" if rejected else "")
         )
 
 

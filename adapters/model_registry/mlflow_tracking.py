@@ -6,12 +6,14 @@ Only data is logged: parameters, metrics, JSON, Markdown and XGBoost's format.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from adapters.model_registry.mlflow_access import PREFIX, MlflowAccess
 from adapters.model_registry.mlflow_registry import ARTIFACTS, MlflowRegistry
+from adapters.runtime.addresses import plain, without_userinfo
 from adapters.runtime.files import read_folder
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import RegistryUnavailable
@@ -27,7 +29,7 @@ class MlflowTracking:
     """Runs in the experiment `cardwatch` of the MLflow server at `url`, and versions of the model `cardwatch`."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._address, self._access = url, MlflowAccess.to(url)
 
     def log_model(
         self,
@@ -52,32 +54,45 @@ class MlflowTracking:
 
         files = read_folder(folder)
         try:
-            client = self._client()
-            run_id = self._start_run(client, run_name)
-            for key, value in (params or {}).items():
-                client.log_param(run_id, key, value)
-            for key, number in (metrics or {}).items():
-                if number is not None:
-                    client.log_metric(run_id, key, number)
-            client.log_artifacts(run_id, str(folder), ARTIFACTS)
-            for name, text in (texts or {}).items():
-                client.log_text(run_id, text, name)
-            client.set_terminated(run_id)
-            identity = {"digest": digest_of(files), "schema_hash": schema_hash, "fingerprint": fingerprint}
-            return self._register(client, run_id, {**(tags or {}), **identity})
+            with self._client() as client:
+                run_id = self._start_run(client, run_name)
+                for key, value in (params or {}).items():
+                    client.log_param(run_id, key, value)
+                for key, number in (metrics or {}).items():
+                    if number is not None:
+                        client.log_metric(run_id, key, number)
+                client.log_artifacts(run_id, str(folder), ARTIFACTS)
+                for name, text in (texts or {}).items():
+                    client.log_text(run_id, text, name)
+                client.set_terminated(run_id)
+                identity = {"digest": digest_of(files), "schema_hash": schema_hash, "fingerprint": fingerprint}
+                return self._register(client, run_id, {**(tags or {}), **identity})
         except (MlflowException, OSError) as error:
-            raise RegistryUnavailable(f"MLflow at {self._url} did not accept the model: {error}") from error
+            reason = without_userinfo(str(error))
+            raise RegistryUnavailable(f"MLflow at {self._access.url} did not accept the model: {reason}") from error
 
     def _require_server(self) -> None:
         # Fails immediately, while MLflow's client would retry for minutes.
-        with closing(MlflowRegistry(self._url)) as registry:
+        with closing(MlflowRegistry(self._address)) as registry:
             registry.alias(CHAMPION)
 
-    def _client(self) -> MlflowClient:
+    @contextmanager
+    def _client(self) -> Iterator[MlflowClient]:
+        """Yield MLflow's client. It reads the login from the environment at each request, so it is there meanwhile."""
+        from mlflow import environment_variables  # noqa: PLC0415
         from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        return MlflowClient(tracking_uri=self._url, registry_uri=self._url)
+        login = [(getattr(environment_variables, f"{PREFIX}{name}"), name) for name in ("USERNAME", "PASSWORD")]
+        before = [variable.get_raw() for variable, _ in login]
+        try:
+            for variable, name in login:
+                if value := self._access.variables.get(name):
+                    variable.set(plain(value))
+            yield MlflowClient(tracking_uri=self._access.url, registry_uri=self._access.url)
+        finally:
+            for (variable, _), value in zip(login, before, strict=True):
+                variable.unset() if value is None else variable.set(value)
 
     def _start_run(self, client: MlflowClient, run_name: str) -> str:
         found = client.get_experiment_by_name(EXPERIMENT)

@@ -14,6 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import Gauge, make_wsgi_app
 
+from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.ports import LOOPBACK
 from adapters.runtime.settings import Settings
 from cardwatch.errors import PortInUse
@@ -45,8 +46,8 @@ class Health:
         self._last_beat = self._now_seconds()
 
     def waiting(self, reason: str) -> None:
-        """Report that the process waits, and for what."""
-        self._reason = reason
+        """Report that the process waits, and for what. Anyone can read it, so it is shown without userinfo."""
+        self._reason = without_userinfo(reason)
         self.turn()
 
     def ready(self) -> None:

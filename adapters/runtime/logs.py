@@ -1,7 +1,7 @@
 """Log format: text for terminals, JSON for containers.
 
 Lines about a transaction have its id in the field `transaction_id`, by which the lines of all services are correlated.
-At DEBUG every service logs a line per transaction.
+At DEBUG every service logs a line per transaction. No line holds the user or password of an address.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 from pythonjsonlogger.json import JsonFormatter
 
+from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.settings import Settings
 
 TRANSACTION_ID: Final = "transaction_id"
@@ -36,7 +37,7 @@ def set_up_logging(settings: Settings, service: str) -> None:
 
 
 def _json_formatter(service: str) -> JsonFormatter:
-    return JsonFormatter(
+    return _JsonFormatter(
         "%(levelname)s %(name)s %(message)s",
         rename_fields={"levelname": "level", "name": "logger"},
         static_fields={"service": service},
@@ -44,11 +45,16 @@ def _json_formatter(service: str) -> JsonFormatter:
     )
 
 
+class _JsonFormatter(JsonFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return without_userinfo(super().format(record))
+
+
 class _TextFormatter(logging.Formatter):
     """Appends the transaction's id to a line. It is escaped, so that the line stays one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        line = without_userinfo(super().format(record))
         transaction_id = getattr(record, TRANSACTION_ID, None)
         if transaction_id is None:
             return line

@@ -14,6 +14,7 @@ from threading import Event
 from types import FrameType
 from typing import Final
 
+from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.health import Health, serve_health
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.retry import StoppableRetry, Stopped
@@ -72,5 +73,5 @@ def exit_on_error() -> Iterator[None]:
     try:
         yield
     except CardwatchError as error:
-        logging.getLogger("cardwatch").error("%s", error)
+        logging.getLogger("cardwatch").error("%s", without_userinfo(str(error)))
         sys.exit(2 if isinstance(error, Misconfigured) else 1)

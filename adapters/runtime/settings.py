@@ -10,60 +10,20 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from adapters.runtime.addresses import HttpUrl, Secret, SecretUrl, SqlUrl, StoreUrl, plain, split_userinfo
 from cardwatch.errors import Misconfigured
 from cardwatch.partitioning import Partitioner, Partitioning
 
 PREFIX: Final = "CARDWATCH_"
 
 Count = Annotated[int, Meta(ge=1)]
-HttpUrl = Annotated[str, Meta(pattern="^https?://")]
 LogFormat = Annotated[str, Meta(pattern=r"^(text|json)\Z")]
 LogLevel = Annotated[str, Meta(pattern=r"^(DEBUG|INFO|WARNING|ERROR)\Z")]
-
-
-class Secret(str):
-    """A string that is masked in logs and tracebacks."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Return a mask that does not depend on the value."""
-        return "Secret('***')"
-
-
-class SecretUrl(Secret):
-    """An address that may hold a password."""
-
-    __slots__ = ()
-    schemes: ClassVar[tuple[str, ...]]
-
-    @classmethod
-    def parse(cls, raw: str) -> SecretUrl:
-        """Return the address, or raise `ValueError`, without the part that may hold a password."""
-        scheme, separator, rest = raw.partition("://")
-        if scheme not in cls.schemes or not rest:
-            shown = f"{scheme}{separator}..." if separator else repr(raw)
-            raise ValueError(f"{shown} begins with none of {', '.join(f'{known}://' for known in cls.schemes)}")
-        return cls(raw)
-
-
-class StoreUrl(SecretUrl):
-    """Address of a feature store."""
-
-    __slots__ = ()
-    schemes = ("redis", "rediss", "valkey", "dynamodb")
-
-
-class SqlUrl(SecretUrl):
-    """Address of an SQL database."""
-
-    __slots__ = ()
-    schemes = ("postgresql",)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -72,9 +32,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     home: Path = Path(".cardwatch")
     """Folder of everything that the local stack stores."""
     kafka_bootstrap: str = ""
-    mlflow_url: HttpUrl = ""
-    prefect_url: HttpUrl = ""
-    scoring_url: HttpUrl = ""
+    mlflow_url: HttpUrl = HttpUrl("")
+    prefect_url: HttpUrl = HttpUrl("")
+    scoring_url: HttpUrl = HttpUrl("")
     store_url: StoreUrl = StoreUrl("")
     """Feature store: empty for LMDB in `home`, `redis://`, `rediss://` or `valkey://` and an address, or
     `dynamodb://TABLE?region=...&endpoint=...`."""
@@ -83,6 +43,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: SqlUrl = SqlUrl("")
     """Database of the MLflow or Prefect server of `infra.images.servers`: empty for SQLite in `home`, or
     `postgresql://` and an address."""
+    postgres_password: Secret = Secret("")
+    """Password of `index_url` and `database_url`, as it is: no character is escaped."""
+    store_password: Secret = Secret("")
+    """Password of a `store_url` of Redis or Valkey, as it is."""
     partitions: Count = 4
     """Partitions of each topic that is keyed by card."""
     partitioner: Partitioner = Partitioner.MURMUR2
@@ -168,13 +132,20 @@ class Settings(Struct, frozen=True, kw_only=True):
     def to_environment(self) -> dict[str, str]:
         """Return the variables from which `read_settings` restores these settings in a child process."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {PREFIX + name.upper(): str(value) for name, value in values.items() if value not in (None, "")}
+        return {PREFIX + name.upper(): text_of(value) for name, value in values.items() if value not in (None, "")}
+
+    def __post_init__(self) -> None:
+        """Make addresses that were given as plain strings secrets."""
+        for name, (kind, _) in _URLS.items():
+            if type(value := getattr(self, name)) is str:
+                structs.force_setattr(self, name, kind(value))
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
     """Return the settings in `environment` (default: this process's), then `overrides`.
 
-    Raises `Misconfigured` with key and value; the value of a secret is not shown.
+    An address that names no password gets that of its own variable. Raises `Misconfigured` with key and value; the
+    value of a secret is not shown.
     """
     variables = os.environ if environment is None else environment
     values: dict[str, object] = {}
@@ -182,7 +153,18 @@ def read_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         key = PREFIX + field.name.upper()
         if raw := variables.get(key, ""):
             values[field.name] = _convert(key, raw, field)
-    return Settings(**{**values, **overrides})  # type: ignore[arg-type]
+    settings = Settings(**{**values, **overrides})  # type: ignore[arg-type]
+    return structs.replace(settings, **{name: _with_password(settings, name) for name in _URLS})
+
+
+def variables_of(prefix: str) -> dict[str, str]:
+    """Return the variables of another program, such as `MLFLOW_TRACKING_`, by their names without this prefix."""
+    return {key.removeprefix(prefix): value for key, value in os.environ.items() if value and key.startswith(prefix)}
+
+
+def text_of(value: object) -> str:
+    """Return the value of a setting as a variable holds it, secrets included."""
+    return plain(value) if isinstance(value, str) else str(value)
 
 
 def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
@@ -220,6 +202,32 @@ def _convert(key: str, raw: str, field: structs.FieldInfo) -> object:
     except msgspec.ValidationError as error:
         shown = "" if isinstance(field.default, Secret) else f"{raw!r}: "
         raise Misconfigured(f"{key}={shown}{error}") from error
+
+
+_URLS: Final[dict[str, tuple[type[SecretUrl], str]]] = {
+    "mlflow_url": (HttpUrl, ""),
+    "prefect_url": (HttpUrl, ""),
+    "scoring_url": (HttpUrl, ""),
+    "store_url": (StoreUrl, "store_password"),
+    "index_url": (SqlUrl, "postgres_password"),
+    "database_url": (SqlUrl, "postgres_password"),
+}
+"""The addresses, and the setting with the password of each."""
+
+
+def _with_password(settings: Settings, name: str) -> SecretUrl:
+    url: SecretUrl = getattr(settings, name)
+    variable = _URLS[name][1]
+    password = getattr(settings, variable) if variable else ""
+    if not url or not password or url.startswith("dynamodb://"):
+        return url
+    key, password_key = PREFIX + name.upper(), PREFIX + variable.upper()
+    if isinstance(url, SqlUrl) and not split_userinfo(url).username:
+        raise Misconfigured(f"{key} names no user, whose password {password_key} would be: postgresql://user@host/...")
+    try:
+        return url.with_password(password)
+    except ValueError as error:
+        raise Misconfigured(f"{key}: {error}, and another one is in {password_key}; remove one of them") from error
 
 
 def _construct(kind: Any, raw: str) -> object:

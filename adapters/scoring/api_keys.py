@@ -24,8 +24,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from adapters.runtime.addresses import Secret
 from adapters.runtime.files import atomic_path
-from adapters.runtime.settings import Secret
 from cardwatch.errors import KeyUnknown, Misconfigured, ScopeMissing
 
 _NAME: Final = r"\A\w(?:[\w .@/-]{0,62}\w)?\Z"

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.runtime.addresses import split_userinfo
 from adapters.runtime.retry import retry_once
 from adapters.runtime.settings import Settings
 from adapters.scoring.wire_format import (
@@ -41,7 +42,11 @@ class _HttpClient:
     """Keep-alive connections to the scoring service of the settings. Raise `Misconfigured` for an invalid address."""
 
     def __init__(self, settings: Settings, *, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
-        url = settings.scoring_url.rstrip("/")
+        url, username, password = split_userinfo(settings.scoring_url.rstrip("/"))
+        if username or password:
+            raise Misconfigured(
+                f"CARDWATCH_SCORING_URL={url} must not hold a user or password: callers identify with CARDWATCH_API_KEY"
+            )
         self._name = f"the scoring service at {url}"
         try:
             self._http = httpx.Client(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from adapters.runtime.addresses import without_userinfo
 from infra.local_stack.stack_home import StackHome, StackStatus
 
 _TITLES: Final = {"scoring": "Scoring", "mlflow": "MLflow", "prefect": "Prefect", "kafka": "Kafka"}
@@ -12,7 +13,7 @@ _TITLES: Final = {"scoring": "Scoring", "mlflow": "MLflow", "prefect": "Prefect"
 
 def addresses(home: StackHome, status: StackStatus) -> str:
     """Return the addresses of the stack, and the commands for using it."""
-    lines = [f"  {title:<8} {status.endpoints[name].address}" for name, title in _TITLES.items()]
+    lines = [f"  {title:<8} {without_userinfo(status.endpoints[name].address)}" for name, title in _TITLES.items()]
     commands = [
         "  cardwatch example | sh   a first request to the scoring service; its address above is a page to try it",
         f"  source {relative(home.addresses)}   addresses and API key for this shell",

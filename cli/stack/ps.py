@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError
@@ -72,6 +73,7 @@ def _state(name: str, status: StackStatus, reasons: dict[str, str | None], *, is
 def _row(
     name: str, identity: ProcessIdentity | None, address: str, state: str, *, leader_only: bool = False
 ) -> ProcessRow:
+    address, state = without_userinfo(address), without_userinfo(state)
     if identity is None:
         return ProcessRow(name, "", "", "", address, state)
     age = timedelta(seconds=max(int(epoch_ms() / 1000.0 - identity.created), 0))

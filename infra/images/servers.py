@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable
 from math import inf
@@ -17,15 +16,15 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from adapters.runtime.addresses import plain, split_userinfo, without_userinfo
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.process import exit_on_error
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment, read_settings
-from cardwatch.errors import Misconfigured
+from cardwatch.errors import Misconfigured, Unavailable
+from infra.images.database_login import log_in
 
-_CONNECT_SECONDS: Final = 3.0
 _RETRY_SECONDS: Final = 1.0
-_POSTGRES_PORT: Final = 5432
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ def mlflow_server(settings: Settings) -> ServerCommand:
     """
     folder = _created(settings.home.absolute() / "mlflow")
     database = _database_url(settings, "postgresql+psycopg") or f"sqlite:///{folder / 'mlflow.db'}"
-    name = urlsplit(settings.mlflow_url).netloc
+    name = urlsplit(split_userinfo(settings.mlflow_url).url).netloc
     return ServerCommand(
         command=[
             sys.executable, "-m", "mlflow", "server", *_listen_options(settings, settings.mlflow_url), "--workers", "1",
@@ -98,25 +97,24 @@ def main() -> None:
         settings = read_settings()
         set_up_logging(settings, name)
         server = SERVERS[name](settings)
-        _await_database(settings)
+        _await_database(settings, name)
         environment = child_environment(settings, **server.environment)
         os.execve(server.command[0], server.command, environment)  # noqa: S606 (no shell is what we want)
 
 
-def _await_database(settings: Settings) -> None:
+def _await_database(settings: Settings, name: str) -> None:
+    """Wait until the server can log in to its database. Raises `Misconfigured` if the database refuses the login."""
     if not settings.database_url:
         return
-    parts = urlsplit(settings.database_url)
-    address = (parts.hostname or "", parts.port or _POSTGRES_PORT)
     reported = False
 
     def connect() -> bool:
         nonlocal reported
         try:
-            socket.create_connection(address, _CONNECT_SECONDS).close()
-        except OSError as error:
+            log_in(settings, name)
+        except Unavailable as error:
             if not reported:
-                log.warning("waiting for the database at %s:%d: %s", *address, error)
+                log.warning("waiting: %s", error)
             reported = True
             return False
         return True
@@ -126,13 +124,13 @@ def _await_database(settings: Settings) -> None:
 
 def _database_url(settings: Settings, scheme: str) -> str:
     """Return the database's URL with the driver of this server, empty if the settings have none."""
-    return settings.database_url and scheme + settings.database_url.removeprefix("postgresql")
+    return settings.database_url and scheme + plain(settings.database_url).removeprefix("postgresql")
 
 
 def _listen_options(settings: Settings, url: str) -> list[str]:
     parts = urlsplit(url)
     if not parts.hostname or not parts.port:
-        raise Misconfigured(f"{url!r} must name a host and a port, on which this server listens")
+        raise Misconfigured(f"{without_userinfo(url)!r} must name a host and a port, on which this server listens")
     return ["--host", settings.bind or parts.hostname, "--port", str(parts.port)]
 
 

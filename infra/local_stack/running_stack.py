@@ -11,7 +11,8 @@ from typing import Final
 from msgspec import structs
 
 from adapters.kafka.topics import broker_answers
-from adapters.runtime.settings import PREFIX, Settings
+from adapters.runtime.addresses import plain
+from adapters.runtime.settings import PREFIX, Settings, text_of
 from infra.local_stack.process_tree import ProcessIdentity
 from infra.local_stack.servers import READY_PATHS, unready_reason
 from infra.local_stack.stack import ADDRESSED, SERVERS, SERVICES, LocalStack, address_setting
@@ -63,20 +64,20 @@ def run_stack(
 def unready_reasons(endpoints: Mapping[str, ProcessEndpoint]) -> dict[str, str | None]:
     """Return for each process why it is not ready, None if it is; all are checked concurrently."""
     with ThreadPoolExecutor(max(len(endpoints), 1)) as pool:
-        return dict(zip(endpoints, pool.map(_unready_reason, endpoints.values()), strict=True))
+        return dict(zip(endpoints, pool.map(_unready_reason, endpoints, endpoints.values()), strict=True))
 
 
-def _unready_reason(endpoint: ProcessEndpoint) -> str | None:
+def _unready_reason(name: str, endpoint: ProcessEndpoint) -> str | None:
     if not endpoint.readiness_url:
         return None if broker_answers(endpoint.address) else "it does not answer yet"
-    return unready_reason(endpoint.readiness_url)
+    return unready_reason(endpoint.readiness_url, name)
 
 
 def _initial_status(stack: LocalStack) -> StackStatus:
     values = {key: getattr(stack.settings, key) for key in _PUBLISHED_SETTINGS}
     return StackStatus(
         owner=ProcessIdentity.of(os.getpid()),
-        environment={PREFIX + key.upper(): str(value) for key, value in values.items() if value},
+        environment={PREFIX + key.upper(): text_of(value) for key, value in values.items() if value},
         own_variables=[PREFIX + address_setting(name).upper() for name in ADDRESSED if not stack.is_external(name)],
         endpoints={name: _endpoint(stack, name) for name in [*SERVERS, *SERVICES, *stack.supervisor.names]},
     )
@@ -86,5 +87,5 @@ def _endpoint(stack: LocalStack, name: str) -> ProcessEndpoint:
     if name not in SERVERS:
         address = stack.health_address(name)
         return ProcessEndpoint(address, f"{address}/readyz")
-    address = getattr(stack.settings, address_setting(name))
+    address = plain(getattr(stack.settings, address_setting(name)))
     return ProcessEndpoint(address, address.rstrip("/") + READY_PATHS[name] if name in READY_PATHS else "")

@@ -119,7 +119,7 @@ class LocalStack:
         address = getattr(self.settings, key)
         if name == "kafka":
             wait_for_broker(address)
-        elif not is_responding(address.rstrip("/") + _HEALTH_PATHS[name]):
+        elif not is_responding(address.rstrip("/") + _HEALTH_PATHS[name], name):
             raise Unavailable(f"nothing answers at CARDWATCH_{key.upper()}={address}: start it, or unset the variable")
 
     def _spec(self, name: str) -> ProcessSpec:

@@ -22,6 +22,7 @@ from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 
 from adapters.prefect import PrefectDeployments
+from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.health import Health, serve_health
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.process import exit_on_error
@@ -86,7 +87,8 @@ async def _serve_once(flows: Flows, monitor: RunMonitor) -> None:
             deployment = await flow.ato_deployment(DEPLOYMENT, entrypoint_type=EntrypointType.MODULE_PATH)
             await runner.aadd_deployment(deployment)
     except (PrefectException, httpx.HTTPError, RuntimeError, ValueError) as error:  # all are transient
-        raise OrchestratorUnavailable(f"the flows cannot be registered: {type(error).__name__} {error}") from error
+        reason = f"{type(error).__name__} {without_userinfo(str(error))}"
+        raise OrchestratorUnavailable(f"the flows cannot be registered: {reason}") from error
     running = asyncio.create_task(runner.start())
     try:
         while not (runner.started or running.done()):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from adapters.runtime.addresses import plain
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.ports import require_free
@@ -70,13 +71,13 @@ def _service(settings: Settings) -> ServerOptions:
     # BentoML restarts a failing worker again and again, so check here what a worker reads.
     read_policies(settings)
     read_keys(settings.keys_file)
-    address = urlsplit(settings.scoring_url)
+    shown, address = f"CARDWATCH_SCORING_URL={str(settings.scoring_url)!r}", urlsplit(plain(settings.scoring_url))
     if not address.hostname or not address.port:
-        raise Misconfigured(f"CARDWATCH_SCORING_URL={settings.scoring_url!r} must name a host and a port to listen on")
+        raise Misconfigured(f"{shown} must name a host and a port to listen on")
     tls = tls_of(settings)
     if (address.scheme == "https") != (tls is not None):
         raise Misconfigured(
-            f"CARDWATCH_SCORING_URL={settings.scoring_url!r} and CARDWATCH_TLS_CERTIFICATE do not go together: an"
+            f"{shown} and CARDWATCH_TLS_CERTIFICATE do not go together: an"
             " address with https:// needs a certificate, and a certificate such an address"
         )
     if not settings.api_key:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
@@ -12,7 +16,7 @@ from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.files import read_folder
 from adapters.runtime.ports import free_ports
-from adapters.runtime.settings import Settings
+from adapters.runtime.settings import Settings, child_environment
 from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
 from cardwatch.registry import CHAMPION, MODEL
@@ -134,6 +138,72 @@ def test_files_changed_after_registration_are_refused_with_both_digests(
 def test_the_digest_is_what_sha256sum_would_print(folder: Path) -> None:
     # cd folder && sha256sum * | sha256sum
     assert digest_of(read_folder(folder)) == "e02d0121cd7b2cd92a77acfa3ecefd0ebe2f3e7dcc8a8574e190d5959550ef2f"
+
+
+class BasicAuth(BaseHTTPRequestHandler):
+    """A reverse proxy that passes on only requests with the login."""
+
+    login, target = "Basic " + base64.b64encode("alice:hünter2@/".encode()).decode(), ""
+
+    def _pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Authorization") != self.login:
+            self._answer(401, b"You are not authenticated.", "text/plain")
+            return
+        headers = {name: self.headers[name] for name in ("Content-Type",) if name in self.headers}
+        answer = httpx.request(
+            self.command, self.target + self.path, content=body, headers=headers, trust_env=False, timeout=30.0
+        )
+        self._answer(answer.status_code, answer.content, answer.headers.get("Content-Type", "text/plain"))
+
+    do_GET = do_POST = do_PUT = do_PATCH = _pass_on  # noqa: N815
+
+    def _answer(self, status: int, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def proxy(mlflow: tuple[str, Path]) -> Iterator[str]:
+    """The host and port of a proxy that wants a login, before the server."""
+    BasicAuth.target = mlflow[0]
+    with ThreadingHTTPServer(("127.0.0.1", 0), BasicAuth) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("given", ["in the address", "as variables of MLflow"])
+def test_behind_a_login_a_model_is_registered_and_read(
+    proxy: str, folder: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    address = f"http://alice:h%C3%BCnter2%40%2F@{proxy}"
+    if given == "as variables of MLflow":
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "alice")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hünter2@/")
+        address = f"http://{proxy}"
+    version = register(address, folder)
+    with closing(MlflowRegistry(address)) as registry:
+        registry.set_alias(CHAMPION, version)
+        champion = registry.champion()
+        assert champion.version == version
+        assert registry.files(champion) == FILES
+
+
+def test_without_the_login_nothing_is_registered_and_no_message_shows_one(proxy: str, folder: Path) -> None:
+    for address in (f"http://{proxy}", f"http://alice:wrong-hunter2@{proxy}"):
+        with pytest.raises(RegistryUnavailable, match=f"http://{proxy} answered 401 .*_USERNAME") as no:
+            register(address, folder)
+        assert "hunter2" not in str(no.value)
+    assert "MLFLOW_TRACKING_USERNAME" not in child_environment(Settings())  # what was set for a request is gone
 
 
 def test_a_registry_that_is_not_there_is_named_by_its_address(folder: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
+from adapters.runtime.addresses import without_userinfo
 from cardwatch.detector.detector import Detector
 from cardwatch.errors import CardwatchError, ModelRefused, NoChampion, RegistryUnavailable
 from cardwatch.features.definitions import FEATURES
@@ -209,6 +210,7 @@ class ModelManager:
         log.info("%s is version %s, digest %s", role, model.version.version, model.version.digest[:12])
 
     def _set_problem(self, problem: str | None) -> None:
+        problem = problem and without_userinfo(problem)
         if problem is not None and problem != self._problem:
             log.warning("%s", problem)
         self._problem = problem
