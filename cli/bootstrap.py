@@ -58,7 +58,7 @@ def work(process: Process, history_days: int, deadline: float, key: str) -> None
     try:
         with closing(MlflowRegistry(settings.mlflow_url)) as registry:
             registry.aliases()  # a run that finds no registry would have folded all of history for nothing
-        ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
+        ensure_topics(settings.kafka, partitions=settings.partitions)
         if not is_done(process, history_days, deadline):
             _train(process, deadline, key)
         if process.stopping.is_set():
@@ -78,7 +78,7 @@ def is_done(process: Process, history_days: int, deadline: float) -> bool:
     """Follow the topic `progress` until it says that there is a champion, or that enough days are archived for one."""
     archived: set[date] = set()
     said = ""
-    with closing(ProgressReader(process.settings.kafka_bootstrap)) as progress:
+    with closing(ProgressReader(process.settings.kafka)) as progress:
         while not process.stopping.is_set():
             match None if progress.caught_up() else progress.poll(POLL_SECONDS):
                 case Bootstrapped():

@@ -13,7 +13,7 @@ import click
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.offsets import OffsetReader, commit_offsets
 from adapters.kafka.producer import LogWriter
-from adapters.kafka.topics import end_offsets
+from adapters.kafka.topics import FIRST_RESPONSE_SECONDS, end_offsets, wait_for_broker
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.card_numbers import mask_card_numbers
 from cardwatch.errors import BrokerUnavailable, InvalidRecord, Misconfigured
@@ -57,8 +57,8 @@ def resend(*, reason: str, dry_run: bool, again: bool) -> None:
     """
     settings = _settings()
     sent: Counter[str] = Counter()
-    ends = end_offsets(settings.kafka_bootstrap, DEAD_LETTERS)
-    writer = LogWriter(settings.kafka_bootstrap, partitioner=settings.partitioner)
+    ends = end_offsets(settings.kafka, DEAD_LETTERS)
+    writer = LogWriter(settings.kafka, partitioner=settings.partitioner)
     for letter in _letters(settings, {} if again else _resent(settings, list(ends))):
         if reason not in letter.reason or letter.topic != TRANSACTIONS:
             sent["not selected"] += 1
@@ -77,7 +77,7 @@ def resend(*, reason: str, dry_run: bool, again: bool) -> None:
         sent["would be sent" if dry_run else "sent"] += 1
     writer.flush()
     if not dry_run and not reason:
-        commit_offsets(settings.kafka_bootstrap, GROUP, DEAD_LETTERS, ends)
+        commit_offsets(settings.kafka, GROUP, DEAD_LETTERS, ends)
     for outcome, number in sorted(sent.items()):
         click.echo(f"{number:,} {outcome}")
     if not sent:
@@ -88,19 +88,20 @@ def _settings() -> Settings:
     settings = read_settings()
     if not settings.kafka_bootstrap:
         raise Misconfigured("CARDWATCH_KAFKA_BOOTSTRAP is empty: name the broker that holds the dead letters")
+    wait_for_broker(settings.kafka, FIRST_RESPONSE_SECONDS)
     return settings
 
 
 def _resent(settings: Settings, partitions: list[int]) -> dict[int, int]:
-    with closing(OffsetReader(settings.kafka_bootstrap, GROUP)) as offsets:
+    with closing(OffsetReader(settings.kafka, GROUP)) as offsets:
         return offsets.committed(DEAD_LETTERS, partitions)
 
 
 def _letters(settings: Settings, starts: dict[int, int]) -> Iterator[DeadLetter]:
     """Yield the letters from `starts` to the present end of the topic."""
-    ends = end_offsets(settings.kafka_bootstrap, DEAD_LETTERS)
+    ends = end_offsets(settings.kafka, DEAD_LETTERS)
     positions = {(DEAD_LETTERS, partition): starts.get(partition, 0) for partition in ends}
-    with LogReader(settings.kafka_bootstrap, positions) as reader:
+    with LogReader(settings.kafka, positions) as reader:
         while any(reader.reached(DEAD_LETTERS, partition) < end for partition, end in ends.items()):
             for record in reader.poll(1.0):
                 try:
@@ -117,7 +118,7 @@ def _original(settings: Settings, letter: DeadLetter) -> bytes | None:
         return letter.value
     position = (letter.topic, letter.partition)
     try:
-        with LogReader(settings.kafka_bootstrap, {position: letter.offset}) as reader:
+        with LogReader(settings.kafka, {position: letter.offset}) as reader:
             records = reader.poll(READ_SECONDS, limit=1)
     except BrokerUnavailable:  # retention has deleted the record
         return None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from adapters.kafka.progress import publish_progress
-from adapters.kafka.topics import end_offsets
+from adapters.kafka.topics import FIRST_RESPONSE_SECONDS, end_offsets, wait_for_broker
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.progress import Heartbeat
@@ -30,9 +30,10 @@ def heartbeat(source: str, at: str, *, last: bool) -> None:
         raise Misconfigured("CARDWATCH_KAFKA_BOOTSTRAP is empty: name the broker that the source writes to")
     if not 1 <= len(source) <= 64:
         raise Misconfigured(f"--source={source!r} is not a name of 1 to 64 characters")
-    ends = {str(partition): end for partition, end in end_offsets(settings.kafka_bootstrap, TRANSACTIONS).items()}
+    wait_for_broker(settings.kafka, FIRST_RESPONSE_SECONDS)
+    ends = {str(partition): end for partition, end in end_offsets(settings.kafka, TRANSACTIONS).items()}
     record = Heartbeat(source=source, at=_moment(at), transaction_ends=ends, last=last)
-    publish_progress(settings.kafka_bootstrap, record)
+    publish_progress(settings.kafka, record)
     click.echo(f"{source}: everything before {record.at.isoformat()} is sent{', and nothing follows' if last else ''}")
 
 

@@ -19,6 +19,7 @@ import redis
 from msgspec import structs
 from xdist.scheduler import LoadFileScheduling
 
+from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import CardwatchError
@@ -126,13 +127,13 @@ def terraform_program(require: Require, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a broker without topics; tests share it, so each uses topics and ids of its own."""
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaConnection]:
+    """A broker without topics; tests share it, so each uses topics and ids of its own."""
     settings = Settings(home=tmp_path_factory.mktemp("kafka"))
     broker = EmbeddedKafka(settings)
     with Supervisor(settings.home) as supervisor:
         supervisor.start(broker.process_spec())
-        yield broker.bootstrap
+        yield broker.connection
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Message
 
+from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured, Superseded
 from cardwatch.records import Record
 
@@ -13,10 +14,18 @@ REQUEST_SECONDS: Final = 10.0
 """Timeout of a request to the broker."""
 
 
-def consumer_settings(bootstrap: str, group: str) -> dict[str, Any]:
+_FORBIDDEN: Final = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+)
+
+
+def consumer_settings(broker: KafkaConnection, group: str) -> dict[str, Any]:
     """Return the settings of a consumer that reads committed records and commits offsets explicitly."""
     return {
-        "bootstrap.servers": bootstrap,
+        **broker.client_settings(),
         "group.id": group,
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
@@ -50,6 +59,8 @@ def broker_error(error: KafkaException, doing: str) -> CardwatchError:
         return Superseded(f"{doing}: another worker has taken over ({cause.str()})")
     if cause.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
         return Misconfigured(f"{doing}: {cause.str()}; the topics are made by `cardwatch kafka` or `make demo`")
+    if cause.code() in _FORBIDDEN:
+        return Misconfigured(f"{doing}: {cause.str()}; the user of CARDWATCH_KAFKA_USERNAME needs this right")
     return BrokerUnavailable(
         f"{doing}: {cause.str()}; is a broker running at the address in CARDWATCH_KAFKA_BOOTSTRAP?"
     )

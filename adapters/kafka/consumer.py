@@ -9,6 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from adapters.kafka.connection import broker_error, consumer_settings, is_transient, to_record
 from adapters.kafka.offsets import OffsetReader
 from adapters.runtime.closeable import Closeable
+from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.records import Record
 
 
@@ -18,9 +19,9 @@ class LogReader(Closeable):
     The worker's consumer, with its group and its transactions, is `adapters.kafka.transactional_log`.
     """
 
-    def __init__(self, bootstrap: str, positions: Mapping[tuple[str, int], int]) -> None:
-        self._consumer = Consumer({**consumer_settings(bootstrap, "cardwatch-reader"), "enable.partition.eof": True})
-        self._offsets = OffsetReader(bootstrap)
+    def __init__(self, broker: KafkaConnection, positions: Mapping[tuple[str, int], int]) -> None:
+        self._consumer = Consumer({**consumer_settings(broker, "cardwatch-reader"), "enable.partition.eof": True})
+        self._offsets = OffsetReader(broker)
         self._positions = dict(positions)
         self._consumer.assign([TopicPartition(t, p, o or OFFSET_BEGINNING) for (t, p), o in positions.items()])
 

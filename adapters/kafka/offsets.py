@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from adapters.kafka.connection import REQUEST_SECONDS, broker_error, consumer_settings
+from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.retry import retry
 
 _RETRY_SECONDS: Final = 0.05
@@ -26,8 +27,8 @@ class OffsetReader:
     The connection of a `LogReader` would respond only after its pending fetch, half a second later.
     """
 
-    def __init__(self, bootstrap: str, group: str = "cardwatch-inquiry") -> None:
-        self._consumer = Consumer(consumer_settings(bootstrap, group))
+    def __init__(self, broker: KafkaConnection, group: str = "cardwatch-inquiry") -> None:
+        self._consumer = Consumer(consumer_settings(broker, group))
 
     def committed(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         """Return the group's committed offset per partition; partitions without one are left out."""
@@ -52,9 +53,9 @@ def committed_offsets(consumer: Consumer, topic: str, partitions: Sequence[int])
     return {each.partition: each.offset for each in found if each.offset >= 0}
 
 
-def commit_offsets(bootstrap: str, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+def commit_offsets(broker: KafkaConnection, group: str, topic: str, offsets: Mapping[int, int]) -> None:
     """Set the committed offsets of a group that has no members, before its first start."""
-    consumer = Consumer(consumer_settings(bootstrap, group))
+    consumer = Consumer(consumer_settings(broker, group))
     positions = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
     try:
         _with_coordinator(

@@ -6,6 +6,8 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from adapters.kafka.diagnosis import ErrorLog
+from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable
 from cardwatch.partitioning import Partitioner
 
@@ -28,14 +30,15 @@ class LogWriter:
 
     def __init__(
         self,
-        bootstrap: str,
+        broker: KafkaConnection,
         *,
         partitioner: Partitioner = Partitioner.MURMUR2,
         delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS,
     ) -> None:
+        self._broker, self._errors = broker, ErrorLog()
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **broker.client_settings(),
                 "enable.idempotence": True,
                 "message.timeout.ms": delivery_timeout_ms,
                 "partitioner": _PARTITIONERS[partitioner],
@@ -43,6 +46,7 @@ class LogWriter:
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 500_000,
                 "log_level": 0,
+                "error_cb": self._errors,
             }
         )
         self._failure: KafkaError | None = None
@@ -65,7 +69,11 @@ class LogWriter:
         if self._failure is not None:
             raise BrokerUnavailable(f"a record could not be written: {self._failure.str()}")
         if remaining:
-            raise BrokerUnavailable(f"{remaining} records were not taken by the broker within {timeout_seconds:g} s")
+            cause = self._errors.cause(self._broker)
+            raise BrokerUnavailable(
+                f"{remaining} records were not taken by the broker at {self._broker} within {timeout_seconds:g} s"
+                + (f": {cause.text}" if cause else "")
+            )
 
     @property
     def has_failed(self) -> bool:

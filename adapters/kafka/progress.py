@@ -10,6 +10,7 @@ import msgspec
 
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.producer import LogWriter
+from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable, InvalidRecord
 from cardwatch.progress import Progress, decode_progress
 from cardwatch.records import Record
@@ -28,9 +29,9 @@ def log_skipped(record: Record, error: InvalidRecord) -> None:
 class ProgressWriter:
     """Writes progress records one at a time. Each is in the topic when `write` returns."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-        self._writer = LogWriter(bootstrap)
+    def __init__(self, broker: KafkaConnection) -> None:
+        self._broker = broker
+        self._writer = LogWriter(broker)
 
     def write(self, record: Progress) -> None:
         """Write one record and wait until it is in the topic. After an error the caller may write it again."""
@@ -39,20 +40,20 @@ class ProgressWriter:
             self._writer.flush()
         except BrokerUnavailable:
             self._writer.close()  # otherwise the record could arrive a second time after a retry
-            self._writer = LogWriter(self._bootstrap)
+            self._writer = LogWriter(self._broker)
             raise
 
 
-def publish_progress(bootstrap: str, record: Progress) -> None:
+def publish_progress(broker: KafkaConnection, record: Progress) -> None:
     """Write a single record to the topic `progress`."""
-    ProgressWriter(bootstrap).write(record)
+    ProgressWriter(broker).write(record)
 
 
 class ProgressReader:
     """Follows the topic `progress` from its beginning. Invalid records are passed over and reported to `on_skipped`."""
 
-    def __init__(self, bootstrap: str, on_skipped: OnSkipped = log_skipped) -> None:
-        self._reader = LogReader(bootstrap, {(PROGRESS, 0): 0})
+    def __init__(self, broker: KafkaConnection, on_skipped: OnSkipped = log_skipped) -> None:
+        self._reader = LogReader(broker, {(PROGRESS, 0): 0})
         self._on_skipped = on_skipped
         self._pending: deque[Progress] = deque()
 

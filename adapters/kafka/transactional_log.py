@@ -11,7 +11,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from adapters.kafka.connection import REQUEST_SECONDS, broker_error, consumer_settings, is_transient, to_record
 from adapters.kafka.consumer import LogReader
+from adapters.kafka.diagnosis import ErrorLog
 from adapters.kafka.offsets import committed_offsets
+from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Superseded
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
@@ -37,30 +39,30 @@ class TransactionalLog:
 
     def __init__(
         self,
-        bootstrap: str,
+        broker: KafkaConnection,
         slot: str,
         *,
         on_assigned: Callable[[list[int]], dict[int, int]],
         on_revoked: Callable[[list[int]], None],
     ) -> None:
-        self._bootstrap = bootstrap
+        self._broker = broker
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._failure: CardwatchError | None = None
-        self._is_broker_down = False
+        self._errors = ErrorLog()
         self._consumer = Consumer(
             {
-                **consumer_settings(bootstrap, STREAM_GROUP),
+                **consumer_settings(broker, STREAM_GROUP),
                 "group.instance.id": slot,
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "heartbeat.interval.ms": 1_000,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
-                "error_cb": self._on_error,
+                "error_cb": self._errors,
             }
         )
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **broker.client_settings(),
                 "transactional.id": slot,
                 "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
                 "compression.type": "lz4",
@@ -92,8 +94,10 @@ class TransactionalLog:
         first = self._consumer.poll(timeout_seconds)
         self._raise_failure()
         if first is None:
-            if self._is_broker_down:
-                raise BrokerUnavailable(f"no broker answers at {self._bootstrap} any more")
+            if self._errors.are_all_brokers_down:
+                cause = self._errors.cause(self._broker)
+                reason = f": {cause.text}" if cause else ""
+                raise BrokerUnavailable(f"no broker answers at {self._broker} any more{reason}")
             return {}
         messages = [first, *self._consumer.consume(limit - 1, timeout=0)]
         self._raise_failure()
@@ -150,7 +154,7 @@ class TransactionalLog:
     def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
         """Yield the records of [start, stop) in batches, to repeat the processing after a crash."""
         deadline = time.monotonic() + READ_TIMEOUT_SECONDS
-        with LogReader(self._bootstrap, {(TRANSACTIONS, partition): start}) as reader:
+        with LogReader(self._broker, {(TRANSACTIONS, partition): start}) as reader:
             while reader.reached(TRANSACTIONS, partition) < stop:
                 if batch := [record for record in reader.poll(1.0) if record.offset < stop]:
                     yield batch
@@ -158,9 +162,6 @@ class TransactionalLog:
                     raise BrokerUnavailable(
                         f"could not read {TRANSACTIONS}[{partition}] {start}..{stop} within {READ_TIMEOUT_SECONDS:g} s"
                     )
-
-    def _on_error(self, error: KafkaError) -> None:
-        self._is_broker_down |= error.code() == KafkaError._ALL_BROKERS_DOWN
 
     def _abort(self) -> None:
         try:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from adapters.runtime.addresses import HttpUrl, Secret, SecretUrl, SqlUrl, StoreUrl, plain, split_userinfo
+from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import Misconfigured
 from cardwatch.partitioning import Partitioner, Partitioning
 
@@ -32,6 +33,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     home: Path = Path(".cardwatch")
     """Folder of everything that the local stack stores."""
     kafka_bootstrap: str = ""
+    """Addresses of the brokers, like `host:9092`, separated by commas; the clients use `kafka`."""
+    kafka_security_protocol: str = "PLAINTEXT"
+    """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""
+    kafka_sasl_mechanism: str = ""
+    """PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, if the protocol begins with SASL."""
+    kafka_username: str = ""
+    kafka_password: Secret = Secret("")
+    kafka_ca_file: Path | None = None
+    """PEM file of the authorities that are trusted for the brokers; without it, the machine's."""
+    kafka_certificate: Path | None = None
+    """PEM file of a client certificate, and the file and password of its key, if the brokers want one."""
+    kafka_key: Path | None = None
+    kafka_key_password: Secret = Secret("")
     mlflow_url: HttpUrl = HttpUrl("")
     prefect_url: HttpUrl = HttpUrl("")
     scoring_url: HttpUrl = HttpUrl("")
@@ -105,6 +119,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         return Partitioning(self.partitioner, self.partitions)
 
     @property
+    def kafka(self) -> KafkaConnection:
+        """How clients reach Kafka."""
+        return KafkaConnection(
+            bootstrap=self.kafka_bootstrap,
+            security_protocol=self.kafka_security_protocol,
+            sasl_mechanism=self.kafka_sasl_mechanism,
+            username=self.kafka_username,
+            password=self.kafka_password,
+            ca_file=self.kafka_ca_file,
+            certificate=self.kafka_certificate,
+            key=self.kafka_key,
+            key_password=self.kafka_key_password,
+        )
+
+    @property
     def archive(self) -> Path:
         """Folder of the Parquet files and the SQL index."""
         return self.home / "archive"
@@ -154,6 +183,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         if raw := variables.get(key, ""):
             values[field.name] = _convert(key, raw, field)
     settings = Settings(**{**values, **overrides})  # type: ignore[arg-type]
+    _require_kafka(settings)
     return structs.replace(settings, **{name: _with_password(settings, name) for name in _URLS})
 
 
@@ -213,6 +243,16 @@ _URLS: Final[dict[str, tuple[type[SecretUrl], str]]] = {
     "database_url": (SqlUrl, "postgres_password"),
 }
 """The addresses, and the setting with the password of each."""
+
+
+def _require_kafka(settings: Settings) -> None:
+    if settings.kafka_bootstrap:
+        settings.kafka.validated()
+    elif settings.kafka != KafkaConnection(""):
+        raise Misconfigured(
+            f"{PREFIX}KAFKA_BOOTSTRAP is not set, but other variables of {PREFIX}KAFKA_ are: the embedded broker, "
+            "which is used without an address, has neither TLS nor a login"
+        )
 
 
 def _with_password(settings: Settings, name: str) -> SecretUrl:

@@ -40,7 +40,7 @@ class TopicObserver:
 
     def __init__(self, settings: Settings, recorder: Recorder, *, start: Positions) -> None:
         self._settings, self._recorder = settings, recorder
-        self._reader = LogReader(settings.kafka_bootstrap, start)
+        self._reader = LogReader(settings.kafka, start)
         self._stopping = threading.Event()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._follow, name="observer", daemon=True)
@@ -79,7 +79,5 @@ class TopicObserver:
 
 def _ends(settings: Settings, *topics: str) -> dict[tuple[str, int], int]:
     return {
-        (topic, partition): end
-        for topic in topics
-        for partition, end in end_offsets(settings.kafka_bootstrap, topic).items()
+        (topic, partition): end for topic in topics for partition, end in end_offsets(settings.kafka, topic).items()
     }

@@ -113,7 +113,7 @@ class DemoRun:
             [f"their logs are in {relative(self._settings.home / 'logs')}"],
         )
         last = self._plan.first_live_day - timedelta(days=1)
-        with closing(ProgressReader(stack.settings.kafka_bootstrap)) as progress:
+        with closing(ProgressReader(stack.settings.kafka)) as progress:
 
             def is_archived() -> bool:
                 told = progress.poll(0.2)
@@ -181,16 +181,16 @@ class DemoRun:
 
 
 def _refuse_used_topics(settings: Settings) -> None:
-    if any(end_offsets(settings.kafka_bootstrap, TRANSACTIONS).values()):
+    if any(end_offsets(settings.kafka, TRANSACTIONS).values()):
         raise Misconfigured(
-            f"the topic {TRANSACTIONS} at {settings.kafka_bootstrap} holds records already; a demo needs topics of its "
+            f"the topic {TRANSACTIONS} at {settings.kafka} holds records already; a demo needs topics of its "
             "own: unset CARDWATCH_KAFKA_BOOTSTRAP, or give it an empty cluster"
         )
 
 
 def _all_decided(settings: Settings) -> bool:
-    ends = end_offsets(settings.kafka_bootstrap, TRANSACTIONS)
-    with closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+    ends = end_offsets(settings.kafka, TRANSACTIONS)
+    with closing(OffsetReader(settings.kafka, STREAM_GROUP)) as inquiry:
         committed = inquiry.committed(TRANSACTIONS, sorted(ends))
     return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 

@@ -126,10 +126,10 @@ def committed_records(settings: Settings, topic: str, start: Positions) -> Itera
 
     Raises `BrokerUnavailable` if the end cannot be reached.
     """
-    ends = end_offsets(settings.kafka_bootstrap, topic)
+    ends = end_offsets(settings.kafka, topic)
     begin = {(topic, partition): start.get((topic, partition), 0) for partition in ends}
     silent_polls = 0
-    with LogReader(settings.kafka_bootstrap, begin) as reader:
+    with LogReader(settings.kafka, begin) as reader:
         while any(reader.reached(topic, partition) < end for partition, end in ends.items()):
             records = reader.poll(1.0)
             yield from records

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -117,7 +118,9 @@ def _run_in_foreground(
     home: StackHome, settings: Settings, jobs: dict[str, Sequence[str]], *, with_traffic: bool
 ) -> None:
     set_up_logging(settings, "stack")
-    monitor = ReadinessMonitor(unready_reasons, model_has_decided, click.echo, with_traffic=with_traffic)
+    monitor = ReadinessMonitor(
+        partial(unready_reasons, kafka=settings.kafka), model_has_decided, click.echo, with_traffic=with_traffic
+    )
     thread = ReadinessThread(monitor)
 
     def is_ready(status: StackStatus) -> bool:

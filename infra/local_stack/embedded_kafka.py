@@ -7,11 +7,13 @@ import os
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from adapters.kafka.topics import broker_answers
 from adapters.runtime.java import find_java
+from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.ports import LOOPBACK, free_ports, require_free
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import Misconfigured
@@ -79,6 +81,11 @@ class EmbeddedKafka:
         """Address for clients."""
         return f"{LOOPBACK}:{self._port}"
 
+    @property
+    def connection(self) -> KafkaConnection:
+        """How clients reach it: neither encrypted nor with a login."""
+        return KafkaConnection(self.bootstrap)
+
     def process_spec(self) -> ProcessSpec:
         """Return how to start the broker, after fetching missing jars and formatting a new data folder.
 
@@ -90,13 +97,25 @@ class EmbeddedKafka:
         command = [str(java.path), *java.flags, *_JVM, "-cp", os.pathsep.join(map(str, jars))]
         properties = self._write_properties()
         if not (self._data / "meta.properties").exists():
-            _format([*command, "kafka.tools.StorageTool", "format", f"--cluster-id={_new_id()}", "-c", str(properties)])
+            storage = [
+                *command,
+                "kafka.tools.StorageTool",
+                "format",
+                f"--cluster-id={_new_id()}",
+                "-c",
+                str(properties),
+            ]
+            _format([*storage, *self._format_options()])
         return ProcessSpec(
             name="kafka",
             command=[*command, "kafka.Kafka", str(properties)],
             environment=child_environment(self._settings),
-            ready=lambda: broker_answers(self.bootstrap, timeout_seconds=0.5),
+            ready=lambda: broker_answers(self.connection, timeout_seconds=0.5),
         )
+
+    def _format_options(self) -> Sequence[str]:
+        """Return further options for formatting the data; a broker of the tests adds its users."""
+        return ()
 
     def _write_properties(self) -> Path:
         controller = f"{LOOPBACK}:{self._controller_port}"

@@ -10,8 +10,9 @@ from typing import Final
 
 from msgspec import structs
 
-from adapters.kafka.topics import broker_answers
+from adapters.kafka.topics import unreachable_reason
 from adapters.runtime.addresses import plain
+from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.settings import PREFIX, Settings, text_of
 from infra.local_stack.process_tree import ProcessIdentity
 from infra.local_stack.servers import READY_PATHS, unready_reason
@@ -25,7 +26,8 @@ PORTS: Final = {"kafka": 9092, "scoring": 3000, "mlflow": 5000, "prefect": 4200}
 _POLL_SECONDS: Final = 0.3
 _PUBLISHED_SETTINGS: Final = (
     "home", "kafka_bootstrap", "mlflow_url", "prefect_url", "scoring_url", "store_url", "index_url", "api_key",
-    "partitions",
+    "partitions", "kafka_security_protocol", "kafka_sasl_mechanism", "kafka_username", "kafka_password",
+    "kafka_ca_file", "kafka_certificate", "kafka_key", "kafka_key_password",
 )  # fmt: skip
 """Settings with which other processes find the parts of the stack."""
 
@@ -61,15 +63,24 @@ def run_stack(
             time.sleep(_POLL_SECONDS)
 
 
-def unready_reasons(endpoints: Mapping[str, ProcessEndpoint]) -> dict[str, str | None]:
-    """Return for each process why it is not ready, None if it is; all are checked concurrently."""
+def unready_reasons(
+    endpoints: Mapping[str, ProcessEndpoint], kafka: KafkaConnection | None = None
+) -> dict[str, str | None]:
+    """Return for each process why it is not ready, None if it is; all are checked concurrently.
+
+    `kafka` is how clients reach a broker that the stack has not started itself.
+    """
+
+    def reason(name: str) -> str | None:
+        return _unready_reason(name, endpoints[name], kafka or KafkaConnection(""))
+
     with ThreadPoolExecutor(max(len(endpoints), 1)) as pool:
-        return dict(zip(endpoints, pool.map(_unready_reason, endpoints, endpoints.values()), strict=True))
+        return dict(zip(endpoints, pool.map(reason, endpoints), strict=True))
 
 
-def _unready_reason(name: str, endpoint: ProcessEndpoint) -> str | None:
+def _unready_reason(name: str, endpoint: ProcessEndpoint, kafka: KafkaConnection) -> str | None:
     if not endpoint.readiness_url:
-        return None if broker_answers(endpoint.address) else "it does not answer yet"
+        return unreachable_reason(structs.replace(kafka, bootstrap=endpoint.address))
     return unready_reason(endpoint.readiness_url, name)
 
 

@@ -82,7 +82,7 @@ class LocalStack:
             return
         self.supervisor.await_ready(*own)
         if "kafka" in names:
-            create_topics(self.settings.kafka_bootstrap, partitions=self.settings.partitions)
+            create_topics(self.settings.kafka, partitions=self.settings.partitions)
 
     def run(self, name: str, module: str, *arguments: str) -> None:
         """Start `python -m module arguments` as `name`, a process that may end: see `Supervisor.wait`."""
@@ -118,7 +118,7 @@ class LocalStack:
         key = address_setting(name)
         address = getattr(self.settings, key)
         if name == "kafka":
-            wait_for_broker(address)
+            wait_for_broker(self.settings.kafka)
         elif not is_responding(address.rstrip("/") + _HEALTH_PATHS[name], name):
             raise Unavailable(f"nothing answers at CARDWATCH_{key.upper()}={address}: start it, or unset the variable")
 

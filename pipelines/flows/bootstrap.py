@@ -49,7 +49,7 @@ def bootstrap(
     commit_stream_offsets(settings, history)
     average_precision = float(champion.tags["average_precision"])
     publish_progress(
-        settings.kafka_bootstrap,
+        settings.kafka,
         Bootstrapped(day=day, champion_version=champion.version, average_precision=average_precision),
     )
     return {"version": champion.version, "average_precision": average_precision}
@@ -77,9 +77,9 @@ def fill_store(settings: Settings, history: ReplayedLog) -> None:
 @as_task
 def commit_stream_offsets(settings: Settings, history: ReplayedLog) -> None:
     """Commit the end of history as the stream worker's offsets. Offsets that it has committed are not changed."""
-    with closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)) as reader:
+    with closing(OffsetReader(settings.kafka, STREAM_GROUP)) as reader:
         committed = reader.committed(TRANSACTIONS, sorted(history.ends))
     missing = {partition: end for partition, end in history.ends.items() if partition not in committed}
     if missing:
-        commit_offsets(settings.kafka_bootstrap, STREAM_GROUP, TRANSACTIONS, missing)
+        commit_offsets(settings.kafka, STREAM_GROUP, TRANSACTIONS, missing)
     log.info("%s starts at %s", STREAM_GROUP, {**history.ends, **committed})

@@ -43,10 +43,10 @@ def main() -> None:
 def work(process: Process, metrics: ArchiveMetrics) -> None:
     """Build the archiver from the archived state, and run it while log and index answer."""
     settings = process.settings
-    ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
+    ensure_topics(settings.kafka, partitions=settings.partitions)
     with ExitStack() as stack:
         writer = stack.enter_context(closing(ArchiveWriter(settings.archive, settings.index_url)))
-        offsets = stack.enter_context(closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)))
+        offsets = stack.enter_context(closing(OffsetReader(settings.kafka, STREAM_GROUP)))
         archive = Archive(settings.archive, settings.index_url)
         archiver = Archiver(
             writer,
@@ -54,7 +54,7 @@ def work(process: Process, metrics: ArchiveMetrics) -> None:
             restore_state(archive, range(settings.partitions)),
             settings.partitioning,
             offsets=offsets,
-            announce=ProgressWriter(settings.kafka_bootstrap).write,
+            announce=ProgressWriter(settings.kafka).write,
             metrics=metrics,
         )
         metrics.set_written(
@@ -63,7 +63,7 @@ def work(process: Process, metrics: ArchiveMetrics) -> None:
             writer.bytes,
         )
         metrics.set_closed_day(max(writer.closed_days(), default=None))
-        reader = stack.enter_context(LogReader(settings.kafka_bootstrap, positions(settings, writer)))
+        reader = stack.enter_context(LogReader(settings.kafka, positions(settings, writer)))
         next_check = monotonic()
         while not process.stopping.is_set():
             archiver.add(reader.poll(POLL_SECONDS))

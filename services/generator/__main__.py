@@ -42,9 +42,9 @@ def main() -> None:
 def work(process: Process, plan: Plan, metrics: GeneratorMetrics) -> None:
     """Run the rest of the plan."""
     settings = process.settings
-    ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
+    ensure_topics(settings.kafka, partitions=settings.partitions)
     with (
-        closing(ProgressReader(settings.kafka_bootstrap, metrics.skipped.add)) as progress,
+        closing(ProgressReader(settings.kafka, metrics.skipped.add)) as progress,
         closing(EventSender(process, metrics)) as sender,
     ):
         PlanRunner(plan, sender, progress, process, metrics).run()

@@ -39,12 +39,10 @@ class EventSender:
 
     def __init__(self, process: Process, metrics: GeneratorMetrics) -> None:
         settings = process.settings
-        self._writer = LogWriter(
-            settings.kafka_bootstrap, partitioner=settings.partitioner, delivery_timeout_ms=NO_TIMEOUT_MS
-        )
+        self._writer = LogWriter(settings.kafka, partitioner=settings.partitioner, delivery_timeout_ms=NO_TIMEOUT_MS)
         self._health, self._metrics = process.health, metrics
         self._retry = StoppableRetry(process.stopping, process.health)
-        self._bootstrap: Final = process.settings.kafka_bootstrap
+        self._kafka: Final = process.settings.kafka
         self._sent_before: set[bytes] = set()
         self._acknowledged, self._acknowledged_at = 0, time.monotonic()
 
@@ -60,7 +58,7 @@ class EventSender:
         ends = {TRANSACTIONS: day.transaction_ends if day else {}, LABELS: day.label_ends if day else {}}
         log_ends = {(topic, p): end for topic in ends for p, end in self._end_offsets(topic).items()}
         starts = {(topic, p): ends[topic].get(str(p), 0) for topic, p in log_ends}
-        with LogReader(self._bootstrap, starts) as reader:
+        with LogReader(self._kafka, starts) as reader:
             while any(
                 reader.reached(*partition) < end for partition, end in log_ends.items() if end > starts[partition]
             ):
@@ -127,7 +125,7 @@ class EventSender:
         return {str(partition): end for partition, end in self._end_offsets(topic).items()}
 
     def _end_offsets(self, topic: str) -> dict[int, int]:
-        return self._retry.call(lambda: end_offsets(self._bootstrap, topic))
+        return self._retry.call(lambda: end_offsets(self._kafka, topic))
 
     def _flush(self) -> None:
         while True:

@@ -32,18 +32,18 @@ def work(process: Process, metrics: MonitorMetrics) -> None:
     settings = process.settings
     policy = read_policies(settings).drift
     retry = StoppableRetry(process.stopping, process.health)
-    ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
+    ensure_topics(settings.kafka, partitions=settings.partitions)
     with (
         closing(MlflowRegistry(settings.mlflow_url)) as registry,
         closing(PrefectDeployments(settings.prefect_url)) as deployments,
         closing(ServedVersionClient(settings)) as served_version,
-        closing(ProgressReader(settings.kafka_bootstrap, metrics.skipped.add)) as reader,
+        closing(ProgressReader(settings.kafka, metrics.skipped.add)) as reader,
     ):
         monitor = Monitor(
             Observer(Archive(settings.archive, settings.index_url), registry, policy),
             registry,
             Retrainer(deployments, registry, served_version, policy=policy, retry=retry),
-            ProgressWriter(settings.kafka_bootstrap).write,
+            ProgressWriter(settings.kafka).write,
             policy=policy,
             reports=settings.reports,
             retry=retry,

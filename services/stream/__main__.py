@@ -44,7 +44,7 @@ def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
     """Build the worker and run it until the process stops, or until an error that no retry cures is raised."""
     settings = process.settings
     policy = read_policies(settings).decision
-    ensure_topics(settings.kafka_bootstrap, partitions=settings.partitions)
+    ensure_topics(settings.kafka, partitions=settings.partitions)
     scorer = ScoringClient(settings, timeout_seconds=SCORING_DEADLINE_SECONDS)
     with closing(scorer), open_store(settings) as store:
         worker = StreamWorker(
@@ -56,7 +56,7 @@ def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
             metrics,
             on_progress=process.health.turn,
         )
-        run(worker, settings.kafka_bootstrap, slot, process.stopping, process.health, metrics.count_restart)
+        run(worker, settings.kafka, slot, process.stopping, process.health, metrics.count_restart)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Final
 
 from adapters.kafka.transactional_log import TransactionalLog
 from adapters.runtime.health import Health
+from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable, StoreUnavailable, Superseded
 from services.stream.worker import StreamWorker
 
@@ -26,7 +27,7 @@ _CAUSES: Final = {Superseded: "superseded", BrokerUnavailable: "broker", StoreUn
 
 def run(
     worker: StreamWorker,
-    bootstrap: str,
+    broker: KafkaConnection,
     slot: str,
     stopping: Event,
     health: Health,
@@ -39,7 +40,7 @@ def run(
     """
     while not stopping.is_set():
         try:
-            _process_batches(worker, bootstrap, slot, stopping, health)
+            _process_batches(worker, broker, slot, stopping, health)
         except (Superseded, BrokerUnavailable, StoreUnavailable) as error:
             log.warning("starting again from the committed offsets: %s", error)
             health.waiting(str(error))
@@ -48,7 +49,7 @@ def run(
     log.info("ms a batch, median: %s", worker.timer.report())
 
 
-def _process_batches(worker: StreamWorker, bootstrap: str, slot: str, stopping: Event, health: Health) -> None:
+def _process_batches(worker: StreamWorker, broker: KafkaConnection, slot: str, stopping: Event, health: Health) -> None:
     stream: TransactionalLog
 
     def assign(partitions: list[int]) -> dict[int, int]:
@@ -57,7 +58,7 @@ def _process_batches(worker: StreamWorker, bootstrap: str, slot: str, stopping: 
         health.ready()
         return positions
 
-    stream = TransactionalLog(bootstrap, slot, on_assigned=assign, on_revoked=worker.revoke_partitions)
+    stream = TransactionalLog(broker, slot, on_assigned=assign, on_revoked=worker.revoke_partitions)
     try:
         while not stopping.is_set():
             health.turn()

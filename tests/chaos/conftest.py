@@ -59,7 +59,7 @@ class Watcher:
         self._settings = settings
         self._observed: list[ObservedDecision] = []
         self._stopping = threading.Event()
-        self._start = {(DECISIONS, p): end for p, end in end_offsets(settings.kafka_bootstrap, DECISIONS).items()}
+        self._start = {(DECISIONS, p): end for p, end in end_offsets(settings.kafka, DECISIONS).items()}
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
@@ -108,7 +108,7 @@ class Watcher:
 
     def _follow(self) -> None:
         decode = msgspec.json.Decoder(_Decision).decode
-        with LogReader(self._settings.kafka_bootstrap, self._start) as reader:
+        with LogReader(self._settings.kafka, self._start) as reader:
             while not self._stopping.is_set():
                 records = reader.poll(0.1)
                 now = time.monotonic()
@@ -171,8 +171,8 @@ def until() -> Callable[..., float]:
 
 def is_all_decided(settings: Settings) -> bool:
     try:
-        ends = end_offsets(settings.kafka_bootstrap, TRANSACTIONS)
-        with closing(OffsetReader(settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+        ends = end_offsets(settings.kafka, TRANSACTIONS)
+        with closing(OffsetReader(settings.kafka, STREAM_GROUP)) as inquiry:
             committed = inquiry.committed(TRANSACTIONS, sorted(ends))
     except CardwatchError:
         return False
@@ -185,7 +185,7 @@ def history() -> Callable[[Settings, date], None]:
 
     def wait(settings: Settings, last: date) -> None:
         deadline = time.monotonic() + RECOVERY_SECONDS
-        with closing(ProgressReader(settings.kafka_bootstrap)) as progress:
+        with closing(ProgressReader(settings.kafka)) as progress:
             while not (isinstance(record := progress.poll(0.5), DayArchived) and record.day == last):
                 assert time.monotonic() < deadline, f"{last} is not archived within {RECOVERY_SECONDS:g} s"
 
@@ -198,7 +198,7 @@ def settle(until: Callable[..., float]) -> Callable[[Settings], None]:
 
     def wait(settings: Settings) -> None:
         until("everything decided", lambda: is_all_decided(settings))
-        bootstrap = settings.kafka_bootstrap
+        bootstrap = settings.kafka
         ends = [{str(p): end for p, end in end_offsets(bootstrap, topic).items()} for topic in (TRANSACTIONS, LABELS)]
         with closing(ProgressReader(bootstrap)) as progress:
             days = []

@@ -27,6 +27,7 @@ from adapters.kafka.producer import LogWriter
 from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import end_offsets
 from adapters.prefect import PrefectDeployments
+from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Secret, Settings, read_settings
 from cardwatch.events import Label, LabelSource, Transaction, encode
@@ -53,11 +54,11 @@ RESOLVED_SECONDS = 600.0
 class TrafficThread(threading.Thread):
     """Transactions of one simulated day, repeated with new ids, at an adjustable rate."""
 
-    def __init__(self, bootstrap: str, rate: float) -> None:
+    def __init__(self, broker: KafkaConnection, rate: float) -> None:
         super().__init__(daemon=True)
         world = Simulation(WORLD)
         self._transactions = [world.day(number) for number in range(HISTORY_DAYS + 1)][-1].transactions
-        self._writer, self.rate, self._stopping = LogWriter(bootstrap), rate, threading.Event()
+        self._writer, self.rate, self._stopping = LogWriter(broker), rate, threading.Event()
 
     def run(self) -> None:
         number, due, last = 0, 0.0, time.monotonic()
@@ -114,13 +115,13 @@ class MonitoredStack:
             for topic in (TRANSACTIONS, LABELS)
         ]
         record = DayEmitted(day=day, transaction_ends=ends[0], label_ends=ends[1], decided=decided)
-        publish_progress(self.settings.kafka_bootstrap, record)
+        publish_progress(self.settings.kafka, record)
 
     def ends(self, topic: str) -> dict[int, int]:
-        return end_offsets(self.settings.kafka_bootstrap, topic)
+        return end_offsets(self.settings.kafka, topic)
 
     def write(self, topic: str, key: str, value: bytes) -> None:
-        writer = LogWriter(self.settings.kafka_bootstrap)
+        writer = LogWriter(self.settings.kafka)
         writer.write(topic, key, value)
         writer.flush()
 
@@ -271,7 +272,7 @@ def test_a_champion_that_cannot_be_replaced_fires_an_alert_until_the_policy_allo
 
 
 def check_every_fault(watched: MonitoredStack, expect_alerts: Callable[..., Any], until: Callable[..., float]) -> None:
-    traffic = TrafficThread(watched.settings.kafka_bootstrap, 50.0)
+    traffic = TrafficThread(watched.settings.kafka, 50.0)
     traffic.start()
 
     with expect_alerts("NoChampion", "DecisionsDegraded"):

@@ -99,7 +99,7 @@ class Containers:
 
     def decisions(self) -> int:
         try:
-            return sum(end_offsets(self.settings.kafka_bootstrap, DECISIONS).values())
+            return sum(end_offsets(self.settings.kafka, DECISIONS).values())
         except CardwatchError:
             return 0
 
@@ -269,7 +269,7 @@ def victims(containers: Containers) -> list[tuple[str, Callable[[], None], Calla
     """Return the victims, each with its kill and the check of its restart."""
     workers = containers.scoring_workers()
     assert len(workers) == 2
-    bootstrap = containers.settings.kafka_bootstrap
+    bootstrap = containers.settings.kafka
 
     def scoring_is_back() -> bool:
         return len(containers.scoring_workers()) == 2 and containers.answers("SCORING_PORT", "/readyz")

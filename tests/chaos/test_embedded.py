@@ -112,5 +112,5 @@ def victims(stack: LocalStack) -> list[tuple[str, Callable[[], None], Callable[[
         ("archive", lambda: kill("archive"), lambda: is_ready("archive")),
         ("mlflow", lambda: kill("mlflow"), lambda: is_responding(f"{settings.mlflow_url}/health")),
         ("prefect", lambda: kill("prefect"), prefect_is_back),
-        ("broker", lambda: kill("kafka"), lambda: broker_answers(settings.kafka_bootstrap)),
+        ("broker", lambda: kill("kafka"), lambda: broker_answers(settings.kafka)),
     ]

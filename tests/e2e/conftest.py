@@ -72,7 +72,7 @@ class System:
 
     def wait_for(self, what: str, sought: Callable[[Progress], bool]) -> None:
         """Wait for a record of the topic `progress`, past ones included."""
-        with closing(ProgressReader(self.settings.kafka_bootstrap)) as progress:
+        with closing(ProgressReader(self.settings.kafka)) as progress:
 
             def seen() -> bool:
                 self.stack.supervisor.check()
@@ -83,11 +83,11 @@ class System:
 
     def publish(self, record: Progress) -> None:
         """Put a record on the topic `progress`."""
-        publish_progress(self.settings.kafka_bootstrap, record)
+        publish_progress(self.settings.kafka, record)
 
     def ends(self, topic: str) -> dict[int, int]:
         """Where the topic's partitions end, under `read_committed`."""
-        return end_offsets(self.settings.kafka_bootstrap, topic)
+        return end_offsets(self.settings.kafka, topic)
 
     def train_champion(self) -> None:
         """A champion out of the archived history, registered and served."""
@@ -107,7 +107,7 @@ class System:
     def is_all_decided(self) -> bool:
         """Whether the stream worker has committed everything that is in the log now."""
         ends = self.ends(TRANSACTIONS)
-        with closing(OffsetReader(self.settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+        with closing(OffsetReader(self.settings.kafka, STREAM_GROUP)) as inquiry:
             committed = inquiry.committed(TRANSACTIONS, sorted(ends))
         return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 
@@ -135,7 +135,7 @@ def system(tmp_path: Path, traffic_seconds: int) -> Iterator[System]:
         last = FIRST_DAY + timedelta(days=HISTORY_DAYS - 1)
         running.wait_for("history archived", lambda told: isinstance(told, DayArchived) and told.day == last)
         running.train_champion()
-        commit_offsets(stack.settings.kafka_bootstrap, STREAM_GROUP, TRANSACTIONS, running.ends(TRANSACTIONS))
+        commit_offsets(stack.settings.kafka, STREAM_GROUP, TRANSACTIONS, running.ends(TRANSACTIONS))
         yield running
 
 

@@ -41,7 +41,7 @@ def main() -> None:
         scorer = ScoringClient(settings, timeout_seconds=5.0)
         engine = DecisionEngine(scorer, read_policies(settings).decision, epoch_ms)
         worker = StreamWorker(store, ReferenceTableStore(settings.tables), engine, settings.partitioning)
-        run(worker, settings.kafka_bootstrap, "sleeper", process.stopping, process.health)
+        run(worker, settings.kafka, "sleeper", process.stopping, process.health)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class User:
 
     def count(self) -> TopicAudit:
         """Wait until all transactions are decided, and count decisions; the traffic must have stopped."""
-        address = self.settings.kafka_bootstrap
+        address = self.settings.kafka
         ends = end_offsets(address, TRANSACTIONS)
         with closing(OffsetReader(address, STREAM_GROUP)) as inquiry:
             until(

@@ -20,6 +20,7 @@ from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.progress import ProgressWriter
 from adapters.kafka.topics import create_topics, end_offsets
+from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
 from cardwatch.partitioning import Partitioner, Partitioning
 from cardwatch.progress import DayArchived, DayEmitted, Progress, decode_progress
@@ -64,14 +65,14 @@ def label(number: int) -> Label:
 class ArchiveBench:
     """An archive on the shared broker. It reads from the ends of the topics at the start of the test."""
 
-    def __init__(self, bootstrap: str, folder: Path) -> None:
-        self.bootstrap, self.folder = bootstrap, folder
-        self.start: Positions = {(PROGRESS, 0): end_offsets(bootstrap, PROGRESS)[0]}
+    def __init__(self, broker: KafkaConnection, folder: Path) -> None:
+        self.broker, self.folder = broker, folder
+        self.start: Positions = {(PROGRESS, 0): end_offsets(broker, PROGRESS)[0]}
         for topic in (TRANSACTIONS, LABELS):
-            self.start |= {(topic, partition): end for partition, end in end_offsets(bootstrap, topic).items()}
+            self.start |= {(topic, partition): end for partition, end in end_offsets(broker, topic).items()}
 
     def send(self, *records: Transaction | Label) -> None:
-        writer = LogWriter(self.bootstrap)
+        writer = LogWriter(self.broker)
         for record in records:
             writer.write(LABELS if isinstance(record, Label) else TRANSACTIONS, record.card_id, encode(record))
         writer.flush()
@@ -80,7 +81,7 @@ class ArchiveBench:
     def running(self) -> Iterator[Callable[[Callable[[], bool]], None]]:
         """Yield a function that runs an archiver, built as in the service, until a condition holds."""
         writer = ArchiveWriter(self.folder / "archive")
-        inquiry = OffsetReader(self.bootstrap, STREAM_GROUP)
+        inquiry = OffsetReader(self.broker, STREAM_GROUP)
         archive = Archive(self.folder / "archive")
         archiver = Archiver(
             writer,
@@ -88,11 +89,11 @@ class ArchiveBench:
             restore_state(archive, range(PARTITIONS)),
             Partitioning(Partitioner.UNCHECKED, PARTITIONS),
             offsets=inquiry,
-            announce=ProgressWriter(self.bootstrap).write,
+            announce=ProgressWriter(self.broker).write,
             metrics=ArchiveMetrics(CollectorRegistry()),
         )
         positions = {**self.start, **writer.positions(), (PROGRESS, 0): self.start[PROGRESS, 0]}
-        with LogReader(self.bootstrap, positions) as reader:
+        with LogReader(self.broker, positions) as reader:
 
             def run_until(reached: Callable[[], bool]) -> None:
                 deadline = time.monotonic() + 30.0
@@ -108,8 +109,8 @@ class ArchiveBench:
 
     def progress(self) -> list[Progress]:
         """Return the progress records since the start of the test."""
-        end, records = end_offsets(self.bootstrap, PROGRESS)[0], []
-        with LogReader(self.bootstrap, {(PROGRESS, 0): self.start[PROGRESS, 0]}) as reader:
+        end, records = end_offsets(self.broker, PROGRESS)[0], []
+        with LogReader(self.broker, {(PROGRESS, 0): self.start[PROGRESS, 0]}) as reader:
             deadline = time.monotonic() + 30.0
             while reader.reached(PROGRESS, 0) < end:
                 assert time.monotonic() < deadline, "not within 30 s"
@@ -125,7 +126,7 @@ class ArchiveBench:
 
 
 @pytest.fixture
-def bench(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveBench:
+def bench(kafka: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveBench:
     create_topics(kafka, partitions=PARTITIONS)
     monkeypatch.setenv("CARDWATCH_KAFKA_BOOTSTRAP", kafka)
     monkeypatch.setenv("CARDWATCH_HOME", str(tmp_path))
@@ -168,7 +169,7 @@ def test_days_without_announcement_are_closed_once_by_heartbeats(bench: ArchiveB
 
 def test_a_reader_reports_its_lag(bench: ArchiveBench) -> None:
     bench.send(*(payment(n, NOON) for n in range(400)))
-    with LogReader(bench.bootstrap, bench.start) as reader:
+    with LogReader(bench.broker, bench.start) as reader:
         deadline = time.monotonic() + 30.0
         read = 0
         while reader.lag(TRANSACTIONS) != 400 - read or not read:  # an end is known when its partition is fetched
@@ -184,8 +185,8 @@ def test_with_announced_days_only_the_announcements_count(bench: ArchiveBench) -
     last = NOON + timedelta(days=3)
     with bench.running() as run_until:
         bench.send(*(payment(n, NOON if n < 40 else last) for n in range(400)))
-        ends = {str(partition): end for partition, end in end_offsets(bench.bootstrap, TRANSACTIONS).items()}
-        ProgressWriter(bench.bootstrap).write(DayEmitted(day=DAY, transaction_ends=ends, label_ends={}, decided=False))
+        ends = {str(partition): end for partition, end in end_offsets(bench.broker, TRANSACTIONS).items()}
+        ProgressWriter(bench.broker).write(DayEmitted(day=DAY, transaction_ends=ends, label_ends={}, decided=False))
         command("heartbeat", "--source", "other", "--at", "2025-01-20")
         run_until(lambda: list(bench.closed()) == [DAY])
         bench.send(payment(401, last))

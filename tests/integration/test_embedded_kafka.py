@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from adapters.kafka.topics import broker_answers, create_topics, end_offsets, wait_for_broker
 from adapters.runtime.java import find_java
+from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import BrokerUnavailable, JarsUnavailable, Misconfigured, PortInUse, Unavailable
@@ -33,8 +34,8 @@ COMPOSE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
 ADDRESS = re.compile(r"Kafka listens on (\S+)")
 
 
-def transactional(bootstrap: str, *values: str, commit: bool) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": uuid.uuid4().hex})
+def transactional(broker: KafkaConnection, *values: str, commit: bool) -> None:
+    producer = Producer({**broker.client_settings(), "transactional.id": uuid.uuid4().hex})
     producer.init_transactions(10)
     producer.begin_transaction()
     for value in values:
@@ -46,11 +47,11 @@ def transactional(bootstrap: str, *values: str, commit: bool) -> None:
         producer.abort_transaction(10)
 
 
-def read(bootstrap: str, end: int) -> list[str]:
+def read(broker: KafkaConnection, end: int) -> list[str]:
     """The values of partition 0 of `decisions` up to offset `end`, as `read_committed` shows them."""
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **broker.client_settings(),
             "group.id": uuid.uuid4().hex,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
@@ -86,7 +87,7 @@ def command(home: Path, *arguments: str, **environment: str) -> Iterator[subproc
             process.kill()
 
 
-def test_topics_are_made_once_and_an_aborted_transaction_stays_unseen(kafka: str) -> None:
+def test_topics_are_made_once_and_an_aborted_transaction_stays_unseen(kafka: KafkaConnection) -> None:
     create_topics(kafka, partitions=4)
     create_topics(kafka, partitions=4)
     for topic in KEYED_TOPICS:
@@ -102,10 +103,10 @@ def test_topics_are_made_once_and_an_aborted_transaction_stays_unseen(kafka: str
     assert read(kafka, end)[-3:] == ["seen", "seen too", "last"]
 
 
-def test_the_committed_end_does_not_pass_an_open_transaction(kafka: str) -> None:
+def test_the_committed_end_does_not_pass_an_open_transaction(kafka: KafkaConnection) -> None:
     create_topics(kafka, partitions=4)
     begin = end_offsets(kafka, "labels")[2]
-    producer = Producer({"bootstrap.servers": kafka, "transactional.id": uuid.uuid4().hex})
+    producer = Producer({**kafka.client_settings(), "transactional.id": uuid.uuid4().hex})
     producer.init_transactions(10)
     producer.begin_transaction()
     producer.produce("labels", b"open", key=b"card", partition=2)
@@ -115,22 +116,22 @@ def test_the_committed_end_does_not_pass_an_open_transaction(kafka: str) -> None
     producer.abort_transaction(10)
 
 
-def test_topics_with_another_number_of_partitions_are_refused(kafka: str) -> None:
+def test_topics_with_another_number_of_partitions_are_refused(kafka: KafkaConnection) -> None:
     create_topics(kafka, partitions=4)
     with pytest.raises(Misconfigured, match=r"topic transactions .* has 4 partitions, CARDWATCH_PARTITIONS asks for 5"):
         create_topics(kafka, partitions=5)
 
 
-def test_a_topic_that_is_not_there_is_no_empty_answer(kafka: str) -> None:
+def test_a_topic_that_is_not_there_is_no_empty_answer(kafka: KafkaConnection) -> None:
     with pytest.raises(BrokerUnavailable, match="cannot read the end offsets of nothing at"):
         end_offsets(kafka, "nothing")
 
 
-def test_a_broker_of_the_users_own_gets_the_topics_and_no_second_broker(kafka: str, tmp_path: Path) -> None:
-    with LocalStack(Settings(home=tmp_path, kafka_bootstrap=kafka)) as stack:
+def test_a_broker_of_the_users_own_gets_the_topics_and_no_second_broker(kafka: KafkaConnection, tmp_path: Path) -> None:
+    with LocalStack(Settings(home=tmp_path, kafka_bootstrap=kafka.bootstrap)) as stack:
         stack.start("kafka")
         assert stack.supervisor.names == []
-        assert stack.settings.kafka_bootstrap == kafka
+        assert stack.settings.kafka == kafka
         assert len(end_offsets(kafka, "transactions")) == 4
         assert stack.settings.api_key != ""
 
@@ -148,9 +149,9 @@ def test_a_server_of_the_users_own_that_does_not_answer_is_named_by_its_variable
 def test_a_broker_that_is_not_there_is_named_with_what_to_do() -> None:
     [port] = free_ports(1)
     address = f"{LOOPBACK}:{port}"
-    assert not broker_answers(address, timeout_seconds=0.2)
+    assert not broker_answers(KafkaConnection(address), timeout_seconds=0.2)
     with pytest.raises(BrokerUnavailable, match=rf"{address} .*CARDWATCH_KAFKA_BOOTSTRAP"):
-        wait_for_broker(address, timeout_seconds=0.3)
+        wait_for_broker(KafkaConnection(address), timeout_seconds=0.3)
 
 
 def test_the_command_stops_on_ctrl_c_and_the_next_start_finds_the_data(tmp_path: Path) -> None:
@@ -158,8 +159,8 @@ def test_the_command_stops_on_ctrl_c_and_the_next_start_finds_the_data(tmp_path:
         assert process.stdout is not None
         found = ADDRESS.match(process.stdout.readline())
         assert found
-        create_topics(found[1], partitions=2)
-        transactional(found[1], "kept", commit=True)
+        create_topics(KafkaConnection(found[1]), partitions=2)
+        transactional(KafkaConnection(found[1]), "kept", commit=True)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "Kafka has stopped; its data are kept\n")
@@ -167,7 +168,7 @@ def test_the_command_stops_on_ctrl_c_and_the_next_start_finds_the_data(tmp_path:
     broker = EmbeddedKafka(Settings(home=tmp_path))
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(broker.process_spec())
-        assert read(broker.bootstrap, end_offsets(broker.bootstrap, "decisions")[0]) == ["kept"]
+        assert read(broker.connection, end_offsets(broker.connection, "decisions")[0]) == ["kept"]
         with pytest.raises(Misconfigured, match="another broker uses"):
             EmbeddedKafka(Settings(home=tmp_path)).process_spec()
         with pytest.raises(PortInUse, match=broker.bootstrap.rpartition(":")[2]):

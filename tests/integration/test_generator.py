@@ -51,7 +51,7 @@ class GeneratorBench:
         endless = {"live_days": None, "days_after_promotion": None, "live_rate_per_second": RATE}
         plan.write_bytes(msgspec.json.encode({"world": WORLD, "history_days": 2, **endless}))
         self._ready_url = f"http://{LOOPBACK}:{port}/readyz"
-        self._bootstrap, self._partitions = broker.bootstrap, settings.partitions
+        self._kafka, self._partitions = broker.connection, settings.partitions
         self._parts = {
             "kafka": broker.process_spec(),
             "generator": ProcessSpec(
@@ -69,10 +69,10 @@ class GeneratorBench:
 
     def publish_bootstrap(self) -> None:
         """Publish the records of bootstrap and archive that the generator waits for."""
-        create_topics(self._bootstrap, partitions=self._partitions)
-        publish_progress(self._bootstrap, Bootstrapped(day=FAR_AWAY, champion_version="1", average_precision=0.5))
+        create_topics(self._kafka, partitions=self._partitions)
+        publish_progress(self._kafka, Bootstrapped(day=FAR_AWAY, champion_version="1", average_precision=0.5))
         archived = DayArchived(day=FAR_AWAY, transactions=0, decisions=0, labels=0, table_id="")
-        publish_progress(self._bootstrap, archived)
+        publish_progress(self._kafka, archived)
 
     def await_transactions(self, more: int) -> None:
         wanted = self._sent() + more
@@ -82,13 +82,13 @@ class GeneratorBench:
         until(reason, lambda: reason in (unready_reason(self._ready_url) or ""))
 
     def read(self, topic: str) -> Iterator[Record]:
-        ends = end_offsets(self._bootstrap, topic)
-        with LogReader(self._bootstrap, {(topic, partition): 0 for partition in ends}) as reader:
+        ends = end_offsets(self._kafka, topic)
+        with LogReader(self._kafka, {(topic, partition): 0 for partition in ends}) as reader:
             while any(reader.reached(topic, partition) < end for partition, end in ends.items()):
                 yield from reader.poll(0.2)
 
     def _sent(self) -> int:
-        return sum(end_offsets(self._bootstrap, TRANSACTIONS).values())
+        return sum(end_offsets(self._kafka, TRANSACTIONS).values())
 
 
 @pytest.mark.long

@@ -166,12 +166,12 @@ def test_after_bootstrap_store_and_stream_are_at_the_end_of_history(bench: Bench
     with LmdbStore(bench.settings.store, readonly=True) as store:
         assert {p: store.applied(p) for p in range(PARTITIONS)} == bench.log_ends
         assert len(store.cards()) == WORLD.cards
-    with closing(OffsetReader(bench.settings.kafka_bootstrap, STREAM_GROUP)) as inquiry:
+    with closing(OffsetReader(bench.settings.kafka, STREAM_GROUP)) as inquiry:
         assert inquiry.committed("transactions", range(PARTITIONS)) == bench.log_ends
 
 
 def test_bootstrap_writes_a_progress_record(bench: Bench) -> None:
-    with closing(ProgressReader(bench.settings.kafka_bootstrap)) as reader:
+    with closing(ProgressReader(bench.settings.kafka)) as reader:
         record = reader.poll(10.0)
 
     version = bench.registry.version("1")

@@ -52,7 +52,7 @@ class Log:
 
     def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
         self.settings, self._supervisor = settings, supervisor
-        self.bootstrap = settings.kafka_bootstrap
+        self.bootstrap, self.kafka = settings.kafka_bootstrap, settings.kafka
 
     def produce(
         self, topic: str, records: Sequence[tuple[bytes | None, bytes | None]], partitioner: Partitioner
@@ -65,8 +65,8 @@ class Log:
     def read(self, topic: str, count: int) -> list[Record]:
         """Return the committed records of the topic, once there are `count`."""
         found: list[Record] = []
-        start = {(topic, partition): 0 for partition in end_offsets(self.bootstrap, topic)}
-        with LogReader(self.bootstrap, start) as reader:
+        start = {(topic, partition): 0 for partition in end_offsets(self.kafka, topic)}
+        with LogReader(self.kafka, start) as reader:
             poll(
                 lambda: found.extend(reader.poll(0.2)) or len(found) >= count,  # type: ignore[func-returns-value]
                 timeout_seconds=DEADLINE_SECONDS,
@@ -97,7 +97,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     broker = EmbeddedKafka(Settings(home=home))
     with Supervisor(home) as supervisor:
         supervisor.start(broker.process_spec())
-        create_topics(broker.bootstrap, partitions=PARTITIONS)
+        create_topics(broker.connection, partitions=PARTITIONS)
         settings = Settings(
             home=home,
             kafka_bootstrap=broker.bootstrap,
@@ -207,7 +207,7 @@ def test_records_of_another_partitioner_and_large_ones_become_letters_and_can_be
 
 @pytest.mark.parametrize("name", ["archive", "monitor"])
 def test_foreign_progress_records_are_passed_over_and_counted(log: Log, name: str) -> None:
-    before = sum(end_offsets(log.bootstrap, PROGRESS).values())
+    before = sum(end_offsets(log.kafka, PROGRESS).values())
     log.produce(PROGRESS, [(b"progress", value) for value in FOREIGN_PROGRESS], JAVA)
     with log.service(name) as url:
         counted = f'cardwatch_skipped_records_total{{topic="progress"}} {before + len(FOREIGN_PROGRESS)}.0'
@@ -219,9 +219,9 @@ def test_foreign_progress_records_are_passed_over_and_counted(log: Log, name: st
 def test_a_topic_that_accepts_only_small_batches_is_refused_with_the_remedy(log: Log) -> None:
     with pytest.raises(Misconfigured, match=r"topic dead-letters .* 10,000 bytes.* --add-config max\.message\.bytes="):
         _limit(log, "10000")
-        create_topics(log.bootstrap, partitions=PARTITIONS)
+        create_topics(log.kafka, partitions=PARTITIONS)
     _limit(log, "1048588")
-    create_topics(log.bootstrap, partitions=PARTITIONS)
+    create_topics(log.kafka, partitions=PARTITIONS)
 
 
 def _limit(log: Log, max_bytes: str) -> None:

@@ -21,6 +21,7 @@ from adapters.kafka.offsets import commit_offsets
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import create_topics
 from adapters.kafka.transactional_log import TransactionalLog
+from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.settings import Settings
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import GapLost, ScoringUnavailable
@@ -61,16 +62,16 @@ def shortened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     broker = EmbeddedKafka(settings)
     with Supervisor(settings.home) as supervisor:
         supervisor.start(broker.process_spec())
-        create_topics(broker.bootstrap, partitions=1)
-        writer = LogWriter(broker.bootstrap)
+        create_topics(broker.connection, partitions=1)
+        writer = LogWriter(broker.connection)
         for transaction in LOG:
             writer.write(TRANSACTIONS, transaction.card_id, encode(transaction))
         writer.flush()
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         for deleted in admin.delete_records([TopicPartition(TRANSACTIONS, 0, 35)]).values():
             deleted.result(timeout=10)
-        commit_offsets(broker.bootstrap, STREAM_GROUP, TRANSACTIONS, {0: 45})
-        yield broker.bootstrap
+        commit_offsets(broker.connection, STREAM_GROUP, TRANSACTIONS, {0: 45})
+        yield broker.connection
 
 
 class UnavailableScorer:
@@ -95,11 +96,11 @@ def archive(folder: Path, stop: int) -> ArchivedLog:
     return ArchivedLog(folder)
 
 
-def follow(bootstrap: str, worker: StreamWorker, slot: str, stop: int) -> None:
+def follow(broker: KafkaConnection, worker: StreamWorker, slot: str, stop: int) -> None:
     """Work until `stop` is committed."""
     stream: TransactionalLog
     stream = TransactionalLog(
-        bootstrap, slot, on_assigned=lambda p: worker.assign_partitions(stream, p), on_revoked=worker.revoke_partitions
+        broker, slot, on_assigned=lambda p: worker.assign_partitions(stream, p), on_revoked=worker.revoke_partitions
     )
     deadline = time.monotonic() + 60
     try:

@@ -1,0 +1,136 @@
+"""How Kafka is reached: addresses, TLS and login, as one immutable object that every client of the broker takes."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from adapters.runtime.addresses import Secret, plain
+from cardwatch.errors import Misconfigured
+
+PREFIX: Final = "CARDWATCH_KAFKA_"
+
+PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+_ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
+
+
+class KafkaConnection(Struct, frozen=True):
+    """Addresses of a cluster, and how its clients encrypt and log in. It is shown as its addresses.
+
+    The security protocol is one of `PROTOCOLS`, the mechanism one of `MECHANISMS`. Without `ca_file` the machine's
+    authorities are trusted. The broker's certificate must be for the name in its address.
+    """
+
+    bootstrap: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = ""
+    username: str = ""
+    password: Secret = Secret("")
+    ca_file: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    key_password: Secret = Secret("")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.security_protocol.endswith("SSL")
+
+    @property
+    def uses_sasl(self) -> bool:
+        """Whether clients log in with a user and a password."""
+        return self.security_protocol.startswith("SASL_")
+
+    def __str__(self) -> str:
+        """Return the addresses."""
+        return self.bootstrap
+
+    def client_settings(self) -> dict[str, str]:
+        """Return the settings of librdkafka with which a client connects."""
+        values = {
+            "bootstrap.servers": self.bootstrap,
+            "security.protocol": self.security_protocol,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.username,
+            "sasl.password": plain(self.password),
+            "ssl.ca.location": self.ca_file,
+            "ssl.certificate.location": self.certificate,
+            "ssl.key.location": self.key,
+            "ssl.key.password": plain(self.key_password),
+        }
+        return {name: str(value) for name, value in values.items() if value}
+
+    def validated(self) -> KafkaConnection:
+        """Return the connection. Raises `Misconfigured`, with the variable, if its values do not fit each other."""
+        self._require_addresses()
+        if self.security_protocol not in PROTOCOLS:
+            raise _wrong("SECURITY_PROTOCOL", self.security_protocol, f"expected one of {', '.join(PROTOCOLS)}")
+        self._require_login()
+        self._require_tls()
+        return self
+
+    def _require_addresses(self) -> None:
+        for address in self.bootstrap.split(","):
+            found = _ADDRESS.fullmatch(address.strip())
+            if found is None or not 0 < int(found[1] or 1) < 1 << 16:
+                shown = repr(self.bootstrap) if "@" not in self.bootstrap else "..."
+                raise Misconfigured(
+                    f"{PREFIX}BOOTSTRAP={shown}: expected addresses like host:9092, separated by commas, without a "
+                    f"scheme ({PREFIX}SECURITY_PROTOCOL says TLS) and without a login ({PREFIX}USERNAME)"
+                )
+
+    def _require_login(self) -> None:
+        given = {"SASL_MECHANISM": self.sasl_mechanism, "USERNAME": self.username, "PASSWORD": self.password}
+        if not self.uses_sasl:
+            if name := next((name for name, value in given.items() if value), None):
+                raise Misconfigured(
+                    f"{PREFIX}{name} is set, but {PREFIX}SECURITY_PROTOCOL={self.security_protocol} sends no login: "
+                    "set it to SASL_SSL, or to SASL_PLAINTEXT without TLS"
+                )
+            return
+        if self.sasl_mechanism not in MECHANISMS:
+            raise _wrong("SASL_MECHANISM", self.sasl_mechanism, f"expected one of {', '.join(MECHANISMS)}")
+        for name in ("USERNAME", "PASSWORD"):
+            if not given[name]:
+                raise Misconfigured(
+                    f"{PREFIX}{name} is not set: {PREFIX}SECURITY_PROTOCOL={self.security_protocol} needs it"
+                )
+
+    def _require_tls(self) -> None:
+        files = {"CA_FILE": self.ca_file, "CERTIFICATE": self.certificate, "KEY": self.key}
+        given = {name: path for name, path in files.items() if path is not None}
+        if given and not self.uses_tls:
+            raise Misconfigured(
+                f"{PREFIX}{next(iter(given))} is set, but {PREFIX}SECURITY_PROTOCOL={self.security_protocol} does not "
+                "use TLS: set it to SSL, or to SASL_SSL with a login"
+            )
+        if ("CERTIFICATE" in given) != ("KEY" in given):
+            raise Misconfigured(f"{PREFIX}CERTIFICATE and {PREFIX}KEY: a client certificate needs both, or neither")
+        if self.key_password and self.key is None:
+            raise Misconfigured(f"{PREFIX}KEY_PASSWORD is set, but {PREFIX}KEY is not")
+        for name, path in given.items():
+            if not path.is_file():
+                raise _wrong(name, str(path), "there is no such file")
+        if self.ca_file is not None:
+            try:
+                ssl.create_default_context(cafile=self.ca_file)
+            except OSError as error:  # includes SSLError
+                raise _wrong("CA_FILE", str(self.ca_file), f"it holds no certificates in PEM ({error})") from error
+        if self.certificate is not None and self.key is not None:
+            try:
+                # Not asked for on the terminal if the key is encrypted.
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.load_cert_chain(self.certificate, self.key, lambda: plain(self.key_password))
+            except (OSError, ValueError) as error:
+                reason = f"with {PREFIX}KEY and {PREFIX}KEY_PASSWORD it is no client certificate in PEM ({error})"
+                raise _wrong("CERTIFICATE", str(self.certificate), reason) from error
+
+
+def _wrong(name: str, value: str, reason: str) -> Misconfigured:
+    return Misconfigured(f"{PREFIX}{name}={value!r}: {reason}")

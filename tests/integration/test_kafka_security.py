@@ -1,0 +1,217 @@
+"""TLS, logins and advertised names on a real broker: what works, and what each mistake is told, within seconds."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from adapters.kafka.consumer import LogReader
+from adapters.kafka.offsets import OffsetReader, commit_offsets
+from adapters.kafka.producer import LogWriter
+from adapters.kafka.topics import create_topics, end_offsets, ensure_topics, unreachable_reason, wait_for_broker
+from adapters.kafka.transactional_log import TransactionalLog
+from adapters.runtime.addresses import Secret
+from adapters.runtime.kafka_connection import KafkaConnection
+from adapters.runtime.settings import Settings, child_environment
+from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured
+from cardwatch.records import Outgoing
+from cardwatch.topics import DECISIONS, STREAM_GROUP, TRANSACTIONS
+from infra.local_stack.running_stack import unready_reasons
+from infra.local_stack.stack_home import ProcessEndpoint
+from infra.local_stack.supervisor import Supervisor
+from tests.integration.secured_kafka import PASSWORD, SecuredKafka, make_certificates
+
+Outcome = tuple[CardwatchError | None, float]
+
+SECONDS = 20.0
+"""Within this time a mistake must be told; the check itself waits for three seconds."""
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    certificates = tmp_path_factory.mktemp("certificates")
+    make_certificates(certificates)
+    home = tmp_path_factory.mktemp("kafka")
+    broker = SecuredKafka(Settings(home=home), certificates)
+    with Supervisor(home) as supervisor:
+        supervisor.start(broker.process_spec())
+        create_topics(broker.connection, partitions=2)
+        yield broker
+
+
+def relay(broker: KafkaConnection, count: int) -> list[tuple[bytes | None, bytes]]:
+    """Write transactions, pass each on exactly once with its position, abort one more, and return the decisions."""
+    begin = end_offsets(broker, DECISIONS)
+    taken_up = end_offsets(broker, TRANSACTIONS)
+    commit_offsets(broker, f"group-{uuid.uuid4().hex}", TRANSACTIONS, taken_up)
+    writer = LogWriter(broker)
+    for number in range(count):
+        writer.write(TRANSACTIONS, f"card-{number}", b"%d" % number)
+    writer.flush()
+    assert writer.delivered == count
+    log = TransactionalLog(
+        broker,
+        f"slot-{uuid.uuid4().hex}",
+        on_assigned=lambda ps: {p: taken_up[p] for p in ps},
+        on_revoked=lambda _: None,
+    )
+    passed, deadline = 0, time.monotonic() + 60
+    with closing(log):
+        while passed < count:
+            assert time.monotonic() < deadline
+            for partition, records in log.poll(0.5, limit=100).items():
+                out = [Outgoing(DECISIONS, partition, record.key, record.value) for record in records]
+                log.commit(out, {partition: records[-1].offset + 1})
+                passed += len(records)
+    with closing(OffsetReader(broker, STREAM_GROUP)) as inquiry:
+        assert inquiry.committed(TRANSACTIONS, [0, 1]) == end_offsets(broker, TRANSACTIONS)
+    decided: list[tuple[bytes | None, bytes]] = []
+    with LogReader(broker, {(DECISIONS, partition): end for partition, end in begin.items()}) as reader:
+        while len(decided) < count:
+            assert time.monotonic() < deadline
+            decided += [(record.key, record.value) for record in reader.poll(0.5)]
+    return decided
+
+
+@pytest.mark.parametrize("listener", ["TLS", "LOGIN"])
+def test_every_client_works_over_the_listener_transactions_included(kafka: SecuredKafka, listener: str) -> None:
+    broker = kafka.reached_by(listener)
+    ensure_topics(broker, partitions=2)
+    assert unreachable_reason(broker, timeout_seconds=5.0) is None
+    assert sorted(relay(broker, 5)) == [(b"card-%d" % number, b"%d" % number) for number in range(5)]
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+@pytest.mark.parametrize("listener", ["LOGIN", "CLEARLOGIN"])
+def test_every_mechanism_logs_in(kafka: SecuredKafka, listener: str, mechanism: str) -> None:
+    broker = structs.replace(kafka.reached_by(listener), sasl_mechanism=mechanism)
+    wait_for_broker(broker.validated(), SECONDS)
+    assert set(end_offsets(broker, TRANSACTIONS)) == {0, 1}
+
+
+@pytest.mark.parametrize("key", ["client-key.pem", "client-encrypted.pem"])
+def test_a_client_certificate_is_presented(kafka: SecuredKafka, key: str) -> None:
+    password = Secret(PASSWORD if "encrypted" in key else "")
+    broker = structs.replace(kafka.reached_by("MUTUAL"), key=kafka.certificates / key, key_password=password)
+    wait_for_broker(broker.validated(), SECONDS)
+
+
+def mistakes(kafka: SecuredKafka) -> dict[str, KafkaConnection]:
+    """Connections with one mistake each."""
+    plain, tls, login = kafka.connection, kafka.reached_by("TLS"), kafka.reached_by("LOGIN")
+    clear = kafka.reached_by("CLEARLOGIN")
+    other = kafka.certificates / "other.pem"
+    return {
+        "password": structs.replace(login, password=Secret("guessed")),
+        "password of PLAIN": structs.replace(clear, password=Secret("guessed"), sasl_mechanism="PLAIN"),
+        "user": structs.replace(login, username="mallory"),
+        "untrusted certificate": structs.replace(tls, ca_file=other),
+        "no authority": structs.replace(tls, ca_file=None),
+        "plain client, TLS listener": KafkaConnection(tls.bootstrap),
+        "plain client, TLS listener with login": KafkaConnection(login.bootstrap),
+        "login without TLS, TLS listener": structs.replace(login, security_protocol="SASL_PLAINTEXT", ca_file=None),
+        "TLS client, plain listener": structs.replace(tls, bootstrap=plain.bootstrap),
+        "TLS client with login, listener with login": structs.replace(login, bootstrap=clear.bootstrap),
+        "no login": structs.replace(tls, bootstrap=login.bootstrap),
+        "no login without TLS": KafkaConnection(clear.bootstrap),
+        "a login where none is wanted": structs.replace(login, bootstrap=tls.bootstrap),
+        "no client certificate": structs.replace(tls, bootstrap=kafka.reached_by("MUTUAL").bootstrap),
+        "advertised name": kafka.reached_by("AWAY"),
+        "unknown name": KafkaConnection("kafka.invalid:9092"),
+        "nobody listens": KafkaConnection("127.0.0.1:9"),
+    }
+
+
+@pytest.fixture(scope="module")
+def outcomes(kafka: SecuredKafka) -> dict[str, Outcome]:
+    """What each mistake is told and after which time; several are made at once, because each takes three seconds."""
+
+    def outcome(broker: KafkaConnection) -> Outcome:
+        begin = time.monotonic()
+        try:
+            ensure_topics(broker, partitions=2)
+        except CardwatchError as error:
+            return error, time.monotonic() - begin
+        return None, time.monotonic() - begin
+
+    made = mistakes(kafka)
+    with ThreadPoolExecutor(6) as pool:  # more would slow down the broker, which is told apart from silence by time
+        return dict(zip(made, pool.map(outcome, made.values()), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "error", "message"),
+    [
+        ("password", Misconfigured, "rejects the login of user 'alice' with SCRAM-SHA-512: .*KAFKA_PASSWORD"),
+        ("password of PLAIN", Misconfigured, "rejects the login of user 'alice' with PLAIN: .*KAFKA_PASSWORD"),
+        ("user", Misconfigured, "rejects the login of user 'mallory'"),
+        ("untrusted certificate", Misconfigured, r"is not trusted: .*KAFKA_CA_FILE \(.*other\.pem\)"),
+        ("no authority", Misconfigured, r"is not trusted: .*KAFKA_CA_FILE \(not set\)"),
+        ("plain client, TLS listener", BrokerUnavailable, "speaks TLS, .*SECURITY_PROTOCOL=PLAINTEXT: set it to SSL"),
+        ("plain client, TLS listener with login", BrokerUnavailable, "speaks TLS, .*or to SASL_SSL"),
+        ("login without TLS, TLS listener", BrokerUnavailable, "speaks TLS, .*=SASL_PLAINTEXT: set it to SASL_SSL"),
+        ("TLS client, plain listener", BrokerUnavailable, "does not speak TLS, .*=SSL: set it to PLAINTEXT"),
+        ("TLS client with login, listener with login", BrokerUnavailable, "does not speak TLS.*to SASL_PLAINTEXT"),
+        ("no login", BrokerUnavailable, r"may want a login \(SASL\): set .*SECURITY_PROTOCOL to SASL_SSL"),
+        ("no login without TLS", BrokerUnavailable, r"may want a login \(SASL\): set .* to SASL_PLAINTEXT"),
+        ("a login where none is wanted", Misconfigured, "wants no login: set .*SECURITY_PROTOCOL to SSL"),
+        ("no client certificate", Misconfigured, "wants a client certificate: set .*KAFKA_CERTIFICATE"),
+        ("advertised name", BrokerUnavailable, r"broker\.invalid:9092 \(.*does not resolve.*advertised\.listeners"),
+        ("unknown name", BrokerUnavailable, r"kafka\.invalid:9092: .*does not resolve"),
+        ("nobody listens", BrokerUnavailable, r"127\.0\.0\.1:9: connection refused\. Start it, or correct"),
+    ],
+)
+def test_a_mistake_is_told_within_seconds_and_without_the_password(
+    outcomes: dict[str, Outcome], mistake: str, error: type[CardwatchError], message: str
+) -> None:
+    told, seconds = outcomes[mistake]
+    assert type(told) is error
+    assert re.search(message, str(told)), told
+    assert seconds < SECONDS
+    assert "guessed" not in str(told)
+    assert PASSWORD not in str(told)
+
+
+def test_a_worker_that_meets_a_wrong_password_says_so(kafka: SecuredKafka) -> None:
+    broker = mistakes(kafka)["password"]
+    writer = LogWriter(broker)
+    writer.write(TRANSACTIONS, "card", b"1")
+    with pytest.raises(BrokerUnavailable, match=r"1 records were not taken .*rejects the login of user 'alice'"):
+        writer.flush(3.0)
+    writer.close()
+    [reason] = unready_reasons({"kafka": ProcessEndpoint(broker.bootstrap, "")}, broker).values()
+    assert "rejects the login of user 'alice'" in str(reason)
+
+
+def test_commands_take_the_settings_from_the_environment(kafka: SecuredKafka, tmp_path: Path) -> None:
+    def heartbeat(broker: KafkaConnection) -> tuple[int, str]:
+        settings = Settings(
+            home=tmp_path,
+            kafka_bootstrap=broker.bootstrap,
+            kafka_security_protocol=broker.security_protocol,
+            kafka_sasl_mechanism=broker.sasl_mechanism,
+            kafka_username=broker.username,
+            kafka_password=broker.password,
+            kafka_ca_file=broker.ca_file,
+        )
+        command = [sys.executable, "-m", "cli.main", "heartbeat", "--source", "mine", "--at", "2024-05-01"]
+        done = subprocess.run(
+            command, env=child_environment(settings), capture_output=True, text=True, timeout=120, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    assert heartbeat(kafka.reached_by("LOGIN"))[0] == 0
+    status, said = heartbeat(mistakes(kafka)["password"])
+    assert (status, said.count("\n")) == (2, 1)
+    assert "rejects the login" in said
+    assert "guessed" not in said

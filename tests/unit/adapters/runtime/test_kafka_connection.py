@@ -1,0 +1,87 @@
+"""The settings of the connection to Kafka: what fits each other, and what is refused at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adapters.kafka.diagnosis import split_addresses
+from adapters.runtime.addresses import Secret
+from adapters.runtime.kafka_connection import KafkaConnection
+from adapters.runtime.settings import Settings, read_settings
+from cardwatch.errors import Misconfigured
+
+LOGIN = {
+    "CARDWATCH_KAFKA_BOOTSTRAP": "a:9092,b:9093",
+    "CARDWATCH_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "CARDWATCH_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "CARDWATCH_KAFKA_USERNAME": "alice",
+    "CARDWATCH_KAFKA_PASSWORD": " hunter2 @/#%",
+}
+
+
+def test_a_login_is_read_passed_to_children_and_never_shown() -> None:
+    settings = read_settings(LOGIN)
+    assert settings.kafka.client_settings() == {
+        "bootstrap.servers": "a:9092,b:9093",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "alice",
+        "sasl.password": " hunter2 @/#%",
+    }
+    assert read_settings(settings.to_environment()) == settings
+    assert f"{settings.kafka}" == "a:9092,b:9093"
+    assert "hunter2" not in repr(settings) + repr(settings.kafka)
+
+
+def test_without_variables_the_connection_is_plain() -> None:
+    assert read_settings({"CARDWATCH_KAFKA_BOOTSTRAP": "h:1"}).kafka == KafkaConnection("h:1")
+    assert KafkaConnection("h:1").client_settings() == {"bootstrap.servers": "h:1", "security.protocol": "PLAINTEXT"}
+    assert read_settings({}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"BOOTSTRAP": "SASL_SSL://a:9092"}, "BOOTSTRAP='SASL_SSL://a:9092': expected addresses like host:9092"),
+        ({"BOOTSTRAP": "alice:hunter2@a:9092"}, r"BOOTSTRAP=\.\.\.: expected .*without a login"),
+        ({"BOOTSTRAP": "a:9092, "}, "expected addresses"),
+        ({"BOOTSTRAP": "a:0"}, "expected addresses"),
+        ({"BOOTSTRAP": "a:65536"}, "expected addresses"),
+        ({"BOOTSTRAP": ""}, "BOOTSTRAP is not set, but other variables of CARDWATCH_KAFKA_ are"),
+        ({"SECURITY_PROTOCOL": "TLS"}, "PROTOCOL='TLS': expected one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+        ({"SECURITY_PROTOCOL": "sasl_ssl"}, "PROTOCOL='sasl_ssl': expected one of"),
+        ({"SECURITY_PROTOCOL": ""}, "SASL_MECHANISM is set, but .*PROTOCOL=PLAINTEXT sends no login"),
+        ({"SECURITY_PROTOCOL": "SSL"}, "SASL_MECHANISM is set, but .*PROTOCOL=SSL sends no login"),
+        ({"SASL_MECHANISM": ""}, "SASL_MECHANISM='': expected one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
+        ({"SASL_MECHANISM": "OAUTHBEARER"}, "SASL_MECHANISM='OAUTHBEARER': expected one of"),
+        ({"USERNAME": ""}, "USERNAME is not set: .*PROTOCOL=SASL_SSL needs it"),
+        ({"PASSWORD": ""}, "PASSWORD is not set: .*PROTOCOL=SASL_SSL needs it"),
+        ({"CA_FILE": "gone.pem"}, r"CA_FILE='gone\.pem': there is no such file"),
+        ({"CA_FILE": "empty.pem"}, r"CA_FILE='empty\.pem': it holds no certificates in PEM"),
+        ({"CERTIFICATE": "empty.pem"}, "needs both, or neither"),
+        ({"KEY": "empty.pem"}, "needs both, or neither"),
+        ({"KEY_PASSWORD": "hunter2"}, "KEY_PASSWORD is set, but CARDWATCH_KAFKA_KEY is not"),
+        ({"CERTIFICATE": "empty.pem", "KEY": "empty.pem"}, r"CERTIFICATE='empty\.pem': .*no client certificate"),
+        ({"CERTIFICATE": "empty.pem", "KEY": "gone.pem"}, r"KEY='gone\.pem': there is no such file"),
+        ({"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "CA_FILE": "empty.pem"}, "CA_FILE is set, but .*does not use TLS"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_variable_and_without_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], message: str
+) -> None:
+    (tmp_path / "empty.pem").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Misconfigured, match=f"CARDWATCH_KAFKA_.*{message}|{message}") as refusal:
+        read_settings({**LOGIN, **{f"CARDWATCH_KAFKA_{name}": value for name, value in changes.items()}})
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_addresses_are_split_with_ports_and_without() -> None:
+    assert split_addresses("a:1, b,[::1]:2,[::1]") == [("a", 1), ("b", 9092), ("::1", 2), ("::1", 9092)]
+    assert KafkaConnection("a:1, b,[::1]:2,[::1]").validated().bootstrap
+
+
+def test_two_connections_with_the_same_settings_are_equal() -> None:
+    assert KafkaConnection("a:1", password=Secret("x")) == KafkaConnection("a:1", password=Secret("x"))
