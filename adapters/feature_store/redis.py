@@ -196,7 +196,9 @@ class RedisStore(CardStore):
         try:
             yield
         except redis.AuthenticationError as error:
-            raise Misconfigured(f"{self._where} rejects the credentials in its address: {error}") from error
+            raise Misconfigured(
+                f"{self._where} rejects the login: {error}; correct CARDWATCH_STORE_URL or CARDWATCH_STORE_PASSWORD"
+            ) from error
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StoreUnavailable(f"{self._where} does not answer: {error}") from error
         except redis.ResponseError as error:

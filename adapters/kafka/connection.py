@@ -61,6 +61,8 @@ def broker_error(error: KafkaException, doing: str) -> CardwatchError:
         return Misconfigured(f"{doing}: {cause.str()}; the topics are made by `cardwatch kafka` or `make demo`")
     if cause.code() in _FORBIDDEN:
         return Misconfigured(f"{doing}: {cause.str()}; the user of CARDWATCH_KAFKA_USERNAME needs this right")
+    if cause.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+        return BrokerUnavailable(f"{doing}: {cause.str()}; correct login and TLS in the CARDWATCH_KAFKA_ variables")
     return BrokerUnavailable(
         f"{doing}: {cause.str()}; is a broker running at the address in CARDWATCH_KAFKA_BOOTSTRAP?"
     )

@@ -23,6 +23,7 @@ from adapters.feature_store.lmdb import LmdbStore
 from adapters.feature_store.open import OpenStore
 from adapters.feature_store.redis import RedisStore
 from adapters.feature_store.snapshots import restore_snapshot, write_snapshot
+from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured, StaleWriter, StoreRefused, StoreUnavailable
 from cardwatch.events import EPOCH, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
@@ -360,10 +361,20 @@ def test_a_redis_that_wants_a_password_is_told_apart_and_no_password_is_shown(st
         server.config_set("requirepass", "opensesame")
     port = int(url.rsplit(":", 1)[1])
     for address in (url, f"redis://:guessed@127.0.0.1:{port}"):
-        with pytest.raises(Misconfigured, match="rejects the credentials in its address") as caught:
+        with pytest.raises(Misconfigured, match=r"rejects the login: .*CARDWATCH_STORE_PASSWORD") as caught:
             RedisStore(address)
         assert "guessed" not in str(caught.value)
     with RedisStore(f"valkey://:opensesame@127.0.0.1:{port}") as store:
+        assert store.applied(0) == 0
+
+
+def test_a_password_of_its_own_may_hold_any_character(start_redis: Callable[..., Any]) -> None:
+    any_characters = "p@s/s#w%rd?:1 [ü] '\"\\$ %2F"
+    url, _ = start_redis()
+    with redis.Redis.from_url(url) as server:
+        server.config_set("requirepass", any_characters)
+    settings = read_settings({"CARDWATCH_STORE_URL": url + "/0", "CARDWATCH_STORE_PASSWORD": any_characters})
+    with RedisStore(settings.store_url) as store:
         assert store.applied(0) == 0
 
 

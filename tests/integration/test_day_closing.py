@@ -128,7 +128,7 @@ class ArchiveBench:
 @pytest.fixture
 def bench(kafka: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveBench:
     create_topics(kafka, partitions=PARTITIONS)
-    monkeypatch.setenv("CARDWATCH_KAFKA_BOOTSTRAP", kafka)
+    monkeypatch.setenv("CARDWATCH_KAFKA_BOOTSTRAP", kafka.bootstrap)
     monkeypatch.setenv("CARDWATCH_HOME", str(tmp_path))
     return ArchiveBench(kafka, tmp_path)
 
