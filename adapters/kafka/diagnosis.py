@@ -6,6 +6,7 @@ TLS listener, for example, gives a client without TLS no answer, so it is asked 
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import time
@@ -22,6 +23,9 @@ PROBE_SECONDS: Final = 2.0
 """Time for connecting to all brokers at once, name resolution included."""
 _DEFAULT_PORT: Final = 9092
 _PROTOCOL: Final = f"{PREFIX}SECURITY_PROTOCOL"
+
+# Errors at an address that a broker has advertised: they have the broker's number where others have "bootstrap".
+_ADVERTISED: Final = re.compile(r"(?:\w+://)?(\S+:\d+)/\d+: ((?:Failed to resolve|Connect to).*?)(?: \(after|$)")
 
 
 class Cause(NamedTuple):
@@ -56,6 +60,14 @@ def explain(error: KafkaError, broker: KafkaConnection) -> Cause | None:
     text, code = error.str(), error.code()
     if code == KafkaError._AUTHENTICATION:
         return Cause(_explain_login(text, broker), True)
+    if (found := _ADVERTISED.match(text)) and not set(split_addresses(found[1])) & set(
+        split_addresses(broker.bootstrap)
+    ):
+        return Cause(
+            f"the broker sends its clients on to an address that this machine cannot reach: {found[1]} ({found[2]}). "
+            "Correct advertised.listeners of the broker, or make this name known here",
+            False,
+        )
     if "certificate verify failed" in text:
         return Cause(
             "the certificate of the broker is not trusted: its authority must be in the file "

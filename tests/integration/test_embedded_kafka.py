@@ -237,8 +237,8 @@ def health_check(port: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30.0, check=False)
 
 
-def test_the_health_check_of_the_compose_file_passes_for_a_running_broker(kafka: str) -> None:
-    result = health_check(int(kafka.rpartition(":")[2]))
+def test_the_health_check_of_the_compose_file_passes_for_a_running_broker(kafka: KafkaConnection) -> None:
+    result = health_check(int(kafka.bootstrap.rpartition(":")[2]))
     assert result.returncode == 0, result.stderr
 
 

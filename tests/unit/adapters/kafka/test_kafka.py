@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from adapters.kafka.diagnosis import explain
 from adapters.kafka.offsets import committed_offsets
+from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable
 
 
@@ -35,3 +37,35 @@ def test_a_coordinator_that_is_not_there_yet_is_asked_again(code: int) -> None:
 def test_another_error_is_ours_at_once() -> None:
     with pytest.raises(BrokerUnavailable, match="asking for committed offsets"):
         asking(Answering(KafkaError._TIMED_OUT))
+
+
+class Reported:
+    """An error as librdkafka reports it to the callback of a client."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def code(self) -> int:
+        return int(KafkaError._RESOLVE)
+
+    def str(self) -> str:
+        return self._text
+
+
+@pytest.mark.parametrize(
+    ("text", "is_advertised"),
+    [
+        (
+            "other.example:9092/1: Failed to resolve 'other.example:9092': no such name (after 10ms in",
+            True,
+        ),
+        ("ssl://other.example:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 0ms in", True),
+        ("given.example:9092/bootstrap: Failed to resolve 'given.example:9092': Name or service not known", False),
+        ("given.example:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 0ms in", False),
+    ],
+)
+def test_an_error_at_an_advertised_address_is_told_apart_from_one_at_the_given_address(
+    text: str, is_advertised: bool
+) -> None:
+    cause = explain(Reported(text), KafkaConnection("given.example:9092"))  # type: ignore[arg-type]
+    assert bool(cause and "advertised.listeners" in cause.text and "other.example:9092" in cause.text) is is_advertised
