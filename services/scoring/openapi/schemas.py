@@ -44,13 +44,19 @@ def object_of(**properties: Schema) -> Schema:
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
-_TOKEN: Final = {"description": "An opaque token, never a card number."}
+_TOKEN: Final = {
+    "description": "An opaque token, never a card number.",
+    "pattern": "^[^\\u0000-\\u001f\\u007f]+$",  # no control character
+}
 _PROBABILITY: Final = {"minimum": 0, "maximum": 1}
 _MARGINS: Final = {"description": "The model's raw scores, float32; higher is riskier."}
 _PROBABILITIES: Final = {"items": {"type": "number", **_PROBABILITY}}
 _SCHEMA_HASH: Final = {"const": SCHEMA_HASH}
 _DETAILS: Final[dict[str, dict[str, Schema]]] = {
     "Transaction": {
+        "transaction_id": _TOKEN,
+        "card_id": _TOKEN,
+        "merchant_id": _TOKEN,
         "occurred_at": {
             "description": "Event time with its offset from UTC, from 1970 to the end of 9998 in UTC.",
             "pattern": TIME_PATTERN,
