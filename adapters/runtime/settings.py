@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
+import msgspec.inspect
 from msgspec import Meta, Struct, structs
 
 from adapters.runtime.addresses import HttpUrl, Secret, SecretUrl, SqlUrl, StoreUrl, plain, split_userinfo
@@ -231,7 +232,16 @@ def _convert(key: str, raw: str, field: structs.FieldInfo) -> object:
         return msgspec.convert(raw, field.type, strict=False, dec_hook=_construct)
     except msgspec.ValidationError as error:
         shown = "" if isinstance(field.default, Secret) else f"{raw!r}: "
-        raise Misconfigured(f"{key}={shown}{error}") from error
+        raise Misconfigured(f"{key}={shown}{error}{_choices(field.type)}") from error
+
+
+def _choices(kind: Any) -> str:
+    """Return the accepted values of an enumeration as the end of a message, nothing for other types."""
+    match msgspec.inspect.type_info(kind):
+        case msgspec.inspect.EnumType(cls=enumeration):
+            return "; one of " + ", ".join(str(member.value) for member in enumeration)
+        case _:
+            return ""
 
 
 _URLS: Final[dict[str, tuple[type[SecretUrl], str]]] = {

@@ -94,6 +94,12 @@ def test_an_identifier_that_is_a_card_number_is_refused(field: str) -> None:
     assert refused.value.field == f"$.{field}"
 
 
+@pytest.mark.parametrize("written", ['="4111111111111111"', "(4111-1111-1111-1111)", "#4111111111111111.0"])
+def test_a_card_number_in_quotes_or_brackets_is_refused_as_a_card(written: str) -> None:
+    with pytest.raises(InvalidRecord, match="looks like a card number"):
+        reading(card_id=written)
+
+
 def test_times_are_exact_to_the_millisecond_in_every_zone() -> None:
     moment = datetime(2025, 1, 6, 12, 0, 0, 1_000, tzinfo=UTC)
     elsewhere = moment.astimezone(timezone(timedelta(hours=-5)))

@@ -52,12 +52,18 @@ def test_the_file_of_api_keys_is_in_home_by_default() -> None:
         ("CARDWATCH_MLFLOW_URL", "localhost:5000"),
         ("CARDWATCH_WATCH_PORT", "http"),
         ("CARDWATCH_LOG_FORMAT", "xml"),
+        ("CARDWATCH_PARTITIONER", "round_robin"),
         ("CARDWATCH_LOG_LEVEL", "info"),
     ],
 )
 def test_an_unusable_value_is_refused_with_key_and_value(key: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=f"{key}='{value}'"):
         read_settings({key: value})
+
+
+def test_an_unknown_choice_is_refused_with_the_accepted_ones() -> None:
+    with pytest.raises(Misconfigured, match="one of murmur2, crc32, fnv1a, unchecked"):
+        read_settings({"CARDWATCH_PARTITIONER": "round_robin"})
 
 
 @pytest.mark.parametrize(
