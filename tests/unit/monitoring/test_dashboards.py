@@ -95,7 +95,7 @@ def test_the_runbook_page_of_a_panel_exists(name: str) -> None:
 def test_grafana_is_provisioned_from_the_mounted_folder() -> None:
     mounted = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"]["volumes"]
     [provider] = yaml.safe_load((GRAFANA / "provisioning/dashboards/cardwatch.yml").read_text())["providers"]
-    assert f"./monitoring/grafana/dashboards:{provider['options']['path']}:ro" in mounted
+    assert f"./monitoring/grafana/dashboards:{provider['options']['path']}:ro,z" in mounted
     [source] = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
     assert (source["type"], source["uid"], source["url"]) == ("prometheus", "prometheus", "http://prometheus:9090")
     assert board("business")["templating"]["list"][0]["current"]["value"] == source["uid"]
