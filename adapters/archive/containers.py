@@ -22,7 +22,7 @@ HEAD_BYTES: Final = 1 << 16
 READ_ERRORS: Final = (
     pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
 )  # fmt: skip
-"""What reading a damaged or incomplete file raises."""
+"""Exceptions of the readers for a damaged or incomplete file."""
 
 _SHOWN_MEMBERS: Final = 5
 _COMPRESSIONS: Final = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}

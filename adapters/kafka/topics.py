@@ -30,10 +30,10 @@ _LEADER_UNKNOWN: Final = (
     KafkaError.UNKNOWN_LEADER_EPOCH,
 )
 # Retention must not delete records with simulated event times, therefore the broker sets the time stamp.
-_TOPIC_CONFIG: Final = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(1_048_588)}
+_TOPIC_CONFIG: Final = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "1048588"}
 MIN_BATCH_BYTES: Final = 1_000_000
-"""What a topic must accept at least in one batch: librdkafka's largest batch. A dead letter is a tenth of it. With a
-smaller limit a transaction would be refused, and be repeated for ever."""
+"""Minimum value of `max.message.bytes` of a topic: the largest batch that librdkafka sends. With a smaller limit the
+broker would reject a transaction each time that it is repeated."""
 
 
 def broker_answers(broker: KafkaConnection, *, timeout_seconds: float = 1.0) -> bool:
@@ -53,7 +53,7 @@ def unreachable_reason(broker: KafkaConnection, *, timeout_seconds: float = 1.0)
 def wait_for_broker(broker: KafkaConnection, timeout_seconds: float = 10.0) -> None:
     """Wait until a broker responds, and the cluster's own addresses accept connections.
 
-    Raises `BrokerUnavailable` after the timeout, with the cause: nobody listens, TLS, the login, or an advertised name.
+    Raises `BrokerUnavailable` after the timeout, with the cause: no listener, TLS, the login, or an advertised name.
     Raises `Misconfigured` earlier if the broker has twice rejected the login or the certificate, or its own is not
     trusted.
     """

@@ -20,7 +20,8 @@ from cli.evaluate.mapping import Identifier
 from cli.evaluate.parsing import Coded, Mask, Refuse, Texts, as_mask, where
 
 JOINT: Final = "|"
-"""What joins the columns of one identifier; no value may hold it, or two could be taken for one."""
+"""Separator between the joined columns of an identifier. A value that contains it is refused, because two identifiers
+could become equal."""
 JOINT_REFUSED: Final = f"holds {JOINT!r} in one of its columns, which are joined with it"
 
 _MAX_LENGTH: Final = 64
@@ -35,7 +36,7 @@ _SUSPECT: Final = (
     r"^[^A-Za-z]{13,}$|^[^A-Za-z]+[eE]\+?\d+$"
     r"|(^|[^A-Za-z0-9])[0-9]([^A-Za-z0-9]{0,3}[0-9]){12,}([^A-Za-z0-9]|$)"
 )
-"""What may be a card number: long without a letter, in exponent form, or with such a part."""
+"""Candidates for a card number: long texts without a letter, the exponent form, and texts with such a part."""
 _PART: Final = re.compile(r"(?<![^\W_])\d(?:[\W_]{0,3}\d){12,}(?![^\W_])")
 """Groups of digits that touch no letter: a hash in hexadecimal digits has none that is long enough by chance."""
 _GROUP: Final = re.compile(r"\d+")
