@@ -30,6 +30,8 @@ from cardwatch.features.state import empty_states
 from models.training import FittedDetector
 from tests.integration.browser import Browser
 
+pytestmark = pytest.mark.long
+
 Stack = Any
 
 TODAY = date(2025, 3, 11)
