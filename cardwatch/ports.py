@@ -158,8 +158,20 @@ class TransactionalLogPort(Protocol):
     def end(self, partition: int) -> int | None:
         """Return the offset after the last committed record as of the newest fetch; None before the first fetch."""
 
+    def pause(self, partitions: Sequence[int]) -> None:
+        """Fetch and return no records of these partitions, which remain assigned, until `resume`."""
+
+    def resume(self, partitions: Sequence[int]) -> None:
+        """Continue paused partitions after the last record that was returned."""
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        """Continue assigned partitions at these offsets."""
+
     def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
-        """Commit records and positions in one transaction, or raise `Superseded`."""
+        """Commit records and positions in one transaction, or raise `Superseded`.
+
+        It may run on another thread than the other methods, at the same time.
+        """
 
     def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
         """Yield the records of [start, stop) in log order."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
-
-from adapters.kafka.connection import broker_error, consumer_settings, is_transient, to_record
+from adapters.kafka.errors import broker_error
+from adapters.kafka.library import library_of
 from adapters.kafka.offsets import OffsetReader
+from adapters.kafka.port import RequestFailed
 from adapters.runtime.closeable import Closeable
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.records import Record
@@ -20,27 +20,26 @@ class LogReader(Closeable):
     """
 
     def __init__(self, broker: KafkaConnection, positions: Mapping[tuple[str, int], int]) -> None:
-        self._consumer = Consumer({**consumer_settings(broker, "cardwatch-reader"), "enable.partition.eof": True})
+        self._start = dict(positions)
+        self._client = library_of(broker).reader(broker, positions)
         self._offsets = OffsetReader(broker)
-        self._positions = dict(positions)
-        self._consumer.assign([TopicPartition(t, p, o or OFFSET_BEGINNING) for (t, p), o in positions.items()])
 
     def close(self) -> None:
         """Close the connections."""
-        self._consumer.close()
+        self._client.close()
         self._offsets.close()
 
     def poll(self, timeout_seconds: float, *, limit: int = 10_000) -> list[Record]:
         """Return at most `limit` new records, in order per partition. The timeout is that of the first record."""
-        first = self._consumer.poll(timeout_seconds)
-        if first is None:
-            return []
-        messages = [first, *self._consumer.consume(limit - 1, timeout=0)]
-        return [record for message in messages if (record := self._take(message)) is not None]
+        try:
+            return self._client.poll(timeout_seconds, limit)
+        except RequestFailed as error:
+            raise broker_error(error, "reading the log") from error
 
     def reached(self, topic: str, partition: int) -> int:
         """Return the offset before which every committed record has been read, control records included."""
-        return self._positions.get((topic, partition), 0)
+        position = self._client.position(topic, partition)
+        return self._start.get((topic, partition), 0) if position is None else position
 
     def end(self, topic: str, partition: int) -> int:
         """Return the offset after the last committed record of the partition."""
@@ -48,19 +47,6 @@ class LogReader(Closeable):
 
     def lag(self, topic: str) -> int:
         """Return the number of unread records of the topic as of the newest fetch, control records included."""
-        assigned = [each for each in self._consumer.assignment() if each.topic == topic]
-        ends = [(each.partition, self._consumer.get_watermark_offsets(each, cached=True)[1]) for each in assigned]
-        return sum(max(end - self.reached(topic, partition), 0) for partition, end in ends if end >= 0)
-
-    def _take(self, message: Message) -> Record | None:
-        key = (message.topic(), message.partition())
-        error = message.error()
-        if error is None:
-            self._positions[key] = message.offset() + 1
-            return to_record(message)
-        if error.code() == KafkaError._PARTITION_EOF:
-            self._positions[key] = max(self._positions.get(key, 0), message.offset())
-            return None
-        if is_transient(error):
-            return None
-        raise broker_error(KafkaException(error), "reading the log")
+        partitions = [partition for name, partition in self._start if name == topic]
+        ends = [(partition, self._client.known_end(topic, partition)) for partition in partitions]
+        return sum(max(end - self.reached(topic, partition), 0) for partition, end in ends if end is not None)

@@ -1,12 +1,11 @@
-"""Why a broker cannot be used: what librdkafka reports in the background, and what a connection without Kafka shows.
+"""Why a broker cannot be used: the reasons that a client can report, and what a connection without Kafka shows.
 
-A request to a broker that closes the connection only times out. The reasons go to the callback of errors, or nowhere: a
-TLS listener, for example, gives a client without TLS no answer, so it is asked for a TLS handshake.
+A request to a broker that closes the connection only times out. A TLS listener, for example, gives a client without TLS
+no answer, so it is asked for a TLS handshake. How each client tells its reasons is in the package of the client.
 """
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import time
@@ -15,17 +14,12 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaError
-
 from adapters.runtime.kafka_connection import PREFIX, KafkaConnection
 
 PROBE_SECONDS: Final = 2.0
 """Time for connecting to all brokers at once, name resolution included."""
 _DEFAULT_PORT: Final = 9092
 _PROTOCOL: Final = f"{PREFIX}SECURITY_PROTOCOL"
-
-# Errors at an address that a broker has advertised: they have the broker's number where others have "bootstrap".
-_ADVERTISED: Final = re.compile(r"(?:\w+://)?(\S+:\d+)/\d+: ((?:Failed to resolve|Connect to).*?)(?: \(after|$)")
 
 
 class Cause(NamedTuple):
@@ -35,57 +29,65 @@ class Cause(NamedTuple):
     is_permanent: bool
 
 
-class ErrorLog:
-    """The newest informative error of a client; an instance is its `error_cb`, which its threads call."""
-
-    def __init__(self) -> None:
-        self._newest: KafkaError | None = None
-        self.are_all_brokers_down = False
-        """Whether no broker could be reached at some time."""
-
-    def __call__(self, error: KafkaError) -> None:
-        """Keep the error, unless it only says that no broker is left."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self.are_all_brokers_down = True
-        else:
-            self._newest = error
-
-    def cause(self, broker: KafkaConnection) -> Cause | None:
-        """Return the reason of the newest error, None if it is not known."""
-        return None if self._newest is None else explain(self._newest, broker)
+def login_rejected(broker: KafkaConnection) -> Cause:
+    """The broker knows no such user, or the password is another."""
+    return Cause(
+        f"the broker rejects the login of user {broker.username!r} with {broker.sasl_mechanism}: correct "
+        f"{PREFIX}USERNAME, {PREFIX}PASSWORD or {PREFIX}SASL_MECHANISM",
+        True,
+    )
 
 
-def explain(error: KafkaError, broker: KafkaConnection) -> Cause | None:
-    """Return what an error about TLS or the login means, None for another error."""
-    text, code = error.str(), error.code()
-    if code == KafkaError._AUTHENTICATION:
-        return Cause(_explain_login(text, broker), True)
-    if (found := _ADVERTISED.match(text)) and not set(split_addresses(found[1])) & set(
-        split_addresses(broker.bootstrap)
-    ):
-        return Cause(
-            f"the broker sends its clients on to an address that this machine cannot reach: {found[1]} ({found[2]}). "
-            "Correct advertised.listeners of the broker, or make this name known here",
-            False,
-        )
-    if "certificate verify failed" in text:
-        return Cause(
-            "the certificate of the broker is not trusted: its authority must be in the file "
-            f"{PREFIX}CA_FILE ({'not set' if broker.ca_file is None else broker.ca_file}), and it must be for the host "
-            "name in the address",
-            True,
-        )
-    if "PLAINTEXT broker listener" in text or "wrong version number" in text:
-        clear = "SASL_PLAINTEXT" if broker.uses_sasl else "PLAINTEXT"
-        return Cause(
-            f"the listener does not speak TLS, but {_PROTOCOL}={broker.security_protocol}: set it to {clear}, or give "
-            "the address of a TLS listener",
-            False,
-        )
-    if "certificate required" in text or "bad certificate" in text or "unknown ca" in text:
-        wanted = "another client certificate" if broker.certificate else "a client certificate"
-        return Cause(f"the broker wants {wanted}: set {PREFIX}CERTIFICATE and {PREFIX}KEY", True)
-    return None
+def mechanism_not_offered(broker: KafkaConnection, offered: str) -> Cause:
+    """The broker offers other SASL mechanisms."""
+    return Cause(
+        f"the broker does not offer {PREFIX}SASL_MECHANISM={broker.sasl_mechanism}, but {offered or 'others'}", True
+    )
+
+
+def no_login_wanted(broker: KafkaConnection) -> Cause:
+    """The listener has no SASL."""
+    clear = "SSL" if broker.uses_tls else "PLAINTEXT"
+    return Cause(
+        f"the listener wants no login: set {_PROTOCOL} to {clear}, or give the address of a SASL listener", True
+    )
+
+
+def untrusted_certificate(broker: KafkaConnection) -> Cause:
+    """The broker's certificate is of an unknown authority, or for another name."""
+    return Cause(
+        "the certificate of the broker is not trusted: its authority must be in the file "
+        f"{PREFIX}CA_FILE ({'not set' if broker.ca_file is None else broker.ca_file}), and it must be for the host "
+        "name in the address",
+        True,
+    )
+
+
+def no_tls(broker: KafkaConnection) -> Cause:
+    """The listener does not answer in TLS."""
+    clear = "SASL_PLAINTEXT" if broker.uses_sasl else "PLAINTEXT"
+    return Cause(
+        f"the listener does not speak TLS, but {_PROTOCOL}={broker.security_protocol}: set it to {clear}, or give "
+        "the address of a TLS listener",
+        False,
+    )
+
+
+def client_certificate_wanted(broker: KafkaConnection) -> Cause:
+    """The listener authenticates clients by their certificates."""
+    wanted = "another client certificate" if broker.certificate else "a client certificate"
+    return Cause(f"the broker wants {wanted}: set {PREFIX}CERTIFICATE and {PREFIX}KEY", True)
+
+
+def advertised_elsewhere(broker: KafkaConnection, address: str, reason: str) -> Cause | None:
+    """An advertised address cannot be reached; None if it is a given one, which is then simply away."""
+    if set(split_addresses(address)) & set(split_addresses(broker.bootstrap)):
+        return None
+    return Cause(
+        f"the broker sends its clients on to an address that this machine cannot reach: {address} ({reason}). "
+        "Correct advertised.listeners of the broker, or make this name known here",
+        False,
+    )
 
 
 def explain_silence(broker: KafkaConnection) -> str:
@@ -165,16 +167,3 @@ def speaks_tls(host: str, port: int) -> bool:
         return "ALERT" in (error.reason or "")
     except OSError:
         return False
-
-
-def _explain_login(text: str, broker: KafkaConnection) -> str:
-    if "not valid in current SASL state" in text:
-        clear = "SSL" if broker.uses_tls else "PLAINTEXT"
-        return f"the listener wants no login: set {_PROTOCOL} to {clear}, or give the address of a SASL listener"
-    if "mechanism handshake failed" in text:
-        supported = text.partition("supported mechanisms:")[2].partition(" (after")[0].strip()
-        return f"the broker does not offer {PREFIX}SASL_MECHANISM={broker.sasl_mechanism}, but {supported or 'others'}"
-    return (
-        f"the broker rejects the login of user {broker.username!r} with {broker.sasl_mechanism}: correct "
-        f"{PREFIX}USERNAME, {PREFIX}PASSWORD or {PREFIX}SASL_MECHANISM"
-    )

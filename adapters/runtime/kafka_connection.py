@@ -51,21 +51,6 @@ class KafkaConnection(Struct, frozen=True):
         """Return the addresses."""
         return self.bootstrap
 
-    def client_settings(self) -> dict[str, str]:
-        """Return the settings of librdkafka with which a client connects."""
-        values = {
-            "bootstrap.servers": self.bootstrap,
-            "security.protocol": self.security_protocol,
-            "sasl.mechanism": self.sasl_mechanism,
-            "sasl.username": self.username,
-            "sasl.password": plain(self.password),
-            "ssl.ca.location": self.ca_file,
-            "ssl.certificate.location": self.certificate,
-            "ssl.key.location": self.key,
-            "ssl.key.password": plain(self.key_password),
-        }
-        return {name: str(value) for name, value in values.items() if value}
-
     def validated(self) -> KafkaConnection:
         """Return the connection. Raises `Misconfigured`, with the variable, if its values do not fit each other."""
         self._require_addresses()

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from adapters.kafka.confluent.connection import client_settings
 from adapters.kafka.topics import broker_answers, create_topics, end_offsets, wait_for_broker
 from adapters.runtime.java import find_java
 from adapters.runtime.kafka_connection import KafkaConnection
@@ -35,7 +36,7 @@ ADDRESS = re.compile(r"Kafka listens on (\S+)")
 
 
 def transactional(broker: KafkaConnection, *values: str, commit: bool) -> None:
-    producer = Producer({**broker.client_settings(), "transactional.id": uuid.uuid4().hex})
+    producer = Producer({**client_settings(broker), "transactional.id": uuid.uuid4().hex})
     producer.init_transactions(10)
     producer.begin_transaction()
     for value in values:
@@ -51,7 +52,7 @@ def read(broker: KafkaConnection, end: int) -> list[str]:
     """The values of partition 0 of `decisions` up to offset `end`, as `read_committed` shows them."""
     consumer = Consumer(
         {
-            **broker.client_settings(),
+            **client_settings(broker),
             "group.id": uuid.uuid4().hex,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
@@ -106,7 +107,7 @@ def test_topics_are_made_once_and_an_aborted_transaction_stays_unseen(kafka: Kaf
 def test_the_committed_end_does_not_pass_an_open_transaction(kafka: KafkaConnection) -> None:
     create_topics(kafka, partitions=4)
     begin = end_offsets(kafka, "labels")[2]
-    producer = Producer({**kafka.client_settings(), "transactional.id": uuid.uuid4().hex})
+    producer = Producer({**client_settings(kafka), "transactional.id": uuid.uuid4().hex})
     producer.init_transactions(10)
     producer.begin_transaction()
     producer.produce("labels", b"open", key=b"card", partition=2)

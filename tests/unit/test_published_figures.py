@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.kafka.transactional_log import SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS
+from adapters.kafka.limits import SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS
 from benchmarks.document import RESULTS
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.reference_table import WINDOW_DAYS

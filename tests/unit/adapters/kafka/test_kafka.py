@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from adapters.kafka.diagnosis import explain
-from adapters.kafka.offsets import committed_offsets
+from adapters.kafka.confluent.connection import explain
+from adapters.kafka.confluent.reader import committed_offsets
+from adapters.kafka.offsets import with_coordinator
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable
 
@@ -25,7 +26,10 @@ class Answering:
 
 
 def asking(consumer: Answering) -> dict[int, int]:
-    return committed_offsets(consumer, "transactions", [0, 1])  # type: ignore[arg-type]
+    return with_coordinator(
+        lambda: committed_offsets(consumer, "transactions", [0, 1]),  # type: ignore[arg-type]
+        "asking for committed offsets",
+    )
 
 
 @pytest.mark.parametrize("code", [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.kafka.confluent.connection import client_settings
 from adapters.kafka.diagnosis import split_addresses
 from adapters.runtime.addresses import Secret
 from adapters.runtime.kafka_connection import KafkaConnection
@@ -23,7 +24,7 @@ LOGIN = {
 
 def test_a_login_is_read_passed_to_children_and_never_shown() -> None:
     settings = read_settings(LOGIN)
-    assert settings.kafka.client_settings() == {
+    assert client_settings(settings.kafka) == {
         "bootstrap.servers": "a:9092,b:9093",
         "security.protocol": "SASL_SSL",
         "sasl.mechanism": "SCRAM-SHA-512",
@@ -37,7 +38,7 @@ def test_a_login_is_read_passed_to_children_and_never_shown() -> None:
 
 def test_without_variables_the_connection_is_plain() -> None:
     assert read_settings({"CARDWATCH_KAFKA_BOOTSTRAP": "h:1"}).kafka == KafkaConnection("h:1")
-    assert KafkaConnection("h:1").client_settings() == {"bootstrap.servers": "h:1", "security.protocol": "PLAINTEXT"}
+    assert client_settings(KafkaConnection("h:1")) == {"bootstrap.servers": "h:1", "security.protocol": "PLAINTEXT"}
     assert read_settings({}) == Settings()
 
 
