@@ -8,6 +8,7 @@ length of a brand.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 from unicodedata import decimal
@@ -88,8 +89,24 @@ def mask_card_numbers(text: str) -> str:
     >>> mask_card_numbers("Export of card 4111-1111-1111-1111, 2 rows")
     'Export of card [card number], 2 rows'
     """
+    parts, position = [], 0
+    for start, end in card_number_spans(text):
+        parts += [text[position:start], _MASK]
+        position = end
+    return "".join([*parts, text[position:]])
 
-    return _GROUPS.sub(lambda found: _mask_groups(found[0]), text)
+
+def card_number_spans(text: str) -> list[tuple[int, int]]:
+    """Return where card numbers begin and end in free text, from left to right.
+
+    >>> card_number_spans("card 4111-1111-1111-1111, 2 rows")
+    [(5, 24)]
+    """
+    return [
+        (found.start() + start, found.start() + end)
+        for found in _GROUPS.finditer(text)
+        for start, end in _spans_in_groups(found[0])
+    ]
 
 
 def digits_of(text: str) -> str:
@@ -112,15 +129,18 @@ def has_valid_check_digit(digits: str) -> bool:
     return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
 
 
-def _mask_groups(text: str) -> str:
-    """Mask the longest runs of whole groups of digits that are card numbers, from the left."""
+def _spans_in_groups(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the longest runs of whole groups of digits that are card numbers, from the left."""
     groups = list(_GROUP.finditer(text))
-    for first, start in enumerate(groups):
+    first = 0
+    while first < len(groups):
         for until in range(min(first + 19, len(groups)), first, -1):
             if has_valid_check_digit(_in_ascii("".join(group[0] for group in groups[first:until]))):
-                end = groups[until - 1].end()
-                return text[: start.start()] + _MASK + _mask_groups(text[end:])
-    return text
+                yield groups[first].start(), groups[until - 1].end()
+                first = until
+                break
+        else:
+            first += 1
 
 
 def _digits(text: str) -> str:
