@@ -31,16 +31,23 @@ class OffsetReader:
         """Return the group's committed offset per partition; partitions without one are left out."""
         return with_coordinator(lambda: self._client.committed(topic, partitions), "asking for committed offsets")
 
+    def begin(self, topic: str, partition: int) -> int:
+        """Return the offset where the partition begins: retention has deleted the records before it."""
+        return self._bounds(topic, partition)[0]
+
     def end(self, topic: str, partition: int) -> int:
         """Return the offset after the last committed record of the partition, control records included."""
-        try:
-            return self._client.bounds(topic, partition)[1]
-        except RequestFailed as error:
-            raise broker_error(error, f"asking for the end of {topic}[{partition}]") from error
+        return self._bounds(topic, partition)[1]
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+    def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        try:
+            return self._client.bounds(topic, partition)
+        except RequestFailed as error:
+            raise broker_error(error, f"asking for the bounds of {topic}[{partition}]") from error
 
 
 def commit_offsets(broker: KafkaConnection, group: str, topic: str, offsets: Mapping[int, int]) -> None:
