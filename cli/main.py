@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "ps": ("cli.stack.ps", "List its processes and what they wait for."),
     "logs": ("cli.stack.logs", "Show the logs of its processes."),
     "example": ("cli.example", "Print a first request to the running scoring service, as a shell command."),
+    "dead-letters": ("cli.dead_letters", "List and show rejected records, and send those again that are valid now."),
     "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),
     "evaluate": ("cli.evaluate", "Train and test a model on your own transactions."),
     "replay": ("cli.replay", "Write the archived log as feature rows, on all cores."),
@@ -31,7 +32,6 @@ COMMANDS: Final = {
     "tables": ("cli.tables", "List and check the reference tables."),
     "keys": ("cli.keys", "Add, list or revoke API keys of the scoring service."),
     "heartbeat": ("cli.heartbeat", "Publish the event time up to which a source is complete."),
-    "dead-letters": ("cli.dead_letters", "List rejected records, and send those again that are valid now."),
     "contracts": ("cli.contracts", "Write the JSON Schemas of the topics' records."),
     "features": ("cli.features", "Write the documentation page of the features."),
 }

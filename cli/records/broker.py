@@ -1,0 +1,27 @@
+"""The broker that a command uses: the one of the settings, or that of the running stack."""
+
+from __future__ import annotations
+
+from adapters.kafka.topics import FIRST_RESPONSE_SECONDS, wait_for_broker
+from adapters.runtime.settings import Settings, read_settings
+from cardwatch.errors import Misconfigured
+from infra.local_stack.stack_home import StackHome
+
+
+def broker_settings() -> Settings:
+    """Return the settings of a cluster that answers: those of this process, or of the stack that `cardwatch up` runs.
+
+    Raises `Misconfigured` if neither names a broker, and what `wait_for_broker` raises.
+    """
+    settings = read_settings()
+    if not settings.kafka_bootstrap:
+        home = StackHome(settings)
+        status = home.status()
+        if status is None:
+            raise Misconfigured(
+                f"CARDWATCH_KAFKA_BOOTSTRAP is empty and no stack runs in {home.folder}: name the broker, or start a "
+                "stack with `cardwatch up`"
+            )
+        settings = read_settings(status.environment)
+    wait_for_broker(settings.kafka, FIRST_RESPONSE_SECONDS)
+    return settings
