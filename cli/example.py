@@ -7,6 +7,7 @@ import textwrap
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import click
 from msgspec import structs
@@ -27,8 +28,11 @@ class _Target(NamedTuple):
 
 
 @click.command()
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print only the transaction, with a new id, for `cardwatch send -`."
+)
 @click.option("--url", help="Address of the scoring service.  [default: CARDWATCH_SCORING_URL, else the running stack]")
-def example(url: str | None) -> None:
+def example(url: str | None, *, as_json: bool) -> None:
     """Print a request that the running scoring service answers with a score, as a shell command.
 
     The service chooses card, merchant and day from its own data. To send the request:  cardwatch example | sh
@@ -39,10 +43,19 @@ def example(url: str | None) -> None:
     \b
         set -a; . ./.env; set +a
         cardwatch example --url http://localhost:3000 | sh
+
+    The request changes nothing. To have such a payment decided and recorded:
+
+    \b
+        cardwatch example --json | cardwatch send -
     """
     target = _target(url)
     with closing(ExampleClient(target.settings)) as client:
         shown = client.example()
+    if as_json:
+        # A preview may have the same id every time; a transaction with the id of an earlier one would not be decided.
+        click.echo(encode(structs.replace(shown.transaction, transaction_id=f"example-{uuid4().hex}")))
+        return
     click.echo(command(shown, target.settings, target.key_file))
 
 

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "ps": ("cli.stack.ps", "List its processes and what they wait for."),
     "logs": ("cli.stack.logs", "Show the logs of its processes."),
     "example": ("cli.example", "Print a first request to the running scoring service, as a shell command."),
+    "send": ("cli.send", "Send transactions, and print their decisions of record."),
     "decisions": ("cli.decisions", "Follow the decisions of record, and explain one of them."),
     "dead-letters": ("cli.dead_letters", "List and show rejected records, and send those again that are valid now."),
     "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),

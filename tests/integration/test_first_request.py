@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from msgspec import structs
 
 from adapters.archive.example_transaction import ExampleTransactionFile
@@ -27,6 +29,8 @@ from cardwatch.features.hashing import identity_hash
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
 from cardwatch.features.state import empty_states
+from cli.example import example
+from cli.send.lines import read_transactions
 from models.training import FittedDetector
 from tests.integration.browser import Browser
 
@@ -161,6 +165,13 @@ def test_the_command_prints_a_request_that_a_shell_sends(
     )
     answer = json.loads(sent.stdout)
     assert (answer["transaction_id"], answer["degraded"], answer["sequence"]) == ("example-1", False, 1)
+
+
+def test_the_example_can_be_sent_as_a_transaction_again_and_again(service: Stack) -> None:
+    printed = [CliRunner().invoke(example, ["--json"], env=service.settings.to_environment()).stdout for _ in range(2)]
+    made = read_transactions(BytesIO("".join(printed).encode()), skip=False, report=print)
+    assert [(each.card_id, each.merchant_id) for each in made] == [(PAID.card_id, PAID.merchant_id)] * 2
+    assert made[0].occurred_at == datetime(2025, 3, 11, 10, 21, 30, tzinfo=UTC)
 
 
 def test_the_command_says_what_is_wrong_with_the_key(service: Stack) -> None:

@@ -1,0 +1,97 @@
+"""`cardwatch send`: send transactions to the log, and wait for their decisions of record."""
+
+from __future__ import annotations
+
+import sys
+from typing import BinaryIO
+
+import click
+
+from adapters.runtime.clock import epoch_ms
+from cardwatch.errors import CardwatchError, Misconfigured
+from cardwatch.events import Transaction, encode, from_epoch_ms
+from cli.decisions.text import HEADING, one_line
+from cli.records.broker import broker_settings
+from cli.records.text import escaped, printable
+from cli.send.delivery import Delivery, DeliveryOutcome
+from cli.send.fields import field_options, transaction_from_options
+from cli.send.lines import read_transactions
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"), required=False)
+@field_options
+@click.option("--on-error", default="refuse", type=click.Choice(["refuse", "skip"]),
+              help="Send nothing if a line of FILE is no transaction, or leave that line out.")  # fmt: skip
+@click.option("--timeout", "timeout_seconds", default=30.0, type=click.FloatRange(min=0, min_open=True),
+              help="Seconds to wait for the broker, and then for the decisions.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the whole decisions, as JSON lines.")
+def send(file: BinaryIO | None, *, on_error: str, timeout_seconds: float, as_json: bool, **fields: str | None) -> None:
+    """Send transactions to the log, and print their decisions of record.
+
+    FILE has one transaction as JSON per line; - is the standard input. Without FILE, the options give the fields of one
+    transaction, which docs/contracts/transaction.schema.json describes. Everything is checked before anything is sent.
+
+    \b
+        cardwatch example --json | cardwatch send -
+        cardwatch send payments.jsonl --on-error skip --json > decisions.jsonl
+        cardwatch send --card-id card-1 --merchant-id shop-1 --amount-minor 12990 --currency EUR \\
+            --merchant-category 5732 --channel ecommerce --country DE --occurred-at 2025-03-08T12:00:00Z
+
+    `cardwatch example` takes card, merchant and time from the running stack. The event time of a simulated stack is not
+    that of the clock, and a payment on a day without a reference table is decided by the rules.
+
+    Sending is safe to repeat: a transaction that was decided before gets no second decision, as long as its id is among
+    the last 16 of its card, and the earlier decision is printed. The exit status is 1 if a transaction was rejected or
+    has no decision in time.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    if file is not None and given:
+        raise Misconfigured(f"give FILE or {_option(next(iter(given)))}, not both")
+    if file is not None:
+        transactions = read_transactions(file, skip=on_error == "skip", report=_tell)
+    elif given:
+        transactions = [transaction_from_options(given, from_epoch_ms(int(epoch_ms())))]
+    else:
+        raise Misconfigured("nothing to send: give FILE, - for the standard input, or the fields of one transaction")
+    _send(transactions, timeout_seconds, as_json=as_json)
+
+
+def _send(transactions: list[Transaction], timeout_seconds: float, *, as_json: bool) -> None:
+    delivery = Delivery(broker_settings(), transactions, timeout_seconds)
+    delivery.write()
+    if not as_json:
+        click.echo(HEADING)
+    failed = False
+    for outcome in delivery.outcomes():
+        if outcome.decision is not None:
+            click.echo(encode(outcome.decision) if as_json else one_line(outcome.decision))
+        if message := _message(outcome):
+            _tell(message)
+        failed |= outcome.letter is not None
+    if reason := delivery.unanswered():
+        raise CardwatchError(reason)
+    if failed:
+        sys.exit(1)
+
+
+def _message(outcome: DeliveryOutcome) -> str:
+    """Return what is to be said about a transaction beside its decision."""
+    name = escaped(outcome.transaction.transaction_id)
+    if outcome.letter is not None:
+        where = f"{outcome.letter.partition}:{outcome.letter.offset}"
+        reason = printable(f"{outcome.letter.field}: {outcome.letter.reason}")
+        return f"{name} was rejected: {reason}. `cardwatch dead-letters show {where}`"
+    if not outcome.was_decided_before:
+        return ""
+    if outcome.decision is None:
+        return f"{name} was decided before, and its decision is no longer in the topic"
+    return f"{name} was decided before, at {outcome.decision.partition}:{outcome.decision.offset}; nothing was added"
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
