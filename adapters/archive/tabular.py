@@ -124,7 +124,12 @@ def _csv(
             ),
         )
     except pa.ArrowException as error:
-        raise MappingError(f"{path}: cannot be read: {_first_line(error)}") from error
+        reason = _first_line(error)
+        if "cannot infer number of columns" in reason:
+            reason = (
+                f"it has no row below the names of its columns, or its first line is longer than {BATCH_BYTES:,} bytes"
+            )
+        raise MappingError(f"{path}: cannot be read: {reason}") from error
     except READ_ERRORS as error:
         raise damaged(path, error) from error
 

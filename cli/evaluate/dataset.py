@@ -11,6 +11,7 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from adapters.archive.containers import is_parquet
 from adapters.archive.tabular import column_names, read_text
 from cardwatch.errors import MappingError
 from cardwatch.features.columns import (
@@ -28,6 +29,7 @@ from cli.evaluate.identifiers import check_one_form
 from cli.evaluate.mapping import Code, Mapping, TransactionFields
 from cli.evaluate.rejects import Fault, Refuse
 from cli.evaluate.score_fields import check_columns_exist
+from cli.evaluate.thousands import ThousandsCheck
 from models.prequential import DAY_MS
 
 IDENTIFIERS: Final = ("card_id", "merchant_id", "transaction_id", "device_id")
@@ -149,7 +151,9 @@ def _read_batches(
     def malformed(row: int, reason: str) -> None:
         waiting.append(Fault(row, "", None, reason))
 
+    thousands = ThousandsCheck(mapping.transaction.amount, is_text=not is_parquet(path))
     for batch in read_text(path, used, mapping.file, malformed):
+        thousands.add(batch.columns[mapping.transaction.amount.column])
         columns, faults = parse_batch(batch, mapping, score_columns)
         last = int(batch.numbers[-1]) if len(batch.numbers) else 0
         waiting += faults.found
@@ -163,6 +167,7 @@ def _read_batches(
         yield used_rows, faults.left_out
     for fault in sorted(waiting):
         refuse(fault)
+    thousands.require_decimals(path)
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -16,7 +16,7 @@ from adapters.archive.tabular import CsvDialect
 from cardwatch.events import AuthorizationOutcome, Channel, to_epoch_ms
 from models.prequential import PrequentialProtocol
 
-TIME_FORMATS: Final = ("iso", "epoch_s", "epoch_ms", "seconds_since", "hours_since", "days_since")
+TIME_FORMATS: Final = ("iso", "epoch_s", "epoch_ms", "epoch_us", "seconds_since", "hours_since", "days_since")
 
 ColumnName = Annotated[str, Meta(min_length=1)]
 Character = Annotated[str, Meta(max_length=1)]
@@ -92,10 +92,15 @@ class Amount(Strict, frozen=True, kw_only=True):
     column: ColumnName
     unit: Literal["major", "minor"] = "major"
     digits: Annotated[int, Meta(ge=0, le=4)] = 2
-    decimal_separator: Separator = "."
+    decimal_separator: Separator | None = None
     thousands_separator: Character = ""
     strip: str = ""
     negative: Literal["refuse", "leave_out"] = "refuse"
+
+    @property
+    def decimal(self) -> str:
+        """What separates the decimals: a point, unless the mapping says otherwise."""
+        return self.decimal_separator or "."
 
 
 class Code(Strict, frozen=True, kw_only=True):

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
+from unicodedata import category
 
 import msgspec
 import yaml
 
 from cardwatch.errors import MappingError
 from cli.evaluate.mapping import CODE_RULES, TIME_FORMATS, Amount, Code, Identifier, Joinable, Mapping, Time
+
+_DAYS: Final = tuple(
+    set(directives) for directives in ("c", "x", *(f"{y}{day}" for y in "Yy" for day in ("md", "bd", "Bd", "j")), "GVu")
+)  # fmt: skip
+"""Directives of strptime that say a day. Without one of these sets it takes the first day of the year or the month."""
 
 
 def load_mapping(path: Path) -> Mapping:
@@ -124,11 +131,13 @@ def _check_identifier(where: str, identifier: Identifier, *, is_card: bool) -> N
 
 
 def _check_amount(where: str, amount: Amount) -> None:
-    if amount.decimal_separator == amount.thousands_separator:
+    if amount.decimal == amount.thousands_separator:
         raise _refusal("decimal_separator and thousands_separator are the same", where)
-    _check_separator(f"{where}.decimal_separator", amount.decimal_separator)
+    _check_separator(f"{where}.decimal_separator", amount.decimal)
     _check_separator(f"{where}.thousands_separator", amount.thousands_separator)
-    part_of_number = f"0123456789+-(){amount.decimal_separator}{amount.thousands_separator.strip()}"
+    if len(signs := [character for character in amount.strip if category(character) == "Sc"]) > 1:
+        raise _refusal(f"{' and '.join(signs)}: amounts in several currencies cannot be compared", f"{where}.strip")
+    part_of_number = f"0123456789+-(){amount.decimal}{amount.thousands_separator.strip()}"
     for character in amount.strip:
         if character in part_of_number:
             raise _refusal(f"{character!r} is part of a number; without it the amount is another one", f"{where}.strip")
@@ -144,7 +153,9 @@ def _check_time(where: str, time: Time) -> None:
     _check_separator(f"{where}.decimal_separator", time.decimal_separator)
     if time.columns is not None and "%" not in time.format:
         raise _refusal('joined columns need a format such as "%Y %m %d %H:%M"', where)
-    if time.format not in TIME_FORMATS and "%" not in time.format:
+    if "%" in time.format:
+        _check_pattern(f"{where}.format", time.format)
+    elif time.format not in TIME_FORMATS:
         formats = f"one of {', '.join(TIME_FORMATS)} or a pattern such as %d/%m/%Y %H:%M:%S"
         raise _refusal(f"{time.format!r} is not {formats}{suggestion(time.format, TIME_FORMATS)}", f"{where}.format")
     if time.format.endswith("_since") and time.start is None:
@@ -153,6 +164,24 @@ def _check_time(where: str, time: Time) -> None:
         _ = time.start_ms
     except ValueError:
         raise _refusal(f"{time.start!r} is not an ISO 8601 time", f"{where}.start") from None
+
+
+def _check_pattern(where: str, pattern: str) -> None:
+    """Refuse a pattern that strptime cannot use, or with which it ignores or invents part of a time."""
+    try:
+        datetime.strptime("", pattern)  # noqa: DTZ007 (only the pattern counts)
+    except re.error:
+        raise _refusal(f"{pattern!r} has a directive twice", where) from None
+    except ValueError as error:
+        if "does not match format" not in str(error):
+            raise _refusal(f"{pattern!r} is not a pattern of strptime: {error}", where) from None
+    found = set(re.findall("%(.)", pattern.replace("%%", "")))
+    if ("p" in found) != ("I" in found) or {"p", "H"} <= found:
+        raise _refusal("hours of 12 are %I with %p, hours of 24 are %H without %p", where)
+    if "Z" in found:
+        raise _refusal("%Z is not read, because names of zones are not unique; %z reads an offset such as +0100", where)
+    if not any(needed <= found for needed in _DAYS):
+        raise _refusal(f"{pattern!r} does not say year, month and day", where)
 
 
 def _check_code(where: str, code: Code, pattern: str, meaning: str) -> None:

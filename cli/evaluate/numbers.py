@@ -17,6 +17,8 @@ Arrow = Any  # pyarrow's stubs do not know which array a compute function gives 
 
 # What a person types as one of these, a program may write as another one that looks the same.
 _ALIKE: Final = ({" ", "\u00a0", "\u2009", "\u202f"}, {"'", "\u2019"})
+_OF_SPREADSHEET: Final = r"E\+[0-9]+$"
+"""The exponent as spreadsheets show it, with at most six digits before it. Other programs write every digit."""
 _WITH_COMMA: Final = r"^[+-]?\d+(,\d+)+(\.\d*)?$"
 
 
@@ -31,6 +33,8 @@ def parse_numbers(texts: Arrow, decimal_separator: str = ".", thousands_separato
         thousands = f"[{re.escape(''.join(sorted(_written_alike(thousands_separator))))}]"
         number += rf"|\d{{1,3}}({thousands}\d{{3}})+({decimal}\d*)?"
     texts = pc.if_else(pc.match_substring_regex(texts, f"^[+-]?({number})$"), texts, None)
+    if (lost := have_lost_digits(texts)).any():
+        texts = pc.if_else(pa.array(lost), None, texts)
     if thousands_separator:
         texts = pc.replace_substring_regex(texts, thousands, "")
     if decimal_separator != ".":
@@ -42,6 +46,16 @@ def has_commas(texts: Arrow) -> NDArray[np.bool_]:
     """Return a mask of the texts that would be numbers if a comma separated decimals or thousands."""
     mask: Arrow = pc.match_substring_regex(texts, _WITH_COMMA)
     return cast(NDArray[np.bool_], mask.fill_null(False).to_numpy(zero_copy_only=False))
+
+
+def have_lost_digits(texts: Arrow) -> NDArray[np.bool_]:
+    """Return a mask of the texts such as 1.70929E+12, in which a spreadsheet shows fewer digits than the number has."""
+    suspects: Arrow = pc.match_substring_regex(texts, _OF_SPREADSHEET)
+    mask = cast(NDArray[np.bool_], suspects.fill_null(False).to_numpy(zero_copy_only=False)).copy()
+    for position in np.flatnonzero(mask):
+        digits, _, exponent = texts[int(position)].as_py().partition("E+")
+        mask[position] = sum(map(str.isdecimal, digits)) <= int(exponent)
+    return mask
 
 
 def cast_where_possible(texts: Arrow, kind: pa.DataType) -> Arrow:

@@ -75,7 +75,11 @@ def _guessed(path: Path, sample: Sample) -> str:
     fields: list[str] = []
     label: list[str] = []
     for field, guess in _REQUIRED.items():
-        if (found := guess(left)) is None:
+        try:
+            found = guess(left)
+        except MappingError as error:
+            raise MappingError(f"{path}: no mapping can be proposed: {error}") from error
+        if found is None:
             raise MappingError(
                 f"{path}: no mapping can be proposed: no column looks like {_LOOKED_FOR[field]} ({field})."
                 f" Its columns: {', '.join(map(mask_card_numbers, sample.columns))}. Write the mapping by hand, as"

@@ -13,6 +13,7 @@ from cli.evaluate.mapping import Amount, Time
 from cli.evaluate.numbers import parse_numbers
 from cli.evaluate.parsing import is_null, parse_amounts, parse_times
 from cli.evaluate.suggest.sample import Texts, distinct
+from cli.evaluate.thousands import looks_like_thousands
 
 FITS: Final = 0.98
 """The share of a column's values that a format has to read: a few faults of the data do not rule it out."""
@@ -23,7 +24,9 @@ _CLOCKS: Final = (" %H:%M:%S", " %H:%M", "", " %H:%M:%S.%f", " %I:%M:%S %p", " %
 _FEW: Final = 20
 """As many values rule out nearly all formats, which is faster than to try each on all."""
 CLOCK: Final = re.compile(r"\d{1,2}:\d\d(:\d\d)?")
-_SIGNS: Final = "$€£¥₹"
+_SPREADSHEET_DAYS: Final = (36_526, 73_050)
+"""The first days of 2000 and 2100."""
+SIGNS: Final = "$€£¥₹"
 _SEPARATORS: Final = ((".", ""), (",", ""), (".", ","), (",", "."), (",", " "), (".", "'"))
 
 
@@ -42,7 +45,7 @@ def time_format(texts: Texts) -> TimeFormat | None:
         return None
     if _reads(values, Time(column="c")):
         return TimeFormat("iso", any(":" in value for value in values))
-    for kind, least in (("epoch_s", 9e8), ("epoch_ms", 9e11)):  # from 1998 on
+    for kind, least in (("epoch_s", 9e8), ("epoch_ms", 9e11), ("epoch_us", 9e14)):  # from 1998 on
         numbers = parse_numbers(_array(values))
         if np.mean((numbers > least) & (numbers < 5 * least)) >= FITS:
             return TimeFormat(kind, has_clock=True)
@@ -70,10 +73,13 @@ def joined_format(first: str, clock_texts: Texts) -> str | None:
 def amount_format(texts: Texts) -> dict[str, str] | None:
     """Return the keys of an amount's mapping that differ from the default, or None if the column holds no amounts."""
     values = distinct(texts)
-    signs = "".join(sign for sign in _SIGNS if any(sign in value for value in values))
+    signs = "".join(sign for sign in SIGNS if any(sign in value for value in values))
     strip = signs + (" " if signs and any(" " in value for value in values) else "")
     best: tuple[float, dict[str, str]] = (0.0, {})
+    thousand_like = [sign for sign in ".," if _only_thousands(values, sign)]
     for decimal, thousands in _SEPARATORS:
+        if decimal in thousand_like:
+            continue
         spec = Amount(column="c", decimal_separator=decimal, thousands_separator=thousands, strip=strip,
                       negative="leave_out")  # fmt: skip
         share = _share(values, lambda array, refuse, spec=spec: parse_amounts(array, refuse, spec))
@@ -99,6 +105,17 @@ def is_count(texts: Texts) -> bool:
     """Return whether the values are whole numbers from 0 on that never decrease, as steps of a simulation are."""
     numbers = parse_numbers(texts)
     return bool(np.all(numbers >= 0) and np.all(numbers == np.rint(numbers)) and np.all(np.diff(numbers) >= 0))
+
+
+def is_day_of_spreadsheet(texts: Texts) -> bool:
+    """Return whether the values are days from 2000 to 2100, counted from 30 December 1899 as spreadsheets do."""
+    numbers = parse_numbers(texts)
+    return bool(np.all((numbers >= _SPREADSHEET_DAYS[0]) & (numbers < _SPREADSHEET_DAYS[1])))
+
+
+def _only_thousands(values: list[str], separator: str) -> bool:
+    grouped, others = looks_like_thousands(_array(values), separator)
+    return grouped > 0 and others == 0
 
 
 def _amount_keys(decimal: str, thousands: str, strip: str) -> dict[str, str]:

@@ -7,9 +7,18 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from cardwatch.card_numbers import has_prefix_of_brand, looks_like_card_number
+from cardwatch.errors import MappingError
 from cardwatch.events import Channel
 from cli.evaluate.mapping import FraudFlag
-from cli.evaluate.suggest.formats import amount_format, degrees_separator, is_count, joined_format, time_format
+from cli.evaluate.suggest.formats import (
+    SIGNS,
+    amount_format,
+    degrees_separator,
+    is_count,
+    is_day_of_spreadsheet,
+    joined_format,
+    time_format,
+)
 from cli.evaluate.suggest.sample import Texts, distinct
 
 Columns = dict[str, Texts]
@@ -74,6 +83,9 @@ def guess_times(columns: Columns) -> Guess | None:
     best = best or next((name for name in named if name in formats), None)
     if best is None:
         for name in named:
+            if is_day_of_spreadsheet(columns[name]):
+                why = "days as spreadsheets count them, from 1899-12-30: check"
+                return Guess((name,), {"format": "days_since", "start": "1899-12-30"}, why)
             if is_count(columns[name]):
                 unit = (
                     "days"
@@ -136,12 +148,17 @@ def guess_amount(columns: Columns) -> Guess | None:
     """The amount: a number, perhaps with a currency sign."""
     named = _by_name("amount", columns)
     for name in named or list(columns):
+        if named and len(signs := [sign for sign in SIGNS if sign in "".join(distinct(columns[name]))]) > 1:
+            found = " and ".join(signs)
+            raise MappingError(f"column {name} has amounts in several currencies ({found}): evaluate a file for each")
         if (keys := amount_format(columns[name])) is None:
             continue
         if not named and not re.search(r"[.,]\d\d?\b", " ".join(distinct(columns[name])[:50])):
             continue
         minor = bool(re.search(r"minor|cents?$", name.lower()))
         why = "in minor units by its name" if minor else "in major units (12.50)"
+        if "thousands_separator" in keys:
+            why += f"; {keys['thousands_separator']!r} is taken for thousands: check"
         if "negative" in keys:
             why += "; negative amounts are refunds, which are left out"
         return Guess((name,), {**({"unit": "minor"} if minor else {}), **keys}, why if named else f"{why}: {BY_VALUES}")

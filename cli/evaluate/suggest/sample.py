@@ -37,8 +37,6 @@ def read_sample(path: Path) -> Sample:
     names = column_names(path, dialect)
     usable = [name for name in names if name.strip() and names.count(name) == 1]
     batch = _first_rows(path, usable, dialect)
-    if not len(batch.numbers):
-        raise MappingError(f"{path}: has no rows to propose a mapping from")
     missing = Mapping.__struct_defaults__[1]
     return Sample(dialect, {name: clean(texts, missing) for name, texts in batch.columns.items()}, batch)
 
@@ -51,6 +49,8 @@ def sniff(path: Path) -> CsvDialect:
     lines = text.splitlines()[:_LINES]
     if len(head) >= HEAD_BYTES and len(lines) < _LINES:
         lines = lines[:-1]  # it may have been cut
+    if not lines:
+        raise MappingError(f"{path}: no table can be seen: its first line is longer than {HEAD_BYTES:,} bytes")
     delimiter = max(DELIMITERS, key=lambda candidate: _regularity(lines, candidate))
     rows = [split_line(line, delimiter, '"') for line in lines]
     [(width, _)] = Counter(len(row) for row in rows if any(row)).most_common(1)
@@ -70,12 +70,15 @@ def _regularity(lines: list[str], delimiter: str) -> tuple[float, int]:
 
 
 def _first_rows(path: Path, names: list[str], dialect: CsvDialect) -> TextBatch:
-    def malformed(_row: int, _reason: str) -> None:
+    broken: list[str] = []
+
+    def malformed(row: int, reason: str) -> None:
         """Leave it out: the sample only has to show how the columns are written."""
+        broken.append(f"; row {row} {reason}")
 
     batch = next(read_text(path, names, dialect, malformed), None)
-    if batch is None:
-        raise MappingError(f"{path}: has no rows to propose a mapping from")
+    if batch is None or not len(batch.numbers):
+        raise MappingError(f"{path}: has no rows to propose a mapping from{''.join(broken[:1])}")
     return TextBatch(batch.numbers[:SAMPLE_ROWS], {name: texts[:SAMPLE_ROWS] for name, texts in batch.columns.items()})
 
 

@@ -101,8 +101,8 @@ def test_the_mappings_in_the_documentation_are_valid(tmp_path: Path) -> None:
         ),
         (
             MINIMAL.replace("occurred_at: time", "occurred_at: {column: time, format: epoc_s}"),
-            "transaction.occurred_at.format: 'epoc_s' is not one of iso, epoch_s, epoch_ms, seconds_since, hours_since,"
-            " days_since or a pattern such as %d/%m/%Y %H:%M:%S; did you mean 'epoch_s'?",
+            "transaction.occurred_at.format: 'epoc_s' is not one of iso, epoch_s, epoch_ms, epoch_us, seconds_since,"
+            " hours_since, days_since or a pattern such as %d/%m/%Y %H:%M:%S; did you mean 'epoch_s'?",
         ),
         (
             MINIMAL.replace("occurred_at: time", "occurred_at: {column: time, format: hours_since}"),
@@ -149,6 +149,11 @@ def test_a_mapping_that_cannot_be_used_says_where_and_what_was_meant(tmp_path: P
         ("format: epoch_s", "1582981506", ms(2020, 2, 29, 13, 5, 6)),
         ("format: epoch_s", "1582981506.789", ms(2020, 2, 29, 13, 5, 6, 789_000)),
         ("format: epoch_ms", "1.582981506789e12", ms(2020, 2, 29, 13, 5, 6, 789_000)),
+        ("format: epoch_us", "1582981506789000", ms(2020, 2, 29, 13, 5, 6, 789_000)),
+        ("format: epoch_s", "1.5829815060E+09", ms(2020, 2, 29, 13, 5, 6)),
+        ("format: '%Y%m%d%H%M%S'", "20200229010305", ms(2020, 2, 29, 1, 3, 5)),
+        ("format: '%d%m%y %H:%M'", "290220 1:05", ms(2020, 2, 29, 1, 5)),
+        ("format: '%Y%m%dT%H%M%S.%f%z'", "20200229T010305.5+0100", ms(2020, 2, 29, 0, 3, 5, 500_000)),
         ("format: '%d/%m/%Y %I:%M %p'", "29/02/2020 01:05 PM", ms(2020, 2, 29, 13, 5)),
         ("format: '%d.%m.%y %H:%M:%S %z'", "01.03.20 00:05:06 +0100", ms(2020, 2, 29, 23, 5, 6)),
         ("format: seconds_since, start: 2020-02-28", "86401.5", ms(2020, 2, 29, 0, 0, 1, 500_000)),
@@ -183,8 +188,21 @@ def test_amounts_become_minor_units(tmp_path: Path, spec: str, text: str, expect
     [
         ("format: iso", "occurred_at", "2020-02-30", "is not an ISO 8601 time (2018-04-01T13:05:00)"),
         ("format: '%d/%m/%Y'", "occurred_at", "30/02/2020", "is not a time written %d/%m/%Y"),
-        ("format: epoch_s", "occurred_at", "1582981506789", "is not a time between 1970 and 2200"),
+        (
+            "format: epoch_s",
+            "occurred_at",
+            "1582981506789",
+            "is not a time between 1970 and 2200; is the unit another one (epoch_s, epoch_ms, epoch_us)?",
+        ),
         ("format: epoch_ms", "occurred_at", "soon", "is not a number, as epoch_ms needs"),
+        ("format: '%d%m%Y'", "occurred_at", "1112024", "is not a time written %d%m%Y, with all zeros in front"),
+        (
+            "format: '%Y-%m-%d %H%M%S'",
+            "occurred_at",
+            "2020-02-29 10305",
+            "is not a time written %Y-%m-%d %H%M%S, with all zeros in front",
+        ),
+        ("unit: major", "amount", "-0.004", "is negative; an amount must be 0 or more"),
         (
             "unit: major",
             "amount",

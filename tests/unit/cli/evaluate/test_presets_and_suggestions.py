@@ -311,6 +311,36 @@ def test_days_and_months_that_cannot_be_told_apart_are_told(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("field", "values", "line"),
+    [
+        (
+            "time",
+            [f"{45_352 + day}.5" for day in range(8)],
+            'occurred_at: {column: time, format: days_since, start: "1899-12-30"}',
+        ),
+        (
+            "time",
+            [f"{1_709_287_200_000_000 + step}" for step in range(8)],
+            "occurred_at: {column: time, format: epoch_us}",
+        ),
+        (
+            "amount",
+            ["1.234", "950", "12.000"] * 3,
+            'amount: {column: amount, decimal_separator: ",", thousands_separator: "."}',
+        ),
+    ],
+)
+def test_numbers_that_could_be_taken_for_others_are_proposed_as_what_they_are(
+    tmp_path: Path, field: str, values: list[str], line: str
+) -> None:
+    path = tmp_path / "export.csv"
+    row = {"time": "2024-03-01", "card": "c", "merchant": "m", "amount": "1", "fraud": "0"}
+    rows = [";".join((row | {field: value, "fraud": str(number % 2)}).values()) for number, value in enumerate(values)]
+    path.write_text(lines(";".join(row), *rows))
+    assert line in suggest_mapping(path)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "is empty"),
@@ -321,6 +351,16 @@ def test_days_and_months_that_cannot_be_told_apart_are_told(tmp_path: Path) -> N
         ),
         ("time,fraud,amount\n2024-03-01,1,5.00\n", "no column looks like a card, an account or a customer (card_id)"),
         ("PK\x03\x04", "is a zip archive that is damaged or incomplete"),
+        (
+            "time,card,merchant,amount,fraud\n2024-03-01,c,m,1,0,\n",
+            "no rows to propose a mapping from; row 2 has 6 columns",
+        ),
+        ("time,card,merchant,amount,fraud", "it has no row below the names of its columns"),
+        ("name" * 20_000, "its first line is longer than 65,536 bytes"),
+        (
+            "time,card,merchant,amount,fraud\n2024-03-01,c,m,$5,0\n2024-03-02,c,m,€5,1\n",
+            "column amount has amounts in several currencies ($ and €): evaluate a file for each",
+        ),
     ],
 )
 def test_what_no_mapping_can_be_proposed_for_is_refused_with_what_lacks(
