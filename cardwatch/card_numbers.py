@@ -24,7 +24,13 @@ _WHOLE_FLOAT: Final = re.compile(r"(\d{13,19})[.,]0+")
 _EXPONENT: Final = re.compile(r"\d[.,]\d+[eE]\+?0*(1[2-8])")
 """A number of 13 to 19 digits in exponent form."""
 _GROUPS: Final = re.compile(rf"\d(?:{_SEPARATORS}\d){{12,}}")
+_CANDIDATE: Final = re.compile(rf"\d(?:{_SEPARATORS}\d){{12}}|^{_EXPONENT.pattern}$")
+"""What every card number has, in whatever form. The check that rules out most identifiers in a microsecond."""
 _GROUP: Final = re.compile(r"\d+")
+_PART: Final = re.compile(rf"(?<![^\W_])\d(?:{_SEPARATORS}\d){{12,}}(?![^\W_])")
+"""Groups of digits that touch no letter: a hash in hexadecimal digits has none that is long enough by chance."""
+_LONGEST_GROUP: Final = 6
+"""Digits of the longest group in which a card number is printed: the second of American Express and Diners Club."""
 _MASK: Final = "[card number]"
 
 # Ranges of the first six digits, and the lengths that are issued.
@@ -81,6 +87,36 @@ def has_prefix_of_brand(text: str) -> bool:
     prefix = int(digits[:6])
     of_brand = any(first <= prefix <= last and len(digits) in lengths for first, last, lengths in _BRANDS)
     return of_brand and has_valid_check_digit(digits)
+
+
+def holds_number_of_brand(text: str) -> bool:
+    """Return whether `text` is a card number with the prefix and the length of a brand, or holds one beside other text.
+
+    >>> holds_number_of_brand("tok_4111111111111111"), holds_number_of_brand("refund to 4111 1111 1111 1111")
+    (True, True)
+    >>> holds_number_of_brand("a4111111111111111"), holds_number_of_brand("-4111111111111111")
+    (False, False)
+    """
+    if not _CANDIDATE.search(text):
+        return False
+    if text.removeprefix("-").isdecimal():
+        return has_prefix_of_brand(text)  # which a negative number, such as a signed hash, never has
+    if not text[0].isalpha() and has_prefix_of_brand(text):
+        return True
+    return any(map(_groups_hold_number, _PART.findall(text)))
+
+
+def is_number_of_card(text: str) -> bool:
+    """Return whether the identifier of a card is a card number in any form, or holds one of a brand beside other text.
+
+    It is checked more strictly than other identifiers: a valid check digit is enough, and a minus makes no difference.
+
+    >>> is_number_of_card("1714557600000008"), is_number_of_card("-4111111111111111"), is_number_of_card("card-000017")
+    (True, True, False)
+    """
+    if not _CANDIDATE.search(text):
+        return False
+    return (not text[0].isalpha() and looks_like_card_number(text.removeprefix("-"))) or holds_number_of_brand(text)
 
 
 def mask_card_numbers(text: str) -> str:
@@ -141,6 +177,22 @@ def _spans_in_groups(text: str) -> Iterator[tuple[int, int]]:
                 break
         else:
             first += 1
+
+
+def _groups_hold_number(part: str) -> bool:
+    """Whether one group of digits is a card number, or groups in a row are, as people group them: 4-4-4-4 or 4-6-5.
+
+    So a sequence number or an expiry date behind it hides none, and a UUID or a date with a number is none.
+    """
+    groups = _GROUP.findall(part)
+    if any(map(has_prefix_of_brand, groups)):
+        return True
+    printed = [3 <= len(group) <= _LONGEST_GROUP for group in groups]
+    return any(
+        all(printed[first : first + count]) and has_prefix_of_brand("".join(groups[first : first + count]))
+        for count in (3, 4, 5)
+        for first in range(len(groups) - count + 1)
+    )
 
 
 def _digits(text: str) -> str:

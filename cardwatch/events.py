@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from cardwatch.card_numbers import has_prefix_of_brand, looks_like_card_number
+from cardwatch.card_numbers import holds_number_of_brand, is_number_of_card
 from cardwatch.errors import InvalidRecord
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,6 +26,8 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _DAY: Final = timedelta(days=1)
 _EPOCH_ORDINAL, _FIRST_ORDINAL, _LAST_ORDINAL = (day.toordinal() for day in (EPOCH, date.min, date.max))
 _IDENTIFIERS: Final = ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id")
+_SHORTEST_CARD_NUMBER: Final = 13
+"""Digits of the shortest card number."""
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="An opaque token, never a card number.")]
@@ -217,14 +219,17 @@ def validate_identifiers(record: Transaction | Label) -> None:
     for field, value in zip(_IDENTIFIERS, shared + more, strict=True):
         if value is None:
             continue
-        if not value.isprintable() and _CONTROL_CHARACTER.search(value):
-            raise InvalidRecord("contains a control character", field=f"$.{field}")
-        if not value[0].isalpha() and _is_card_number(field, value):  # most tokens begin with a letter
+        if not value.isprintable():
+            _refuse_control_characters(value, field)
+        if value[0].isalpha() and (len(value) < _SHORTEST_CARD_NUMBER or value.isalnum()):
+            continue  # most tokens: too short, or without a place where a number could begin
+        if is_number_of_card(value) if field == "card_id" else holds_number_of_brand(value):
             raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
 
 
-def _is_card_number(field: str, value: str) -> bool:
-    return looks_like_card_number(value) if field == "card_id" else has_prefix_of_brand(value)
+def _refuse_control_characters(value: str, field: str) -> None:
+    if _CONTROL_CHARACTER.search(value):
+        raise InvalidRecord("contains a control character", field=f"$.{field}")
 
 
 def _validate(record: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cardwatch.card_numbers import digits_of, has_prefix_of_brand, looks_like_card_number
+from cardwatch.card_numbers import digits_of, holds_number_of_brand, is_number_of_card
 from cardwatch.errors import MappingError
 from cli.evaluate.mapping import Identifier
-from cli.evaluate.parsing import Coded, Mask, Refuse, Texts, as_mask, where
+from cli.evaluate.parsing import LOST_DIGITS, Coded, Mask, Refuse, Texts, as_mask, where
 
 JOINT: Final = "|"
 """Separator between the joined columns of an identifier. A value that contains it is refused, because two identifiers
@@ -28,7 +27,6 @@ _MAX_LENGTH: Final = 64
 _REPLACE: Final = "looks like a card number; put an opaque token in its place"
 _CARD_NUMBER: Final = f"{_REPLACE}, or set tokenize"
 _NUMBER_OF_BRAND: Final = f"{_REPLACE}, or set not_card_numbers if the column holds other long numbers"
-_LOST_DIGITS: Final = "is a number in exponent form, whose last digits are lost; export the column as text"
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
 """The contract of transactions refuses these too."""
 _EXPONENT: Final = r"^[+-]?(\d+[.,]\d+[eE][+-]?\d+|\d+[eE]\+\d+|\d{13,}[eE]-?\d+)$"
@@ -37,11 +35,6 @@ _SUSPECT: Final = (
     r"|(^|[^A-Za-z0-9])[0-9]([^A-Za-z0-9]{0,3}[0-9]){12,}([^A-Za-z0-9]|$)"
 )
 """Candidates for a card number: long texts without a letter, the exponent form, and texts with such a part."""
-_PART: Final = re.compile(r"(?<![^\W_])\d(?:[\W_]{0,3}\d){12,}(?![^\W_])")
-"""Groups of digits that touch no letter: a hash in hexadecimal digits has none that is long enough by chance."""
-_GROUP: Final = re.compile(r"\d+")
-_LONGEST_GROUP: Final = 6
-"""Digits of the longest group in which a card number is printed: the second of American Express and Diners Club."""
 # Only this run knows the key, so nobody can find a card number by trying all of them.
 _KEY: Final = secrets.token_bytes(32)
 
@@ -65,20 +58,14 @@ def parse_identifiers(texts: Texts, refuse: Refuse, spec: Identifier, *, is_card
     refuse(where(coded, pc.match_substring_regex(names, _CONTROL)), "contains a control character")
     suspects = pc.match_substring_regex(names, _SUSPECT).to_numpy(zero_copy_only=False)
     if not spec.tokenize and not spec.not_card_numbers:
-        is_number = is_card_number if is_card else _is_number_of_brand
+        is_number = is_number_of_card if is_card else holds_number_of_brand
         refuse(where(coded, _mask(names, suspects, is_number)), _CARD_NUMBER if is_card else _NUMBER_OF_BRAND)
-    refuse(where(coded, pc.match_substring_regex(names, _EXPONENT)), _LOST_DIGITS)
+    refuse(where(coded, pc.match_substring_regex(names, _EXPONENT)), LOST_DIGITS)
     if not spec.tokenize:
         return coded
     tokens = pa.array([_token(name) for name in names.to_pylist()], pa.string())
     # One number written in two ways is one card, so the dictionary is rebuilt.
     return pa.DictionaryArray.from_arrays(coded.indices, tokens).cast(pa.string()).dictionary_encode()
-
-
-def is_card_number(text: str) -> bool:
-    """Return whether an identifier of a card is a card number, or holds one of a brand beside other text."""
-    text = text.removeprefix("-")
-    return looks_like_card_number(text) or _is_number_of_brand(text)
 
 
 def check_one_form(path: Path, column: str, names: Iterable[str | None]) -> None:
@@ -90,27 +77,6 @@ def check_one_form(path: Path, column: str, names: Iterable[str | None]) -> None
             f"{path}: column {column}: {twice[:-2]!r} is written as {twice!r} too, as programs do after a missing"
             " value; export the column as text"
         )
-
-
-def _is_number_of_brand(text: str) -> bool:
-    if text.removeprefix("-").isdecimal():
-        return has_prefix_of_brand(text)  # which a negative number, such as a signed hash, never has
-    return has_prefix_of_brand(text) or any(map(_holds_number_of_brand, _PART.findall(text)))
-
-
-def _holds_number_of_brand(part: str) -> bool:
-    """Whether one group of digits is one, or groups in a row are, as people group them: 4-4-4-4 or 4-6-5 digits.
-
-    So a sequence number or an expiry date behind it hides none, and a UUID or a date with a number is none.
-    """
-    groups = _GROUP.findall(part)
-    if any(map(has_prefix_of_brand, groups)):
-        return True
-    windows = (groups[first : first + count] for count in (3, 4, 5) for first in range(len(groups) - count + 1))
-    return any(
-        all(3 <= len(group) <= _LONGEST_GROUP for group in window) and has_prefix_of_brand("".join(window))
-        for window in windows
-    )
 
 
 def _mask(names: Any, suspects: NDArray[np.bool_], is_number: Callable[[str], bool]) -> Any:

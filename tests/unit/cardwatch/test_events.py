@@ -100,6 +100,28 @@ def test_a_card_number_in_quotes_or_brackets_is_refused_as_a_card(written: str) 
         reading(card_id=written)
 
 
+@pytest.mark.parametrize("field", ["transaction_id", "card_id", "merchant_id", "device_id", "customer_id"])
+@pytest.mark.parametrize(
+    "written",
+    ["tok_4111111111111111", "card 4111111111111111", "Refund to 4111 1111 1111 1111 thanks", ";4111111111111111=2612",
+     "amex 3400 000000 00009", "https://shop/?pan=4111111111111111"],
+)  # fmt: skip
+def test_a_card_number_beside_other_text_is_refused_as_an_evaluation_refuses_it(field: str, written: str) -> None:
+    with pytest.raises(InvalidRecord, match="looks like a card number") as refused:
+        reading(**{field: written})
+    assert refused.value.field == f"$.{field}"
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["a4111111111111111", "550e8400-e29b-41d4-a716-446655440000", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "tok_4111111111111112",
+     "t-00012-000017", "2024-03-01-000123-0000000017", "DE89370400440532013000", "-4111111111111112"],
+)  # fmt: skip
+def test_tokens_with_many_digits_are_no_card_numbers(token: str) -> None:
+    decoded = reading(card_id=token, merchant_id=token)
+    assert (decoded.card_id, decoded.merchant_id) == (token, token)
+
+
 def test_times_are_exact_to_the_millisecond_in_every_zone() -> None:
     moment = datetime(2025, 1, 6, 12, 0, 0, 1_000, tzinfo=UTC)
     elsewhere = moment.astimezone(timezone(timedelta(hours=-5)))
