@@ -147,8 +147,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     topic: str
-    partition: int
-    offset: int
+    partition: Annotated[int, Meta(ge=0, lt=2**31)]
+    offset: LogOffset
     key: bytes | None
     value: bytes | None
     field: str
@@ -244,6 +244,7 @@ def _validate(record: object) -> None:
     elif isinstance(record, Decision):
         _validate(record.transaction)
         validate_time(record.decided_at, "decided_at")
+        _refuse_control_characters(record.model_version or "", "model_version")  # the index of the archive holds it
 
 
 def validate_time(moment: datetime, field: str) -> None:

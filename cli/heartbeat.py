@@ -9,7 +9,8 @@ import click
 from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import FIRST_RESPONSE_SECONDS, end_offsets, wait_for_broker
 from adapters.runtime.settings import read_settings
-from cardwatch.errors import Misconfigured
+from cardwatch.errors import InvalidRecord, Misconfigured
+from cardwatch.events import validate_time
 from cardwatch.progress import Heartbeat
 from cardwatch.topics import TRANSACTIONS
 
@@ -32,7 +33,8 @@ def heartbeat(source: str, at: str, *, last: bool) -> None:
         raise Misconfigured(f"--source={source!r} is not a name of 1 to 64 characters")
     wait_for_broker(settings.kafka, FIRST_RESPONSE_SECONDS)
     ends = {str(partition): end for partition, end in end_offsets(settings.kafka, TRANSACTIONS).items()}
-    record = Heartbeat(source=source, at=_moment(at), transaction_ends=ends, last=last)
+    moment = _moment(at)
+    record = Heartbeat(source=source, at=moment, transaction_ends=ends, last=last)
     publish_progress(settings.kafka, record)
     click.echo(f"{source}: everything before {record.at.isoformat()} is sent{', and nothing follows' if last else ''}")
 
@@ -42,4 +44,9 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise Misconfigured(f"--at={text!r} is not a time like 2025-01-06T23:00:00Z") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        validate_time(moment, "at")
+    except InvalidRecord as error:
+        raise Misconfigured(f"--at={text!r} {error.reason}") from error
+    return moment

@@ -11,6 +11,7 @@ import msgspec
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.producer import LogWriter
 from adapters.runtime.kafka_connection import KafkaConnection
+from adapters.runtime.logs import one_line
 from cardwatch.errors import BrokerUnavailable, InvalidRecord
 from cardwatch.progress import Progress, decode_progress
 from cardwatch.records import Record
@@ -23,7 +24,7 @@ OnSkipped = Callable[[Record, InvalidRecord], None]
 
 def log_skipped(record: Record, error: InvalidRecord) -> None:
     """Log a record that is passed over because it breaks the contract of its topic."""
-    log.warning("%s[%d] %d is passed over: %.500s", record.topic, record.partition, record.offset, error)
+    log.warning("%s[%d] %d is passed over: %s", record.topic, record.partition, record.offset, one_line(str(error)))
 
 
 class ProgressWriter:

@@ -14,8 +14,12 @@ from pythonjsonlogger.json import JsonFormatter
 
 from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.settings import Settings
+from cardwatch.card_numbers import mask_card_numbers
 
 TRANSACTION_ID: Final = "transaction_id"
+
+MAX_CHARACTERS: Final = 500
+"""Maximum length of a quoted text in a log line."""
 
 _TEXT_FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s  %(message)s"
 # Other packages log from WARNING on.
@@ -25,6 +29,16 @@ OUR_PACKAGES: Final = ("adapters", "cardwatch", "cli", "infra", "models", "monit
 def about(transaction_id: str) -> dict[str, str]:
     """Return the `extra` of a log line about one transaction."""
     return {TRANSACTION_ID: transaction_id}
+
+
+def one_line(text: str, *, limit: int = MAX_CHARACTERS) -> str:
+    """Return a text that may quote records of others for one line of a log or a terminal.
+
+    Control characters are escaped, card numbers masked, and what is longer than `limit` is cut.
+    """
+    masked = mask_card_numbers(text)
+    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in masked)
+    return shown if len(shown) <= limit else f"{shown[:limit]}..."
 
 
 def set_up_logging(settings: Settings, service: str) -> None:

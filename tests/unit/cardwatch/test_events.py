@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from cardwatch.card_numbers import looks_like_card_number
 from cardwatch.errors import InvalidRecord
-from cardwatch.events import Transaction, decode, from_epoch_ms, to_epoch_ms
+from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode, from_epoch_ms, to_epoch_ms
+from cardwatch.topics import DEAD_LETTERS, DECISIONS
+from tests.unit.services.records_of_others import EXAMPLES
 
 MINIMAL: dict[str, Any] = {
     "transaction_id": "t-1",
@@ -120,6 +123,21 @@ def test_a_card_number_beside_other_text_is_refused_as_an_evaluation_refuses_it(
 def test_tokens_with_many_digits_are_no_card_numbers(token: str) -> None:
     decoded = reading(card_id=token, merchant_id=token)
     assert (decoded.card_id, decoded.merchant_id) == (token, token)
+
+
+def test_a_version_with_a_control_character_is_refused_because_no_sql_index_holds_it() -> None:
+    decision = json.loads(encode(EXAMPLES[DECISIONS][0])) | {"model_version": "1\0"}
+    with pytest.raises(InvalidRecord, match="contains a control character") as refused:
+        decode(json.dumps(decision).encode(), Decision)
+    assert refused.value.field == "$.model_version"
+
+
+@pytest.mark.parametrize(("name", "value"), [("partition", 10**30), ("partition", -1), ("offset", 2**70)])
+def test_a_dead_letter_names_a_position_that_can_exist(name: str, value: int) -> None:
+    letter = json.loads(encode(EXAMPLES[DEAD_LETTERS][0])) | {name: value}
+    with pytest.raises(InvalidRecord) as refused:
+        decode(json.dumps(letter).encode(), DeadLetter)
+    assert refused.value.field == f"$.{name}"
 
 
 def test_times_are_exact_to_the_millisecond_in_every_zone() -> None:

@@ -8,8 +8,12 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from adapters.kafka.confluent.connection import explain
 from adapters.kafka.confluent.reader import committed_offsets
 from adapters.kafka.offsets import with_coordinator
+from adapters.kafka.progress import log_skipped
 from adapters.runtime.kafka_connection import KafkaConnection
-from cardwatch.errors import BrokerUnavailable
+from cardwatch.errors import BrokerUnavailable, InvalidRecord
+from cardwatch.events import Label, decode
+from cardwatch.records import Record
+from cardwatch.topics import LABELS
 
 
 class Answering:
@@ -73,3 +77,14 @@ def test_an_error_at_an_advertised_address_is_told_apart_from_one_at_the_given_a
 ) -> None:
     cause = explain(Reported(text), KafkaConnection("given.example:9092"))  # type: ignore[arg-type]
     assert bool(cause and "advertised.listeners" in cause.text and "other.example:9092" in cause.text) is is_advertised
+
+
+def test_the_line_about_a_record_that_is_passed_over_is_one_line_without_card_numbers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    value = b'{"4111111111111111\\nERROR   root  forged": 1}'
+    with pytest.raises(InvalidRecord) as refused:
+        decode(value, Label)
+    log_skipped(Record(LABELS, 1, 7, 0, None, value), refused.value)
+    [line] = caplog.messages
+    assert line == ("labels[1] 7 is passed over: Object contains unknown field `[card number]\\nERROR   root  forged`")
