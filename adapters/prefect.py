@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 from msgspec import Struct
 
-from adapters.runtime.addresses import basic_authorization, split_userinfo, without_userinfo
+from adapters.runtime.addresses import basic_authorization, bearer_authorization, split_userinfo, without_userinfo
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import variables_of
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
@@ -49,7 +49,7 @@ class PrefectAccess(NamedTuple):
         """Return the header with the login, or none."""
         if self.login:
             return {"Authorization": basic_authorization(self.login)}
-        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return {"Authorization": bearer_authorization(self.key, variable=f"{_API}KEY")} if self.key else {}
 
 
 class RunState(Struct, frozen=True, kw_only=True):

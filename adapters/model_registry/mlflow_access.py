@@ -14,7 +14,7 @@ from typing import Final, Self
 import httpx
 from msgspec import Struct
 
-from adapters.runtime.addresses import Secret, basic_authorization, split_userinfo
+from adapters.runtime.addresses import Secret, basic_authorization, bearer_authorization, split_userinfo
 from adapters.runtime.settings import variables_of
 from cardwatch.errors import Misconfigured
 
@@ -43,11 +43,11 @@ class MlflowAccess(Struct, frozen=True):
         )
 
     def headers(self) -> dict[str, str]:
-        """Return the header with the login, or none."""
+        """Return the header with the login, or none. Raises `Misconfigured` for a token that no header can carry."""
         username, password, token = (self.variables.get(name, "") for name in ("USERNAME", "PASSWORD", "TOKEN"))
         if username and password:
             return {"Authorization": basic_authorization(f"{username}:{password}")}
-        return {"Authorization": f"Bearer {token}"} if token else {}
+        return {"Authorization": bearer_authorization(token, variable=f"{PREFIX}TOKEN")} if token else {}
 
     def refusal_hint(self) -> str:
         """Return what to do when the server rejects the login."""

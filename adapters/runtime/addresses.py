@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from typing import ClassVar, Final, NamedTuple, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from cardwatch.errors import Misconfigured
 
 # The last @ of a word ends the userinfo, because an unquoted password may itself contain @, / and #.
 _USERINFO: Final = re.compile(r'(?<=://)[^\s"<>]*@')
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SECRET_NAME: Final = re.compile("passw|secret|token", re.IGNORECASE)
 _FORBIDDEN: Final = re.compile(r'[\s\x00-\x1f\x7f"<>\\^`{|}]')
 
 
@@ -130,6 +133,19 @@ def basic_authorization(login: str) -> str:
     return "Basic " + b64encode(login.encode()).decode()
 
 
+def bearer_authorization(token: str, *, variable: str) -> str:
+    """Return the value of the header `Authorization` for a token, which is that of `variable`.
+
+    Raises `Misconfigured`, without the token, for one that no header can carry: a library would quote it in its error.
+    """
+    if not (token.isascii() and (not token or token.isprintable())):
+        raise Misconfigured(
+            f"{variable} cannot be sent in a header: it has a line end, another control character, or one that is not "
+            "ASCII. A file or a secret often ends with a line end"
+        )
+    return f"Bearer {token}"
+
+
 def _split_authority(rest: str) -> tuple[str, str]:
     end = min((at for sign in "/?#" if (at := rest.find(sign)) >= 0), default=len(rest))
     return rest[:end], rest[end:]
@@ -152,5 +168,7 @@ def _normalised(raw: str) -> str:
     if not is_readable:
         # Part of an unquoted password may have been taken for the host, so none of it is shown.
         raise ValueError(f"{scheme}://... has a host or port that cannot be read; in a password, @ is written as %40")
+    if any(map(_SECRET_NAME.search, parse_qs(path.partition("?")[2], keep_blank_values=True))):
+        raise ValueError(f"{scheme}://... has a password after the ?, where it would be shown; give it before the host")
     login = f"{parts[0]}{colon}{parts[1]}@" if userinfo else ""
     return f"{scheme}://{login}{host}{path}"

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.runtime.addresses import split_userinfo
+from adapters.runtime.addresses import bearer_authorization, plain, split_userinfo
 from adapters.runtime.retry import retry_once
 from adapters.runtime.settings import Settings
 from adapters.scoring.wire_format import (
@@ -52,15 +52,13 @@ class _HttpClient:
             self._http = httpx.Client(
                 base_url=url,
                 timeout=timeout_seconds,
-                headers={"Authorization": "Bearer " + settings.api_key},
+                headers={"Authorization": bearer_authorization(plain(settings.api_key), variable="CARDWATCH_API_KEY")},
                 limits=httpx.Limits(keepalive_expiry=30.0),
                 trust_env=False,
                 verify=True if settings.tls_ca is None else _tls_context(settings.tls_ca),
             )
         except httpx.InvalidURL as error:
             raise Misconfigured(f"{url!r} is not the address of a scoring service: {error}") from error
-        except UnicodeEncodeError as error:
-            raise Misconfigured("CARDWATCH_API_KEY is not ASCII, so it cannot be sent in a header") from error
 
     def close(self) -> None:
         """Close the connections."""

@@ -15,7 +15,7 @@ import pytest
 
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
-from adapters.runtime.addresses import HttpUrl
+from adapters.runtime.addresses import HttpUrl, Secret
 from adapters.runtime.settings import Settings
 from adapters.scoring.client import ScoringClient
 from cardwatch.errors import CardwatchError, Misconfigured, OrchestratorUnavailable, RegistryUnavailable
@@ -145,6 +145,24 @@ def test_a_file_of_mlflows_tls_variables_that_cannot_be_used_is_named(
     monkeypatch.setenv(variable, "gone.pem")
     with pytest.raises(Misconfigured, match=rf"{variable}='gone\.pem' cannot be used: .*No such file"):
         MlflowRegistry("https://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("token", ["hunter2\n", "hunter2\r\nX-Other: 1", "hünter2"])
+@pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "CARDWATCH_API_KEY"])
+def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(
+    host: str, variable: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, token)
+    calls: dict[str, Callable[[], object]] = {
+        "MLFLOW_TRACKING_TOKEN": lambda: MlflowRegistry(f"http://{host}"),
+        "PREFECT_API_KEY": lambda: PrefectDeployments(f"http://{host}"),
+        "CARDWATCH_API_KEY": lambda: ScoringClient(
+            Settings(scoring_url=HttpUrl(f"http://{host}"), api_key=Secret(token)), timeout_seconds=1.0
+        ),
+    }
+    with pytest.raises(Misconfigured, match=f"^{variable} cannot be sent in a header") as refused:
+        calls[variable]()
+    assert "nter2" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_the_scoring_service_takes_a_key_and_no_login() -> None:

@@ -92,6 +92,23 @@ def test_an_address_of_another_scheme_is_refused_without_a_login_in_it(text: str
     assert "hunter2" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [
+        ("CARDWATCH_INDEX_URL", "postgresql://me@host/archive?password=hunter2"),
+        ("CARDWATCH_DATABASE_URL", "postgresql://host/mlflow?user=me&sslpassword=hunter2"),
+        ("CARDWATCH_STORE_URL", "redis://host:6379/0?PASSWORD=hunter2"),
+        ("CARDWATCH_MLFLOW_URL", "https://host/?access_token=hunter2"),
+    ],
+)
+def test_a_password_behind_the_path_of_an_address_is_refused_without_showing_it(key: str, address: str) -> None:
+    with pytest.raises(Misconfigured, match=f"^{key}=.* has a password after the ") as refused:
+        read_settings({key: address})
+    assert "hunter2" not in str(refused.value)
+    table = "dynamodb://TABLE?region=eu-central-1&endpoint=http://localhost:5000"
+    assert plain(read_settings({"CARDWATCH_STORE_URL": table}).store_url) == table
+
+
 def test_two_passwords_for_one_address_are_refused_and_the_same_one_twice_is_not() -> None:
     given = {"CARDWATCH_INDEX_URL": "postgresql://me:hunter2@host/db", "CARDWATCH_POSTGRES_PASSWORD": "hunter3"}
     with pytest.raises(Misconfigured, match="another one is in CARDWATCH_POSTGRES_PASSWORD") as refusal:
