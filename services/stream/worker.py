@@ -142,7 +142,7 @@ class StreamWorker:
         self._metrics.set_unapplied(partition, 0)
 
     def _require_partitions(self, assigned: Sequence[int]) -> None:
-        found = max(self._partitioning.partitions, *(number + 1 for number in assigned))
+        found = max([self._partitioning.partitions, *(number + 1 for number in assigned)])
         recorded = self._store.record_partitions(found)
         if not recorded == found == self._partitioning.partitions:
             raise Misconfigured(

@@ -357,6 +357,12 @@ def test_a_worker_that_fails_during_an_assignment_owns_nothing(desk: Desk, monke
     assert desk.value("stream_unapplied_records", partition="0") is None
 
 
+def test_a_worker_without_partitions_waits(desk: Desk) -> None:
+    """The group gives none to a worker more than there are partitions."""
+    assert desk.worker.assign_partitions(MemoryLog(payment(0)), []) == {}
+    assert desk.value("stream_partitions") == 0
+
+
 def test_polled_records_of_revoked_partitions_are_ignored(desk: Desk) -> None:
     log = MemoryLog(payment(0))
     desk.worker.process_batch(log, {0: log.records})
