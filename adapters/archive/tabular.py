@@ -88,6 +88,10 @@ def _read_parquet(path: Path, columns: list[str]) -> Iterator[TextBatch]:
 
 
 def _as_text(path: Path, name: str, values: pa.Array[Any]) -> pa.StringArray:
+    if pa.types.is_duration(values.type):  # as text it would be a count of its own unit
+        raise MappingError(
+            f"{path}: column {name}: values of type {values.type} cannot be used; store them as numbers of seconds"
+        )
     try:
         return cast(pa.StringArray, values.cast(pa.string()))
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
@@ -154,7 +158,10 @@ def _read_csv(path: Path, columns: list[str], dialect: CsvDialect, malformed: Ma
                 row = int(numbers[-1]) + 1 if len(numbers) else row
                 yield _without_blank_lines(_decoded(path, numbers, batch, dialect))
         except READ_ERRORS as error:
-            raise MappingError(f"{path}: cannot be read after row {row - 1}: {_first_line(error)}") from error
+            reason = _first_line(error)
+            if "straddles two block boundaries" in reason:
+                reason = f"a row is longer than {BATCH_BYTES:,} bytes; is a quote left open?"
+            raise MappingError(f"{path}: cannot be read after row {row - 1}: {reason}") from error
 
 
 def _decoded(path: Path, numbers: NDArray[np.int64], batch: pa.RecordBatch, dialect: CsvDialect) -> TextBatch:

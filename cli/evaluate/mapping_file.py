@@ -16,6 +16,8 @@ import yaml
 from cardwatch.errors import MappingError
 from cli.evaluate.mapping import CODE_RULES, TIME_FORMATS, Amount, Code, Identifier, Joinable, Mapping, Time
 
+_FACTORS: Final = frozenset({"k", "m", "mn", "b", "bn", "%", "\u2030"})
+"""Texts behind a number that multiply or divide it."""
 _DAYS: Final = tuple(
     set(directives) for directives in ("c", "x", *(f"{y}{day}" for y in "Yy" for day in ("md", "bd", "Bd", "j")), "GVu")
 )  # fmt: skip
@@ -137,6 +139,8 @@ def _check_amount(where: str, amount: Amount) -> None:
     _check_separator(f"{where}.thousands_separator", amount.thousands_separator)
     if len(signs := [character for character in amount.strip if category(character) == "Sc"]) > 1:
         raise _refusal(f"{' and '.join(signs)}: amounts in several currencies cannot be compared", f"{where}.strip")
+    if amount.strip.strip().lower() in _FACTORS:
+        raise _refusal(f"{amount.strip!r} stands for a factor; without it the amount is another one", f"{where}.strip")
     part_of_number = f"0123456789+-(){amount.decimal}{amount.thousands_separator.strip()}"
     for character in amount.strip:
         if character in part_of_number:

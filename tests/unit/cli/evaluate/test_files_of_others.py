@@ -269,6 +269,7 @@ def test_times_and_cards_in_several_columns_are_joined(tmp_path: Path) -> None:
         ("card_id: card", "card_id: {column: a, columns: [b, c]}", "transaction.card_id: needs either 'column' or"),
         ("amount: amount", "amount: {column: amount, strip: '-$'}", "transaction.amount.strip: '-' is part of"),
         ("amount: amount", "amount: {column: amount, strip: '()'}", "transaction.amount.strip: '(' is part of"),
+        ("amount: amount", "amount: {column: amount, strip: ' k'}", "strip: ' k' stands for a factor"),
         ("amount: amount", "amount: {column: amount, strip: '$€'}", "strip: $ and €: amounts in several currencies"),
         ("amount: amount", "amount: {column: amount, strip: '.'}", "transaction.amount.strip: '.' is part of a number"),
         ("amount: amount", "amount: {column: amount, thousands_separator: 1}", "amount.thousands_separator: '1'"),

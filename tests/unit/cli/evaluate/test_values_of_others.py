@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from adapters.archive import tabular
 from cardwatch.errors import MappingError
 from cli.evaluate.dataset import read_dataset
 from cli.evaluate.mapping_file import load_mapping
@@ -84,6 +86,23 @@ def test_numbers_of_parquet_need_no_separators(tmp_path: Path) -> None:
                              "fraud": [0]}), path)  # fmt: skip
     (tmp_path / "mapping.yaml").write_text(MINIMAL)
     assert read_dataset(path, load_mapping(tmp_path / "mapping.yaml"), failing(path)).columns["amount"] == [123]
+
+
+def test_a_duration_of_parquet_is_not_read_in_another_unit(tmp_path: Path) -> None:
+    """As text, five seconds in a column of microseconds are 5000000."""
+    path = tmp_path / "data.parquet"
+    pq.write_table(pa.table({"time": pa.array([timedelta(seconds=5)]), "card": ["c"], "merchant": ["m"],
+                             "amount": [1.5], "fraud": [0]}), path)  # fmt: skip
+    counted = "occurred_at: {column: time, format: seconds_since, start: 2024-03-01}"
+    (tmp_path / "mapping.yaml").write_text(MINIMAL.replace("occurred_at: time", counted))
+    with pytest.raises(MappingError, match=r"column time: values of type duration\[us\] cannot be used; store them as"):
+        read_dataset(path, load_mapping(tmp_path / "mapping.yaml"), failing(path))
+
+
+def test_a_row_that_is_longer_than_a_block_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tabular, "BATCH_BYTES", 200)
+    rows = "2024-03-01,c,m,1,0\n" * 2 + f'2024-03-01,c,"{"m" * 1_000}",1,0\n'
+    assert refusal(tmp_path, HEADER + rows).startswith("cannot be read after row 3: a row is longer than 200 bytes")
 
 
 def test_labels_and_codes_that_were_read_as_floats_are_what_the_mapping_lists(tmp_path: Path) -> None:
