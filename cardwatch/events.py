@@ -139,6 +139,12 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: float
 
 
+class EncodedDecision(Decision, frozen=True, kw_only=True, omit_defaults=True):
+    """A decision whose features are JSON already, for writing it. `decode` gives a `Decision` with the same values."""
+
+    features: msgspec.Raw  # type: ignore[assignment]
+
+
 class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A record that was rejected: its bytes, its position in the log and the reason.
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
-from msgspec import Struct
+import orjson
+from msgspec import Raw, Struct
+from numpy.typing import NDArray
 
 from cardwatch.decision.decide import Outcome
 from cardwatch.decision.folding import FoldedTransactions
-from cardwatch.events import Action, Decision, from_epoch_ms
+from cardwatch.events import Action, EncodedDecision, from_epoch_ms
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.records import Record
+
+_TWICE_ROUNDED: Final = b"7.038531e-26"
+_WITH_ONE_MORE_DIGIT: Final = b"7.0385307e-26"
+"""The only number, with its negative, that is not read as the same float32 when it is rounded to a float64 first: the
+float64 lies in the middle between two float32. All 2^31 bit patterns were tried."""
 
 
 class Preview(Struct, frozen=True, kw_only=True):
@@ -45,14 +53,14 @@ def decisions_of_record(
     *,
     policy_version: str,
     now_ms: float,
-) -> list[Decision]:
+) -> list[EncodedDecision]:
     """Return the decision for each folded transaction; `records` are those of the log that held the transactions.
 
     `now_ms` is the wall clock in milliseconds since 1970, for `decided_at` and `latency_ms` only.
     """
     decided_at = from_epoch_ms(int(now_ms))
     return [
-        Decision(
+        EncodedDecision(
             transaction=transaction,
             partition=record.partition,
             offset=record.offset,
@@ -79,12 +87,26 @@ def decisions_of_record(
             folded.transactions,
             folded.tables,
             folded.rows.sequences.tolist(),
-            folded.rows.features.astype(np.float64).tolist(),
+            encode_rows(folded.rows.features),
             records,
             outcomes,
             strict=True,
         )
     ]
+
+
+def encode_rows(features: NDArray[np.float32]) -> list[Raw]:
+    """Return each row of float32 [n, features] as a JSON array, null for NaN.
+
+    A number has the fewest digits that identify the float32, so that a reader who takes it for a float64 and rounds
+    that gets the same float32. One number needs a digit more for that, see `_TWICE_ROUNDED`.
+    """
+    if not len(features):
+        return []
+    rows = orjson.dumps(np.ascontiguousarray(features), option=orjson.OPT_SERIALIZE_NUMPY)
+    if _TWICE_ROUNDED in rows:
+        rows = rows.replace(_TWICE_ROUNDED, _WITH_ONE_MORE_DIGIT)
+    return [Raw(b"[%b]" % row) for row in rows[2:-2].split(b"],[")]
 
 
 def previews(

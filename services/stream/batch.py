@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from cardwatch.admission import admit, cut_dead_letter, dead_letter
 from cardwatch.decision.folding import FoldedTransactions, cards_of, fold_transactions
 from cardwatch.errors import InvalidRecord, Superseded
 from cardwatch.events import DeadLetter, Transaction
 from cardwatch.features.reference_choice import Tables
+from cardwatch.features.state import STATE
 from cardwatch.partitioning import Partitioning
 from cardwatch.ports import FeatureStore, StateArray
 from cardwatch.records import Record
@@ -40,19 +43,39 @@ def fold_batch(
     partition: int,
     start: int,
     records: Sequence[Record],
+    before: Batch | None = None,
 ) -> Batch:
-    """Fold the records over states read from the store. Writes nothing.
+    """Fold the records over the newest states. Writes nothing.
 
+    The newest state of a card is the one that `before`, the preceding batch of the partition, leaves; for a card that
+    this batch does not hold, or without such a batch, the one in the store. So `before` need not be in the store yet.
     Raises `Superseded` if the records begin before `start`: another worker had the partition in between.
     """
     if records[0].offset < start:
         raise Superseded(f"transactions[{partition}] moved while it was read: {records[0].offset} is behind {start}")
     admitted, transactions, dead_letters = decode_records(records, partitioning)
     cards, card_index = cards_of(transactions)
-    states = store.load(cards)
+    states = newest_states(store, cards, before)
     folded = fold_transactions(tables, states, card_index, transactions)
     cut = [cut_dead_letter(letter) for letter in dead_letters]  # a letter that does not fit would abort the transaction
     return Batch(partition, start, records[-1].offset + 1, admitted, folded, cards, states, cut)
+
+
+def newest_states(store: FeatureStore, cards: Sequence[str], before: Batch | None) -> StateArray:
+    """Return the states of distinct cards in their order: those of `before` where it has them, else the store's."""
+    if before is None or not before.cards:
+        return store.load(cards)
+    index_before = {card: index for index, card in enumerate(before.cards)}
+    indexes = np.fromiter((index_before.get(card, -1) for card in cards), np.int64, len(cards))
+    is_known = indexes >= 0
+    if not is_known.any():
+        return store.load(cards)
+    states = np.empty(len(cards), STATE)
+    states[is_known] = before.states[indexes[is_known]]
+    if not is_known.all():
+        others = [card for card, known in zip(cards, is_known.tolist(), strict=True) if not known]
+        states[~is_known] = store.load(others)
+    return states
 
 
 def decode_records(

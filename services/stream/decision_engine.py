@@ -20,7 +20,7 @@ from services.stream.batch import Batch
 class DecidedBatches(NamedTuple):
     """The decisions for all transactions but repeats, in order, and how many of them the rules made, by reason."""
 
-    decisions: list[Decision]
+    decisions: Sequence[Decision]
     degraded: Counter[DegradedReason]
 
 

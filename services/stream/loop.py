@@ -62,9 +62,9 @@ def _process_batches(worker: StreamWorker, broker: KafkaConnection, slot: str, s
     try:
         while not stopping.is_set():
             health.turn()
-            if polled := stream.poll(POLL_SECONDS, limit=MAX_RECORDS):
-                worker.process_batch(stream, polled)
+            worker.process_batch(stream, stream.poll(POLL_SECONDS, limit=MAX_RECORDS))
             worker.update_gauges(stream)
+        worker.settle()
     finally:
-        stream.close()
         worker.revoke_all_partitions()
+        stream.close()

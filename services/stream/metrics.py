@@ -11,6 +11,7 @@ from itertools import chain
 from math import nan
 from typing import Final
 
+import numpy as np
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from cardwatch.admission import is_in_wrong_partition
@@ -19,6 +20,7 @@ from cardwatch.errors import CardwatchError
 from cardwatch.events import Action
 from cardwatch.ports import FeatureStore
 from services.stream.batch import Batch
+from services.stream.batch_histogram import BatchHistogram
 from services.stream.decision_engine import DecidedBatches
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -26,7 +28,7 @@ STEP_BUCKETS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
 STORE_SIZE_SECONDS: Final = 10.0
 """Time between two queries for the store's size, which cost Redis and DynamoDB a round trip."""
-STEPS: Final = ("fold", "score", "commit", "apply")
+STEPS: Final = ("fold", "score", "wait", "commit", "apply")
 RESTART_CAUSES: Final = ("superseded", "broker", "store")
 DEGRADATION_CAUSES: Final = tuple(cause for cause in DegradationCause if cause is not DegradationCause.STORE)
 """The stream worker decides nothing without the feature store."""
@@ -57,10 +59,11 @@ class StreamMetrics:
             "cardwatch_stream_wrong_partition",
             "Records in another partition than their key belongs to; each is a dead letter.",
         )
-        self._latency = histogram(
+        self._latency = BatchHistogram(
             "cardwatch_stream_latency_seconds",
             "From a transaction's arrival in the log to its decision.",
             buckets=LATENCY_BUCKETS,
+            registry=registry,
         )
         self._steps = histogram(
             "cardwatch_stream_step_seconds",
@@ -92,9 +95,11 @@ class StreamMetrics:
         decisions: Tally[tuple[str, bool]] = Tally()
         amounts: Tally[tuple[str, str]] = Tally()
         for decision in decided.decisions:
-            decisions[decision.action.value, decision.degraded] += 1
-            amounts[decision.action.value, decision.transaction.currency] += decision.transaction.amount_minor
-            self._latency.observe(decision.latency_ms / 1000.0)
+            action, transaction = decision.action.value, decision.transaction
+            decisions[action, decision.degraded] += 1
+            amounts[action, transaction.currency] += transaction.amount_minor
+        latencies_ms = np.array([decision.latency_ms for decision in decided.decisions], np.float64)
+        self._latency.observe(latencies_ms / 1000.0)
         for (action, degraded), number in decisions.items():
             self._decisions.labels(action, str(degraded).lower()).inc(number)
         for (action, currency), amount in amounts.items():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ WINDOW: Final = 500
 
 
 class StepTimer:
-    """Measures the steps of one batch after another.
+    """Measures the steps of batches, also on two threads at the same time.
 
     `now_seconds` is a monotonic clock. `on_step` is called with the name and the seconds of each step.
     """
@@ -27,20 +28,19 @@ class StepTimer:
     ) -> None:
         self._now_seconds, self._on_step = now_seconds, on_step
         self._durations_ms: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
-        self._last_seconds = 0.0
 
-    def start(self) -> None:
-        """Start the first step of a batch."""
-        self._last_seconds = self._now_seconds()
-
-    def end_step(self, name: str) -> None:
-        """Record the time since the end of the previous step, or since `start`, as that of step `name`."""
-        now_seconds = self._now_seconds()
-        self._durations_ms[name].append((now_seconds - self._last_seconds) * 1000.0)
-        self._on_step(name, now_seconds - self._last_seconds)
-        self._last_seconds = now_seconds
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Measure the block as step `name`, unless it raises."""
+        begin = self._now_seconds()
+        yield
+        seconds = self._now_seconds() - begin
+        self._durations_ms[name].append(seconds * 1000.0)
+        self._on_step(name, seconds)
 
     def report(self) -> str:
         """Return the median and the 99th percentile of each step in milliseconds, as one line."""
-        figures = {name: np.percentile(list(durations), [50, 99]) for name, durations in self._durations_ms.items()}
+        figures = {
+            name: np.percentile(list(durations), [50, 99]) for name, durations in list(self._durations_ms.items())
+        }
         return ", ".join(f"{name} {p50:.1f} (p99 {p99:.1f})" for name, (p50, p99) in figures.items()) or "no batch"

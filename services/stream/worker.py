@@ -1,12 +1,15 @@
 """The stream worker: transactions in, one decision of record each out.
 
-The commit order, on which exactly-once decisions rest, is `StreamWorker.process_batch`.
+The commit order, on which exactly-once decisions rest, is `StreamWorker.process_batch` and `StreamWorker._commit`. The
+polling thread prepares a batch while the committing thread commits and applies the one before.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
@@ -18,7 +21,7 @@ from cardwatch.ports import ArchivedLogPort, FeatureStore, TransactionalLogPort
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
 from services.stream.batch import Batch, fold_batch
-from services.stream.decision_engine import DecisionEngine
+from services.stream.decision_engine import DecidedBatches, DecisionEngine
 from services.stream.decision_log import DecisionLog
 from services.stream.metrics import StreamMetrics
 from services.stream.recovery import fold_from_archive, fold_records
@@ -27,10 +30,18 @@ from services.stream.step_timer import StepTimer
 log = logging.getLogger(__name__)
 
 
+class _Submitted(NamedTuple):
+    """Batches, by partition, that the committing thread has got, and their outcome."""
+
+    batches: Mapping[int, Batch]
+    outcome: Future[None]
+
+
 class StreamWorker:
     """Owns some partitions of the log, their cards' states in the store, and their decisions.
 
-    `archive` holds the records that the topic has deleted. `on_progress` is called during long recoveries.
+    `archive` holds the records that the topic has deleted. `on_progress` is called during long recoveries. All public
+    methods belong to the polling thread.
     """
 
     def __init__(
@@ -46,72 +57,104 @@ class StreamWorker:
         self._store, self._tables, self._engine, self._archive = store, tables, engine, archive
         self._partitioning = partitioning
         self._metrics, self._on_progress = metrics or StreamMetrics(CollectorRegistry()), on_progress
-        self._applied: dict[int, int] = {}
+        self._next: dict[int, int] = {}
+        """The offset after the last record that was folded, per partition that is owned."""
+        self._committing_thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._submitted: _Submitted | None = None
         self._decision_log = DecisionLog()
         self.timer = StepTimer(on_step=self._metrics.observe_step)
 
     def process_batch(self, topic_log: TransactionalLogPort, polled: Mapping[int, Sequence[Record]]) -> None:
         """Decide the polled records of some partitions, in the commit order:
 
-        1. fold the batch over states read from the store, in memory only;
+        1. fold the batch in memory, over the states that the batch before leaves and those of the store;
         2. one scoring request for the whole batch; if it fails, the rules decide and the decisions say so;
         3. policy -> decisions;
-        4. one Kafka transaction: decisions, dead letters and offsets;
+        4. when the batch before is applied: one Kafka transaction with decisions, dead letters and offsets;
         5. write the next states and `applied` to the store, on condition that `applied` is still where the batch began.
+
+        4 and 5 run on the committing thread, while this method returns and the next batch goes through 1 to 3. If 4 or
+        5 fails, `settle` raises the error at the next call, before anything of the next batch is written: it is
+        discarded, because its states rest on this one.
 
         If the worker is killed before 4 commits, nothing is visible and the batch is decided again from the same
         states. If it is killed between 4 and 5, or 5 is refused, `catch_up` folds the gap. Committed decisions are
         counted and logged even if 5 fails.
         """
-        self.timer.start()
-        batches = [
-            fold_batch(self._store, self._tables, self._partitioning, partition, self._applied[partition], records)
-            for partition, records in polled.items()
-            if partition in self._applied  # a partition may have been revoked during the poll
-        ]
+        if self._submitted and self._submitted.outcome.done():
+            self.settle()
+        if not polled:
+            return
+        with self.timer.step("fold"):
+            batches = self._fold(polled)
         if not batches:
             return
-        self._require_fresh_states(batches)
-        self.timer.end_step("fold")
-        decided = self._engine.decide(batches)
-        self.timer.end_step("score")
-        topic_log.commit(_outgoing(batches, decided.decisions), {batch.partition: batch.stop for batch in batches})
-        self.timer.end_step("commit")
+        with self.timer.step("score"):
+            decided = self._engine.decide(list(batches.values()))
+            outgoing = _outgoing(batches.values(), decided.decisions)
+        with self.timer.step("wait"):
+            self.settle()
+        self._submitted = _Submitted(
+            batches, self._committing_thread.submit(self._commit, topic_log, batches, decided, outgoing)
+        )
+        self._next.update({partition: batch.stop for partition, batch in batches.items()})
+
+    def _commit(
+        self,
+        topic_log: TransactionalLogPort,
+        batches: Mapping[int, Batch],
+        decided: DecidedBatches,
+        outgoing: Sequence[Outgoing],
+    ) -> None:
+        """Steps 4 and 5 of the commit order. Raises `Superseded` and what log and store raise."""
+        self._require_fresh_states(batches.values())
+        with self.timer.step("commit"):
+            topic_log.commit(outgoing, {partition: batch.stop for partition, batch in batches.items()})
         try:
-            for batch in batches:
-                self._apply(topic_log, batch)
-            self.timer.end_step("apply")
+            with self.timer.step("apply"):
+                for batch in batches.values():
+                    self._apply(batch)
         finally:
-            self._metrics.count_committed(batches, decided)
-            self._decision_log.log_committed(batches, decided)
+            self._metrics.count_committed(list(batches.values()), decided)
+            self._decision_log.log_committed(list(batches.values()), decided)
+
+    def settle(self) -> None:
+        """Wait until the batch before is committed and applied. Raises what prevented it."""
+        submitted, self._submitted = self._submitted, None
+        if submitted is not None:
+            submitted.outcome.result()
 
     def assign_partitions(self, topic_log: TransactionalLogPort, partitions: Sequence[int]) -> dict[int, int]:
         """Take over partitions: bring the store up to the committed offsets, and return the positions to read from.
 
         Raises `Misconfigured` if the topic has got more partitions than the store's states were built with.
         """
+        self.settle()
         self._require_partitions(partitions)
         committed = topic_log.committed(partitions)
         for partition in partitions:
             self.catch_up(topic_log, partition, committed.get(partition))
-        self._metrics.set_owned_partitions(len(self._applied))
-        return {partition: self._applied[partition] for partition in partitions}
+        self._metrics.set_owned_partitions(len(self._next))
+        return {partition: self._next[partition] for partition in partitions}
 
     def revoke_partitions(self, partitions: Sequence[int]) -> None:
-        """Forget partitions that were assigned to another worker."""
+        """Forget partitions that were assigned to another worker, after the batch before is committed or aborted."""
+        self._await_commit()
         for partition in partitions:
-            self._applied.pop(partition, None)
+            self._next.pop(partition, None)
             self._metrics.remove_partition(partition)
-        self._metrics.set_owned_partitions(len(self._applied))
+        self._metrics.set_owned_partitions(len(self._next))
 
     def revoke_all_partitions(self) -> None:
-        """Forget all partitions: the connection to the group is closed."""
-        self._applied.clear()
+        """Forget all partitions, after the batch before is committed or aborted: the connection is to be closed."""
+        self._await_commit()
+        self._submitted = None
+        self._next.clear()
         self._metrics.remove_all_partitions()
 
     def update_gauges(self, topic_log: TransactionalLogPort) -> None:
         """Set the gauges of lag and store size."""
-        for partition, position in self._applied.items():
+        for partition, position in self._next.items():
             self._metrics.set_lag(partition, position, topic_log.end(partition))
         self._metrics.update_store_size(self._store)
 
@@ -138,7 +181,7 @@ class StreamWorker:
                 fold_records(self._store, self._partitioning, partition, applied, records)
                 applied = records[-1].offset + 1
                 self._report_progress(partition, applied, goal)
-        self._applied[partition] = applied
+        self._next[partition] = applied
         self._metrics.set_unapplied(partition, 0)
 
     def _require_partitions(self, assigned: Sequence[int]) -> None:
@@ -154,7 +197,29 @@ class StreamWorker:
         self._metrics.set_unapplied(partition, max(goal - applied, 0))
         self._on_progress()
 
-    def _require_fresh_states(self, batches: Sequence[Batch]) -> None:
+    def _fold(self, polled: Mapping[int, Sequence[Record]]) -> dict[int, Batch]:
+        """Step 1 of the commit order."""
+        before = self._submitted.batches if self._submitted else {}
+        return {
+            partition: fold_batch(
+                self._store,
+                self._tables,
+                self._partitioning,
+                partition,
+                self._next[partition],
+                records,
+                before.get(partition),
+            )
+            for partition, records in polled.items()
+            if partition in self._next  # a partition may have been revoked during the poll
+        }
+
+    def _await_commit(self) -> None:
+        """Wait until the batch before is committed and applied, or has failed, which `settle` raises."""
+        if self._submitted is not None:
+            wait([self._submitted.outcome])
+
+    def _require_fresh_states(self, batches: Iterable[Batch]) -> None:
         """Raise `Superseded` if `applied` is not where a batch began: the store has lost its newest writes."""
         for batch in batches:
             if (found := self._store.applied(batch.partition)) != batch.start:
@@ -163,18 +228,17 @@ class StreamWorker:
                     "it was restarted without its newest writes, or another worker has taken over"
                 )
 
-    def _apply(self, topic_log: TransactionalLogPort, batch: Batch) -> None:
+    def _apply(self, batch: Batch) -> None:
         try:
             self._store.apply(
                 batch.partition, expected=batch.start, position=batch.stop, card_ids=batch.cards, states=batch.states
             )
-            self._applied[batch.partition] = batch.stop
         except StaleWriter as refusal:
-            log.warning("transactions[%d] %d..%d: %s", batch.partition, batch.start, batch.stop, refusal)
-            self.catch_up(topic_log, batch.partition, topic_log.committed([batch.partition]).get(batch.partition))
+            # The decisions are committed: the next start folds the records for which the store has no states.
+            raise Superseded(f"transactions[{batch.partition}] {batch.start}..{batch.stop}: {refusal}") from refusal
 
 
-def _outgoing(batches: Sequence[Batch], decisions: Sequence[Decision]) -> list[Outgoing]:
+def _outgoing(batches: Iterable[Batch], decisions: Sequence[Decision]) -> list[Outgoing]:
     """Return decisions and dead letters as records for the partition number that their transactions came from."""
     return [
         Outgoing(DECISIONS, decision.partition, decision.transaction.card_id.encode(), encode(decision))

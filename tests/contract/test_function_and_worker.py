@@ -97,6 +97,7 @@ def by_worker(service: Any, transactions: Sequence[Transaction], folder: Path) -
             for offset, each in enumerate(transactions)
         ]
         worker.process_batch(kept, {0: records})
+        worker.settle()
     return [decode(line, Decision) for line in kept.lines]
 
 

@@ -108,6 +108,7 @@ def follow(broker: KafkaConnection, worker: StreamWorker, slot: str, stop: int) 
             assert time.monotonic() < deadline, "the log was not finished within a minute"
             if polled := stream.poll(0.2, limit=100):
                 worker.process_batch(stream, polled)
+                worker.settle()
     finally:
         stream.close()
 

@@ -228,6 +228,7 @@ def decided_locally(arrivals: Sequence[ShardRecord], folder: Path) -> dict[str, 
             for offset, arrival in enumerate(arrivals)
         ]
         worker.process_batch(log, {0: records})
+        worker.settle()
     decisions = [decode(record.value, Decision) for record in log.written if record.topic == DECISIONS]
     return {decision.transaction.transaction_id: decision for decision in decisions}
 

@@ -144,6 +144,7 @@ def by_worker(model: AmountModel, tables: ReferenceTableStore, transactions: Seq
         for offset, each in enumerate(transactions)
     ]
     worker.process_batch(written, {0: records})  # type: ignore[arg-type]
+    worker.settle()
     return written.lines
 
 

@@ -51,7 +51,7 @@ from tests.unit.services.archive.harness import ArchiverHarness
 from tests.unit.services.generator.test_generator import CHAMPION, FakeProgress, FakeSender
 from tests.unit.services.monitor.test_monitor_loop import Parts, live, on
 from tests.unit.services.records_of_others import DAY, keys, values
-from tests.unit.services.stream.test_worker import HalfOfAmount, MemoryLog
+from tests.unit.services.stream.memory_log import HalfOfAmount, MemoryLog
 
 TOPICS_OF_ARCHIVE = (TRANSACTIONS, LABELS, DECISIONS, PROGRESS)
 NOW_MS = 1_700_000_000_000.0
@@ -79,6 +79,7 @@ def test_the_stream_worker_decides_or_rejects_every_record(
         worker.assign_partitions(log, [0])
         for start, batch in zip(_starts(batches), batches, strict=True):
             worker.process_batch(log, {0: log.records[start : start + len(batch)]})
+            worker.settle()
         letters = [decode(record.value, DeadLetter) for record in log.written if record.topic == DEAD_LETTERS]
         repeats = registry.get_sample_value("cardwatch_stream_repeats_total") or 0
         assert len(letters) + len(log.decisions()) + repeats == len(records)

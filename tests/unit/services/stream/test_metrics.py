@@ -178,6 +178,7 @@ class Desk:
         log = MemoryLog(*written)
         self.worker.assign_partitions(log, [0])
         self.worker.process_batch(log, {0: log.records})
+        self.worker.settle()
         return log
 
 
@@ -215,7 +216,9 @@ def test_committed_decisions_are_counted(desk: Desk) -> None:
         desk.value("stream_latency_seconds_bucket", le="0.025"),
         desk.value("stream_latency_seconds_bucket", le="0.05"),
     ) == (0, 4)
-    assert desk.labelled("stream_step_seconds_count") == {(step,): 1 for step in ("fold", "score", "commit", "apply")}
+    assert desk.labelled("stream_step_seconds_count") == {
+        (step,): 1 for step in ("fold", "score", "wait", "commit", "apply")
+    }
     assert desk.labelled("stream_degraded_total") == {}
 
 
@@ -225,11 +228,14 @@ def test_an_aborted_batch_is_not_counted_until_it_is_committed(desk: Desk) -> No
     desk.worker.assign_partitions(log, [0])
     with pytest.raises(Superseded):
         desk.worker.process_batch(log, {0: log.records})
+        desk.worker.settle()
     names = ("decisions_total", "amount_minor_total", "repeats_total", "dead_letters_total")
     counted = [desk.labelled(f"stream_{name}") for name in (*names, "latency_seconds_count", "batch_transactions_sum")]
     assert counted == [{}] * 6
     log.fails = None
+    desk.worker.assign_partitions(log, [0])
     desk.worker.process_batch(log, {0: log.records})
+    desk.worker.settle()
     assert desk.labelled("stream_decisions_total") == {("approve", "false"): 1}
     assert desk.value("stream_dead_letters_total") == 1
 
@@ -366,6 +372,7 @@ def test_a_worker_without_partitions_waits(desk: Desk) -> None:
 def test_polled_records_of_revoked_partitions_are_ignored(desk: Desk) -> None:
     log = MemoryLog(payment(0))
     desk.worker.process_batch(log, {0: log.records})
+    desk.worker.settle()
     assert (log.written, log.position) == ([], None)
     assert desk.value("stream_batch_transactions_count") == 0
 
@@ -474,6 +481,7 @@ def test_an_aborted_batch_is_not_logged(desk: Desk, caplog: pytest.LogCaptureFix
     desk.worker.assign_partitions(log, [0])
     with pytest.raises(Superseded):
         desk.worker.process_batch(log, {0: log.records})
+        desk.worker.settle()
     assert lines(caplog) == []
 
 

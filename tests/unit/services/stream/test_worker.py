@@ -2,156 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 import redis
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from adapters.archive.archived_log import ArchivedLog
-from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.feature_store.redis import RedisStore
 from adapters.runtime.health import Health
-from cardwatch.decision.cost_policy import DecisionPolicy
-from cardwatch.errors import GapLost, ScoringUnavailable, StoreLeads, Superseded
-from cardwatch.events import EPOCH, Action, Channel, DeadLetter, Decision, Transaction, decode, encode
-from cardwatch.features.columns import card_index
-from cardwatch.features.columns import encode as encode_rows
-from cardwatch.features.definitions import FEATURES, column
-from cardwatch.features.kernel import fold
-from cardwatch.features.reference_table import ReferenceTable
+from cardwatch.errors import GapLost, StoreLeads, Superseded
+from cardwatch.events import Action, DeadLetter, Decision, Transaction, decode, encode
+from cardwatch.features.definitions import FEATURES
 from cardwatch.features.state import empty_states
 from cardwatch.partitioning import UNCHECKED
-from cardwatch.ports import FeatureStore, Scores, Shadow
 from cardwatch.records import Outgoing, Record
-from cardwatch.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
+from cardwatch.topics import DEAD_LETTERS, TRANSACTIONS
 from services.stream import loop
-from services.stream.decision_engine import DecisionEngine
-from services.stream.metrics import StreamMetrics
 from services.stream.recovery import fold_records
-from services.stream.worker import StreamWorker
-
-NOW_MS = 1_800_000_000_000.0
-
-
-class Killed(BaseException):
-    """The process is gone at this point."""
-
-
-class MemoryLog:
-    """One partition of a log and a group's offset, with the broker's all-or-nothing commit."""
-
-    def __init__(self, values: Sequence[bytes], keys: Sequence[bytes]) -> None:
-        self.records = [
-            Record(TRANSACTIONS, 0, offset, int(NOW_MS) - 5, key, value)
-            for offset, (key, value) in enumerate(zip(keys, values, strict=True))
-        ]
-        self.position: int | None = None
-        self.begins = 0
-        self.written: list[Outgoing] = []
-        self.dies = ""
-
-    def first(self, partition: int) -> int:
-        return self.begins
-
-    def end(self, partition: int) -> int | None:
-        return len(self.records)
-
-    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
-        return {} if self.position is None else dict.fromkeys(partitions, self.position)
-
-    def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
-        dies, self.dies = self.dies, ""
-        if dies == "before commit":
-            raise Killed
-        if dies == "fenced":
-            raise Superseded("fenced")
-        self.written += outgoing
-        self.position = positions[0]
-        if dies == "after commit":
-            raise Killed
-
-    def read(self, partition: int, start: int, stop: int) -> Iterator[list[Record]]:
-        assert start >= self.begins, "the topic has deleted this"
-        yield self.records[start:stop]
-
-    def decisions(self) -> list[Decision]:
-        return [decode(record.value, Decision) for record in self.written if record.topic == DECISIONS]
-
-
-class HalfOfAmount:
-    """A scorer that returns the probability 0.5 for amounts over 100, else 0."""
-
-    def __init__(self) -> None:
-        self.available = True
-        self.shadowed = False
-        self.reasons_above: list[float] = []
-
-    def score(
-        self,
-        rows: NDArray[np.float32],
-        reasons_above: NDArray[np.float64],
-        *,
-        schema_hash: str,
-        transaction_ids: Sequence[str] = (),
-    ) -> Scores:
-        if not self.available:
-            raise ScoringUnavailable("no answer within 1 s")
-        high = rows[:, column("amount")] > 100
-        self.reasons_above += reasons_above.tolist()
-        shadow = Shadow(
-            model_version="8",
-            model_digest="another",
-            margins=np.where(high, 2, -2).astype(np.float32),
-            probabilities=np.where(high, 0.75, 0.25),
-        )
-        return Scores(
-            model_version="7",
-            model_digest="digest",
-            margins=np.where(high, 0, -9).astype(np.float32),
-            probabilities=np.where(high, 0.5, 0.0),
-            reasons=[["AMOUNT"] if one else [] for one in high],
-            shadow=shadow if self.shadowed else None,
-        )
-
-
-def payment(number: int, **fields: object) -> Transaction:
-    ordinary = {
-        "transaction_id": f"t-{number}",
-        "card_id": f"card-{number % 3}",
-        "merchant_id": "m",
-        "occurred_at": EPOCH + timedelta(days=20_000, minutes=number),
-        "amount_minor": 1_000,
-        "currency": "EUR",
-        "merchant_category": "5411",
-        "channel": Channel.CHIP,
-        "country": "DE",
-    }
-    return Transaction(**{**ordinary, **fields})  # type: ignore[arg-type]
-
-
-def log_of(transactions: Sequence[Transaction]) -> MemoryLog:
-    return MemoryLog([encode(t) for t in transactions], [t.card_id.encode() for t in transactions])
-
-
-def worker(
-    folder: Path, store: FeatureStore, scorer: HalfOfAmount | None = None, counted: CollectorRegistry | None = None
-) -> StreamWorker:
-    engine = DecisionEngine(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
-    history = ArchivedLog(folder / "archive", batch_rows=4)
-    return StreamWorker(
-        store, ReferenceTableStore(folder), engine, UNCHECKED, history, StreamMetrics(counted or CollectorRegistry())
-    )
+from tests.unit.services.stream.memory_log import (
+    HalfOfAmount,
+    Killed,
+    MemoryLog,
+    log_of,
+    payment,
+    recorded_features,
+    replayed,
+    worker,
+)
 
 
 def run(folder: Path, log: MemoryLog, crashes: Mapping[int, str], batch: int = 3) -> dict[str, bytes]:
@@ -165,20 +49,11 @@ def run(folder: Path, log: MemoryLog, crashes: Mapping[int, str], batch: int = 3
                 for begin, end in pairwise([*range(start, len(log.records), batch), len(log.records)]):
                     log.dies = crashes.pop(begin // batch, "")
                     stream.process_batch(log, {0: log.records[begin:end]})
+                stream.settle()
             except (Killed, Superseded):
                 continue
             return store.cards()
     raise AssertionError("the log was never finished")
-
-
-def replayed(transactions: Sequence[Transaction]) -> tuple[list[bytes], dict[str, bytes]]:
-    """Features and states by a plain replay of the log."""
-    cards, index = card_index([t.card_id for t in transactions])
-    states = empty_states(len(cards))
-    folded = fold(states, index, encode_rows(transactions), ReferenceTable.empty())
-    return [row.tobytes() for row in folded.features], {
-        card: state.tobytes() for card, state in zip(cards, states, strict=True)
-    }
 
 
 @pytest.mark.parametrize(
@@ -203,8 +78,7 @@ def test_whatever_dies_each_transaction_is_decided_once_with_the_features_of_a_r
     features, expected_states = replayed(transactions)
     decisions = log.decisions()
     assert [decision.offset for decision in decisions] == list(range(16))
-    recorded = [np.array(decision.features, np.float64).astype(np.float32).tobytes() for decision in decisions]
-    assert recorded == features
+    assert recorded_features(log) == features
     assert states == expected_states
 
 
@@ -228,6 +102,7 @@ def decided_with(folder: Path, scorer: HalfOfAmount, *transactions: Transaction)
         stream = worker(folder, store, scorer)
         stream.assign_partitions(log, [0])
         stream.process_batch(log, {0: log.records})
+        stream.settle()
     return log.decisions()
 
 
@@ -264,6 +139,7 @@ def test_without_a_model_the_rules_decide_and_say_so(tmp_path: Path) -> None:
         stream = worker(tmp_path, store, scorer)
         stream.assign_partitions(log, [0])
         stream.process_batch(log, {0: log.records})
+        stream.settle()
     (decision,) = log.decisions()
     assert decision.degraded
     assert decision.degraded_reason == "no answer within 1 s"
@@ -277,6 +153,7 @@ def test_a_repeat_gets_no_second_decision_and_is_counted(tmp_path: Path) -> None
         stream = worker(tmp_path, store, counted=counted)
         stream.assign_partitions(log, [0])
         stream.process_batch(log, {0: log.records})
+        stream.settle()
     assert len(log.decisions()) == 1
     assert counted.get_sample_value("cardwatch_stream_repeats_total") == 1
     assert log.position == 2
@@ -302,30 +179,6 @@ def test_a_bad_record_becomes_a_dead_letter_with_its_bytes_and_stops_nothing(
     assert (letter.value, letter.key, letter.offset, letter.field) == (value, key, 0, field)
     assert any(part in letter.reason.lower() or part in letter.reason for part in reason.split("|"))
     assert [decision.offset for decision in log.decisions()] == [1]
-
-
-def test_a_worker_whose_partition_was_taken_over_between_commit_and_write_changes_nothing(tmp_path: Path) -> None:
-    transactions = [payment(number) for number in range(6)]
-    log = log_of(transactions)
-    with LmdbStore(tmp_path / "store") as store:
-        sleeper = worker(tmp_path, store)
-        sleeper.assign_partitions(log, [0])
-
-        class Interrupting(MemoryLog):
-            """Between the sleeper's commit and its write, another worker takes the partition and continues."""
-
-            def commit(self, outgoing: Sequence[Outgoing], positions: Mapping[int, int]) -> None:
-                log.commit(outgoing, positions)
-                other = worker(tmp_path, store)
-                other.assign_partitions(log, [0])
-                other.process_batch(log, {0: log.records[3:]})
-
-        interrupting = Interrupting([], [])
-        interrupting.committed = log.committed  # type: ignore[method-assign]
-        sleeper.process_batch(interrupting, {0: log.records[:3]})
-        assert store.applied(0) == 6
-        assert store.cards() == replayed(transactions)[1]
-        assert len(log.decisions()) == 6
 
 
 def test_a_store_that_is_ahead_of_the_log_is_refused(tmp_path: Path) -> None:
@@ -358,6 +211,7 @@ def test_records_deleted_from_the_topic_are_folded_from_the_archive(tmp_path: Pa
         stream = worker(tmp_path, store)
         assert stream.assign_partitions(log, [0]) == {0: 46}
         stream.process_batch(log, {0: log.records[46:]})
+        stream.settle()
         assert store.cards() == replayed(transactions)[1]
 
 
@@ -371,6 +225,7 @@ def test_records_deleted_before_their_decision_are_folded_and_the_remaining_ones
             stream = worker(tmp_path, store)
             assert stream.assign_partitions(log, [0]) == {0: 8}
         stream.process_batch(log, {0: log.records[8:]})
+        stream.settle()
         assert store.cards() == replayed(transactions)[1]
     assert [decision.offset for decision in log.decisions()] == [8, 9, 10, 11]
 
@@ -396,16 +251,18 @@ def test_states_of_a_store_that_lost_its_newest_writes_are_not_decided_on(tmp_pa
         stream = worker(tmp_path, store)
         stream.assign_partitions(log, [0])
         stream.process_batch(log, {0: log.records[:6]})
+        stream.settle()
         server.flushdb()
         with pytest.raises(Superseded, match=r"the store was at 6 and is at 0 now; it was restarted"):
             stream.process_batch(log, {0: log.records[6:]})
+            stream.settle()
         assert len(log.decisions()) == 6
         stream.assign_partitions(log, [0])
         stream.process_batch(log, {0: log.records[6:]})
+        stream.settle()
         features, states = replayed(transactions)
         assert {card: store.load([card]).tobytes() for card in states} == states
-        recorded = [np.array(d.features, np.float64).astype(np.float32).tobytes() for d in log.decisions()]
-        assert recorded == features
+        assert recorded_features(log) == features
 
 
 def test_after_an_outage_of_the_store_the_loop_restarts_and_no_decision_is_lost(
