@@ -69,7 +69,7 @@ class LabelSource(Enum):
     CUSTOMER = "customer"
 
 
-class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One payment attempt. Missing optional fields give missing features.
 
     `occurred_at` is the event time, the only time that features use. `amount_minor` is in minor units of `currency`.
@@ -105,7 +105,7 @@ class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: LabelSource
 
 
-class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The decision of record for one transaction, with all data that is needed to reproduce it to the bit.
 
     `partition` and `offset` are the transaction's position in the log. `sequence` is the number of the card's
@@ -139,7 +139,7 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: float
 
 
-class EncodedDecision(Decision, frozen=True, kw_only=True, omit_defaults=True):
+class EncodedDecision(Decision, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A decision whose features are JSON already, for writing it. `decode` gives a `Decision` with the same values."""
 
     features: msgspec.Raw  # type: ignore[assignment]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True, gc=False):
     """One record of a topic. `timestamp_ms` is the wall-clock time at which its producer sent it, in ms."""
 
     topic: str
@@ -19,7 +20,7 @@ class Record(NamedTuple):
     value: bytes | None
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True, gc=False):
     """A record to be written to a given partition."""
 
     topic: str

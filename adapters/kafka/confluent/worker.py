@@ -147,7 +147,6 @@ class ConfluentWorker:
             self._producer.begin_transaction()
             for record in outgoing:
                 self._producer.produce(record.topic, record.value, record.key, record.partition)
-                self._producer.poll(0)
             self._producer.send_offsets_to_transaction(
                 [TopicPartition(TRANSACTIONS, partition, offset) for partition, offset in positions.items()],
                 membership,

@@ -128,7 +128,7 @@ class ShardWorker:
         refused: list[ShardRecord] = []
         if any(new):
             new_records = [
-                record._replace(offset=shard.next_offset + record.offset) for record in compress(records, new)
+                structs.replace(record, offset=shard.next_offset + record.offset) for record in compress(records, new)
             ]
             batch = self._fold(
                 shard, len(shard_records), new_records, list(compress(transactions, new)), stored, position
