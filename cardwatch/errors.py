@@ -83,6 +83,10 @@ class ScoringUnavailable(Unavailable):
     """The scoring service cannot be reached, is not ready or missed the deadline."""
 
 
+class ScorerBusy(ScoringUnavailable):
+    """The scoring service answers that it has too many requests. It is no fault: the same request can succeed later."""
+
+
 class NoModelServed(ScoringUnavailable):
     """The scoring service answers, but has no champion."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.runtime.addresses import bearer_authorization, plain, split_userinfo
-from adapters.runtime.retry import retry_once
+from adapters.runtime.retry import retry, retry_once
 from adapters.runtime.settings import Settings
 from adapters.scoring.wire_format import (
     BINARY,
@@ -30,10 +30,12 @@ from adapters.scoring.wire_format import (
     encode_rows,
     refusal_text,
 )
-from cardwatch.errors import Misconfigured, ScoringUnavailable
+from cardwatch.errors import Misconfigured, ScorerBusy, ScoringUnavailable
 from cardwatch.ports import Scores
 
 READ_TIMEOUT_SECONDS: Final = 5.0
+BUSY_RETRY_SECONDS: Final = 0.05
+"""Pause before a request is repeated that was refused because the service is busy."""
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +68,14 @@ class _HttpClient:
 
 
 class ScoringClient(_HttpClient):
-    """A `cardwatch.ports.Scorer` over keep-alive connections. Requests carry the timeout as their deadline."""
+    """A `cardwatch.ports.Scorer` over keep-alive connections. Requests carry the timeout as their deadline.
 
-    def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
+    A request that is refused because the service is busy is repeated for `busy_seconds`, because nothing is broken.
+    """
+
+    def __init__(self, settings: Settings, *, timeout_seconds: float, busy_seconds: float = 0.0) -> None:
         super().__init__(settings, timeout_seconds=timeout_seconds)
+        self._busy_seconds = busy_seconds
         deadline_ms = max(int(timeout_seconds * 1000), 1)
         self._http.headers.update({"Content-Type": BINARY, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: str(deadline_ms)})
 
@@ -84,15 +90,25 @@ class ScoringClient(_HttpClient):
         """Return the scores of float32 [n, features] rows, all by one model; see the port. Send the ids at DEBUG only.
 
         Raise `SchemaMismatch` if the model needs another schema than `schema_hash`, `NoModelServed` if there is none,
-        and `ScoringUnavailable` for every other failure, also when the response takes longer than the timeout.
+        `ScorerBusy` if the service is busy for longer than `busy_seconds`, and `ScoringUnavailable` for every other
+        failure, also when the response takes longer than the timeout.
         """
         headers = {SCHEMA_HEADER: schema_hash}
         if transaction_ids and log.isEnabledFor(logging.DEBUG):
             headers[IDS_HEADER] = encode_ids(transaction_ids)
-        response = self._post(encode_rows(rows, reasons_above), headers)
+        body = encode_rows(rows, reasons_above)
+        return retry(
+            lambda: self._request_scores(body, headers, len(rows)),
+            timeout_seconds=self._busy_seconds,
+            retry_seconds=BUSY_RETRY_SECONDS,
+            is_transient=lambda error: isinstance(error, ScorerBusy),
+        )
+
+    def _request_scores(self, body: bytes, headers: dict[str, str], count: int) -> Scores:
+        response = self._post(body, headers)
         if response.status_code != httpx.codes.OK:
             raise decode_refusal(response.status_code, response.text, self._name)
-        return decode_complete_scores(response.content, len(rows), self._name)
+        return decode_complete_scores(response.content, count, self._name)
 
     def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         try:

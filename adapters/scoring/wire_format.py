@@ -34,7 +34,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from cardwatch.errors import InvalidRecord, NoModelServed, SchemaMismatch, ScoringUnavailable
+from cardwatch.errors import InvalidRecord, NoModelServed, SchemaMismatch, ScorerBusy, ScoringUnavailable
 from cardwatch.events import Transaction, decode_with
 from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
@@ -48,6 +48,9 @@ PER_ROW: Final = "per-row"
 
 NO_CHAMPION: Final = "no champion"
 """Beginning of the error message of a 503 if the service has no model."""
+
+BUSY: Final = "busy"
+"""Beginning of the error message of a 503 if the service has more requests than it can answer in time."""
 
 MAX_ATTRIBUTES_CHARACTERS: Final = 1_024
 """Maximum length of SageMaker's custom attributes, which are visible ASCII."""
@@ -224,7 +227,11 @@ def decode_refusal(status: int, body: str, scorer: str) -> SchemaMismatch | Scor
     reason = refusal_text(body)
     if status == HTTPStatus.CONFLICT:
         return SchemaMismatch(reason)
-    kind = NoModelServed if reason.startswith(NO_CHAMPION) else ScoringUnavailable
+    kind = ScoringUnavailable
+    if reason.startswith(NO_CHAMPION):
+        kind = NoModelServed
+    elif reason.startswith(BUSY) or status == HTTPStatus.TOO_MANY_REQUESTS:
+        kind = ScorerBusy
     return kind(f"{scorer} answered {status}: {reason}")
 
 

@@ -6,6 +6,7 @@ import argparse
 import gc
 import socket
 from contextlib import closing
+from typing import Final
 
 from adapters.archive.archived_log import ArchivedLog
 from adapters.archive.reference_tables import ReferenceTableStore
@@ -21,8 +22,12 @@ from services.stream.loop import run
 from services.stream.metrics import StreamMetrics
 from services.stream.worker import StreamWorker
 
-SCORING_DEADLINE_SECONDS = 5.0
+SCORING_DEADLINE_SECONDS: Final = 5.0
 """Deadline of the scoring request of a batch; after it the rules decide."""
+BUSY_SECONDS: Final = 60.0
+"""Time for which a batch waits for a scoring service that is busy with other callers' requests; then the rules decide.
+Overload alone must not degrade decisions: the transactions wait in the log. The time is below that after which a worker
+without a turn counts as stuck."""
 
 
 def main() -> None:
@@ -49,7 +54,7 @@ def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
     settings = process.settings
     policy = read_policies(settings).decision
     ensure_topics(settings.kafka, partitions=settings.partitions)
-    scorer = ScoringClient(settings, timeout_seconds=SCORING_DEADLINE_SECONDS)
+    scorer = ScoringClient(settings, timeout_seconds=SCORING_DEADLINE_SECONDS, busy_seconds=BUSY_SECONDS)
     with closing(scorer), open_store(settings) as store:
         worker = StreamWorker(
             store,

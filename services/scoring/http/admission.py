@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from adapters.scoring.api_keys import ApiKey, KeyScope, RateLimit
-from adapters.scoring.wire_format import DEADLINE_HEADER, header_value
+from adapters.scoring.wire_format import BUSY, DEADLINE_HEADER, header_value
 from services.scoring.http.routes import HttpError, Request
 
 MAX_PENDING: Final = 2_000
@@ -82,7 +82,7 @@ class Admission:
         """Return the error of a request whose deadline has passed, and count it."""
         self._count_shed("deadline")
         allowed_ms = (request.deadline - request.arrival_time) * 1e3
-        return HttpError(503, f"busy: there is no answer within {allowed_ms:.0f} ms", retry_after="1")
+        return HttpError(503, f"{BUSY}: there is no answer within {allowed_ms:.0f} ms", retry_after="1")
 
     @contextmanager
     def remote_request(self) -> Iterator[None]:
@@ -110,7 +110,7 @@ class Admission:
 
     def _queue_error(self, limit: int) -> HttpError:
         self._count_shed("queue")
-        return HttpError(503, f"busy: {limit:,} requests are waiting", retry_after="1")
+        return HttpError(503, f"{BUSY}: {limit:,} requests are waiting", retry_after="1")
 
 
 def _deadline_seconds(allowed: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 import httpx
@@ -21,7 +22,7 @@ from adapters.scoring.wire_format import (
     encode_ids,
     encode_scores,
 )
-from cardwatch.errors import NoModelServed, SchemaMismatch, ScoringUnavailable
+from cardwatch.errors import NoModelServed, SchemaMismatch, ScorerBusy, ScoringUnavailable
 from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
 
@@ -74,7 +75,8 @@ def test_transaction_ids_are_sent_at_debug_only(
     ("status", "reason", "kind"),
     [
         (503, "no champion: train one", NoModelServed),
-        (503, "busy: 2,000 requests are waiting", ScoringUnavailable),
+        (503, "busy: 2,000 requests are waiting", ScorerBusy),
+        (429, "the API key of 'stream' has used up its rate", ScorerBusy),
         (500, "internal error", ScoringUnavailable),
         (409, "the rows have schema 0123", SchemaMismatch),
     ],
@@ -86,6 +88,26 @@ def test_a_service_without_a_model_has_its_own_error(
     with pytest.raises(kind, match=reason) as caught:
         client.score(ROWS, np.zeros(2), schema_hash="0123")
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(("busy_seconds", "requests"), [(0.0, 1), (30.0, 4)])
+def test_a_busy_service_is_asked_again_until_the_time_for_that_is_over(
+    monkeypatch: pytest.MonkeyPatch, busy_seconds: float, requests: int
+) -> None:
+    busy = httpx.Response(503, json={"error": "busy: there is no answer within 5000 ms"})
+    responses = [busy, busy, busy, httpx.Response(200, content=SCORES)]
+    asked: list[httpx.Request] = []
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return responses[len(asked) - 1]
+
+    monkeypatch.setattr(httpx, "Client", partial(httpx.Client, transport=httpx.MockTransport(reply)))
+    settings = Settings(scoring_url="http://scoring", api_key=new_api_key())
+    client = ScoringClient(settings, timeout_seconds=1.0, busy_seconds=busy_seconds)
+    with nullcontext() if requests > 1 else pytest.raises(ScorerBusy):
+        client.score(ROWS, np.zeros(2), schema_hash="0123")
+    assert len(asked) == requests
 
 
 def sent_and_read(transaction_ids: list[str]) -> list[str]:
