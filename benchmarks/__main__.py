@@ -24,6 +24,7 @@ SUITES: Final = {
     "startup": "benchmarks.startup",
     "memory": "benchmarks.memory",
     "function": "benchmarks.stream_function",
+    "stream": "benchmarks.stream.suite",
 }
 """The module that measures each suite. It is imported when its turn comes: its libraries may be slow to load."""
 

@@ -16,6 +16,7 @@ PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 SECTIONS: Final = {
     "The feature kernel": ("ask_", "batch_lmdb", "encode_", "fold_", "replay", "windows_"),
     "Scoring, under load": ("score_", "invocations_", "baseline_", "startup", "scoring_"),
+    "The stream": ("stream_",),
     "Trees": ("predict_", "contributions_"),
     "One request for a preview, step by step": ("step_",),
     "The stream function on AWS": ("function_",),

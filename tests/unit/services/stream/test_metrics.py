@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -33,7 +32,7 @@ from cardwatch.errors import (
     StoreUnavailable,
     Superseded,
 )
-from cardwatch.events import EPOCH, Channel, Decision, Transaction, decode, encode
+from cardwatch.events import Decision, Transaction, decode, encode
 from cardwatch.features.definitions import column
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.partitioning import Partitioner, Partitioning
@@ -45,24 +44,14 @@ from services.stream.decision_engine import DecidedBatches, DecisionEngine
 from services.stream.decision_log import MAX_CHARACTERS, DecisionLog, sanitize
 from services.stream.metrics import StreamMetrics
 from services.stream.worker import StreamWorker
+from tests.unit.services.stream import memory_log
 
 NOW_MS = 1_800_000_000_000.0
 
 
 def payment(number: int, **fields: Any) -> Transaction:
-    """A payment of 10.00, which is approved, if nothing else is said."""
-    ordinary = {
-        "transaction_id": f"t-{number}",
-        "card_id": f"card-{number}",
-        "merchant_id": "m",
-        "occurred_at": EPOCH + timedelta(days=20_000, minutes=number),
-        "amount_minor": 1_000,
-        "currency": "EUR",
-        "merchant_category": "5411",
-        "channel": Channel.CHIP,
-        "country": "DE",
-    }
-    return Transaction(**{**ordinary, **fields})
+    """A payment of 10.00 with a card of its own, which is approved, if nothing else is said."""
+    return memory_log.payment(number, **{"card_id": f"card-{number}", **fields})
 
 
 class MemoryLog:
@@ -177,9 +166,12 @@ class Desk:
     def decide(self, *written: Transaction | bytes) -> MemoryLog:
         log = MemoryLog(*written)
         self.worker.assign_partitions(log, [0])
+        self.process(log)
+        return log
+
+    def process(self, log: MemoryLog) -> None:
         self.worker.process_batch(log, {0: log.records})
         self.worker.settle()
-        return log
 
 
 @pytest.fixture
@@ -227,15 +219,13 @@ def test_an_aborted_batch_is_not_counted_until_it_is_committed(desk: Desk) -> No
     log.fails = Superseded("fenced")
     desk.worker.assign_partitions(log, [0])
     with pytest.raises(Superseded):
-        desk.worker.process_batch(log, {0: log.records})
-        desk.worker.settle()
+        desk.process(log)
     names = ("decisions_total", "amount_minor_total", "repeats_total", "dead_letters_total")
     counted = [desk.labelled(f"stream_{name}") for name in (*names, "latency_seconds_count", "batch_transactions_sum")]
     assert counted == [{}] * 6
     log.fails = None
     desk.worker.assign_partitions(log, [0])
-    desk.worker.process_batch(log, {0: log.records})
-    desk.worker.settle()
+    desk.process(log)
     assert desk.labelled("stream_decisions_total") == {("approve", "false"): 1}
     assert desk.value("stream_dead_letters_total") == 1
 
@@ -371,8 +361,7 @@ def test_a_worker_without_partitions_waits(desk: Desk) -> None:
 
 def test_polled_records_of_revoked_partitions_are_ignored(desk: Desk) -> None:
     log = MemoryLog(payment(0))
-    desk.worker.process_batch(log, {0: log.records})
-    desk.worker.settle()
+    desk.process(log)
     assert (log.written, log.position) == ([], None)
     assert desk.value("stream_batch_transactions_count") == 0
 
@@ -480,8 +469,7 @@ def test_an_aborted_batch_is_not_logged(desk: Desk, caplog: pytest.LogCaptureFix
     log.fails = Superseded("fenced")
     desk.worker.assign_partitions(log, [0])
     with pytest.raises(Superseded):
-        desk.worker.process_batch(log, {0: log.records})
-        desk.worker.settle()
+        desk.process(log)
     assert lines(caplog) == []
 
 

@@ -1,0 +1,208 @@
+"""The stream under load: throughput over a bare relay, processor time per decision, latency, and a long backlog.
+
+Broker, scoring service with one worker, candidate and writer share the cores. Features, scoring, policy and
+exactly-once are on. The load is encoded beforehand, and the decisions are counted afterwards.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import psutil
+from msgspec import Struct
+
+from benchmarks.harness import Metric, Metrics, compared
+from benchmarks.stream.stand import Drain, StreamStand
+from benchmarks.stream.witness import count
+from cardwatch.topics import DECISIONS, STREAM_GROUP
+
+ROUNDS: Final = 3
+BACKLOG: Final = 150_000
+"""Transactions of a round."""
+LONG_BACKLOG: Final = 1_000_000
+SUSTAINED_RATE: Final = 15_000.0
+SUSTAINED_SECONDS: Final = 60
+PACED_RATE: Final = 500.0
+PACED_SECONDS: Final = 10
+RELAYED: Final = "relayed"
+RELAY_GROUP: Final = "benchmark-relay"
+
+
+class MeasuredConsumer(Struct, frozen=True):
+    """A process that reads the transactions in a consumer group and writes to a topic."""
+
+    name: str
+    group: str
+    topic: str
+
+
+class Backlog(NamedTuple):
+    """`records` transactions from number `first` on, behind the offsets `begin`."""
+
+    begin: dict[int, int]
+    first: int
+    records: int
+
+
+WORKER: Final = MeasuredConsumer("stream", STREAM_GROUP, DECISIONS)
+RELAY: Final = MeasuredConsumer("relay", RELAY_GROUP, RELAYED)
+
+
+def measure() -> Metrics:
+    """Run all measurements on one stand."""
+    with StreamStand() as stand:
+        stand.create_topic(RELAYED)
+        _drain(stand, WORKER, _backlog(stand, BACKLOG // 10))
+        stand.keep_values(DECISIONS)
+        drains: dict[str, list[Drain]] = {WORKER.name: [], RELAY.name: []}
+        latencies: dict[str, list[tuple[float, float]]] = {WORKER.name: [], RELAY.name: []}
+        for _ in range(ROUNDS):
+            backlog = _backlog(stand, BACKLOG)
+            for candidate in (WORKER, RELAY):
+                drains[candidate.name].append(_drain(stand, candidate, backlog))
+            for candidate in (WORKER, RELAY):
+                latencies[candidate.name].append(_latency(stand, candidate))
+        return {
+            **_throughput(drains[WORKER.name], drains[RELAY.name]),
+            **_latencies(latencies[WORKER.name], latencies[RELAY.name]),
+            **_sustained(stand),
+            **_long_backlog(stand),
+        }
+
+
+def _backlog(stand: StreamStand, records: int) -> Backlog:
+    """Write transactions, for one candidate after the other."""
+    backlog = Backlog(stand.ends(), stand.written, records)
+    stand.write_backlog(records)
+    return backlog
+
+
+def _drain(stand: StreamStand, candidate: MeasuredConsumer, backlog: Backlog, **options: Any) -> Drain:
+    """Measure a backlog that was written before the candidate starts; raise unless each transaction is written once."""
+    written = stand.ends(candidate.topic)
+    with _running(stand, candidate):
+        measured = {"worker": stand.pid(candidate.name)}
+        drain = stand.drain(candidate.group, measured, backlog.begin, backlog.records, **options)
+    _require_each_once(stand, candidate, written, backlog)
+    return drain
+
+
+def _latency(stand: StreamStand, candidate: MeasuredConsumer) -> tuple[float, float]:
+    """Return the median and the 99th percentile in ms from sending a transaction to reading its record."""
+    records, warm_up = int(PACED_RATE * PACED_SECONDS), int(PACED_RATE * 2)
+    with _running(stand, candidate):
+        milliseconds = stand.latencies(candidate.topic, warm_up + records, PACED_RATE)[warm_up:]
+    if np.isnan(milliseconds).any():
+        raise RuntimeError(f"{candidate.name}: {np.isnan(milliseconds).sum()} records were not written")
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    return float(p50), float(p99)
+
+
+def _sustained(stand: StreamStand) -> Metrics:
+    """Offer a steady rate, and measure how far the worker is behind in the middle and in the last third."""
+    backlog = Backlog(stand.ends(), stand.written, int(SUSTAINED_RATE * SUSTAINED_SECONDS))
+    written = stand.ends(DECISIONS)
+    with _running(stand, WORKER):
+        writer = stand.write(backlog.records, rate=SUSTAINED_RATE)
+        lags = stand.lags(STREAM_GROUP, backlog.begin, while_running=writer)
+        stand.drain(STREAM_GROUP, {}, backlog.begin, backlog.records)
+    degraded = _require_each_once(stand, WORKER, written, backlog)
+    third = len(lags) // 3
+    return {
+        "stream_sustained_lag": compared(
+            [statistics.median(lags[-third:])],
+            [max(statistics.median(lags[third : 2 * third]), 1.0)],
+            unit="records",
+            how=f"undecided transactions at {SUSTAINED_RATE:,.0f}/s over {SUSTAINED_SECONDS} s, median of the last "
+            "third of the time over the middle one",
+            goal="flat",
+        ),
+        "stream_sustained_degraded": Metric(
+            value=degraded, unit="decisions", how="decided by the rules in the same minute", goal="0"
+        ),
+    }
+
+
+def _long_backlog(stand: StreamStand) -> Metrics:
+    """Drain a million transactions, and compare the worker's memory after a fifth and at the end."""
+    backlog = _backlog(stand, LONG_BACKLOG)
+    memory: list[float] = []
+
+    def note_memory() -> None:
+        memory.append(psutil.Process(stand.pid(WORKER.name)).memory_info().rss / 2**20)
+
+    drain = _drain(stand, WORKER, backlog, on_bound=note_memory)
+    return {
+        "stream_backlog_rate": Metric(
+            value=drain.rate, unit="decisions/s", how=f"a backlog of {LONG_BACKLOG:,} transactions"
+        ),
+        "stream_backlog_memory": compared(
+            memory[1:],
+            memory[:1],
+            unit="MB",
+            how="memory of the worker at the end, over that after a fifth",
+            goal="flat",
+        ),
+    }
+
+
+def _throughput(worker: list[Drain], relay: list[Drain]) -> Metrics:
+    rates = compared(
+        [drain.rate for drain in worker],
+        [drain.rate for drain in relay],
+        unit="decisions/s",
+        how="a backlog, one worker and one scoring worker, over a bare transactional relay",
+        goal="at least 15,000 and 0.14 of the relay",
+    )
+    processor = {
+        f"stream_{name}_processor": compared(
+            [drain.processor_us[name] for drain in worker],
+            [drain.processor_us["worker" if name == "scoring" else name] for drain in relay],
+            unit="us",
+            how=f"processor time of the {name} per decision, over that of the relay's "
+            + ("process" if name != "broker" else "broker"),
+            goal=goal,
+        )
+        for name, goal in (("worker", "at most 60"), ("scoring", "at most 15"), ("broker", "at most 30"))
+    }
+    return {"stream_rate": rates, **processor}
+
+
+def _latencies(worker: list[tuple[float, float]], relay: list[tuple[float, float]]) -> Metrics:
+    return {
+        f"stream_latency_{name}": compared(
+            [each[place] for each in worker],
+            [each[place] for each in relay],
+            unit="ms",
+            how=f"{name} from sending to reading the decision at {PACED_RATE:.0f}/s, over the relay's",
+            goal=goal,
+        )
+        for place, (name, goal) in enumerate((("p50", "at most 1.5"), ("p99", "at most 2")))
+    }
+
+
+def _require_each_once(
+    stand: StreamStand, candidate: MeasuredConsumer, written: dict[int, int], backlog: Backlog
+) -> int:
+    """Raise `RuntimeError` if a record was lost or repeated; return the number of degraded ones."""
+    ends = stand.ends(candidate.topic)
+    found = count(stand.bootstrap, candidate.topic, written, ends, backlog.first, backlog.records)
+    if found.lost or found.repeated:
+        raise RuntimeError(f"{candidate.name}: {found.lost} records lost, {found.repeated} repeated")
+    return found.degraded
+
+
+@contextmanager
+def _running(stand: StreamStand, candidate: MeasuredConsumer) -> Iterator[None]:
+    if candidate is WORKER:
+        stand.stack.start(WORKER.name)
+    else:
+        stand.start_relay(RELAY.name, RELAY.group, RELAY.topic)
+    try:
+        yield
+    finally:
+        stand.stack.supervisor.stop(candidate.name)
