@@ -34,11 +34,14 @@ def decoded_head(path: Path, head: bytes, encoding: str, delimiter: str = ",") -
     if not mark and not chosen.startswith(("utf-16", "utf-32")) and (wide := _wide_encoding(head)):
         raise _set_encoding(path, f"is not {encoding} text: every other byte is zero", wide)
     try:
+        b"a".decode(encoding, "replace")  # refuses codecs of other kinds, such as hex
         text = getincrementaldecoder(encoding)().decode(head)
     except LookupError as error:
-        raise MappingError(f"file.encoding: {encoding!r} is not an encoding that Python knows") from error
+        raise MappingError(f"file.encoding: {encoding!r} is not an encoding of text that Python knows") from error
     except UnicodeDecodeError as error:
         raise wrong_encoding(path, f"row {head[: error.start].count(10) + 1}: ", encoding, head) from error
+    except UnicodeError as error:  # such as UTF-16 without its mark
+        raise _set_encoding(path, f"is not {encoding} text ({error})", guess_encoding(head)) from error
     for found in _CONTROL.finditer(text):
         if found[0] != delimiter:
             row = text[: found.start()].count("\n") + 1

@@ -39,7 +39,7 @@ class CsvDialect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
     quote: Annotated[str, Meta(max_length=1)] = '"'
     encoding: str = "utf-8"
-    skip_rows: Annotated[int, Meta(ge=0)] = 0
+    skip_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     column_names: Annotated[list[str], Meta(min_length=1)] | None = None
 
 

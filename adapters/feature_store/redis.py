@@ -18,6 +18,7 @@ and would expire active cards during a replay.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -66,13 +67,20 @@ class RedisStore(CardStore):
     def __init__(self, url: str, *, readonly: bool = False, layout: str = STATE_LAYOUT) -> None:
         address = urlsplit(url)
         super().__init__(f"the feature store at {address.hostname}:{address.port or 6379}{address.path}", layout)
-        self._server = redis.Redis.from_url(
-            url.replace("valkey://", "redis://", 1),
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            # Retrying a script is safe: if the first attempt was executed, the second finds that `applied` has moved.
-            retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), ATTEMPTS - 1),
-        )
+        if not re.fullmatch(r"(/\d*)?", address.path):  # the library would use database 0
+            raise Misconfigured(f"CARDWATCH_STORE_URL: {address.path!r} is not the number of a database, like /0")
+        try:
+            self._server = redis.Redis.from_url(
+                url.replace("valkey://", "redis://", 1),
+                socket_timeout=TIMEOUT_SECONDS,
+                socket_connect_timeout=TIMEOUT_SECONDS,
+                # Retrying a script is safe: if the first attempt was executed, the second finds that `applied` has
+                # moved.
+                retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), ATTEMPTS - 1),
+            )
+            self._server.connection_pool.make_connection()  # checks the options, and does not connect
+        except (TypeError, ValueError, redis.RedisError) as error:
+            raise Misconfigured(f"CARDWATCH_STORE_URL has an option that cannot be used: {error}") from error
         self._apply = self._server.register_script(_APPLY)
         with closed_on_error(self), self._translated_errors():
             self._require_usable_server()

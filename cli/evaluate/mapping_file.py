@@ -77,6 +77,8 @@ def _read_yaml(text: str, source: str) -> dict[str, Any]:
         raise MappingError(f"{source}: {line}not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise MappingError(f"{source}: {error}") from error
+    except RecursionError as error:
+        raise MappingError(f"{source}: is nested too deeply") from error
     if not isinstance(document, dict):
         raise MappingError(f"{source}: is not a mapping file: it needs the keys 'transaction' and 'label'")
     return document
@@ -102,6 +104,12 @@ def _spelled_out(name: str, value: object) -> object:
 
 def _check(mapping: Mapping) -> None:
     """Check what the types cannot express; raise `msgspec.ValidationError` as they do."""
+    for name in ("delimiter", "quote"):
+        if not (character := getattr(mapping.file, name)).isascii():
+            raise _refusal(f"{character!r} is not ASCII: replace it in the file by another one first", f"file.{name}")
+    flag = mapping.label.is_fraud
+    if both := sorted(flag.fraud_values & (flag.genuine_values or frozenset())):
+        raise _refusal(f"{both[0]!r} is among the values of both classes", "label.is_fraud")
     _check_time("transaction.occurred_at", mapping.transaction.occurred_at)
     if mapping.label.observed_at is not None:
         _check_time("label.observed_at", mapping.label.observed_at)
@@ -162,6 +170,8 @@ def _check_time(where: str, time: Time) -> None:
     elif time.format not in TIME_FORMATS:
         formats = f"one of {', '.join(TIME_FORMATS)} or a pattern such as %d/%m/%Y %H:%M:%S"
         raise _refusal(f"{time.format!r} is not {formats}{suggestion(time.format, TIME_FORMATS)}", f"{where}.format")
+    if time.start is not None and not time.format.endswith("_since"):
+        raise _refusal(f"the format {time.format} has no start; one of *_since has", f"{where}.start")
     if time.format.endswith("_since") and time.start is None:
         raise _refusal(f"the format {time.format} needs the key 'start': the time that it counts from", where)
     try:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.runtime.addresses import plain
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_policies
@@ -87,6 +88,8 @@ def _service(settings: Settings) -> ServerOptions:
             "CARDWATCH_MLFLOW_URL is not set: the scoring service takes its model from there, or from a folder"
             " (CARDWATCH_MODEL_FOLDER)"
         )
+    if settings.mlflow_url:
+        MlflowRegistry(settings.mlflow_url).close()
     tls_options = () if tls is None else ("--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1]))
     host = settings.bind or address.hostname
     return ServerOptions("services.scoring.service:Scoring", host, address.port, settings, tls_options)

@@ -10,6 +10,7 @@ import pytest
 
 from adapters.runtime.ports import free_ports
 from adapters.runtime.settings import Secret, Settings, child_environment
+from cardwatch.errors import Misconfigured
 from services.scoring.__main__ import SAGEMAKER_BIND, server_options
 
 
@@ -80,3 +81,14 @@ def test_a_container_listens_on_sagemakers_port_unless_settings_name_another(
 def test_no_setting_starts_the_service_without_api_keys(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, scoring_url="http://127.0.0.1:1", api_key=Secret("key"), model_folder=tmp_path)
     assert server_options([], settings).target == "services.scoring.service:Scoring"
+
+
+def test_a_token_of_the_registry_that_no_worker_can_send_is_refused_before_the_workers_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BentoML restarts a worker that ends with an error again and again."""
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret\n")
+    url = "http://127.0.0.1:5000"
+    settings = Settings(home=tmp_path, scoring_url=url, mlflow_url=url, api_key=Secret("key"))
+    with pytest.raises(Misconfigured, match=r"^MLFLOW_TRACKING_TOKEN cannot be sent in a header"):
+        server_options([], settings)

@@ -208,3 +208,18 @@ def test_a_later_row_that_is_no_text_is_told_with_its_place(tmp_path: Path) -> N
         rows(path)
     with pytest.raises(MappingError, match="cannot be read"):
         list(read_text(path, ["card"], CsvDialect(encoding="ascii"), lambda _row, _reason: None))
+
+
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "zlib", "ansi"])
+def test_an_encoding_that_is_none_of_text_is_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(TEXT)
+    with pytest.raises(MappingError, match=f"'{encoding}' is not an encoding of text that Python knows"):
+        column_names(path, CsvDialect(encoding=encoding))
+
+
+def test_utf_16_without_its_mark_is_told_with_its_order(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes("time,card\n1,c\n".encode("utf-16-le"))
+    with pytest.raises(MappingError, match=r"does not start with BOM\); .* `file: \{encoding: utf-16-le\}`"):
+        column_names(path, CsvDialect(encoding="utf-16"))

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
+from adapters.feature_store.redis import RedisStore
 from adapters.runtime.addresses import (
     HttpUrl,
     SecretUrl,
@@ -107,6 +108,20 @@ def test_a_password_behind_the_path_of_an_address_is_refused_without_showing_it(
     assert "hunter2" not in str(refused.value)
     table = "dynamodb://TABLE?region=eu-central-1&endpoint=http://localhost:5000"
     assert plain(read_settings({"CARDWATCH_STORE_URL": table}).store_url) == table
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("redis://127.0.0.1:9/0?foo=bar", "has an option that cannot be used: .*'foo'"),
+        ("redis://127.0.0.1:9/0?socket_timeout=soon", "has an option that cannot be used: .*'socket_timeout'"),
+        ("rediss://127.0.0.1:9/0?ssl_cert_reqs=perhaps", "has an option that cannot be used: .*perhaps"),
+        ("valkey://127.0.0.1:9/cards", "'/cards' is not the number of a database, like /0"),
+    ],
+)
+def test_an_option_that_the_client_of_a_store_does_not_know_is_refused(address: str, message: str) -> None:
+    with pytest.raises(Misconfigured, match=f"^CARDWATCH_STORE_URL:? {message}"):
+        RedisStore(StoreUrl.parse(address))
 
 
 def test_two_passwords_for_one_address_are_refused_and_the_same_one_twice_is_not() -> None:

@@ -125,6 +125,20 @@ def test_the_mappings_in_the_documentation_are_valid(tmp_path: Path) -> None:
             MINIMAL.replace("label:", "  country: {}\nlabel:"),
             "transaction.country: needs either 'column' or 'constant'",
         ),
+        (
+            MINIMAL + 'file: {delimiter: "\u00a7"}',
+            "file.delimiter: '\u00a7' is not ASCII: replace it in the file by another one first",
+        ),
+        (MINIMAL + "file: {skip_rows: 9999999999}", "file.skip_rows: Expected a whole number <= 1000000"),
+        ("[" * 3_000, "is nested too deeply"),
+        (
+            MINIMAL.replace("is_fraud: fraud", "is_fraud: {column: fraud, fraud: [Yes, 1], genuine: [yES]}"),
+            "label.is_fraud: 'yes' is among the values of both classes",
+        ),
+        (
+            MINIMAL.replace("occurred_at: time", "occurred_at: {column: time, format: epoch_s, start: 2024-01-01}"),
+            "transaction.occurred_at.start: the format epoch_s has no start; one of *_since has",
+        ),
         (MINIMAL + "protocol: {folds: many}", "protocol.folds: Expected a whole number, got text"),
         (MINIMAL + "label: {}", "line 9: the key 'label' is there twice"),
         ("- a list", "is not a mapping file: it needs the keys 'transaction' and 'label'"),
