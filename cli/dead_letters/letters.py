@@ -108,8 +108,10 @@ def read_original(broker: KafkaConnection, letter: DeadLetter) -> Original:
         return Original(letter.value, "the letter has all of it")
     if letter.topic not in KEYED_TOPICS:
         return Original(None, f"{printable(letter.topic)} is no topic of Cardwatch")
-    with closing(OffsetReader(broker)) as offsets:
-        begin = offsets.begin(letter.topic, letter.partition)
+    begins, ends = kept_part(broker, letter.topic)
+    begin, end = begins.get(letter.partition, 0), ends.get(letter.partition, 0)
+    if letter.offset >= end:  # a letter of others, which must not end `resend`
+        return Original(None, f"there is no such record: {letter.topic}[{letter.partition}] ends at {end}")
     if letter.offset < begin:
         return Original(
             None, f"retention has deleted it from the topic: {letter.topic}[{letter.partition}] begins at {begin}"

@@ -40,3 +40,22 @@ def test_the_newest_letters_of_all_partitions_are_listed_by_time(
     assert found.total == 8
     assert letters.newest_letters(KafkaConnection("nowhere"), 3, "why").total == 4
     assert "dead-letters[0] 4 is no dead letter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("partition", "offset", "source"),
+    [
+        (0, 10, "there is no such record: transactions[0] ends at 10"),
+        (99, 0, "there is no such record: transactions[99] ends at 0"),
+        (0, 2, "retention has deleted it from the topic: transactions[0] begins at 3"),
+    ],
+)
+def test_a_cut_letter_of_a_record_that_is_not_there_has_no_original(
+    partition: int, offset: int, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letters, "kept_part", lambda *_arguments: ({0: 3}, {0: 10}))
+    cut = DeadLetter(
+        topic="transactions", partition=partition, offset=offset, key=None, value=b"v", field="", reason="why",
+        value_bytes=100_000, value_sha256="0" * 64,
+    )  # fmt: skip
+    assert letters.read_original(KafkaConnection("nowhere"), cut) == (None, source)
