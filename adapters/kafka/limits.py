@@ -14,6 +14,10 @@ TRANSACTION_TIMEOUT_MS: Final = 10_000
 """Time after which the broker aborts an open transaction. Readers of committed records wait for it."""
 WORKER_FETCH_WAIT_MS: Final = 50
 """Time for which the broker may hold a fetch of the stream worker if there are no records."""
+MAX_RECORD_BYTES: Final = 1_000_000
+"""Maximum size of key and value of a record. librdkafka's default."""
 MIN_BATCH_BYTES: Final = 1_000_000
 """Minimum value of `max.message.bytes` of a topic: the largest batch that librdkafka sends. With a smaller limit the
 broker would reject a transaction each time that it is repeated."""
+MAX_QUEUED_RECORDS: Final = 500_000
+"""Records that a producer holds. Then a write waits."""

@@ -1,7 +1,7 @@
 """What differs between the two Kafka clients: one protocol for each use, and the error that both raise.
 
-`adapters.kafka.confluent` implements it. The rest of `adapters.kafka` is written against it. All readers see committed
-records only.
+`adapters.kafka.confluent` and `adapters.kafka.pure_python` implement it, and the rest of `adapters.kafka` is written
+against it. All readers see committed records only.
 """
 
 from __future__ import annotations

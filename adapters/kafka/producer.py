@@ -29,7 +29,7 @@ class LogWriter:
         self._client = library_of(broker).writer(broker, partitioner, delivery_timeout_ms)
 
     def write(self, topic: str, key: str, value: bytes) -> None:
-        """Queue a record. Only after `flush` it is certain to be in the log."""
+        """Queue a record. Only after `flush` it is certain to be in the log; it also tells of a refused record."""
         self._client.write(topic, key.encode(), value)
 
     def flush(self, timeout_seconds: float = 30.0) -> None:

@@ -1,9 +1,10 @@
-"""How Kafka is reached: addresses, TLS and login, as one immutable object that every client of the broker takes."""
+"""How Kafka is reached: client, addresses, TLS and login, as one immutable object that all of our adapters take."""
 
 from __future__ import annotations
 
 import re
 import ssl
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,15 @@ PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
+
+
+class KafkaClient(StrEnum):
+    """The library with which the broker is reached; `adapters.kafka` has the same behaviour with each."""
+
+    CONFLUENT = "confluent-kafka"
+    """librdkafka, in C: fast."""
+    KAFKA_PYTHON = "kafka-python"
+    """In Python, several times slower."""
 
 
 class KafkaConnection(Struct, frozen=True):
@@ -36,6 +46,7 @@ class KafkaConnection(Struct, frozen=True):
     certificate: Path | None = None
     key: Path | None = None
     key_password: Secret = Secret("")
+    client: KafkaClient = KafkaClient.CONFLUENT
 
     @property
     def uses_tls(self) -> bool:

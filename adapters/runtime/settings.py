@@ -17,7 +17,7 @@ import msgspec.inspect
 from msgspec import Meta, Struct, structs
 
 from adapters.runtime.addresses import HttpUrl, Secret, SecretUrl, SqlUrl, StoreUrl, plain, split_userinfo
-from adapters.runtime.kafka_connection import KafkaConnection
+from adapters.runtime.kafka_connection import KafkaClient, KafkaConnection
 from cardwatch.errors import Misconfigured
 from cardwatch.partitioning import Partitioner, Partitioning
 
@@ -47,6 +47,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """PEM file of a client certificate, and the file and password of its key, if the brokers want one."""
     kafka_key: Path | None = None
     kafka_key_password: Secret = Secret("")
+    kafka_client: KafkaClient = KafkaClient.CONFLUENT
+    """Library with which the brokers are reached: `confluent-kafka` or `kafka-python`."""
     mlflow_url: HttpUrl = HttpUrl("")
     prefect_url: HttpUrl = HttpUrl("")
     scoring_url: HttpUrl = HttpUrl("")
@@ -132,6 +134,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             certificate=self.kafka_certificate,
             key=self.kafka_key,
             key_password=self.kafka_key_password,
+            client=self.kafka_client,
         )
 
     @property
@@ -258,7 +261,7 @@ _URLS: Final[dict[str, tuple[type[SecretUrl], str]]] = {
 def _require_kafka(settings: Settings) -> None:
     if settings.kafka_bootstrap:
         settings.kafka.validated()
-    elif settings.kafka != KafkaConnection(""):
+    elif settings.kafka != KafkaConnection("", client=settings.kafka_client):
         raise Misconfigured(
             f"{PREFIX}KAFKA_BOOTSTRAP is not set, but other variables of {PREFIX}KAFKA_ are: the embedded broker, "
             "which is used without an address, has neither TLS nor a login"

@@ -84,7 +84,7 @@ class EmbeddedKafka:
     @property
     def connection(self) -> KafkaConnection:
         """How clients reach it: neither encrypted nor with a login."""
-        return KafkaConnection(self.bootstrap)
+        return KafkaConnection(self.bootstrap, client=self._settings.kafka_client)
 
     def process_spec(self) -> ProcessSpec:
         """Return how to start the broker, after fetching missing jars and formatting a new data folder.

@@ -1,22 +1,28 @@
-"""What the stream worker needs of a Kafka client, on a real broker: membership, positions, transactions, two threads.
+"""What the stream worker needs of each Kafka client, on a real broker: membership, positions, transactions, threads.
 
 All tests use the same slots, because a static member keeps its partitions for the session timeout.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from kafka.errors import KafkaTimeoutError
+from kafka.future import Future
+from msgspec import structs
 
+from adapters.kafka.confluent.connection import client_settings
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import create_topics, end_offsets
 from adapters.kafka.transactional_log import TransactionalLog
-from adapters.runtime.kafka_connection import KafkaConnection
+from adapters.runtime.kafka_connection import KafkaClient, KafkaConnection
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings
 from cardwatch.errors import StoreLeads, Superseded
@@ -26,19 +32,30 @@ from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.supervisor import Supervisor
 
 PARTITIONS = [0, 1]
+SMALL = "small-batches"
+"""A topic that accepts a thousand bytes at once."""
 SECONDS = 60.0
 """Deadline of a state that comes within a second on an idle machine."""
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaConnection]:
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaConnection]:
     """A broker of its own, because all workers are members of one group."""
     settings = Settings(home=tmp_path_factory.mktemp("kafka"))
-    kafka = EmbeddedKafka(settings)
+    server = EmbeddedKafka(settings)
     with Supervisor(settings.home) as supervisor:
-        supervisor.start(kafka.process_spec())
-        create_topics(kafka.connection, partitions=len(PARTITIONS))
-        yield kafka.connection
+        supervisor.start(server.process_spec())
+        create_topics(server.connection, partitions=len(PARTITIONS))
+        admin = AdminClient(client_settings(server.connection))
+        small = NewTopic(SMALL, 1, 1, config={"max.message.bytes": "1000"})
+        admin.create_topics([small])[SMALL].result(SECONDS)
+        yield server.connection
+
+
+@pytest.fixture(scope="module", params=KafkaClient)
+def broker(kafka: KafkaConnection, request: pytest.FixtureRequest) -> KafkaConnection:
+    """The broker, reached with each client."""
+    return structs.replace(kafka, client=request.param)
 
 
 class Member:
@@ -168,15 +185,21 @@ def test_batches_are_committed_on_another_thread_while_this_one_polls(broker: Ka
     assert decisions(broker, begin, total) == list(range(total))
 
 
-def test_a_record_that_the_broker_refuses_aborts_all_of_its_transaction(broker: KafkaConnection) -> None:
+@pytest.mark.parametrize(
+    ("topic", "value"),
+    [(DECISIONS, bytes(2_000_000)), (SMALL, random.Random(1).randbytes(5_000))],
+    ids=["client", "broker"],
+)
+def test_a_record_that_is_refused_aborts_all_of_its_transaction(
+    broker: KafkaConnection, topic: str, value: bytes
+) -> None:
     begin = end_offsets(broker, DECISIONS)
     with Member(broker) as member:
         member.joined()
         write(broker, 1)
         records = member.take(1)
-        refused = Outgoing(DECISIONS, 0, b"", bytes(2_000_000))
         with pytest.raises(Superseded, match="the transaction was aborted: "):
-            member.log.commit([*outgoing(records), refused], positions(records))
+            member.log.commit([*outgoing(records), Outgoing(topic, 0, b"", value)], positions(records))
         assert decisions(broker, begin) == []
         assert member.log.committed(PARTITIONS).get(records[0].partition, 0) <= records[0].offset
     with Member(broker) as successor:
@@ -184,6 +207,23 @@ def test_a_record_that_the_broker_refuses_aborts_all_of_its_transaction(broker: 
         assert successor.take(1) == records
         successor.log.commit(outgoing(records), positions(records))
     assert decisions(broker, begin, 1) == [1]
+
+
+def test_a_record_that_kafka_python_has_given_up_aborts_the_transaction(kafka: KafkaConnection) -> None:
+    broker = structs.replace(kafka, client=KafkaClient.KAFKA_PYTHON)
+    begin = end_offsets(broker, DECISIONS)
+    with Member(broker) as member, pytest.MonkeyPatch.context() as patch:
+        member.joined()
+        write(broker, 1)
+        records = member.take(1)
+        producer = member.log._client._producer
+        hand_over = producer._hand_over
+        # The library fails the record, but not the transaction: its commit would succeed.
+        given_up = Future().failure(KafkaTimeoutError("the time of a record is over"))
+        patch.setattr(producer, "_hand_over", lambda outgoing: [*hand_over(outgoing), given_up])
+        with pytest.raises(Superseded, match="the time of a record is over"):
+            member.log.commit(outgoing(records), positions(records))
+    assert decisions(broker, begin) == []
 
 
 def test_a_successor_of_the_slot_fences_its_predecessor(broker: KafkaConnection) -> None:

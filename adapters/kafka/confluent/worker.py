@@ -20,6 +20,7 @@ from adapters.kafka.confluent.reader import bounds, committed_offsets, known_end
 from adapters.kafka.diagnosis import Cause
 from adapters.kafka.limits import (
     HEARTBEAT_INTERVAL_MS,
+    MAX_QUEUED_RECORDS,
     REQUEST_SECONDS,
     SESSION_TIMEOUT_MS,
     TRANSACTION_TIMEOUT_MS,
@@ -64,7 +65,7 @@ class ConfluentWorker:
                 "compression.type": "lz4",
                 "linger.ms": 0,
                 "retry.backoff.ms": 1,
-                "queue.buffering.max.messages": 500_000,
+                "queue.buffering.max.messages": MAX_QUEUED_RECORDS,
                 "log_level": 0,
                 "logger": _LIBRDKAFKA,  # without it, librdkafka reports fencing on stderr in spite of log_level
             }

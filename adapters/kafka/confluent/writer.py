@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from adapters.kafka.confluent.connection import ErrorLog, client_settings
 from adapters.kafka.diagnosis import Cause
+from adapters.kafka.limits import MAX_QUEUED_RECORDS
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.partitioning import Partitioner
 
@@ -33,7 +34,7 @@ class ConfluentWriter:
                 "partitioner": _PARTITIONERS[partitioner],
                 "linger.ms": 2,
                 "compression.type": "lz4",
-                "queue.buffering.max.messages": 500_000,
+                "queue.buffering.max.messages": MAX_QUEUED_RECORDS,
                 "log_level": 0,
                 "error_cb": self._errors,
             }
@@ -65,6 +66,9 @@ class ConfluentWriter:
                 return
             except BufferError:
                 self._producer.poll(0.1)
+            except KafkaException as error:  # the record is too large
+                self._failure = self._failure or error.args[0]
+                return
 
     def flush(self, timeout_seconds: float) -> int:
         """Wait until no record is pending, and return how many are."""

@@ -8,8 +8,11 @@ import pytest
 
 from adapters.kafka.confluent.connection import client_settings
 from adapters.kafka.diagnosis import split_addresses
+from adapters.kafka.library import other_client
+from adapters.kafka.pure_python.connection import Connections
+from adapters.kafka.pure_python.connection import client_settings as kafka_python_settings
 from adapters.runtime.addresses import Secret
-from adapters.runtime.kafka_connection import KafkaConnection
+from adapters.runtime.kafka_connection import KafkaClient, KafkaConnection
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.errors import Misconfigured
 
@@ -51,6 +54,7 @@ def test_without_variables_the_connection_is_plain() -> None:
         ({"BOOTSTRAP": "a:0"}, "expected addresses"),
         ({"BOOTSTRAP": "a:65536"}, "expected addresses"),
         ({"BOOTSTRAP": ""}, "BOOTSTRAP is not set, but other variables of CARDWATCH_KAFKA_ are"),
+        ({"CLIENT": "librdkafka"}, "CLIENT='librdkafka': .*; one of confluent-kafka, kafka-python"),
         ({"SECURITY_PROTOCOL": "TLS"}, "PROTOCOL='TLS': expected one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         ({"SECURITY_PROTOCOL": "sasl_ssl"}, "PROTOCOL='sasl_ssl': expected one of"),
         ({"SECURITY_PROTOCOL": ""}, "SASL_MECHANISM is set, but .*PROTOCOL=PLAINTEXT sends no login"),
@@ -86,3 +90,39 @@ def test_addresses_are_split_with_ports_and_without() -> None:
 
 def test_two_connections_with_the_same_settings_are_equal() -> None:
     assert KafkaConnection("a:1", password=Secret("x")) == KafkaConnection("a:1", password=Secret("x"))
+
+
+def test_the_client_is_chosen_by_a_variable_passed_to_children_and_needs_no_address() -> None:
+    assert read_settings({}).kafka.client is KafkaClient.CONFLUENT
+    settings = read_settings({"CARDWATCH_KAFKA_CLIENT": "kafka-python"})
+    assert settings.kafka.client is KafkaClient.KAFKA_PYTHON
+    assert settings.to_environment()["CARDWATCH_KAFKA_CLIENT"] == "kafka-python"
+    assert read_settings(settings.to_environment()) == settings
+    assert other_client(settings.kafka) == read_settings({}).kafka
+    assert other_client(other_client(settings.kafka)) == settings.kafka
+
+
+def test_kafka_python_gets_the_same_settings(tmp_path: Path) -> None:
+    connection = KafkaConnection(
+        "a:1, b:2",
+        security_protocol="SASL_SSL",
+        sasl_mechanism="PLAIN",
+        username="alice",
+        password=Secret("hunter2"),
+        ca_file=tmp_path / "ca",
+        certificate=tmp_path / "certificate",
+        key=tmp_path / "key",
+        key_password=Secret("sesame"),
+    )
+    found = kafka_python_settings(connection, Connections(connection))
+    assert found["bootstrap_servers"] == ["a:1", "b:2"]
+    assert found["security_protocol"] == "SASL_SSL"
+    assert {name: value for name, value in found.items() if name.startswith(("sasl", "ssl"))} == {
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "alice",
+        "sasl_plain_password": "hunter2",
+        "ssl_cafile": str(tmp_path / "ca"),
+        "ssl_certfile": str(tmp_path / "certificate"),
+        "ssl_keyfile": str(tmp_path / "key"),
+        "ssl_password": "sesame",
+    }
