@@ -1,4 +1,7 @@
-"""Audit of the topics: every transaction has exactly one decision, compared record by record under `read_committed`."""
+"""Audit of the topics: every transaction has exactly one decision, compared record by record under `read_committed`.
+
+The topics are read with the Kafka client that the services do not use, so that an error of a client cannot hide itself.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from adapters.kafka.consumer import LogReader
+from adapters.kafka.library import other_client
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings
 from cardwatch.errors import BrokerUnavailable, InvalidRecord
@@ -126,10 +130,11 @@ def committed_records(settings: Settings, topic: str, start: Positions) -> Itera
 
     Raises `BrokerUnavailable` if the end cannot be reached.
     """
-    ends = end_offsets(settings.kafka, topic)
+    witness = other_client(settings.kafka)
+    ends = end_offsets(witness, topic)
     begin = {(topic, partition): start.get((topic, partition), 0) for partition in ends}
     silent_polls = 0
-    with LogReader(settings.kafka, begin) as reader:
+    with LogReader(witness, begin) as reader:
         while any(reader.reached(topic, partition) < end for partition, end in ends.items()):
             records = reader.poll(1.0)
             yield from records
