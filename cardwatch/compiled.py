@@ -20,12 +20,16 @@ from numba.core import config
 from numba.core.caching import InTreeCacheLocator, UserProvidedCacheLocator
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Decorator: compile `function` on its first call, or load it from the cache on disk; without fast-math."""
+def compiled(function: Callable[..., Any], *, nogil: bool = False) -> Any:
+    """Decorator: compile `function` on its first call, or load it from the cache on disk; without fast-math.
+
+    With `nogil`, other threads run Python during a call. That pays for calls of at least some hundred microseconds,
+    after which the caller may have to wait for the interpreter lock.
+    """
     before = config.CACHE_LOCATOR_CLASSES
     config.CACHE_LOCATOR_CLASSES = f"{__name__}.{KernelCacheLocator.__name__}"
     try:
-        dispatcher = njit(cache=True)(function)
+        dispatcher = njit(cache=True, nogil=nogil)(function)
     finally:
         config.CACHE_LOCATOR_CLASSES = before
     cache = dispatcher._cache

@@ -16,12 +16,19 @@ shared by all leaves, as in Linear TreeSHAP (Yu and others 2022), and a tree tak
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.compiled import compiled
 from cardwatch.detector.trees.flat import FlatTrees
 from cardwatch.detector.trees.rows import double_row, next_node
+
+_LANES: Final = 4
+"""Number of float64 that a processor computes at once. The points are passed as a tuple, whose length is a constant
+when the functions are compiled: so the loops over the points become vector instructions, in half the time."""
 
 
 def contributions(trees: FlatTrees, rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -33,10 +40,14 @@ def contributions(trees: FlatTrees, rows: NDArray[np.float32]) -> NDArray[np.flo
         raise ValueError(f"the trees need rows of {trees.features} features, got the shape {rows.shape}")
     out = np.zeros(rows.shape, np.float64)
     rows = np.ascontiguousarray(rows, np.float32)
-    _contributions(
-        rows, trees.nodes, trees.values, trees.roots, trees.shares, trees.same, trees.points, trees.weights, out
-    )
+    points, weights = _padded(trees.points), _padded(trees.weights)
+    _contributions(rows, trees.nodes, trees.values, trees.roots, trees.shares, trees.same, points, weights, out)
     return out
+
+
+def _padded(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return the values as a tuple of a multiple of `_LANES`; a point with the weight 0 adds nothing to an integral."""
+    return tuple(values.tolist()) + (0.0,) * (-len(values) % _LANES)
 
 
 def expected_margin(trees: FlatTrees) -> float:
@@ -44,12 +55,12 @@ def expected_margin(trees: FlatTrees) -> float:
     return float(trees.base_margin) + float(_mean_of_leaves(trees.nodes, trees.values, trees.shares, trees.same))
 
 
-@compiled
+@partial(compiled, nogil=True)
 def _contributions(rows, nodes, values, roots, shares, same, points, weights, out):  # type: ignore[no-untyped-def]
     doubled = np.empty(2 * rows.shape[1], np.float32)
     largest = _largest_tree(nodes, roots)
     products, inverses = np.empty((largest, len(points))), np.empty((largest, len(points)))
-    follows = np.empty(largest, np.bool_)
+    follows = np.empty(largest)
     for i in range(len(rows)):
         double_row(rows[i], doubled)
         for tree in range(len(roots)):
@@ -84,12 +95,16 @@ def _descend(nodes, doubled, shares, same, points, values, root, end, products, 
         taken = next_node(nodes, doubled, n)
         for child in range(nodes[n].left, nodes[n].left + 2):
             before, k = same[child], child - root
-            follows[k] = child == taken and (before < 0 or follows[before - root])
+            follows[k] = 1.0 if child == taken else 0.0
+            if before >= 0:
+                follows[k] *= follows[before - root]
             for q in range(len(points)):
-                term = (1.0 - points[q]) * shares[child] + (points[q] if follows[k] else 0.0)
-                product = products[n - root, q]
-                products[k, q] = (product if before < 0 else product * inverses[before - root, q]) * term
+                term = (1.0 - points[q]) * shares[child] + points[q] * follows[k]
+                products[k, q] = products[n - root, q] * term
                 inverses[k, q] = 1.0 / term
+            if before >= 0:
+                for q in range(len(points)):
+                    products[k, q] *= inverses[before - root, q]
 
 
 @compiled
@@ -105,13 +120,13 @@ def _ascend(nodes, shares, same, weights, root, end, products, inverses, follows
         total = 0.0
         for child in range(left, left + 2):
             before, k = same[child], child - root
-            gain = (1.0 if follows[k] else 0.0) - shares[child]
-            gain_before = 0.0 if before < 0 else (1.0 if follows[before - root] else 0.0) - shares[before]
+            gain = follows[k] - shares[child]
             for q in range(len(weights)):
-                part = gain * inverses[k, q]
-                if before >= 0:
-                    part -= gain_before * inverses[before - root, q]
-                total += weights[q] * products[k, q] * part
+                total += weights[q] * products[k, q] * gain * inverses[k, q]
+            if before >= 0:
+                gain_before = follows[before - root] - shares[before]
+                for q in range(len(weights)):
+                    total -= weights[q] * products[k, q] * gain_before * inverses[before - root, q]
         feature = nodes[n].feature
         out[feature if feature < len(out) else feature - len(out)] += total
         for q in range(len(weights)):

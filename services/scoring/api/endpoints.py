@@ -10,7 +10,8 @@
     GET  /v1/model             the served and refused versions                                    (admin)
     GET  /ping /livez /readyz  health checks                                                      (no key)
 
-Scores are computed in the event loop's thread. Only work that may wait for another machine runs in a thread pool.
+Scores are computed in the event loop's thread. Work that may wait for another machine runs in a thread pool, and
+explanations in a thread of their own, see `services.scoring.api.invocations`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
 from adapters.scoring.api_keys import KeyScope
@@ -111,11 +113,15 @@ class ScoringApi:
             raise ScoringUnavailable(f"there is nothing to explain without the card's state: {no_store.text}")
         if folded.rows.duplicates[0]:
             raise InvalidRecord("this transaction has been folded already", field="$.transaction_id")
-        explanation = explain(
-            champion,
-            folded.rows.features,
-            transaction_id=transaction.transaction_id,
-            sequence=int(folded.rows.sequences[0]),
+        explanation = await self._invocations.in_explaining_thread(
+            request,
+            partial(
+                explain,
+                champion,
+                folded.rows.features,
+                transaction_id=transaction.transaction_id,
+                sequence=int(folded.rows.sequences[0]),
+            ),
         )
         if self._debug:
             log_explanation(transaction.transaction_id, explanation)
@@ -128,7 +134,10 @@ class ScoringApi:
         row = decode_row(await request.body(MAX_FEATURES_BYTES))
         if row.schema_hash != SCHEMA_HASH:
             raise SchemaMismatch(f"the row has schema {row.schema_hash}, the model {SCHEMA_HASH}")
-        return json_response(explain(self._invocations.require_champion(self._manager.served), row.features))
+        champion = self._invocations.require_champion(self._manager.served)
+        return json_response(
+            await self._invocations.in_explaining_thread(request, partial(explain, champion, row.features))
+        )
 
     async def reload(self, request: Request) -> Response:
         """Load the versions that the aliases point to, also those that were refused before."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from adapters.scoring.wire_format import DEADLINE_HEADER
+from cardwatch.detector.detector import MAX_REASONS, Detector
 from cardwatch.events import Action, encode
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.reason_codes import REASON_TEXTS
@@ -58,3 +63,36 @@ def test_a_recorded_decision_is_explained_from_its_record_as_it_is(service: Serv
         )
         if decision.action is not Action.APPROVE:
             assert [reason["code"] for reason in explained["reasons"]] == decision.reasons
+
+
+def test_a_request_without_an_explanation_does_not_wait_for_that_of_another(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = {payment.transaction_id: service.score(payment)["action"] for payment in PAYMENTS}
+    alert = next(payment for payment in PAYMENTS if scored[payment.transaction_id] != "approve")
+    approved = next(payment for payment in PAYMENTS if scored[payment.transaction_id] == "approve")
+    begun, go = threading.Event(), threading.Event()
+    original = Detector.reasons
+
+    def slow(self: Detector, rows: NDArray[np.float32], limit: int = MAX_REASONS) -> list[list[str]]:
+        begun.set()
+        assert go.wait(30.0)
+        return original(self, rows, limit)
+
+    monkeypatch.setattr(Detector, "reasons", slow)
+
+    async def ask() -> None:
+        explained = asyncio.create_task(service.request_async("POST", "/v1/score", encode(alert)))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        other = await service.request_async("POST", "/v1/score", encode(approved))
+        late = await service.request_async("POST", "/v1/score", encode(alert), **{DEADLINE_HEADER: "50"})
+        assert (other.status, other.json["action"], explained.done()) == (200, "approve", False)
+        assert (late.status, late.json["error"]) == (503, "busy: there is no answer within 50 ms")
+        go.set()
+        assert (await explained).json["reasons"]
+
+    try:
+        asyncio.run(ask())
+    finally:
+        go.set()
