@@ -49,7 +49,7 @@ def run_stack(
         stack.start(*SERVERS, wait=False)
         stack.start(*SERVICES, wait=False)
         stack.supervisor.spawn([stack.job_spec(name, *command) for name, command in jobs.items()])
-        status = written = _initial_status(stack)
+        status = written = initial_status(stack)
         home.write(status)
         while True:
             restarts = dict(status.restarts)
@@ -84,7 +84,8 @@ def _unready_reason(name: str, endpoint: ProcessEndpoint, kafka: KafkaConnection
     return unready_reason(endpoint.readiness_url, name)
 
 
-def _initial_status(stack: LocalStack) -> StackStatus:
+def initial_status(stack: LocalStack) -> StackStatus:
+    """Return the status of a stack that has started no process yet."""
     values = {key: getattr(stack.settings, key) for key in _PUBLISHED_SETTINGS}
     return StackStatus(
         owner=ProcessIdentity.of(os.getpid()),

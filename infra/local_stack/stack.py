@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from adapters.kafka.topics import create_topics, wait_for_broker
+from adapters.runtime.addresses import plain
 from adapters.runtime.ports import LOOPBACK, choose_ports, free_ports
 from adapters.runtime.settings import Settings, child_environment, new_api_key
 from cardwatch.errors import Misconfigured, Unavailable
@@ -107,7 +108,7 @@ class LocalStack:
         The address is also written for Prometheus, see `infra.local_stack.prometheus_targets`.
         """
         if name == "scoring":
-            return self.settings.scoring_url
+            return plain(self.settings.scoring_url)
         if name not in self._health_ports:
             [self._health_ports[name]] = free_ports(1)
             addresses = {name: self.health_address(name) for name in ("scoring", *self._health_ports)}

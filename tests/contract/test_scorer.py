@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cardwatch.errors import NoModelServed, SchemaMismatch, ScoringUnavailable
+from cardwatch.errors import NoModelServed, SchemaMismatch, ScorerBusy, ScoringUnavailable
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from models.training import FittedDetector
 
@@ -102,7 +102,7 @@ def test_a_response_after_the_timeout_is_not_awaited(served: Served) -> None:
         begin = time.perf_counter()
         with pytest.raises(ScoringUnavailable) as refusal:
             scorer.score(asked, np.zeros(len(asked)), schema_hash=SCHEMA_HASH)
-    assert type(refusal.value) is ScoringUnavailable
+    assert type(refusal.value) in (ScoringUnavailable, ScorerBusy)  # by whom the deadline is noticed first
     assert time.perf_counter() - begin < 2.0  # of them most is to send that much
 
 

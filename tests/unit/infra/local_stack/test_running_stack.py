@@ -1,0 +1,37 @@
+"""What `cardwatch up` writes about a stack that it is going to start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from adapters.runtime.settings import HttpUrl, Secret, Settings
+from infra.local_stack.running_stack import initial_status
+from infra.local_stack.stack import SERVERS, SERVICES, LocalStack
+from infra.local_stack.stack_home import StackHome
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Settings(),
+        Settings(
+            kafka_bootstrap="broker:9092",
+            mlflow_url=HttpUrl("http://user:secret@models:5000"),
+            prefect_url=HttpUrl("http://flows:4200/"),
+            scoring_url=HttpUrl("http://scoring:3000"),
+            api_key=Secret("key"),
+        ),
+    ],
+    ids=["own servers", "servers of others"],
+)
+def test_the_status_of_a_stack_can_be_written_and_read_before_anything_runs(tmp_path: Path, given: Settings) -> None:
+    home = StackHome(structs.replace(given, home=tmp_path))
+    with LocalStack(home.settings(given)) as stack:
+        status = initial_status(stack)
+        home.write(status)
+    assert home.last_status() == status
+    assert set(status.endpoints) == {*SERVERS, *SERVICES}
+    assert status.endpoints["scoring"].readiness_url == f"{stack.settings.scoring_url}/readyz"
