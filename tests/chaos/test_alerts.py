@@ -23,6 +23,7 @@ import yaml
 from confluent_kafka import Producer
 from msgspec import structs
 
+from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import end_offsets
@@ -34,7 +35,7 @@ from cardwatch.events import Label, LabelSource, Transaction, encode
 from cardwatch.progress import DayEmitted
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
-from cardwatch.topics import LABELS, TRANSACTIONS
+from cardwatch.topics import LABELS, STREAM_GROUP, TRANSACTIONS
 from infra.local_stack.stack import LocalStack
 from infra.local_stack.supervisor import ProcessSpec
 
@@ -108,17 +109,20 @@ class MonitoredStack:
         for process in (leader, *leader.children(recursive=True)):
             process.send_signal(number)
 
-    def end_day(self, day: date, *, decided: bool, missing_records: int = 0) -> None:
-        """End a day as a source does, claiming `missing_records` per partition that are not written."""
-        ends = [
-            {str(p): end + (missing_records if topic == TRANSACTIONS else 0) for p, end in self.ends(topic).items()}
-            for topic in (TRANSACTIONS, LABELS)
-        ]
+    def end_day(self, day: date, *, decided: bool) -> None:
+        """End a day as a source does; a `decided` one is closed after its last decision."""
+        ends = [{str(p): end for p, end in self.ends(topic).items()} for topic in (TRANSACTIONS, LABELS)]
         record = DayEmitted(day=day, transaction_ends=ends[0], label_ends=ends[1], decided=decided)
         publish_progress(self.settings.kafka, record)
 
     def ends(self, topic: str) -> dict[int, int]:
         return end_offsets(self.settings.kafka, topic)
+
+    def is_all_decided(self) -> bool:
+        """Whether the stream worker has committed all transactions that are written now."""
+        ends = self.ends(TRANSACTIONS)
+        with closing(OffsetReader(self.settings.kafka, STREAM_GROUP)) as offsets:
+            return offsets.committed(TRANSACTIONS, list(ends)) == ends
 
     def write(self, topic: str, key: str, value: bytes) -> None:
         writer = LogWriter(self.settings.kafka)
@@ -308,11 +312,12 @@ def check_every_fault(watched: MonitoredStack, expect_alerts: Callable[..., Any]
         watched.write(LABELS, "card", encode(late_label(observed)))
         watched.end_day(FIRST_LIVE_DAY + timedelta(days=5), decided=False)
 
+    watched.stack.supervisor.stop("stream")
+    until("a transaction waits for its decision", lambda: not watched.is_all_decided())
     for number in range(3):
-        watched.end_day(FIRST_LIVE_DAY + timedelta(days=6 + number), decided=False, missing_records=8_000)
-    with expect_alerts("ArchiveBehind"):
-        traffic.rate = 600.0
-    traffic.rate = 50.0
+        watched.end_day(FIRST_LIVE_DAY + timedelta(days=6 + number), decided=True)
+    with expect_alerts("ArchiveBehind", "ProcessDown"):
+        watched.stack.start("stream")
 
     monitored = FIRST_LIVE_DAY + timedelta(days=10)
     watched.end_day(monitored, decided=True)
