@@ -23,6 +23,7 @@ from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.topics import end_offsets
+from adapters.runtime.kafka_connection import KafkaClient
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment
 from benchmarks.serving.fixture import ServingFixture, serving_fixture
@@ -39,7 +40,7 @@ from infra.local_stack.supervisor import ProcessSpec
 SAMPLE_SECONDS: Final = 0.1
 """Time between two readings of committed offsets."""
 UNMEASURED: Final = 0.2
-"""Share of a backlog at its beginning that is not measured: the candidate joins its group, and fetching starts."""
+"""Share of a backlog at its beginning that is not measured: the consumer joins its group, and fetching starts."""
 TIMEOUT_SECONDS: Final = 600.0
 """Maximum time for a backlog."""
 
@@ -103,10 +104,16 @@ class StreamStand:
         values = [record.value for record in records if record.value is not None]
         self._values.write_bytes(msgspec.msgpack.encode(values))
 
-    def start_relay(self, name: str, group: str, topic: str) -> None:
-        """Start `benchmarks.stream.relay` at the end of what its group has committed."""
+    def start_worker(self, client: KafkaClient) -> None:
+        """Start the stream worker with one of the Kafka clients, and return when it has its partitions."""
+        self.stack.settings = structs.replace(self.settings, kafka_client=client)
+        self.stack.start("stream")
+
+    def start_relay(self, client: KafkaClient, name: str, group: str, topic: str) -> None:
+        """Start the relay with one of the Kafka clients at the end of what its group has committed."""
         relay = Relay(bootstrap=self.bootstrap, group=group, topic=topic, values=str(self._values))
-        command = [sys.executable, "-m", "benchmarks.stream.relay", msgspec.json.encode(relay).decode()]
+        module = "relay" if client is KafkaClient.CONFLUENT else "relay_kafka_python"
+        command = [sys.executable, "-m", f"benchmarks.stream.{module}", msgspec.json.encode(relay).decode()]
         self.stack.supervisor.start(
             ProcessSpec(name=name, command=command, environment=child_environment(self.settings))
         )
