@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from adapters.runtime.kafka_connection import KafkaClient
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment
 from benchmarks.serving.fixture import ServingFixture, serving_fixture
-from benchmarks.serving.servers import worker_pid
+from benchmarks.serving.servers import naive_fastapi, on_free_ports, worker_pid
 from benchmarks.stream.relay import Relay
 from benchmarks.stream.topic_writer import DISTINCT, Order
 from benchmarks.stream.witness import Watch
@@ -72,7 +72,8 @@ class StreamStand:
         readiness = self.settings.scoring_url + "/readyz"
         if not poll(lambda: is_responding(readiness), timeout_seconds=60.0):
             raise RuntimeError("the scoring service serves no model within 60 s")
-        self._values = home / "values.msgpack"
+        self.values = home / "values.msgpack"
+        """File with values that were written to a topic, see `keep_values`."""
         self._scoring = worker_pid(self.stack.supervisor.pid("scoring"), "_bentoml_impl.worker.service")
         return self
 
@@ -102,21 +103,41 @@ class StreamStand:
         with LogReader(self.settings.kafka, dict.fromkeys(((topic, p) for p in self.ends(topic)), 0)) as reader:
             records = poll(lambda: reader.poll(1.0, limit=DISTINCT), timeout_seconds=30.0) or []
         values = [record.value for record in records if record.value is not None]
-        self._values.write_bytes(msgspec.msgpack.encode(values))
+        self.values.write_bytes(msgspec.msgpack.encode(values))
 
     def start_worker(self, client: KafkaClient) -> None:
         """Start the stream worker with one of the Kafka clients, and return when it has its partitions."""
         self.stack.settings = structs.replace(self.settings, kafka_client=client)
         self.stack.start("stream")
 
+    def start_slot(self, slot: str) -> None:
+        """Start a worker under a slot of its own, and return when it has its partitions."""
+        self.start_module(slot, "services.stream", "--slot", slot)
+        address = self.stack.health_address(slot) + "/readyz"
+        if not poll(lambda: is_responding(address), timeout_seconds=120.0):
+            raise RuntimeError(f"the worker {slot} is not ready within 120 s")
+
+    def start_module(self, name: str, module: str, *arguments: str) -> None:
+        """Start `python -m module arguments`."""
+        self.stack.supervisor.start(self.stack.job_spec(name, module, *arguments))
+
     def start_relay(self, client: KafkaClient, name: str, group: str, topic: str) -> None:
         """Start the relay with one of the Kafka clients at the end of what its group has committed."""
-        relay = Relay(bootstrap=self.bootstrap, group=group, topic=topic, values=str(self._values))
+        relay = Relay(bootstrap=self.bootstrap, group=group, topic=topic, values=str(self.values))
         module = "relay" if client is KafkaClient.CONFLUENT else "relay_kafka_python"
         command = [sys.executable, "-m", f"benchmarks.stream.{module}", msgspec.json.encode(relay).decode()]
         self.stack.supervisor.start(
             ProcessSpec(name=name, command=command, environment=child_environment(self.settings))
         )
+
+    @contextmanager
+    def naive_service(self) -> Iterator[str]:
+        """Run the naive FastAPI service with the same model, and yield the address of its endpoint."""
+        [settings] = on_free_ports(self.settings, 1)
+        part = naive_fastapi(settings).part
+        self.stack.supervisor.start(part)
+        yield f"{settings.scoring_url}/predict"
+        self.stack.supervisor.stop(part.name)
 
     def drain(
         self,
@@ -155,6 +176,12 @@ class StreamStand:
 
     def latencies(self, topic: str, count: int, rate: float) -> NDArray[np.float64]:
         """Write `count` transactions at a rate; return the ms until each one's record was readable, NaN if never."""
+        return self.read_times_and_latencies(topic, count, rate)[1]
+
+    def read_times_and_latencies(
+        self, topic: str, count: int, rate: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Do the same, and return the ms since 1970 at which each record was readable, too."""
         sent, read, ready = (self.settings.home / name for name in ("sent", "read", "ready"))
         ready.unlink(missing_ok=True)
         wanted = Watch(
@@ -174,7 +201,8 @@ class StreamStand:
                 raise RuntimeError(f"the writer of transactions has ended with status {status}")
             if status := witness.wait(120.0):
                 raise RuntimeError(f"the witness has ended with status {status}")
-        return np.fromfile(read) - np.fromfile(sent)
+        read_ms = np.fromfile(read)
+        return read_ms, read_ms - np.fromfile(sent)
 
     def ends(self, topic: str = TRANSACTIONS) -> dict[int, int]:
         """Return the end offsets of a topic by partition."""

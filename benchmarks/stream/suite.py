@@ -7,10 +7,12 @@ exactly-once are on. The load is encoded beforehand, and the decisions are count
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import psutil
 from msgspec import Struct, structs
@@ -18,6 +20,8 @@ from msgspec import Struct, structs
 from adapters.kafka.offsets import commit_offsets
 from adapters.runtime.kafka_connection import KafkaClient
 from benchmarks.harness import Metric, Metrics, compared
+from benchmarks.stream.failover import measure_failover
+from benchmarks.stream.naive_consumer import NaiveConsumer
 from benchmarks.stream.stand import Drain, StreamStand
 from benchmarks.stream.witness import count
 from cardwatch.topics import DECISIONS, STREAM_GROUP, TRANSACTIONS
@@ -26,6 +30,7 @@ ROUNDS: Final = 3
 BACKLOG: Final = 150_000
 """Transactions of a round."""
 LONG_BACKLOG: Final = 1_000_000
+NAIVE_BACKLOG: Final = 1_000
 SUSTAINED_RATE: Final = 15_000.0
 SUSTAINED_SECONDS: Final = 60
 PACED_RATE: Final = 500.0
@@ -55,8 +60,9 @@ WORKER: Final = MeasuredConsumer("stream", STREAM_GROUP, DECISIONS)
 RELAY: Final = MeasuredConsumer("relay", RELAY_GROUP, RELAYED)
 WORKER_OF_PYTHON: Final = structs.replace(WORKER, client=KafkaClient.KAFKA_PYTHON)
 RELAY_OF_PYTHON: Final = MeasuredConsumer("relay", f"{RELAY_GROUP}-python", RELAYED, KafkaClient.KAFKA_PYTHON)
-DRAINED: Final = (WORKER, RELAY, WORKER_OF_PYTHON, RELAY_OF_PYTHON)
-PACED: Final = (WORKER, RELAY)
+AT_LEAST_ONCE: Final = MeasuredConsumer("at-least-once", STREAM_GROUP, DECISIONS)
+NAIVE: Final = MeasuredConsumer("naive", "benchmark-naive", RELAYED)
+PACED: Final = (WORKER, RELAY, AT_LEAST_ONCE)
 
 
 def measure() -> Metrics:
@@ -65,8 +71,8 @@ def measure() -> Metrics:
         stand.create_topic(RELAYED)
         _drain(stand, WORKER, _backlog(stand, BACKLOG // 10))
         stand.keep_values(DECISIONS)
-        drains: dict[MeasuredConsumer, list[Drain]] = {consumer: [] for consumer in DRAINED}
-        latencies: dict[MeasuredConsumer, list[tuple[float, float]]] = {consumer: [] for consumer in PACED}
+        drains: defaultdict[MeasuredConsumer, list[Drain]] = defaultdict(list)
+        latencies: defaultdict[MeasuredConsumer, list[tuple[float, float]]] = defaultdict(list)
         for _ in range(ROUNDS):
             backlog = _backlog(stand, BACKLOG)
             for consumer in (WORKER, RELAY):
@@ -74,12 +80,34 @@ def measure() -> Metrics:
             backlog_of_python = _backlog(stand, BACKLOG // 2)
             for consumer in (WORKER_OF_PYTHON, RELAY_OF_PYTHON):
                 drains[consumer].append(_drain(stand, consumer, backlog_of_python))
+            drains[AT_LEAST_ONCE].append(_drain(stand, AT_LEAST_ONCE, _backlog(stand, BACKLOG)))
             for consumer in PACED:
                 latencies[consumer].append(_latency(stand, consumer))
+        naive = _drain_naively(stand)
         return {
             **_throughput("stream", drains[WORKER], drains[RELAY], "15,000 and 0.14"),
             **_throughput("stream_kafka_python", drains[WORKER_OF_PYTHON], drains[RELAY_OF_PYTHON], "8,000 and 0.35"),
-            **_latencies(latencies[WORKER], latencies[RELAY]),
+            **_latencies(
+                "stream_latency", latencies[WORKER], latencies[RELAY], "the relay's", ("at most 1.5", "at most 2")
+            ),
+            **_latencies(
+                "stream_exactly_once_latency", latencies[WORKER], latencies[AT_LEAST_ONCE], "that without", ("", "")
+            ),
+            "stream_exactly_once_rate": compared(
+                [drain.rate for drain in drains[WORKER]],
+                [drain.rate for drain in drains[AT_LEAST_ONCE]],
+                unit="decisions/s",
+                how="exactly-once over at-least-once, a backlog",
+            ),
+            "stream_over_naive": compared(
+                [statistics.median(drain.rate for drain in drains[WORKER])],
+                [naive.rate],
+                unit="decisions/s",
+                how="over a naive consumer: poll, a request for each record to the naive service, produce",
+                goal="at least 30 times",
+            ),
+            **_two_workers(stand, drains[WORKER]),
+            **measure_failover(stand),
             **_sustained(stand),
             **_long_backlog(stand),
         }
@@ -144,7 +172,8 @@ def _long_backlog(stand: StreamStand) -> Metrics:
     memory: list[float] = []
 
     def note_memory() -> None:
-        memory.append(psutil.Process(stand.pid(WORKER.name)).memory_info().rss / 2**20)
+        used = psutil.Process(stand.pid(WORKER.name)).memory_info()
+        memory.append((used.rss - used.shared) / 2**20)  # the embedded store is a file that is mapped
 
     drain = _drain(stand, WORKER, backlog, on_bound=note_memory)
     return {
@@ -190,17 +219,59 @@ def _throughput(prefix: str, worker: list[Drain], relay: list[Drain], goals: str
     return metrics
 
 
-def _latencies(worker: list[tuple[float, float]], relay: list[tuple[float, float]]) -> Metrics:
+def _latencies(
+    prefix: str,
+    measured: list[tuple[float, float]],
+    baseline: list[tuple[float, float]],
+    title: str,
+    goals: tuple[str, str],
+) -> Metrics:
     return {
-        f"stream_latency_{name}": compared(
-            [each[place] for each in worker],
-            [each[place] for each in relay],
+        f"{prefix}_{name}": compared(
+            [each[place] for each in measured],
+            [each[place] for each in baseline],
             unit="ms",
-            how=f"{name} from sending to reading the decision at {PACED_RATE:.0f}/s, over the relay's",
+            how=f"{name} from sending to reading the decision at {PACED_RATE:.0f}/s, over {title}",
             goal=goal,
         )
-        for place, (name, goal) in enumerate((("p50", "at most 1.5"), ("p99", "at most 2")))
+        for place, (name, goal) in enumerate(zip(("p50", "p99"), goals, strict=True))
     }
+
+
+def _two_workers(stand: StreamStand, alone: list[Drain]) -> Metrics:
+    """Drain a backlog with two workers, and compare the work that each does in a second of its own core."""
+    backlog, written = _backlog(stand, BACKLOG), stand.ends(DECISIONS)
+    slots = ("stream-one", "stream-two")
+    for slot in slots:
+        stand.start_slot(slot)
+    more = _backlog(stand, BACKLOG)  # both have partitions when this arrives
+    drain = stand.drain(STREAM_GROUP, {slot: stand.pid(slot) for slot in slots}, more.begin, more.records)
+    stand.stack.supervisor.stop(*slots)
+    _require_each_once(stand, WORKER, written, Backlog(backlog.begin, backlog.first, backlog.records + more.records))
+    one = statistics.median(each.processor_us["worker"] for each in alone)
+    return {
+        "stream_two_workers": compared(
+            [2.0 / sum(drain.processor_us[slot] for slot in slots)],
+            [1.0 / one],
+            unit="decisions/us",
+            how="decisions per microsecond of processor time with a core for each of two workers, over one worker",
+            goal="at least 1.8",
+        )
+    }
+
+
+def _drain_naively(stand: StreamStand) -> Drain:
+    """Measure the naive consumer over the newest transactions."""
+    backlog = _backlog(stand, NAIVE_BACKLOG)
+    commit_offsets(stand.settings.kafka, NAIVE.group, TRANSACTIONS, backlog.begin)
+    with stand.naive_service() as url:
+        consumer = NaiveConsumer(
+            bootstrap=stand.bootstrap, group=NAIVE.group, topic=NAIVE.topic, url=url, values=str(stand.values)
+        )
+        stand.start_module(NAIVE.name, "benchmarks.stream.naive_consumer", msgspec.json.encode(consumer).decode())
+        drain = stand.drain(NAIVE.group, {}, backlog.begin, backlog.records)
+        stand.stack.supervisor.stop(NAIVE.name)
+    return drain
 
 
 def _require_each_once(
@@ -219,6 +290,8 @@ def _running(stand: StreamStand, consumer: MeasuredConsumer, begin: dict[int, in
     """Run the consumer. A relay begins at these offsets; the worker has decided everything before them."""
     if consumer.name == WORKER.name:
         stand.start_worker(consumer.client)
+    elif consumer is AT_LEAST_ONCE:
+        stand.start_module(consumer.name, "benchmarks.stream.at_least_once", "--slot", consumer.name)
     else:
         commit_offsets(stand.settings.kafka, consumer.group, TRANSACTIONS, begin)
         stand.start_relay(consumer.client, consumer.name, consumer.group, consumer.topic)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import socket
+import sys
 from contextlib import closing
 from typing import Final
 
@@ -30,6 +31,10 @@ Overload alone must not degrade decisions: the transactions wait in the log. The
 without a turn counts as stuck."""
 
 
+SWITCH_SECONDS: Final = 0.0005
+"""Maximum time for which one of the two threads holds the interpreter lock while the other waits for it."""
+
+
 def main() -> None:
     """Run the worker until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m services.stream", description=__doc__)
@@ -43,6 +48,7 @@ def main() -> None:
     with run_service("stream") as process:
         warm_kernel()
         metrics = StreamMetrics()
+        sys.setswitchinterval(SWITCH_SECONDS)
         gc.collect()
         gc.freeze()  # objects that exist now live until the end; collections that include them take 100 ms
         gc.set_threshold(100_000, 20, 20)  # a batch of 2,000 creates some ten thousand objects, and leaves no cycles

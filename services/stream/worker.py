@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
@@ -30,6 +30,11 @@ from services.stream.step_timer import StepTimer
 log = logging.getLogger(__name__)
 
 
+OVERLAPPING_RECORDS: Final = 500
+"""Size from which on a batch commits while the next one is prepared. After a smaller one the worker polls only when it
+is committed: the next batch would be small, too, and its records would wait twice, for this commit and their own."""
+
+
 class _Submitted(NamedTuple):
     """Batches, by partition, that the committing thread has got, and their outcome."""
 
@@ -40,8 +45,9 @@ class _Submitted(NamedTuple):
 class StreamWorker:
     """Owns some partitions of the log, their cards' states in the store, and their decisions.
 
-    `archive` holds the records that the topic has deleted. `on_progress` is called during long recoveries. All public
-    methods belong to the polling thread.
+    `archive` holds the records that the topic has deleted. `on_progress` is called during long recoveries. A batch of
+    at least `overlap_from` records commits while the next one is prepared. All public methods belong to the polling
+    thread.
     """
 
     def __init__(
@@ -53,9 +59,11 @@ class StreamWorker:
         archive: ArchivedLogPort | None = None,
         metrics: StreamMetrics | None = None,
         on_progress: Callable[[], None] = lambda: None,
+        *,
+        overlap_from: int = OVERLAPPING_RECORDS,
     ) -> None:
         self._store, self._tables, self._engine, self._archive = store, tables, engine, archive
-        self._partitioning = partitioning
+        self._partitioning, self._overlap_from = partitioning, overlap_from
         self._metrics, self._on_progress = metrics or StreamMetrics(CollectorRegistry()), on_progress
         self._next: dict[int, int] = {}
         """The offset after the last record that was folded, per partition that is owned."""
@@ -75,7 +83,8 @@ class StreamWorker:
 
         4 and 5 run on the committing thread, while this method returns and the next batch goes through 1 to 3. If 4 or
         5 fails, `settle` raises the error at the next call, before anything of the next batch is written: it is
-        discarded, because its states rest on this one.
+        discarded, because its states rest on this one. With fewer than `overlap_from` records this method waits for the
+        commit.
 
         If the worker is killed before 4 commits, nothing is visible and the batch is decided again from the same
         states. If it is killed between 4 and 5, or 5 is refused, `catch_up` folds the gap. Committed decisions are
@@ -98,6 +107,8 @@ class StreamWorker:
             batches, self._committing_thread.submit(self._commit, topic_log, batches, decided, outgoing)
         )
         self._next.update({partition: batch.stop for partition, batch in batches.items()})
+        if sum(len(batch.records) for batch in batches.values()) < self._overlap_from:
+            self.settle()
 
     def _commit(
         self,

@@ -136,12 +136,17 @@ def log_of(transactions: Sequence[Transaction]) -> MemoryLog:
 
 
 def worker(
-    folder: Path, store: FeatureStore, scorer: HalfOfAmount | None = None, counted: CollectorRegistry | None = None
+    folder: Path,
+    store: FeatureStore,
+    scorer: HalfOfAmount | None = None,
+    counted: CollectorRegistry | None = None,
+    overlap_from: int = 1,
 ) -> StreamWorker:
     engine = DecisionEngine(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
     history = ArchivedLog(folder / "archive", batch_rows=4)
+    metrics = StreamMetrics(counted or CollectorRegistry())
     return StreamWorker(
-        store, ReferenceTableStore(folder), engine, UNCHECKED, history, StreamMetrics(counted or CollectorRegistry())
+        store, ReferenceTableStore(folder), engine, UNCHECKED, history, metrics, overlap_from=overlap_from
     )
 
 

@@ -105,6 +105,18 @@ def test_a_batch_is_scored_while_the_one_before_commits_and_is_written_only_afte
     assert [decision.sequence for decision in log.decisions()] == list(range(6))
 
 
+def test_after_a_small_batch_the_worker_waits_for_the_commit(tmp_path: Path) -> None:
+    log = log_of([payment(number) for number in range(5)])
+    with LmdbStore(tmp_path / "store") as store:
+        stream = worker(tmp_path, store, overlap_from=3)
+        stream.assign_partitions(log, [0])
+        stream.process_batch(log, {0: log.records[:2]})
+        assert (log.position, store.applied(0)) == (2, 2)
+        stream.process_batch(log, {0: log.records[2:]})
+        stream.settle()
+        assert (log.position, store.applied(0)) == (5, 5)
+
+
 @pytest.mark.parametrize("failure", ["fenced", "refused"])
 def test_the_batch_after_one_that_fails_is_discarded_and_decided_again(tmp_path: Path, failure: str) -> None:
     transactions = [payment(number, card_id="one") for number in range(6)]
