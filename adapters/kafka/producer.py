@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from adapters.kafka.library import library_of
+from adapters.kafka.topics import lost_brokers
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable
 from cardwatch.partitioning import Partitioner
@@ -36,12 +37,12 @@ class LogWriter:
         """Wait until all queued records are in the log. Raises `BrokerUnavailable` if one is not."""
         remaining = self._client.flush(timeout_seconds)
         if (failure := self._client.failure) is not None:
-            raise BrokerUnavailable(f"a record could not be written: {failure}")
+            raise BrokerUnavailable(f"a record could not be written: {failure}{self._lost_brokers()}")
         if remaining:
             cause = self._client.cause()
             raise BrokerUnavailable(
                 f"{remaining} records were not taken by the broker at {self._broker} within {timeout_seconds:g} s"
-                + (f": {cause.text}" if cause else "")
+                + (f": {cause.text}" if cause else self._lost_brokers())
             )
 
     @property
@@ -62,3 +63,8 @@ class LogWriter:
     def close(self) -> None:
         """Discard pending records, so that they cannot arrive after records of a later writer."""
         self._client.close()
+
+    def _lost_brokers(self) -> str:
+        """Return which brokers are away, as the end of a message."""
+        lost = lost_brokers(self._broker)
+        return f". {lost}. Start them: a record must be on min.insync.replicas of them" if lost else ""

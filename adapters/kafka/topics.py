@@ -11,7 +11,7 @@ from adapters.kafka.errors import broker_error
 from adapters.kafka.library import library_of
 from adapters.kafka.limits import MIN_BATCH_BYTES, REQUEST_SECONDS
 from adapters.kafka.offsets import is_election
-from adapters.kafka.port import AdministrationClient, RequestFailed
+from adapters.kafka.port import AdministrationClient, Failure, RequestFailed
 from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.retry import poll, retry
 from cardwatch.errors import BrokerUnavailable, Misconfigured
@@ -72,6 +72,15 @@ def wait_for_broker(broker: KafkaConnection, timeout_seconds: float = 10.0) -> N
         raise Misconfigured(f"the Kafka broker at {broker} cannot be used: {cause.text}")
     reason = cause.text if cause else explain_silence(broker)
     raise BrokerUnavailable(f"no Kafka broker answers at {broker} within {timeout_seconds:g} s: {reason}")
+
+
+def lost_brokers(broker: KafkaConnection) -> str:
+    """Return which brokers of the cluster accept no connection, the empty string if all do."""
+    with _client(broker) as client:
+        addresses = dict.fromkeys([*split_addresses(broker.bootstrap), *client.brokers(FIRST_RESPONSE_SECONDS)])
+    failures = unreachable(list(addresses))
+    shown = ", ".join(f"{host}:{port} ({reason})" for (host, port), reason in failures.items())
+    return f"{len(failures)} of {len(addresses)} brokers accept no connection: {shown}" if failures else ""
 
 
 def ensure_topics(broker: KafkaConnection, *, partitions: int) -> None:
@@ -156,7 +165,14 @@ def _await_topics(client: AdministrationClient, broker: KafkaConnection, wanted:
 
 
 def _require_large_batches(client: AdministrationClient, broker: KafkaConnection, topics: list[str]) -> None:
-    for topic, limit in client.batch_limits(topics).items():
+    # Each question may go to another broker, and one of several hears of a new topic a little later.
+    limits = poll(
+        lambda: client.batch_limits(topics),
+        until=lambda found: not any(_is_unknown(limit) for limit in found.values()),
+        timeout_seconds=REQUEST_SECONDS,
+        poll_seconds=_POLL_SECONDS,
+    )
+    for topic, limit in limits.items():
         if isinstance(limit, RequestFailed):
             log.warning("the limits of topic %s at %s are not known: %s", topic, broker, limit)
         elif limit < MIN_BATCH_BYTES:
@@ -165,3 +181,7 @@ def _require_large_batches(client: AdministrationClient, broker: KafkaConnection
                 "needed: kafka-configs.sh --alter --entity-type topics --entity-name "
                 f"{topic} --add-config max.message.bytes={_TOPIC_CONFIG['max.message.bytes']}"
             )
+
+
+def _is_unknown(limit: int | RequestFailed) -> bool:
+    return isinstance(limit, RequestFailed) and limit.failure is Failure.UNKNOWN_TOPIC
