@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Self
 
 import pytest
@@ -25,7 +26,7 @@ from adapters.kafka.transactional_log import TransactionalLog
 from adapters.runtime.kafka_connection import KafkaClient, KafkaConnection
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings
-from cardwatch.errors import StoreLeads, Superseded
+from cardwatch.errors import BrokerUnavailable, StoreLeads, Superseded
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 from infra.local_stack.embedded_kafka import EmbeddedKafka
@@ -242,6 +243,44 @@ def test_a_successor_of_the_slot_fences_its_predecessor(broker: KafkaConnection)
     assert decisions(broker, begin, 1) == [1]
 
 
+def test_a_worker_of_kafka_python_that_is_fenced_in_the_middle_of_a_commit_does_not_take_it_for_done(
+    kafka: KafkaConnection,
+) -> None:
+    """The library then asks for a new epoch, and its commit of a transaction without partitions would succeed."""
+    broker = structs.replace(kafka, client=KafkaClient.KAFKA_PYTHON)
+    begin = end_offsets(broker, DECISIONS)
+    with Member(broker) as zombie, pytest.MonkeyPatch.context() as patch:
+        zombie.joined()
+        write(broker, *range(2))
+        records = zombie.take(2)
+        producer = zombie.log._client._producer
+        hand_over = producer._hand_over
+        successors: list[Member] = []
+
+        def take_over(outgoing: list[Outgoing]) -> list[Future]:
+            first = hand_over(outgoing[:1])
+            producer._producer.flush(SECONDS)
+            successors.append(Member(broker))
+            return [*first, *hand_over(outgoing[:1])]
+
+        patch.setattr(producer, "_hand_over", take_over)
+        with pytest.raises(Superseded):
+            zombie.log.commit(outgoing(records), positions(records))
+        assert decisions(broker, begin) == []
+        [successor] = successors
+        successor.begin = zombie.begin
+        with successor:
+            assert successor.take(2) == records
+            try:
+                successor.log.commit(outgoing(records), positions(records))
+            except Superseded:  # the zombie's new epoch has fenced it; the worker starts again, as always
+                assert decisions(broker, begin) == []
+    with Member(broker) as last:
+        last.begin = zombie.begin
+        last.joined() if decisions(broker, begin) else last.log.commit(outgoing(last.take(2)), positions(records))
+    assert decisions(broker, begin, 2) == [0, 1]
+
+
 def test_a_paused_partition_is_silent_and_continues_after_the_last_record(broker: KafkaConnection) -> None:
     with Member(broker) as member:
         member.joined()
@@ -327,3 +366,33 @@ def test_partitions_move_between_workers_after_the_batch_in_flight_is_committed(
                 assert {record.partition for record in records} == {mine}
                 member.log.commit(outgoing(records), positions(records))
     assert decisions(broker, begin, 40) == list(range(40))
+
+
+@pytest.mark.long  # starts brokers
+@pytest.mark.parametrize("client", KafkaClient)
+def test_a_broker_that_goes_away_is_told_and_a_new_log_continues_when_it_is_back(
+    tmp_path: Path, client: KafkaClient
+) -> None:
+    server = EmbeddedKafka(Settings(home=tmp_path))
+    broker = structs.replace(server.connection, client=client)
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(server.process_spec())
+        create_topics(broker, partitions=len(PARTITIONS))
+        member = Member(broker).joined()
+        write(broker, *range(3))
+        records = member.take(3)
+        supervisor.kill("kafka")
+        begin = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match=r"no broker answers at .* any more"):
+            while time.monotonic() - begin < SECONDS:
+                member.log.poll(0.2, limit=100)
+        with pytest.raises(Superseded):
+            member.log.commit(outgoing(records), positions(records))
+        member.log.close()
+        assert time.monotonic() - begin < SECONDS
+        supervisor.start(server.process_spec())
+        with Member(broker) as successor:
+            successor.begin = member.begin
+            assert successor.take(3) == records
+            successor.log.commit(outgoing(records), positions(records))
+        assert decisions(broker, dict.fromkeys(PARTITIONS, 0), 3) == [0, 1, 2]

@@ -24,6 +24,7 @@ from adapters.kafka.progress import ProgressReader, publish_progress
 from adapters.kafka.topics import end_offsets
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
+from adapters.runtime.kafka_connection import KafkaClient
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, read_settings
 from cardwatch.features.definitions import SCHEMA_HASH
@@ -125,9 +126,15 @@ def traffic_seconds() -> int:
 
 
 @pytest.fixture
-def system(tmp_path: Path, traffic_seconds: int) -> Iterator[System]:
+def kafka_client() -> KafkaClient:
+    """The client of all services; a test may say otherwise."""
+    return KafkaClient.CONFLUENT
+
+
+@pytest.fixture
+def system(tmp_path: Path, traffic_seconds: int, kafka_client: KafkaClient) -> Iterator[System]:
     """History is archived, the champion is served, the stream's group stands at the end of history; no worker runs."""
-    with LocalStack(read_settings({}, home=tmp_path / "home")) as stack:
+    with LocalStack(read_settings({}, home=tmp_path / "home", kafka_client=kafka_client)) as stack:
         stack.start("kafka", "mlflow")
         running = System(stack)
         stack.start("archive", "scoring")

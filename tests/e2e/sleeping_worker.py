@@ -5,8 +5,8 @@ Everything in it is the real worker; only its composition root is this one.
 
 from __future__ import annotations
 
-import os
 import signal
+import threading
 from collections.abc import Sequence
 
 from adapters.archive.reference_tables import ReferenceTableStore
@@ -31,7 +31,8 @@ class SleepsBeforeItsFirstWrite(LmdbStore):
     ) -> None:
         if not self.slept:
             self.slept = True
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread: another one that the system may choose stops it some ms later, after the write.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         super().apply(partition, expected=expected, position=position, card_ids=card_ids, states=states)
 
 

@@ -14,6 +14,7 @@ import pytest
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
+from adapters.runtime.kafka_connection import KafkaClient
 from cardwatch.topics import DECISIONS
 from cli.demo.observer import live_positions
 from cli.demo.topic_audit import audit_topics
@@ -21,6 +22,9 @@ from infra.local_stack.servers import is_responding
 from pipelines.steps.training_set import replay_log
 
 KILLS_EACH = 3
+EACH_CLIENT = pytest.mark.parametrize(
+    "kafka_client", [KafkaClient.CONFLUENT, pytest.param(KafkaClient.KAFKA_PYTHON, marks=pytest.mark.long)]
+)
 
 
 def random_pauses(seed: int) -> Iterator[int]:
@@ -30,6 +34,7 @@ def random_pauses(seed: int) -> Iterator[int]:
         yield chance.randrange(20, 400)
 
 
+@EACH_CLIENT
 @pytest.mark.timeout(600)
 def test_kills_of_worker_and_scoring_service_lose_nothing_repeat_nothing_and_change_no_feature(
     system: Any, go: Callable[[Any], None]

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from adapters.feature_store.lmdb import LmdbStore
+from adapters.runtime.kafka_connection import KafkaClient
 from adapters.runtime.settings import child_environment
 from cli.demo.observer import live_positions
 from cli.demo.topic_audit import audit_topics
@@ -24,6 +25,12 @@ def traffic_seconds() -> int:
     return 30
 
 
+EACH_CLIENT = pytest.mark.parametrize(
+    "kafka_client", [KafkaClient.CONFLUENT, pytest.param(KafkaClient.KAFKA_PYTHON, marks=pytest.mark.long)]
+)
+
+
+@EACH_CLIENT
 @pytest.mark.timeout(600)
 def test_a_worker_that_lost_its_partitions_while_asleep_is_refused(system: Any, go: Callable[[Any], None]) -> None:
     stack = system.stack
