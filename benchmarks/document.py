@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from benchmarks.capacity import REPLICAS, UTILIZATION, MeasuredCosts, capacity_table
 from benchmarks.harness import Metric, rounded, shown_value
 from infra.aws.markdown_tables import table
 
@@ -34,6 +35,12 @@ Measured on {processor}, {cores} cores, {system}, Python {python}. To repeat eve
 hour). To repeat some suites: `make bench SUITES="replay scoring"`."""
 
 
+CAPACITY: Final = f"""\
+Computed from the processor times above, with {UTILIZATION:.0%} of each core planned and {REPLICAS} replicas of the log.
+The formulas are in `benchmarks/capacity.py`. What they mean, and where the design ends, is in
+[streaming.md](streaming.md#capacity)."""
+
+
 class _Results(msgspec.Struct, frozen=True):
     machine: dict[str, Any]
     metrics: dict[str, Metric]
@@ -48,6 +55,8 @@ def document(results: Path = RESULTS) -> str:
         rows = [_row(name, remaining.pop(name)) for name in list(remaining) if name.startswith(prefixes)]
         if rows:
             page += f"\n## {title}\n\n{table(HEAD, rows)}"
+    if costs := MeasuredCosts.of(found.metrics):
+        page += f"\n## Capacity of the stream\n\n{CAPACITY}\n\n{capacity_table(costs)}"
     if remaining:
         raise ValueError(f"no section of {PAGE.name} holds {', '.join(remaining)}")
     return page

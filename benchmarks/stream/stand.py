@@ -98,12 +98,15 @@ class StreamStand:
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         admin.create_topics([NewTopic(name, self.settings.partitions, 1)])[name].result(30.0)
 
-    def keep_values(self, topic: str) -> None:
-        """Keep values of a topic, which relays then write."""
+    def some_values(self, topic: str) -> list[bytes]:
+        """Return values that were written to a topic."""
         with LogReader(self.settings.kafka, dict.fromkeys(((topic, p) for p in self.ends(topic)), 0)) as reader:
             records = poll(lambda: reader.poll(1.0, limit=DISTINCT), timeout_seconds=30.0) or []
-        values = [record.value for record in records if record.value is not None]
-        self.values.write_bytes(msgspec.msgpack.encode(values))
+        return [record.value for record in records if record.value is not None]
+
+    def keep_values(self, topic: str) -> None:
+        """Keep values of a topic, which relays then write."""
+        self.values.write_bytes(msgspec.msgpack.encode(self.some_values(topic)))
 
     def start_worker(self, client: KafkaClient) -> None:
         """Start the stream worker with one of the Kafka clients, and return when it has its partitions."""

@@ -106,6 +106,11 @@ def measure() -> Metrics:
                 how="over a naive consumer: poll, a request for each record to the naive service, produce",
                 goal="at least 30 times",
             ),
+            "stream_log_bytes": Metric(
+                value=sum(statistics.mean(map(len, stand.some_values(topic))) for topic in (TRANSACTIONS, DECISIONS)),
+                unit="bytes",
+                how="a transaction and its decision in the log, before compression",
+            ),
             **_two_workers(stand, drains[WORKER]),
             **measure_failover(stand),
             **_sustained(stand),
