@@ -26,7 +26,10 @@ ROWS = 1_000
 
 
 class NaiveConsumer(Struct, frozen=True, kw_only=True):
-    """The server at `url` is that of `benchmarks.serving.naive_fastapi`. `values`: a file of decisions, whose features are sent."""
+    """The server at `url` is that of `benchmarks.serving.naive_fastapi`.
+
+    `values`: a file of decisions, whose features are sent.
+    """
 
     bootstrap: str
     group: str
