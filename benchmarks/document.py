@@ -31,7 +31,7 @@ INTRODUCTION: Final = """\
 Generated from `benchmarks/results/latest.json` by `make bench`; do not edit. Each ratio compares two things that were
 measured in the same interleaved run; absolute times depend on the machine.
 
-Measured on {processor}, {cores} cores, {system}, Python {python}. To repeat everything: `make bench` (a quarter of an
+Measured on {processor}, {cores} cores, {system}, Python {python}. To repeat everything: `make bench` (half an
 hour). To repeat some suites: `make bench SUITES="replay scoring"`."""
 
 
