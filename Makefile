@@ -77,7 +77,7 @@ aws-deploy: $(STAMP) ## check, price, deploy and test it in your AWS account; EN
 aws-destroy: $(STAMP) ## remove it from your AWS account, with its data; ENV=sandbox
 	@$(BIN)/cardwatch aws destroy $(ENV)
 
-bench: $(STAMP) ## run all benchmarks, write benchmarks/results/latest.json, print a table; SUITES="replay" for some (a quarter of an hour)
+bench: $(STAMP) ## run all benchmarks, write benchmarks/results/latest.json, print a table; SUITES="replay" for some (half an hour)
 	@$(BIN)/uv sync --frozen --inexact --quiet --group bench
 	@$(BIN)/python -m benchmarks $(SUITES)
 
