@@ -14,7 +14,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Final, NamedTuple
 
-from adapters.runtime.kafka_connection import PREFIX, KafkaConnection
+from adapters.runtime.kafka_connection import MSK_IAM, PREFIX, KafkaConnection
+from cardwatch.errors import CardwatchError
 
 PROBE_SECONDS: Final = 2.0
 """Time for connecting to all brokers at once, name resolution included."""
@@ -29,11 +30,33 @@ class Cause(NamedTuple):
     is_permanent: bool
 
 
+def cause_of(error: CardwatchError) -> Cause:
+    """Return an error that was raised before or while a client connected, as a reason."""
+    return Cause(str(error), not error.retriable)
+
+
 def login_rejected(broker: KafkaConnection) -> Cause:
-    """The broker knows no such user, or the password is another."""
+    """The broker knows no such user, the password is another, or it does not accept the token."""
+    if broker.uses_tokens:
+        return _token_rejected(broker)
     return Cause(
         f"the broker rejects the login of user {broker.username!r} with {broker.sasl_mechanism}: correct "
         f"{PREFIX}USERNAME, {PREFIX}PASSWORD or {PREFIX}SASL_MECHANISM",
+        True,
+    )
+
+
+def _token_rejected(broker: KafkaConnection) -> Cause:
+    if broker.token_provider == MSK_IAM:
+        return Cause(
+            "the broker rejects the login of the AWS credentials of this process: they need the right "
+            f"kafka-cluster:Connect on the cluster, and {PREFIX}AWS_REGION={broker.aws_region} must be its region",
+            True,
+        )
+    return Cause(
+        f"the broker rejects the token of client {broker.username!r}: it must trust the issuer behind "
+        f"{PREFIX}TOKEN_URL ({broker.token_url}), and accept the token's audience and scope; correct "
+        f"{PREFIX}TOKEN_URL, {PREFIX}USERNAME or {PREFIX}TOKEN_SCOPE",
         True,
     )
 

@@ -63,7 +63,7 @@ def wait_for_broker(broker: KafkaConnection, timeout_seconds: float = 10.0) -> N
             rejected += bool(cause and cause.is_permanent)
             return cause if rejected >= _REJECTIONS else None
 
-        found = poll(brokers, timeout_seconds=timeout_seconds, poll_seconds=0)
+        found = poll(brokers, timeout_seconds=timeout_seconds, poll_seconds=_POLL_SECONDS)
         if isinstance(found, list):
             _require_advertised(broker, found)
             return

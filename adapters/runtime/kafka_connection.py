@@ -10,13 +10,28 @@ from typing import Final
 
 from msgspec import Struct
 
-from adapters.runtime.addresses import Secret, plain
+from adapters.runtime.addresses import HttpUrl, Secret, plain, split_userinfo
 from cardwatch.errors import Misconfigured
 
 PREFIX: Final = "CARDWATCH_KAFKA_"
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+OAUTHBEARER: Final = "OAUTHBEARER"
+MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTHBEARER)
+
+OIDC: Final = "oidc"
+"""Tokens of an identity provider, by the client credentials grant of OAuth 2."""
+MSK_IAM: Final = "msk-iam"
+"""Tokens signed with credentials of AWS, for MSK."""
+TOKEN_PROVIDERS: Final = (OIDC, MSK_IAM)
+
+_LOGINS: Final = {
+    "": (("USERNAME", "PASSWORD"), ()),
+    OIDC: (("TOKEN_URL", "USERNAME", "PASSWORD"), ("TOKEN_SCOPE",)),
+    MSK_IAM: (("AWS_REGION",), ()),
+}
+"""What a login needs, and what it may have besides, by its token provider; empty for the other mechanisms."""
+_REGION: Final = re.compile(r"[a-z0-9-]{1,32}")
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 
@@ -33,8 +48,9 @@ class KafkaClient(StrEnum):
 class KafkaConnection(Struct, frozen=True):
     """Addresses of a cluster, and how its clients encrypt and log in. It is shown as its addresses.
 
-    The security protocol is one of `PROTOCOLS`, the mechanism one of `MECHANISMS`. Without `ca_file` the machine's
-    authorities are trusted. The broker's certificate must be for the name in its address.
+    The security protocol is one of `PROTOCOLS`, the mechanism one of `MECHANISMS`. With OAUTHBEARER the token provider
+    is one of `TOKEN_PROVIDERS`; user and password are then the client and its secret at the identity provider. Without
+    `ca_file` the machine's authorities are trusted. The broker's certificate must be for the name in its address.
     """
 
     bootstrap: str
@@ -42,6 +58,10 @@ class KafkaConnection(Struct, frozen=True):
     sasl_mechanism: str = ""
     username: str = ""
     password: Secret = Secret("")
+    token_provider: str = ""
+    token_url: HttpUrl = HttpUrl("")
+    token_scope: str = ""
+    aws_region: str = ""
     ca_file: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
@@ -55,8 +75,13 @@ class KafkaConnection(Struct, frozen=True):
 
     @property
     def uses_sasl(self) -> bool:
-        """Whether clients log in with a user and a password."""
+        """Whether clients log in, with a password or a token."""
         return self.security_protocol.startswith("SASL_")
+
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether clients log in with a token."""
+        return self.uses_sasl and self.sasl_mechanism == OAUTHBEARER
 
     def __str__(self) -> str:
         """Return the addresses."""
@@ -82,21 +107,55 @@ class KafkaConnection(Struct, frozen=True):
                 )
 
     def _require_login(self) -> None:
-        given = {"SASL_MECHANISM": self.sasl_mechanism, "USERNAME": self.username, "PASSWORD": self.password}
+        values = {
+            "SASL_MECHANISM": self.sasl_mechanism,
+            "USERNAME": self.username,
+            "PASSWORD": self.password,
+            "TOKEN_PROVIDER": self.token_provider,
+            "TOKEN_URL": self.token_url,
+            "TOKEN_SCOPE": self.token_scope,
+            "AWS_REGION": self.aws_region,
+        }
+        given = [name for name, value in values.items() if value]
         if not self.uses_sasl:
-            if name := next((name for name, value in given.items() if value), None):
+            if given:
                 raise Misconfigured(
-                    f"{PREFIX}{name} is set, but {PREFIX}SECURITY_PROTOCOL={self.security_protocol} sends no login: "
-                    "set it to SASL_SSL, or to SASL_PLAINTEXT without TLS"
+                    f"{PREFIX}{given[0]} is set, but {PREFIX}SECURITY_PROTOCOL={self.security_protocol} sends no "
+                    "login: set it to SASL_SSL, or to SASL_PLAINTEXT without TLS"
                 )
             return
         if self.sasl_mechanism not in MECHANISMS:
             raise _wrong("SASL_MECHANISM", self.sasl_mechanism, f"expected one of {', '.join(MECHANISMS)}")
-        for name in ("USERNAME", "PASSWORD"):
-            if not given[name]:
-                raise Misconfigured(
-                    f"{PREFIX}{name} is not set: {PREFIX}SECURITY_PROTOCOL={self.security_protocol} needs it"
-                )
+        if self.uses_tokens:
+            self._require_token_provider()
+        kind = self.token_provider if self.uses_tokens else ""
+        chosen = f"TOKEN_PROVIDER={kind}" if kind else f"SECURITY_PROTOCOL={self.security_protocol}"
+        needed, possible = _LOGINS[kind]
+        for name in needed:
+            if name not in given:
+                raise Misconfigured(f"{PREFIX}{name} is not set: {PREFIX}{chosen} needs it")
+        known = {"SASL_MECHANISM", *needed, *possible} | ({"TOKEN_PROVIDER"} if kind else set())
+        for name in given:
+            if name not in known:
+                used = chosen if kind else f"SASL_MECHANISM={self.sasl_mechanism}"
+                raise Misconfigured(f"{PREFIX}{name} is set, but {PREFIX}{used} does not use it: remove it")
+
+    def _require_token_provider(self) -> None:
+        if self.token_provider not in TOKEN_PROVIDERS:
+            reason = f"{PREFIX}SASL_MECHANISM={OAUTHBEARER} needs one of {', '.join(TOKEN_PROVIDERS)}"
+            raise _wrong("TOKEN_PROVIDER", self.token_provider, reason)
+        if self.token_provider == MSK_IAM and not self.uses_tls:
+            raise Misconfigured(
+                f"{PREFIX}TOKEN_PROVIDER={MSK_IAM} needs {PREFIX}SECURITY_PROTOCOL=SASL_SSL: MSK takes logins by IAM "
+                "over TLS only"
+            )
+        if split_userinfo(self.token_url).username:
+            raise Misconfigured(
+                f"{PREFIX}TOKEN_URL holds a login: the client and its secret belong in {PREFIX}USERNAME and "
+                f"{PREFIX}PASSWORD"
+            )
+        if self.aws_region and not _REGION.fullmatch(self.aws_region):
+            raise _wrong("AWS_REGION", self.aws_region, "expected the name of a region, like eu-central-1")
 
     def _require_tls(self) -> None:
         files = {"CA_FILE": self.ca_file, "CERTIFICATE": self.certificate, "KEY": self.key}

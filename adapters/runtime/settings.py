@@ -17,7 +17,7 @@ import msgspec.inspect
 from msgspec import Meta, Struct, structs
 
 from adapters.runtime.addresses import HttpUrl, Secret, SecretUrl, SqlUrl, StoreUrl, plain, split_userinfo
-from adapters.runtime.kafka_connection import KafkaClient, KafkaConnection
+from adapters.runtime.kafka_connection import MSK_IAM, KafkaClient, KafkaConnection
 from cardwatch.errors import Misconfigured
 from cardwatch.partitioning import Partitioner, Partitioning
 
@@ -38,9 +38,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     kafka_security_protocol: str = "PLAINTEXT"
     """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""
     kafka_sasl_mechanism: str = ""
-    """PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, if the protocol begins with SASL."""
+    """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, if the protocol begins with SASL."""
     kafka_username: str = ""
     kafka_password: Secret = Secret("")
+    """User and password; client and secret at the identity provider with OAUTHBEARER and `oidc`."""
+    kafka_token_provider: str = ""
+    """Where tokens of OAUTHBEARER come from: `oidc` (an identity provider) or `msk-iam` (credentials of AWS)."""
+    kafka_token_url: HttpUrl = HttpUrl("")
+    """Token endpoint of the identity provider, and the scope that is asked for."""
+    kafka_token_scope: str = ""
+    kafka_aws_region: str = ""
+    """Region of the MSK cluster; empty for that in `AWS_REGION` or `AWS_DEFAULT_REGION`."""
     kafka_ca_file: Path | None = None
     """PEM file of the authorities that are trusted for the brokers; without it, the machine's."""
     kafka_certificate: Path | None = None
@@ -130,6 +138,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             sasl_mechanism=self.kafka_sasl_mechanism,
             username=self.kafka_username,
             password=self.kafka_password,
+            token_provider=self.kafka_token_provider,
+            token_url=self.kafka_token_url,
+            token_scope=self.kafka_token_scope,
+            aws_region=self.kafka_aws_region,
             ca_file=self.kafka_ca_file,
             certificate=self.kafka_certificate,
             key=self.kafka_key,
@@ -187,6 +199,9 @@ def read_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         if raw := variables.get(key, ""):
             values[field.name] = _convert(key, raw, field)
     settings = Settings(**{**values, **overrides})  # type: ignore[arg-type]
+    if settings.kafka_token_provider == MSK_IAM and not settings.kafka_aws_region:
+        region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION") or ""
+        settings = structs.replace(settings, kafka_aws_region=region)
     _require_kafka(settings)
     return structs.replace(settings, **{name: _with_password(settings, name) for name in _URLS})
 
@@ -248,6 +263,7 @@ def _choices(kind: Any) -> str:
 
 
 _URLS: Final[dict[str, tuple[type[SecretUrl], str]]] = {
+    "kafka_token_url": (HttpUrl, ""),
     "mlflow_url": (HttpUrl, ""),
     "prefect_url": (HttpUrl, ""),
     "scoring_url": (HttpUrl, ""),

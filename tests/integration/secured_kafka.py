@@ -1,4 +1,4 @@
-"""The embedded broker with further listeners: TLS, client certificates, logins, and an unknown advertised name."""
+"""The embedded broker with further listeners: TLS, client certificates, logins, tokens, an unknown advertised name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings
 from infra.local_stack.embedded_kafka import EmbeddedKafka
+from tests.integration.token_endpoint import SCOPE
 
 USER: Final = "alice"
 PASSWORD: Final = "open sesame @/#%"  # noqa: S105
@@ -22,8 +23,13 @@ LISTENERS: Final = {
     "MUTUAL": "SSL",
     "LOGIN": "SASL_SSL",
     "CLEARLOGIN": "SASL_PLAINTEXT",
+    "TOKENS": "SASL_PLAINTEXT",
+    "TLSTOKENS": "SASL_SSL",
     "AWAY": "PLAINTEXT",
 }
+SESSION_MS: Final = 60_000
+"""Time after which the broker ends the session of a client with a token that has not logged in again; before that, when
+its token expires."""
 _MECHANISMS: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 _CLIENT: Final = {"certificate": "client.pem", "key": "client-key.pem"}
 _JAAS: Final = "org.apache.kafka.common.security"
@@ -61,7 +67,7 @@ class SecuredKafka(EmbeddedKafka):
     def reached_by(self, listener: str) -> KafkaConnection:
         """The right way to reach a listener."""
         protocol = LISTENERS[listener]
-        connection = KafkaConnection(f"{LOOPBACK}:{self._ports[listener]}", security_protocol=protocol)
+        connection = KafkaConnection(self.bootstrap_of(listener), security_protocol=protocol)
         if protocol.endswith("SSL"):
             connection = structs.replace(connection, ca_file=self.certificates / "ca.pem")
         if listener == "MUTUAL":
@@ -73,6 +79,10 @@ class SecuredKafka(EmbeddedKafka):
             login = {"sasl_mechanism": "SCRAM-SHA-512", "username": USER, "password": Secret(PASSWORD)}
             connection = structs.replace(connection, **login)
         return connection.validated()
+
+    def bootstrap_of(self, listener: str) -> str:
+        """The address of a listener."""
+        return f"{LOOPBACK}:{self._ports[listener]}"
 
     def _format_options(self) -> Sequence[str]:
         scram = [f'{mechanism}=[name={USER},password="{PASSWORD}"]' for mechanism in _MECHANISMS]
@@ -94,6 +104,16 @@ class SecuredKafka(EmbeddedKafka):
             "listener.name.mutual.ssl.client.auth": "required",
             "sasl.enabled.mechanisms": ",".join([*_MECHANISMS, "PLAIN"]),
         }
+        # Kafka's own validator for tests: it reads expiry and scope of a JWT, and asks for no signature.
+        claims = f'unsecuredLoginStringClaim_sub="broker" unsecuredValidatorRequiredScope="{SCOPE}"'
+        for name in ("tokens", "tlstokens"):
+            values |= {
+                f"listener.name.{name}.sasl.enabled.mechanisms": "OAUTHBEARER",
+                f"listener.name.{name}.oauthbearer.sasl.jaas.config": (
+                    f"{_JAAS}.oauthbearer.OAuthBearerLoginModule required {claims};"
+                ),
+                f"listener.name.{name}.oauthbearer.connections.max.reauth.ms": str(SESSION_MS),
+            }
         for name in ("login", "clearlogin"):
             for mechanism in _MECHANISMS:
                 key = f"listener.name.{name}.{mechanism.lower()}.sasl.jaas.config"

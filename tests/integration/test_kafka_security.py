@@ -1,4 +1,4 @@
-"""TLS, logins and advertised names on a real broker: what works, and what each mistake is told, within seconds."""
+"""TLS, logins, tokens and advertised names on a real broker: what works, and what a mistake is told in seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from adapters.kafka.offsets import OffsetReader, commit_offsets
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import create_topics, end_offsets, ensure_topics, unreachable_reason, wait_for_broker
 from adapters.kafka.transactional_log import TransactionalLog
-from adapters.runtime.addresses import Secret
+from adapters.runtime.addresses import HttpUrl, Secret
 from adapters.runtime.kafka_connection import KafkaClient, KafkaConnection
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment
@@ -32,6 +32,7 @@ from infra.local_stack.running_stack import unready_reasons
 from infra.local_stack.stack_home import ProcessEndpoint
 from infra.local_stack.supervisor import Supervisor
 from tests.integration.secured_kafka import PASSWORD, SecuredKafka, make_certificates
+from tests.integration.token_endpoint import CLIENT_SECRET, TokenEndpoint
 
 Outcome = tuple[CardwatchError | None, float]
 EACH_CLIENT = pytest.mark.parametrize("client", KafkaClient)
@@ -251,3 +252,158 @@ def test_commands_take_the_settings_from_the_environment(
     assert (status, said.count("\n")) == (2, 1)
     assert "rejects the login" in said
     assert "guessed" not in said
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[TokenEndpoint]:
+    with TokenEndpoint() as endpoint:
+        yield endpoint
+
+
+@EACH_CLIENT
+def test_every_adapter_works_with_tokens_transactions_included(
+    kafka: SecuredKafka, endpoint: TokenEndpoint, client: KafkaClient
+) -> None:
+    broker = structs.replace(endpoint.connection(kafka.bootstrap_of("TOKENS")), client=client)
+    ensure_topics(broker, partitions=2)
+    assert unreachable_reason(broker, timeout_seconds=5.0) is None
+    assert sorted(relay(broker, 5)) == [(b"card-%d" % number, b"%d" % number) for number in range(5)]
+
+
+@MAINLY_CONFLUENT
+def test_tokens_log_in_over_tls(kafka: SecuredKafka, endpoint: TokenEndpoint, client: KafkaClient) -> None:
+    broker = structs.replace(
+        endpoint.connection(kafka.bootstrap_of("TLSTOKENS")),
+        security_protocol="SASL_SSL",
+        ca_file=kafka.certificates / "ca.pem",
+        client=client,
+    )
+    wait_for_broker(broker.validated(), SECONDS)
+    assert set(end_offsets(broker, TRANSACTIONS)) == {0, 1}
+
+
+@MAINLY_CONFLUENT
+def test_reading_and_writing_go_on_while_tokens_expire(kafka: SecuredKafka, client: KafkaClient) -> None:
+    read: list[bytes] = []
+    written, deadline = 0, time.monotonic() + 60
+    with TokenEndpoint(lifetime_seconds=2) as endpoint:
+        broker = structs.replace(endpoint.connection(kafka.bootstrap_of("TOKENS")), client=client)
+        begin = end_offsets(broker, DECISIONS)
+        with (
+            closing(LogWriter(broker)) as writer,
+            LogReader(broker, {(DECISIONS, partition): end for partition, end in begin.items()}) as reader,
+        ):
+            # The fourth token is needed when the first two have expired.
+            while len(endpoint.grants) < 4 or len(read) < written:
+                assert time.monotonic() < deadline, (len(endpoint.grants), written, len(read))
+                if len(endpoint.grants) < 4:
+                    writer.write(DECISIONS, f"card-{written}", b"%d" % written)
+                    writer.flush(5.0)
+                    written += 1
+                read += [record.value for record in reader.poll(0.1)]
+    assert sorted(read) == sorted(b"%d" % number for number in range(written))
+    assert len(set(endpoint.grants)) == len(endpoint.grants)
+
+
+@pytest.mark.long
+@EACH_CLIENT
+def test_transactions_go_on_while_tokens_expire(kafka: SecuredKafka, client: KafkaClient) -> None:
+    passed: list[bytes] = []
+    written, deadline = 0, time.monotonic() + 120
+    # Longer than joining the group takes, for which the broker keeps a request open.
+    with TokenEndpoint(lifetime_seconds=15) as endpoint:
+        broker = structs.replace(endpoint.connection(kafka.bootstrap_of("TOKENS")), client=client)
+        taken_up, begin = end_offsets(broker, TRANSACTIONS), end_offsets(broker, DECISIONS)
+        log = TransactionalLog(
+            broker,
+            f"slot-{uuid.uuid4().hex}",
+            on_assigned=lambda ps: {p: taken_up[p] for p in ps},
+            on_revoked=lambda _: None,
+        )
+        with closing(log), closing(LogWriter(broker)) as writer:
+            # The third token is needed when the first one has expired.
+            while len(endpoint.grants) < 3 or len(passed) < written:
+                assert time.monotonic() < deadline, (len(endpoint.grants), written, len(passed))
+                if len(endpoint.grants) < 3:
+                    writer.write(TRANSACTIONS, f"card-{written}", b"%d" % written)
+                    writer.flush(5.0)
+                    written += 1
+                for partition, records in log.poll(0.2, limit=100).items():
+                    out = [Outgoing(DECISIONS, partition, record.key, record.value) for record in records]
+                    log.commit(out, {partition: records[-1].offset + 1})
+                    passed += [record.value for record in records]
+        decided: list[bytes] = []
+        with LogReader(broker, {(DECISIONS, partition): end for partition, end in begin.items()}) as reader:
+            while len(decided) < written:
+                assert time.monotonic() < deadline
+                decided += [record.value for record in reader.poll(0.5)]
+    assert sorted(passed) == sorted(decided) == sorted(b"%d" % number for number in range(written))
+
+
+def token_mistakes(kafka: SecuredKafka, endpoint: TokenEndpoint, client: KafkaClient) -> dict[str, KafkaConnection]:
+    """Connections with one mistake each."""
+    right = endpoint.connection(kafka.bootstrap_of("TOKENS"))
+    made = {
+        "secret": structs.replace(right, password=Secret("guessed")),
+        "address": structs.replace(right, token_url=HttpUrl("http://127.0.0.1:9/token")),
+        "scope": structs.replace(right, token_scope="other"),  # noqa: S106
+        "listener": structs.replace(right, bootstrap=kafka.bootstrap_of("CLEARLOGIN")),
+    }
+    return {name: structs.replace(broker, client=client) for name, broker in made.items()}
+
+
+@MAINLY_CONFLUENT
+@pytest.mark.parametrize(
+    ("mistake", "error", "message"),
+    [
+        (
+            "secret",
+            Misconfigured,
+            r"answers 401 \(invalid_client\): it rejects client 'card watch'; correct .*_USERNAME",
+        ),
+        ("address", BrokerUnavailable, "_TOKEN_URL='http://127.0.0.1:9/token' does not answer .connection refused"),
+        ("scope", Misconfigured, "the broker rejects the token of client 'card watch': .*CARDWATCH_KAFKA_TOKEN_SCOPE"),
+        pytest.param(
+            "listener",
+            Misconfigured,
+            "the broker does not offer CARDWATCH_KAFKA_SASL_MECHANISM=OAUTHBEARER",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_a_mistake_with_tokens_is_told_within_seconds_and_without_secret_and_token(
+    kafka: SecuredKafka,
+    endpoint: TokenEndpoint,
+    mistake: str,
+    error: type[CardwatchError],
+    message: str,
+    client: KafkaClient,
+) -> None:
+    broker = token_mistakes(kafka, endpoint, client)[mistake]
+    begin = time.monotonic()
+    with pytest.raises(error, match=message) as told:
+        ensure_topics(broker, partitions=2)
+    assert time.monotonic() - begin < SECONDS
+    reason = unreachable_reason(broker, timeout_seconds=1.0)
+    assert reason is not None
+    for secret in ("guessed", CLIENT_SECRET, *endpoint.grants):
+        assert secret not in str(told.value) + reason
+
+
+@pytest.mark.long
+@EACH_CLIENT
+def test_clients_that_are_opened_without_a_token_say_why(
+    kafka: SecuredKafka, endpoint: TokenEndpoint, client: KafkaClient
+) -> None:
+    made = token_mistakes(kafka, endpoint, client)
+    for open_client in (LogWriter, lambda broker: LogReader(broker, {(DECISIONS, 0): 0})):
+        with pytest.raises(BrokerUnavailable, match=r"_TOKEN_URL='http://127\.0\.0\.1:9/token' does not answer"):
+            open_client(made["address"])
+        with pytest.raises(Misconfigured, match="it rejects client 'card watch'"):
+            open_client(made["secret"])
+    # The token is rejected by the broker only when it connects.
+    writer = LogWriter(made["scope"])
+    writer.write(TRANSACTIONS, "card", b"1")
+    with pytest.raises(BrokerUnavailable, match=r"1 records were not taken .*rejects the token of client 'card watch'"):
+        writer.flush(3.0)
+    writer.close()

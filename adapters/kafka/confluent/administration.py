@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from adapters.kafka.confluent.connection import ErrorLog, client_settings, failed
-from adapters.kafka.diagnosis import Cause
+from adapters.kafka.diagnosis import Cause, cause_of
 from adapters.kafka.limits import REQUEST_SECONDS
 from adapters.kafka.port import RequestFailed
 from adapters.runtime.kafka_connection import KafkaConnection
+from cardwatch.errors import CardwatchError
 
 
 class ConfluentAdministration:
@@ -19,9 +22,14 @@ class ConfluentAdministration:
 
     def __init__(self, broker: KafkaConnection) -> None:
         self._broker, self._errors = broker, ErrorLog()
-        self._client = AdminClient(
+        self._unopened: Cause | None = None
+
+    @cached_property
+    def _client(self) -> Any:
+        """The client, made by the first request, because it needs a token before it can tell why there is none."""
+        return AdminClient(
             {
-                **client_settings(broker),
+                **client_settings(self._broker),
                 "log_level": 0,
                 "reconnect.backoff.ms": 20,
                 "reconnect.backoff.max.ms": 100,
@@ -31,8 +39,12 @@ class ConfluentAdministration:
 
     def brokers(self, timeout_seconds: float) -> list[tuple[str, int]]:
         """Return the advertised addresses, none without an answer."""
+        self._unopened = None
         try:
             found = self._client.list_topics(timeout=timeout_seconds).brokers
+        except CardwatchError as error:  # there is no token
+            self._unopened = cause_of(error)
+            return []
         except KafkaException:
             self._client.poll(0)  # calls back with the reason
             return []
@@ -40,7 +52,7 @@ class ConfluentAdministration:
 
     def cause(self) -> Cause | None:
         """Return why no broker answers."""
-        return self._errors.cause(self._broker)
+        return self._unopened or self._errors.cause(self._broker)
 
     def create(self, partitions: Mapping[str, int], config: Mapping[str, str]) -> dict[str, str]:
         """Create missing topics, and return the reasons for those that cannot be created."""

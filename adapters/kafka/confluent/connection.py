@@ -18,6 +18,7 @@ from adapters.kafka.diagnosis import (
     untrusted_certificate,
 )
 from adapters.kafka.port import Failure, RequestFailed
+from adapters.kafka.tokens import token_source
 from adapters.runtime.addresses import plain
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.records import Record
@@ -49,20 +50,24 @@ _FAILURE_OF: Final = {code: failure for failure, codes in _FAILURES.items() for 
 _ADVERTISED: Final = re.compile(r"(?:\w+://)?(\S+:\d+)/\d+: ((?:Failed to resolve|Connect to).*?)(?: \(after|$)")
 
 
-def client_settings(broker: KafkaConnection) -> dict[str, str]:
-    """Return the settings of librdkafka with which a client connects."""
+def client_settings(broker: KafkaConnection) -> dict[str, Any]:
+    """Return the settings of librdkafka with which a client connects.
+
+    With OAUTHBEARER a token is fetched first, because the constructor of a client waits ten seconds for one and does
+    not tell why there is none. Raises `BrokerUnavailable` or `Misconfigured` without a token.
+    """
     values = {
         "bootstrap.servers": broker.bootstrap,
         "security.protocol": broker.security_protocol,
         "sasl.mechanism": broker.sasl_mechanism,
-        "sasl.username": broker.username,
-        "sasl.password": plain(broker.password),
+        "sasl.username": "" if broker.uses_tokens else broker.username,
+        "sasl.password": "" if broker.uses_tokens else plain(broker.password),
         "ssl.ca.location": broker.ca_file,
         "ssl.certificate.location": broker.certificate,
         "ssl.key.location": broker.key,
         "ssl.key.password": plain(broker.key_password),
     }
-    return {name: str(value) for name, value in values.items() if value}
+    return {name: str(value) for name, value in values.items() if value} | _token_settings(broker)
 
 
 def consumer_settings(broker: KafkaConnection, group: str) -> dict[str, Any]:
@@ -75,6 +80,20 @@ def consumer_settings(broker: KafkaConnection, group: str) -> dict[str, Any]:
         "auto.offset.reset": "error",
         "log_level": 0,
     }
+
+
+def _token_settings(broker: KafkaConnection) -> dict[str, Any]:
+    """Return the callback that gives librdkafka a token; a thread of the library calls it, also while nobody polls."""
+    if not broker.uses_tokens:
+        return {}
+    source = token_source(broker)
+    source.token()
+
+    def refresh(_config: str) -> tuple[str, float]:
+        token = source.token()
+        return plain(token.text), token.expires_at
+
+    return {"oauth_cb": refresh}
 
 
 def to_record(message: Message) -> Record:
@@ -141,6 +160,8 @@ def explain(error: KafkaError, broker: KafkaConnection) -> Cause | None:
 
 
 def _explain_login(text: str, broker: KafkaConnection) -> Cause:
+    if broker.uses_tokens and (cause := token_source(broker).cause()):
+        return cause  # the library only says that there is no token, or sends an expired one
     if "not valid in current SASL state" in text:
         return no_login_wanted(broker)
     if "mechanism handshake failed" in text:

@@ -11,11 +11,12 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 from kafka.structs import OffsetAndMetadata
 
-from adapters.kafka.diagnosis import Cause
+from adapters.kafka.diagnosis import Cause, cause_of
 from adapters.kafka.limits import REQUEST_SECONDS
 from adapters.kafka.port import RequestFailed
 from adapters.kafka.pure_python.connection import Connections, client_settings, failed
 from adapters.runtime.kafka_connection import KafkaConnection
+from cardwatch.errors import CardwatchError
 
 T = TypeVar("T")
 
@@ -35,6 +36,9 @@ class PurePythonAdministration:
                 found = self._ask(lambda client: client._manager.cluster.brokers(), timeout_seconds)
                 return [(each.host, each.port) for each in found]
             metadata = self._ask(lambda client: client.describe_cluster())
+        except CardwatchError as error:  # there is no token
+            self._connections.cause = cause_of(error)
+            return []
         except RequestFailed:
             return []
         return [(each["host"], each["port"]) for each in metadata["brokers"]]

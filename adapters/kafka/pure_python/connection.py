@@ -9,10 +9,12 @@ from kafka import errors
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
+from kafka.net.sasl.oauth import AbstractTokenProvider
 from kafka.net.selector import NetworkSelector
 
 from adapters.kafka.diagnosis import (
     Cause,
+    cause_of,
     client_certificate_wanted,
     login_rejected,
     mechanism_not_offered,
@@ -22,8 +24,10 @@ from adapters.kafka.diagnosis import (
 )
 from adapters.kafka.limits import REQUEST_SECONDS
 from adapters.kafka.port import Failure, RequestFailed
+from adapters.kafka.tokens import TokenSource, token_source
 from adapters.runtime.addresses import plain
 from adapters.runtime.kafka_connection import KafkaConnection
+from cardwatch.errors import CardwatchError
 from cardwatch.records import Record
 
 OLDEST_BROKER: Final = (2, 8)
@@ -95,6 +99,16 @@ class Connections:
             self.cause = explain(error, self._broker) or self.cause
 
 
+class _SharedTokens(AbstractTokenProvider):  # type: ignore[misc]
+    def __init__(self, source: TokenSource) -> None:
+        super().__init__()
+        self._source = source
+
+    def token(self) -> str:
+        """Return a valid token; what it raises ends the connection, and is told by `explain`."""
+        return plain(self._source.token().text)
+
+
 class _ObservedManager(KafkaConnectionManager):  # type: ignore[misc]
     def __init__(self, connections: Connections, net: NetworkSelector, **settings: Any) -> None:
         super().__init__(net, **settings)
@@ -128,12 +142,16 @@ class _ObservedManager(KafkaConnectionManager):  # type: ignore[misc]
 
 
 def client_settings(broker: KafkaConnection, connections: Connections) -> dict[str, Any]:
-    """Return the settings of kafka-python with which a client connects."""
+    """Return the settings of kafka-python with which a client connects.
+
+    With OAUTHBEARER a token is fetched first, as with the other client. Raises `BrokerUnavailable` or `Misconfigured`
+    without a token.
+    """
     _silence()
     values = {
         "sasl_mechanism": broker.sasl_mechanism,
-        "sasl_plain_username": broker.username,
-        "sasl_plain_password": plain(broker.password),
+        "sasl_plain_username": "" if broker.uses_tokens else broker.username,
+        "sasl_plain_password": "" if broker.uses_tokens else plain(broker.password),
         "ssl_cafile": broker.ca_file,
         "ssl_certfile": broker.certificate,
         "ssl_keyfile": broker.key,
@@ -146,7 +164,17 @@ def client_settings(broker: KafkaConnection, connections: Connections) -> dict[s
         "kafka_client": connections.client,
         **RECONNECT_MS,
         **{name: str(value) for name, value in values.items() if value},
+        **_token_settings(broker),
     }
+
+
+def _token_settings(broker: KafkaConnection) -> dict[str, Any]:
+    """Return what gives kafka-python a token; its event loop waits for it."""
+    if not broker.uses_tokens:
+        return {}
+    source = token_source(broker)
+    source.token()
+    return {"sasl_oauth_token_provider": _SharedTokens(source)}
 
 
 def consumer_settings(broker: KafkaConnection, connections: Connections) -> dict[str, Any]:
@@ -178,6 +206,8 @@ def failed(error: BaseException) -> RequestFailed:
 def explain(error: Exception, broker: KafkaConnection) -> Cause | None:  # noqa: PLR0911 (one reason each)
     """Return what an error about TLS or the login means, None for another error."""
     text = str(error)
+    if isinstance(error, CardwatchError):  # there is no token
+        return cause_of(error)
     if isinstance(error, errors.IllegalSaslStateError):
         return no_login_wanted(broker)
     if isinstance(error, errors.UnsupportedSaslMechanismError):

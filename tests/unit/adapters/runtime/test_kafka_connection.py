@@ -24,6 +24,13 @@ LOGIN = {
     "CARDWATCH_KAFKA_PASSWORD": " hunter2 @/#%",
 }
 
+TOKENS = LOGIN | {
+    "CARDWATCH_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+    "CARDWATCH_KAFKA_TOKEN_PROVIDER": "oidc",
+    "CARDWATCH_KAFKA_TOKEN_URL": "https://sso/token",
+    "CARDWATCH_KAFKA_TOKEN_SCOPE": "kafka",
+}
+
 
 def test_a_login_is_read_passed_to_children_and_never_shown() -> None:
     settings = read_settings(LOGIN)
@@ -59,8 +66,12 @@ def test_without_variables_the_connection_is_plain() -> None:
         ({"SECURITY_PROTOCOL": "sasl_ssl"}, "PROTOCOL='sasl_ssl': expected one of"),
         ({"SECURITY_PROTOCOL": ""}, "SASL_MECHANISM is set, but .*PROTOCOL=PLAINTEXT sends no login"),
         ({"SECURITY_PROTOCOL": "SSL"}, "SASL_MECHANISM is set, but .*PROTOCOL=SSL sends no login"),
-        ({"SASL_MECHANISM": ""}, "SASL_MECHANISM='': expected one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
-        ({"SASL_MECHANISM": "OAUTHBEARER"}, "SASL_MECHANISM='OAUTHBEARER': expected one of"),
+        ({"SASL_MECHANISM": ""}, "MECHANISM='': expected one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"),
+        ({"SASL_MECHANISM": "GSSAPI"}, "SASL_MECHANISM='GSSAPI': expected one of"),
+        ({"SASL_MECHANISM": "OAUTHBEARER"}, "TOKEN_PROVIDER='': .*OAUTHBEARER needs one of oidc, msk-iam"),
+        ({"TOKEN_PROVIDER": "oidc"}, "TOKEN_PROVIDER is set, but .*SASL_MECHANISM=SCRAM-SHA-512 does not use it"),
+        ({"TOKEN_URL": "https://sso/t"}, "TOKEN_URL is set, but .*SASL_MECHANISM=SCRAM-SHA-512 does not use it"),
+        ({"BOOTSTRAP": "", "TOKEN_SCOPE": "x"}, "BOOTSTRAP is not set, but other variables of CARDWATCH_KAFKA_ are"),
         ({"USERNAME": ""}, "USERNAME is not set: .*PROTOCOL=SASL_SSL needs it"),
         ({"PASSWORD": ""}, "PASSWORD is not set: .*PROTOCOL=SASL_SSL needs it"),
         ({"CA_FILE": "gone.pem"}, r"CA_FILE='gone\.pem': there is no such file"),
@@ -81,6 +92,56 @@ def test_what_does_not_fit_is_refused_with_the_variable_and_without_the_password
     with pytest.raises(Misconfigured, match=f"CARDWATCH_KAFKA_.*{message}|{message}") as refusal:
         read_settings({**LOGIN, **{f"CARDWATCH_KAFKA_{name}": value for name, value in changes.items()}})
     assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"TOKEN_PROVIDER": "OIDC"}, "TOKEN_PROVIDER='OIDC': .*OAUTHBEARER needs one of oidc, msk-iam"),
+        ({"TOKEN_URL": ""}, "TOKEN_URL is not set: CARDWATCH_KAFKA_TOKEN_PROVIDER=oidc needs it"),
+        ({"TOKEN_URL": "sso/token"}, "TOKEN_URL='sso/token' begins with none of http://, https://"),
+        ({"TOKEN_URL": "https://me:hunter2@sso/t"}, "TOKEN_URL holds a login: .*belong in CARDWATCH_KAFKA_USERNAME"),
+        ({"USERNAME": ""}, "USERNAME is not set: CARDWATCH_KAFKA_TOKEN_PROVIDER=oidc needs it"),
+        ({"PASSWORD": ""}, "PASSWORD is not set: CARDWATCH_KAFKA_TOKEN_PROVIDER=oidc needs it"),
+        ({"AWS_REGION": "eu-west-1"}, "AWS_REGION is set, but .*TOKEN_PROVIDER=oidc does not use it: remove it"),
+        ({"TOKEN_PROVIDER": "msk-iam"}, "AWS_REGION is not set: CARDWATCH_KAFKA_TOKEN_PROVIDER=msk-iam needs it"),
+        ({"TOKEN_PROVIDER": "msk-iam", "AWS_REGION": "eu west"}, "AWS_REGION='eu west': expected the name of a reg"),
+        ({"TOKEN_PROVIDER": "msk-iam", "AWS_REGION": "eu-west-1"}, "USERNAME is set, but .*msk-iam does not use it"),
+        ({"TOKEN_PROVIDER": "msk-iam", "SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "msk-iam needs .*=SASL_SSL"),
+        ({"SASL_MECHANISM": "PLAIN"}, "TOKEN_PROVIDER is set, but .*SASL_MECHANISM=PLAIN does not use it: remove it"),
+        ({"SECURITY_PROTOCOL": "SSL"}, "SASL_MECHANISM is set, but .*PROTOCOL=SSL sends no login"),
+        ({"SECURITY_PROTOCOL": "SSL", "SASL_MECHANISM": "", "USERNAME": "", "PASSWORD": ""}, "TOKEN_PROVIDER is set"),
+    ],
+)
+def test_a_login_with_tokens_that_does_not_fit_is_refused_with_the_variable(
+    changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(Misconfigured, match=f"CARDWATCH_KAFKA_{message}|{message}") as refusal:
+        read_settings({**TOKENS, **{f"CARDWATCH_KAFKA_{name}": value for name, value in changes.items()}})
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_a_login_with_tokens_is_read_passed_to_children_and_never_shown() -> None:
+    settings = read_settings(TOKENS)
+    assert settings.kafka.uses_tokens
+    assert read_settings(settings.to_environment()) == settings
+    assert "hunter2" not in repr(settings) + repr(settings.kafka)
+
+
+def test_the_region_of_msk_is_that_of_aws_unless_it_has_its_own() -> None:
+    variables = {
+        "CARDWATCH_KAFKA_BOOTSTRAP": "b-1:9098",
+        "CARDWATCH_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "CARDWATCH_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+        "CARDWATCH_KAFKA_TOKEN_PROVIDER": "msk-iam",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    assert read_settings(variables).kafka.aws_region == "eu-west-1"
+    variables["AWS_REGION"] = "eu-west-2"
+    assert read_settings(variables).kafka.aws_region == "eu-west-2"
+    variables["CARDWATCH_KAFKA_AWS_REGION"] = "eu-west-3"
+    assert read_settings(variables).kafka.aws_region == "eu-west-3"
+    assert read_settings({"AWS_REGION": "eu-west-2"}).kafka.aws_region == ""
 
 
 def test_addresses_are_split_with_ports_and_without() -> None:
