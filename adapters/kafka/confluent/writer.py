@@ -40,12 +40,12 @@ class ConfluentWriter:
             }
         )
         self._failure: KafkaError | None = None
-        self._delivered = 0
+        self._pending = self._delivered = 0
 
     @property
     def pending(self) -> int:
-        """Number of queued records."""
-        return len(self._producer)
+        """Number of queued records. The library's own number counts its unserved events, too."""
+        return self._pending
 
     @property
     def delivered(self) -> int:
@@ -62,6 +62,7 @@ class ConfluentWriter:
         while True:
             try:
                 self._producer.produce(topic, value, key, on_delivery=self._on_delivery)
+                self._pending += 1
                 self._producer.poll(0)
                 return
             except BufferError:
@@ -72,7 +73,8 @@ class ConfluentWriter:
 
     def flush(self, timeout_seconds: float) -> int:
         """Wait until no record is pending, and return how many are."""
-        return int(self._producer.flush(timeout_seconds))
+        self._producer.flush(timeout_seconds)
+        return self._pending
 
     def cause(self) -> Cause | None:
         """Return why the broker does not take records."""
@@ -85,4 +87,5 @@ class ConfluentWriter:
 
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
         self._failure = self._failure or error
+        self._pending -= 1
         self._delivered += error is None
