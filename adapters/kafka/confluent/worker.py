@@ -46,7 +46,6 @@ class ConfluentWorker:
         self._errors = ErrorLog()
         self._membership: Any = None
         self._rebalances = 0
-        self._is_closing = False
         self._consumer = Consumer(
             {
                 **consumer_settings(broker, STREAM_GROUP),
@@ -82,7 +81,6 @@ class ConfluentWorker:
 
     def close(self) -> None:
         """Close both connections."""
-        self._is_closing = True
         self._consumer.close()
 
     def poll(self, timeout_seconds: float, limit: int) -> dict[int, list[Record]]:
@@ -168,8 +166,6 @@ class ConfluentWorker:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances += 1
-        if self._is_closing:  # an assignment that arrives now: `assign` would wait for `close`, which waits for this
-            return
         try:
             positions = self._on_assigned([partition.partition for partition in partitions])
         except CardwatchError as error:  # librdkafka's callback swallows exceptions: `poll` raises it

@@ -35,7 +35,7 @@ from adapters.scoring.wire_format import (
     encode_scores,
     header_value,
 )
-from cardwatch.errors import Misconfigured, NoModelServed, SchemaMismatch, ScoringUnavailable
+from cardwatch.errors import Misconfigured, NoModelServed, SchemaMismatch, ScorerBusy, ScoringUnavailable
 from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
 
@@ -178,7 +178,7 @@ def test_at_debug_as_many_ids_go_along_as_there_is_room_for(
     [
         (model_error(409, '{"error": "the rows have schema 0123"}'), SchemaMismatch, "the rows have schema 0123"),
         (model_error(503, '{"error": "no champion: train one"}'), NoModelServed, "answered 503: no champion"),
-        (model_error(503, '{"error": "busy: 2,000 wait"}'), ScoringUnavailable, "answered 503: busy"),
+        (model_error(503, '{"error": "busy: 2,000 wait"}'), ScorerBusy, "answered 503: busy"),
         (model_error(500, "<html>"), ScoringUnavailable, "answered 500: <html>"),
         (model_error(422, '{"error": "odd"}'), ScoringUnavailable, "answered 422: odd"),
         (http(424, b"{}", x_amzn_errortype="ModelError"), ScoringUnavailable, "answered 500: "),
