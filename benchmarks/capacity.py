@@ -57,7 +57,10 @@ class MeasuredCosts(Struct, frozen=True, kw_only=True):
 
 
 class Capacity(Struct, frozen=True, kw_only=True):
-    """What a rate needs. `store_mb_per_second`: megabytes of states; `log_gb_per_day`: gigabytes with all replicas."""
+    """The parts that a rate of transactions needs.
+
+    `store_mb_per_second`: megabytes of states; `log_gb_per_day`: gigabytes with all replicas.
+    """
 
     workers: int
     partitions: int

@@ -25,7 +25,7 @@ _EXPONENT: Final = re.compile(r"\d[.,]\d+[eE]\+?0*(1[2-8])")
 """A number of 13 to 19 digits in exponent form."""
 _GROUPS: Final = re.compile(rf"\d(?:{_SEPARATORS}\d){{12,}}")
 _CANDIDATE: Final = re.compile(rf"\d(?:{_SEPARATORS}\d){{12}}|^{_EXPONENT.pattern}$")
-"""What every card number has, in whatever form. The check that rules out most identifiers in a microsecond."""
+"""A pattern that every form of a card number contains; it rules out most identifiers in a microsecond."""
 _GROUP: Final = re.compile(r"\d+")
 _PART: Final = re.compile(rf"(?<![^\W_])\d(?:{_SEPARATORS}\d){{12,}}(?![^\W_])")
 """Groups of digits that touch no letter: a hash in hexadecimal digits has none that is long enough by chance."""

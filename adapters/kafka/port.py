@@ -22,7 +22,7 @@ OnRevoked = Callable[[list[int]], None]
 
 
 class Failure(Enum):
-    """What an error of a client means."""
+    """The kinds of errors of a client."""
 
     SUPERSEDED = auto()
     """Another producer or group member has taken over."""

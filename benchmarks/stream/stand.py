@@ -1,4 +1,4 @@
-"""The processes that are measured: broker, registry, scoring service, and whoever reads the transactions."""
+"""The processes that are measured: broker, registry, scoring service, and the consumer."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ DISTINCT: Final = 20_000
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What to write: transactions `first` to `first + count - 1`. Ids are unique over all orders of one benchmark."""
+    """Transactions to write: `first` to `first + count - 1`. Ids are unique over all orders of one benchmark."""
 
     bootstrap: str
     first: int

@@ -25,7 +25,7 @@ _SILENCE_SECONDS: Final = 30.0
 
 
 class Watch(Struct, frozen=True, kw_only=True):
-    """What to read: `count` records of a topic from these offsets on, for the transactions from `first` on.
+    """Records to read: `count` records of a topic from these offsets on, for the transactions from `first` on.
 
     `file` gets the time of each transaction's record, float64 milliseconds since 1970, NaN if there is none. The file
     `ready` is created when the consumer has its partitions.

@@ -40,14 +40,17 @@ def contributions(trees: FlatTrees, rows: NDArray[np.float32]) -> NDArray[np.flo
         raise ValueError(f"the trees need rows of {trees.features} features, got the shape {rows.shape}")
     out = np.zeros(rows.shape, np.float64)
     rows = np.ascontiguousarray(rows, np.float32)
-    points, weights = _padded(trees.points), _padded(trees.weights)
+    points, weights = _padded(trees.points, 0.5), _padded(trees.weights, 0.0)
     _contributions(rows, trees.nodes, trees.values, trees.roots, trees.shares, trees.same, points, weights, out)
     return out
 
 
-def _padded(values: NDArray[np.float64]) -> tuple[float, ...]:
-    """Return the values as a tuple of a multiple of `_LANES`; a point with the weight 0 adds nothing to an integral."""
-    return tuple(values.tolist()) + (0.0,) * (-len(values) % _LANES)
+def _padded(values: NDArray[np.float64], filler: float) -> tuple[float, ...]:
+    """Return the values, and fillers up to a multiple of `_LANES`.
+
+    A point with the weight 0 adds nothing to an integral. It lies inside of 0..1 like the others, so that no term is 0.
+    """
+    return tuple(values.tolist()) + (filler,) * (-len(values) % _LANES)
 
 
 def expected_margin(trees: FlatTrees) -> float:
