@@ -42,10 +42,19 @@ def test_the_brokers_listen_on_three_ports_in_a_row_and_clients_know_all(tmp_pat
 
 
 def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
-    with socket.create_server((LOOPBACK, 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(PortInUse, match=f"port {port} .* the embedded Kafka brokers, is in use"):
-            cluster(tmp_path, port - 2)
+    # The ports before the one in use must be free, or another one is named.
+    for port in free_ports(50):
+        try:
+            cluster(tmp_path, port)
+        except PortInUse:
+            continue
+        with (
+            socket.create_server((LOOPBACK, port + 2)),
+            pytest.raises(PortInUse, match=f"port {port + 2} .* the embedded Kafka brokers, is in use"),
+        ):
+            cluster(tmp_path, port)
+        return
+    pytest.fail("no three free ports in a row")
 
 
 def test_data_of_one_broker_are_refused_by_three_with_the_remedy(tmp_path: Path) -> None:
