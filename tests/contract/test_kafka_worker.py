@@ -10,14 +10,17 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Self
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from kafka.errors import KafkaTimeoutError
 from kafka.future import Future
 from msgspec import structs
 
+from adapters.kafka.confluent import worker as confluent_worker
 from adapters.kafka.confluent.connection import client_settings
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.producer import LogWriter
@@ -366,6 +369,35 @@ def test_partitions_move_between_workers_after_the_batch_in_flight_is_committed(
                 assert {record.partition for record in records} == {mine}
                 member.log.commit(outgoing(records), positions(records))
     assert decisions(broker, begin, 40) == list(range(40))
+
+
+def test_a_request_that_the_library_never_ends_aborts_the_batch_and_the_next_log_commits_it(
+    kafka: KafkaConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = Event()
+
+    class Stuck(Producer):  # type: ignore[misc]
+        def send_offsets_to_transaction(self, *_: object) -> None:
+            released.wait(SECONDS)
+
+    begin = end_offsets(kafka, DECISIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(confluent_worker, "Producer", Stuck)
+        patch.setattr(confluent_worker, "OFFSETS_SECONDS", 0.5)
+        with Member(kafka) as stuck:
+            stuck.joined()
+            write(kafka, *range(5))
+            records = stuck.take(5)
+            before = time.monotonic()
+            with pytest.raises(Superseded, match=r"coordinator did not answer within 0\.5 s"):
+                stuck.log.commit(outgoing(records), positions(records))
+            assert time.monotonic() - before < 20.0
+    with Member(kafka) as successor:
+        successor.begin = stuck.begin
+        assert successor.take(5) == records
+        successor.log.commit(outgoing(records), positions(records))
+    released.set()
+    assert decisions(kafka, begin, 5) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.long  # starts brokers

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -33,6 +35,9 @@ from cardwatch.records import Outgoing, Record
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 
 _HARMLESS: Final = (KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITION_EOF)
+OFFSETS_SECONDS: Final = 5.0
+"""Time for adding the offsets to a transaction, which takes milliseconds. It is short because the library does not
+notice by itself that it waits in vain."""
 _LIBRDKAFKA: Final = logging.getLogger("librdkafka")
 
 
@@ -148,15 +153,36 @@ class ConfluentWorker:
             self._producer.begin_transaction()
             for record in outgoing:
                 self._producer.produce(record.topic, record.value, record.key, record.partition)
-            self._producer.send_offsets_to_transaction(
-                [TopicPartition(TRANSACTIONS, partition, offset) for partition, offset in positions.items()],
-                membership,
-                REQUEST_SECONDS,
-            )
+            self._send_offsets(positions, membership)
             self._producer.commit_transaction(REQUEST_SECONDS)
-        except (KafkaException, BufferError) as error:
+        except (KafkaException, BufferError, TimeoutError) as error:
             self._abort()
             raise (failed(error) if isinstance(error, KafkaException) else RequestFailed(str(error))) from error
+
+    def _send_offsets(self, positions: Mapping[int, int], membership: Any) -> None:
+        """Add the positions to the transaction. Raises `TimeoutError` if the broker does not answer in time.
+
+        librdkafka ignores the timeout of this call (its issue 5456): if the connection to the group's coordinator
+        breaks at this moment, it may wait for ever. So the call has a thread of its own, which is left behind then. It
+        harms nothing: the transaction is never committed, and the next producer of this slot fences this one.
+        """
+        places = [TopicPartition(TRANSACTIONS, partition, offset) for partition, offset in positions.items()]
+        answers: SimpleQueue[KafkaException | None] = SimpleQueue()
+
+        def send() -> None:
+            try:
+                self._producer.send_offsets_to_transaction(places, membership, OFFSETS_SECONDS)
+                answers.put(None)
+            except KafkaException as error:
+                answers.put(error)
+
+        Thread(target=send, name="send-offsets", daemon=True).start()
+        try:
+            failure = answers.get(timeout=OFFSETS_SECONDS)
+        except Empty:
+            raise TimeoutError(f"the group's coordinator did not answer within {OFFSETS_SECONDS:g} s") from None
+        if failure is not None:
+            raise failure
 
     def _abort(self) -> None:
         try:
