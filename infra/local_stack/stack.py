@@ -54,7 +54,7 @@ class LocalStack:
         self.supervisor = self._closing.enter_context(Supervisor(given.home))
         ports = choose_ports({name: self._preferred_ports.get(name, 0) for name in ADDRESSED})
         mlflow, prefect, scoring = (f"http://{LOOPBACK}:{ports[name]}" for name in ADDRESSED[1:])
-        self._kafka = EmbeddedKafka(given, port=ports["kafka"], report=self._report)
+        self._kafka = self._embedded_kafka(given, ports["kafka"])
         self.settings = structs.replace(
             given,
             kafka_bootstrap=given.kafka_bootstrap or self._kafka.bootstrap,
@@ -115,6 +115,10 @@ class LocalStack:
             write_targets(self.settings.home, addresses)
         return f"http://{LOOPBACK}:{self._health_ports[name]}"
 
+    def _embedded_kafka(self, settings: Settings, port: int) -> EmbeddedKafka:
+        """Return the broker; a stack of the tests has further listeners."""
+        return EmbeddedKafka(settings, port=port, report=self._report)
+
     def _check_external(self, name: str) -> None:
         key = address_setting(name)
         address = getattr(self.settings, key)
@@ -136,9 +140,11 @@ class LocalStack:
             )
         # Scoring is live before it has a model, which is all that the other processes need.
         check = f"{self.settings.scoring_url}/livez" if kind == "scoring" else f"{self.health_address(name)}/readyz"
+        # Two workers with the slot of this host would take the transactions from each other.
+        slot = ["--slot", name] if kind == "stream" != name else []
         return ProcessSpec(
             name=name,
-            command=[sys.executable, "-m", kind if kind == "pipelines" else f"services.{kind}"],
+            command=[sys.executable, "-m", kind if kind == "pipelines" else f"services.{kind}", *slot],
             environment=self._environment(name),
             ready=lambda: is_responding(check),
         )
