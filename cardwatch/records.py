@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+TRACE_HEADERS: Final = ("traceparent", "tracestate")
+"""Names of the headers that carry a trace context, see https://www.w3.org/TR/trace-context/."""
+Headers: TypeAlias = Sequence[tuple[str, bytes]]
+"""Headers of a record, in their order."""
+
 
 class Record(Struct, frozen=True, gc=False):
-    """One record of a topic. `timestamp_ms` is the wall-clock time at which its producer sent it, in ms."""
+    """One record of a topic. `timestamp_ms` is the wall-clock time at which its producer sent it, in ms.
+
+    `headers` are those of `TRACE_HEADERS`; others are not read.
+    """
 
     topic: str
     partition: int
@@ -18,6 +27,7 @@ class Record(Struct, frozen=True, gc=False):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
 
 
 class Outgoing(Struct, frozen=True, gc=False):
@@ -27,6 +37,12 @@ class Outgoing(Struct, frozen=True, gc=False):
     partition: int
     key: bytes
     value: bytes
+    headers: Headers = ()
+
+
+def trace_headers(headers: Headers) -> Headers:
+    """Return those of a record's headers that carry a trace context."""
+    return [(name, value) for name, value in headers if name in TRACE_HEADERS and value is not None]
 
 
 class LogSegment(NamedTuple):

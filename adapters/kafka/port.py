@@ -13,7 +13,7 @@ from typing import Protocol
 from adapters.kafka.diagnosis import Cause
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.partitioning import Partitioner
-from cardwatch.records import Outgoing, Record
+from cardwatch.records import Headers, Outgoing, Record
 
 OnAssigned = Callable[[list[int]], Mapping[int, int]]
 """Receives new partitions and returns the position to read each from."""
@@ -75,7 +75,7 @@ class WriterClient(Protocol):
     def failure(self) -> str | None:
         """Why a record was given up, None if none was."""
 
-    def write(self, topic: str, key: bytes, value: bytes) -> None:
+    def write(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """Queue a record; wait if the queue is full."""
 
     def flush(self, timeout_seconds: float) -> int:

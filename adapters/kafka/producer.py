@@ -9,6 +9,7 @@ from adapters.kafka.topics import lost_brokers
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable
 from cardwatch.partitioning import Partitioner
+from cardwatch.records import Headers
 
 DELIVERY_TIMEOUT_MS: Final = 300_000
 """Time after which a record that the broker has not accepted is given up. librdkafka's default."""
@@ -29,9 +30,9 @@ class LogWriter:
         self._broker = broker
         self._client = library_of(broker).writer(broker, partitioner, delivery_timeout_ms)
 
-    def write(self, topic: str, key: str, value: bytes) -> None:
+    def write(self, topic: str, key: str, value: bytes, headers: Headers = ()) -> None:
         """Queue a record. Only after `flush` it is certain to be in the log; it also tells of a refused record."""
-        self._client.write(topic, key.encode(), value)
+        self._client.write(topic, key.encode(), value, headers)
 
     def flush(self, timeout_seconds: float = 30.0) -> None:
         """Wait until all queued records are in the log. Raises `BrokerUnavailable` if one is not."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+from kafka import KafkaProducer
 from msgspec import structs
 
 from adapters.kafka.confluent.connection import client_settings
@@ -95,6 +96,42 @@ def test_records_are_read_from_given_positions_to_the_end(broker: KafkaConnectio
     ]
     rest = [record for record in found if record.partition == 2]
     assert [(record.key, record.value) for record in rest] == [(b"key", None), (None, b"without a key")]
+
+
+def test_the_trace_context_of_a_record_is_written_and_read_and_other_headers_are_left_out(
+    broker: KafkaConnection, topic: str
+) -> None:
+    context = [("traceparent", b"00-1-2-01"), ("tracestate", b"vendor=1")]
+    writer = LogWriter(broker)
+    writer.write(topic, "card", b"with", [*context, ("other", b"x")])
+    writer.write(topic, "card", b"without")
+    writer.flush()
+    writer.close()
+    with LogReader(broker, {(topic, partition): 0 for partition in range(PARTITIONS)}) as reader:
+        found = {record.value: list(record.headers) for record in read(reader, topic, end_offsets(broker, topic))}
+    assert found == {b"with": context, b"without": []}
+
+
+class NotUtf8(str):
+    """The name of a header as a producer in another language may write it."""
+
+    def encode(self, *_: object) -> bytes:  # type: ignore[override]
+        return b"\xff\xfe"
+
+
+def test_headers_of_others_do_not_end_a_reader(broker: KafkaConnection, topic: str) -> None:
+    names = KafkaProducer(bootstrap_servers=broker.bootstrap)
+    odd_names = [(NotUtf8("name"), b"value"), ("", b""), ("traceparent", b"\xff"), ("x" * 5_000, b"y")]
+    no_values = Producer(client_settings(broker))
+    for number in range(2):
+        names.send(topic, b"names-%d" % number, headers=odd_names, partition=0).get(SECONDS)
+        no_values.produce(topic, b"none-%d" % number, None, 0, headers=[("traceparent", None), ("tracestate", b"")])
+        assert no_values.flush(SECONDS) == 0
+    names.close()
+    with LogReader(broker, {(topic, 0): 0}) as reader:
+        found = read(reader, topic, {0: end_offsets(broker, topic)[0]})
+    assert values(found) == [b"names-0", b"none-0", b"names-1", b"none-1"]
+    assert list(found[1].headers) == [("tracestate", b"")]
 
 
 def test_a_read_returns_no_more_records_than_the_limit(broker: KafkaConnection, topic: str) -> None:

@@ -21,7 +21,7 @@ from adapters.kafka.port import Failure, RequestFailed
 from adapters.kafka.tokens import token_source
 from adapters.runtime.addresses import plain
 from adapters.runtime.kafka_connection import KafkaConnection
-from cardwatch.records import Record
+from cardwatch.records import Record, trace_headers
 
 _FAILURES: Final = {
     Failure.SUPERSEDED: (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH),
@@ -99,6 +99,10 @@ def _token_settings(broker: KafkaConnection) -> dict[str, Any]:
 def to_record(message: Message) -> Record:
     """Return a message as a `Record`."""
     kind, timestamp_ms = message.timestamp()
+    try:
+        headers = message.headers()
+    except SystemError:  # the name of a header is not UTF-8
+        headers = None
     return Record(
         message.topic(),
         message.partition(),
@@ -106,6 +110,7 @@ def to_record(message: Message) -> Record:
         0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
         message.key(),
         message.value(),
+        trace_headers(headers) if headers else (),
     )
 
 

@@ -34,6 +34,14 @@ from cardwatch.errors import CardwatchError
 from cardwatch.records import Outgoing, Record
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 
+FETCHED_AHEAD: Final = 10_000
+"""Records of a partition up to which more are fetched in advance, five of the largest batches. The library's default is
+ten times as many: a worker that is far behind would hold hundreds of MB."""
+FETCHED_AHEAD_KILOBYTES: Final = 16_384
+"""The same in kB of all partitions, for large records."""
+FETCH_PAUSE_MS: Final = 50
+"""Time until it is checked again whether more may be fetched. The default of a second would let the records run out."""
+
 _HARMLESS: Final = (KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITION_EOF)
 OFFSETS_SECONDS: Final = 5.0
 """Time for adding the offsets to a transaction, which takes milliseconds. It is short because the library does not
@@ -59,6 +67,9 @@ class ConfluentWorker:
                 "heartbeat.interval.ms": HEARTBEAT_INTERVAL_MS,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": WORKER_FETCH_WAIT_MS,
+                "queued.min.messages": FETCHED_AHEAD,
+                "queued.max.messages.kbytes": FETCHED_AHEAD_KILOBYTES,
+                "fetch.queue.backoff.ms": FETCH_PAUSE_MS,
                 "error_cb": self._errors,
             }
         )
@@ -151,8 +162,12 @@ class ConfluentWorker:
             raise RequestFailed("its partitions were taken away", Failure.SUPERSEDED)
         try:
             self._producer.begin_transaction()
+            produce = self._producer.produce
             for record in outgoing:
-                self._producer.produce(record.topic, record.value, record.key, record.partition)
+                if record.headers:
+                    produce(record.topic, record.value, record.key, record.partition, headers=record.headers)
+                else:
+                    produce(record.topic, record.value, record.key, record.partition)
             self._send_offsets(positions, membership)
             self._producer.commit_transaction(REQUEST_SECONDS)
         except (KafkaException, BufferError, TimeoutError) as error:

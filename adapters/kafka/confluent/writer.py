@@ -11,6 +11,7 @@ from adapters.kafka.diagnosis import Cause
 from adapters.kafka.limits import MAX_QUEUED_RECORDS
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.partitioning import Partitioner
+from cardwatch.records import Headers
 
 _PARTITIONERS: Final = {
     Partitioner.MURMUR2: "murmur2_random",
@@ -57,11 +58,12 @@ class ConfluentWriter:
         """Why a record was given up."""
         return None if self._failure is None else self._failure.str()
 
-    def write(self, topic: str, key: bytes, value: bytes) -> None:
+    def write(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """Queue a record."""
+        more = {"headers": list(headers)} if headers else {}
         while True:
             try:
-                self._producer.produce(topic, value, key, on_delivery=self._on_delivery)
+                self._producer.produce(topic, value, key, on_delivery=self._on_delivery, **more)
                 self._pending += 1
                 self._producer.poll(0)
                 return

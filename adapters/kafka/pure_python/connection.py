@@ -24,11 +24,12 @@ from adapters.kafka.diagnosis import (
 )
 from adapters.kafka.limits import REQUEST_SECONDS
 from adapters.kafka.port import Failure, RequestFailed
+from adapters.kafka.pure_python.header_names import accept_any_header_name
 from adapters.kafka.tokens import TokenSource, token_source
 from adapters.runtime.addresses import plain
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import CardwatchError
-from cardwatch.records import Record
+from cardwatch.records import Record, trace_headers
 
 OLDEST_BROKER: Final = (2, 8)
 """Version whose requests are sent. With a given version a client is made without a broker; newer brokers answer it."""
@@ -179,6 +180,7 @@ def _token_settings(broker: KafkaConnection) -> dict[str, Any]:
 
 def consumer_settings(broker: KafkaConnection, connections: Connections) -> dict[str, Any]:
     """Return the settings of a consumer that reads committed records and commits no offsets by itself."""
+    accept_any_header_name()
     return {
         **client_settings(broker, connections),
         "api_version": OLDEST_BROKER,
@@ -192,7 +194,15 @@ def consumer_settings(broker: KafkaConnection, connections: Connections) -> dict
 
 def to_record(found: ConsumerRecord) -> Record:
     """Return a record of kafka-python as a `Record`."""
-    return Record(found.topic, found.partition, found.offset, max(found.timestamp, 0), found.key, found.value)
+    return Record(
+        found.topic,
+        found.partition,
+        found.offset,
+        max(found.timestamp, 0),
+        found.key,
+        found.value,
+        trace_headers(found.headers) if found.headers else (),
+    )
 
 
 def failed(error: BaseException) -> RequestFailed:

@@ -84,7 +84,7 @@ class TransactionalProducer:
                 self._producer._transaction_manager.maybe_add_partition_to_transaction(place)
             if len(record.key) + len(value) > MAX_RECORD_BYTES:
                 raise MessageSizeTooLargeError(f"a record of {len(value):,} bytes for {topic}")
-            delivery, _, is_new_batch, _ = append(place, None, record.key, value, [])
+            delivery, _, is_new_batch, _ = append(place, None, record.key, value, list(record.headers))
             deliveries.append(delivery)
             if is_new_batch:
                 self._producer._sender.wakeup()

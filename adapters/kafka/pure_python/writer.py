@@ -15,6 +15,7 @@ from adapters.kafka.limits import MAX_QUEUED_RECORDS, MAX_RECORD_BYTES
 from adapters.kafka.pure_python.connection import OLDEST_BROKER, Connections, client_settings
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.partitioning import Partitioner, Partitioning
+from cardwatch.records import Headers
 
 BATCH_BYTES: Final = 500_000
 """Size at which a batch is sent, before compression: half of what a topic must accept."""
@@ -52,7 +53,7 @@ class PurePythonWriter:
         self._partitioner = Partitioner.MURMUR2 if partitioner is Partitioner.UNCHECKED else partitioner
         self._partitionings: dict[str, Partitioning] = {}
         self._asked_at = -_METADATA_SECONDS
-        self._waiting: deque[tuple[str, bytes, bytes]] = deque()
+        self._waiting: deque[tuple[str, bytes, bytes, Headers]] = deque()
         self._written = self._delivered = self._given_up = 0
         self._failure: str | None = None
 
@@ -71,10 +72,10 @@ class PurePythonWriter:
         """Why a record was given up."""
         return self._failure
 
-    def write(self, topic: str, key: bytes, value: bytes) -> None:
+    def write(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """Queue a record."""
         self._written += 1
-        self._waiting.append((topic, key, value))
+        self._waiting.append((topic, key, value, headers))
         self._send_waiting()
         while self.pending > MAX_QUEUED_RECORDS:
             self.flush(0.1)
@@ -103,14 +104,16 @@ class PurePythonWriter:
 
     def _send_waiting(self) -> None:
         while self._waiting:
-            topic, key, value = self._waiting[0]
+            topic, key, value, headers = self._waiting[0]
             if (partitioning := self._partitionings.get(topic) or self._ask_partitions(topic)) is None:
                 return
             self._waiting.popleft()
             try:
                 if len(key) + len(value) > MAX_RECORD_BYTES:
                     raise MessageSizeTooLargeError(f"a record of {len(value):,} bytes for {topic}")
-                future = self._producer.send(topic, value, key, partition=partitioning.partition_of(key))
+                future = self._producer.send(
+                    topic, value, key, headers=list(headers), partition=partitioning.partition_of(key)
+                )
             except KafkaError as error:  # the record is too large, or the producer has failed
                 self._fail(error)
             else:
