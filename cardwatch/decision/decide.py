@@ -74,13 +74,24 @@ ScoreRows: TypeAlias = Callable[
 float64 [n], and the transactions of these rows."""
 
 
+class Scored(NamedTuple):
+    """Folded transactions with the scores of those that the model decides, in their order.
+
+    `degraded`: for each transaction the reason why the rules decide it, None where the model does. `amounts_minor`:
+    float64 [scored], in minor units. `scores` is None if the model decides none.
+    """
+
+    folded: FoldedTransactions
+    degraded: Sequence[DegradedReason | None]
+    amounts_minor: NDArray[np.float64]
+    scores: Scores | None
+
+
 def decide(
     policy: DecisionPolicy, folded: FoldedTransactions, score_rows: ScoreRows, unavailable: DegradedReason | None = None
 ) -> list[Outcome]:
-    """Return the outcome for each folded transaction.
+    """Return the outcome for each folded transaction: `score`, then `apply_policy`.
 
-    The rules decide a transaction if `unavailable` gives a reason, if its reference table is stale or damaged, or if
-    `score_rows` returns a reason instead of scores. `score_rows` is called at most once, with all remaining rows.
 
     >>> from cardwatch.decision.folding import cards_of, fold_transactions
     >>> from cardwatch.events import EPOCH, Channel
@@ -99,22 +110,34 @@ def decide(
     >>> outcome.action.value, outcome.probability, outcome.degraded_reason.text
     ('approve', None, 'no answer within 5 s')
     """
+    return apply_policy(policy, score(folded, score_rows, unavailable))
+
+
+def score(folded: FoldedTransactions, score_rows: ScoreRows, unavailable: DegradedReason | None = None) -> Scored:
+    """Score the folded transactions that the model decides.
+
+    The rules decide a transaction if `unavailable` gives a reason, if its reference table is stale or damaged, or if
+    `score_rows` returns a reason instead of scores. `score_rows` is called at most once, with all remaining rows.
+    """
     reasons = [unavailable or _table_reason(choice) for choice in folded.tables]
     features, transactions = folded.rows.features, folded.transactions
     if any(reasons):
         scorable = [i for i, reason in enumerate(reasons) if reason is None]
         features, transactions = features[scorable], [transactions[i] for i in scorable]
-    by_model: list[Outcome] = []
-    if transactions:
-        amounts_minor = np.array([transaction.amount_minor for transaction in transactions], np.float64)
-        scores = score_rows(features, amounts_minor, transactions)
-        if isinstance(scores, DegradedReason):
-            reasons = [reason or scores for reason in reasons]
-        else:
-            by_model = _decide_by_model(policy, amounts_minor, scores)
+    amounts_minor = np.array([transaction.amount_minor for transaction in transactions], np.float64)
+    scores = score_rows(features, amounts_minor, transactions) if transactions else None
+    if isinstance(scores, DegradedReason):
+        return Scored(folded, [reason or scores for reason in reasons], np.empty(0), None)
+    return Scored(folded, reasons, amounts_minor, scores)
+
+
+def apply_policy(policy: DecisionPolicy, scored: Scored) -> list[Outcome]:
+    """Return the outcome for each scored transaction: by the cost policy where there is a score, else by the rules."""
+    reasons, scores = scored.degraded, scored.scores
+    by_model = [] if scores is None else _decide_by_model(policy, scored.amounts_minor, scores)
     if len(by_model) == len(reasons):
         return by_model
-    outcomes = iter(by_model), iter(_decide_by_rules(policy, folded.rows.features, reasons))
+    outcomes = iter(by_model), iter(_decide_by_rules(policy, scored.folded.rows.features, reasons))
     return [next(outcomes[reason is not None]) for reason in reasons]
 
 

@@ -9,12 +9,20 @@ from itertools import compress
 from typing import Final, NamedTuple
 
 from cardwatch.decision.cost_policy import DecisionPolicy
-from cardwatch.decision.decide import DegradedReason, decide, query_scorer
+from cardwatch.decision.decide import DegradedReason, Scored, apply_policy, query_scorer, score
 from cardwatch.decision.folding import concatenate_without_repeats
 from cardwatch.decision.records import decisions_of_record
 from cardwatch.events import Decision
 from cardwatch.ports import Scorer
+from cardwatch.records import Record
 from services.stream.batch import Batch
+
+
+class ScoredBatches(NamedTuple):
+    """The scores of all transactions but repeats, in order, and the records that hold these transactions."""
+
+    records: Sequence[Record]
+    scored: Scored
 
 
 class DecidedBatches(NamedTuple):
@@ -32,15 +40,24 @@ class DecisionEngine:
         self._score_rows = partial(query_scorer, scorer, policy)
         self._policy_version: Final = policy.version
 
-    def decide(self, batches: Sequence[Batch]) -> DecidedBatches:
-        """Decide one or more batches."""
+    def score(self, batches: Sequence[Batch]) -> ScoredBatches:
+        """Score one or more batches with one request."""
         folded = concatenate_without_repeats([batch.folded for batch in batches])
         records = [
             record for batch in batches for record in compress(batch.records, (~batch.folded.rows.duplicates).tolist())
         ]
-        outcomes = decide(self._policy, folded, self._score_rows)
+        return ScoredBatches(records, score(folded, self._score_rows))
+
+    def decide(self, batches: Sequence[Batch]) -> DecidedBatches:
+        """Decide one or more batches: `score`, then `apply_policy`."""
+        return self.apply_policy(self.score(batches))
+
+    def apply_policy(self, batches: ScoredBatches) -> DecidedBatches:
+        """Decide scored batches."""
+        records, scored = batches
+        outcomes = apply_policy(self._policy, scored)
         decisions = decisions_of_record(
-            folded, records, outcomes, policy_version=self._policy_version, now_ms=self._epoch_ms()
+            scored.folded, records, outcomes, policy_version=self._policy_version, now_ms=self._epoch_ms()
         )
         reasons = (outcome.degraded_reason for outcome in outcomes)
         return DecidedBatches(decisions, Counter(reason for reason in reasons if reason is not None))
