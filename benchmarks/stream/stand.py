@@ -80,9 +80,18 @@ class StreamStand:
     def __exit__(self, *_exception: object) -> None:
         self._closing.close()
 
-    def write(self, count: int, *, rate: float | None = None, times: str = "") -> subprocess.Popen[bytes]:
+    def write(
+        self, count: int, *, rate: float | None = None, linger_ms: int = 0, times: str = ""
+    ) -> subprocess.Popen[bytes]:
         """Start writing the next `count` transactions; see `Order`."""
-        order = Order(bootstrap=self.settings.kafka_bootstrap, first=self.written, count=count, rate=rate, times=times)
+        order = Order(
+            bootstrap=self.settings.kafka_bootstrap,
+            first=self.written,
+            count=count,
+            rate=rate,
+            linger_ms=linger_ms,
+            times=times,
+        )
         self.written += count
         return subprocess.Popen(
             [sys.executable, "-m", "benchmarks.stream.topic_writer", msgspec.json.encode(order).decode()]
@@ -90,7 +99,7 @@ class StreamStand:
 
     def write_backlog(self, count: int) -> None:
         """Write the next `count` transactions as fast as possible; raise if that fails."""
-        if status := self.write(count).wait():
+        if status := self.write(count, linger_ms=2).wait():
             raise RuntimeError(f"the writer of transactions has ended with status {status}")
 
     def create_topic(self, name: str) -> None:

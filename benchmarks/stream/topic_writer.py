@@ -2,7 +2,8 @@
 
 All records are encoded before the first is sent, so that sending costs little beside the measured processes. With a
 `rate` they are sent at predetermined times, at most a millisecond's worth at once; without one, as fast as the broker
-accepts them. At the end the send times are written to `times`, float64 milliseconds since 1970 in the order of the ids.
+accepts them. A batch waits `linger_ms` for further records. At the end the send times are written to `times`, float64
+milliseconds since 1970 in the order of the ids.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Order(Struct, frozen=True, kw_only=True):
     first: int
     count: int
     rate: float | None = None
+    linger_ms: int = 0
     times: str = ""
 
 
@@ -50,7 +52,7 @@ def write(order: Order) -> None:
             "bootstrap.servers": order.bootstrap,
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
-            "linger.ms": 2 if order.rate is None else 0,
+            "linger.ms": order.linger_ms,
             "compression.type": "lz4",
             "queue.buffering.max.messages": 1_000_000,
         }
