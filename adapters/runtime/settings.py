@@ -24,6 +24,7 @@ from cardwatch.partitioning import Partitioner, Partitioning
 PREFIX: Final = "CARDWATCH_"
 
 Count = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 LogFormat = Annotated[str, Meta(pattern=r"^(text|json)\Z")]
 LogLevel = Annotated[str, Meta(pattern=r"^(DEBUG|INFO|WARNING|ERROR)\Z")]
 
@@ -96,6 +97,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Time limit of a scoring request that does not set its own."""
     model_folder: Path | None = None
     """Folder of the model that the scoring service serves if it follows no registry."""
+
+    traces_url: HttpUrl = HttpUrl("")
+    """Address of an OpenTelemetry collector that takes spans by OTLP over HTTP, like `http://host:4318`; empty for no
+    tracing."""
+    traces_share: Share = 0.01
+    """Share of the transactions and requests that are traced of those without a caller's trace context. A caller's
+    context decides itself."""
 
     watch_port: Count | None = None
     """Port of `/livez`, `/readyz` and `/metrics`; None for no port. The scoring service uses its own port instead."""
@@ -267,6 +275,7 @@ _URLS: Final[dict[str, tuple[type[SecretUrl], str]]] = {
     "mlflow_url": (HttpUrl, ""),
     "prefect_url": (HttpUrl, ""),
     "scoring_url": (HttpUrl, ""),
+    "traces_url": (HttpUrl, ""),
     "store_url": (StoreUrl, "store_password"),
     "index_url": (SqlUrl, "postgres_password"),
     "database_url": (SqlUrl, "postgres_password"),

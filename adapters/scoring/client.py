@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -71,11 +71,19 @@ class ScoringClient(_HttpClient):
     """A `cardwatch.ports.Scorer` over keep-alive connections. Requests carry the timeout as their deadline.
 
     A request that is refused because the service is busy is repeated for `busy_seconds`, because nothing is broken.
+    `trace_headers` gives the headers with the trace context of each request.
     """
 
-    def __init__(self, settings: Settings, *, timeout_seconds: float, busy_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        timeout_seconds: float,
+        busy_seconds: float = 0.0,
+        trace_headers: Callable[[], Mapping[str, str]] | None = None,
+    ) -> None:
         super().__init__(settings, timeout_seconds=timeout_seconds)
-        self._busy_seconds = busy_seconds
+        self._busy_seconds, self._trace_headers = busy_seconds, trace_headers
         deadline_ms = max(int(timeout_seconds * 1000), 1)
         self._http.headers.update({"Content-Type": BINARY, REASONS_HEADER: PER_ROW, DEADLINE_HEADER: str(deadline_ms)})
 
@@ -96,6 +104,8 @@ class ScoringClient(_HttpClient):
         headers = {SCHEMA_HEADER: schema_hash}
         if transaction_ids and log.isEnabledFor(logging.DEBUG):
             headers[IDS_HEADER] = encode_ids(transaction_ids)
+        if self._trace_headers is not None:
+            headers.update(self._trace_headers())
         body = encode_rows(rows, reasons_above)
         return retry(
             lambda: self._request_scores(body, headers, len(rows)),

@@ -8,6 +8,7 @@ from typing import BinaryIO
 import click
 
 from adapters.runtime.clock import epoch_ms
+from adapters.tracing.open import producer_span
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Transaction, encode, from_epoch_ms
 from cli.decisions.text import HEADING, one_line
@@ -44,6 +45,8 @@ def send(file: BinaryIO | None, *, on_error: str, timeout_seconds: float, as_jso
     Sending is safe to repeat: a transaction that was decided before gets no second decision, as long as its id is among
     the last 16 of its card, and the earlier decision is printed. The exit status is 1 if a transaction was rejected or
     has no decision in time.
+
+    With CARDWATCH_TRACES_URL the transactions are traced, and the traceparent with the id of the trace is printed.
     """
     given = {name: value for name, value in fields.items() if value is not None}
     if file is not None and given:
@@ -58,17 +61,21 @@ def send(file: BinaryIO | None, *, on_error: str, timeout_seconds: float, as_jso
 
 
 def _send(transactions: list[Transaction], timeout_seconds: float, *, as_json: bool) -> None:
-    delivery = Delivery(broker_settings(), transactions, timeout_seconds)
-    delivery.write()
-    if not as_json:
-        click.echo(HEADING)
+    settings = broker_settings()
+    delivery = Delivery(settings, transactions, timeout_seconds)
     failed = False
-    for outcome in delivery.outcomes():
-        if outcome.decision is not None:
-            click.echo(encode(outcome.decision) if as_json else one_line(outcome.decision))
-        if message := _message(outcome):
-            _tell(message)
-        failed |= outcome.letter is not None
+    with producer_span(settings, "send", "send transactions") as headers:
+        delivery.write(headers)
+        for name, value in headers:
+            _tell(f"{name}: {value.decode()}")
+        if not as_json:
+            click.echo(HEADING)
+        for outcome in delivery.outcomes():
+            if outcome.decision is not None:
+                click.echo(encode(outcome.decision) if as_json else one_line(outcome.decision))
+            if message := _message(outcome):
+                _tell(message)
+            failed |= outcome.letter is not None
     if reason := delivery.unanswered():
         raise CardwatchError(reason)
     if failed:

@@ -16,7 +16,7 @@ from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings
 from cardwatch.errors import BrokerUnavailable, InvalidRecord
 from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode
-from cardwatch.records import Record
+from cardwatch.records import Headers, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, STREAM_GROUP, TRANSACTIONS
 from cli.decisions.search import DecisionScan, Identity, key_of
 from cli.records.position import LogPosition
@@ -73,8 +73,11 @@ class Delivery:
         }
         self._decided_at_start = self._decided()
 
-    def write(self) -> None:
-        """Write all transactions. Raises `BrokerUnavailable` if the broker does not accept all of them in time."""
+    def write(self, headers: Headers = ()) -> None:
+        """Write all transactions with these headers.
+
+        Raises `BrokerUnavailable` if the broker does not accept all of them in time.
+        """
         writer = LogWriter(
             self._kafka,
             partitioner=self._settings.partitioner,
@@ -82,7 +85,7 @@ class Delivery:
         )
         try:
             for value, (card_id, _) in self._by_value.items():
-                writer.write(TRANSACTIONS, card_id, value)
+                writer.write(TRANSACTIONS, card_id, value, headers)
             writer.flush(self._timeout_seconds)
         except BrokerUnavailable as error:
             raise BrokerUnavailable(

@@ -29,6 +29,7 @@ _PUBLISHED_SETTINGS: Final = (
     "partitions", "partitioner", "kafka_security_protocol", "kafka_sasl_mechanism", "kafka_username", "kafka_password",
     "kafka_token_provider", "kafka_token_url", "kafka_token_scope", "kafka_aws_region",
     "kafka_ca_file", "kafka_certificate", "kafka_key", "kafka_key_password", "kafka_client",
+    "traces_url", "traces_share",
 )  # fmt: skip
 """Settings with which other processes find the parts of the stack."""
 
@@ -90,7 +91,7 @@ def initial_status(stack: LocalStack) -> StackStatus:
     values = {key: getattr(stack.settings, key) for key in _PUBLISHED_SETTINGS}
     return StackStatus(
         owner=ProcessIdentity.of(os.getpid()),
-        environment={PREFIX + key.upper(): text_of(value) for key, value in values.items() if value},
+        environment={PREFIX + key.upper(): text_of(value) for key, value in values.items() if value not in (None, "")},
         own_variables=[PREFIX + address_setting(name).upper() for name in ADDRESSED if not stack.is_external(name)],
         endpoints={name: _endpoint(stack, name) for name in [*SERVERS, *SERVICES, *stack.supervisor.names]},
     )

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,6 +22,7 @@ from adapters.model_registry.model_folder import ModelFolder
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings
 from adapters.scoring.api_keys import KeyRing, RateLimit
+from adapters.tracing.open import tracing_of
 from cardwatch.warm_up import warm_kernel, warm_scoring
 from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.endpoints import ScoringApi
@@ -34,6 +35,9 @@ from services.scoring.model.manager import ModelManager
 from services.scoring.openapi.documentation import Documentation
 from services.scoring.server_patches import redirect_logging
 
+if TYPE_CHECKING:
+    from adapters.tracing.otlp import Tracing
+
 SWITCH_SECONDS: Final = 0.0005
 """Maximum time that the thread of the model manager may hold the interpreter lock while a request waits."""
 
@@ -41,11 +45,19 @@ SWITCH_SECONDS: Final = 0.0005
 class ScoringApplication:
     """The ASGI application: our paths go to `routes`, all others to BentoML.
 
-    The model manager stops and the metrics are flushed when the server shuts down.
+    When the server shuts down, the model manager stops, the metrics are flushed and pending spans are sent.
     """
 
-    def __init__(self, routes: Routes, bentoml_app: ASGIApp, manager: ModelManager, metrics: ScoringMetrics) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        bentoml_app: ASGIApp,
+        manager: ModelManager,
+        metrics: ScoringMetrics,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._routes, self._bentoml_app, self._manager, self._metrics = routes, bentoml_app, manager, metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, or the lifespan of the worker."""
@@ -70,6 +82,8 @@ class ScoringApplication:
             flushing.cancel()
             self._metrics.flush()
             self._manager.stop()
+            if self._tracing is not None:
+                await asyncio.to_thread(self._tracing.close)
 
     async def _flush_metrics(self) -> None:
         while True:
@@ -91,9 +105,12 @@ def build_application(settings: Settings, bentoml_app: ASGIApp) -> ScoringApplic
     warm_scoring(policy)
     api = ScoringApi(manager, PreviewScorer(states, tables, policy), examples, admission, metrics)
     documentation = Documentation(manager, examples, tables, policy)
-    return ScoringApplication(
-        Routes(api.endpoints() | documentation.endpoints(), metrics), bentoml_app, manager, metrics
-    )
+    endpoints, tracing = api.endpoints() | documentation.endpoints(), tracing_of(settings, "scoring")
+    if tracing is not None:
+        from services.scoring.http.tracing import traced  # noqa: PLC0415 (OpenTelemetry, which is off by default)
+
+        endpoints = traced(endpoints, tracing)
+    return ScoringApplication(Routes(endpoints, metrics), bentoml_app, manager, metrics, tracing)
 
 
 def prepare_worker(settings: Settings) -> tuple[ScoringMetrics, ModelManager]:

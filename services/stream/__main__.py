@@ -16,12 +16,15 @@ from adapters.kafka.topics import ensure_topics
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import Process, run_service
+from adapters.runtime.settings import Settings
 from adapters.scoring.client import ScoringClient
+from adapters.tracing.open import open_batch_tracer
 from cardwatch.warm_up import warm_kernel
 from services.stream.decision_engine import DecisionEngine
 from services.stream.loop import run
 from services.stream.metrics import StreamMetrics
-from services.stream.worker import StreamWorker
+from services.stream.tracing import Tracer
+from services.stream.worker import Observers, StreamWorker
 
 SCORING_DEADLINE_SECONDS: Final = 5.0
 """Deadline of the scoring request of a batch; after it the rules decide."""
@@ -60,18 +63,29 @@ def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
     settings = process.settings
     policy = read_policies(settings).decision
     ensure_topics(settings.kafka, partitions=settings.partitions)
-    scorer = ScoringClient(settings, timeout_seconds=SCORING_DEADLINE_SECONDS, busy_seconds=BUSY_SECONDS)
-    with closing(scorer), open_store(settings) as store:
+    with (
+        open_batch_tracer(settings, "stream") as tracer,
+        closing(_scorer(settings, tracer)) as scorer,
+        open_store(settings) as store,
+    ):
         worker = StreamWorker(
             store,
             ReferenceTableStore(settings.tables),
             DecisionEngine(scorer, policy, epoch_ms),
             settings.partitioning,
             ArchivedLog(settings.archive, settings.index_url),
-            metrics,
-            on_progress=process.health.turn,
+            Observers(metrics, process.health.turn, tracer),
         )
         run(worker, settings.kafka, slot, process.stopping, process.health, metrics.count_restart)
+
+
+def _scorer(settings: Settings, tracer: Tracer | None) -> ScoringClient:
+    return ScoringClient(
+        settings,
+        timeout_seconds=SCORING_DEADLINE_SECONDS,
+        busy_seconds=BUSY_SECONDS,
+        trace_headers=None if tracer is None else tracer.current_headers,
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ STEP_BUCKETS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
 STORE_SIZE_SECONDS: Final = 10.0
 """Time between two queries for the store's size, which cost Redis and DynamoDB a round trip."""
-STEPS: Final = ("fold", "score", "wait", "commit", "apply")
+STEPS: Final = ("fold", "score", "policy", "wait", "commit", "apply")
 RESTART_CAUSES: Final = ("superseded", "broker", "store")
 DEGRADATION_CAUSES: Final = tuple(cause for cause in DegradationCause if cause is not DegradationCause.STORE)
 """The stream worker decides nothing without the feature store."""

@@ -7,8 +7,9 @@ polling thread prepares a batch while the committing thread commits and applies 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -26,6 +27,7 @@ from services.stream.decision_log import DecisionLog
 from services.stream.metrics import StreamMetrics
 from services.stream.recovery import fold_from_archive, fold_records
 from services.stream.step_timer import StepTimer
+from services.stream.tracing import UNTRACED, BatchTrace, Tracer
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,14 @@ log = logging.getLogger(__name__)
 OVERLAPPING_RECORDS: Final = 500
 """Size from which on a batch commits while the next one is prepared. After a smaller one the worker polls only when it
 is committed: the next batch would be small, too, and its records would wait twice, for this commit and their own."""
+
+
+class Observers(NamedTuple):
+    """The metrics of a worker, what it calls during long recoveries, and what traces its batches, if anything does."""
+
+    metrics: StreamMetrics
+    on_progress: Callable[[], None] = lambda: None
+    tracer: Tracer | None = None
 
 
 class _Submitted(NamedTuple):
@@ -45,9 +55,8 @@ class _Submitted(NamedTuple):
 class StreamWorker:
     """Owns some partitions of the log, their cards' states in the store, and their decisions.
 
-    `archive` holds the records that the topic has deleted. `on_progress` is called during long recoveries. A batch of
-    at least `overlap_from` records commits while the next one is prepared. All public methods belong to the polling
-    thread.
+    `archive` holds the records that the topic has deleted. A batch of at least `overlap_from` records commits while the
+    next one is prepared. All public methods belong to the polling thread.
     """
 
     def __init__(
@@ -57,14 +66,13 @@ class StreamWorker:
         engine: DecisionEngine,
         partitioning: Partitioning,
         archive: ArchivedLogPort | None = None,
-        metrics: StreamMetrics | None = None,
-        on_progress: Callable[[], None] = lambda: None,
+        observers: Observers | None = None,
         *,
         overlap_from: int = OVERLAPPING_RECORDS,
     ) -> None:
         self._store, self._tables, self._engine, self._archive = store, tables, engine, archive
         self._partitioning, self._overlap_from = partitioning, overlap_from
-        self._metrics, self._on_progress = metrics or StreamMetrics(CollectorRegistry()), on_progress
+        self._metrics, self._on_progress, self._tracer = observers or Observers(StreamMetrics(CollectorRegistry()))
         self._next: dict[int, int] = {}
         """The offset after the last record that was folded, per partition that is owned."""
         self._committing_thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -94,17 +102,22 @@ class StreamWorker:
             self.settle()
         if not polled:
             return
-        with self.timer.step("fold"):
-            batches = self._fold(polled)
-        if not batches:
-            return
-        with self.timer.step("score"):
-            decided = self._engine.decide(list(batches.values()))
-            outgoing = _outgoing(batches.values(), decided.decisions)
-        with self.timer.step("wait"):
-            self.settle()
+        trace = self._begin_trace(polled)
+        with trace.discarded_on_error():
+            with self._step("fold", trace):
+                batches = self._fold(polled)
+            if not batches:
+                trace.end([], [])
+                return
+            with self._step("score", trace):
+                scored = self._engine.score(list(batches.values()))
+            with self._step("policy", trace):
+                decided = self._engine.apply_policy(scored)
+                outgoing = _outgoing(batches.values(), scored.records, decided.decisions, trace)
+            with self._step("wait", trace):
+                self.settle()
         self._submitted = _Submitted(
-            batches, self._committing_thread.submit(self._commit, topic_log, batches, decided, outgoing)
+            batches, self._committing_thread.submit(self._commit, topic_log, batches, decided, outgoing, trace)
         )
         self._next.update({partition: batch.stop for partition, batch in batches.items()})
         if sum(len(batch.records) for batch in batches.values()) < self._overlap_from:
@@ -116,18 +129,21 @@ class StreamWorker:
         batches: Mapping[int, Batch],
         decided: DecidedBatches,
         outgoing: Sequence[Outgoing],
+        trace: BatchTrace,
     ) -> None:
         """Steps 4 and 5 of the commit order. Raises `Superseded` and what log and store raise."""
-        self._require_fresh_states(batches.values())
-        with self.timer.step("commit"):
-            topic_log.commit(outgoing, {partition: batch.stop for partition, batch in batches.items()})
+        with trace.discarded_on_error():
+            self._require_fresh_states(batches.values())
+            with self._step("commit", trace):
+                topic_log.commit(outgoing, {partition: batch.stop for partition, batch in batches.items()})
         try:
-            with self.timer.step("apply"):
+            with self._step("apply", trace):
                 for batch in batches.values():
                     self._apply(batch)
         finally:
             self._metrics.count_committed(list(batches.values()), decided)
             self._decision_log.log_committed(list(batches.values()), decided)
+            trace.end(decided.decisions, [letter for batch in batches.values() for letter in batch.dead_letters])
 
     def settle(self) -> None:
         """Wait until the batch before is committed and applied. Raises what prevented it."""
@@ -204,6 +220,15 @@ class StreamWorker:
                 f"{recorded}, so that cards would lose their history: see docs/runbook/wrong-partition.md"
             )
 
+    def _begin_trace(self, polled: Mapping[int, Sequence[Record]]) -> BatchTrace:
+        trace = self._tracer.begin(polled) if self._tracer else None
+        return trace or UNTRACED
+
+    @contextmanager
+    def _step(self, name: str, trace: BatchTrace) -> Iterator[None]:
+        with self.timer.step(name), trace.step(name):
+            yield
+
     def _report_progress(self, partition: int, applied: int, goal: int) -> None:
         self._metrics.set_unapplied(partition, max(goal - applied, 0))
         self._on_progress()
@@ -249,13 +274,30 @@ class StreamWorker:
             raise Superseded(f"transactions[{batch.partition}] {batch.start}..{batch.stop}: {refusal}") from refusal
 
 
-def _outgoing(batches: Iterable[Batch], decisions: Sequence[Decision]) -> list[Outgoing]:
-    """Return decisions and dead letters as records for the partition number that their transactions came from."""
+def _outgoing(
+    batches: Iterable[Batch], records: Sequence[Record], decisions: Sequence[Decision], trace: BatchTrace
+) -> list[Outgoing]:
+    """Return decisions and dead letters as records for the partition number that their transactions came from.
+
+    `records` hold the transactions of `decisions`, in the same order.
+    """
     return [
-        Outgoing(DECISIONS, decision.partition, decision.transaction.card_id.encode(), encode(decision))
-        for decision in decisions
+        Outgoing(
+            DECISIONS,
+            decision.partition,
+            decision.transaction.card_id.encode(),
+            encode(decision),
+            trace.headers(record.partition, record.offset, record.headers),
+        )
+        for record, decision in zip(records, decisions, strict=True)
     ] + [
-        Outgoing(DEAD_LETTERS, letter.partition, letter.key or b"", encode(letter))
+        Outgoing(
+            DEAD_LETTERS,
+            letter.partition,
+            letter.key or b"",
+            encode(letter),
+            trace.headers(letter.partition, letter.offset, ()),
+        )
         for batch in batches
         for letter in batch.dead_letters
     ]

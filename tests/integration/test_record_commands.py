@@ -21,10 +21,13 @@ from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import CardwatchError, Misconfigured
+from cardwatch.records import Record
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 from cli.main import main
+from cli.records.ranges import read_range
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
+from tests.integration.span_collector import SpanCollector, span_collector
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,13 +44,13 @@ class Commands:
         self.settings, self._supervisor, self._folder = settings, supervisor, folder
         self.environment = child_environment(settings)
 
-    def start_worker(self) -> None:
+    def start_worker(self, **variables: str) -> None:
         [port] = free_ports(1)
         self._supervisor.start(
             ProcessSpec(
                 name="stream",
                 command=[sys.executable, "-m", "services.stream", "--slot", "commands"],
-                environment={**self.environment, "CARDWATCH_WATCH_PORT": str(port)},
+                environment={**self.environment, "CARDWATCH_WATCH_PORT": str(port), **variables},
                 ready=lambda: _is_ready(f"http://{LOOPBACK}:{port}/readyz"),
             )
         )
@@ -94,15 +97,21 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 
 
 @pytest.fixture(scope="module")
-def commands(broker: Commands) -> Commands:
-    """With a worker, and one transaction that was sent before it was there."""
+def collector() -> Iterator[SpanCollector]:
+    with span_collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def commands(broker: Commands, collector: SpanCollector) -> Commands:
+    """With a worker, which traces what a producer traces, and one transaction that was sent before it was there."""
     said = broker.error("send", broker.file(payment("early")), "--timeout", "1.5")
     assert "1 of 1 transactions have no decision within 1.5 s" in said
     assert "is decided up to 0, as before it was sent. Is a stream worker running" in said
     waits = broker.error("decisions", "show", said.rpartition("show ")[2].strip("`"))
     assert "It waits: the stream workers have decided transactions[" in waits
     assert "0 decisions were looked at: decisions[" in waits
-    broker.start_worker()
+    broker.start_worker(CARDWATCH_TRACES_URL=collector.url, CARDWATCH_TRACES_SHARE="0")
     shown = poll(lambda: broker.run("decisions", "show", "early").stdout, timeout_seconds=DEADLINE_SECONDS)
     assert "approve by rules" in shown
     return broker
@@ -209,6 +218,34 @@ def test_new_decisions_are_followed_until_ctrl_c(commands: Commands) -> None:
             assert (process.returncode, rest, errors) == (0, "", "")
         finally:
             process.kill()
+
+
+def test_a_sent_transaction_is_traced_from_the_command_through_the_worker_to_the_decision_record(
+    commands: Commands, collector: SpanCollector
+) -> None:
+    before = end_offsets(commands.settings.kafka, DECISIONS)
+    environment = {**commands.settings.to_environment(), "CARDWATCH_TRACES_URL": collector.url}
+    send = main.get_command(main.make_context("cardwatch", ["send"], resilient_parsing=True), "send")
+    assert send is not None
+    sent = CliRunner().invoke(send, [commands.file(payment("traced"))], env=environment)
+    assert sent.exit_code == 0, sent.output
+    trace_id = sent.stderr.partition("traceparent: 00-")[2][:32]
+    [decision] = poll(lambda: collector.named("decide transaction"), timeout_seconds=DEADLINE_SECONDS)
+    [sending] = collector.named("send transactions")
+    assert {sending.trace_id, decision.trace_id} == {trace_id}
+    assert (decision.service, decision.parent_id) == ("cardwatch-stream", sending.span_id)
+    assert decision.attributes["cardwatch.transaction_id"] == "traced"
+    steps = poll(lambda: collector.children(decision), until=lambda found: len(found) == 6, timeout_seconds=30.0)
+    assert [step.name for step in steps] == ["fold", "score", "policy", "wait", "commit", "apply"]
+    [batch] = collector.named("process transactions")
+    assert decision.links == [(batch.trace_id, batch.span_id)]
+    [record] = [record for record in _records(commands, DECISIONS, before) if record.headers]
+    [(name, context)] = record.headers
+    assert (name, context.decode()[:-2]) == ("traceparent", f"00-{trace_id}-{decision.span_id}-")
+
+
+def _records(commands: Commands, topic: str, begins: dict[int, int]) -> list[Record]:
+    return list(read_range(commands.settings.kafka, topic, begins, end_offsets(commands.settings.kafka, topic)))
 
 
 def test_what_has_no_decision_is_told_apart(commands: Commands) -> None:

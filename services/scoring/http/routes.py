@@ -136,6 +136,13 @@ _STATUSES: Final[tuple[tuple[type[CardwatchError], int, tuple[tuple[bytes, bytes
 )
 
 
+def status_of(error: Exception) -> int:
+    """Return the status of the response to a request whose endpoint raised `error`."""
+    if isinstance(error, HttpError):
+        return error.status
+    return next((status for kind, status, _ in _STATUSES if isinstance(error, kind)), 500)
+
+
 def error_response(error: Exception, path: str) -> Response:
     """Return the response to a request whose endpoint raised `error`. Nothing that the caller sent is logged."""
     if isinstance(error, HttpError):

@@ -45,7 +45,7 @@ from services.monitor.outcomes import count_outcomes
 from services.monitor.performance import measure_performance
 from services.stream.decision_engine import DecisionEngine
 from services.stream.metrics import StreamMetrics
-from services.stream.worker import StreamWorker
+from services.stream.worker import Observers, StreamWorker
 from tests.unit.cli.demo.test_view import PLAN
 from tests.unit.services.archive.harness import ArchiverHarness
 from tests.unit.services.generator.test_generator import CHAMPION, FakeProgress, FakeSender
@@ -74,7 +74,7 @@ def test_the_stream_worker_decides_or_rejects_every_record(
             DecisionEngine(HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS),
             UNCHECKED,
             ArchivedLog(Path(folder) / "archive"),
-            StreamMetrics(registry),
+            Observers(StreamMetrics(registry)),
         )
         worker.assign_partitions(log, [0])
         for start, batch in zip(_starts(batches), batches, strict=True):

@@ -60,6 +60,22 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
     return answer
 
 
+def test_a_request_carries_the_trace_context_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[httpx.Request] = []
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, content=SCORES)
+
+    monkeypatch.setattr(httpx, "Client", partial(httpx.Client, transport=httpx.MockTransport(reply)))
+    contexts = iter([{"traceparent": "of the first step"}, {}])
+    settings = Settings(scoring_url="http://scoring", api_key=new_api_key())
+    client = ScoringClient(settings, timeout_seconds=1.0, trace_headers=lambda: next(contexts))
+    for _ in range(2):
+        client.score(ROWS, np.zeros(2), schema_hash="0123")
+    assert [request.headers.get("traceparent") for request in asked] == ["of the first step", None]
+
+
 @pytest.mark.parametrize(("level", "sent"), [(logging.INFO, None), (logging.DEBUG, "a%2C%C3%A4,b")])
 def test_transaction_ids_are_sent_at_debug_only(
     answering: Answering, caplog: pytest.LogCaptureFixture, level: int, sent: str | None

@@ -27,7 +27,8 @@ from cardwatch.records import Outgoing, Record
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 from services.stream.decision_engine import DecisionEngine
 from services.stream.metrics import StreamMetrics
-from services.stream.worker import StreamWorker
+from services.stream.tracing import Tracer
+from services.stream.worker import Observers, StreamWorker
 
 NOW_MS = 1_800_000_000_000.0
 
@@ -141,12 +142,19 @@ def worker(
     scorer: HalfOfAmount | None = None,
     counted: CollectorRegistry | None = None,
     overlap_from: int = 1,
+    tracer: Tracer | None = None,
 ) -> StreamWorker:
     engine = DecisionEngine(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
     history = ArchivedLog(folder / "archive", batch_rows=4)
     metrics = StreamMetrics(counted or CollectorRegistry())
     return StreamWorker(
-        store, ReferenceTableStore(folder), engine, UNCHECKED, history, metrics, overlap_from=overlap_from
+        store,
+        ReferenceTableStore(folder),
+        engine,
+        UNCHECKED,
+        history,
+        Observers(metrics, tracer=tracer),
+        overlap_from=overlap_from,
     )
 
 

@@ -43,7 +43,7 @@ from services.stream import loop
 from services.stream.decision_engine import DecidedBatches, DecisionEngine
 from services.stream.decision_log import MAX_CHARACTERS, DecisionLog, sanitize
 from services.stream.metrics import StreamMetrics
-from services.stream.worker import StreamWorker
+from services.stream.worker import Observers, StreamWorker
 from tests.unit.services.stream import memory_log
 
 NOW_MS = 1_800_000_000_000.0
@@ -144,8 +144,7 @@ class Desk:
             DecisionEngine(self.scorer, DecisionPolicy(), lambda: NOW_MS),
             Partitioning(Partitioner.UNCHECKED, 4),
             ArchivedLog(folder / "archive"),
-            self.metrics,
-            on_progress=self._note_unapplied,
+            Observers(self.metrics, self._note_unapplied),
         )
 
     def _note_unapplied(self) -> None:
@@ -209,7 +208,7 @@ def test_committed_decisions_are_counted(desk: Desk) -> None:
         desk.value("stream_latency_seconds_bucket", le="0.05"),
     ) == (0, 4)
     assert desk.labelled("stream_step_seconds_count") == {
-        (step,): 1 for step in ("fold", "score", "wait", "commit", "apply")
+        (step,): 1 for step in ("fold", "score", "policy", "wait", "commit", "apply")
     }
     assert desk.labelled("stream_degraded_total") == {}
 
