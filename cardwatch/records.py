@@ -9,10 +9,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-TRACE_HEADERS: Final = ("traceparent", "tracestate")
+TRACEPARENT: Final = "traceparent"
+TRACE_HEADERS: Final = (TRACEPARENT, "tracestate")
 """Names of the headers that carry a trace context, see https://www.w3.org/TR/trace-context/."""
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
-"""Headers of a record, in their order."""
+"""Headers of a record, in their order. Not empty, it is a list."""
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -42,6 +43,8 @@ class Outgoing(Struct, frozen=True, gc=False):
 
 def trace_headers(headers: Headers) -> Headers:
     """Return those of a record's headers that carry a trace context."""
+    if len(headers) == 1 and headers[0][0] == TRACEPARENT and headers[0][1] is not None:
+        return headers  # most records
     return [(name, value) for name, value in headers if name in TRACE_HEADERS and value is not None]
 
 

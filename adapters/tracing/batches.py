@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context
 
-from adapters.tracing.otlp import Tracing, current_headers, headers_of
+from adapters.tracing.otlp import Tracing, current_headers, headers_of, is_unsampled
 from cardwatch.events import DeadLetter, Decision
 from cardwatch.records import Headers, Record
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
@@ -112,7 +112,8 @@ class BatchTracer:
         contexts = [
             (record, context)
             for record in chain.from_iterable(polled.values())
-            if (context := self._tracing.context_of(record.headers, _chance(record))) is not None
+            if not ((headers := record.headers) and is_unsampled(headers))
+            and (context := self._tracing.context_of(headers, _chance(record))) is not None
         ]
         if not contexts:
             return None

@@ -22,7 +22,7 @@ from opentelemetry.trace import Span, SpanKind, Tracer, get_current_span, set_sp
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from adapters.runtime.addresses import HttpUrl, plain
-from cardwatch.records import TRACE_HEADERS, Headers
+from cardwatch.records import TRACEPARENT, Headers
 
 EXPORT_SECONDS: Final = 5
 """Maximum time for sending spans, also when a process ends."""
@@ -32,7 +32,8 @@ MAX_LINKS: Final = 2_000
 """Maximum number of links of a span: one for each record of a batch."""
 
 _TRACES_PATH: Final = "/v1/traces"
-_TRACEPARENT: Final = TRACE_HEADERS[0]
+_LAST_DIGIT: Final = 54
+_EVEN_DIGITS: Final = frozenset({b"0", b"2", b"4", b"6", b"8", b"a", b"c", b"e"})
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
@@ -58,10 +59,9 @@ class Tracing:
         A caller's context is followed, and one that cannot be read counts as none. Without one, the context is empty,
         and `chance`, which is uniform in 0..1, must be below the share.
         """
-        traceparent = next((value for name, value in headers if name == _TRACEPARENT), None)
-        if traceparent is not None:
-            if not _is_sampled(traceparent):
-                return None
+        if is_unsampled(headers):
+            return None
+        if headers:
             context = _PROPAGATOR.extract({name: value.decode("latin-1") for name, value in headers})
             if get_current_span(context).get_span_context().is_valid:
                 return context
@@ -131,9 +131,9 @@ class _TraceIds(RandomIdGenerator):
         return self._chosen is None
 
 
-def _is_sampled(traceparent: bytes) -> bool:
-    """Whether the flags, two hexadecimal digits after version, trace and span, say that the caller is traced."""
-    try:
-        return bool(int(traceparent[53:55], 16) & 1)
-    except ValueError:
-        return True  # it is not read here what it is
+def is_unsampled(headers: Headers) -> bool:
+    """Whether the flags in `traceparent`, two hexadecimal digits after version, trace and span, say "not sampled"."""
+    for name, value in headers:
+        if name == TRACEPARENT:
+            return value[_LAST_DIGIT : _LAST_DIGIT + 1] in _EVEN_DIGITS
+    return False

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
@@ -80,26 +80,17 @@ class StreamStand:
     def __exit__(self, *_exception: object) -> None:
         self._closing.close()
 
-    def write(
-        self, count: int, *, rate: float | None = None, linger_ms: int = 0, times: str = ""
-    ) -> subprocess.Popen[bytes]:
-        """Start writing the next `count` transactions; see `Order`."""
-        order = Order(
-            bootstrap=self.settings.kafka_bootstrap,
-            first=self.written,
-            count=count,
-            rate=rate,
-            linger_ms=linger_ms,
-            times=times,
-        )
+    def write(self, count: int, **options: Any) -> subprocess.Popen[bytes]:
+        """Start writing the next `count` transactions; the options are those of `Order`."""
+        order = Order(bootstrap=self.settings.kafka_bootstrap, first=self.written, count=count, **options)
         self.written += count
         return subprocess.Popen(
             [sys.executable, "-m", "benchmarks.stream.topic_writer", msgspec.json.encode(order).decode()]
         )
 
-    def write_backlog(self, count: int) -> None:
+    def write_backlog(self, count: int, **options: Any) -> None:
         """Write the next `count` transactions as fast as possible; raise if that fails."""
-        if status := self.write(count, linger_ms=2).wait():
+        if status := self.write(count, linger_ms=2, **options).wait():
             raise RuntimeError(f"the writer of transactions has ended with status {status}")
 
     def create_topic(self, name: str) -> None:
@@ -117,9 +108,9 @@ class StreamStand:
         """Keep values of a topic, which relays then write."""
         self.values.write_bytes(msgspec.msgpack.encode(self.some_values(topic)))
 
-    def start_worker(self, client: KafkaClient) -> None:
-        """Start the stream worker with one of the Kafka clients, and return when it has its partitions."""
-        self.stack.settings = structs.replace(self.settings, kafka_client=client)
+    def start_worker(self, **settings: Any) -> None:
+        """Start the stream worker with some settings of its own, and return when it has its partitions."""
+        self.stack.settings = structs.replace(self.settings, **settings)
         self.stack.start("stream")
 
     def start_slot(self, slot: str) -> None:

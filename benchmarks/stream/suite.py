@@ -18,7 +18,9 @@ import psutil
 from msgspec import Struct, structs
 
 from adapters.kafka.offsets import commit_offsets
+from adapters.runtime.addresses import HttpUrl
 from adapters.runtime.kafka_connection import KafkaClient
+from adapters.runtime.ports import LOOPBACK
 from benchmarks.harness import Metric, Metrics, compared
 from benchmarks.stream.failover import measure_failover
 from benchmarks.stream.naive_consumer import NaiveConsumer
@@ -49,6 +51,7 @@ class MeasuredConsumer(Struct, frozen=True):
     group: str
     topic: str
     client: KafkaClient = KafkaClient.CONFLUENT
+    traces_url: HttpUrl = HttpUrl("")
 
 
 class Backlog(NamedTuple):
@@ -61,6 +64,10 @@ class Backlog(NamedTuple):
 
 WORKER: Final = MeasuredConsumer("stream", STREAM_GROUP, DECISIONS)
 RELAY: Final = MeasuredConsumer("relay", RELAY_GROUP, RELAYED)
+TRACING: Final = structs.replace(WORKER, traces_url=HttpUrl(f"http://{LOOPBACK}:9"))
+"""Nobody listens there: nothing is sampled."""
+UNSAMPLED: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+"""Header of a producer that does not trace its transactions."""
 WORKER_OF_PYTHON: Final = structs.replace(WORKER, client=KafkaClient.KAFKA_PYTHON)
 RELAY_OF_PYTHON: Final = MeasuredConsumer("relay", f"{RELAY_GROUP}-python", RELAYED, KafkaClient.KAFKA_PYTHON)
 AT_LEAST_ONCE: Final = MeasuredConsumer("at-least-once", STREAM_GROUP, DECISIONS)
@@ -84,6 +91,7 @@ def measure() -> Metrics:
             for consumer in (WORKER_OF_PYTHON, RELAY_OF_PYTHON):
                 drains[consumer].append(_drain(stand, consumer, backlog_of_python))
             drains[AT_LEAST_ONCE].append(_drain(stand, AT_LEAST_ONCE, _backlog(stand, BACKLOG)))
+            drains[TRACING].append(_drain(stand, TRACING, _backlog(stand, BACKLOG, traceparent=UNSAMPLED)))
             for consumer in PACED:
                 latencies[consumer].append(_latency(stand, consumer))
         naive = _drain_naively(stand)
@@ -101,6 +109,14 @@ def measure() -> Metrics:
                 [drain.rate for drain in drains[AT_LEAST_ONCE]],
                 unit="decisions/s",
                 how="exactly-once over at-least-once, a backlog",
+            ),
+            "stream_tracing_processor": compared(
+                [drain.processor_us["worker"] for drain in drains[TRACING]],
+                [drain.processor_us["worker"] for drain in drains[WORKER]],
+                unit="us",
+                how="processor time of the worker per decision with tracing on and transactions that are not sampled, "
+                "over that without",
+                goal="at most 1.05",
             ),
             "stream_over_naive": compared(
                 [statistics.median(drain.rate for drain in drains[WORKER])],
@@ -121,10 +137,10 @@ def measure() -> Metrics:
         }
 
 
-def _backlog(stand: StreamStand, records: int) -> Backlog:
+def _backlog(stand: StreamStand, records: int, **options: Any) -> Backlog:
     """Write transactions, for one consumer after the other."""
     backlog = Backlog(stand.ends(), stand.written, records)
-    stand.write_backlog(records)
+    stand.write_backlog(records, **options)
     return backlog
 
 
@@ -297,7 +313,7 @@ def _require_each_once(
 def _running(stand: StreamStand, consumer: MeasuredConsumer, begin: dict[int, int]) -> Iterator[None]:
     """Run the consumer. A relay begins at these offsets; the worker has decided everything before them."""
     if consumer.name == WORKER.name:
-        stand.start_worker(consumer.client)
+        stand.start_worker(kafka_client=consumer.client, traces_url=consumer.traces_url, traces_share=0.0)
     elif consumer is AT_LEAST_ONCE:
         stand.start_module(consumer.name, "benchmarks.stream.at_least_once", "--slot", consumer.name)
     else:

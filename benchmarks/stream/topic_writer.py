@@ -2,8 +2,8 @@
 
 All records are encoded before the first is sent, so that sending costs little beside the measured processes. With a
 `rate` they are sent at predetermined times, at most a millisecond's worth at once; without one, as fast as the broker
-accepts them. A batch waits `linger_ms` for further records. At the end the send times are written to `times`, float64
-milliseconds since 1970 in the order of the ids.
+accepts them. A batch waits `linger_ms` for further records. Each has the header `traceparent`, if it is given. At the
+end the send times are written to `times`, float64 milliseconds since 1970 in the order of the ids.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Order(Struct, frozen=True, kw_only=True):
     count: int
     rate: float | None = None
     linger_ms: int = 0
+    traceparent: str = ""
     times: str = ""
 
 
@@ -58,6 +59,7 @@ def write(order: Order) -> None:
         }
     )
     times = np.empty(order.count)
+    headers = {"headers": [("traceparent", order.traceparent.encode())]} if order.traceparent else {}
     begin = time.perf_counter()
     for position, (key, value) in enumerate(records):
         if order.rate is not None and (ahead := position / order.rate - (time.perf_counter() - begin)) > 0.001:
@@ -65,7 +67,7 @@ def write(order: Order) -> None:
         times[position] = epoch_ms()
         while True:
             try:
-                producer.produce(TRANSACTIONS, value, key)
+                producer.produce(TRANSACTIONS, value, key, **headers)
                 break
             except BufferError:
                 producer.poll(0.05)

@@ -60,7 +60,7 @@ class ConfluentWriter:
 
     def write(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """Queue a record."""
-        more = {"headers": list(headers)} if headers else {}
+        more = {"headers": headers} if headers else {}
         while True:
             try:
                 self._producer.produce(topic, value, key, on_delivery=self._on_delivery, **more)

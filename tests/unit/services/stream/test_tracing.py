@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -16,8 +18,8 @@ from adapters.feature_store.lmdb import LmdbStore
 from adapters.tracing.batches import BatchTracer
 from adapters.tracing.otlp import Tracing
 from cardwatch.errors import StaleWriter, StoreUnavailable, Superseded
-from cardwatch.ports import FeatureStore
-from cardwatch.records import Headers
+from cardwatch.ports import FeatureStore, Scores
+from cardwatch.records import Headers, Outgoing
 from cardwatch.topics import DEAD_LETTERS, DECISIONS
 from tests.unit.services.stream.memory_log import HalfOfAmount, MemoryLog, log_of, payment, worker
 
@@ -203,15 +205,26 @@ def test_a_batch_that_is_committed_but_not_applied_is_decided_and_its_last_step_
 
 
 def test_the_batch_after_a_failed_one_is_told_as_failed_too(tmp_path: Path) -> None:
-    log, spans = traced_log({3: SAMPLED}), Spans()
+    log, spans, scorer, scored_both = traced_log({3: SAMPLED}), Spans(), HalfOfAmount(), Event()
+    score = scorer.score
+
+    def note(*arguments: Any, **named: Any) -> Scores:
+        scores = score(*arguments, **named)
+        if len(scorer.reasons_above) == len(log.records):
+            scored_both.set()
+        return scores
+
+    def refuse(_outgoing: Sequence[Outgoing], _positions: Mapping[int, int]) -> None:
+        assert scored_both.wait(30.0)
+        raise Superseded("fenced")
+
+    scorer.score, log.commit = note, refuse  # type: ignore[method-assign]
     with LmdbStore(tmp_path / "store") as store:
-        stream = worker(tmp_path, store, tracer=spans.tracer)
+        stream = worker(tmp_path, store, scorer, tracer=spans.tracer)
         stream.assign_partitions(log, [0])
-        log.dies = "fenced"
+        stream.process_batch(log, {0: log.records[:2]})
         with pytest.raises(Superseded):
-            for part in (log.records[:2], log.records[2:]):
-                stream.process_batch(log, {0: part})
-            stream.settle()
+            stream.process_batch(log, {0: log.records[2:]})
     [span] = spans.of_transaction(3)
     assert span.status.status_code is StatusCode.ERROR
 
