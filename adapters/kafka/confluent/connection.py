@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import methodcaller
 from typing import Any, Final
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Message
@@ -45,6 +46,10 @@ _FAILURES: Final = {
     ),
 }
 _FAILURE_OF: Final = {code: failure for failure, codes in _FAILURES.items() for code in codes}
+
+# Not `message.headers()`: for a name that is not UTF-8 the library returns a broken list with an exception set, which
+# Python's specialized calls do not check, so that the process crashes later.
+_headers_of: Final = methodcaller("headers")
 
 # Errors at an address that a broker has advertised: they have the broker's number where others have "bootstrap".
 _ADVERTISED: Final = re.compile(r"(?:\w+://)?(\S+:\d+)/\d+: ((?:Failed to resolve|Connect to).*?)(?: \(after|$)")
@@ -100,7 +105,7 @@ def to_record(message: Message) -> Record:
     """Return a message as a `Record`."""
     kind, timestamp_ms = message.timestamp()
     try:
-        headers = message.headers()
+        headers = _headers_of(message)
     except SystemError:  # the name of a header is not UTF-8
         headers = None
     return Record(
