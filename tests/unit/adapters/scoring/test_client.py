@@ -1,28 +1,38 @@
-"""Requests of the scoring client and its handling of responses, which httpx returns without a server."""
+"""Requests of the scoring clients and their handling of responses, with a server that answers what it is told."""
 
 from __future__ import annotations
 
+import gc
+import json
 import logging
-from collections.abc import Callable
-from contextlib import nullcontext
-from functools import partial
+import time
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, NamedTuple
 
-import httpx
 import numpy as np
 import pytest
 
-from adapters.runtime.settings import Settings, new_api_key
-from adapters.scoring.client import ScoringClient
+from adapters.runtime.addresses import HttpUrl, Secret
+from adapters.runtime.ports import LOOPBACK
+from adapters.runtime.settings import Settings
+from adapters.scoring.client import ExampleClient, ScoringClient, ServedVersionClient
 from adapters.scoring.wire_format import (
+    BINARY,
+    DEADLINE_HEADER,
     IDS_HEADER,
     MAX_IDS,
     MAX_IDS_BYTES,
     MSGPACK,
+    SCHEMA_HEADER,
     decode_ids,
     encode_ids,
     encode_scores,
 )
-from cardwatch.errors import NoModelServed, SchemaMismatch, ScorerBusy, ScoringUnavailable
+from cardwatch.errors import Misconfigured, NoModelServed, SchemaMismatch, ScorerBusy, ScoringUnavailable
 from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
 
@@ -38,53 +48,141 @@ SCORES = encode_scores(
     MSGPACK,
 )
 
-Answering = Callable[[httpx.Response], tuple[ScoringClient, list[httpx.Request]]]
+
+class Answer(NamedTuple):
+    """A response. `delay_seconds`: time before it; `closes`: the connection is closed instead of a response."""
+
+    status: int = 200
+    body: bytes = SCORES
+    delay_seconds: float = 0.0
+    closes: bool = False
+
+
+class Server:
+    """A server on the loopback interface that gives these answers in turn, and the last one to all further requests."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = [Answer()]
+        self.asked: list[tuple[str, Message]] = []
+        self.connections = 0
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                server.connections += 1
+                super().setup()
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.do_GET()
+
+            def do_GET(self) -> None:
+                server.asked.append((self.path, self.headers))
+                answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
+                time.sleep(answer.delay_seconds)
+                if answer.closes:
+                    self.close_connection = True
+                    return
+                self.send_response(answer.status)
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+        self.settings = Settings(
+            scoring_url=HttpUrl(f"http://{LOOPBACK}:{self.http.server_port}/prefix/"), api_key=Secret("key")
+        )
+
+    def headers(self, name: str) -> list[str | None]:
+        return [headers.get(name) for _, headers in self.asked]
 
 
 @pytest.fixture
-def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
-    """Return a client that always gets this response, and the list of its requests."""
-
-    def answer(response: httpx.Response) -> tuple[ScoringClient, list[httpx.Request]]:
-        asked: list[httpx.Request] = []
-
-        def reply(request: httpx.Request) -> httpx.Response:
-            asked.append(request)
-            return response
-
-        with_replies = partial(httpx.Client, transport=httpx.MockTransport(reply))
-        monkeypatch.setattr(httpx, "Client", with_replies)
-        settings = Settings(scoring_url="http://scoring", api_key=new_api_key())
-        return ScoringClient(settings, timeout_seconds=1.0), asked
-
-    return answer
+def server() -> Iterator[Server]:
+    running = Server()
+    thread = Thread(target=running.http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield running
+    running.http.shutdown()
+    running.http.server_close()
+    thread.join()
 
 
-def test_a_request_carries_the_trace_context_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[httpx.Request] = []
+def error(reason: str) -> bytes:
+    return json.dumps({"error": reason}).encode()
 
-    def reply(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return httpx.Response(200, content=SCORES)
 
-    monkeypatch.setattr(httpx, "Client", partial(httpx.Client, transport=httpx.MockTransport(reply)))
+def score(client: ScoringClient, **options: Any) -> Scores:
+    return client.score(ROWS, np.zeros(2), schema_hash="0123", **options)
+
+
+def test_requests_share_a_connection_and_carry_key_schema_and_deadline(server: Server) -> None:
+    with closing(ScoringClient(server.settings, timeout_seconds=1.5)) as client:
+        assert score(client).model_version == "1"
+        score(client)
+    assert server.connections == 1
+    assert [path for path, _ in server.asked] == ["/prefix/invocations"] * 2
+    headers = server.asked[1][1]
+    assert headers["Authorization"] == "Bearer key"
+    assert (headers[SCHEMA_HEADER], headers[DEADLINE_HEADER], headers["Content-Type"]) == ("0123", "1500", BINARY)
+
+
+def test_requests_leave_nothing_to_the_garbage_collector(server: Server) -> None:
+    with closing(ScoringClient(server.settings, timeout_seconds=1.0)) as client:
+        score(client)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                score(client)
+            assert gc.collect() < 20
+        finally:
+            gc.enable()
+
+
+def test_a_connection_that_the_server_has_closed_is_replaced(server: Server) -> None:
+    server.answers = [Answer(), Answer(closes=True), Answer()]
+    with closing(ScoringClient(server.settings, timeout_seconds=1.0)) as client:
+        score(client)
+        assert score(client).model_version == "1"
+    assert (len(server.asked), server.connections) == (3, 2)
+
+
+def test_a_late_response_is_not_waited_for(server: Server) -> None:
+    server.answers = [Answer(delay_seconds=1.0)]
+    client = ScoringClient(server.settings, timeout_seconds=0.1)
+    with closing(client), pytest.raises(ScoringUnavailable, match="does not answer: ReadTimeoutError"):
+        score(client)
+
+
+def test_a_request_carries_the_trace_context_of_its_caller(server: Server) -> None:
     contexts = iter([{"traceparent": "of the first step"}, {}])
-    settings = Settings(scoring_url="http://scoring", api_key=new_api_key())
-    client = ScoringClient(settings, timeout_seconds=1.0, trace_headers=lambda: next(contexts))
-    for _ in range(2):
-        client.score(ROWS, np.zeros(2), schema_hash="0123")
-    assert [request.headers.get("traceparent") for request in asked] == ["of the first step", None]
+    with closing(ScoringClient(server.settings, timeout_seconds=1.0, trace_headers=lambda: next(contexts))) as client:
+        score(client)
+        score(client)
+    assert server.headers("traceparent") == ["of the first step", None]
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://host:port", "http://host:99999"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(Misconfigured, match="is not the address of a scoring service"):
+        ScoringClient(Settings(scoring_url=HttpUrl(address)), timeout_seconds=1.0)
 
 
 @pytest.mark.parametrize(("level", "sent"), [(logging.INFO, None), (logging.DEBUG, "a%2C%C3%A4,b")])
 def test_transaction_ids_are_sent_at_debug_only(
-    answering: Answering, caplog: pytest.LogCaptureFixture, level: int, sent: str | None
+    server: Server, caplog: pytest.LogCaptureFixture, level: int, sent: str | None
 ) -> None:
     caplog.set_level(level, "adapters.scoring.client")
-    client, asked = answering(httpx.Response(200, content=SCORES))
-    client.score(ROWS, np.zeros(2), schema_hash="0123", transaction_ids=["a,\u00e4", "b"])
-    client.score(ROWS, np.zeros(2), schema_hash="0123")
-    assert [request.headers.get(IDS_HEADER) for request in asked] == [sent, None]
+    with closing(ScoringClient(server.settings, timeout_seconds=1.0)) as client:
+        score(client, transaction_ids=["a,\u00e4", "b"])
+        score(client)
+    assert server.headers(IDS_HEADER) == [sent, None]
 
 
 @pytest.mark.parametrize(
@@ -98,32 +196,49 @@ def test_transaction_ids_are_sent_at_debug_only(
     ],
 )
 def test_a_service_without_a_model_has_its_own_error(
-    answering: Answering, status: int, reason: str, kind: type[Exception]
+    server: Server, status: int, reason: str, kind: type[Exception]
 ) -> None:
-    client, _ = answering(httpx.Response(status, json={"error": reason}))
-    with pytest.raises(kind, match=reason) as caught:
-        client.score(ROWS, np.zeros(2), schema_hash="0123")
+    server.answers = [Answer(status, error(reason))]
+    client = ScoringClient(server.settings, timeout_seconds=1.0)
+    with closing(client), pytest.raises(kind, match=reason) as caught:
+        score(client)
     assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize(("busy_seconds", "requests"), [(0.0, 1), (30.0, 4)])
 def test_a_busy_service_is_asked_again_until_the_time_for_that_is_over(
-    monkeypatch: pytest.MonkeyPatch, busy_seconds: float, requests: int
+    server: Server, busy_seconds: float, requests: int
 ) -> None:
-    busy = httpx.Response(503, json={"error": "busy: there is no answer within 5000 ms"})
-    responses = [busy, busy, busy, httpx.Response(200, content=SCORES)]
-    asked: list[httpx.Request] = []
+    busy = Answer(503, error("busy: there is no answer within 5000 ms"))
+    server.answers = [busy, busy, busy, Answer()]
+    client = ScoringClient(server.settings, timeout_seconds=1.0, busy_seconds=busy_seconds)
+    with closing(client), nullcontext() if requests > 1 else pytest.raises(ScorerBusy):
+        score(client)
+    assert len(server.asked) == requests
 
-    def reply(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return responses[len(asked) - 1]
 
-    monkeypatch.setattr(httpx, "Client", partial(httpx.Client, transport=httpx.MockTransport(reply)))
-    settings = Settings(scoring_url="http://scoring", api_key=new_api_key())
-    client = ScoringClient(settings, timeout_seconds=1.0, busy_seconds=busy_seconds)
-    with nullcontext() if requests > 1 else pytest.raises(ScorerBusy):
-        client.score(ROWS, np.zeros(2), schema_hash="0123")
-    assert len(asked) == requests
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b"\xff", "status 200"),
+        (200, b"[]", "status 200"),
+        (401, error("the key is not known"), "the key is not known"),
+        (502, b"<html>", "<html>"),
+    ],
+)
+def test_an_answer_without_a_version_or_an_example_is_told(server: Server, status: int, body: bytes, said: str) -> None:
+    server.answers = [Answer(status, body)]
+    with closing(ServedVersionClient(server.settings)) as client, pytest.raises(ScoringUnavailable, match=said):
+        client.version()
+    refused = Misconfigured if status == 401 else ScoringUnavailable
+    with closing(ExampleClient(server.settings)) as examples, pytest.raises(refused, match=said):
+        examples.example()
+
+
+def test_the_served_version_is_that_of_the_answer_which_may_be_none(server: Server) -> None:
+    server.answers = [Answer(200, b'{"version": "7"}'), Answer(200, b'{"version": null}')]
+    with closing(ServedVersionClient(server.settings)) as client:
+        assert (client.version(), client.version()) == ("7", None)
 
 
 def sent_and_read(transaction_ids: list[str]) -> list[str]:
