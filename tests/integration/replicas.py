@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from infra.local_stack.kafka_cluster import BROKERS, KafkaCluster
+from tests import deadlines
 
 DEADLINE_SECONDS = 120.0
 
 
 def until(reached: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> float:
     """Poll for a state; gives after how many seconds it was reached."""
-    begin = time.monotonic()
-    while not reached():
-        assert time.monotonic() - begin < seconds, f"{what}: not within {seconds:g} s"
-        time.sleep(0.05)
-    return time.monotonic() - begin
+    return deadlines.until(what, reached, seconds)
 
 
 class Replicas:
