@@ -14,7 +14,8 @@ import yaml
 
 from adapters.runtime.settings import child_environment, read_settings
 from infra.compose import ROOT, SECRETS
-from tests.chaos.real_compose import BUILD_SECONDS, DOWNLOAD_SECONDS, find_compose
+from tests.chaos.real_compose import find_compose
+from tests.go_programs import BUILD_SECONDS, DOWNLOAD_SECONDS
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(DOWNLOAD_SECONDS + BUILD_SECONDS)]
 
