@@ -23,6 +23,7 @@ from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError
 from cardwatch.progress import DayArchived, DayEmitted
 from cardwatch.topics import DECISIONS, LABELS, STREAM_GROUP, TRANSACTIONS
+from tests import deadlines
 
 STEADY_SECONDS = 5.0
 RECOVERY_SECONDS = 120.0
@@ -160,11 +161,7 @@ def until() -> Callable[..., float]:
     """Polls until a condition holds, and returns the seconds that it took."""
 
     def wait(what: str, reached: Callable[[], bool], seconds: float = RECOVERY_SECONDS) -> float:
-        begin = time.monotonic()
-        while not reached():
-            assert time.monotonic() - begin < seconds, f"{what}: not within {seconds:g} s"
-            time.sleep(0.25)
-        return time.monotonic() - begin
+        return deadlines.until(what, reached, seconds, poll_seconds=0.25)
 
     return wait
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -26,7 +27,7 @@ from tests.e2e.evidence import (
 )
 from tests.e2e.proxied_stack import ProxiedStack, proxied_stack
 from tests.e2e.system import System, start_system
-from tests.e2e.toxiproxy import DOWNSTREAM, MISSING, TOXIPROXY, UPSTREAM, Proxy
+from tests.e2e.toxiproxy import DOWNSTREAM, UPSTREAM, Proxy
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800)]
 
@@ -82,13 +83,11 @@ class Faulty(NamedTuple):
 
 @pytest.fixture(scope="module", params=KafkaClient)
 def faulty(
-    require: Callable[[object, str], None], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    toxiproxy: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Faulty]:
     """Traffic that is paused, and a worker that has decided all of it."""
-    program = TOXIPROXY.find()
-    require(program, MISSING)
     home = tmp_path_factory.mktemp("faults") / "home"
-    with proxied_stack(home, program, [WORKER], request.param) as stack:
+    with proxied_stack(home, toxiproxy, [WORKER], request.param) as stack:
         system = start_system(stack, traffic_seconds=TRAFFIC_SECONDS, cards=CARDS, rate=RATE)
         stack.start(WORKER)
         system.begin_traffic()
