@@ -25,7 +25,11 @@ _EXPONENT: Final = re.compile(r"\d[.,]\d+[eE]\+?0*(1[2-8])")
 """A number of 13 to 19 digits in exponent form."""
 _GROUPS: Final = re.compile(rf"\d(?:{_SEPARATORS}\d){{12,}}")
 _CANDIDATE: Final = re.compile(rf"\d(?:{_SEPARATORS}\d){{12}}|^{_EXPONENT.pattern}$")
-"""A pattern that every form of a card number contains; it rules out most identifiers in a microsecond."""
+"""A pattern that every form of a card number contains."""
+_SHORTEST: Final = 13
+"""Digits of the shortest card number."""
+_OTHERS: Final = bytes(set(range(256)) - set(b"0123456789"))
+"""All bytes but the ASCII digits."""
 _GROUP: Final = re.compile(r"\d+")
 _PART: Final = re.compile(rf"(?<![^\W_])\d(?:{_SEPARATORS}\d){{12,}}(?![^\W_])")
 """Groups of digits that touch no letter: a hash in hexadecimal digits has none that is long enough by chance."""
@@ -54,6 +58,19 @@ _BRANDS: Final[tuple[tuple[int, int, frozenset[int]], ...]] = (
     *((prefix * 100, prefix * 100 + 99, frozenset(range(13, 20))) for prefix in (5018, 5020, 5038, 5893, 6304, 6759)),
     (676100, 676399, frozenset(range(13, 20))),  # Maestro, as the line before
 )
+
+
+def may_hold_number(text: str) -> bool:
+    """Return whether a card number may be in the text, in a third of a microsecond for most identifiers.
+
+    They have fewer digits than a card number. Only its exponent form, which begins with a digit, has fewer too.
+
+    >>> may_hold_number("transaction-0002-00000000"), may_hold_number("tok_4111111111111111")
+    (False, True)
+    """
+    if text.isascii() and not text[:1].isdecimal() and len(text.encode().translate(None, _OTHERS)) < _SHORTEST:
+        return False
+    return _CANDIDATE.search(text) is not None
 
 
 def looks_like_card_number(text: str) -> bool:
@@ -97,7 +114,7 @@ def holds_number_of_brand(text: str) -> bool:
     >>> holds_number_of_brand("a4111111111111111"), holds_number_of_brand("-4111111111111111")
     (False, False)
     """
-    if not _CANDIDATE.search(text):
+    if not may_hold_number(text):
         return False
     if text.removeprefix("-").isdecimal():
         return has_prefix_of_brand(text)  # which a negative number, such as a signed hash, never has
@@ -114,7 +131,7 @@ def is_number_of_card(text: str) -> bool:
     >>> is_number_of_card("1714557600000008"), is_number_of_card("-4111111111111111"), is_number_of_card("card-000017")
     (True, True, False)
     """
-    if not _CANDIDATE.search(text):
+    if not may_hold_number(text):
         return False
     return (not text[0].isalpha() and looks_like_card_number(text.removeprefix("-"))) or holds_number_of_brand(text)
 

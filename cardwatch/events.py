@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from cardwatch.card_numbers import holds_number_of_brand, is_number_of_card
+from cardwatch.card_numbers import holds_number_of_brand, is_number_of_card, may_hold_number
 from cardwatch.errors import InvalidRecord
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,8 +26,6 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _DAY: Final = timedelta(days=1)
 _EPOCH_ORDINAL, _FIRST_ORDINAL, _LAST_ORDINAL = (day.toordinal() for day in (EPOCH, date.min, date.max))
 _IDENTIFIERS: Final = ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id")
-_SHORTEST_CARD_NUMBER: Final = 13
-"""Digits of the shortest card number."""
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="An opaque token, never a card number.")]
@@ -227,9 +225,9 @@ def validate_identifiers(record: Transaction | Label) -> None:
             continue
         if not value.isprintable():
             _refuse_control_characters(value, field)
-        if value[0].isalpha() and (len(value) < _SHORTEST_CARD_NUMBER or value.isalnum()):
-            continue  # most tokens: too short, or without a place where a number could begin
-        if is_number_of_card(value) if field == "card_id" else holds_number_of_brand(value):
+        if may_hold_number(value) and (
+            is_number_of_card(value) if field == "card_id" else holds_number_of_brand(value)
+        ):
             raise InvalidRecord("looks like a card number; send an opaque token instead", field=f"$.{field}")
 
 
@@ -275,6 +273,8 @@ def from_epoch_ms(epoch_ms: int) -> datetime:
 
 def utc_day(moment: datetime) -> date:
     """The event day: the date in UTC, whatever offset `moment` is written with, within what `date` can say."""
+    if moment.tzinfo is UTC:
+        return moment.date()
     ordinal = _EPOCH_ORDINAL + (moment - EPOCH) // _DAY
     return date.fromordinal(min(max(ordinal, _FIRST_ORDINAL), _LAST_ORDINAL))
 

@@ -26,6 +26,7 @@ CARDS_PER_CHUNK: Final = 2_000
 """Number of cards per chunk when a whole store is read or written, 4 MB."""
 
 _EMPTY: Final = empty_states(1).tobytes()
+_LENGTHS: Final = frozenset({STATE.itemsize})
 
 T = TypeVar("T")
 
@@ -53,14 +54,18 @@ class CardStore(Closeable):
 
     def _to_states(self, stored: Sequence[bytes | memoryview | None], card_ids: Sequence[str]) -> StateArray:
         """Return stored bytes as a writable array of states [n]. None is the empty state."""
-        for card_id, state in zip(card_ids, stored, strict=True):
-            if state is not None and len(state) != STATE.itemsize:
-                raise StoreRefused(
-                    f"{self._where}: the state of card {card_id} has {len(state)} bytes, this version writes "
-                    f"{STATE.itemsize}: remove the store, and the log is folded again"
-                )
-        joined = bytearray().join(_EMPTY if state is None else state for state in stored)
-        return np.frombuffer(joined, STATE)
+        states = [_EMPTY if state is None else state for state in stored]
+        if not set(map(len, states)) <= _LENGTHS:
+            card_id, length = next(
+                (card_id, len(state))
+                for card_id, state in zip(card_ids, states, strict=True)
+                if len(state) not in _LENGTHS
+            )
+            raise StoreRefused(
+                f"{self._where}: the state of card {card_id} has {length} bytes, this version writes "
+                f"{STATE.itemsize}: remove the store, and the log is folded again"
+            )
+        return np.frombuffer(bytearray().join(states), STATE)
 
     def _stale_writer_error(self, partition: int, expected: int, found: int) -> StaleWriter:
         """Return the error for a batch that does not begin at the position of the store."""

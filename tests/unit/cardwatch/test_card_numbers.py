@@ -9,8 +9,17 @@ import random
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cardwatch.card_numbers import digits_of, has_prefix_of_brand, looks_like_card_number, mask_card_numbers
+from cardwatch.card_numbers import (
+    _CANDIDATE,
+    digits_of,
+    has_prefix_of_brand,
+    looks_like_card_number,
+    mask_card_numbers,
+    may_hold_number,
+)
 
 PUBLISHED = [
     "4111111111111111",
@@ -113,3 +122,9 @@ def test_every_form_of_a_card_number_has_the_same_digits_unless_they_are_lost(nu
 
 def test_what_is_no_card_number_has_no_digits_of_one() -> None:
     assert digits_of("4111111111111112") == digits_of("card-4111111111111111") == ""
+
+
+@given(st.text("0123456789٣a -.,eE+", max_size=30))
+@settings(deadline=None)
+def test_the_quick_check_rules_out_no_form_of_a_card_number(text: str) -> None:
+    assert may_hold_number(text) == bool(_CANDIDATE.search(text))
