@@ -18,6 +18,7 @@ from typing import Any
 from numba import njit
 from numba.core import config
 from numba.core.caching import InTreeCacheLocator, UserProvidedCacheLocator
+from numba.extending import is_jitted
 
 
 def compiled(function: Callable[..., Any], *, nogil: bool = False) -> Any:
@@ -41,11 +42,11 @@ def compiled(function: Callable[..., Any], *, nogil: bool = False) -> Any:
 
 
 class KernelCacheLocator(InTreeCacheLocator):  # type: ignore[misc]
-    """Locates the cache beside the source or in `NUMBA_CACHE_DIR`, even read-only; its key is the package's sources."""
+    """Locates the cache beside the source or in `NUMBA_CACHE_DIR`, even read-only; its key is the packages' sources."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
         super().__init__(py_func, py_file)
-        self._package = Path(py_file).parent
+        self._packages = sorted(_packages_of(py_func.__globals__))
         if config.CACHE_DIR:
             self._cache_path = UserProvidedCacheLocator(py_func, py_file).get_cache_path()
 
@@ -57,8 +58,22 @@ class KernelCacheLocator(InTreeCacheLocator):  # type: ignore[misc]
             return  # `compiled` disables the cache then
 
     def get_source_stamp(self) -> str:
-        """Return the key of the cache: compiled code depends on all sources of its package."""
-        return sources_digest(self._package)
+        """Return the key of the cache: compiled code depends on all sources of its package and of those it calls."""
+        return "".join(map(sources_digest, self._packages))
+
+
+def _packages_of(module: dict[str, Any]) -> set[Path]:
+    """Return the folder of a module, of those from which it imports compiled functions, and of those they import from.
+
+    `module`: its global names. A function that calls another one contains the machine code of both.
+    """
+    waiting, found = {module["__file__"]: module}, dict[str, Any]()
+    while waiting:
+        file, names = waiting.popitem()
+        found[file] = names
+        called = (value.py_func.__globals__ for value in names.values() if is_jitted(value))
+        waiting |= {other["__file__"]: other for other in called if other["__file__"] not in found}
+    return {Path(file).parent for file in found}
 
 
 @lru_cache

@@ -7,9 +7,12 @@ do.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.one_transaction import OneTransaction
 from cardwatch.detector.calibration import Calibration
 from cardwatch.detector.detector import Detector, DetectorFacts
 from cardwatch.detector.trees.flat import NODE, FlatTrees
@@ -21,21 +24,22 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 
+EXAMPLE: Final = Transaction(
+    transaction_id="example",
+    card_id="example",
+    merchant_id="example",
+    occurred_at=EPOCH,
+    amount_minor=0,
+    currency="EUR",
+    merchant_category="0000",
+    channel=Channel.CHIP,
+    country="DE",
+)
+
 
 def warm_kernel() -> None:
     """Compile the feature kernel and the hashing of identifiers."""
-    example = Transaction(
-        transaction_id="example",
-        card_id="example",
-        merchant_id="example",
-        occurred_at=EPOCH,
-        amount_minor=0,
-        currency="EUR",
-        merchant_category="0000",
-        channel=Channel.CHIP,
-        country="DE",
-    )
-    fold(empty_states(1), np.zeros(1, np.int64), encode([example]), ReferenceTable.empty())
+    fold(empty_states(1), np.zeros(1, np.int64), encode([EXAMPLE]), ReferenceTable.empty())
     for offsets in (np.int32, np.int64):
         bounds = np.frombuffer(np.array([0, 7], offsets).tobytes(), offsets)
         hash_slices(np.frombuffer(b"example", np.uint8), bounds)
@@ -76,6 +80,7 @@ def warm_scoring(policy: DecisionPolicy) -> None:
         policy.decide(probabilities, np.zeros(1))
         detector.reasons(rows)
     detector.expected_margin()
+    OneTransaction(policy).decide(detector, ReferenceTable.empty(), empty_states(1), EXAMPLE)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ) -> NDArray[np.float64]:
         """Return the expected cost of each action in minor units, float64 [n, 3], in the order of `ACTIONS`."""
         costs = np.empty((len(probabilities), len(ACTIONS)), np.float64)
-        _expected_costs(probabilities, amounts_minor, *self._costs(), costs)
+        _expected_costs(probabilities, amounts_minor, *self.costs, costs)
         return costs
 
     def decide(self, probabilities: NDArray[np.float64], amounts_minor: NDArray[np.float64]) -> list[Action]:
@@ -75,11 +75,12 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         [<Action.APPROVE: 'approve'>, <Action.CHALLENGE: 'challenge'>, <Action.DECLINE: 'decline'>]
         """
         choices = np.empty(len(probabilities), np.int64)
-        _cheapest(probabilities, amounts_minor, *self._costs(), choices)
+        _cheapest(probabilities, amounts_minor, *self.costs, choices)
         return [ACTIONS[choice] for choice in choices.tolist()]
 
-    def _costs(self) -> tuple[float, float, float, float]:
-        """Return the costs as floats; a policy file may hold integers, for which the functions would be recompiled."""
+    @property
+    def costs(self) -> tuple[float, float, float, float]:
+        """The costs that compiled functions take, as floats: for integers of a file they would be compiled again."""
         return (
             float(self.challenge_stops_fraud),
             float(self.challenge_cost_minor),
@@ -134,10 +135,18 @@ def _expected_costs(probabilities, amounts_minor, stops, challenge_cost, decline
 @compiled
 def _cheapest(probabilities, amounts_minor, stops, challenge_cost, decline_cost, lost_margin, choices):  # type: ignore[no-untyped-def]
     for i in range(len(probabilities)):
-        approve, challenge, decline = _costs_of(
+        choices[i] = cheapest_action(
             probabilities[i], amounts_minor[i], stops, challenge_cost, decline_cost, lost_margin
         )
-        choices[i] = 0 if approve <= challenge and approve <= decline else (1 if challenge <= decline else 2)
+
+
+@compiled
+def cheapest_action(probability, amount_minor, stops, challenge_cost, decline_cost, lost_margin):  # type: ignore[no-untyped-def]
+    """Return the index in `ACTIONS` of the action with the lowest expected cost, on ties of the milder one."""
+    approve, challenge, decline = _costs_of(probability, amount_minor, stops, challenge_cost, decline_cost, lost_margin)
+    if approve <= challenge and approve <= decline:
+        return 0
+    return 1 if challenge <= decline else 2
 
 
 def incurred_cost_minor(

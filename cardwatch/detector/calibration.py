@@ -46,7 +46,13 @@ def interpolate(x: NDArray[np.float64], y: NDArray[np.float64], margins: NDArray
 @compiled
 def _interpolate(x, y, margins, probabilities):  # type: ignore[no-untyped-def]
     for i in range(len(margins)):
-        at = min(max(np.float64(margins[i]), x[0]), x[-1])
-        left = min(np.searchsorted(x, at, side="right") - 1, len(x) - 2)
-        share = (at - x[left]) / (x[left + 1] - x[left])
-        probabilities[i] = min(y[left] + (y[left + 1] - y[left]) * share, y[left + 1])
+        probabilities[i] = probability_of(x, y, margins[i])
+
+
+@compiled
+def probability_of(x, y, margin):  # type: ignore[no-untyped-def]
+    """Return the value at one margin of the function through the points `x`, `y`."""
+    at = min(max(np.float64(margin), x[0]), x[-1])
+    left = min(np.searchsorted(x, at, side="right") - 1, len(x) - 2)
+    share = (at - x[left]) / (x[left + 1] - x[left])
+    return min(y[left] + (y[left + 1] - y[left]) * share, y[left + 1])

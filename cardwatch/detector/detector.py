@@ -50,13 +50,16 @@ class DetectorFacts(Struct, frozen=True, kw_only=True):
 class Detector:
     """A trained model. Feature rows are float32 [n, features] in the order of the feature table, NaN where missing.
 
-    Its methods are thread-safe. Those that take rows raise `ValueError` for rows of another width.
+    Its methods are thread-safe. Those that take rows raise `ValueError` for rows of another width. `features`: that
+    width. `arrays`: what compiled code needs for a margin and its probability, as `margin_of` and `probability_of` do.
     """
 
     def __init__(self, trees: FlatTrees, facts: DetectorFacts) -> None:
         self._trees = trees
         self._points = np.array(facts.calibration.margins), np.array(facts.calibration.probabilities)
         self.facts = facts
+        self.features: Final = trees.features
+        self.arrays: Final = (trees.nodes, trees.values, trees.roots, trees.depths, trees.base_margin, *self._points)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Detector:

@@ -74,23 +74,28 @@ def encode(transactions: Sequence[Transaction]) -> NDArray[np.void]:
     """
     rows = bytearray(_ROW.size * len(transactions))
     for index, transaction in enumerate(transactions):
-        latitude, longitude = transaction.latitude, transaction.longitude
-        _ROW.pack_into(
-            rows,
-            index * _ROW.size,
-            identity_hash(transaction.transaction_id),  # not cached: transaction ids rarely repeat
-            known_identity_hash(transaction.merchant_id),
-            known_identity_hash(transaction.device_id),
-            to_epoch_ms(transaction.occurred_at),
-            transaction.amount_minor,
-            _NAN if latitude is None else latitude,
-            _NAN if longitude is None else longitude,
-            category_code(transaction.merchant_category),
-            country_code(transaction.country),
-            _CODE_OF[transaction.channel],
-            _CODE_OF[transaction.previous_outcome],
-        )
+        write_row(rows, index * _ROW.size, transaction)
     return np.frombuffer(rows, COLUMNS)
+
+
+def write_row(rows: bytearray, offset: int, transaction: Transaction) -> None:
+    """Write a transaction to the bytes of kernel rows at `offset`."""
+    latitude, longitude = transaction.latitude, transaction.longitude
+    _ROW.pack_into(
+        rows,
+        offset,
+        identity_hash(transaction.transaction_id),  # not cached: transaction ids rarely repeat
+        known_identity_hash(transaction.merchant_id),
+        known_identity_hash(transaction.device_id),
+        to_epoch_ms(transaction.occurred_at),
+        transaction.amount_minor,
+        _NAN if latitude is None else latitude,
+        _NAN if longitude is None else longitude,
+        category_code(transaction.merchant_category),
+        country_code(transaction.country),
+        _CODE_OF[transaction.channel],
+        _CODE_OF[transaction.previous_outcome],
+    )
 
 
 def kernel_rows(  # noqa: PLR0913 (a column each)

@@ -107,28 +107,33 @@ def fold(
 @compiled
 def _fold(states, card_index, columns, merchants, merchant_values, features, sequences, duplicates):  # type: ignore[no-untyped-def]
     for i in range(len(columns)):
-        card = card_index[i]
-        event = columns[i]
-        row = features[i]
-        row[:] = np.nan
-        if states[card].sequence > 0 and event.occurred_at_ms - states[card].last_at_ms > YEAR_MS:
-            states[card] = _EMPTY[0]
-        state = states[card]
-        sequences[i] = state.sequence
-        duplicates[i] = _is_duplicate(state, event)
-        if duplicates[i]:
-            continue
-        now_ms = event.occurred_at_ms if state.sequence == 0 else max(event.occurred_at_ms, state.last_at_ms)
-        advance_windows(state, now_ms)
-        _amount_features(state, event, row)
-        _window_features(state, row)
-        _recency_features(state, event, row)
-        _time_features(state, event, row)
-        _place_features(state, event, row)
-        merchant_is_new = _novelty_features(state, event, row)
-        _segment_features(state, event, now_ms, row)
-        _reference_features(event, merchants, merchant_values, row)
-        _update_state(state, event, now_ms, merchant_is_new)
+        sequences[i], duplicates[i] = fold_one(
+            states, card_index[i], columns[i], merchants, merchant_values, features[i]
+        )
+
+
+@compiled
+def fold_one(states, card, event, merchants, merchant_values, row):  # type: ignore[no-untyped-def]
+    """Fold one transaction; return the card's sequence before it, and whether the card has seen it already."""
+    row[:] = np.nan
+    if states[card].sequence > 0 and event.occurred_at_ms - states[card].last_at_ms > YEAR_MS:
+        states[card] = _EMPTY[0]
+    state = states[card]
+    sequence = state.sequence
+    if _is_duplicate(state, event):
+        return sequence, True
+    now_ms = event.occurred_at_ms if sequence == 0 else max(event.occurred_at_ms, state.last_at_ms)
+    advance_windows(state, now_ms)
+    _amount_features(state, event, row)
+    _window_features(state, row)
+    _recency_features(state, event, row)
+    _time_features(state, event, row)
+    _place_features(state, event, row)
+    merchant_is_new = _novelty_features(state, event, row)
+    _segment_features(state, event, now_ms, row)
+    _reference_features(event, merchants, merchant_values, row)
+    _update_state(state, event, now_ms, merchant_is_new)
+    return sequence, False
 
 
 @compiled

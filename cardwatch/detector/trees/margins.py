@@ -32,18 +32,24 @@ def margins(trees: FlatTrees, rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def _margins(rows, nodes, values, roots, depths, base_margin, out):  # type: ignore[no-untyped-def]
     doubled = np.empty(2 * rows.shape[1], np.float32)
     for i in range(len(rows)):
-        double_row(rows[i], doubled)
-        margin, tree = base_margin, 0
-        while tree + 8 <= len(roots):
-            margin = _add_eight(nodes, values, roots, depths, doubled, tree, margin)
-            tree += 8
-        while tree < len(roots):
-            leaf = roots[tree]
-            for _ in range(depths[tree]):
-                leaf = next_node(nodes, doubled, leaf)
-            margin += values[leaf]
-            tree += 1
-        out[i] = margin
+        out[i] = margin_of(rows[i], doubled, nodes, values, roots, depths, base_margin)
+
+
+@compiled
+def margin_of(row, doubled, nodes, values, roots, depths, base_margin):  # type: ignore[no-untyped-def]
+    """Return the margin of one row; `doubled` is memory for its doubled form."""
+    double_row(row, doubled)
+    margin, tree = base_margin, 0
+    while tree + 8 <= len(roots):
+        margin = _add_eight(nodes, values, roots, depths, doubled, tree, margin)
+        tree += 8
+    while tree < len(roots):
+        leaf = roots[tree]
+        for _ in range(depths[tree]):
+            leaf = next_node(nodes, doubled, leaf)
+        margin += values[leaf]
+        tree += 1
+    return margin
 
 
 @compiled
