@@ -1,7 +1,8 @@
 """The microseconds of one preview: each step of `/v1/score` alone, and the whole request without a socket.
 
 The steps are those of `services/scoring/api/preview.py` in their order, on the data with which the servers are
-measured. The whole request takes longer than their sum because of the code between them.
+measured. `decision` is kernel, trees, calibration and policy in one compiled call, with the encoding, as the service
+makes it; the batch path makes them one by one. The whole request takes longer than the sum because of the code between.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from adapters.scoring.api_keys import KeyRing, KeyScope, RateLimit
 from benchmarks.harness import Metric, Metrics, each_in_turn
 from benchmarks.serving.fixture import ServingFixture, serving_fixture
 from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.one_transaction import OneTransaction
 from cardwatch.decision.records import Preview
 from cardwatch.events import Action, Transaction, decode, utc_day
 from cardwatch.features.columns import encode
@@ -31,11 +33,11 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_choice import choose_table
 from cardwatch.registry import ModelVersion
 from services.scoring.api.card_states import CardStateReader
-from services.scoring.api.endpoints import ScoringApi
+from services.scoring.api.endpoints import MAX_TRANSACTION_BYTES, ScoringApi
 from services.scoring.api.example import ExampleSource
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import Routes
+from services.scoring.http.routes import CompleteRequest, Response, Routes
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model.manager import LoadedModel, ServedModels
 
@@ -74,10 +76,11 @@ _HOW: Final = {
     "margin": "300 trees of depth 6",
     "probability": "the calibration table",
     "action": "the cost policy",
+    "decision": "encode, kernel, trees, calibration and policy in one compiled call, as the service does",
     "answer": "the answer as JSON",
     "metrics": "counters and histogram",
     "reasons": "exact contributions and reason codes, one request in 200",
-    "whole": "all of it as an ASGI application, without server and socket",
+    "whole": "all of it as a direct endpoint, without server and socket",
 }
 _GOALS: Final = {"margin": "at most 10", "reasons": "at most 1,500"}
 
@@ -101,6 +104,12 @@ def _steps(
         return fold(held, _ONE, rows, table)
 
     body, transaction = cycle(bodies), cycle(transactions)
+    one = OneTransaction(policy)
+
+    def decided() -> object:
+        held["sequence"] = sequence
+        return one.decide(detector, table, held, transactions[0])
+
     feature_rows: Iterator[int] = cycle(range(len(fixture.rows)))
     encoder = msgspec.json.Encoder()
     return {
@@ -113,6 +122,7 @@ def _steps(
         "margin": lambda: detector.margins(fixture.rows[(i := next(feature_rows)) : i + 1]),
         "probability": lambda: detector.probabilities(margins),
         "action": lambda: policy.decide(probabilities, amounts),
+        "decision": decided,
         "answer": lambda: encoder.encode(answer),
         "metrics": lambda: (counters.count_previews([answer]), counters.count_response("/v1/score", 200, 1e-4)),
     }
@@ -136,24 +146,18 @@ def _whole(
     keys = KeyRing(str(fixture.settings.api_key), fixture.settings.keys_file)
     admission = Admission(keys, RateLimit(), fixture.settings.deadline_ms, counters.count_shed)
     manager: Any = SimpleNamespace(served=ServedModels(served))
-    routes = Routes(ScoringApi(manager, scorer, examples, admission, counters).endpoints(), counters)
-    authorization = f"Bearer {fixture.settings.api_key}".encode()
-    headers = [(b"host", b"127.0.0.1"), (b"authorization", authorization), (b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/v1/score", "headers": headers}
-
-    async def send(_: Any) -> None:
-        return
+    api, routes = ScoringApi(manager, scorer, examples, admission, counters), Routes({}, counters)
+    endpoint = routes.direct("/v1/score", api.score_complete, MAX_TRANSACTION_BYTES)
+    headers = {b"authorization": f"Bearer {fixture.settings.api_key}".encode(), b"content-type": b"application/json"}
 
     async def run() -> np.ndarray:
         micros = np.empty(TIMES)
         for i in range(-500, TIMES):
-            message = {"type": "http.request", "body": bodies[i % len(bodies)], "more_body": False}
-
-            async def receive(message: Any = message) -> Any:
-                return message
-
+            body = bodies[i % len(bodies)]
             begin = time.perf_counter_ns()
-            await routes.handle(scope, receive, send)
+            answer = endpoint.answer(CompleteRequest(headers, body))
+            if not isinstance(answer, Response):
+                await answer
             micros[max(i, 0)] = (time.perf_counter_ns() - begin) / 1e3
         return micros
 

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -25,11 +26,11 @@ from adapters.scoring.api_keys import KeyRing, RateLimit
 from adapters.tracing.open import tracing_of
 from cardwatch.warm_up import warm_kernel, warm_scoring
 from services.scoring.api.card_states import CardStateReader
-from services.scoring.api.endpoints import ScoringApi
+from services.scoring.api.endpoints import MAX_TRANSACTION_BYTES, ScoringApi
 from services.scoring.api.example import ExampleSource
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import WRITE_RESPONSE, Routes
+from services.scoring.http.routes import WRITE_RESPONSE, CompleteRequest, DirectAnswer, DirectEndpoint, Routes
 from services.scoring.metrics import FLUSH_SECONDS, ScoringMetrics, remove_dead_worker_gauges
 from services.scoring.model.manager import ModelManager
 from services.scoring.openapi.documentation import Documentation
@@ -45,7 +46,8 @@ SWITCH_SECONDS: Final = 0.0005
 class ScoringApplication:
     """The ASGI application: our paths go to `routes`, all others to BentoML.
 
-    When the server shuts down, the model manager stops, the metrics are flushed and pending spans are sent.
+    When the server shuts down, the model manager stops, the metrics are flushed and pending spans are sent. `direct`:
+    endpoints that `TimeoutProtocol` calls itself, by the targets of their requests.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class ScoringApplication:
         manager: ModelManager,
         metrics: ScoringMetrics,
         tracing: Tracing | None = None,
+        direct: Sequence[DirectEndpoint] = (),
     ) -> None:
+        self.direct: Final = {endpoint.path.encode(): endpoint for endpoint in direct}
         self._routes, self._bentoml_app, self._manager, self._metrics = routes, bentoml_app, manager, metrics
         self._tracing = tracing
 
@@ -106,11 +110,14 @@ def build_application(settings: Settings, bentoml_app: ASGIApp) -> ScoringApplic
     api = ScoringApi(manager, PreviewScorer(states, tables, policy), examples, admission, metrics)
     documentation = Documentation(manager, examples, tables, policy)
     endpoints, tracing = api.endpoints() | documentation.endpoints(), tracing_of(settings, "scoring")
+    score: Callable[[CompleteRequest], DirectAnswer] = api.score_complete
     if tracing is not None:
-        from services.scoring.http.tracing import traced  # noqa: PLC0415 (OpenTelemetry, which is off by default)
+        from services.scoring.http.tracing import traced, traced_direct  # noqa: PLC0415 (OpenTelemetry, off by default)
 
-        endpoints = traced(endpoints, tracing)
-    return ScoringApplication(Routes(endpoints, metrics), bentoml_app, manager, metrics, tracing)
+        endpoints, score = traced(endpoints, tracing), traced_direct(score, "/v1/score", tracing)
+    routes = Routes(endpoints, metrics)
+    direct = routes.direct("/v1/score", score, MAX_TRANSACTION_BYTES)
+    return ScoringApplication(routes, bentoml_app, manager, metrics, tracing, [direct])
 
 
 def prepare_worker(settings: Settings) -> tuple[ScoringMetrics, ModelManager]:

@@ -41,22 +41,43 @@ PRIVATE_PARTS: Final = (
     # `services.scoring.http.timeout_protocol` extends uvicorn's protocol.
     PrivatePart("uvicorn.config:HTTP_PROTOCOLS"),
     PrivatePart("uvicorn.protocols.http.httptools_impl:STATUS_LINE"),
+    PrivatePart(
+        "uvicorn.protocols.http.httptools_impl:RequestResponseCycle",
+        (
+            "scope",
+            "transport",
+            "flow",
+            "logger",
+            "access_logger",
+            "access_log",
+            "default_headers",
+            "message_event",
+            "expect_100_continue",
+            "keep_alive",
+            "on_response",
+        ),
+    ),
     PrivatePart(f"{_PROTOCOL}.connection_made", ("self", "transport")),
     PrivatePart(f"{_PROTOCOL}.data_received", ("self", "data")),
     PrivatePart(f"{_PROTOCOL}.on_message_begin", ("self",)),
     PrivatePart(f"{_PROTOCOL}.on_headers_complete", ("self",)),
+    PrivatePart(f"{_PROTOCOL}.on_body", ("self", "body")),
     PrivatePart(f"{_PROTOCOL}.on_message_complete", ("self",)),
+    PrivatePart(f"{_PROTOCOL}.on_response_complete", ("self",)),
+    PrivatePart(f"{_PROTOCOL}.shutdown", ("self",)),
+    PrivatePart(f"{_PROTOCOL}._start_asgi_task", ("self", "cycle", "app")),
     PrivatePart(f"{_PROTOCOL}.send_400_response", ("self", "msg")),
     PrivatePart(f"{_PROTOCOL}._unsupported_upgrade_warning", ("self",)),
 )
 PROTOCOL_ATTRIBUTES: Final = (
-    "access_log", "connections", "cycle", "flow.write_paused", "loop", "scope", "server_state.default_headers",
-    "tasks", "timeout_keep_alive_task", "transport", "ws_protocol_class",
+    "access_log", "access_logger", "app", "config.app", "connections", "cycle", "expect_100_continue",
+    "flow.write_paused", "headers", "logger", "loop", "parser", "scope", "server_state.default_headers", "tasks",
+    "timeout_keep_alive_task", "transport", "url", "ws_protocol_class",
 )  # fmt: skip
 """Attributes of an `HttpToolsProtocol` that has received a request."""
 CYCLE_ATTRIBUTES: Final = (
-    "disconnected", "keep_alive", "message_event", "on_response", "response_complete", "response_started", "scope",
-    "waiting_for_100_continue",
+    "body", "disconnected", "keep_alive", "message_event", "more_body", "on_response", "response_complete",
+    "response_started", "scope", "waiting_for_100_continue",
 )  # fmt: skip
 """Attributes of a `RequestResponseCycle`."""
 HISTOGRAM_ATTRIBUTES: Final = ("_buckets", "_sum")

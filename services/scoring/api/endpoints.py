@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeVar
 
-from adapters.scoring.api_keys import KeyScope
+from adapters.scoring.api_keys import ApiKey, KeyScope
 from adapters.scoring.wire_format import decode_row
 from cardwatch.decision.records import Preview
 from cardwatch.errors import InvalidRecord, SchemaMismatch, ScoringUnavailable
@@ -32,12 +32,19 @@ from cardwatch.features.definitions import SCHEMA_HASH
 from services.scoring.api.example import ExampleSource
 from services.scoring.api.explanation import explain
 from services.scoring.api.invocations import Invocations
-from services.scoring.api.preview import PreviewScorer
+from services.scoring.api.preview import PreviewScorer, UnexplainedAlerts
 from services.scoring.api.request_log import debug_enabled, log_explanation, log_previews
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import Endpoint, Request, Response, json_response
+from services.scoring.http.routes import (
+    CompleteRequest,
+    DirectAnswer,
+    Endpoint,
+    Request,
+    Response,
+    json_response,
+)
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.model.manager import ModelManager
+from services.scoring.model.manager import LoadedModel, ModelManager
 
 THREADS: Final = 8
 """Number of threads for reads from another machine. Each holds one connection."""
@@ -83,10 +90,12 @@ class ScoringApi:
     async def score(self, request: Request) -> Response:
         """Preview the decision about one transaction."""
         key = self._admission.admit(request, KeyScope.SCORE)
-        transaction = decode(await request.body(MAX_TRANSACTION_BYTES), Transaction)
-        self._admission.limit_rate(key, 1)
-        [preview] = await self._preview(request, [transaction])
-        return json_response(preview)
+        answer = self._score(request, key, await request.body(MAX_TRANSACTION_BYTES))
+        return answer if isinstance(answer, Response) else await answer
+
+    def score_complete(self, request: CompleteRequest) -> DirectAnswer:
+        """Do what `score` does, for `Routes.direct`."""
+        return self._score(request, self._admission.admit(request, KeyScope.SCORE), request.whole_body)
 
     async def score_batch(self, request: Request) -> Response:
         """Preview the decisions about several transactions, with one model for all of them."""
@@ -154,19 +163,58 @@ class ScoringApi:
         """Report that the process responds."""
         return json_response({"status": "alive"})
 
+    def _score(self, request: Request, key: ApiKey, body: bytes) -> DirectAnswer:
+        """Return the preview, or a coroutine that does if it must wait: for reasons, or for a store on another machine.
+
+        The rare cases of `preview_one` are left to the coroutine too.
+        """
+        transaction = decode(body, Transaction)
+        self._admission.limit_rate(key, 1)
+        self._admission.require_time_left(request)  # receiving the body may have taken long
+        champion = self._manager.served.champion
+        if champion is None or self._previews.is_remote:
+            return self._score_as_batch(request, transaction)
+        made = self._previews.preview_one(transaction, champion)
+        if made is None:
+            return self._score_as_batch(request, transaction)
+        preview, alerts = made
+        if alerts.indices:
+            return self._score_with_reasons(request, champion, preview, alerts)
+        self._count(request, (preview,))
+        return json_response(preview)
+
+    async def _score_as_batch(self, request: Request, transaction: Transaction) -> Response:
+        [preview] = await self._preview(request, [transaction])
+        return json_response(preview)
+
+    async def _score_with_reasons(
+        self, request: Request, champion: LoadedModel, preview: Preview, alerts: UnexplainedAlerts
+    ) -> Response:
+        await self._add_reasons(request, champion, [preview], alerts)
+        self._count(request, (preview,))
+        return json_response(preview)
+
     async def _preview(self, request: Request, transactions: Sequence[Transaction]) -> list[Preview]:
         self._admission.require_time_left(request)  # receiving the body may have taken long
         champion = self._manager.served.champion
         no_champion = self._invocations.no_champion() if champion is None else ""
         previews, alerts = await self._run(request, lambda: self._previews.preview(transactions, champion, no_champion))
         if champion is not None and alerts.indices:
-            reasons = await self._invocations.reasons(request, champion, alerts.features)
-            for index, codes in zip(alerts.indices, reasons, strict=True):
-                previews[index].reasons.extend(codes)
+            await self._add_reasons(request, champion, previews, alerts)
+        self._count(request, previews)
+        return previews
+
+    async def _add_reasons(
+        self, request: Request, champion: LoadedModel, previews: Sequence[Preview], alerts: UnexplainedAlerts
+    ) -> None:
+        reasons = await self._invocations.reasons(request, champion, alerts.features)
+        for index, codes in zip(alerts.indices, reasons, strict=True):
+            previews[index].reasons.extend(codes)
+
+    def _count(self, request: Request, previews: Sequence[Preview]) -> None:
         self._metrics.count_previews(previews)
         if self._debug:
             log_previews(previews, time.perf_counter() - request.arrival_time)
-        return previews
 
     async def _run(self, request: Request, work: Callable[[], T]) -> T:
         """Return the result of `work`, which runs in a thread if it may wait for another machine.

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.decision.decide import DegradationCause, DegradedReason, ScoreRows, decide
 from cardwatch.decision.folding import FoldedTransactions, cards_of, fold_transactions
+from cardwatch.decision.one_transaction import OneTransaction
 from cardwatch.decision.records import Preview, previews
 from cardwatch.errors import StoreUnavailable
-from cardwatch.events import Action, Transaction
+from cardwatch.events import Action, Transaction, utc_day
 from cardwatch.features.definitions import FEATURES
-from cardwatch.features.reference_choice import Tables
+from cardwatch.features.reference_choice import Tables, choose_table
 from cardwatch.features.state import empty_states
 from cardwatch.ports import Scores
 from services.scoring.api.card_states import CardStateReader
@@ -50,6 +51,7 @@ class PreviewScorer:
     def __init__(self, states: CardStateReader, tables: Tables, policy: DecisionPolicy) -> None:
         self._states, self._tables, self._policy = states, tables, policy
         self._policy_version: Final = policy.version
+        self._one: Final = OneTransaction(policy)
         self.is_remote: Final = states.is_remote
 
     def fold(self, transactions: Sequence[Transaction]) -> tuple[FoldedTransactions, DegradedReason | None]:
@@ -94,6 +96,35 @@ class PreviewScorer:
             if preview.action is not Action.APPROVE and not preview.repeated and not preview.degraded
         ]
         return made, UnexplainedAlerts(alerts, folded.rows.features[alerts]) if alerts else _NO_ALERTS
+
+    def preview_one(self, transaction: Transaction, champion: LoadedModel) -> tuple[Preview, UnexplainedAlerts] | None:
+        """Return what `preview` returns for this transaction, in less than half of the time.
+
+        Return None, where `preview` must be called instead: if the rules decide, or if the card has seen the
+        transaction. Only one thread may call this.
+        """
+        try:
+            state = self._states.load((transaction.card_id,))
+        except StoreUnavailable:
+            return None
+        table, why_not = choose_table(self._tables, utc_day(transaction.occurred_at))
+        decided = None if why_not else self._one.decide(champion.detector, table, state, transaction)
+        if decided is None:
+            return None
+        made = Preview(
+            transaction_id=transaction.transaction_id,
+            sequence=decided.sequence,
+            table_id=table.table_id,
+            model_version=champion.version.version,
+            model_digest=champion.version.digest,
+            policy_version=self._policy_version,
+            margin=decided.margin,
+            probability=decided.probability,
+            action=decided.action,
+        )
+        if decided.action is Action.APPROVE:
+            return made, _NO_ALERTS
+        return made, UnexplainedAlerts([0], self._one.features.copy())
 
 
 def _score_rows(champion: LoadedModel, rows: NDArray[np.float32], *_: object) -> Scores:

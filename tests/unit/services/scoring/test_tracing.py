@@ -11,12 +11,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from adapters.tracing.otlp import Tracing
-from services.scoring.http.routes import Request, Response, Routes
-from services.scoring.http.tracing import traced
+from services.scoring.http.routes import CompleteRequest, Request, Response, Routes
+from services.scoring.http.tracing import traced, traced_direct
 from services.scoring.metrics import ScoringMetrics
 from tests.unit.services.scoring.worker import FIRST, OWN, BodyParts, Reply, Service, respond
 
 CALLER = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+PATH = "/v1/score"
 UNSAMPLED = {"traceparent": CALLER["traceparent"][:-2] + "00"}
 
 
@@ -26,11 +27,21 @@ class TracedService:
     def __init__(self, service: Service, metrics: ScoringMetrics, share: float = 0.0) -> None:
         self._exporter = InMemorySpanExporter()
         self.tracing = Tracing("scoring", self._exporter, share)
+        self._api = service.api
         self._routes = Routes(traced(service.api.endpoints(), self.tracing), metrics)
 
     def score(self, body: bytes, *, key: str = OWN, **headers: str) -> Reply:
         named = {"Authorization": f"Bearer {key}", **headers}
         return asyncio.run(respond(self._routes, "POST", "/v1/score", BodyParts([body]), named))
+
+    def score_directly(self, body: bytes, **headers: str) -> Response:
+        """Return the response of the direct endpoint, which is awaited if the request is traced."""
+        named = {"authorization": f"Bearer {OWN}", **headers}
+        complete = CompleteRequest({name.encode(): value.encode() for name, value in named.items()}, body)
+        direct = self._routes.direct(PATH, traced_direct(self._api.score_complete, PATH, self.tracing), 10_000)
+        answer = direct.answer(complete)
+        assert isinstance(answer, Response) == ("traceparent" not in headers)
+        return answer if isinstance(answer, Response) else asyncio.run(answer)  # type: ignore[arg-type]
 
     def spans(self) -> list[ReadableSpan]:
         self.tracing.close()
@@ -56,6 +67,19 @@ def test_a_request_of_an_unsampled_caller_is_no_span_and_one_without_caller_is_b
     assert wrapped.score(FIRST).status == 200
     [span] = wrapped.spans()
     assert span.parent is None
+
+
+@pytest.mark.parametrize(("body", "status"), [(FIRST, 200), (b"{}", 422)])
+def test_a_direct_request_of_a_traced_caller_is_a_span_and_another_one_is_none(
+    service: Service, metrics: ScoringMetrics, body: bytes, status: int
+) -> None:
+    wrapped = TracedService(service, metrics)
+    by_span, without = wrapped.score_directly(body, **CALLER), wrapped.score_directly(body)
+    assert (by_span.status, by_span.body) == (without.status, without.body)
+    [span] = wrapped.spans()
+    assert span.name == f"POST {PATH}"
+    assert span.attributes is not None
+    assert span.attributes["http.response.status_code"] == status
 
 
 @pytest.mark.parametrize(
