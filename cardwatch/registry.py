@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -32,6 +34,12 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
     def schema_hash(self) -> str:
         """The hash of the feature schema that the model was trained on."""
         return self.tags.get("schema_hash", "")
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """Return the digest of a detector's files, equal to the output of `cd FOLDER && sha256sum * | sha256sum`."""
+    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 class ModelVersions(Protocol):

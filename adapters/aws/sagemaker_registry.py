@@ -24,9 +24,8 @@ from adapters.aws.clients import aws_client, translated_errors
 from adapters.aws.object_keys import model_key, object_url, parse_object_url
 from adapters.aws.s3 import Bucket
 from adapters.model_registry.model_folder import pack_model, unpack_model
-from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
-from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
+from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion, digest_of
 
 APPROVED: Final = "Approved"
 PENDING: Final = "PendingManualApproval"

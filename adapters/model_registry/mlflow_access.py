@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-import httpx
 from msgspec import Struct
 
 from adapters.runtime.addresses import Secret, basic_authorization, bearer_authorization, split_userinfo
 from adapters.runtime.settings import variables_of
 from cardwatch.errors import Misconfigured
+
+if TYPE_CHECKING:  # it takes a tenth of a second to import, which a process that only checks the login does not need
+    import httpx
 
 PREFIX: Final = "MLFLOW_TRACKING_"
 
@@ -38,9 +40,16 @@ class MlflowAccess(Struct, frozen=True):
 
     def http_client(self, *, timeout_seconds: float) -> httpx.Client:
         """Return a client of the server. Raises `Misconfigured` if a file of the TLS variables cannot be used."""
+        import httpx  # noqa: PLC0415
+
         return httpx.Client(
             base_url=self.url, timeout=timeout_seconds, trust_env=False, headers=self.headers(), verify=self._trust()
         )
+
+    def require_usable(self) -> None:
+        """Raise the errors of `http_client`, without a client."""
+        self.headers()
+        self._trust()
 
     def headers(self) -> dict[str, str]:
         """Return the header with the login, or none. Raises `Misconfigured` for a token that no header can carry."""

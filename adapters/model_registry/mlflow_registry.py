@@ -14,9 +14,8 @@ import httpx
 
 from adapters.model_registry.mlflow_access import MlflowAccess
 from adapters.runtime.addresses import without_userinfo
-from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
-from cardwatch.registry import CHAMPION, MODEL, ModelVersion
+from cardwatch.registry import CHAMPION, MODEL, ModelVersion, digest_of
 
 ARTIFACTS: Final = "detector"
 """Folder of a run's artifacts that contains exactly the detector's files."""

@@ -15,9 +15,8 @@ from adapters.model_registry.mlflow_access import PREFIX, MlflowAccess
 from adapters.model_registry.mlflow_registry import ARTIFACTS, MlflowRegistry
 from adapters.runtime.addresses import plain, without_userinfo
 from adapters.runtime.files import read_folder
-from cardwatch.detector.detector import digest_of
 from cardwatch.errors import RegistryUnavailable
-from cardwatch.registry import CHAMPION, MODEL
+from cardwatch.registry import CHAMPION, MODEL, digest_of
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -19,9 +19,8 @@ from typing import Final
 import msgspec
 
 from adapters.runtime.files import read_folder, write_atomically
-from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion
-from cardwatch.registry import CHAMPION, ModelVersion
+from cardwatch.registry import CHAMPION, ModelVersion, digest_of
 
 VERSION_FILE: Final = "version.json"
 MAX_MODEL_BYTES: Final = 256 << 20

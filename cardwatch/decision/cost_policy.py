@@ -17,7 +17,6 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from cardwatch.compiled import compiled
 from cardwatch.events import Action
 from cardwatch.features.definitions import column
 
@@ -64,8 +63,10 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         self, probabilities: NDArray[np.float64], amounts_minor: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the expected cost of each action in minor units, float64 [n, 3], in the order of `ACTIONS`."""
+        from cardwatch.decision.expected_costs import expected_costs  # noqa: PLC0415 (numba is slow to import)
+
         costs = np.empty((len(probabilities), len(ACTIONS)), np.float64)
-        _expected_costs(probabilities, amounts_minor, *self.costs, costs)
+        expected_costs(probabilities, amounts_minor, *self.costs, costs)
         return costs
 
     def decide(self, probabilities: NDArray[np.float64], amounts_minor: NDArray[np.float64]) -> list[Action]:
@@ -74,8 +75,10 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         >>> DecisionPolicy().decide(np.array([0.001, 0.02, 0.9]), np.array([10_000.0, 10_000.0, 10_000.0]))
         [<Action.APPROVE: 'approve'>, <Action.CHALLENGE: 'challenge'>, <Action.DECLINE: 'decline'>]
         """
+        from cardwatch.decision.expected_costs import cheapest_actions  # noqa: PLC0415 (as above)
+
         choices = np.empty(len(probabilities), np.int64)
-        _cheapest(probabilities, amounts_minor, *self.costs, choices)
+        cheapest_actions(probabilities, amounts_minor, *self.costs, choices)
         return [ACTIONS[choice] for choice in choices.tolist()]
 
     @property
@@ -114,39 +117,6 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             }
         reasons = [[code for code, hits in fired.items() if hits[i]] for i in range(len(features))]
         return [Action.CHALLENGE if codes else Action.APPROVE for codes in reasons], reasons
-
-
-@compiled
-def _costs_of(probability, amount_minor, stops, challenge_cost, decline_cost, lost_margin):  # type: ignore[no-untyped-def]
-    fraud_minor = probability * amount_minor
-    genuine = 1.0 - probability
-    challenge = fraud_minor * (1.0 - stops) + genuine * challenge_cost
-    return fraud_minor, challenge, genuine * (decline_cost + lost_margin * amount_minor)
-
-
-@compiled
-def _expected_costs(probabilities, amounts_minor, stops, challenge_cost, decline_cost, lost_margin, costs):  # type: ignore[no-untyped-def]
-    for i in range(len(probabilities)):
-        costs[i, 0], costs[i, 1], costs[i, 2] = _costs_of(
-            probabilities[i], amounts_minor[i], stops, challenge_cost, decline_cost, lost_margin
-        )
-
-
-@compiled
-def _cheapest(probabilities, amounts_minor, stops, challenge_cost, decline_cost, lost_margin, choices):  # type: ignore[no-untyped-def]
-    for i in range(len(probabilities)):
-        choices[i] = cheapest_action(
-            probabilities[i], amounts_minor[i], stops, challenge_cost, decline_cost, lost_margin
-        )
-
-
-@compiled
-def cheapest_action(probability, amount_minor, stops, challenge_cost, decline_cost, lost_margin):  # type: ignore[no-untyped-def]
-    """Return the index in `ACTIONS` of the action with the lowest expected cost, on ties of the milder one."""
-    approve, challenge, decline = _costs_of(probability, amount_minor, stops, challenge_cost, decline_cost, lost_margin)
-    if approve <= challenge and approve <= decline:
-        return 0
-    return 1 if challenge <= decline else 2
 
 
 def incurred_cost_minor(

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.compiled import compiled
-from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, cheapest_action
+from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy
+from cardwatch.decision.expected_costs import cheapest_action
 from cardwatch.detector.calibration import probability_of
 from cardwatch.detector.detector import Detector
 from cardwatch.detector.trees.margins import margin_of

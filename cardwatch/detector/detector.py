@@ -7,7 +7,6 @@ score with this class; XGBoost only trains the trees. Loading a detector takes a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -131,9 +130,3 @@ def strongest_reasons(contributions: NDArray[np.float64], limit: int = MAX_REASO
     order = np.argsort(-contributions, kind="stable")
     codes = dict.fromkeys(REASONS[index] for index in order if contributions[index] > 0)
     return list(codes)[:limit]
-
-
-def digest_of(files: Mapping[str, bytes]) -> str:
-    """Return the digest of a detector's files, equal to the output of `cd FOLDER && sha256sum * | sha256sum`."""
-    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

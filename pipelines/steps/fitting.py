@@ -14,9 +14,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from adapters.runtime.files import read_folder
-from cardwatch.detector.detector import Detector, digest_of
+from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import FEATURE_NAMES
 from cardwatch.features.reference_table import DAY_MS
+from cardwatch.registry import digest_of
 from models.training import TrainingSettings, fit_detector
 from pipelines.steps.training_set import ReplayedLog, TrainingSet
 

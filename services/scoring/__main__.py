@@ -16,10 +16,9 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from adapters.model_registry.mlflow_registry import MlflowRegistry
+from adapters.model_registry.mlflow_access import MlflowAccess
 from adapters.runtime.addresses import plain
 from adapters.runtime.logs import set_up_logging
-from adapters.runtime.policy_file import read_policies
 from adapters.runtime.ports import require_free
 from adapters.runtime.process import exit_on_error
 from adapters.runtime.settings import Settings, child_environment, read_settings, tls_of
@@ -70,7 +69,10 @@ def server_options(arguments: Sequence[str], settings: Settings) -> ServerOption
 
 def _service(settings: Settings) -> ServerOptions:
     # BentoML restarts a failing worker again and again, so check here what a worker reads.
-    read_policies(settings)
+    if settings.policy_file is not None:
+        from adapters.runtime.policy_file import read_policies  # noqa: PLC0415 (it imports numpy)
+
+        read_policies(settings)
     read_keys(settings.keys_file)
     shown, address = f"CARDWATCH_SCORING_URL={str(settings.scoring_url)!r}", urlsplit(plain(settings.scoring_url))
     if not address.hostname or not address.port:
@@ -89,7 +91,7 @@ def _service(settings: Settings) -> ServerOptions:
             " (CARDWATCH_MODEL_FOLDER)"
         )
     if settings.mlflow_url:
-        MlflowRegistry(settings.mlflow_url).close()
+        MlflowAccess.to(settings.mlflow_url).require_usable()
     tls_options = () if tls is None else ("--ssl-certfile", str(tls[0]), "--ssl-keyfile", str(tls[1]))
     host = settings.bind or address.hostname
     return ServerOptions("services.scoring.service:Scoring", host, address.port, settings, tls_options)

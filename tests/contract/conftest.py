@@ -21,9 +21,8 @@ from adapters.model_registry.model_folder import write_model
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment, new_api_key
 from adapters.scoring.client import ScoringClient
-from cardwatch.detector.detector import digest_of
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
-from cardwatch.registry import ModelVersion
+from cardwatch.registry import ModelVersion, digest_of
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from models.training import FittedDetector, TrainingSettings, fit_detector
 

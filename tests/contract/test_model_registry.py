@@ -17,9 +17,8 @@ from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.files import read_folder
 from adapters.runtime.ports import free_ports
 from adapters.runtime.settings import Settings, child_environment
-from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
-from cardwatch.registry import CHAMPION, MODEL
+from cardwatch.registry import CHAMPION, MODEL, digest_of
 from infra.local_stack.servers import server_spec
 from infra.local_stack.supervisor import Supervisor
 

@@ -11,9 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from adapters.runtime.files import write_atomically
-from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel
-from cardwatch.registry import ModelVersion
+from cardwatch.registry import ModelVersion, digest_of
 
 _HASH_BYTES: Final = hashlib.sha256().digest_size
 

@@ -20,7 +20,7 @@ from adapters.aws.sagemaker_endpoint import Endpoint
 from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
 from adapters.model_registry.model_folder import pack_model, unpack_model
 from adapters.runtime.policy_file import Policies
-from cardwatch.detector.detector import Detector, digest_of
+from cardwatch.detector.detector import Detector
 from cardwatch.errors import (
     CorruptModel,
     Misconfigured,
@@ -33,6 +33,7 @@ from cardwatch.progress import (
     Bootstrapped,
     RetrainingEnded,
 )
+from cardwatch.registry import digest_of
 from pipelines.sagemaker import handler
 from pipelines.sagemaker.execution import ExecutionArtifacts
 from pipelines.sagemaker.jobs import assemble, bootstrap, fit, judge

@@ -21,10 +21,9 @@ from adapters.model_registry.model_folder import (
     unpack_model,
     write_model,
 )
-from cardwatch.detector.detector import digest_of
 from cardwatch.errors import CorruptModel, NoChampion
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
-from cardwatch.registry import CHAMPION, ModelVersion
+from cardwatch.registry import CHAMPION, ModelVersion, digest_of
 from models.training import FittedDetector, TrainingSettings, fit_detector
 from services.scoring.model.manager import ModelManager
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from adapters.runtime.files import read_folder
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.detector.calibration import Calibration
-from cardwatch.detector.detector import FACTS_FILE, MODEL_FILE, TREES_FILE, Detector, digest_of
+from cardwatch.detector.detector import FACTS_FILE, MODEL_FILE, TREES_FILE, Detector
 from cardwatch.errors import CorruptModel, Misconfigured, SchemaMismatch
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH, column
+from cardwatch.registry import digest_of
 from models.calibration import fit_calibration
 from models.training import FittedDetector, TrainingSettings, fit_detector
 from models.tree_export import flatten

@@ -18,9 +18,8 @@ from adapters.aws.account import Account
 from adapters.aws.kinesis import KinesisReader
 from adapters.aws.sagemaker_registry import SageMakerRegistry
 from adapters.model_registry.model_folder import pack_model, unpack_model
-from cardwatch.detector.detector import digest_of
 from cardwatch.events import Action, Decision, Label, Transaction, decode, encode
-from cardwatch.registry import ModelVersion
+from cardwatch.registry import ModelVersion, digest_of
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cli.main import main

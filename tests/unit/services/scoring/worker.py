@@ -28,7 +28,6 @@ from adapters.scoring.wire_format import (
     encode_rows,
 )
 from cardwatch.decision.cost_policy import DecisionPolicy
-from cardwatch.detector.detector import digest_of
 from cardwatch.errors import NoChampion, RegistryUnavailable
 from cardwatch.events import Channel, Decision, Transaction, encode
 from cardwatch.features.columns import card_index
@@ -40,7 +39,7 @@ from cardwatch.features.state import empty_states
 from cardwatch.partitioning import UNCHECKED
 from cardwatch.ports import Scores
 from cardwatch.records import Record
-from cardwatch.registry import CHAMPION, ModelVersion
+from cardwatch.registry import CHAMPION, ModelVersion, digest_of
 from cardwatch.topics import TRANSACTIONS
 from models.training import FittedDetector
 from services.scoring.api.card_states import CardStateReader
