@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 import threading
@@ -34,6 +33,7 @@ from services.scoring.http.routes import WRITE_RESPONSE, CompleteRequest, Direct
 from services.scoring.metrics import FLUSH_SECONDS, ScoringMetrics, remove_dead_worker_gauges
 from services.scoring.model.manager import ModelManager
 from services.scoring.openapi.documentation import Documentation
+from services.scoring.quick_start import end_start
 from services.scoring.server_patches import redirect_logging
 
 if TYPE_CHECKING:
@@ -76,9 +76,7 @@ class ScoringApplication:
 
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._manager.wait_for_first_refresh()
-        gc.collect()
-        gc.freeze()  # objects that exist now live until the end; collections that include them take 100 ms
-        gc.set_threshold(50_000, 20, 20)  # requests leave no reference cycles
+        end_start()
         flushing = asyncio.create_task(self._flush_metrics())
         try:
             await self._bentoml_app(scope, receive, send)
@@ -125,8 +123,6 @@ def prepare_worker(settings: Settings) -> tuple[ScoringMetrics, ModelManager]:
     redirect_logging(settings)
     exit_with_parent(os.getppid())
     sys.setswitchinterval(SWITCH_SECONDS)
-    # numba imports scipy's linear algebra if it can. It is not used here, and the import takes a fifth of a second.
-    sys.modules.setdefault("scipy.linalg.cython_blas", None)  # type: ignore[arg-type]
     remove_dead_worker_gauges(settings.home / "bentoml" / "prometheus_multiproc_dir")
     metrics = ScoringMetrics()
     if settings.model_folder:

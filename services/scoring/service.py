@@ -12,6 +12,7 @@ import bentoml
 from starlette.types import ASGIApp
 
 from adapters.runtime.settings import Settings, read_settings
+from services.scoring.quick_start import begin_start
 from services.scoring.server_patches import use_protocol
 
 NAME: Final = "cardwatch-scoring"
@@ -23,6 +24,7 @@ class ScoringService(bentoml.Service):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Return the worker's application. Only a worker calls this, so only a worker imports the model libraries."""
+        begin_start()
         from services.scoring.http import timeout_protocol  # noqa: PLC0415
 
         use_protocol(timeout_protocol.NAME)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from adapters.runtime.settings import read_settings
+from services.scoring.quick_start import without_collections
 from services.scoring.server_patches import patch_supervisor
 
 
 def main() -> None:
     """Run `bentoml`."""
-    patch_supervisor(read_settings())
-    from bentoml_cli.cli import cli  # noqa: PLC0415 (it copies what is patched when it is imported)
+    with without_collections():
+        patch_supervisor(read_settings())
+        from bentoml_cli.cli import cli  # noqa: PLC0415 (it copies what is patched when it is imported)
 
     cli(prog_name="bentoml")
 
