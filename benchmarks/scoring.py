@@ -19,6 +19,7 @@ from msgspec import structs
 from adapters.feature_store.open import open_reader, open_store
 from adapters.runtime.settings import Secret, Settings
 from adapters.scoring.wire_format import BINARY, REASONS_HEADER, SCHEMA_HEADER
+from benchmarks.busy_loop import p99_of_two
 from benchmarks.harness import Metric, Metrics, compared, in_rounds
 from benchmarks.load import Result
 from benchmarks.redis_server import redis_server
@@ -33,6 +34,9 @@ OPEN_CONNECTIONS: Final = 64
 FEW: Final = 2
 """Number of connections for batches: while one waits for its response, the other sends its request."""
 ROUNDS: Final = 5
+WITHIN: Final = 4.0
+"""How many times the floor's p99 each round may have at half capacity."""
+PROBE_SECONDS: Final = 2.0
 
 
 def measure() -> Metrics:
@@ -42,7 +46,7 @@ def measure() -> Metrics:
         one = _measure_both(data, ours, bare, connections=1)
         many = _measure_both(data, ours, bare, connections=CONNECTIONS)
         rate = median_rate(many["ours"]) / 2
-        half = _measure_both(data, ours, bare, connections=OPEN_CONNECTIONS, rate=rate)
+        half, waits = _measure_at_half(data, ours, bare, rate)
         batches = _measure_batches(data, ours)
         alert_ratio = _alert_ratio(data, ours)
     return {
@@ -54,6 +58,7 @@ def measure() -> Metrics:
             many, "server_cpu_us", "µs", f"the server's processor time, {CONNECTIONS} connections", "at most 3 times"
         ),
         "score_half_p99": _over_the_floor(half, "latency.p99", "µs", _at_rate(rate, half), "at most 4 times"),
+        "score_half_p99_worst": _worst_round(half, waits),
         "score_batch_64": _per_second(batches["batch"], BATCH, "transactions", "`/v1/score/batch`", "at least 50,000"),
         "invocations_500": _per_second(batches["rows"], ROWS, "rows", "`/invocations`", "at least 120,000"),
         "score_alerts": Metric(
@@ -66,14 +71,49 @@ def measure() -> Metrics:
 
 
 def _measure_both(
-    data: ServingFixture, ours: Server, bare: Server, *, connections: int, rate: float | None = None
+    data: ServingFixture,
+    ours: Server,
+    bare: Server,
+    *,
+    connections: int,
+    rate: float | None = None,
+    rounds: int = ROUNDS,
 ) -> Results:
     def measure(server: Server) -> Result:
         return measure_load(
             server, "/v1/score", data.transactions, headers=data.headers, connections=connections, rate=rate
         )
 
-    return in_rounds({"bare": partial(measure, bare), "ours": partial(measure, ours)}, rounds=ROUNDS)
+    return in_rounds({"bare": partial(measure, bare), "ours": partial(measure, ours)}, rounds=rounds)
+
+
+def _measure_at_half(data: ServingFixture, ours: Server, bare: Server, rate: float) -> tuple[Results, list[float]]:
+    """Return the results at a rate, and in each round how long two busy loops in place of the processes wait, in µs."""
+    results: dict[str, list[Result]] = {"bare": [], "ours": []}
+    waits = []
+    for _ in range(ROUNDS):
+        for name, [result] in _measure_both(
+            data, ours, bare, connections=OPEN_CONNECTIONS, rate=rate, rounds=1
+        ).items():
+            results[name].append(result)
+        waits.append(p99_of_two(PROBE_SECONDS))
+    return results, waits
+
+
+def _worst_round(results: Results, waits: list[float]) -> Metric:
+    """Report the round with the highest p99 over the floor's, and what the machine alone does in that round."""
+    ratios = [own.latency.p99 / bare.latency.p99 for own, bare in zip(results["ours"], results["bare"], strict=True)]
+    worst = max(range(ROUNDS), key=ratios.__getitem__)
+    within = sum(ratio <= WITHIN for ratio in ratios)
+    return Metric(
+        value=results["ours"][worst].latency.p99,
+        unit="µs",
+        baseline=results["bare"][worst].latency.p99,
+        ratio=ratios[worst],
+        how=f"the same in the worst round, over the floor's; {within} of {ROUNDS} rounds within {WITHIN:g} times. Two"
+        f" busy loops in place of server and generator waited {waits[worst]:,.0f} µs (p99) beside it",
+        goal=f"{ROUNDS} of {ROUNDS} rounds within {WITHIN:g} times",
+    )
 
 
 def _over_the_floor(results: Results, quantity: str, unit: str, how: str, goal: str) -> Metric:
