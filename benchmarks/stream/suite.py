@@ -23,6 +23,7 @@ from adapters.runtime.kafka_connection import KafkaClient
 from adapters.runtime.ports import LOOPBACK
 from benchmarks.harness import Metric, Metrics, compared
 from benchmarks.stream.failover import measure_failover
+from benchmarks.stream.hops import Hops
 from benchmarks.stream.naive_consumer import NaiveConsumer
 from benchmarks.stream.stand import Drain, StreamStand
 from benchmarks.stream.witness import count
@@ -83,6 +84,7 @@ def measure() -> Metrics:
         stand.keep_values(DECISIONS)
         drains: defaultdict[MeasuredConsumer, list[Drain]] = defaultdict(list)
         latencies: defaultdict[MeasuredConsumer, list[tuple[float, float]]] = defaultdict(list)
+        hops = Hops()
         for _ in range(ROUNDS):
             backlog = _backlog(stand, BACKLOG)
             for consumer in (WORKER, RELAY):
@@ -93,7 +95,7 @@ def measure() -> Metrics:
             drains[AT_LEAST_ONCE].append(_drain(stand, AT_LEAST_ONCE, _backlog(stand, BACKLOG)))
             drains[TRACING].append(_drain(stand, TRACING, _backlog(stand, BACKLOG, traceparent=UNSAMPLED)))
             for consumer in PACED:
-                latencies[consumer].append(_latency(stand, consumer))
+                latencies[consumer].append(_latency(stand, consumer, hops if consumer is WORKER else None))
         naive = _drain_naively(stand)
         return {
             **_throughput("stream", drains[WORKER], drains[RELAY], "15,000 and 0.14"),
@@ -101,6 +103,7 @@ def measure() -> Metrics:
             **_latencies(
                 "stream_latency", latencies[WORKER], latencies[RELAY], "the relay's", ("at most 1.5", "at most 2")
             ),
+            **hops.metrics(PACED_RATE),
             **_latencies(
                 "stream_exactly_once_latency", latencies[WORKER], latencies[AT_LEAST_ONCE], "that without", ("", "")
             ),
@@ -154,11 +157,16 @@ def _drain(stand: StreamStand, consumer: MeasuredConsumer, backlog: Backlog, **o
     return drain
 
 
-def _latency(stand: StreamStand, consumer: MeasuredConsumer) -> tuple[float, float]:
-    """Return the median and the 99th percentile in ms from sending a transaction to reading its record."""
+def _latency(stand: StreamStand, consumer: MeasuredConsumer, hops: Hops | None = None) -> tuple[float, float]:
+    """Return the median and the 99th percentile in ms from sending a transaction to reading its record.
+
+    `hops` gets the times of the worker's steps.
+    """
     records, warm_up = int(PACED_RATE * PACED_SECONDS), int(PACED_RATE * 2)
     with _running(stand, consumer, stand.ends()):
         milliseconds = stand.latencies(consumer.topic, warm_up + records, PACED_RATE)[warm_up:]
+        if hops is not None:
+            hops.note(stand.stack.health_address(consumer.name))
     if np.isnan(milliseconds).any():
         raise RuntimeError(f"{consumer.name}: {np.isnan(milliseconds).sum()} records were not written")
     p50, p99 = np.percentile(milliseconds, [50, 99])
