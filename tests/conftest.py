@@ -47,7 +47,7 @@ SHARED_FIXTURES = (
 LONG_FILES = (
     "tests/e2e/test_loop.py",
     "tests/integration/test_prefect_flows.py",
-    "tests/e2e/test_kills.py",
+    "tests/e2e/test_chaos.py",
     "tests/e2e/test_zombie.py",
 )
 """Files that take a minute or more. They start first, so that the other process has work until the end."""

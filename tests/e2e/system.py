@@ -95,8 +95,7 @@ class System:
         """Whether the stream worker has committed everything that is in the log now; False without a broker."""
         try:
             ends = self.ends(TRANSACTIONS)
-            with closing(OffsetReader(self.settings.kafka, STREAM_GROUP)) as inquiry:
-                committed = inquiry.committed(TRANSACTIONS, sorted(ends))
+            committed = self._committed(sorted(ends))
         except CardwatchError:
             return False
         return all(committed.get(partition, 0) >= end for partition, end in ends.items())
@@ -106,6 +105,28 @@ class System:
         transactions, labels = ({str(p): end for p, end in self.ends(t).items()} for t in (TRANSACTIONS, "labels"))
         self.publish(DayEmitted(day=day, transaction_ends=transactions, label_ends=labels, decided=True))
         self.wait_for(f"{day} archived", lambda told: isinstance(told, DayArchived) and told.day == day)
+
+    def decided(self) -> int | None:
+        """The sum of the committed offsets of the stream's group; None without a broker."""
+        try:
+            return sum(self._committed(sorted(self.ends(TRANSACTIONS))).values())
+        except CardwatchError:
+            return None
+
+    def await_decisions(self, number: int) -> None:
+        """Wait until this many further transactions are decided, from when the broker answers on."""
+        before: list[int] = []
+
+        def reached() -> bool:
+            if (now := self.decided()) is not None:
+                before.append(now)
+            return bool(before) and before[-1] >= before[0] + number
+
+        until(f"{number} further decisions", reached)
+
+    def _committed(self, partitions: list[int]) -> dict[int, int]:
+        with closing(OffsetReader(self.settings.kafka, STREAM_GROUP)) as inquiry:
+            return inquiry.committed(TRANSACTIONS, partitions)
 
     def begin_traffic(self) -> None:
         """Let the generator begin its fixed-rate phase."""

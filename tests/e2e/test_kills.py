@@ -19,9 +19,7 @@ from tests.e2e.evidence import (
 from tests.e2e.system import System
 
 KILLS_EACH = 3
-EACH_CLIENT = pytest.mark.parametrize(
-    "kafka_client", [KafkaClient.CONFLUENT, pytest.param(KafkaClient.KAFKA_PYTHON, marks=pytest.mark.long)]
-)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800)]  # `make test` has the chaos
 
 
 def random_pauses(seed: int) -> Iterator[int]:
@@ -31,8 +29,7 @@ def random_pauses(seed: int) -> Iterator[int]:
         yield chance.randrange(20, 400)
 
 
-@EACH_CLIENT
-@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("kafka_client", KafkaClient)
 def test_kills_of_worker_and_scoring_service_lose_nothing_repeat_nothing_and_change_no_feature(
     system: System, go: Callable[[System], None]
 ) -> None:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import pytest
 
 from adapters.runtime.kafka_connection import KafkaClient
-from cardwatch.topics import DECISIONS
 from infra.local_stack.supervisor import ProcessSpec
 from tests.deadlines import pass_seconds, until
 from tests.e2e.cutting_worker import DONE
@@ -91,7 +90,7 @@ def faulty(
         system = start_system(stack, traffic_seconds=TRAFFIC_SECONDS, cards=CARDS, rate=RATE)
         stack.start(WORKER)
         system.begin_traffic()
-        until("traffic", lambda: sum(system.ends(DECISIONS).values()) > 0)
+        system.await_decisions(50)
         system.pause_traffic()
         until("everything decided", system.is_all_decided)
         yield Faulty(system, stack)
@@ -112,8 +111,7 @@ def hold(system: System, proxy: Proxy, fault: Fault) -> None:
     fault.begin(proxy)
     pass_seconds(fault.seconds)
     proxy.heal()
-    flowing = sum(system.ends(DECISIONS).values()) + 50
-    until("decisions flow again", lambda: sum(system.ends(DECISIONS).values()) > flowing)
+    system.await_decisions(50)
 
 
 @pytest.mark.parametrize("fault", BROKER_FAULTS, ids=lambda fault: fault.name)
