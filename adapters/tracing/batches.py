@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context
 
-from adapters.tracing.otlp import Tracing, current_headers, headers_of, is_unsampled
+from adapters.tracing.spans import Tracing, current_headers, headers_of, is_unsampled
 from cardwatch.events import DeadLetter, Decision
 from cardwatch.records import Headers, Record
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS

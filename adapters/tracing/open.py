@@ -11,16 +11,17 @@ from cardwatch.records import Headers
 
 if TYPE_CHECKING:
     from adapters.tracing.batches import BatchTracer
-    from adapters.tracing.otlp import Tracing
+    from adapters.tracing.spans import Tracing
 
 
 def tracing_of(settings: Settings, service: str) -> Tracing | None:
     """Return the tracing of a service, which the caller closes; None if `settings.traces_url` is empty."""
     if not settings.traces_url:
         return None
-    from adapters.tracing.otlp import Tracing, otlp_exporter  # noqa: PLC0415 (off by default)
+    from adapters.tracing.collector import CollectorExporter  # noqa: PLC0415 (off by default)
+    from adapters.tracing.spans import Tracing  # noqa: PLC0415
 
-    return Tracing(service, otlp_exporter(settings.traces_url), settings.traces_share)
+    return Tracing(service, CollectorExporter(settings.traces_url), settings.traces_share)
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def producer_span(settings: Settings, service: str, name: str) -> Iterator[Heade
         return
     from opentelemetry.trace import SpanKind  # noqa: PLC0415 (off by default)
 
-    from adapters.tracing.otlp import headers_of  # noqa: PLC0415
+    from adapters.tracing.spans import headers_of  # noqa: PLC0415
 
     with closing(tracing), tracing.tracer.start_as_current_span(name, kind=SpanKind.PRODUCER) as span:
         yield headers_of(span)

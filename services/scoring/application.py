@@ -37,7 +37,7 @@ from services.scoring.quick_start import end_start
 from services.scoring.server_patches import redirect_logging
 
 if TYPE_CHECKING:
-    from adapters.tracing.otlp import Tracing
+    from adapters.tracing.spans import Tracing
 
 SWITCH_SECONDS: Final = 0.0005
 """Maximum time that the thread of the model manager may hold the interpreter lock while a request waits."""

@@ -9,7 +9,7 @@ from typing import Final, cast
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from adapters.tracing.otlp import Tracing
+from adapters.tracing.spans import Tracing
 from cardwatch.records import TRACE_HEADERS, Headers
 from services.scoring.http.routes import CompleteRequest, DirectAnswer, Endpoint, Request, Response, status_of
 

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from adapters.tracing.otlp import Tracing
+from adapters.tracing.spans import Tracing
 from services.scoring.http.routes import CompleteRequest, Request, Response, Routes
 from services.scoring.http.tracing import traced, traced_direct
 from services.scoring.metrics import ScoringMetrics

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanContext, StatusCode
 
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.tracing.batches import BatchTracer
-from adapters.tracing.otlp import Tracing
+from adapters.tracing.spans import Tracing
 from cardwatch.errors import StaleWriter, StoreUnavailable, Superseded
 from cardwatch.ports import FeatureStore, Scores
 from cardwatch.records import Headers, Outgoing

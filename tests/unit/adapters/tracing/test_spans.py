@@ -1,9 +1,6 @@
-"""Which requests and records are traced, in which trace, and what is sent to a collector."""
+"""Which requests and records are traced, and in which trace."""
 
 from __future__ import annotations
-
-import socket
-import time
 
 import pytest
 from hypothesis import given
@@ -12,11 +9,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, get_current_span
 
-from adapters.runtime.addresses import HttpUrl
-from adapters.runtime.ports import LOOPBACK, free_ports
-from adapters.tracing.otlp import EXPORT_SECONDS, Tracing, current_headers, headers_of, otlp_exporter
+from adapters.tracing.spans import Tracing, current_headers, headers_of
 from cardwatch.records import Headers
-from tests.integration.span_collector import span_collector
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -97,26 +91,3 @@ def test_a_request_within_a_span_belongs_to_it_and_one_outside_to_none() -> None
     with traced.tracer.start_as_current_span("part") as span:
         assert list(current_headers().items()) == [(name, value.decode()) for name, value in headers_of(span)]
     assert current_headers() == {}
-
-
-@pytest.mark.parametrize(("path", "asked"), [("", "/v1/traces"), ("/", "/v1/traces"), ("/own/path", "/own/path")])
-def test_pending_spans_are_sent_at_the_end_to_the_address_of_the_protocol_or_the_given_one(
-    path: str, asked: str
-) -> None:
-    with span_collector() as collector:
-        traced = Tracing("test", otlp_exporter(HttpUrl(collector.url + path)), share=1.0)
-        traced.tracer.start_span("part").end()
-        traced.close()
-        assert collector.paths == [asked]
-        assert [(span.service, span.name) for span in collector.spans] == [("cardwatch-test", "part")]
-
-
-def test_a_collector_that_is_away_or_silent_delays_the_end_of_a_process_by_no_more_than_the_limit() -> None:
-    [nobody] = free_ports(1)
-    with socket.create_server((LOOPBACK, 0)) as silent:
-        for port in (nobody, silent.getsockname()[1]):
-            traced = Tracing("test", otlp_exporter(HttpUrl(f"http://{LOOPBACK}:{port}")), share=1.0)
-            traced.tracer.start_span("part").end()
-            begin = time.monotonic()
-            traced.close()
-            assert time.monotonic() - begin < 2 * EXPORT_SECONDS

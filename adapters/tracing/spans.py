@@ -1,4 +1,4 @@
-"""Spans, made with OpenTelemetry and sent to a collector by OTLP over HTTP.
+"""Spans, made with OpenTelemetry.
 
 A caller's trace context (https://www.w3.org/TR/trace-context/) decides whether its request or record is traced. Of
 those without a context a given share is traced.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -21,17 +20,15 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, SpanKind, Tracer, get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from adapters.runtime.addresses import HttpUrl, plain
 from cardwatch.records import TRACEPARENT, Headers
 
-EXPORT_SECONDS: Final = 5
-"""Maximum time for sending spans, also when a process ends."""
+CLOSE_SECONDS: Final = 5.0
+"""Maximum time for sending pending spans when a process ends."""
 QUEUED_SPANS: Final = 16_384
 """Maximum number of spans that wait to be sent, some 50 MB; more are dropped, and the log says so."""
 MAX_LINKS: Final = 2_000
 """Maximum number of links of a span: one for each record of a batch."""
 
-_TRACES_PATH: Final = "/v1/traces"
 _LAST_DIGIT: Final = 54
 _EVEN_DIGITS: Final = frozenset({b"0", b"2", b"4", b"6", b"8", b"a", b"c", b"e"})
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
@@ -82,18 +79,10 @@ class Tracing:
             yield span
 
     def close(self) -> None:
-        """Send pending spans, for at most `EXPORT_SECONDS`."""
-        self._provider.shutdown()
-
-
-def otlp_exporter(url: HttpUrl) -> SpanExporter:
-    """Return an exporter to a collector. An address without a path gets that of the protocol, `/v1/traces`.
-
-    The variables of OpenTelemetry for headers, certificates and compression apply (`OTEL_EXPORTER_OTLP_HEADERS` ...).
-    """
-    parts = urlsplit(plain(url))
-    path = parts.path if parts.path.strip("/") else _TRACES_PATH
-    return OTLPSpanExporter(urlunsplit(parts._replace(path=path)), timeout=EXPORT_SECONDS)
+        """Send pending spans, for at most `CLOSE_SECONDS`; the library would send them for half a minute."""
+        closing = Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
 
 
 def headers_of(span: Span) -> Headers:
