@@ -63,7 +63,7 @@ class CollectorExporter(SpanExporter):
         self._lost += len(spans)
         if self._now_seconds() >= self._next_summary:
             log.warning(
-                "the collector at %s does not take spans, %d are lost: %s", self._shown, self._lost, self._reason
+                "the collector at %s does not take spans, %d are lost: %s", self._shown, self._lost, _NEWEST.reason
             )
             self._next_summary, self._lost = self._now_seconds() + SUMMARY_SECONDS, 0
         return result
