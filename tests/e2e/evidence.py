@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pytest
 from msgspec import Struct
 
 from adapters.archive.reader import Archive
@@ -23,6 +24,9 @@ from cli.demo.observer import Positions
 from cli.demo.topic_audit import TopicAudit, audit_topics, committed_records
 from pipelines.steps.training_set import replay_log
 from tests.e2e.system import HISTORY_DAYS, System
+
+UNCLOSED_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+"""For tests that break connections: kafka-python leaves a socket whose handshake failed to the garbage collector."""
 
 
 class Evidence(NamedTuple):

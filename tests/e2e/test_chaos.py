@@ -17,6 +17,7 @@ from infra.local_stack.servers import is_responding
 from tests.deadlines import until
 from tests.e2e.chaos import Chaos
 from tests.e2e.evidence import (
+    UNCLOSED_SOCKETS,
     Evidence,
     gather,
     positions_now,
@@ -47,6 +48,7 @@ SEED = 5_031
 """With it the first four bursts have a SIGKILL of every part, the loss of the store's data, and most network faults."""
 
 
+@UNCLOSED_SOCKETS
 @pytest.mark.timeout(7_200)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.long] if run.seconds > 60 else []) for name, run in RUNS.items()]

@@ -11,6 +11,7 @@ from adapters.runtime.kafka_connection import KafkaClient
 from cardwatch.topics import DECISIONS
 from infra.local_stack.servers import is_responding
 from tests.e2e.evidence import (
+    UNCLOSED_SOCKETS,
     gather,
     positions_now,
     require_features_and_states_of_a_replay,
@@ -19,7 +20,7 @@ from tests.e2e.evidence import (
 from tests.e2e.system import System
 
 KILLS_EACH = 3
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800)]  # `make test` has the chaos
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800), UNCLOSED_SOCKETS]  # `make test` has the chaos
 
 
 def random_pauses(seed: int) -> Iterator[int]:

@@ -18,6 +18,7 @@ from infra.local_stack.supervisor import ProcessSpec
 from tests.deadlines import pass_seconds, until
 from tests.e2e.cutting_worker import DONE
 from tests.e2e.evidence import (
+    UNCLOSED_SOCKETS,
     Evidence,
     gather,
     positions_now,
@@ -28,7 +29,7 @@ from tests.e2e.proxied_stack import ProxiedStack, proxied_stack
 from tests.e2e.system import System, start_system
 from tests.e2e.toxiproxy import DOWNSTREAM, UPSTREAM, Proxy
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800), UNCLOSED_SOCKETS]
 
 WORKER = "stream"
 TRAFFIC_SECONDS = 900
