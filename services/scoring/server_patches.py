@@ -71,8 +71,9 @@ PRIVATE_PARTS: Final = (
 )
 PROTOCOL_ATTRIBUTES: Final = (
     "access_log", "access_logger", "app", "config.app", "connections", "cycle", "expect_100_continue",
-    "flow.write_paused", "headers", "logger", "loop", "parser", "scope", "server_state.default_headers", "tasks",
-    "timeout_keep_alive_task", "transport", "url", "ws_protocol_class",
+    "flow.resume_reading", "flow.write_paused", "headers", "logger", "loop", "parser", "pipeline", "scope",
+    "server_state.default_headers", "server_state.total_requests", "tasks", "timeout_keep_alive", "transport", "url",
+    "ws_protocol_class",
 )  # fmt: skip
 """Attributes of an `HttpToolsProtocol` that has received a request."""
 CYCLE_ATTRIBUTES: Final = (

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with time and size limits, direct endpoints, and responses that are written together.
 
-- Connections that send a request too slowly, or no request at all, are closed by a sweep once a second. Such a
-  connection occupies no worker, but the number of connections is limited as well.
+- Connections that send a request too slowly, or no request at all, are closed by a sweep once a second, which replaces
+  uvicorn's timer per response. Such a connection occupies no worker, but the number of connections is limited as well.
 - A request knows its arrival time and how many requests are pending.
 - A complete response (`WRITE_RESPONSE`) is one write instead of two ASGI messages.
 - A request for a `DirectEndpoint` is answered without ASGI: no task, no messages. All requests that arrive in one
@@ -55,17 +55,21 @@ log = logging.getLogger(__name__)
 class DirectRequest(CompleteRequest):
     """A request for a `DirectEndpoint` on the connection of `protocol`; its body may be incomplete."""
 
-    __slots__ = ("endpoint", "keep_alive", "protocol", "scope")
+    __slots__ = ("all_headers", "endpoint", "keep_alive", "protocol")
 
     def __init__(self, protocol: TimeoutProtocol, endpoint: DirectEndpoint, headers: dict[bytes, bytes]) -> None:
         super().__init__(headers)
-        self.protocol, self.endpoint, self.scope, self.keep_alive = protocol, endpoint, protocol.scope, True
+        self.protocol, self.endpoint, self.all_headers, self.keep_alive = protocol, endpoint, protocol.headers, True
 
 
 class TimeoutProtocol(HttpToolsProtocol):
-    """The protocol of one connection. `receiving_since`: when the incomplete request began, None between requests."""
+    """The protocol of one connection. `receiving_since`: when the incomplete request began, None between requests.
+
+    `idle_since`: when the last request was answered, None while there is one or before the first.
+    """
 
     receiving_since: float | None = None
+    idle_since: float | None = None
     _head_bytes: int | None = None
     _is_sweeping = False
     _buffered: Final[list[tuple[Any, bytes]]] = []
@@ -99,13 +103,13 @@ class TimeoutProtocol(HttpToolsProtocol):
                 self._head_bytes = head_bytes + len(data)
                 if self._head_bytes > MAX_HEAD_BYTES:
                     self.send_400_response("The request line and headers are too large.")
-        elif self.receiving_since is None and self.timeout_keep_alive_task is None and self._is_idle():
-            self.receiving_since = time.perf_counter()  # empty lines stop uvicorn's keep-alive timeout
+        elif self.receiving_since is None and self._is_idle():
+            self.receiving_since = time.perf_counter()  # of empty lines
 
     def on_message_begin(self) -> None:
-        """Start the timeout of a request at its first byte."""
-        super().on_message_begin()
-        self.receiving_since = time.perf_counter()
+        """Start the timeout of a request at its first byte. Only ASGI needs a scope, which uvicorn would make here."""
+        self.url, self.expect_100_continue, self.headers = b"", False, []
+        self.receiving_since, self.idle_since = time.perf_counter(), None
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
@@ -139,6 +143,17 @@ class TimeoutProtocol(HttpToolsProtocol):
         if len(unanswered) == 1:
             self.loop.call_soon(_answer_requests)
 
+    def on_response_complete(self) -> None:
+        """Begin the next pipelined request, or be idle: as uvicorn does, but without a timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.idle_since = time.perf_counter()
+
     def shutdown(self) -> None:
         """Close the connection after the request at hand."""
         if self._receiving is not None:
@@ -167,17 +182,24 @@ class TimeoutProtocol(HttpToolsProtocol):
         self._receiving = DirectRequest(self, endpoint, headers)
         return True
 
+    def _scope_of(self, headers: list[tuple[bytes, bytes]]) -> Any:
+        """Return the scope that uvicorn makes at the begin of a request, with these headers."""
+        kept = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = kept
+        return {**self.scope, "headers": headers}
+
     def _begin_cycle(self) -> None:
+        self.scope = self._scope_of(self.headers)
         super().on_headers_complete()
         self._extend_scope(self.cycle, self.receiving_since)
 
     def _start_cycle(self, request: DirectRequest, app: Any) -> None:
         """Let `app` answer a complete direct request in a cycle of uvicorn."""
         self._waiting = None
-        path = request.endpoint.path
-        request.scope |= {"method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+        path, scope = request.endpoint.path, self._scope_of(request.all_headers)
         self.cycle = RequestResponseCycle(
-            scope=request.scope,
+            scope=scope | {"method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""},
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -267,6 +289,12 @@ class TimeoutProtocol(HttpToolsProtocol):
         if is_last:
             self.transport.close()
 
+    def is_overdue(self, now: float) -> bool:
+        """Return whether a request takes too long to arrive, or none has arrived for too long."""
+        if self.receiving_since is not None:
+            return now - self.receiving_since > TIMEOUT_SECONDS
+        return self.idle_since is not None and now - self.idle_since > self.timeout_keep_alive
+
     def _sweep(self) -> None:
         """Close the connections that exceed the timeout, and schedule the next sweep while there are connections."""
         TimeoutProtocol._is_sweeping = bool(self.connections)
@@ -274,8 +302,7 @@ class TimeoutProtocol(HttpToolsProtocol):
             self.loop.call_later(SWEEP_SECONDS, self._sweep)
         now = time.perf_counter()
         for connection in list(self.connections):
-            since = getattr(connection, "receiving_since", None)
-            if since is not None and now - since > TIMEOUT_SECONDS and connection.transport is not None:
+            if isinstance(connection, TimeoutProtocol) and connection.is_overdue(now):
                 connection.transport.close()
 
 

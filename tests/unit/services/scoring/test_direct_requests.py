@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -159,7 +159,13 @@ def arrivals(draw: st.DrawFn) -> list[Step]:
     return [Step(stream[a:b], draw(st.sampled_from([0, 1, 20]))) for a, b in pairwise(cuts)]
 
 
+USUAL = encoded("POST", PATH, "1.1", (), b"body", chunked=False)
+
+
 @settings(max_examples=500, deadline=None)
+@example(steps=[Step(USUAL[:-2], 1), Step(USUAL[-2:], 1)], shut_down_before=1)  # before its last bytes
+@example(steps=[Step(USUAL, 0), Step(b"\r\n", 1)], shut_down_before=1)  # before it is answered
+@example(steps=[Step(USUAL + USUAL, 20)], shut_down_before=None)
 @given(steps=arrivals(), shut_down_before=st.none() | st.integers(0, 3))
 def test_a_direct_endpoint_answers_the_bytes_that_asgi_answers(
     metrics: ScoringMetrics, steps: list[Step], shut_down_before: int | None

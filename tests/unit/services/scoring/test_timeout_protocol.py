@@ -15,6 +15,8 @@ from tests.unit.services.scoring.worker import (
     Clock,
 )
 
+KEEP_ALIVE_SECONDS = 75
+
 
 class Timers:
     """The part of an event loop that the protocol uses: timers, which the test runs."""
@@ -42,11 +44,14 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         self.is_open = False
 
+    def is_closing(self) -> bool:
+        return not self.is_open
+
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[TimeoutProtocol, Transport]]:
     monkeypatch.setattr(TimeoutProtocol, "_is_sweeping", False)
-    config, state = Config(app=lambda: None, log_config=None), ServerState()
+    config, state = Config(app=lambda: None, log_config=None, timeout_keep_alive=KEEP_ALIVE_SECONDS), ServerState()
     config.load()
 
     def connected() -> tuple[TimeoutProtocol, Transport]:
@@ -78,6 +83,26 @@ def test_a_connection_without_a_request_is_closed_after_the_timeout(
         clock.now += SWEEP_SECONDS
         connect.timers.run()
     assert not transport.is_open
+
+
+def test_a_connection_is_closed_when_it_was_idle_for_the_keep_alive_timeout_after_a_response(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("services.scoring.http.timeout_protocol.time.perf_counter", clock)
+    idle, closed = connect()
+    busy, open_ = connect()
+    for protocol in (idle, busy):
+        protocol.receiving_since = None
+        protocol.on_response_complete()
+    assert idle.timeout_keep_alive == KEEP_ALIVE_SECONDS > TIMEOUT_SECONDS
+    clock.now += KEEP_ALIVE_SECONDS - 1.0
+    busy.on_message_begin()
+    connect.timers.run()
+    assert closed.is_open
+    clock.now += 1.1
+    connect.timers.run()
+    assert (closed.is_open, open_.is_open) == (False, True)
 
 
 def test_there_is_one_sweep_however_many_connections_and_delays_there_are(
