@@ -52,7 +52,7 @@ test: $(STAMP) ## run the test suite on real parts
 coverage: $(STAMP) ## run the same tests and list the lines that they do not reach (a quarter slower)
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
-test-long: $(STAMP) ## run the long tests: kills under traffic, each alert, the demo at full scale eight times (an hour)
+test-long: $(STAMP) ## run the long tests: kills and chaos under traffic, each alert, the demo at full scale eight times (two hours)
 	@$(BIN)/pytest -m long
 
 test-spark: $(STAMP) ## test the backfill on Spark against the local replay; installs Spark first (half a gigabyte)

@@ -98,7 +98,8 @@ def break_commits(cuts: Cuts) -> None:
 
     confluent_worker.Producer = CutProducer
     TransactionManager.begin_commit = cut_then_commit
-    confluent_worker.REQUEST_SECONDS = pure_python_transactions.REQUEST_SECONDS = COMMIT_SECONDS
+    confluent_worker.REQUEST_SECONDS = confluent_worker.OFFSETS_SECONDS = COMMIT_SECONDS
+    pure_python_transactions.REQUEST_SECONDS = COMMIT_SECONDS
 
 
 def main() -> None:
