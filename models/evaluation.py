@@ -136,7 +136,7 @@ def relative_cost(
 
 
 class RowCosts(NamedTuple):
-    """What n decisions cost under the true labels, and what approvals would have cost: minor units, float64 [n]."""
+    """The cost of n decisions under the true labels, and that of approving all: minor units, float64 [n]."""
 
     incurred: NDArray[np.float64]
     of_approval: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""What a file is, by its content and never by its name: text, compressed text, Parquet, or something that is refused.
+"""The kind of a file by its content, never by its name: text, compressed text, Parquet, or something that is refused.
 
 gzip, bzip2, zstd, lz4, xz and zip archives with one file are read through. Every other container is named, with what
 to do about it, because its bytes taken for text would give columns and values that nobody wrote.
@@ -146,7 +146,7 @@ def _check_is_text(path: Path, stream: pa.NativeFile, container: str) -> None:
 
 
 def _not_text(head: bytes) -> tuple[str, str] | None:
-    """What the bytes are if they are not text, and what to do."""
+    """Say which kind of file bytes are that are not text, and what to do."""
     if head.startswith(b"PAR1"):
         return "a Parquet file", "decompress it first, Parquet is compressed inside"
     if head.startswith((*_ZIP, _XZ, *_COMPRESSIONS)):
@@ -190,7 +190,7 @@ def _is_clutter(name: str) -> bool:
 
 
 def _office(archive: zipfile.ZipFile, names: list[str]) -> str:
-    """What a zip archive is that belongs to a program, and what to do; empty if it is just an archive."""
+    """Say to which program a zip archive belongs, and what to do; empty if it is just an archive."""
     if "[Content_Types].xml" in names:
         if any(name.startswith("xl/") for name in names):
             return "an Excel workbook; save the sheet as CSV (UTF-8)"

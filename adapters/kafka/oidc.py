@@ -22,7 +22,7 @@ TIMEOUT_SECONDS: Final = 3.0
 stream worker, because kafka-python sends no heartbeat meanwhile."""
 _MAX_ANSWER_BYTES: Final = 1_000_000
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""What a bearer token consists of (RFC 6750, section 2.1)."""
+"""The characters of a bearer token (RFC 6750, section 2.1)."""
 _ERROR_CODE: Final = re.compile(r"[a-z_]{1,40}")
 """Error codes of RFC 6749; any other text of an answer is not shown, because it may repeat what was sent."""
 _URL: Final = f"{PREFIX}TOKEN_URL"

@@ -1,4 +1,4 @@
-"""What differs between the two Kafka clients: one protocol for each use, and the error that both raise.
+"""The port of the two Kafka clients: one protocol for each use, and the error that both raise.
 
 `adapters.kafka.confluent` and `adapters.kafka.pure_python` implement it, and the rest of `adapters.kafka` is written
 against it. All readers see committed records only.

@@ -30,7 +30,7 @@ _LOGINS: Final = {
     OIDC: (("TOKEN_URL", "USERNAME", "PASSWORD"), ("TOKEN_SCOPE",)),
     MSK_IAM: (("AWS_REGION",), ()),
 }
-"""What a login needs, and what it may have besides, by its token provider; empty for the other mechanisms."""
+"""The settings that a login needs, and those that it may have, by its token provider; empty for other mechanisms."""
 _REGION: Final = re.compile(r"[a-z0-9-]{1,32}")
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
@@ -42,7 +42,7 @@ class KafkaClient(StrEnum):
     CONFLUENT = "confluent-kafka"
     """librdkafka, in C: fast."""
     KAFKA_PYTHON = "kafka-python"
-    """In Python, several times slower."""
+    """In Python: no compiled part, and about two thirds of the rate."""
 
 
 class KafkaConnection(Struct, frozen=True):

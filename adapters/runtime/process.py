@@ -1,4 +1,4 @@
-"""What all long-running processes share: log lines, signals, health checks, and errors without a traceback.
+"""The parts that all long-running processes share: log lines, signals, health checks, and errors without a traceback.
 
 A process does not depend on the order of starts: it logs which part is unavailable, waits, and retries.
 """

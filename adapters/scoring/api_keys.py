@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class KeyScope(Enum):
-    """What a key may be used for. `ADMIN` (see and reload the served models) does not imply the other scopes."""
+    """The uses that a key may have. `ADMIN` (see and reload the served models) does not imply the other scopes."""
 
     SCORE = "score"
     EXPLAIN = "explain"

@@ -27,7 +27,7 @@ from cardwatch.ports import StateArray
 
 
 class ModelDecision(NamedTuple):
-    """What the model decides about a transaction; the fields mean what they do in `cardwatch.events.Decision`."""
+    """The model's decision about a transaction; the fields mean what they do in `cardwatch.events.Decision`."""
 
     sequence: int
     margin: float

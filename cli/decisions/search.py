@@ -25,7 +25,7 @@ from cli.records.ranges import BackwardReader, read_range
 from cli.records.text import escaped, printable
 
 Identity: TypeAlias = tuple[str, str]
-"""What makes a transaction one and the same: its card and its id."""
+"""The identity of a transaction: its card and its id."""
 Key = TypeVar("Key")
 
 

@@ -66,7 +66,7 @@ class _Place(NamedTuple):
 
 
 def _instead(path: Path, column: str, names: list[str], needed: set[str], dialect: CsvDialect) -> str:
-    """What to do about a missing column, and the columns that there are."""
+    """Say what to do about a missing column, and the columns that there are."""
     if not is_parquet(path) and dialect.column_names is None:
         lines = first_lines(path, dialect)
         if place := _find_names(lines, needed, dialect):

@@ -40,7 +40,7 @@ class Joinable(Strict, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return " + ".join(self.names)
 
 
@@ -99,7 +99,7 @@ class Amount(Strict, frozen=True, kw_only=True):
 
     @property
     def decimal(self) -> str:
-        """What separates the decimals: a point, unless the mapping says otherwise."""
+        """The separator of the decimals: a point, unless the mapping says otherwise."""
         return self.decimal_separator or "."
 
 

@@ -88,7 +88,7 @@ def score_columns_table(
 
 
 def in_words(confidence: Confidence, place: str = "low, high") -> str:
-    """What the confidence interval is and in which `place` it stands, or why there is none."""
+    """Say what the confidence interval is and in which `place` it stands, or why there is none."""
     if confidence.note is not None:
         return confidence.note[:1].upper() + confidence.note[1:] + "."
     return (

@@ -1,4 +1,4 @@
-"""What a user asks of an evaluation besides the table and the JSON file."""
+"""The outputs that a user asks of an evaluation besides the table and the JSON file."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ PASSED_SECONDS: Final = 0.5
 
 
 class DeliveryOutcome(NamedTuple):
-    """What became of a transaction: its decision, or the dead letter of its record.
+    """The outcome of a transaction: its decision, or the dead letter of its record.
 
     With `was_decided_before` the record was a repeat, and the decision is an earlier one, None if the topic no longer
     holds it.

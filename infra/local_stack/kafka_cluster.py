@@ -52,7 +52,7 @@ class _Ports(NamedTuple):
 
 
 class _QuorumState(Struct, rename="camel"):
-    """What a node knows about the quorum: the active controller, -1 during an election, and the number of elections."""
+    """The quorum as a node knows it: the active controller, -1 during an election, and the number of elections."""
 
     leader_id: int
     leader_epoch: int

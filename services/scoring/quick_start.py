@@ -1,4 +1,4 @@
-"""What lets the processes of the service start sooner."""
+"""A quick start of the service's processes: without garbage collection and without optional imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the worker needs of tracing, and what it uses when a batch is not traced."""
+"""The port between worker and tracing, and its implementation for a batch that is not traced."""
 
 from __future__ import annotations
 

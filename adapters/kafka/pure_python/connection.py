@@ -65,7 +65,7 @@ _FAILURES: Final[dict[Failure, tuple[type[Exception], ...]]] = {
 
 
 class Connections:
-    """What became of the connections of one client: whether one is open, and why the newest one failed.
+    """The state of the connections of one client: whether one is open, and why the newest one failed.
 
     kafka-python tells why it cannot connect in its log only, which is silent here.
     """

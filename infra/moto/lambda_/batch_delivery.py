@@ -41,7 +41,7 @@ class ExhaustedBatch(NamedTuple):
 
 
 class ShardCallbacks(NamedTuple):
-    """What `BatchDelivery` needs of a shard and of the function.
+    """The part that `BatchDelivery` needs of a shard and of the function.
 
     `sequence_of` returns the sequence number of a record and `age_of` its age in seconds. `pause` waits before a retry:
     it takes the number of attempts so far and returns whether to continue. `report_exhausted` sends a skipped batch to

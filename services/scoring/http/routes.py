@@ -106,7 +106,7 @@ class CompleteRequest(Request):
 
 
 class DirectEndpoint(NamedTuple):
-    """What answers a POST request for `path` whose body is complete and has at most `max_bytes`."""
+    """The function that answers a POST request for `path` whose body is complete and has at most `max_bytes`."""
 
     path: str
     answer: Callable[[CompleteRequest], DirectAnswer]

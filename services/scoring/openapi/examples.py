@@ -69,7 +69,7 @@ ERRORS: Final[dict[str, dict[str, dict[str, str]]]] = {
 
 
 class ModelResponses(Struct, frozen=True):
-    """What the champion answers to the requests that are shown: JSON values, and a line of CSV."""
+    """The champion's answers to the requests that are shown: JSON values, and a line of CSV."""
 
     explanation: dict[str, Any]
     second_explanation: dict[str, Any]
