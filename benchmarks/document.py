@@ -16,7 +16,7 @@ PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 SECTIONS: Final = {
     "The feature kernel": ("ask_", "batch_lmdb", "encode_", "fold_", "replay", "windows_"),
-    "Scoring, under load": ("score_", "invocations_", "baseline_", "startup", "scoring_"),
+    "Scoring, under load": ("score_", "invocations_", "baseline_", "startup", "scoring_", "reasons_"),
     "The stream": ("stream_",),
     "Trees": ("predict_", "contributions_"),
     "One request for a preview, step by step": ("step_",),

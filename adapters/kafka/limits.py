@@ -10,8 +10,10 @@ SESSION_TIMEOUT_MS: Final = 6_000
 """Time after which the partitions of a silent worker go to others. It is the broker's minimum by default."""
 HEARTBEAT_INTERVAL_MS: Final = 1_000
 """Time between two signs of life of a worker: five may be lost before the session times out."""
-TRANSACTION_TIMEOUT_MS: Final = 10_000
-"""Time after which the broker aborts an open transaction. Readers of committed records wait for it."""
+TRANSACTION_TIMEOUT_MS: Final = 6_000
+"""Time after which the broker aborts an open transaction. Readers of committed records wait for it: if a worker is
+killed within a transaction and nothing replaces it, the decisions after it are readable after this time and that in
+which the broker looks for such transactions (`transaction.abort.timed.out.transaction.cleanup.interval.ms`)."""
 WORKER_FETCH_WAIT_MS: Final = 50
 """Time for which the broker may hold a fetch of the stream worker if there are no records."""
 MAX_RECORD_BYTES: Final = 1_000_000
