@@ -95,7 +95,7 @@ MEASURED = [
         r"in Redis or Valkey: p50, requests per second \| # µs, # \|",
         ["score_valkey_p50", "score_valkey_16_rate"],
     ),
-    ("docs/scoring.md", r"the worst # times the floor's", ["score_half_p99_worst x"]),
+    ("docs/scoring.md", r"was at most # times the floor's", ["score_half_p99_worst x"]),
     ("docs/scoring.md", r"in a request: # per second, goal", ["score_batch_64"]),
     ("docs/scoring.md", r"\(`replay` in \[benchmarks.md\]\(benchmarks.md\): # against", ["replay M"]),
     ("docs/scoring.md", r"at 16 connections; ours answers #\.", ["baseline_mlflow"]),
