@@ -29,7 +29,7 @@ QUEUED_SPANS: Final = 16_384
 MAX_LINKS: Final = 2_000
 """Maximum number of links of a span: one for each record of a batch."""
 
-_LAST_DIGIT: Final = 54
+_LAST_DIGIT: Final = 54  # of the flags, whose last bit says whether the caller is sampled
 _EVEN_DIGITS: Final = frozenset({b"0", b"2", b"4", b"6", b"8", b"a", b"c", b"e"})
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
@@ -68,15 +68,6 @@ class Tracing:
         """Start the first span of the trace with this id, which is not 0. Only one thread may do so at a time."""
         with self._ids.chosen(trace_id):
             return self.tracer.start_span(name, Context(), kind=kind)
-
-    @contextmanager
-    def span(self, name: str, context: Context | None, *, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span | None]:
-        """Make the block a span in this context, and the current one; an exception is recorded. None makes no span."""
-        if context is None:
-            yield None
-            return
-        with self.tracer.start_as_current_span(name, context, kind=kind) as span:
-            yield span
 
     def close(self) -> None:
         """Send pending spans, for at most `CLOSE_SECONDS`; the library would send them for half a minute."""

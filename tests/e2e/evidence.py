@@ -1,4 +1,4 @@
-"""What must hold after any fault: one decision each, in order, with the features of a replay to the bit.
+"""Checks that hold after any fault: one decision each, in order, with the features of a replay to the bit.
 
 The topics are read under `read_committed`, with the Kafka client that the workers do not use.
 """

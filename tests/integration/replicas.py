@@ -1,4 +1,4 @@
-"""What the brokers of a cluster say about its replicas, for tests that lose brokers."""
+"""The state of a cluster's replicas as its brokers report it, for tests that lose brokers."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def consumer_settings(broker: KafkaConnection, group: str) -> dict[str, Any]:
 
 
 def _token_settings(broker: KafkaConnection) -> dict[str, Any]:
-    """Return the callback that gives librdkafka a token; a thread of the library calls it, also while nobody polls."""
+    """Return the callback that gives librdkafka a token; a thread of the library calls it, also between polls."""
     if not broker.uses_tokens:
         return {}
     source = token_source(broker)

@@ -1,4 +1,4 @@
-"""What a rate needs, computed by hand from round costs."""
+"""Cores, partitions and storage for a rate, computed by hand from round costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster of several brokers answers while not all of them know the same, or some are away."""
+"""Answers of a cluster of several brokers while not all of them know the same, or some are away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent to a collector, and what happens while it does not take it."""
+"""Spans are sent to a collector; one that takes none costs a line of the log a minute, and a limited time."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Step(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a connection sent, whether it was closed, and the number of direct requests."""
+    """The bytes that a connection sent, whether it was closed, and the number of direct requests."""
 
     sent: bytes
     is_closed: bool

@@ -33,7 +33,7 @@ def producer(number: int, flags: str = SAMPLED) -> Headers:
 
 
 class Spans:
-    """What was traced, by name, trace and parent."""
+    """Finished spans, by name, trace and parent."""
 
     def __init__(self, share: float = 0.0) -> None:
         self._exporter = InMemorySpanExporter()
