@@ -64,6 +64,7 @@ class Server:
     def __init__(self) -> None:
         self.answers: list[Answer] = [Answer()]
         self.asked: list[tuple[str, Message]] = []
+        self.bodies: list[bytes] = []
         self.connections = 0
         server = self
 
@@ -75,7 +76,7 @@ class Server:
                 super().setup()
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
                 self.do_GET()
 
             def do_GET(self) -> None:
@@ -153,10 +154,39 @@ def test_a_connection_that_the_server_has_closed_is_replaced(server: Server) -> 
     assert (len(server.asked), server.connections) == (3, 2)
 
 
+def test_a_server_that_closes_every_connection_is_unavailable(server: Server) -> None:
+    server.answers = [Answer(closes=True)]
+    client = ScoringClient(server.settings, timeout_seconds=1.0)
+    with closing(client), pytest.raises(ScoringUnavailable, match="does not answer: Empty reply from server"):
+        score(client)
+    assert 1 < len(server.asked) < 5
+
+
+def test_a_large_batch_arrives_whole(server: Server) -> None:
+    rows = np.arange(20_000 * len(FEATURES), dtype=np.float32).reshape(20_000, len(FEATURES))
+    with closing(ScoringClient(server.settings, timeout_seconds=30.0)) as client:
+        with pytest.raises(ScoringUnavailable, match="answered 2 scores to 20000 rows"):
+            client.score(rows, np.zeros(20_000), schema_hash="0123")
+        server.answers = [Answer(307)]
+        with pytest.raises(ScoringUnavailable, match="answered 307"):  # the body is not sent elsewhere
+            score(client)
+    assert server.bodies[0] == rows.tobytes() + bytes(8 * 20_000)
+    assert server.headers("Expect") == [None, None]
+
+
+def test_a_proxy_of_the_environment_gets_no_requests(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://{LOOPBACK}:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with closing(ScoringClient(server.settings, timeout_seconds=1.0)) as client:
+        assert score(client).model_version == "1"
+
+
 def test_a_late_response_is_not_waited_for(server: Server) -> None:
     server.answers = [Answer(delay_seconds=1.0)]
     client = ScoringClient(server.settings, timeout_seconds=0.1)
-    with closing(client), pytest.raises(ScoringUnavailable, match="does not answer: ReadTimeoutError"):
+    with closing(client), pytest.raises(ScoringUnavailable, match="does not answer: Operation timed out"):
         score(client)
 
 
@@ -168,7 +198,9 @@ def test_a_request_carries_the_trace_context_of_its_caller(server: Server) -> No
     assert server.headers("traceparent") == ["of the first step", None]
 
 
-@pytest.mark.parametrize("address", ["http://[::1", "http://host:port", "http://host:99999"])
+@pytest.mark.parametrize(
+    "address", ["http://[::1", "http://host:port", "http://host:99999", "http://:80", "http://host:0"]
+)
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(Misconfigured, match="is not the address of a scoring service"):
         ScoringClient(Settings(scoring_url=HttpUrl(address)), timeout_seconds=1.0)
