@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -25,11 +25,11 @@ from adapters.scoring.api_keys import KeyRing, RateLimit
 from adapters.tracing.open import tracing_of
 from cardwatch.warm_up import warm_kernel, warm_scoring
 from services.scoring.api.card_states import CardStateReader
-from services.scoring.api.endpoints import MAX_TRANSACTION_BYTES, ScoringApi
+from services.scoring.api.endpoints import ScoringApi
 from services.scoring.api.example import ExampleSource
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import WRITE_RESPONSE, CompleteRequest, DirectAnswer, DirectEndpoint, Routes
+from services.scoring.http.routes import WRITE_RESPONSE, DirectEndpoint, Routes
 from services.scoring.metrics import FLUSH_SECONDS, ScoringMetrics, remove_dead_worker_gauges
 from services.scoring.model.manager import ModelManager
 from services.scoring.openapi.documentation import Documentation
@@ -108,14 +108,21 @@ def build_application(settings: Settings, bentoml_app: ASGIApp) -> ScoringApplic
     api = ScoringApi(manager, PreviewScorer(states, tables, policy), examples, admission, metrics)
     documentation = Documentation(manager, examples, tables, policy)
     endpoints, tracing = api.endpoints() | documentation.endpoints(), tracing_of(settings, "scoring")
-    score: Callable[[CompleteRequest], DirectAnswer] = api.score_complete
+    direct = api.direct_endpoints()
     if tracing is not None:
         from services.scoring.http.tracing import traced, traced_direct  # noqa: PLC0415 (OpenTelemetry, off by default)
 
-        endpoints, score = traced(endpoints, tracing), traced_direct(score, "/v1/score", tracing)
+        endpoints = traced(endpoints, tracing)
+        direct = {path: (traced_direct(answer, path, tracing), size) for path, (answer, size) in direct.items()}
     routes = Routes(endpoints, metrics)
-    direct = routes.direct("/v1/score", score, MAX_TRANSACTION_BYTES)
-    return ScoringApplication(routes, bentoml_app, manager, metrics, tracing, [direct])
+    return ScoringApplication(
+        routes,
+        bentoml_app,
+        manager,
+        metrics,
+        tracing,
+        [routes.direct(path, answer, max_bytes) for path, (answer, max_bytes) in direct.items()],
+    )
 
 
 def prepare_worker(settings: Settings) -> tuple[ScoringMetrics, ModelManager]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from adapters.runtime.settings import Settings, new_api_key
 from adapters.scoring.client import ScoringClient
-from adapters.scoring.wire_format import SCHEMA_HEADER
+from adapters.scoring.wire_format import REASONS_HEADER, SCHEMA_HEADER, decode_complete_scores
 from cardwatch.errors import SchemaMismatch, ScoringUnavailable
 from cardwatch.events import Transaction
 from cardwatch.features.columns import encode
@@ -27,6 +27,7 @@ from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.registry import CHAMPION
 from models.training import FittedDetector
+from services.scoring.api.invocations import SCORES_PER_SLICE
 
 TRANSACTION = {
     "transaction_id": "t-1",
@@ -76,6 +77,26 @@ def test_scores_equal_the_detector_exactly_and_only_probable_rows_get_reasons(
     assert 0 < probable.sum() < len(asked)
     assert [bool(codes) for codes in scores.reasons] == probable.tolist()
     assert all(REASONS[6] in codes for codes, is_probable in zip(scores.reasons, probable, strict=True) if is_probable)
+
+
+def test_rows_have_the_same_scores_however_their_body_is_sent(
+    stack: Stack, detectors: tuple[FittedDetector, FittedDetector], rows: Rows, tmp_path: Path
+) -> None:
+    stack.promote(detectors[0], tmp_path / "model")
+    detector = detectors[0].detector
+    for count in (1, SCORES_PER_SLICE, SCORES_PER_SLICE + 1):
+        asked = rows(count)
+        margins = detector.margins(asked)
+        for reasons_above, reasons in ((0.0, detector.reasons(asked)), (np.inf, [[]] * count)):
+            headers = {SCHEMA_HEADER: SCHEMA_HASH, REASONS_HEADER: str(reasons_above)}
+            # A body of unknown length takes the way through ASGI, like a body that is longer than a slice.
+            bodies = (asked.tobytes(), iter([asked.tobytes()]))
+            whole, in_parts = (stack.post("/invocations", body, **headers) for body in bodies)
+            assert (whole.status_code, in_parts.content) == (200, whole.content)
+            scores = decode_complete_scores(whole.content, count, "the service")
+            assert same_bits(scores.margins, margins)
+            assert same_bits(scores.probabilities, detector.probabilities(margins))
+            assert scores.reasons == reasons
 
 
 def test_a_batch_under_another_schema_or_with_a_ragged_body_is_refused(
@@ -230,11 +251,11 @@ def test_a_service_that_is_not_running_or_exceeds_the_timeout_is_unavailable(row
         silent.bind(("127.0.0.1", 0))
         settings = Settings(scoring_url=f"http://127.0.0.1:{silent.getsockname()[1]}", api_key=new_api_key())
         refused = ScoringClient(settings, timeout_seconds=0.2)
-        with pytest.raises(ScoringUnavailable, match="does not answer: NewConnectionError"):
+        with pytest.raises(ScoringUnavailable, match="does not answer: Failed to connect"):
             refused.score(rows(1), never(1), schema_hash=SCHEMA_HASH)
         refused.close()
         silent.listen()
         slow = ScoringClient(settings, timeout_seconds=0.2)
-        with pytest.raises(ScoringUnavailable, match="does not answer: ReadTimeoutError"):
+        with pytest.raises(ScoringUnavailable, match="does not answer: Operation timed out"):
             slow.score(rows(1), never(1), schema_hash=SCHEMA_HASH)
         slow.close()

@@ -31,7 +31,7 @@ from cardwatch.events import Transaction, decode, decode_transactions
 from cardwatch.features.definitions import SCHEMA_HASH
 from services.scoring.api.example import ExampleSource
 from services.scoring.api.explanation import explain
-from services.scoring.api.invocations import Invocations
+from services.scoring.api.invocations import MAX_DIRECT_BYTES, Invocations
 from services.scoring.api.preview import PreviewScorer, UnexplainedAlerts
 from services.scoring.api.request_log import debug_enabled, log_explanation, log_previews
 from services.scoring.http.admission import Admission
@@ -85,6 +85,13 @@ class ScoringApi:
             ("GET", "/v1/model"): self.model,
             ("GET", "/readyz"): self._invocations.ready,
             ("GET", "/livez"): self.live,
+        }
+
+    def direct_endpoints(self) -> dict[str, tuple[Callable[[CompleteRequest], DirectAnswer], int]]:
+        """Return what answers complete POST requests without ASGI, and the maximum size of their body, by path."""
+        return {
+            "/v1/score": (self.score_complete, MAX_TRANSACTION_BYTES),
+            "/invocations": (self._invocations.invocations_complete, MAX_DIRECT_BYTES),
         }
 
     async def score(self, request: Request) -> Response:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.scoring.api_keys import KeyScope
+from adapters.scoring.api_keys import ApiKey, KeyScope
 from adapters.scoring.wire_format import (
     BINARY,
     CSV,
@@ -34,7 +34,15 @@ from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.ports import Scores, Shadow
 from services.scoring.api.request_log import debug_enabled, log_scores
 from services.scoring.http.admission import Admission
-from services.scoring.http.routes import Endpoint, HttpError, Request, Response, json_response
+from services.scoring.http.routes import (
+    CompleteRequest,
+    DirectAnswer,
+    Endpoint,
+    HttpError,
+    Request,
+    Response,
+    json_response,
+)
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model.manager import LoadedModel, ModelManager, ServedModels
 
@@ -46,9 +54,19 @@ REASONS_PER_SLICE: Final = 4
 
 ANSWER_TYPES: Final = {BINARY: MSGPACK, JSON: JSON, CSV: CSV}
 """Content type of the response by that of the request, for requests without `Accept`."""
+MAX_DIRECT_BYTES: Final = SCORES_PER_SLICE * (4 * len(FEATURES) + 8)
+"""Maximum size of a body that is answered without ASGI: a slice of binary rows."""
 _MAX_BYTES_PER_ROW: Final = {BINARY: 4 * len(FEATURES) + 8, JSON: 25 * len(FEATURES), CSV: 25 * len(FEATURES)}
 
 T = TypeVar("T")
+
+
+class _Call(NamedTuple):
+    """A caller's key, and the content types of its request and of the response."""
+
+    key: ApiKey
+    content_type: str
+    accepted: str
 
 
 class Invocations:
@@ -65,25 +83,14 @@ class Invocations:
 
     async def invocations(self, request: Request) -> Response:
         """Score feature rows."""
-        key = self._admission.admit(request, KeyScope.SCORE)
-        content_type = _content_type(request)
-        accepted = _accepted(request, content_type)
-        models = self._manager.served
-        champion = self.require_champion(models)
-        rows = decode_rows(
-            await request.body(MAX_ROWS * _MAX_BYTES_PER_ROW[content_type]), content_type, request.headers
-        )
-        if rows.schema_hash != SCHEMA_HASH:
-            raise SchemaMismatch(f"the rows have schema {rows.schema_hash or 'none'}, the model {SCHEMA_HASH}")
-        count = len(rows.features)
-        if count > MAX_ROWS:
-            raise HttpError(413, f"{count:,} rows are more than {MAX_ROWS:,}: send them in several requests")
-        self._admission.limit_rate(key, count)
-        scores = await self._scores(request, champion, models.challenger, rows)
-        self._metrics.count_rows(count)
-        if self._debug:
-            log_scores(decode_ids(request.headers), scores)
-        return Response(encode_scores(scores, accepted), content_type=accepted.encode())
+        call = self._admit(request)
+        body = await request.body(MAX_ROWS * _MAX_BYTES_PER_ROW[call.content_type])
+        answer = self._answer(request, call, body)
+        return answer if isinstance(answer, Response) else await answer
+
+    def invocations_complete(self, request: CompleteRequest) -> DirectAnswer:
+        """Do what `invocations` does, for `Routes.direct`."""
+        return self._answer(request, self._admit(request), request.whole_body)
 
     async def ready(self, _: Request) -> Response:
         """Report that a champion is served, its version, and problems with following the aliases."""
@@ -126,51 +133,92 @@ class Invocations:
         except TimeoutError as error:
             raise self._admission.deadline_error(request) from error
 
-    async def _scores(
-        self, request: Request, champion: LoadedModel, challenger: LoadedModel | None, rows: Rows
-    ) -> Scores:
+    def _admit(self, request: Request) -> _Call:
+        key = self._admission.admit(request, KeyScope.SCORE)
+        content_type = _content_type(request)
+        return _Call(key, content_type, _accepted(request, content_type))
+
+    def _answer(self, request: Request, call: _Call, body: bytes) -> DirectAnswer:
+        """Return the scores, or a coroutine that does if there are several slices, or reasons to wait for."""
+        models = self._manager.served
+        champion = self.require_champion(models)
+        rows = decode_rows(body, call.content_type, request.headers)
+        if rows.schema_hash != SCHEMA_HASH:
+            raise SchemaMismatch(f"the rows have schema {rows.schema_hash or 'none'}, the model {SCHEMA_HASH}")
+        count = len(rows.features)
+        if count > MAX_ROWS:
+            raise HttpError(413, f"{count:,} rows are more than {MAX_ROWS:,}: send them in several requests")
+        self._admission.limit_rate(call.key, count)
         self._admission.require_time_left(request)
-        margins, probabilities = await self._probabilities(request, champion, rows.features)
-        reasons: list[list[str]] = [[] for _ in margins]
-        explained = np.flatnonzero(probabilities >= rows.reasons_above)
-        codes_of_rows = await self.reasons(request, champion, rows.features[explained])
-        for index, codes in zip(explained.tolist(), codes_of_rows, strict=True):
-            reasons[index] = codes
-        shadow = None
-        if challenger is not None:
-            shadow_margins, shadow_probabilities = await self._probabilities(request, challenger, rows.features)
-            shadow = Shadow(
-                model_version=challenger.version.version,
-                model_digest=challenger.version.digest,
-                margins=shadow_margins,
-                probabilities=shadow_probabilities,
-            )
-        return Scores(
-            model_version=champion.version.version,
-            model_digest=champion.version.digest,
-            margins=margins,
-            probabilities=probabilities,
-            reasons=reasons,
-            shadow=shadow,
-        )
+        served = [champion] if models.challenger is None else [champion, models.challenger]
+        if count > SCORES_PER_SLICE:
+            return self._answer_in_slices(request, call, served, rows)
+        scores = _scores(served, [model.detector.margins(rows.features) for model in served])
+        explained = np.flatnonzero(scores.probabilities >= rows.reasons_above)
+        if len(explained):
+            return self._answer_with_reasons(request, call, champion, rows, scores, explained)
+        return self._response(request, call, scores)
 
-    async def _probabilities(
+    async def _answer_in_slices(
+        self, request: Request, call: _Call, served: Sequence[LoadedModel], rows: Rows
+    ) -> Response:
+        scores = _scores(served, [await self._margins_in_slices(request, model, rows.features) for model in served])
+        explained = np.flatnonzero(scores.probabilities >= rows.reasons_above)
+        return await self._answer_with_reasons(request, call, served[0], rows, scores, explained)
+
+    async def _answer_with_reasons(
+        self,
+        request: Request,
+        call: _Call,
+        champion: LoadedModel,
+        rows: Rows,
+        scores: Scores,
+        explained: NDArray[np.intp],
+    ) -> Response:
+        reasons = await self.reasons(request, champion, rows.features[explained])
+        for index, codes in zip(explained.tolist(), reasons, strict=True):
+            scores.reasons[index].extend(codes)
+        return self._response(request, call, scores)
+
+    async def _margins_in_slices(
         self, request: Request, model: LoadedModel, features: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        margins = np.concatenate(await self._in_slices(request, features, SCORES_PER_SLICE, model.detector.margins))
-        return margins, model.detector.probabilities(margins)
-
-    async def _in_slices(
-        self, request: Request, features: NDArray[np.float32], size: int, work: Callable[[NDArray[np.float32]], T]
-    ) -> list[T]:
-        """Return the results of `work` on slices of `size` rows, and let other requests run between the slices."""
-        results = []
-        for start in range(0, len(features), size):
+    ) -> NDArray[np.float32]:
+        """Return the margins of these rows, and let other requests run between the slices."""
+        margins = []
+        for start in range(0, len(features), SCORES_PER_SLICE):
             if start:
                 await asyncio.sleep(0)
                 self._admission.require_time_left(request)
-            results.append(work(features[start : start + size]))
-        return results
+            margins.append(model.detector.margins(features[start : start + SCORES_PER_SLICE]))
+        return np.concatenate(margins)
+
+    def _response(self, request: Request, call: _Call, scores: Scores) -> Response:
+        self._metrics.count_rows(len(scores.margins))
+        if self._debug:
+            log_scores(decode_ids(request.headers), scores)
+        return Response(encode_scores(scores, call.accepted), content_type=call.accepted.encode())
+
+
+def _scores(served: Sequence[LoadedModel], margins: Sequence[NDArray[np.float32]]) -> Scores:
+    """Return the scores without reasons. `margins` are those of each served model: the champion, maybe a challenger."""
+    shadow = None
+    if len(served) > 1:
+        challenger = served[1]
+        shadow = Shadow(
+            model_version=challenger.version.version,
+            model_digest=challenger.version.digest,
+            margins=margins[1],
+            probabilities=challenger.detector.probabilities(margins[1]),
+        )
+    champion = served[0]
+    return Scores(
+        model_version=champion.version.version,
+        model_digest=champion.version.digest,
+        margins=margins[0],
+        probabilities=champion.detector.probabilities(margins[0]),
+        reasons=[[] for _ in margins[0]],
+        shadow=shadow,
+    )
 
 
 def _content_type(request: Request) -> str:
