@@ -89,10 +89,9 @@ class StreamWorker:
         4. when the batch before is applied: one Kafka transaction with decisions, dead letters and offsets;
         5. write the next states and `applied` to the store, on condition that `applied` is still where the batch began.
 
-        4 and 5 run on the committing thread, while this method returns and the next batch goes through 1 to 3. If 4 or
-        5 fails, `settle` raises the error at the next call, before anything of the next batch is written: it is
-        discarded, because its states rest on this one. With fewer than `overlap_from` records this method waits for the
-        commit.
+        With at least `overlap_from` records, 4 and 5 run on the committing thread, while this method returns and the
+        next batch goes through 1 to 3. If 4 or 5 fails, `settle` raises the error at the next call, before anything of
+        the next batch is written: it is discarded, because its states rest on this one.
 
         If the worker is killed before 4 commits, nothing is visible and the batch is decided again from the same
         states. If it is killed between 4 and 5, or 5 is refused, `catch_up` folds the gap. Committed decisions are
@@ -116,12 +115,12 @@ class StreamWorker:
                 outgoing = _outgoing(batches.values(), scored.records, decided.decisions, trace)
             with self._step("wait", trace):
                 self.settle()
-        self._submitted = _Submitted(
-            batches, self._committing_thread.submit(self._commit, topic_log, batches, decided, outgoing, trace)
-        )
-        self._next.update({partition: batch.stop for partition, batch in batches.items()})
         if sum(len(batch.records) for batch in batches.values()) < self._overlap_from:
-            self.settle()
+            self._commit(topic_log, batches, decided, outgoing, trace)
+        else:
+            committing = self._committing_thread.submit(self._commit, topic_log, batches, decided, outgoing, trace)
+            self._submitted = _Submitted(batches, committing)
+        self._next.update({partition: batch.stop for partition, batch in batches.items()})
 
     def _commit(
         self,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from queue import Empty, SimpleQueue
-from threading import Thread
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from adapters.kafka.confluent.abandonable_thread import AbandonableThread
 from adapters.kafka.confluent.connection import (
     ErrorLog,
     client_settings,
@@ -59,6 +59,7 @@ class ConfluentWorker:
         self._errors = ErrorLog()
         self._membership: Any = None
         self._rebalances = 0
+        self._offsets_thread = AbandonableThread("send-offsets")
         self._consumer = Consumer(
             {
                 **consumer_settings(broker, STREAM_GROUP),
@@ -98,6 +99,7 @@ class ConfluentWorker:
     def close(self) -> None:
         """Close both connections."""
         self._consumer.close()
+        self._offsets_thread.close()
 
     def poll(self, timeout_seconds: float, limit: int) -> dict[int, list[Record]]:
         """Return at most `limit` new records by partition."""
@@ -182,22 +184,11 @@ class ConfluentWorker:
         harms nothing: the transaction is never committed, and the next producer of this slot fences this one.
         """
         places = [TopicPartition(TRANSACTIONS, partition, offset) for partition, offset in positions.items()]
-        answers: SimpleQueue[KafkaException | None] = SimpleQueue()
-
-        def send() -> None:
-            try:
-                self._producer.send_offsets_to_transaction(places, membership, OFFSETS_SECONDS)
-                answers.put(None)
-            except KafkaException as error:
-                answers.put(error)
-
-        Thread(target=send, name="send-offsets", daemon=True).start()
+        send = partial(self._producer.send_offsets_to_transaction, places, membership, OFFSETS_SECONDS)
         try:
-            failure = answers.get(timeout=OFFSETS_SECONDS)
-        except Empty:
+            self._offsets_thread.call(send, OFFSETS_SECONDS)
+        except TimeoutError:
             raise TimeoutError(f"the group's coordinator did not answer within {OFFSETS_SECONDS:g} s") from None
-        if failure is not None:
-            raise failure
 
     def _abort(self) -> None:
         try:
