@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 TRACEPARENT: Final = "traceparent"
 TRACE_HEADERS: Final = (TRACEPARENT, "tracestate")
 """Names of the headers that carry a trace context, see https://www.w3.org/TR/trace-context/."""
+MAX_TRACE_HEADER_BYTES: Final = 1_024
+"""Maximum length of such a header that is read; longer ones count as absent. The specification has 55 bytes for
+`traceparent` and asks for 512 bytes of `tracestate`. Decisions carry these headers on, so without a limit a transaction
+could have one that fits into the log while its decision does not."""
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
 """Headers of a record, in their order. Not empty, it is a list."""
 
@@ -42,10 +46,18 @@ class Outgoing(Struct, frozen=True, gc=False):
 
 
 def trace_headers(headers: Headers) -> Headers:
-    """Return those of a record's headers that carry a trace context."""
-    if len(headers) == 1 and headers[0][0] == TRACEPARENT and headers[0][1] is not None:
+    """Return those of a record's headers that carry a trace context: at most one of each name, the last one.
+
+    The last one is that of the newest sender, where records are copied with their headers.
+    """
+    if len(headers) == 1 and headers[0][0] == TRACEPARENT and _is_read(headers[0][1]):
         return headers  # most records
-    return [(name, value) for name, value in headers if name in TRACE_HEADERS and value is not None]
+    found = {name: value for name, value in headers if name in TRACE_HEADERS}
+    return [(name, value) for name, value in found.items() if _is_read(value)]
+
+
+def _is_read(value: bytes | None) -> bool:
+    return value is not None and len(value) <= MAX_TRACE_HEADER_BYTES
 
 
 class LogSegment(NamedTuple):

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import create_topics, end_offsets
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.retry import poll
@@ -242,6 +243,24 @@ def test_a_sent_transaction_is_traced_from_the_command_through_the_worker_to_the
     [record] = [record for record in _records(commands, DECISIONS, before) if record.headers]
     [(name, context)] = record.headers
     assert (name, context.decode()[:-2]) == ("traceparent", f"00-{trace_id}-{decision.span_id}-")
+
+
+def test_headers_of_any_size_and_number_do_not_keep_a_transaction_from_being_decided(commands: Commands) -> None:
+    context = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+    writer = LogWriter(commands.settings.kafka)
+    # With its header the transaction fits into the log, while a decision, which is longer, would not.
+    for name, headers in {
+        "long": [("traceparent", b"0" * 999_400)],
+        "many": [("tracestate", b"x" * 500)] * 1_500 + [("traceparent", context)] * 1_500,
+    }.items():
+        writer.write(TRANSACTIONS, name, json.dumps(payment(name, name)).encode(), headers)
+    before = end_offsets(commands.settings.kafka, DECISIONS)
+    writer.flush()
+    writer.close()
+    for name in ("long", "many"):
+        assert poll(lambda name=name: commands.run("decisions", "show", name).stdout, timeout_seconds=30.0)
+    records = {record.key: list(record.headers) for record in _records(commands, DECISIONS, before)}
+    assert records == {b"long": [], b"many": [("tracestate", b"x" * 500), ("traceparent", context)]}
 
 
 def _records(commands: Commands, topic: str, begins: dict[int, int]) -> list[Record]:
