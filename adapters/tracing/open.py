@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from adapters.runtime.settings import Settings
+from cardwatch.errors import Misconfigured
 from cardwatch.records import Headers
 
 if TYPE_CHECKING:
@@ -15,13 +16,25 @@ if TYPE_CHECKING:
 
 
 def tracing_of(settings: Settings, service: str) -> Tracing | None:
-    """Return the tracing of a service, which the caller closes; None if `settings.traces_url` is empty."""
+    """Return the tracing of a service, which the caller closes; None if `settings.traces_url` is empty.
+
+    Raises `Misconfigured` if OpenTelemetry refuses one of its own variables.
+    """
     if not settings.traces_url:
         return None
-    from adapters.tracing.collector import CollectorExporter  # noqa: PLC0415 (off by default)
-    from adapters.tracing.spans import Tracing  # noqa: PLC0415
+    try:
+        from adapters.tracing.collector import CollectorExporter  # noqa: PLC0415 (off by default)
+        from adapters.tracing.spans import Tracing  # noqa: PLC0415
 
-    return Tracing(service, CollectorExporter(settings.traces_url), settings.traces_share)
+        return Tracing(service, CollectorExporter(settings.traces_url), settings.traces_share)
+    except (ValueError, RuntimeError) as error:
+        raise Misconfigured(f"OpenTelemetry cannot use one of its own variables (OTEL_...): {error}") from error
+
+
+def require_tracing(settings: Settings) -> None:
+    """Raise `Misconfigured` if tracing is wanted and cannot be opened."""
+    if (tracing := tracing_of(settings, "check")) is not None:
+        tracing.close()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ those without a context a given share is traced.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -32,12 +33,16 @@ MAX_LINKS: Final = 2_000
 _LAST_DIGIT: Final = 54  # of the flags, whose last bit says whether the caller is sampled
 _EVEN_DIGITS: Final = frozenset({b"0", b"2", b"4", b"6", b"8", b"a", b"c", b"e"})
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
+_READING_LOGS: Final = ("opentelemetry.trace.span", "opentelemetry.trace.propagation.tracecontext")
+"""Loggers of what reads callers' contexts. They quote a `tracestate` that cannot be read, once for each."""
 
 
 class Tracing:
     """The spans of one process. `share` in 0..1 is that of requests and records without a caller's trace context."""
 
     def __init__(self, service: str, exporter: SpanExporter, share: float) -> None:
+        for name in _READING_LOGS:
+            logging.getLogger(name).setLevel(logging.ERROR)
         self._share = share
         self._ids = _TraceIds()
         self._provider = TracerProvider(

@@ -23,6 +23,7 @@ from adapters.runtime.ports import require_free
 from adapters.runtime.process import exit_on_error
 from adapters.runtime.settings import Settings, child_environment, read_settings, tls_of
 from adapters.scoring.api_keys import read_keys
+from adapters.tracing.open import require_tracing
 from cardwatch.errors import Misconfigured
 
 SERVICE: Final = "cardwatch-scoring"
@@ -74,6 +75,7 @@ def _service(settings: Settings) -> ServerOptions:
 
         read_policies(settings)
     read_keys(settings.keys_file)
+    require_tracing(settings)
     shown, address = f"CARDWATCH_SCORING_URL={str(settings.scoring_url)!r}", urlsplit(plain(settings.scoring_url))
     if not address.hostname or not address.port:
         raise Misconfigured(f"{shown} must name a host and a port to listen on")

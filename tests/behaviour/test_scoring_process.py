@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.runtime.addresses import HttpUrl
 from adapters.runtime.ports import free_ports
 from adapters.runtime.settings import Secret, Settings, child_environment
 from cardwatch.errors import Misconfigured
@@ -91,4 +92,16 @@ def test_a_token_of_the_registry_that_no_worker_can_send_is_refused_before_the_w
     url = "http://127.0.0.1:5000"
     settings = Settings(home=tmp_path, scoring_url=url, mlflow_url=url, api_key=Secret("key"))
     with pytest.raises(Misconfigured, match=r"^MLFLOW_TRACKING_TOKEN cannot be sent in a header"):
+        server_options([], settings)
+
+
+def test_a_variable_of_opentelemetry_that_no_worker_can_use_is_refused_before_the_workers_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0")
+    url = "http://127.0.0.1:1"
+    settings = Settings(
+        home=tmp_path, scoring_url=url, api_key=Secret("key"), model_folder=tmp_path, traces_url=HttpUrl(url)
+    )
+    with pytest.raises(Misconfigured, match=r"variables \(OTEL_\.\.\.\): max_export_batch_size"):
         server_options([], settings)

@@ -15,8 +15,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from adapters.runtime.addresses import HttpUrl
 from adapters.runtime.ports import LOOPBACK, free_ports
+from adapters.runtime.settings import Settings
 from adapters.tracing.collector import SUMMARY_SECONDS, CollectorExporter
+from adapters.tracing.open import require_tracing
 from adapters.tracing.spans import CLOSE_SECONDS, Tracing
+from cardwatch.errors import Misconfigured
 from tests.integration.span_collector import span_collector
 
 
@@ -90,3 +93,10 @@ def test_a_collector_that_refuses_spans_is_told_once_in_a_while_with_the_reason_
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, f"the collector at {shown} does not take spans, {lost} are lost: {reason}") for lost in (2, 9)
     ]
+
+
+def test_a_variable_that_opentelemetry_refuses_is_an_error_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "-1")
+    require_tracing(Settings())
+    with pytest.raises(Misconfigured, match=r"variables \(OTEL_...\): schedule_delay_millis must be positive"):
+        require_tracing(Settings(traces_url=HttpUrl(f"http://{LOOPBACK}:9")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,26 @@ def test_a_context_that_cannot_be_read_counts_as_none(value: bytes) -> None:
 def test_any_bytes_in_the_headers_are_taken(value: bytes, state: bytes, share: float) -> None:
     context = tracing(share).context_of([("traceparent", value), ("tracestate", state)], chance=0.5)
     assert context is None or isinstance(context, Context)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"4111111111111111",
+        b"vendor=a,vendor=b",
+        b"line\n2026-03-01 ERROR stream",
+        b"x" * 600,
+        b",".join(b"v%d=1" % i for i in range(40)),
+    ],
+)
+def test_a_state_that_cannot_be_read_is_dropped_and_its_text_does_not_get_into_the_log(
+    state: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    traced = tracing(0.0)
+    context = traced.context_of([*headers(), ("tracestate", state)], chance=0.5)
+    assert "tracestate" not in dict(headers_of(traced.tracer.start_span("part", context)))
+    assert caplog.records == []
 
 
 def test_the_state_of_a_vendor_is_passed_on() -> None:
