@@ -106,7 +106,7 @@ COPY --from=pipelines-libraries /app/.venv .venv
 COPY models models
 COPY pipelines pipelines
 # Only the commands for operations: the others deploy or need libraries that the image lacks.
-COPY cli/__init__.py cli/main.py cli/backfill.py cli/bootstrap.py cli/heartbeat.py cli/keys.py cli/pipeline_process.py \
+COPY cli/__init__.py cli/main.py cli/backfill.py cli/bootstrap.py cli/finite_range.py cli/heartbeat.py cli/keys.py cli/pipeline_process.py \
      cli/replay.py cli/store.py cli/tables.py cli/
 RUN python3 -m compileall -q models pipelines cli && python3 -m cardwatch.warm_up
 USER 10001

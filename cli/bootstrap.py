@@ -19,6 +19,7 @@ from adapters.runtime.process import Process, run_service
 from adapters.scoring.client import ServedVersionClient
 from cardwatch.errors import CardwatchError, ScoringUnavailable, Unavailable
 from cardwatch.progress import Bootstrapped, DayArchived
+from cli.finite_range import FiniteRange
 
 DEPLOYMENT: Final = "bootstrap/local"
 MIN_DAYS: Final = 26
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 @click.option(
     "--wait-seconds",
     default=900.0,
-    type=click.FloatRange(min=1.0),
+    type=FiniteRange(min=1.0),
     help="How long to wait for history, Prefect and the scoring service, in all.",
 )
 def bootstrap(history_days: int, wait_seconds: float) -> None:

@@ -10,6 +10,7 @@ from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import read_settings
 from adapters.scoring.api_keys import ApiKey, KeyScope, add_key, read_keys, revoke_key
 from cardwatch.events import from_epoch_ms
+from cli.finite_range import FiniteRange
 
 _SCOPES = click.Choice([scope.value for scope in KeyScope])
 
@@ -33,7 +34,7 @@ def keys() -> None:
     required=True,
     help="What the key may be used for; may be repeated.",
 )
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Transactions a second.  [default: no limit]")
+@click.option("--rate", type=FiniteRange(min=0, min_open=True), help="Transactions a second.  [default: no limit]")
 def add(name: str, scopes: tuple[str, ...], rate: float | None) -> None:
     """Create a key for NAME and print it. It cannot be shown again."""
     file = read_settings().keys_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from importlib import import_module
 from importlib.util import find_spec
@@ -41,7 +42,7 @@ COMMANDS: Final = {
 
 
 class LazyGroup(click.Group):
-    """Imports the commands of `COMMANDS` on demand, and prints errors of Cardwatch without a traceback.
+    """Imports the commands of `COMMANDS` on demand, and prints errors of Cardwatch, and of files, without a traceback.
 
     Commands without a module are left out: the image of the pipelines has only those for operations.
     """
@@ -69,6 +70,12 @@ class LazyGroup(click.Group):
         except CardwatchError as error:
             click.echo(f"cardwatch: {without_userinfo(str(error))}", err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # nobody reads the output any more: click ends the process silently
+                raise
+            where = f": {error.filename}" if error.filename else ""
+            click.echo(f"cardwatch: {error.strerror or error}{where}", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli.finite_range import FiniteRange
 from infra.aws.cost.bill import bill, total
 from infra.aws.cost.document import costs_document
 from infra.aws.cost.prices import PAGE, costs_page, inputs_of, prices_in
@@ -14,7 +15,7 @@ from infra.aws.proofs import PROOFS_PAGE, proofs_document
 
 @click.command()
 @click.argument("env")
-@click.option("--rate", default=0.0, type=click.FloatRange(min=0.0), help="Constant rate of transactions per second.")
+@click.option("--rate", default=0.0, type=FiniteRange(min=0.0), help="Constant rate of transactions per second.")
 def cost(env: str, rate: float) -> None:
     """Print the monthly cost of ENV by its variables and the prices in docs/aws-costs.md.
 

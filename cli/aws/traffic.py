@@ -23,6 +23,7 @@ from cardwatch.errors import Misconfigured
 from cardwatch.events import encode
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
+from cli.finite_range import FiniteRange
 from infra.aws.acceptance.smoke import await_decisions, new_transactions, parse_score_response, unsent_transaction
 from infra.aws.acceptance.traffic import Traffic
 from infra.aws.deploy import redrive as abandoned
@@ -32,7 +33,7 @@ from infra.aws.environments import TERRAFORM, Environment, LocalFiles
 
 @click.command()
 @click.argument("env")
-@click.option("--rate", default=50.0, type=click.FloatRange(min=0.1), help="Transactions per second.")
+@click.option("--rate", default=50.0, type=FiniteRange(min=0.1), help="Transactions per second.")
 @click.option("--days", default=1, type=click.IntRange(min=1), help="Number of simulated days.")
 @click.option("--from-day", default=0, type=click.IntRange(min=0), help="Number of the first day to send.")
 @click.option("--cards", default=2_000, type=click.IntRange(min=50), help="Number of cards.")

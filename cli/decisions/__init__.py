@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Final
 
 import click
 
@@ -13,6 +14,10 @@ from cli.decisions.search import find_decision
 from cli.decisions.text import HEADING, described, one_line
 from cli.records.broker import broker_settings
 from cli.records.position import parse_position
+
+MAX_LAST: Final = 100_000
+"""Maximum number of decisions of the past that are put into the order of their times, in memory. With
+--from-beginning they are printed while they are read."""
 
 
 @click.group()
@@ -29,7 +34,8 @@ def decisions() -> None:
               help="Only decisions with this action; may be repeated.")  # fmt: skip
 @click.option("--card", default="", show_default=False, help="Only decisions about this card.")
 @click.option("--degraded", is_flag=True, help="Only decisions that the rules made.")
-@click.option("--last", default=10, type=click.IntRange(min=0), help="Begin with this many decisions of the past.")
+@click.option("--last", default=10, type=click.IntRange(0, MAX_LAST),
+              help="Begin with this many decisions of the past.")  # fmt: skip
 @click.option("--from-beginning", is_flag=True, help="Begin with the oldest decision that the topic holds.")
 @click.option("--no-follow", is_flag=True, help="End at the end of the topic instead of waiting for new decisions.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole records, as JSON lines.")

@@ -13,6 +13,7 @@ from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import read_settings
 from cardwatch.simulation.settings import SimulationSettings
 from cli.demo.plan import DemoPlan
+from cli.finite_range import FiniteRange
 
 CHANGE_AFTER_DAYS: Final = 14
 
@@ -23,15 +24,15 @@ CHANGE_AFTER_DAYS: Final = 14
 )
 @click.option("--cards", default=2_000, type=click.IntRange(min=50), help="How many cards there are.")
 @click.option(
-    "--fraud-share", default=0.003, type=click.FloatRange(0.0, 0.05), help="Part of all transactions that is fraud."
+    "--fraud-share", default=0.003, type=FiniteRange(0.0, 0.05), help="Part of all transactions that is fraud."
 )
 @click.option("--history-days", default=60, type=click.IntRange(min=20), help="What the first champion is trained on.")
 @click.option("--live-days", default=45, type=click.IntRange(min=1), help="Simulated days streamed at the most.")
 @click.option("--days-after", default=12, type=click.IntRange(min=1), help="How many of them after a promotion.")
 @click.option(
-    "--rate", default=300.0, type=click.FloatRange(min=1.0), help="Transactions a second while latency is measured."
+    "--rate", default=300.0, type=FiniteRange(min=1.0), help="Transactions a second while latency is measured."
 )
-@click.option("--seconds", default=15.0, type=click.FloatRange(min=1.0), help="How long latency is measured.")
+@click.option("--seconds", default=15.0, type=FiniteRange(min=1.0), help="How long latency is measured.")
 @click.option("--no-change", is_flag=True, help="Keep the simulated population unchanged: nothing may be retrained.")
 @click.option("--keep", is_flag=True, help="Leave the stack running until Ctrl-C, and print its addresses.")
 @click.option("--output", type=click.Path(path_type=Path), help="Where the report goes.  [default: with the run]")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from math import isnan
 from pathlib import Path
 from typing import Any, Final
 
 import click
+
+from cli.finite_range import FiniteRange
 
 READABLE: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 WRITABLE: Final = click.Path(dir_okay=False, writable=True, path_type=Path)
@@ -42,7 +43,7 @@ PRESETS: Final = ("handbook", "paysim", "banksim", "ieee-cis", "sparkov", "tabfo
 @click.option("--score-column", "score_columns", multiple=True, help="A column of another model's scores. Repeatable.")
 @click.option("--policy", "policy_file", type=READABLE, help="Costs of decisions: the services' policy file, TOML.")
 @click.option("--card-precision-k", "cards_a_day", type=CARDS, help="Cards checked in a day.  [default: 100]")
-@click.option("--confidence", type=click.FloatRange(0.5, 0.999), help="Add confidence intervals of this level: 0.95.")
+@click.option("--confidence", type=FiniteRange(0.5, 0.999), help="Add confidence intervals of this level: 0.95.")
 @click.option("--scores", type=WRITABLE, help="Where the scored test rows go, as Parquet.")
 @click.option("--report", type=WRITABLE, help="Where a report with curves goes, as HTML.")
 @click.option("--families", is_flag=True, help="Then train and test again without each family of features in turn.")
@@ -72,8 +73,6 @@ def evaluate(
     if rejects is not None and on_error != "reject":
         raise click.UsageError("--rejects needs --on-error reject")
     wanted = Wanted(**{name: flags.pop(name) for name in Wanted.__struct_fields__})
-    if wanted.confidence is not None and isnan(wanted.confidence):
-        raise click.UsageError("--confidence needs a number between 0.5 and 0.999")
     protocol: dict[str, int | date] = {
         name: value.date() if isinstance(value, datetime) else value
         for name, value in flags.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import click
 
@@ -12,11 +12,16 @@ from adapters.tracing.open import producer_span
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Transaction, encode, from_epoch_ms
 from cli.decisions.text import HEADING, one_line
+from cli.finite_range import FiniteRange
 from cli.records.broker import broker_settings
 from cli.records.text import escaped, printable
 from cli.send.delivery import Delivery, DeliveryOutcome
 from cli.send.fields import field_options, transaction_from_options
 from cli.send.lines import read_transactions
+
+MIN_SECONDS: Final = 0.1
+MAX_SECONDS: Final = 86_400.0
+"""Range of the timeout. A record is collected with others for some ms, and the clients count ms in 32 bits."""
 
 
 @click.command()
@@ -24,7 +29,7 @@ from cli.send.lines import read_transactions
 @field_options
 @click.option("--on-error", default="refuse", type=click.Choice(["refuse", "skip"]),
               help="Send nothing if a line of FILE is no transaction, or leave that line out.")  # fmt: skip
-@click.option("--timeout", "timeout_seconds", default=30.0, type=click.FloatRange(min=0, min_open=True),
+@click.option("--timeout", "timeout_seconds", default=30.0, type=FiniteRange(MIN_SECONDS, MAX_SECONDS),
               help="Seconds to wait for the broker, and then for the decisions.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the whole decisions, as JSON lines.")
 def send(file: BinaryIO | None, *, on_error: str, timeout_seconds: float, as_json: bool, **fields: str | None) -> None:

@@ -13,7 +13,7 @@ from msgspec import NODEFAULT, structs
 
 from cardwatch.errors import InvalidRecord, Misconfigured
 from cardwatch.events import AuthorizationOutcome, Channel, Transaction, decode
-from cli.records.text import printable
+from cli.records.text import is_unicode, printable
 
 _NUMBERS: Final = ("amount_minor", "latitude", "longitude")
 _HELP: Final[dict[str, str]] = {
@@ -57,6 +57,9 @@ def transaction_from_options(given: Mapping[str, str], now: datetime) -> Transac
     missing = [_option(name) for name in required if name not in given and name not in _DEFAULTS]
     if missing:
         raise Misconfigured(f"a transaction needs {', '.join(missing)} too: see `cardwatch send --help`")
+    for name, text in given.items():
+        if not is_unicode(text):
+            raise Misconfigured(f"{_option(name)}={printable(text)!r}: is not UTF-8")
     values: dict[str, object] = {"transaction_id": f"sent-{uuid4().hex}", "occurred_at": now}
     values |= {name: _number(text) if name in _NUMBERS else text for name, text in given.items()}
     try:

@@ -23,7 +23,7 @@ POLL_SECONDS: Final = 0.2
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Follow the logs until Ctrl-C.")
-@click.option("-n", "--lines", default=20, type=click.IntRange(min=0), help="Number of last lines to show.")
+@click.option("-n", "--lines", default=20, type=click.IntRange(0, 1_000_000), help="Number of last lines to show.")
 def logs(names: tuple[str, ...], lines: int, *, follow: bool) -> None:
     """Show the last lines of the logs of NAMES (see `cardwatch ps`), or of all logs."""
     folder = StackHome(read_settings()).logs

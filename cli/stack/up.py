@@ -20,6 +20,7 @@ from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.bootstrap import MIN_DAYS
+from cli.finite_range import FiniteRange
 from cli.stack.addresses import addresses
 from cli.stack.readiness import ReadinessMonitor, ReadinessThread, model_has_decided
 from infra.local_stack.running_stack import run_stack, unready_reasons
@@ -43,7 +44,7 @@ UNLIMITED_SECONDS: Final = 1e8
 @click.option(
     "--wait-seconds",
     default=900.0,
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     help="How long to wait until the stack is ready. The stack continues to start after that.",
 )
 def up(plan: Path | None, wait_seconds: float, *, no_traffic: bool, foreground: bool) -> None:

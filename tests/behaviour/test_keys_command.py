@@ -141,8 +141,9 @@ def test_each_wrong_argument_has_its_message_and_nothing_is_created(
 
 @pytest.mark.parametrize("rate", ["inf", "nan"])
 def test_a_rate_that_would_mean_no_limit_is_refused(home: Path, rate: str) -> None:
-    message = refused(running(home, "add", "acquirer", "--scope", "score", "--rate", rate))
-    assert message == f"{rate} transactions a second is not a valid rate: it must be above 0, or none for no limit"
+    result = running(home, "add", "acquirer", "--scope", "score", "--rate", rate)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"Invalid value for '--rate': {rate} is no finite number." in result.stderr
     assert not home.exists()
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from typing import NoReturn
+
+import click
 import pytest
 from click.testing import CliRunner
 
 from cli import main
+from cli.contracts import contracts
 
 
 def test_every_command_exists_under_its_name() -> None:
@@ -26,3 +32,43 @@ def test_a_command_whose_module_is_not_installed_is_not_offered(monkeypatch: pyt
     assert "gone" not in shown.output
     called = CliRunner().invoke(main.main, ["gone"])
     assert (called.exit_code, "No such command 'gone'" in called.output) == (2, True)
+
+
+def commands_of(group: click.Group, context: click.Context) -> Iterator[click.Command]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield command
+        if isinstance(command, click.Group):
+            yield from commands_of(command, context)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_no_option_takes_a_number_that_is_none(value: str) -> None:
+    with main.main.make_context("cardwatch", ["--"], resilient_parsing=True) as context:
+        options = [each for command in commands_of(main.main, context) for each in command.params]
+    numbers = [each for each in options if isinstance(each.type, click.types.FloatParamType)]
+    assert len(numbers) > 5
+    for option in numbers:
+        with pytest.raises(click.BadParameter):
+            option.type.convert(value, option, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "cardwatch: No space left on device\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "page.json"), "cardwatch: Permission denied: page.json\n"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), ""),
+    ],
+)
+def test_a_file_that_cannot_be_written_ends_a_command_with_one_line_and_a_closed_pipe_silently(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(contracts, "callback", fail)
+    monkeypatch.setattr(contracts, "params", [])
+    result = CliRunner().invoke(main.main, ["contracts"])
+    assert (result.exit_code, result.output) == (1, said)

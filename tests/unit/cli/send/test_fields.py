@@ -57,6 +57,7 @@ def test_missing_fields_are_all_named() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        ("card_id", "c-\udcff", r"--card-id='c-\\udcff': is not UTF-8"),
         ("amount_minor", "129.90", "--amount-minor='129.90': Expected `int`, got `float`"),
         ("amount_minor", "-1", "--amount-minor='-1': Expected `int` >= 0"),
         ("amount_minor", "NaN", "--amount-minor='NaN': Expected `int`, got `str`"),
