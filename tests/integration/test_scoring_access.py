@@ -432,6 +432,7 @@ def test_over_tls_only_a_client_that_trusts_the_certificate_is_answered(
     certificate: tuple[Path, Path],
     detectors: tuple[FittedDetector, FittedDetector],
     rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     version = served.get("/v1/model").json()["version"]
     served.registry.set_alias(CHAMPION, version)
@@ -442,7 +443,11 @@ def test_over_tls_only_a_client_that_trusts_the_certificate_is_answered(
         assert model.version() == version
 
     distrusting = structs.replace(stack.settings, tls_ca=None)
-    refused = pytest.raises(ScoringUnavailable, match="SSL certificate problem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    with closing(ServedVersionClient(distrusting)) as model:
+        assert model.version() == version
+    monkeypatch.delenv("SSL_CERT_FILE")
+    refused = pytest.raises(ScoringUnavailable, match="self-signed certificate")
     with closing(ScoringClient(distrusting, timeout_seconds=5.0)) as scorer, refused:
         scorer.score(rows(1), np.full(1, np.inf), schema_hash=SCHEMA_HASH)
     plain = stack.settings.scoring_url.replace("https://", "http://")
