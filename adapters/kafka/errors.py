@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from adapters.kafka.port import Failure, RequestFailed
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured, Superseded
+
+NO_TOPIC: Final = (
+    "there is no such topic. Every service creates the topics when it starts: start one, or correct "
+    "CARDWATCH_KAFKA_BOOTSTRAP"
+)
 
 
 def broker_error(error: RequestFailed, doing: str) -> CardwatchError:
@@ -12,7 +19,7 @@ def broker_error(error: RequestFailed, doing: str) -> CardwatchError:
         case Failure.SUPERSEDED:
             return Superseded(f"{doing}: another worker has taken over ({error})")
         case Failure.UNKNOWN_TOPIC:
-            return Misconfigured(f"{doing}: {error}; the topics are made by `cardwatch kafka` or `make demo`")
+            return Misconfigured(f"{doing}: {NO_TOPIC} ({error})")
         case Failure.FORBIDDEN:
             return Misconfigured(f"{doing}: {error}; the user of CARDWATCH_KAFKA_USERNAME needs this right")
         case Failure.REJECTED:

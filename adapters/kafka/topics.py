@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Final
 
 from adapters.kafka.diagnosis import Cause, explain_silence, split_addresses, unreachable
-from adapters.kafka.errors import broker_error
+from adapters.kafka.errors import NO_TOPIC, broker_error
 from adapters.kafka.library import library_of
 from adapters.kafka.limits import MIN_BATCH_BYTES, REQUEST_SECONDS
 from adapters.kafka.offsets import is_election
@@ -127,7 +127,8 @@ def end_offsets(broker: KafkaConnection, topic: str, *, read_committed: bool = T
                 is_transient=is_election,
             )
     except RequestFailed as error:
-        raise BrokerUnavailable(f"cannot read the end offsets of {topic} at {broker}: {error}") from error
+        reason = NO_TOPIC if error.failure is Failure.UNKNOWN_TOPIC else error
+        raise BrokerUnavailable(f"cannot read the end offsets of {topic} at {broker}: {reason}") from error
 
 
 def _client(broker: KafkaConnection) -> closing[AdministrationClient]:
