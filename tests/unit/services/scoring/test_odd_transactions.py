@@ -1,4 +1,4 @@
-"""One transaction alone, in one compiled call, gets the answer that it gets in a batch, whatever the contract admits."""
+"""One transaction alone gets the answer that it gets in a batch, whatever the contract admits."""
 
 from __future__ import annotations
 
