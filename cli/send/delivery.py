@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -107,7 +107,8 @@ class Delivery:
                         yield outcome
                 if now >= next_question:
                     next_question = now + PASSED_SECONDS
-                    self._note_passed()
+                    with suppress(BrokerUnavailable):  # it may be back before the time is over, as the reader expects
+                        self._note_passed()
                 for identity in self._passed_without_outcome(reader):
                     repeats[identity] = self._waiting.pop(identity)
         yield from self._decided_before(repeats)
@@ -125,7 +126,11 @@ class Delivery:
         if first.position is None:
             return f"{missing}, which cannot be read yet: another producer has an open transaction in {TRANSACTIONS}"
         partition, offset = first.position.partition, first.position.offset
-        decided = self._decided().get(partition, 0)
+        later = f"Later: `cardwatch decisions show {partition}:{offset}`"
+        try:
+            decided = self._decided().get(partition, 0)
+        except BrokerUnavailable as error:
+            return f"{missing} at {first.position}. The broker is away: {error} {later}"
         progress = f"{TRANSACTIONS}[{partition}] is decided up to {decided}"
         if decided == self._decided_at_start.get(partition, 0):
             cause = (
@@ -134,7 +139,7 @@ class Delivery:
             )
         else:
             cause = f"{progress}, and the stream workers continue: docs/runbook/lag-growing.md"
-        return f"{missing} at {first.position}. {cause}. Later: `cardwatch decisions show {partition}:{offset}`"
+        return f"{missing} at {first.position}. {cause}. {later}"
 
     def _take(self, record: Record) -> DeliveryOutcome | None:
         """Return the outcome that a record is, None if it is none of ours."""

@@ -16,16 +16,18 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import create_topics, end_offsets
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment
-from cardwatch.errors import CardwatchError, Misconfigured
+from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured
 from cardwatch.records import Record
 from cardwatch.topics import DECISIONS, TRANSACTIONS
 from cli.main import main
 from cli.records.ranges import read_range
+from cli.send import delivery
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from tests.integration.span_collector import SpanCollector, span_collector
@@ -160,6 +162,26 @@ def test_transactions_get_their_decisions_of_record_once_however_often_they_are_
     position = f"{first['once-3']['partition']}:{first['once-3']['offset']}"
     assert decided(commands.ok("decisions", "show", position, "--json")) == {"once-3": first["once-3"]}
     assert decided(commands.ok("decisions", "show", "once-3", "--json")) == {"once-3": first["once-3"]}
+
+
+def test_a_broker_that_goes_away_while_decisions_are_awaited_ends_nothing_before_the_time_is_over(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed, answers = OffsetReader.committed, [True]
+
+    def away_after_the_first_answer(reader: OffsetReader, topic: str, partitions: list[int]) -> dict[int, int]:
+        if not answers:
+            raise BrokerUnavailable("it was stopped.")
+        answers.pop()
+        return committed(reader, topic, partitions)
+
+    monkeypatch.setattr(OffsetReader, "committed", away_after_the_first_answer)
+    assert list(decided(commands.ok("send", commands.file(payment("away")), "--json"))) == ["away"]
+    answers.append(True)
+    monkeypatch.setattr(delivery, "key_of", lambda _: None)  # as if there were no decision
+    said = commands.error("send", commands.file(payment("away-2")), "--timeout", "2")
+    assert "1 of 1 transactions have no decision within 2 s. All are in the log" in said
+    assert "The broker is away: it was stopped. Later: `cardwatch decisions show " in said
 
 
 def test_bad_lines_are_refused_before_anything_is_sent_or_left_out(commands: Commands) -> None:
