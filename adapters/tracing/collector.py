@@ -57,14 +57,14 @@ class CollectorExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans; those that the collector does not take in time are lost."""
+        _NEWEST.reason = ""
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
             return result
         self._lost += len(spans)
         if self._now_seconds() >= self._next_summary:
-            log.warning(
-                "the collector at %s does not take spans, %d are lost: %s", self._shown, self._lost, _NEWEST.reason
-            )
+            reason = _NEWEST.reason or f"no answer within {EXPORT_SECONDS} s, or it asks to be called later"
+            log.warning("the collector at %s does not take spans, %d are lost: %s", self._shown, self._lost, reason)
             self._next_summary, self._lost = self._now_seconds() + SUMMARY_SECONDS, 0
         return result
 

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from adapters.runtime.addresses import HttpUrl
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings
+from adapters.tracing import collector
 from adapters.tracing.collector import SUMMARY_SECONDS, CollectorExporter
 from adapters.tracing.open import require_tracing
 from adapters.tracing.spans import CLOSE_SECONDS, Tracing
@@ -93,6 +94,18 @@ def test_a_collector_that_refuses_spans_is_told_once_in_a_while_with_the_reason_
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, f"the collector at {shown} does not take spans, {lost} are lost: {reason}") for lost in (2, 9)
     ]
+
+
+def test_a_collector_that_is_silent_after_a_refusal_is_told_without_the_older_reason(
+    refusing: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "EXPORT_SECONDS", 0.2)
+    CollectorExporter(HttpUrl(refusing)).export([a_span()])
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        CollectorExporter(HttpUrl(f"http://{LOOPBACK}:{silent.getsockname()[1]}")).export([a_span()])
+    refused, timed_out = (record.getMessage() for record in caplog.records)
+    assert "reason: wrong address" in refused
+    assert timed_out.endswith("1 are lost: no answer within 0.2 s, or it asks to be called later")
 
 
 def test_a_variable_that_opentelemetry_refuses_is_an_error_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
