@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from adapters.kafka.topics import FIRST_RESPONSE_SECONDS, wait_for_broker
-from adapters.runtime.settings import Settings, read_settings
+from adapters.runtime.settings import PREFIX, Settings, read_settings, variables_of
 from cardwatch.errors import Misconfigured
 from infra.local_stack.stack_home import StackHome
 
 
 def broker_settings() -> Settings:
     """Return the settings of a cluster that answers: those of this process, or of the stack that `cardwatch up` runs.
+
+    A variable of this process, such as CARDWATCH_TRACES_URL, goes before the stack's value.
 
     Raises `Misconfigured` if neither names a broker, and what `wait_for_broker` raises.
     """
@@ -22,6 +24,7 @@ def broker_settings() -> Settings:
                 f"CARDWATCH_KAFKA_BOOTSTRAP is empty and no stack runs in {home.folder}: name the broker, or start a "
                 "stack with `cardwatch up`"
             )
-        settings = read_settings(status.environment)
+        given = {PREFIX + name: value for name, value in variables_of(PREFIX).items() if name != "HOME"}
+        settings = read_settings({**status.environment, **given})
     wait_for_broker(settings.kafka, FIRST_RESPONSE_SECONDS)
     return settings

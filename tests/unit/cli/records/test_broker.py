@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.runtime.kafka_connection import KafkaConnection
+from adapters.runtime.kafka_connection import KafkaClient, KafkaConnection
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.partitioning import Partitioner
@@ -34,7 +34,7 @@ def test_without_an_address_and_a_stack_it_says_what_to_do(asked: list[KafkaConn
     assert asked == []
 
 
-def test_the_running_stack_is_found_with_its_partitioner_and_a_given_address_goes_before(
+def test_the_running_stack_is_found_with_its_partitioner_and_given_variables_go_before(
     asked: list[KafkaConnection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, owner = StackHome(read_settings({}, home=tmp_path)), ProcessIdentity.of(os.getpid())
@@ -43,9 +43,14 @@ def test_the_running_stack_is_found_with_its_partitioner_and_a_given_address_goe
     StackRecord(owner=owner).write(home.folder / "stack.json")
     found = broker.broker_settings()
     assert (found.kafka_bootstrap, found.partitioner) == ("stack.example:9092", Partitioner.CRC32)
+    monkeypatch.setenv("CARDWATCH_TRACES_URL", "http://collector.example:4318")
+    monkeypatch.setenv("CARDWATCH_KAFKA_CLIENT", "kafka-python")
+    found = broker.broker_settings()
+    assert str(found.traces_url) == "http://collector.example:4318"
+    assert (found.kafka_bootstrap, found.kafka.client) == ("stack.example:9092", KafkaClient.KAFKA_PYTHON)
     monkeypatch.setenv("CARDWATCH_KAFKA_BOOTSTRAP", "given.example:9092")
     assert broker.broker_settings().kafka_bootstrap == "given.example:9092"
-    assert [str(kafka) for kafka in asked] == ["stack.example:9092", "given.example:9092"]
+    assert [str(kafka) for kafka in asked] == ["stack.example:9092", "stack.example:9092", "given.example:9092"]
 
 
 def test_a_stack_publishes_what_a_producer_needs() -> None:
