@@ -178,8 +178,10 @@ def encode(record: Struct) -> bytes:
 
 def decode(data: bytes | None, kind: type[T]) -> T:
     """Decode one record of type `kind`; raises `InvalidRecord` with the path of the field and the reason."""
+    if not data:
+        raise InvalidRecord("empty, instead of a JSON object")
     try:
-        record = _DECODERS[kind].decode(data or b"")
+        record = _DECODERS[kind].decode(data)
     except msgspec.DecodeError as error:
         raise _invalid(error) from error
     except UnicodeDecodeError as error:

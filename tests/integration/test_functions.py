@@ -215,7 +215,7 @@ def test_a_preview_reads_the_states_of_the_stream_and_changes_nothing(
 @pytest.mark.parametrize(
     ("event", "status", "told"),
     [
-        ({"body": None}, 422, "truncated"),
+        ({"body": None}, 422, "empty"),
         ({"body": "{}"}, 422, "transaction_id"),
         ({"body": "%%", "isBase64Encoded": True}, 422, "base64"),
         ({"body": "x" * 20_000}, 413, "20,000 bytes"),

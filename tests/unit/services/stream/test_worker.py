@@ -163,6 +163,7 @@ def test_a_repeat_gets_no_second_decision_and_is_counted(tmp_path: Path) -> None
     ("key", "value", "field", "reason"),
     [
         (b"card-0", b"{", "", "truncated"),
+        (b"card-0", b"", "", "empty, instead of a JSON object"),
         (b"card-0", b"\xff", "", "UTF-8|malformed"),
         (b"card-0", msgspec.json.encode({"transaction_id": "t"}), "", "missing required field `card_id`"),
         (b"other", encode(payment(0)), "$.card_id", "key is not its card_id"),
