@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 import click
 
 from adapters.runtime.clock import epoch_ms
+from adapters.runtime.settings import Settings
 from adapters.tracing.open import producer_span
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Transaction, encode, from_epoch_ms
@@ -68,6 +69,19 @@ def send(file: BinaryIO | None, *, on_error: str, timeout_seconds: float, as_jso
 def _send(transactions: list[Transaction], timeout_seconds: float, *, as_json: bool) -> None:
     settings = broker_settings()
     delivery = Delivery(settings, transactions, timeout_seconds)
+    try:
+        failed = _deliver(settings, delivery, as_json=as_json)
+    except KeyboardInterrupt:
+        _tell(f"\n{delivery.so_far()}")
+        raise
+    if reason := delivery.unanswered():
+        raise CardwatchError(reason)
+    if failed:
+        sys.exit(1)
+
+
+def _deliver(settings: Settings, delivery: Delivery, *, as_json: bool) -> bool:
+    """Write the transactions and print their outcomes; return whether one was rejected."""
     failed = False
     with producer_span(settings, "send", "send transactions") as headers:
         delivery.write(headers)
@@ -81,10 +95,7 @@ def _send(transactions: list[Transaction], timeout_seconds: float, *, as_json: b
             if message := _message(outcome):
                 _tell(message)
             failed |= outcome.letter is not None
-    if reason := delivery.unanswered():
-        raise CardwatchError(reason)
-    if failed:
-        sys.exit(1)
+    return failed
 
 
 def _message(outcome: DeliveryOutcome) -> str:

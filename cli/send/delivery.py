@@ -72,6 +72,7 @@ class Delivery:
             for partition, end in end_offsets(self._kafka, topic).items()
         }
         self._decided_at_start = self._decided()
+        self._written = 0
 
     def write(self, headers: Headers = ()) -> None:
         """Write all transactions with these headers.
@@ -93,6 +94,7 @@ class Delivery:
                 f"is not known: {error}. To send all again is safe"
             ) from error
         finally:
+            self._written = writer.delivered
             writer.close()
 
     def outcomes(self) -> Iterator[DeliveryOutcome]:
@@ -112,6 +114,14 @@ class Delivery:
                 for identity in self._passed_without_outcome(reader):
                     repeats[identity] = self._waiting.pop(identity)
         yield from self._decided_before(repeats)
+
+    def so_far(self) -> str:
+        """Return how far it has come, for a user who ends it."""
+        number = len(self._by_value)
+        return (
+            f"{self._written:,} of {number:,} transactions are in the log and will be decided, of "
+            f"{number - len(self._waiting):,} the decision was seen. To send all again is safe"
+        )
 
     def unanswered(self) -> str:
         """Return why transactions have no outcome and what to do, the empty string if all have one."""

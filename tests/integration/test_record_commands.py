@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -182,6 +182,20 @@ def test_a_broker_that_goes_away_while_decisions_are_awaited_ends_nothing_before
     said = commands.error("send", commands.file(payment("away-2")), "--timeout", "2")
     assert "1 of 1 transactions have no decision within 2 s. All are in the log" in said
     assert "The broker is away: it was stopped. Later: `cardwatch decisions show " in said
+
+
+def test_ctrl_c_while_decisions_are_awaited_tells_what_is_in_the_log(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_delivery: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(delivery.Delivery, "outcomes", interrupted)
+    result = commands.run("send", commands.file(payment("stopped-1"), payment("stopped-2")))
+    assert result.exit_code == 1
+    told = "2 of 2 transactions are in the log and will be decided, of 0 the decision was seen."
+    assert told in result.stderr
+    assert "Aborted!" in result.stderr
 
 
 def test_bad_lines_are_refused_before_anything_is_sent_or_left_out(commands: Commands) -> None:
