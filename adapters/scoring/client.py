@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +46,9 @@ log = logging.getLogger(__name__)
 
 
 _BROKEN_CONNECTION: Final = (pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, pycurl.E_PARTIAL_FILE)
+
+_MEASURED: Final = re.compile(r" after \d+ (?:ms|milliseconds)| with \d+(?: out of \d+)? bytes received")
+"""What differs in libcurl's words between attempts. A repeated reason is logged once, and decisions hold it."""
 
 
 class _ConnectionBroken(Exception):
@@ -108,7 +112,7 @@ class _HttpClient:
         sent = self._headers | (dict(headers) if headers else {})
         try:
             with self._lock:
-                self._curl.setopt(pycurl.URL, self._url + path)
+                self._curl.setopt(pycurl.URL, (self._url + path).encode())
                 if body is None:
                     self._curl.setopt(pycurl.HTTPGET, 1)
                 else:
@@ -117,7 +121,8 @@ class _HttpClient:
                 self._curl.setopt(pycurl.HTTPHEADER, [*lines, b"Expect:"])  # do not ask before sending a large body
                 return retry_once(self._perform, (_ConnectionBroken,))
         except (pycurl.error, _ConnectionBroken) as error:
-            raise ScoringUnavailable(f"{self._name} does not answer: {error.args[-1]}") from error
+            reason = _MEASURED.sub("", error.args[-1])
+            raise ScoringUnavailable(f"{self._name} does not answer: {reason}") from error
 
     def _perform(self) -> _Response:
         try:

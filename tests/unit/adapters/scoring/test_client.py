@@ -190,6 +190,35 @@ def test_a_late_response_is_not_waited_for(server: Server) -> None:
         score(client)
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(Answer(delay_seconds=1.0), "Operation timed out"), (Answer(closes=True), "Empty reply from server")],
+)
+def test_the_same_failure_has_the_same_reason_whenever_it_happens(server: Server, answer: Answer, reason: str) -> None:
+    server.answers = [answer]
+    with (
+        closing(ScoringClient(server.settings, timeout_seconds=0.1)) as client,
+        pytest.raises(ScoringUnavailable) as told,
+    ):
+        score(client)
+    address = str(server.settings.scoring_url).rstrip("/")
+    assert str(told.value) == f"the scoring service at {address} does not answer: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        (f"http://{LOOPBACK}:9", f"Failed to connect to {LOOPBACK}:9: Could not connect to server"),
+        ("http://h\u00f6st.invalid", "Could not resolve host: h\u00f6st.invalid"),
+    ],
+)
+def test_a_server_that_is_not_there_is_told_with_its_address(address: str, reason: str) -> None:
+    settings = Settings(scoring_url=HttpUrl(address), api_key=Secret("key"))
+    with closing(ServedVersionClient(settings)) as client, pytest.raises(ScoringUnavailable) as told:
+        client.version()
+    assert str(told.value) == f"the scoring service at {address} does not answer: {reason}"
+
+
 def test_a_request_carries_the_trace_context_of_its_caller(server: Server) -> None:
     contexts = iter([{"traceparent": "of the first step"}, {}])
     with closing(ScoringClient(server.settings, timeout_seconds=1.0, trace_headers=lambda: next(contexts))) as client:
