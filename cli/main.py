@@ -71,7 +71,9 @@ class LazyGroup(click.Group):
             click.echo(f"cardwatch: {without_userinfo(str(error))}", err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # nobody reads the output any more: click ends the process silently
+            if (
+                error.errno == errno.EPIPE
+            ):  # the reader of the output has gone: click ends the process without a message
                 raise
             where = f": {error.filename}" if error.filename else ""
             click.echo(f"cardwatch: {error.strerror or error}{where}", err=True)

@@ -44,11 +44,12 @@ BUSY_RETRY_SECONDS: Final = 0.05
 
 log = logging.getLogger(__name__)
 
-
 _BROKEN_CONNECTION: Final = (pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, pycurl.E_PARTIAL_FILE)
+"""Errors of a connection that ended during a request; the request is sent once more."""
 
 _MEASURED: Final = re.compile(r" after \d+ (?:ms|milliseconds)| with \d+(?: out of \d+)? bytes received")
-"""What differs in libcurl's words between attempts. A repeated reason is logged once, and decisions hold it."""
+"""Times and sizes in libcurl's messages. They are removed, so that a repeated failure has the same message: callers log
+each message once, and degraded decisions hold it as their reason."""
 
 
 class _ConnectionBroken(Exception):
@@ -109,7 +110,7 @@ class _HttpClient:
 
         Raise `ScoringUnavailable` if there is none.
         """
-        sent = self._headers | (dict(headers) if headers else {})
+        sent = {**self._headers, **(headers or {})}
         try:
             with self._lock:
                 self._curl.setopt(pycurl.URL, (self._url + path).encode())

@@ -296,10 +296,10 @@ def test_reading_and_writing_go_on_while_tokens_expire(kafka: SecuredKafka, clie
             closing(LogWriter(broker)) as writer,
             LogReader(broker, {(DECISIONS, partition): end for partition, end in begin.items()}) as reader,
         ):
-            # The third token is needed when the first one has expired.
-            while len(endpoint.grants) < 3 or len(read) < written:
+            # The fourth token is needed when the first two have expired.
+            while len(endpoint.grants) < 4 or len(read) < written:
                 assert not deadline.has_passed(), (len(endpoint.grants), written, len(read))
-                if len(endpoint.grants) < 3:
+                if len(endpoint.grants) < 4:
                     writer.write(DECISIONS, f"card-{written}", b"%d" % written)
                     writer.flush(5.0)
                     written += 1

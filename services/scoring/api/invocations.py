@@ -54,9 +54,9 @@ REASONS_PER_SLICE: Final = 4
 
 ANSWER_TYPES: Final = {BINARY: MSGPACK, JSON: JSON, CSV: CSV}
 """Content type of the response by that of the request, for requests without `Accept`."""
-MAX_DIRECT_BYTES: Final = SCORES_PER_SLICE * (4 * len(FEATURES) + 8)
-"""Maximum size of a body that is answered without ASGI: a slice of binary rows."""
 _MAX_BYTES_PER_ROW: Final = {BINARY: 4 * len(FEATURES) + 8, JSON: 25 * len(FEATURES), CSV: 25 * len(FEATURES)}
+MAX_DIRECT_BYTES: Final = SCORES_PER_SLICE * _MAX_BYTES_PER_ROW[BINARY]
+"""Maximum size of a body that is answered without ASGI: a slice of binary rows."""
 
 T = TypeVar("T")
 
