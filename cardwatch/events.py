@@ -25,7 +25,7 @@ LAST_DAY: Final = _MAX_TIME.date() - timedelta(days=1)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _DAY: Final = timedelta(days=1)
 _EPOCH_ORDINAL, _FIRST_ORDINAL, _LAST_ORDINAL = (day.toordinal() for day in (EPOCH, date.min, date.max))
-_IDENTIFIERS: Final = ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id")
+_IDENTIFIERS: Final = ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id", "card_range")
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="An opaque token, never a card number.")]
@@ -71,6 +71,7 @@ class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     """One payment attempt. Missing optional fields give missing features.
 
     `occurred_at` is the event time, the only time that features use. `amount_minor` is in minor units of `currency`.
+    `card_range` is the issuer's range of card numbers that the card belongs to.
     """
 
     transaction_id: Identifier
@@ -89,6 +90,7 @@ class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     device_id: Identifier | None = None
     customer_id: Identifier | None = None
     previous_outcome: AuthorizationOutcome | None = None
+    card_range: Identifier | None = None
 
 
 class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,7 +223,9 @@ def validate_identifiers(record: Transaction | Label) -> None:
     PostgreSQL, logs and terminals do not take control characters. `card_id` is checked more strictly than the others.
     """
     shared = (record.card_id, record.transaction_id, record.merchant_id)
-    more = (record.device_id, record.customer_id) if isinstance(record, Transaction) else (None, None)
+    more: tuple[str | None, ...] = (None, None, None)
+    if isinstance(record, Transaction):
+        more = (record.device_id, record.customer_id, record.card_range)
     for field, value in zip(_IDENTIFIERS, shared + more, strict=True):
         if value is None:
             continue

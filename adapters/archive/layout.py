@@ -32,6 +32,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("device_id", pa.string()),
         ("customer_id", pa.string()),
         ("previous_outcome", pa.string()),
+        ("card_range", pa.string()),
         *_LOG_POSITION,
     ],
     LABELS: [

@@ -85,6 +85,8 @@ def _payment(decision: Decision) -> str:
         parts.append(f"customer {transaction.customer_id}")
     if transaction.previous_outcome is not None:
         parts.append(f"previous attempt {transaction.previous_outcome.value}")
+    if transaction.card_range is not None:
+        parts.append(f"card range {transaction.card_range}")
     return ", ".join(parts)
 
 

@@ -158,6 +158,7 @@ class TransactionFields(Strict, frozen=True, kw_only=True):
     longitude: Degrees | None = None
     device_id: Identifier | None = None
     previous_outcome: Code | None = None
+    card_range: Identifier | None = None
 
 
 class LabelFields(Strict, frozen=True, kw_only=True):

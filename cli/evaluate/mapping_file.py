@@ -116,7 +116,7 @@ def _check(mapping: Mapping) -> None:
     for name, (pattern, meaning) in CODE_RULES.items():
         if (code := getattr(mapping.transaction, name)) is not None:
             _check_code(f"transaction.{name}", code, pattern, meaning)
-    for name in ("card_id", "merchant_id", "transaction_id", "device_id"):
+    for name in ("card_id", "merchant_id", "transaction_id", "device_id", "card_range"):
         if (identifier := getattr(mapping.transaction, name)) is not None:
             _check_identifier(f"transaction.{name}", identifier, is_card=name == "card_id")
     _check_amount("transaction.amount", mapping.transaction.amount)

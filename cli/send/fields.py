@@ -33,6 +33,7 @@ _HELP: Final[dict[str, str]] = {
     "previous_outcome": "Outcome of the card's previous attempt, "
     + " or ".join(outcome.value for outcome in AuthorizationOutcome)
     + ".",
+    "card_range": "Token of the range of card numbers that the card belongs to.",
 }
 """The help of each field, in the order of the contract."""
 _DEFAULTS: Final = ("transaction_id", "occurred_at")

@@ -79,6 +79,7 @@ class ExampleSource:
             device_id="example-device-1",
             customer_id="example-customer-1",
             previous_outcome=AuthorizationOutcome.DECLINED,
+            card_range="example-range-1",
         )
         in_a_shop = Transaction(
             transaction_id="example-2",

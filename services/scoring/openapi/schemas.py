@@ -66,6 +66,10 @@ _DETAILS: Final[dict[str, dict[str, Schema]]] = {
         "longitude": {"description": "In degrees."},
         "device_id": _TOKEN,
         "customer_id": _TOKEN,
+        "card_range": {
+            **_TOKEN,
+            "description": "Opaque token of the range of card numbers that the card belongs to, never their digits.",
+        },
     },
     "Preview": {
         "sequence": {

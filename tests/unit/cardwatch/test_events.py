@@ -27,6 +27,10 @@ MINIMAL: dict[str, Any] = {
     "country": "DE",
 }
 
+EACH_IDENTIFIER = pytest.mark.parametrize(
+    "field", ["transaction_id", "card_id", "merchant_id", "device_id", "customer_id", "card_range"]
+)
+
 
 def reading(**changes: Any) -> Transaction:
     fields = {**MINIMAL, **changes}
@@ -90,7 +94,7 @@ def test_card_numbers_are_recognised_by_length_and_check_digit(text: str, expect
     assert looks_like_card_number(text) is expected
 
 
-@pytest.mark.parametrize("field", ["transaction_id", "card_id", "merchant_id", "device_id", "customer_id"])
+@EACH_IDENTIFIER
 def test_an_identifier_that_is_a_card_number_is_refused(field: str) -> None:
     with pytest.raises(InvalidRecord, match="looks like a card number") as refused:
         reading(**{field: "4111111111111111"})
@@ -103,7 +107,7 @@ def test_a_card_number_in_quotes_or_brackets_is_refused_as_a_card(written: str) 
         reading(card_id=written)
 
 
-@pytest.mark.parametrize("field", ["transaction_id", "card_id", "merchant_id", "device_id", "customer_id"])
+@EACH_IDENTIFIER
 @pytest.mark.parametrize(
     "written",
     ["tok_4111111111111111", "card 4111111111111111", "Refund to 4111 1111 1111 1111 thanks", ";4111111111111111=2612",
