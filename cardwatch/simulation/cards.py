@@ -19,6 +19,8 @@ _SECOND_CARD_PROBABILITY: Final = 0.25
 _DEVICES_PER_CUSTOMER: Final = 2
 _DEPARTURE_PROBABILITY: Final = 1 / 60
 _DEVICE_REPLACEMENT_PROBABILITY: Final = 1 / 400
+_CARDS_PER_RANGE: Final = 120
+"""Cards of one issuer's range of card numbers, on average."""
 
 
 class Cards:
@@ -27,10 +29,13 @@ class Cards:
     `spending_level` multiplies amounts (1 is average), `daily_rate` is the mean number of transactions a day,
     `ecommerce_share` and `cash_share` are the shares of them online and at cash machines, `hour_shift` is added to the
     hour of each purchase, `weekend_ratio` multiplies the daily rate on weekend days, `has_wallet` tells whether
-    contactless payments are made with the phone. Favourite merchants are ordered by descending preference.
+    contactless payments are made with the phone. Favourite merchants are ordered by descending preference. `ranges` is
+    the number of ranges of card numbers, `card_range` the one of each card.
     """
 
-    def __init__(self, rng: np.random.Generator, count: int, merchants: Merchants) -> None:
+    def __init__(
+        self, rng: np.random.Generator, range_rng: np.random.Generator, count: int, merchants: Merchants
+    ) -> None:
         self.count = count
         self.customer = _draw_customers(rng, count)
         customers = int(self.customer[-1]) + 1
@@ -50,6 +55,18 @@ class Cards:
         one_group = np.zeros(count, dtype=np.int64)
         self.favourite_shops = _draw_favourites(rng, merchants.shops.draw, self.home_city, FAVOURITE_SHOPS)
         self.favourite_online = _draw_favourites(rng, merchants.online.draw, one_group, FAVOURITE_ONLINE)
+        self.ranges = max(count // _CARDS_PER_RANGE, 2)
+        self.card_range = range_rng.integers(0, self.ranges, count)
+        self._cumulative_rate = np.cumsum(self.daily_rate)
+
+    def draw(self, rng: np.random.Generator, count: int) -> Ints:
+        """Return `count` cards, each with a probability proportional to its transactions a day."""
+        drawn: Ints = np.searchsorted(self._cumulative_rate, rng.random(count) * self._cumulative_rate[-1])
+        return drawn
+
+    def of_range(self, card_range: int) -> Ints:
+        """Return the cards of a range."""
+        return np.flatnonzero(self.card_range == card_range)
 
 
 def _draw_customers(rng: np.random.Generator, count: int) -> Ints:

@@ -8,7 +8,6 @@ import numpy as np
 
 from cardwatch.simulation.categories import CATEGORY_WEIGHTS, FRAUD_WEIGHTS, MERCHANT_TYPES, MerchantType
 from cardwatch.simulation.cities import CITIES, HOME_WEIGHTS, LATITUDES, LONGITUDES, TRAVEL_WEIGHTS
-from cardwatch.simulation.tokens import opaque
 from cardwatch.simulation.transaction_array import Ints
 from cardwatch.simulation.weighted_sampler import WeightedSampler
 
@@ -81,9 +80,9 @@ class Merchants:
         """Give these merchants new merchant ids from now on."""
         self._owner[merchants] += 1
 
-    def ids(self, merchants: Ints) -> list[str]:
-        """Return the present merchant ids of these merchants."""
-        return opaque("m", merchants * _MAX_OWNERS + self._owner[merchants] % _MAX_OWNERS)
+    def numbers(self, merchants: Ints) -> Ints:
+        """Return the numbers behind the present merchant ids of these merchants."""
+        return merchants * _MAX_OWNERS + self._owner[merchants] % _MAX_OWNERS
 
 
 def _draw_categories(rng: np.random.Generator, merchant_type: Ints) -> Ints:

@@ -18,7 +18,12 @@ class Population:
     def __init__(self, settings: SimulationSettings, streams: RandomStreams) -> None:
         self._streams = streams
         self.merchants = Merchants(streams.initial(RandomStream.MERCHANTS), settings.merchants)
-        self.cards = Cards(streams.initial(RandomStream.CARDS), settings.cards, self.merchants)
+        self.cards = Cards(
+            streams.initial(RandomStream.CARDS),
+            streams.initial(RandomStream.CARD_RANGES),
+            settings.cards,
+            self.merchants,
+        )
         self.devices = Devices(int(self.cards.customer[-1]) + 1)
         self.travel = Travel(self.cards.home_city)
 
@@ -35,3 +40,12 @@ class Population:
         amounts = TYPICAL_MINOR[category] * self.cards.spending_level[card]
         amounts *= np.exp(SPREADS[category] * rng.standard_normal(len(card)))
         return np.maximum(np.rint(amounts), MIN_AMOUNT_MINOR).astype(np.int64)
+
+    def draw_in_city(self, rng: np.random.Generator, city: int, count: int) -> Ints:
+        """Return `count` cards that are in a city now, by their transactions a day; none if there is no card."""
+        present = np.flatnonzero(self.travel.city == city)
+        if len(present) == 0:
+            return present
+        cumulative = np.cumsum(self.cards.daily_rate[present])
+        drawn: Ints = present[np.searchsorted(cumulative, rng.random(count) * cumulative[-1])]
+        return drawn

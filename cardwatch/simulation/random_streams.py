@@ -25,8 +25,14 @@ class RandomStream(IntEnum):
     STOLEN_CARD_DATA = 9
     COUNTERFEIT_CARD = 10
     ACCOUNT_TAKEOVER = 11
-    DATA_BREACH = 12
     RELAY_ATTACK = 13
+    ENUMERATION = 14
+    LOST_STOLEN_CARD = 15
+    SKIMMING = 16
+    MERCHANT_COLLUSION = 17
+    BUST_OUT = 18
+    FRIENDLY_FRAUD = 19
+    CARD_RANGES = 20
 
 
 class RandomStreams:

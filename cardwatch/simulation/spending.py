@@ -15,6 +15,7 @@ from cardwatch.simulation.transaction_array import (
     ATM,
     CHIP,
     CONTACTLESS,
+    CONTACTLESS_LIMIT_MINOR,
     DAY_MS,
     ECOMMERCE,
     HOUR_MS,
@@ -30,7 +31,6 @@ Floats = NDArray[np.float64]
 
 _FAVOURITE_SHARE: Final = 0.78
 """Share of purchases at a favourite merchant."""
-_CONTACTLESS_LIMIT_MINOR: Final = 5_000
 _SUBSCRIPTIONS_PER_CARD: Final = 2
 _LARGE_PURCHASE_PROBABILITY, _NIGHT_PROBABILITY, _BUSY_DAY_PROBABILITY = 0.008, 0.012, 0.006
 """Unusual genuine behaviour: a large purchase, a purchase at night, a day with many purchases."""
@@ -132,7 +132,7 @@ def _draw_channels(
     """Draw contactless for small amounts, chip for large ones, and the magnetic stripe for a few."""
     draw = rng.random(len(card))
     contactless = draw < np.where(
-        amount <= _CONTACTLESS_LIMIT_MINOR, 0.75, np.where(population.cards.has_wallet[card], 0.4, 0.0)
+        amount <= CONTACTLESS_LIMIT_MINOR, 0.75, np.where(population.cards.has_wallet[card], 0.4, 0.0)
     )
     swipe = draw > np.where(population.travel.away[card], 0.90, 0.985)
     in_shop = np.where(contactless, CONTACTLESS, np.where(swipe, SWIPE, CHIP))

@@ -1,4 +1,4 @@
-"""Simulated transactions as numeric columns, with the fraud type that only the simulation knows."""
+"""Simulated transactions as numeric columns, with the truth that only the simulation knows."""
 
 from __future__ import annotations
 
@@ -12,26 +12,35 @@ Ints = NDArray[np.int64]
 TransactionArray = NDArray[np.void]
 """A structured array of dtype `TRANSACTION`."""
 
+SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
 NO_DEVICE: Final = -1
 MIN_AMOUNT_MINOR: Final = 50
+CONTACTLESS_LIMIT_MINOR: Final = 5_000
 
 CHIP, CONTACTLESS, SWIPE, ECOMMERCE, ATM, RECURRING = range(6)
 """Positions in `cardwatch.events.Channel`."""
+UNKNOWN, APPROVED, DECLINED = range(3)
+"""The outcome of a card's previous attempt."""
 
 
-class FraudType(IntEnum):
-    """The true class of a transaction: genuine, or the attack that it belongs to."""
+class Typology(IntEnum):
+    """The true class of a transaction: genuine, or the typology of fraud that it belongs to."""
 
     GENUINE = 0
     CARD_TESTING = 1
-    STOLEN_CARD_DATA = 2
-    COUNTERFEIT_CARD = 3
+    ENUMERATION = 2
+    STOLEN_CARD_DATA = 3
     ACCOUNT_TAKEOVER = 4
-    DATA_BREACH = 5
-    RELAY_ATTACK = 6
+    LOST_STOLEN_CARD = 5
+    SKIMMING = 6
+    COUNTERFEIT_CARD = 7
+    MERCHANT_COLLUSION = 8
+    BUST_OUT = 9
+    FRIENDLY_FRAUD = 10
+    RELAY_ATTACK = 11
 
 
 TRANSACTION: Final = np.dtype(
@@ -40,11 +49,20 @@ TRANSACTION: Final = np.dtype(
         ("amount_minor", "<i8"),
         ("card", "<i8"),
         ("merchant", "<i8"),
+        ("merchant_number", "<i8"),
         ("device", "<i8"),
         ("channel", "<i1"),
-        ("fraud_type", "<i1"),
+        ("previous_outcome", "<i1"),
+        ("typology", "<i1"),
+        ("campaign_day", "<i2"),
+        ("campaign", "<i4"),
     ]
 )
+"""`merchant` is an index, `merchant_number` the number behind the merchant id of that day; `device` is `NO_DEVICE` or a
+number, `channel` a position in `cardwatch.events.Channel`, `previous_outcome` one of `UNKNOWN`, `APPROVED`, `DECLINED`.
+
+The last three columns are the truth. `campaign` is the number of the fraudsters' campaign, from 1 on, and
+`campaign_day` counts its days from 0; both are 0 for genuine transactions."""
 
 
 def empty_transactions() -> TransactionArray:
@@ -60,10 +78,10 @@ def transaction_array(
     merchant: Ints,
     device: ArrayLike,
     channel: ArrayLike,
-    fraud_type: FraudType = FraudType.GENUINE,
 ) -> TransactionArray:
     """Return one transaction per element of `merchant`; the other columns have that length or are one value for all.
 
+    They are genuine until an attack marks them; merchant number and previous outcome are set at the end of the day.
     Amounts below `MIN_AMOUNT_MINOR` are raised to it.
     """
     transactions = np.empty(len(merchant), TRANSACTION)
@@ -73,5 +91,6 @@ def transaction_array(
     transactions["merchant"] = merchant
     transactions["device"] = device
     transactions["channel"] = channel
-    transactions["fraud_type"] = fraud_type
+    for later in ("merchant_number", "previous_outcome", "typology", "campaign_day", "campaign"):
+        transactions[later] = 0
     return transactions

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,9 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cardwatch.errors import Misconfigured
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import SimulatedDay, Simulation
+from cardwatch.simulation.transaction_array import Typology
 from cli.evaluate import evaluate
 from cli.evaluate.mapping_file import load_mapping
-from cli.simulate import COLUMNS, simulate
+from cli.simulate import simulate
+from cli.simulate.columns import TRANSACTION_COLUMNS, TRUTH_COLUMNS, DayTables
+from cli.simulate.files import TRANSACTIONS_FILE, TRUTH_FILE, GroupWriter, write_world
 
 MAPPING = Path(__file__).parents[2] / "examples" / "mappings" / "simulated.yaml"
 DAYS = 30
@@ -28,20 +35,58 @@ def simulating(out: Path, *arguments: str) -> Result:
 def table_of(out: Path, *arguments: str) -> pa.Table:
     result = simulating(out, *arguments)
     assert result.exit_code == 0, result.output
-    return pq.read_table(out)
+    return pq.read_table(out / TRANSACTIONS_FILE)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("world") / "world.parquet"
+    out = tmp_path_factory.mktemp("world") / "world"
     table_of(out)
-    return out
+    return out / TRANSACTIONS_FILE
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(world: Path, tmp_path: Path) -> None:
-    table_of(tmp_path / "again.parquet")
-    assert (tmp_path / "again.parquet").read_bytes() == world.read_bytes()
-    assert not table_of(tmp_path / "other.parquet", "--seed", "8").equals(pq.read_table(world))
+    table_of(tmp_path / "again")
+    for name in (TRANSACTIONS_FILE, TRUTH_FILE):
+        assert (tmp_path / "again" / name).read_bytes() == (world.parent / name).read_bytes()
+    assert not table_of(tmp_path / "other", "--seed", "8").equals(pq.read_table(world))
+
+
+def test_the_files_hold_what_the_records_of_the_same_simulation_say(world: Path) -> None:
+    simulation = Simulation(SimulationSettings(seed=7, cards=300))
+    days = [simulation.day(number) for number in range(DAYS)]
+    rows = pq.read_table(world).to_pylist()
+    transactions = [transaction for day in days for transaction in day.transactions]
+    expected = msgspec.to_builtins(transactions, builtin_types=(datetime,))
+    fields = TRANSACTION_COLUMNS.names[:-2]
+    assert [{name: row[name] for name in fields} for row in rows] == [
+        {name: row.get(name) for name in fields} for row in expected
+    ]
+    observed = {label.transaction_id: label.observed_at for day in days for label in day.labels if label.is_fraud}
+    in_time = {row["transaction_id"]: row["observed_at"] for row in rows if row["transaction_id"] in observed}
+    assert in_time == observed
+
+    truth = pq.read_table(world.parent / TRUTH_FILE)
+    assert truth.schema == TRUTH_COLUMNS
+    assert truth["transaction_id"].to_pylist() == [row["transaction_id"] for row in rows]
+    typologies = [true for day in days for true in day.truth]
+    assert truth["typology"].to_pylist() == [true.typology.name.lower() for true in typologies]
+    assert truth["campaign"].to_pylist() == [true.campaign for true in typologies]
+    no_fraud = (Typology.GENUINE, Typology.FRIENDLY_FRAUD)
+    assert truth["is_fraud"].to_pylist() == [true.typology not in no_fraud for true in typologies]
+
+
+def test_row_groups_are_full_whatever_the_days_hold(tmp_path: Path) -> None:
+    rows = [(first, size) for first, size in ((0, 5), (5, 200_000), (200_005, 0), (200_005, 100_000))]
+    path = tmp_path / "numbers.parquet"
+    writer = GroupWriter(path, pa.schema([("number", pa.int64())]))
+    for first, size in rows:
+        writer.write(pa.table({"number": pa.array(range(first, first + size), pa.int64())}))
+    writer.close()
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        assert sizes == [131_072, 131_072, 37_861]
+        assert file.read()["number"].to_pylist() == list(range(300_005))
 
 
 def test_all_days_are_there_in_order_and_all_fraud_has_become_known(world: Path) -> None:
@@ -57,7 +102,7 @@ def test_all_days_are_there_in_order_and_all_fraud_has_become_known(world: Path)
 
 
 def test_a_change_leaves_the_days_before_it_as_they_were(world: Path, tmp_path: Path) -> None:
-    unchanged, changed = pq.read_table(world), table_of(tmp_path / "changed.parquet", "--change-after", "20")
+    unchanged, changed = pq.read_table(world), table_of(tmp_path / "changed", "--change-after", "20")
     assert before_the_change(changed).equals(before_the_change(unchanged))
     assert changed.num_rows != unchanged.num_rows
 
@@ -73,7 +118,7 @@ def evaluating(world: Path, output: Path, *protocol: str) -> Result:
 
 
 def test_evaluate_takes_it_with_every_field_that_features_rest_on(world: Path, tmp_path: Path) -> None:
-    assert set(COLUMNS.names) - set(load_mapping(MAPPING).columns().values()) == {"currency", "customer_id"}
+    assert set(TRANSACTION_COLUMNS.names) - set(load_mapping(MAPPING).columns().values()) == {"currency", "customer_id"}
     output = tmp_path / "out.json"
     result = evaluating(world, output, "--train-days", "16", "--delay-days", "5", "--test-days", "8", "--folds", "1")
     assert result.exit_code == 0, result.output
@@ -82,7 +127,7 @@ def test_evaluate_takes_it_with_every_field_that_features_rest_on(world: Path, t
     assert report["data"]["frauds"] == pc.sum(table["is_fraud"]).as_py()
     assert report["families"] == []
     [fold] = report["folds"]
-    assert fold["metrics"]["average_precision"] > 20 * fold["test"]["frauds"] / fold["test"]["rows"]
+    assert fold["metrics"]["average_precision"] > 3 * fold["test"]["frauds"] / fold["test"]["rows"]
 
 
 def test_too_few_days_are_told_with_what_the_protocol_needs(world: Path, tmp_path: Path) -> None:
@@ -91,11 +136,28 @@ def test_too_few_days_are_told_with_what_the_protocol_needs(world: Path, tmp_pat
     assert "need 75 days, and the data has 2025-01-06 to 2025-02-04 (30 days)" in str(result.exception)
 
 
-def test_a_missing_folder_is_told_before_anything_is_simulated(tmp_path: Path) -> None:
-    out = tmp_path / "none" / "world.parquet"
+@pytest.mark.parametrize("occupied", ["a file", "a folder with files"])
+def test_nothing_that_exists_is_overwritten(tmp_path: Path, occupied: str) -> None:
+    out = tmp_path / "world"
+    kept = out if occupied == "a file" else out / "mine.txt"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("mine")
     result = simulating(out)
     assert isinstance(result.exception, Misconfigured)
-    assert str(result.exception) == f"--out {out}: there is no folder {out.parent}"
+    assert str(result.exception) == f"--out {out}: it exists already; name a new folder, or remove it"
+    assert kept.read_text() == "mine"
+
+
+def test_a_world_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path) -> None:
+    simulation = Simulation(SimulationSettings(seed=7, cards=60))
+
+    def days() -> Iterator[SimulatedDay]:
+        yield simulation.simulate_day(0)
+        raise OSError("the disk is full")
+
+    with pytest.raises(Misconfigured, match="cannot be written: the disk is full"):
+        write_world(tmp_path / "world", days(), DayTables(simulation.population))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -107,7 +169,7 @@ def test_a_missing_folder_is_told_before_anything_is_simulated(tmp_path: Path) -
     ],
 )
 def test_wrong_arguments_are_told_apart(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    result = simulating(tmp_path / "world.parquet", *arguments)
+    result = simulating(tmp_path / "world", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
-    assert not (tmp_path / "world.parquet").exists()
+    assert not (tmp_path / "world").exists()

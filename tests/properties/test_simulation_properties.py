@@ -40,7 +40,7 @@ def test_another_seed_gives_other_events(seed: int) -> None:
 @given(seed=seeds, cards=st.integers(50, 120), merchants=st.integers(200, 400), change_day=st.integers(0, 3))
 def test_every_simulation_satisfies_the_contracts(seed: int, cards: int, merchants: int, change_day: int) -> None:
     for day in events(4, seed=seed, cards=cards, merchants=merchants, change_day=change_day):
-        assert len(day.fraud_types) == len(day.transactions)
+        assert len(day.truth) == len(day.transactions)
         assert [t.occurred_at for t in day.transactions] == sorted(t.occurred_at for t in day.transactions)
         assert all(t.occurred_at.date() == day.day for t in day.transactions)
         assert all(decode(encode(t), Transaction) == t for t in day.transactions)

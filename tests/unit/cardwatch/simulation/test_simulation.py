@@ -10,17 +10,17 @@ import pytest
 from cardwatch.card_numbers import looks_like_card_number
 from cardwatch.errors import Misconfigured
 from cardwatch.events import Channel, LabelSource, Transaction, decode, encode
-from cardwatch.simulation.attacks import initial_attacks
 from cardwatch.simulation.categories import CATEGORIES, MerchantType
+from cardwatch.simulation.fraud.simulator import initial_attacks
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
 from cardwatch.simulation.tokens import opaque
-from cardwatch.simulation.transaction_array import FraudType
+from cardwatch.simulation.transaction_array import Typology
 from cardwatch.simulation.weighted_sampler import WeightedSampler
 
 FIRST_DAY = date(2025, 3, 3)
 PRESENT = {Channel.CHIP, Channel.CONTACTLESS, Channel.SWIPE, Channel.ATM}
-INITIAL_ATTACKS = set(FraudType) - {FraudType.GENUINE, FraudType.RELAY_ATTACK}
+INITIAL_ATTACKS = set(Typology) - {Typology.GENUINE, Typology.RELAY_ATTACK}
 
 
 def days_of(count: int, **settings: object) -> list[EventsOfDay]:
@@ -28,8 +28,8 @@ def days_of(count: int, **settings: object) -> list[EventsOfDay]:
     return [simulation.day(number) for number in range(count)]
 
 
-def pairs(days: list[EventsOfDay]) -> list[tuple[Transaction, FraudType]]:
-    return [pair for day in days for pair in zip(day.transactions, day.fraud_types, strict=True)]
+def pairs(days: list[EventsOfDay]) -> list[tuple[Transaction, Typology]]:
+    return [(t, truth.typology) for day in days for t, truth in zip(day.transactions, day.truth, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +57,9 @@ def test_transaction_ids_never_repeat(forty_days: list[EventsOfDay]) -> None:
 
 def test_no_identifier_looks_like_a_card_number(forty_days: list[EventsOfDay]) -> None:
     for transaction, _ in pairs(forty_days):
-        names = (transaction.card_id, transaction.merchant_id, transaction.transaction_id, transaction.device_id)
-        assert not any(looks_like_card_number(name) or re.search(r"\d{13}", name) for name in names if name)
+        names = (transaction.card_id, transaction.merchant_id, transaction.transaction_id)
+        more = (transaction.device_id, transaction.customer_id, transaction.card_range)
+        assert not any(looks_like_card_number(name) or re.search(r"\d{13}", name) for name in names + more if name)
 
 
 def test_the_location_is_set_exactly_where_the_card_was_present(forty_days: list[EventsOfDay]) -> None:
@@ -74,10 +75,11 @@ def test_the_device_is_set_only_online_and_for_contactless_phones(forty_days: li
     assert with_device[Channel.ECOMMERCE] > 0.9 * online
 
 
-def test_every_channel_category_and_fraud_type_occurs(forty_days: list[EventsOfDay]) -> None:
+def test_every_channel_category_and_typology_occurs() -> None:
+    forty_days = days_of(40, change_day=25, fraud_share=0.02)
     assert {t.channel for t, _ in pairs(forty_days)} == set(Channel)
     assert {t.merchant_category for t, _ in pairs(forty_days)} == {category.code for category in CATEGORIES}
-    assert {fraud_type for _, fraud_type in pairs(forty_days)} == set(FraudType)
+    assert {typology for _, typology in pairs(forty_days)} == set(Typology)
 
 
 def test_the_channel_fits_what_the_merchant_sells(forty_days: list[EventsOfDay]) -> None:
@@ -94,14 +96,14 @@ def test_cards_are_used_about_twice_a_day(forty_days: list[EventsOfDay]) -> None
 
 
 def test_the_fraud_rate_is_about_the_configured_share() -> None:
-    counts = Counter(fraud_type for _, fraud_type in pairs(days_of(40, cards=1_000, fraud_share=0.01)))
-    assert 0.008 < 1 - counts[FraudType.GENUINE] / counts.total() < 0.012
-    assert set(counts) == {FraudType.GENUINE} | INITIAL_ATTACKS
+    counts = Counter(typology for _, typology in pairs(days_of(40, cards=1_000, fraud_share=0.01)))
+    assert 0.008 < 1 - counts[Typology.GENUINE] / counts.total() < 0.012
+    assert set(counts) == {Typology.GENUINE} | INITIAL_ATTACKS
 
 
 def test_a_fraud_share_of_zero_gives_no_fraud() -> None:
     days = days_of(8, fraud_share=0.0)
-    assert {fraud_type for _, fraud_type in pairs(days)} == {FraudType.GENUINE}
+    assert {typology for _, typology in pairs(days)} == {Typology.GENUINE}
     assert not any(label.is_fraud for day in days for label in day.labels)
 
 
@@ -112,17 +114,17 @@ def test_the_shares_of_the_initial_attacks_add_up_to_one() -> None:
 def test_relay_attacks_begin_with_the_change_and_are_then_the_larger_part_of_fraud(
     forty_days: list[EventsOfDay],
 ) -> None:
-    before = Counter(fraud_type for _, fraud_type in pairs(forty_days[:25]))
-    after = Counter(fraud_type for _, fraud_type in pairs(forty_days[25:]))
-    assert before[FraudType.RELAY_ATTACK] == 0
-    assert after[FraudType.RELAY_ATTACK] > sum(after[fraud_type] for fraud_type in INITIAL_ATTACKS)
+    before = Counter(typology for _, typology in pairs(forty_days[:25]))
+    after = Counter(typology for _, typology in pairs(forty_days[25:]))
+    assert before[Typology.RELAY_ATTACK] == 0
+    assert after[Typology.RELAY_ATTACK] > sum(after[typology] for typology in INITIAL_ATTACKS)
 
 
 def test_relay_attacks_look_ordinary_field_by_field(forty_days: list[EventsOfDay]) -> None:
-    genuine = [transaction for transaction, fraud_type in pairs(forty_days) if fraud_type is FraudType.GENUINE]
+    genuine = [transaction for transaction, typology in pairs(forty_days) if typology is Typology.GENUINE]
     known = {(transaction.card_id, transaction.device_id) for transaction in genuine}
     been = {(transaction.card_id, transaction.country) for transaction in genuine}
-    relayed = [transaction for transaction, fraud_type in pairs(forty_days) if fraud_type is FraudType.RELAY_ATTACK]
+    relayed = [transaction for transaction, typology in pairs(forty_days) if typology is Typology.RELAY_ATTACK]
     assert {transaction.channel for transaction in relayed} == {Channel.CONTACTLESS}
     assert max(transaction.amount_minor for transaction in relayed) < 5_000
     assert sum((transaction.card_id, transaction.device_id) in known for transaction in relayed) > 0.95 * len(relayed)
@@ -131,7 +133,7 @@ def test_relay_attacks_look_ordinary_field_by_field(forty_days: list[EventsOfDay
 
 def test_people_spend_more_and_more_online_after_the_change() -> None:
     def online_and_mean(days: list[EventsOfDay]) -> tuple[float, float]:
-        genuine = [transaction for transaction, fraud_type in pairs(days) if fraud_type is FraudType.GENUINE]
+        genuine = [transaction for transaction, typology in pairs(days) if typology is Typology.GENUINE]
         online = sum(transaction.channel is Channel.ECOMMERCE for transaction in genuine) / len(genuine)
         return online, float(np.median([transaction.amount_minor for transaction in genuine]))
 
@@ -143,7 +145,7 @@ def test_people_spend_more_and_more_online_after_the_change() -> None:
 
 def test_every_fraud_is_labelled_once_and_almost_all_within_five_days(forty_days: list[EventsOfDay]) -> None:
     old_enough = forty_days[:30]
-    frauds = {t.transaction_id for t, fraud_type in pairs(old_enough) if fraud_type is not FraudType.GENUINE}
+    frauds = {t.transaction_id for t, typology in pairs(old_enough) if typology is not Typology.GENUINE}
     labels = [label for day in forty_days for label in day.labels if label.transaction_id in frauds]
     assert all(label.is_fraud for label in labels)
     assert sorted(label.transaction_id for label in labels) == sorted(frauds)

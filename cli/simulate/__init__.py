@@ -1,0 +1,5 @@
+"""`cardwatch simulate`: a simulated world as Parquet files."""
+
+from cli.simulate.command import simulate
+
+__all__ = ["simulate"]

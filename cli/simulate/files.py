@@ -1,0 +1,100 @@
+"""The files of a simulated world, written as the days are simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cardwatch.errors import Misconfigured
+from cardwatch.simulation.simulation import SimulatedDay
+from cli.simulate.columns import TRANSACTION_COLUMNS, TRUTH_COLUMNS, DayTables
+
+ROWS_PER_GROUP: Final = 131_072
+"""Rows of a row group. A world has the same bytes however many days are in memory at a time, which is one."""
+TRANSACTIONS_FILE: Final = "transactions.parquet"
+TRUTH_FILE: Final = "truth.parquet"
+
+
+class Written(NamedTuple):
+    """Numbers of transactions, of those that are reported as fraud, and of campaigns of fraudsters."""
+
+    transactions: int
+    reported: int
+    campaigns: int
+
+
+class GroupWriter:
+    """Writes tables as row groups of `ROWS_PER_GROUP` rows, whatever the sizes of the tables are."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._schema = schema
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Add the rows of a table."""
+        self._waiting.append(table)
+        self._rows += table.num_rows
+        while self._rows >= ROWS_PER_GROUP:
+            waiting = pa.concat_tables(self._waiting)
+            self._writer.write_table(waiting.slice(0, ROWS_PER_GROUP))
+            # A copy: a slice would keep the memory of the rows before it.
+            self._waiting = [waiting.slice(ROWS_PER_GROUP).take(np.arange(waiting.num_rows - ROWS_PER_GROUP))]
+            self._rows -= ROWS_PER_GROUP
+
+    def close(self) -> None:
+        """Write the rest, and the file's end."""
+        if self._rows:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        self._writer.close()
+
+
+def write_world(out: Path, days: Iterable[SimulatedDay], tables: DayTables) -> Written:
+    """Write the files of these days into the new folder `out`. Raises `Misconfigured` if that is not possible.
+
+    If anything fails, nothing is left behind.
+    """
+    transactions = reported = 0
+    campaigns: set[int] = set()
+    with _new_folder(out) as folder, ExitStack() as stack:
+        rows = GroupWriter(folder / TRANSACTIONS_FILE, TRANSACTION_COLUMNS)
+        stack.callback(rows.close)
+        truth = GroupWriter(folder / TRUTH_FILE, TRUTH_COLUMNS)
+        stack.callback(truth.close)
+        for day in days:
+            table = tables.transactions(day)
+            rows.write(table)
+            truth.write(tables.truth(day))
+            transactions += table.num_rows
+            reported += int(day.reports["is_fraud"].sum())
+            campaigns.update(day.transactions["campaign"][day.transactions["campaign"] > 0].tolist())
+    return Written(transactions, reported, len(campaigns))
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `out`, which becomes `out` at the end."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Misconfigured(f"--out {out}: it exists already; name a new folder, or remove it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise Misconfigured(f"--out {out}: cannot be created: {error}") from error
+    try:
+        yield folder
+        folder.chmod(0o755)
+        folder.replace(out)
+    except OSError as error:
+        raise Misconfigured(f"--out {out}: cannot be written: {error}") from error
+    finally:
+        rmtree(folder, ignore_errors=True)
