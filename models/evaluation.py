@@ -77,11 +77,20 @@ def recall_at_one_false_positive_per(
 
     Fraud with the same score as the next genuine row is not counted, because a lower threshold would alert on both.
     """
-    genuine, fraud = np.sort(scores[~is_fraud])[::-1], scores[is_fraud]
-    if not len(genuine) or not len(fraud):
+    if not is_fraud.any() or is_fraud.all():
         return None
-    next_genuine = genuine[len(genuine) // genuine_rows]
-    return float(np.mean(fraud > next_genuine))
+    return float(np.mean(scores[is_fraud] > threshold_at_one_false_positive_per(genuine_rows, scores, is_fraud)))
+
+
+def threshold_at_one_false_positive_per(
+    genuine_rows: int, scores: NDArray[np.floating[Any]], is_fraud: NDArray[np.bool_]
+) -> float:
+    """Return the score above which there is at most one false positive per `genuine_rows` genuine rows.
+
+    Raises `IndexError` without a genuine row.
+    """
+    genuine = np.sort(scores[~is_fraud])[::-1]
+    return float(genuine[len(genuine) // genuine_rows])
 
 
 def card_precision(

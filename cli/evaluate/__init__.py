@@ -46,6 +46,7 @@ PRESETS: Final = ("handbook", "paysim", "banksim", "ieee-cis", "sparkov", "tabfo
 @click.option("--confidence", type=FiniteRange(0.5, 0.999), help="Add confidence intervals of this level: 0.95.")
 @click.option("--scores", type=WRITABLE, help="Where the scored test rows go, as Parquet.")
 @click.option("--report", type=WRITABLE, help="Where a report with curves goes, as HTML.")
+@click.option("--truth", type=READABLE, help="Typologies, as `cardwatch simulate` writes them: recall by typology.")
 @click.option("--families", is_flag=True, help="Then train and test again without each family of features in turn.")
 def evaluate(
     data: Path | None,

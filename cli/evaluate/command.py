@@ -26,6 +26,7 @@ from cli.evaluate.score_columns import measure_score_columns, warnings
 from cli.evaluate.score_fields import check_score_columns
 from cli.evaluate.scored_rows import write_scored_rows
 from cli.evaluate.tables import folds_table, score_columns_table
+from cli.evaluate.typologies import read_truth, recall_by_typology, typologies_table
 from cli.evaluate.wanted import Wanted, read_policy
 from models.evaluation import CARDS_A_DAY
 from models.prequential import to_date
@@ -47,7 +48,12 @@ def run(
     Raises `Misconfigured`, most often as `MappingError`, for whatever the user can put right.
     """
     check_outputs(
-        {"the data": data, "the mapping": mapping_file, "the policy": wanted.policy_file},
+        {
+            "the data": data,
+            "the mapping": mapping_file,
+            "the policy": wanted.policy_file,
+            "the truth": wanted.truth,
+        },
         {"--output": output, "--rejects": set_aside, "--scores": wanted.scores, "--report": wanted.report},
     )
     mapping = load_mapping(mapping_file)
@@ -68,6 +74,7 @@ def run(
             with rejecting(set_aside) as rejects:
                 dataset = read_dataset(data, mapping, rejects, wanted.score_columns)
                 reasons = rejects.reasons()
+        truth = None if wanted.truth is None else read_truth(wanted.truth, dataset)
         facts = _facts(data, dataset, reasons)
         for line in (_in_words(facts, set_aside), *in_words(reasons, len(dataset))):
             _say(console, line)
@@ -80,6 +87,7 @@ def run(
         level = wanted.confidence
         confidence = None if level is None else confidence_intervals(experiment, scored, level, report)
         families = run_families(experiment, folds, report) if with_families else []
+        typologies = [] if truth is None else recall_by_typology(dataset, truth, scored)
     summary = summarise([result.metrics for result in folds])
     document = EvaluationReport(
         data=facts,
@@ -93,12 +101,15 @@ def run(
         confidence=confidence,
         score_columns=columns,
         families=families,
+        typologies=typologies,
     )
     with writing("--output", output) as place:
         place.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     console.print(folds_table(folds, summary, experiment.cards_a_day, confidence))
     if columns:
         console.print(score_columns_table(columns, summary, experiment.cards_a_day, confidence))
+    if typologies:
+        console.print(typologies_table(typologies))
     if families:
         console.print(families_table(families))
     for warning in warnings(columns):

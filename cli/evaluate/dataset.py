@@ -32,7 +32,7 @@ from cli.evaluate.score_fields import check_columns_exist
 from cli.evaluate.thousands import ThousandsCheck
 from models.prequential import DAY_MS
 
-IDENTIFIERS: Final = ("card_id", "merchant_id", "transaction_id", "device_id")
+IDENTIFIERS: Final = ("card_id", "merchant_id", "transaction_id", "device_id", "card_range")
 
 
 class Text(NamedTuple):

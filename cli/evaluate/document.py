@@ -11,6 +11,7 @@ from cli.evaluate.families import FamilyResult
 from cli.evaluate.rejects import RejectReason
 from cli.evaluate.run import FoldResult
 from cli.evaluate.score_columns import ScoreColumnResult
+from cli.evaluate.typologies import TypologyRecall
 from cli.evaluate.wanted import PolicyFacts
 from models.prequential import PrequentialProtocol
 
@@ -31,7 +32,10 @@ class DataFacts(Struct, frozen=True, kw_only=True):
 
 
 class EvaluationReport(Struct, frozen=True, kw_only=True):
-    """The content of `--output`. `families` is empty without `--families`, `confidence` None without `--confidence`."""
+    """The content of `--output`. `families` is empty without `--families`, `typologies` without `--truth`.
+
+    `confidence` is None without `--confidence`.
+    """
 
     data: DataFacts
     protocol: PrequentialProtocol
@@ -44,3 +48,4 @@ class EvaluationReport(Struct, frozen=True, kw_only=True):
     confidence: Confidence | None
     score_columns: list[ScoreColumnResult]
     families: list[FamilyResult]
+    typologies: list[TypologyRecall]

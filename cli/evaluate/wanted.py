@@ -20,6 +20,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     confidence: float | None = None
     scores: Path | None = None
     report: Path | None = None
+    truth: Path | None = None
 
 
 class PolicyFacts(Struct, frozen=True, kw_only=True):

@@ -130,6 +130,25 @@ def test_evaluate_takes_it_with_every_field_that_features_rest_on(world: Path, t
     assert fold["metrics"]["average_precision"] > 3 * fold["test"]["frauds"] / fold["test"]["rows"]
 
 
+def test_evaluate_tells_recall_by_typology_with_the_truth(world: Path, tmp_path: Path) -> None:
+    output, protocol = tmp_path / "out.json", ("--train-days", "10", "--test-days", "5", "--folds", "2")
+    result = evaluating(world, output, *protocol, "--truth", str(world.parent / TRUTH_FILE))
+    assert result.exit_code == 0, result.output
+    report, truth = json.loads(output.read_text()), pq.read_table(world.parent / TRUTH_FILE)
+    assert sum(one["frauds"] for one in report["typologies"]) == sum(fold["test"]["frauds"] for fold in report["folds"])
+    assert {one["typology"] for one in report["typologies"]} <= set(truth["typology"].to_pylist()) - {"genuine"}
+    assert all(one["typology"] in result.output for one in report["typologies"])
+
+    other = tmp_path / "other.parquet"
+    pq.write_table(truth.slice(5), other)
+    refused = evaluating(world, output, *protocol, "--truth", str(other))
+    assert str(refused.exception) == (
+        f"--truth {other}: transaction 't-00000-000000' is not in it; is it the truth of other data?"
+    )
+    refused = evaluating(world, output, *protocol, "--truth", str(MAPPING))
+    assert "cannot be read as Parquet with transaction_id and typology" in str(refused.exception)
+
+
 def test_too_few_days_are_told_with_what_the_protocol_needs(world: Path, tmp_path: Path) -> None:
     result = evaluating(world, tmp_path / "out.json")
     assert isinstance(result.exception, Misconfigured)
