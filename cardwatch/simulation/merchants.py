@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,14 @@ _OWNER_CHANGE_PROBABILITY: Final = 1 / 300
 """Probability per merchant and day that its owner, and so its id, changes."""
 _MAX_OWNERS: Final = 1 << 12
 _NEW_ONLINE_MERCHANTS: Final = 6
+
+
+class CategorySamplers(NamedTuple):
+    """Samplers of the merchants of a category, and of the other merchants of its type; `is_local`: by city."""
+
+    category: WeightedSampler
+    others: WeightedSampler
+    is_local: bool
 
 
 class Merchants:
@@ -71,6 +79,20 @@ class Merchants:
         self.subscriptions = WeightedSampler(subscriptions, one_group)
         self.target_shops = WeightedSampler(np.where(shops > 0, target, 0.0), self.city)
         self.target_online = WeightedSampler(np.where(online > 0, target, 0.0), one_group)
+
+    def samplers_of(self, category: int) -> CategorySamplers:
+        """Return the samplers of a category of shops or online merchants, by its position in `CATEGORIES`."""
+        merchant_type = MERCHANT_TYPES[category]
+        is_local = bool(merchant_type == MerchantType.SHOP)
+        weights = np.where(self.merchant_type == merchant_type, self.popularity, 0.0)
+        weights[self.new_online] = 0.0
+        groups = self.city if is_local else np.zeros(self.count, dtype=np.int64)
+        is_member = self.category == category
+        return CategorySamplers(
+            WeightedSampler(np.where(is_member, weights, 0.0), groups),
+            WeightedSampler(np.where(is_member, 0.0, weights), groups),
+            is_local,
+        )
 
     def change_owners(self, rng: np.random.Generator) -> None:
         """Change the owners of a few randomly drawn merchants."""

@@ -7,14 +7,15 @@ from datetime import date
 from msgspec import Struct
 
 from cardwatch.errors import Misconfigured
+from cardwatch.simulation.timeline import TimelineEvent, change_of_the_demo
 
 
 class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a simulation: equal settings give equal events.
 
-    `fraud_share` is the expected share of fraud in all transactions before the change, in 0..0.05. `change_day` is the
-    number of the day, counted from `first_day` as 0, from which relay attacks occur and spending habits differ. None:
-    there is no change.
+    `fraud_share` is the expected share of fraud in all transactions before anything changes, in 0..0.05. `timeline` is
+    what changes, in days counted from `first_day` as 0. `change_day` is the day of the demo's change, see
+    `change_of_the_demo`; None: there is none.
     """
 
     seed: int
@@ -23,6 +24,7 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     first_day: date = date(2025, 1, 6)
     fraud_share: float = 0.003
     change_day: int | None = None
+    timeline: tuple[TimelineEvent, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `Misconfigured`, naming the field, if a value is out of range."""
@@ -34,6 +36,6 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
         if self.change_day is not None and self.change_day < 0:
             raise Misconfigured(f"world: change_day={self.change_day} must not be negative")
 
-    def has_changed(self, day: int) -> bool:
-        """Return whether day number `day` is on or after the change."""
-        return self.change_day is not None and day >= self.change_day
+    def events(self) -> tuple[TimelineEvent, ...]:
+        """Return everything that changes: the timeline, and the demo's change."""
+        return self.timeline + (() if self.change_day is None else change_of_the_demo(self.change_day))

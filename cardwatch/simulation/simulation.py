@@ -15,9 +15,9 @@ from cardwatch.simulation.labels import LabelArray, PendingLabels, simulate_labe
 from cardwatch.simulation.outcomes import AuthorizationOutcomes
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStream, RandomStreams
-from cardwatch.simulation.regimes import AFTER_CHANGE, BEFORE_CHANGE
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.spending import Subscriptions, simulate_purchases
+from cardwatch.simulation.timeline import regime_of
 from cardwatch.simulation.transaction_array import DAY_MS, TransactionArray, Typology
 
 
@@ -61,7 +61,7 @@ class Simulation:
     """A deterministic simulation: equal settings give equal events.
 
     Days must be requested in order, each once; day 0 is `settings.first_day`. Two simulations that differ only in
-    `change_day` give the same events on all days before the change.
+    what happens from a day on give the same events on all days before it.
 
     >>> simulation = Simulation(SimulationSettings(seed=7, cards=50, merchants=200))
     >>> events = simulation.day(0)
@@ -71,6 +71,7 @@ class Simulation:
 
     def __init__(self, settings: SimulationSettings) -> None:
         self.settings = settings
+        self._events = settings.events()
         self._streams = RandomStreams(settings.seed)
         self.population = Population(settings, self._streams)
         self._subscriptions = Subscriptions(self.population, self._streams.initial(RandomStream.SUBSCRIPTIONS))
@@ -107,7 +108,7 @@ class Simulation:
         )
 
     def _transactions(self, number: int, weekday: int, start_ms: int) -> TransactionArray:
-        regime = AFTER_CHANGE if self.settings.has_changed(number) else BEFORE_CHANGE
+        regime = regime_of(self._events, number)
         self.population.begin_day(number)
         rng = self._streams.for_day(RandomStream.SPENDING, number)
         purchases = simulate_purchases(self.population, rng, start_ms, weekday, regime)

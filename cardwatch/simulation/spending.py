@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.simulation.cards import FAVOURITE_ONLINE, FAVOURITE_SHOPS
-from cardwatch.simulation.categories import HOURS, MerchantType
+from cardwatch.simulation.categories import HOURS, MERCHANT_TYPES, MerchantType
 from cardwatch.simulation.population import Population
-from cardwatch.simulation.regimes import Regime
+from cardwatch.simulation.timeline import Regime
 from cardwatch.simulation.transaction_array import (
     ATM,
     CHIP,
@@ -50,7 +50,7 @@ def simulate_purchases(
     population: Population, rng: np.random.Generator, start_ms: int, weekday: int, regime: Regime
 ) -> TransactionArray:
     """Return the purchases and withdrawals of the day that begins at `start_ms`. `weekday`: 0 is Monday."""
-    card = _draw_cards(population, rng, weekday)
+    card = _draw_cards(population, rng, weekday, regime)
     merchant_type = _draw_merchant_types(population, rng, card, regime)
     merchant = _draw_merchants(population, rng, card, merchant_type, regime)
     amount = _draw_amounts(population, rng, card, merchant, merchant_type, regime)
@@ -66,12 +66,12 @@ def simulate_purchases(
     )
 
 
-def _draw_cards(population: Population, rng: np.random.Generator, weekday: int) -> Ints:
+def _draw_cards(population: Population, rng: np.random.Generator, weekday: int, regime: Regime) -> Ints:
     """Return the card of each purchase. On some days a card makes many more purchases than usual."""
     cards = population.cards
     mean = cards.daily_rate * (cards.weekend_ratio if weekday >= _SATURDAY else 1.0)
     mean = np.where(rng.random(cards.count) < _BUSY_DAY_PROBABILITY, mean * 2 + 4, mean)
-    return np.repeat(np.arange(cards.count), rng.poisson(mean))
+    return np.repeat(np.arange(cards.count), rng.poisson(mean * regime.transaction_ratio))
 
 
 def _draw_merchant_types(population: Population, rng: np.random.Generator, card: Ints, regime: Regime) -> Ints:
@@ -101,7 +101,30 @@ def _draw_merchants(
     favourite = cards.favourite_online[card, rank % FAVOURITE_ONLINE]
     online = np.where(is_favourite, favourite, sampler.draw_ungrouped(rng, len(card)))
     cash_machine = merchants.cash_machines.draw(rng, travel.city[card])
-    return np.choose(merchant_type, [shop, online, cash_machine])
+    merchant: Ints = np.choose(merchant_type, [shop, online, cash_machine])
+    for category, ratio in regime.category_ratios.items():
+        _scale_category(population, rng, card, merchant, category, ratio)
+    return merchant
+
+
+def _scale_category(
+    population: Population, rng: np.random.Generator, card: Ints, merchant: Ints, category: int, ratio: float
+) -> None:
+    """Multiply the purchases in a category by about `ratio`, at the expense or to the gain of its type's others."""
+    merchants = population.merchants
+    samplers = merchants.samplers_of(category)
+    place = population.travel.city[card] if samplers.is_local else np.zeros_like(card)
+    same_type = merchants.merchant_type[merchant] == MERCHANT_TYPES[category]
+    has_both = samplers.category.has_members(place) & samplers.others.has_members(place)
+    candidates = np.flatnonzero(same_type & has_both)
+    is_member = merchants.category[merchant[candidates]] == category
+    members, others = candidates[is_member], candidates[~is_member]
+    if ratio >= 1.0:
+        moved = others[rng.random(len(others)) < (ratio - 1.0) * len(members) / max(len(others), 1)]
+        merchant[moved] = samplers.category.draw(rng, place[moved])
+    else:
+        moved = members[rng.random(len(members)) >= ratio]
+        merchant[moved] = samplers.others.draw(rng, place[moved])
 
 
 def _draw_amounts(

@@ -30,6 +30,11 @@ class WeightedSampler:
         drawn: Ints = self._members[np.clip(positions, first, end - 1)]
         return drawn
 
+    def has_members(self, groups: Ints) -> NDArray[np.bool_]:
+        """Return for each element of `groups` whether a member can be drawn."""
+        found: NDArray[np.bool_] = self._edges[groups] < self._edges[groups + 1]
+        return found
+
     def draw_ungrouped(self, rng: np.random.Generator, count: int) -> Ints:
         """Return `count` members of group 0, for samplers with one group."""
         return self.draw(rng, np.zeros(count, dtype=np.int64))

@@ -35,7 +35,7 @@ class RelayAttack(Attack):
     an hour. The shops were ordinary ones before, and their customers keep paying there.
     """
 
-    typology, stream, share, mean_size = Typology.RELAY_ATTACK, RandomStream.RELAY_ATTACK, 1.0, 4.5
+    typology, stream, share, mean_size = Typology.RELAY_ATTACK, RandomStream.RELAY_ATTACK, 0.0, 4.5
     campaign_days, campaign_incidents = (10, 20), 0.6
 
     def equip(self, population: Population, rng: np.random.Generator, campaign: Campaign) -> None:

@@ -13,8 +13,8 @@ from cardwatch.simulation.fraud.online import AccountTakeover, CardTesting, Enum
 from cardwatch.simulation.fraud.relay_attack import RelayAttack
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStreams
-from cardwatch.simulation.regimes import Regime
 from cardwatch.simulation.spending import expected_daily_transactions
+from cardwatch.simulation.timeline import Regime
 from cardwatch.simulation.transaction_array import DAY_MS, TransactionArray, empty_transactions
 
 
@@ -45,19 +45,17 @@ class FraudSimulator:
         self._population, self._streams = population, streams
         self._daily_transactions = expected_daily_transactions(population)
         self._fraud_share = fraud_share
-        self._initial_attacks, self._relay_attack = initial_attacks(), RelayAttack()
+        self._attacks = [*initial_attacks(), RelayAttack()]
         self._campaigns = count(1)
         self._later = empty_transactions()
 
     def day(self, number: int, start_ms: int, regime: Regime, genuine: TransactionArray) -> TransactionArray:
         """Return the fraud of one day: of incidents that started earlier, and of those that start on this day."""
-        ratio = self._fraud_share * regime.initial_attack_ratio
-        shares = [(attack, ratio * attack.share) for attack in self._initial_attacks]
-        shares.append((self._relay_attack, regime.relay_attack_share))
+        initial = self._fraud_share * regime.prevalence_ratio
         fraud = [self._later]
-        for attack, share in shares:
+        for attack in self._attacks:
             rng = self._streams.for_day(attack.stream, number)
-            per_day = self._daily_transactions * share
+            per_day = self._daily_transactions * (initial * attack.share + regime.new_shares.get(attack.typology, 0.0))
             fraud.append(
                 attack.day(self._population, rng, number, start_ms, per_day, genuine, lambda: next(self._campaigns))
             )

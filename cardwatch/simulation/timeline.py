@@ -1,0 +1,195 @@
+"""What changes in a simulated world, as data: new typologies, other habits, seasons, growth.
+
+Each event has an onset, a ramp and an end, and says whether it is harmful: whether a detector that knows nothing of it
+finds less. So the delay of a drift detector and its false alarms can be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from math import prod
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from cardwatch.simulation.categories import CATEGORIES, MerchantType
+from cardwatch.simulation.transaction_array import Typology
+
+DayNumber = Annotated[int, Meta(ge=0, le=100_000)]
+Ratio = Annotated[float, Meta(ge=0.0, le=100.0)]
+
+_TYPOLOGIES: Final = {each.name.lower(): each for each in Typology if each is not Typology.GENUINE}
+"""The typologies by the names that files use."""
+_CATEGORIES: Final = {
+    category.code: position
+    for position, category in enumerate(CATEGORIES)
+    if category.merchant_type in (MerchantType.SHOP, MerchantType.ONLINE)
+}
+"""The positions of the categories of shops and online merchants, by their ISO 18245 codes."""
+_DAYS_PER_YEAR: Final = 365.0
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
+    """A change from day number `from_day` on, until the day before `until_day`, or for ever.
+
+    With `ramp_days` it grows to its full strength over that many days. With `every_days` it recurs: it begins again
+    after so many days. `is_harmful`: whether it makes a detector worse that was trained before.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    from_day: DayNumber
+    until_day: DayNumber | None = None
+    ramp_days: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    every_days: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    is_harmful: bool
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` if the days contradict each other."""
+        if self.until_day is not None and self.until_day <= self.from_day:
+            raise ValueError(f"until_day {self.until_day} must be after from_day {self.from_day}")
+        if self.every_days is not None:
+            if self.until_day is None:
+                raise ValueError("every_days needs until_day, the end of its first occurrence")
+            if self.until_day - self.from_day > self.every_days:
+                raise ValueError(f"it lasts longer than the {self.every_days} days after which it begins again")
+
+    def strength(self, day: int) -> float:
+        """Return the strength on day number `day`, 0 to 1."""
+        passed = day - self.from_day
+        if passed < 0:
+            return 0.0
+        if self.every_days is not None:
+            passed %= self.every_days
+        if self.until_day is not None and passed >= self.until_day - self.from_day:
+            return 0.0
+        return min((passed + 1) / (self.ramp_days + 1), 1.0)
+
+
+class NewTypology(Event, frozen=True, kw_only=True, tag="new_typology"):
+    """More fraud of a typology, mostly of one that did not exist: `share` is its share in all transactions."""
+
+    typology: str
+    share: Annotated[float, Meta(gt=0.0, le=0.05)]
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an unknown typology, or days that contradict each other."""
+        super().__post_init__()
+        _require_known("typology", self.typology, _TYPOLOGIES)
+
+
+class FraudPrevalence(Event, frozen=True, kw_only=True, tag="fraud_prevalence"):
+    """Other amounts of the fraud that there is: `ratio` multiplies it."""
+
+    ratio: Ratio
+
+
+class SpendingShift(Event, frozen=True, kw_only=True, tag="spending_shift"):
+    """Other habits of cardholders, see `Regime`: a shift, or with `every_days` a season."""
+
+    transaction_ratio: Ratio = 1.0
+    ecommerce_ratio: Ratio = 1.0
+    amount_ratio: Ratio = 1.0
+    hours_later: Annotated[float, Meta(ge=-12.0, le=12.0)] = 0.0
+
+
+class NewMerchants(Event, frozen=True, kw_only=True, tag="new_merchants"):
+    """Online merchants that did not exist before are popular. It has no ramp."""
+
+
+class CategoryGrowth(Event, frozen=True, kw_only=True, tag="category_growth"):
+    """Purchases in a merchant category grow: `ratio` multiplies them, at the expense of all others."""
+
+    category: str
+    ratio: Ratio
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a category of no shop or online merchant, or days that contradict each other."""
+        super().__post_init__()
+        _require_known("category", self.category, _CATEGORIES)
+
+
+class Inflation(Event, frozen=True, kw_only=True, tag="inflation"):
+    """Amounts grow by `yearly` a year (0.05 is 5 %) from the onset on."""
+
+    yearly: Annotated[float, Meta(ge=-0.9, le=10.0)]
+
+
+TimelineEvent = NewTypology | FraudPrevalence | SpendingShift | NewMerchants | CategoryGrowth | Inflation
+
+
+class Regime(Struct, frozen=True, kw_only=True):
+    """Behaviour on a day, relative to the habits of each card.
+
+    `transaction_ratio` multiplies the number of purchases, `ecommerce_ratio` the online share of them, `amount_ratio`
+    every amount; `hours_later` is added to the hour of each purchase. `new_online_merchants`: merchants that were not
+    used before are popular. `category_ratios` multiply the purchases in a category, by its position in `CATEGORIES`.
+    `prevalence_ratio` multiplies the fraud that exists from the first day; `new_shares` are the shares in all
+    transactions of further fraud.
+    """
+
+    transaction_ratio: float = 1.0
+    ecommerce_ratio: float = 1.0
+    amount_ratio: float = 1.0
+    hours_later: float = 0.0
+    new_online_merchants: bool = False
+    category_ratios: dict[int, float] = {}
+    prevalence_ratio: float = 1.0
+    new_shares: dict[Typology, float] = {}
+
+
+def regime_of(events: Sequence[TimelineEvent], day: int) -> Regime:
+    """Return the behaviour on day number `day`: the effects of all events that are under way."""
+    active = [(event, strength) for event in events if (strength := event.strength(day)) > 0.0]
+    shifts = [(event, strength) for event, strength in active if isinstance(event, SpendingShift)]
+    category_ratios: dict[int, float] = {}
+    new_shares: dict[Typology, float] = {}
+    for event, strength in active:
+        if isinstance(event, CategoryGrowth):
+            position = _CATEGORIES[event.category]
+            category_ratios[position] = category_ratios.get(position, 1.0) * _faded(event.ratio, strength)
+        elif isinstance(event, NewTypology):
+            typology = _TYPOLOGIES[event.typology]
+            new_shares[typology] = new_shares.get(typology, 0.0) + strength * event.share
+    inflation = prod(
+        (1.0 + event.yearly) ** ((day - event.from_day) / _DAYS_PER_YEAR)
+        for event, _ in active
+        if isinstance(event, Inflation)
+    )
+    return Regime(
+        transaction_ratio=prod(_faded(event.transaction_ratio, strength) for event, strength in shifts),
+        ecommerce_ratio=prod(_faded(event.ecommerce_ratio, strength) for event, strength in shifts),
+        amount_ratio=inflation * prod(_faded(event.amount_ratio, strength) for event, strength in shifts),
+        hours_later=sum(strength * event.hours_later for event, strength in shifts),
+        new_online_merchants=any(isinstance(event, NewMerchants) for event, _ in active),
+        category_ratios=category_ratios,
+        prevalence_ratio=prod(
+            _faded(event.ratio, strength) for event, strength in active if isinstance(event, FraudPrevalence)
+        ),
+        new_shares=new_shares,
+    )
+
+
+def change_of_the_demo(day: int) -> tuple[TimelineEvent, ...]:
+    """Return the change of the demo on day number `day`: the relay attack, and other spending."""
+    return (
+        NewTypology(name="relay attack", from_day=day, is_harmful=True, typology="relay_attack", share=0.0028),
+        FraudPrevalence(name="fewer of the older attacks", from_day=day, is_harmful=False, ratio=0.8),
+        SpendingShift(
+            name="more and later spending online",
+            from_day=day,
+            is_harmful=True,
+            ecommerce_ratio=1.3,
+            amount_ratio=1.25,
+            hours_later=1.0,
+        ),
+        NewMerchants(name="new online merchants", from_day=day, is_harmful=True),
+    )
+
+
+def _faded(ratio: float, strength: float) -> float:
+    return 1.0 + strength * (ratio - 1.0)
+
+
+def _require_known(field: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise ValueError(f"{field} {name!r} is none of {', '.join(known)}")
