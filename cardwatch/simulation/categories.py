@@ -69,6 +69,7 @@ CATEGORIES: Final = (
     Category("7997", "sports clubs", MerchantType.SUBSCRIPTION, 3500, 0.40, 4.0, 4, 0.1),
 )
 CODES: Final = tuple(category.code for category in CATEGORIES)
+CODE_NUMBERS: Final = np.array([int(code) for code in CODES])
 MERCHANT_TYPES: Final = np.array([category.merchant_type for category in CATEGORIES])
 TYPICAL_MINOR: Final = np.array([category.typical_minor for category in CATEGORIES])
 SPREADS: Final = np.array([category.spread for category in CATEGORIES])

@@ -5,24 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from cardwatch.events import AuthorizationOutcome, Channel, Label, Transaction, from_epoch_ms
-from cardwatch.simulation.categories import CODES
 from cardwatch.simulation.cities import COUNTRIES
 from cardwatch.simulation.labels import SOURCES, LabelArray
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.tokens import opaque
 from cardwatch.simulation.transaction_array import (
-    ATM,
-    CHIP,
-    CONTACTLESS,
     NO_DEVICE,
-    SWIPE,
     TransactionArray,
 )
 
 _CHANNELS: Final = tuple(Channel)
 _OUTCOMES: Final = (None, AuthorizationOutcome.APPROVED, AuthorizationOutcome.DECLINED)
-PRESENT: Final = (CHIP, CONTACTLESS, SWIPE, ATM)
-"""Channels in which the card is present, so that the place is known."""
 
 
 def transaction_id(day: int, number: int) -> str:
@@ -38,15 +31,15 @@ class RecordEmitter:
         self._customer_ids = opaque("u", population.cards.customer)
         self._ranges = opaque("r", population.cards.card_range)
         self._country = [COUNTRIES[city] for city in population.merchants.city.tolist()]
-        self._category = [CODES[category] for category in population.merchants.category.tolist()]
         self._latitude = population.merchants.latitude.tolist()
         self._longitude = population.merchants.longitude.tolist()
 
     def transactions(self, day: int, simulated: TransactionArray) -> list[Transaction]:
         """Return the records of day number `day`, in the order of the simulated transactions."""
-        fields = ("occurred_at_ms", "amount_minor", "card", "merchant", "device", "channel", "previous_outcome")
+        fields = ("number", "occurred_at_ms", "amount_minor", "card", "merchant", "category", "device", "channel")
+        more = ("previous_outcome", "has_place", "has_customer", "has_range")
         events = zip(
-            *(simulated[field].tolist() for field in fields),
+            *(simulated[field].tolist() for field in fields + more),
             opaque("m", simulated["merchant_number"]),
             opaque("d", simulated["device"]),
             strict=True,
@@ -59,19 +52,20 @@ class RecordEmitter:
                 occurred_at=from_epoch_ms(occurred_at_ms),
                 amount_minor=amount_minor,
                 currency="EUR",
-                merchant_category=self._category[merchant],
+                merchant_category=f"{category:04d}",
                 channel=_CHANNELS[channel],
                 country=self._country[merchant],
-                latitude=self._latitude[merchant] if channel in PRESENT else None,
-                longitude=self._longitude[merchant] if channel in PRESENT else None,
+                latitude=self._latitude[merchant] if has_place else None,
+                longitude=self._longitude[merchant] if has_place else None,
                 device_id=None if device == NO_DEVICE else device_id,
-                customer_id=self._customer_ids[card],
+                customer_id=self._customer_ids[card] if has_customer else None,
                 previous_outcome=_OUTCOMES[outcome],
-                card_range=self._ranges[card],
+                card_range=self._ranges[card] if has_range else None,
             )
-            for number, (
-                occurred_at_ms, amount_minor, card, merchant, device, channel, outcome, merchant_id, device_id
-            ) in enumerate(events)
+            for (
+                number, occurred_at_ms, amount_minor, card, merchant, category, device, channel,
+                outcome, has_place, has_customer, has_range, merchant_id, device_id
+            ) in events
         ]  # fmt: skip
 
     def labels(self, simulated: LabelArray) -> list[Label]:

@@ -33,6 +33,7 @@ class RandomStream(IntEnum):
     BUST_OUT = 18
     FRIENDLY_FRAUD = 19
     CARD_RANGES = 20
+    FAULTS = 21
 
 
 class RandomStreams:

@@ -7,7 +7,11 @@ from datetime import date
 from msgspec import Struct
 
 from cardwatch.errors import Misconfigured
+from cardwatch.simulation.faults import DataFault
 from cardwatch.simulation.timeline import TimelineEvent, change_of_the_demo
+
+WorldEvent = TimelineEvent | DataFault
+"""Whatever can be on the timeline of a world."""
 
 
 class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,7 +28,7 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     first_day: date = date(2025, 1, 6)
     fraud_share: float = 0.003
     change_day: int | None = None
-    timeline: tuple[TimelineEvent, ...] = ()
+    timeline: tuple[WorldEvent, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `Misconfigured`, naming the field, if a value is out of range."""
@@ -36,6 +40,6 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
         if self.change_day is not None and self.change_day < 0:
             raise Misconfigured(f"world: change_day={self.change_day} must not be negative")
 
-    def events(self) -> tuple[TimelineEvent, ...]:
+    def events(self) -> tuple[WorldEvent, ...]:
         """Return everything that changes: the timeline, and the demo's change."""
         return self.timeline + (() if self.change_day is None else change_of_the_demo(self.change_day))

@@ -9,7 +9,9 @@ import numpy as np
 from msgspec import Struct
 
 from cardwatch.events import Label, Transaction, to_epoch_ms
+from cardwatch.simulation.categories import CODE_NUMBERS
 from cardwatch.simulation.emitter import RecordEmitter
+from cardwatch.simulation.faults import DataFault, apply_faults
 from cardwatch.simulation.fraud.simulator import FraudSimulator
 from cardwatch.simulation.labels import LabelArray, PendingLabels, simulate_labels
 from cardwatch.simulation.outcomes import AuthorizationOutcomes
@@ -18,15 +20,15 @@ from cardwatch.simulation.random_streams import RandomStream, RandomStreams
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.spending import Subscriptions, simulate_purchases
 from cardwatch.simulation.timeline import regime_of
-from cardwatch.simulation.transaction_array import DAY_MS, TransactionArray, Typology
+from cardwatch.simulation.transaction_array import DAY_MS, PRESENT, TransactionArray, Typology
 
 
 class SimulatedDay(NamedTuple):
     """One UTC day as arrays.
 
-    `transactions` occurred on this day, in order of time, and hold the truth. `reports` are the labels of these
-    transactions, whenever they will be observed. `labels` are those that were observed on this day, in order of time,
-    about transactions of this day or earlier ones.
+    `transactions` are records of this day with the truth, in order of time unless a fault says otherwise. `reports` are
+    the labels of these transactions, whenever they will be observed. `labels` are those that were observed on this day,
+    in order of time, about transactions of this day or earlier ones.
     """
 
     number: int
@@ -71,7 +73,9 @@ class Simulation:
 
     def __init__(self, settings: SimulationSettings) -> None:
         self.settings = settings
-        self._events = settings.events()
+        events = settings.events()
+        self._events = [event for event in events if not isinstance(event, DataFault)]
+        self._faults = [event for event in events if isinstance(event, DataFault)]
         self._streams = RandomStreams(settings.seed)
         self.population = Population(settings, self._streams)
         self._subscriptions = Subscriptions(self.population, self._streams.initial(RandomStream.SUBSCRIPTIONS))
@@ -89,12 +93,14 @@ class Simulation:
         day = self.settings.first_day + timedelta(days=number)
         start_ms = to_epoch_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
         transactions = self._transactions(number, day.weekday(), start_ms)
-        transactions["merchant_number"] = self.population.merchants.numbers(transactions["merchant"])
-        rng = self._streams.for_day(RandomStream.OUTCOMES, number)
-        transactions["previous_outcome"] = self._outcomes.previous(rng, transactions)
+        self._complete(number, transactions)
+        records = apply_faults(self._streams.for_day(RandomStream.FAULTS, number), self._faults, number, transactions)
         reports = simulate_labels(self._streams.for_day(RandomStream.LABELS, number), number, transactions)
+        sent_numbers = np.zeros_like(transactions["merchant_number"])
+        sent_numbers[records["number"]] = records["merchant_number"]
+        reports["merchant_number"] = sent_numbers[reports["number"]]  # a report names the merchant as the record does
         self._labels.add(reports)
-        return SimulatedDay(number, day, transactions, reports, self._labels.take_before(start_ms + DAY_MS))
+        return SimulatedDay(number, day, records, reports, self._labels.take_before(start_ms + DAY_MS))
 
     def day(self, number: int) -> EventsOfDay:
         """Return day `number` as records; raises `ValueError` unless it is the next day, beginning with 0."""
@@ -106,6 +112,17 @@ class Simulation:
             labels=self._emitter.labels(simulated.labels),
             truth=[Truth(Typology(typology), campaign, day) for typology, campaign, day in zip(*truth, strict=True)],
         )
+
+    def _complete(self, number: int, transactions: TransactionArray) -> None:
+        """Fill the columns that need the whole day."""
+        merchant = transactions["merchant"]
+        transactions["number"] = np.arange(len(transactions))
+        transactions["merchant_number"] = self.population.merchants.numbers(merchant)
+        transactions["category"] = CODE_NUMBERS[self.population.merchants.category[merchant]]
+        transactions["has_place"] = np.isin(transactions["channel"], PRESENT)
+        transactions["has_customer"] = transactions["has_range"] = True
+        rng = self._streams.for_day(RandomStream.OUTCOMES, number)
+        transactions["previous_outcome"] = self._outcomes.previous(rng, transactions)
 
     def _transactions(self, number: int, weekday: int, start_ms: int) -> TransactionArray:
         regime = regime_of(self._events, number)

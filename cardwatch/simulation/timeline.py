@@ -6,17 +6,15 @@ finds less. So the delay of a drift detector and its false alarms can be measure
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from cardwatch.simulation.categories import CATEGORIES, MerchantType
+from cardwatch.simulation.timeline_event import Event, Ratio, require_known
 from cardwatch.simulation.transaction_array import Typology
-
-DayNumber = Annotated[int, Meta(ge=0, le=100_000)]
-Ratio = Annotated[float, Meta(ge=0.0, le=100.0)]
 
 _TYPOLOGIES: Final = {each.name.lower(): each for each in Typology if each is not Typology.GENUINE}
 """The typologies by the names that files use."""
@@ -29,42 +27,6 @@ _CATEGORIES: Final = {
 _DAYS_PER_YEAR: Final = 365.0
 
 
-class Event(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
-    """A change from day number `from_day` on, until the day before `until_day`, or for ever.
-
-    With `ramp_days` it grows to its full strength over that many days. With `every_days` it recurs: it begins again
-    after so many days. `is_harmful`: whether it makes a detector worse that was trained before.
-    """
-
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
-    from_day: DayNumber
-    until_day: DayNumber | None = None
-    ramp_days: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    every_days: Annotated[int, Meta(ge=1, le=10_000)] | None = None
-    is_harmful: bool
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` if the days contradict each other."""
-        if self.until_day is not None and self.until_day <= self.from_day:
-            raise ValueError(f"until_day {self.until_day} must be after from_day {self.from_day}")
-        if self.every_days is not None:
-            if self.until_day is None:
-                raise ValueError("every_days needs until_day, the end of its first occurrence")
-            if self.until_day - self.from_day > self.every_days:
-                raise ValueError(f"it lasts longer than the {self.every_days} days after which it begins again")
-
-    def strength(self, day: int) -> float:
-        """Return the strength on day number `day`, 0 to 1."""
-        passed = day - self.from_day
-        if passed < 0:
-            return 0.0
-        if self.every_days is not None:
-            passed %= self.every_days
-        if self.until_day is not None and passed >= self.until_day - self.from_day:
-            return 0.0
-        return min((passed + 1) / (self.ramp_days + 1), 1.0)
-
-
 class NewTypology(Event, frozen=True, kw_only=True, tag="new_typology"):
     """More fraud of a typology, mostly of one that did not exist: `share` is its share in all transactions."""
 
@@ -74,7 +36,7 @@ class NewTypology(Event, frozen=True, kw_only=True, tag="new_typology"):
     def __post_init__(self) -> None:
         """Raise `ValueError` for an unknown typology, or days that contradict each other."""
         super().__post_init__()
-        _require_known("typology", self.typology, _TYPOLOGIES)
+        require_known("typology", self.typology, _TYPOLOGIES)
 
 
 class FraudPrevalence(Event, frozen=True, kw_only=True, tag="fraud_prevalence"):
@@ -105,7 +67,7 @@ class CategoryGrowth(Event, frozen=True, kw_only=True, tag="category_growth"):
     def __post_init__(self) -> None:
         """Raise `ValueError` for a category of no shop or online merchant, or days that contradict each other."""
         super().__post_init__()
-        _require_known("category", self.category, _CATEGORIES)
+        require_known("category", self.category, _CATEGORIES)
 
 
 class Inflation(Event, frozen=True, kw_only=True, tag="inflation"):
@@ -188,8 +150,3 @@ def change_of_the_demo(day: int) -> tuple[TimelineEvent, ...]:
 
 def _faded(ratio: float, strength: float) -> float:
     return 1.0 + strength * (ratio - 1.0)
-
-
-def _require_known(field: str, name: str, known: Collection[str]) -> None:
-    if name not in known:
-        raise ValueError(f"{field} {name!r} is none of {', '.join(known)}")

@@ -22,6 +22,8 @@ CONTACTLESS_LIMIT_MINOR: Final = 5_000
 
 CHIP, CONTACTLESS, SWIPE, ECOMMERCE, ATM, RECURRING = range(6)
 """Positions in `cardwatch.events.Channel`."""
+PRESENT: Final = (CHIP, CONTACTLESS, SWIPE, ATM)
+"""Channels in which the card is present, so that the place is known."""
 UNKNOWN, APPROVED, DECLINED = range(3)
 """The outcome of a card's previous attempt."""
 
@@ -50,16 +52,23 @@ TRANSACTION: Final = np.dtype(
         ("card", "<i8"),
         ("merchant", "<i8"),
         ("merchant_number", "<i8"),
+        ("number", "<i4"),
+        ("category", "<i2"),
         ("device", "<i8"),
         ("channel", "<i1"),
         ("previous_outcome", "<i1"),
+        ("has_place", "?"),
+        ("has_customer", "?"),
+        ("has_range", "?"),
         ("typology", "<i1"),
         ("campaign_day", "<i2"),
         ("campaign", "<i4"),
     ]
 )
-"""`merchant` is an index, `merchant_number` the number behind the merchant id of that day; `device` is `NO_DEVICE` or a
-number, `channel` a position in `cardwatch.events.Channel`, `previous_outcome` one of `UNKNOWN`, `APPROVED`, `DECLINED`.
+"""`merchant` is an index, `merchant_number` the number behind the merchant id of that day, `category` the merchant's
+code as a number; `number` counts the transactions of a day; `device` is `NO_DEVICE` or a number, `channel` a position
+in `cardwatch.events.Channel`, `previous_outcome` one of `UNKNOWN`, `APPROVED`, `DECLINED`. `has_...`: whether the
+record has place, customer and range.
 
 The last three columns are the truth. `campaign` is the number of the fraudsters' campaign, from 1 on, and
 `campaign_day` counts its days from 0; both are 0 for genuine transactions."""
@@ -81,16 +90,14 @@ def transaction_array(
 ) -> TransactionArray:
     """Return one transaction per element of `merchant`; the other columns have that length or are one value for all.
 
-    They are genuine until an attack marks them; merchant number and previous outcome are set at the end of the day.
-    Amounts below `MIN_AMOUNT_MINOR` are raised to it.
+    They are genuine until an attack marks them; what the end of the day sets is 0 until then. Amounts below
+    `MIN_AMOUNT_MINOR` are raised to it.
     """
-    transactions = np.empty(len(merchant), TRANSACTION)
+    transactions = np.zeros(len(merchant), TRANSACTION)
     transactions["occurred_at_ms"] = occurred_at_ms
     transactions["amount_minor"] = np.maximum(np.asarray(amount_minor), MIN_AMOUNT_MINOR)
     transactions["card"] = card
     transactions["merchant"] = merchant
     transactions["device"] = device
     transactions["channel"] = channel
-    for later in ("merchant_number", "previous_outcome", "typology", "campaign_day", "campaign"):
-        transactions[later] = 0
     return transactions

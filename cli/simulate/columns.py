@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from adapters.archive.layout import SCHEMAS, UTC_MS
 from cardwatch.events import AuthorizationOutcome, Channel
-from cardwatch.simulation.categories import CODES
 from cardwatch.simulation.cities import COUNTRIES
-from cardwatch.simulation.emitter import PRESENT, transaction_id
+from cardwatch.simulation.emitter import transaction_id
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.simulation import SimulatedDay
 from cardwatch.simulation.tokens import opaque
@@ -57,17 +56,16 @@ class DayTables:
         self._customer_ids = pa.array(opaque("u", population.cards.customer))
         self._ranges = pa.array(opaque("r", population.cards.card_range))
         self._countries = pa.array(COUNTRIES).take(population.merchants.city)
-        self._categories = pa.array(CODES).take(population.merchants.category)
         self._latitude, self._longitude = population.merchants.latitude, population.merchants.longitude
 
     def transactions(self, day: SimulatedDay) -> pa.Table:
         """Return the day's transactions with what is reported about them, schema `TRANSACTION_COLUMNS`."""
         rows = day.transactions
         cards, merchants = rows["card"], rows["merchant"]
-        is_present = np.isin(rows["channel"], PRESENT)
         reported = day.reports[day.reports["is_fraud"]]
-        observed_at = np.zeros(len(rows), np.int64)
-        observed_at[reported["number"]] = reported["observed_at_ms"]
+        of_numbers = np.zeros(len(rows), np.int64)
+        of_numbers[reported["number"]] = reported["observed_at_ms"]
+        observed_at = of_numbers[rows["number"]]
         columns: dict[str, Arrow] = {
             "transaction_id": _transaction_ids(day),
             "card_id": self._card_ids.take(cards),
@@ -75,15 +73,15 @@ class DayTables:
             "occurred_at": _moments(rows["occurred_at_ms"]),
             "amount_minor": pa.array(rows["amount_minor"]),
             "currency": pa.repeat("EUR", len(rows)),
-            "merchant_category": self._categories.take(merchants),
+            "merchant_category": _codes(rows["category"]),
             "channel": _CHANNELS.take(pa.array(rows["channel"])),
             "country": self._countries.take(merchants),
-            "latitude": pa.array(self._latitude[rows["merchant"]], mask=~is_present),
-            "longitude": pa.array(self._longitude[rows["merchant"]], mask=~is_present),
+            "latitude": pa.array(self._latitude[rows["merchant"]], mask=~rows["has_place"]),
+            "longitude": pa.array(self._longitude[rows["merchant"]], mask=~rows["has_place"]),
             "device_id": _masked(_tokens("d", rows["device"]), rows["device"] == NO_DEVICE),
-            "customer_id": self._customer_ids.take(cards),
+            "customer_id": _masked(self._customer_ids.take(cards), ~rows["has_customer"]),
             "previous_outcome": _OUTCOMES.take(pa.array(rows["previous_outcome"])),
-            "card_range": self._ranges.take(cards),
+            "card_range": _masked(self._ranges.take(cards), ~rows["has_range"]),
             "is_fraud": pa.array(observed_at > 0),
             "observed_at": _masked(_moments(observed_at), observed_at == 0),
         }
@@ -105,7 +103,12 @@ class DayTables:
 
 
 def _transaction_ids(day: SimulatedDay) -> Arrow:
-    return pa.array([transaction_id(day.number, number) for number in range(len(day.transactions))])
+    return pa.array([transaction_id(day.number, number) for number in day.transactions["number"].tolist()])
+
+
+def _codes(numbers: NDArray[np.int16]) -> Arrow:
+    distinct, places = np.unique(numbers, return_inverse=True)
+    return pa.array([f"{number:04d}" for number in distinct.tolist()], pa.string()).take(places)
 
 
 def _tokens(prefix: str, numbers: NDArray[np.int64]) -> Arrow:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,7 @@ ROWS_PER_GROUP: Final = 131_072
 """Rows of a row group. A world has the same bytes however many days are in memory at a time, which is one."""
 TRANSACTIONS_FILE: Final = "transactions.parquet"
 TRUTH_FILE: Final = "truth.parquet"
+TIMELINE_FILE: Final = "timeline.json"
 
 
 class Written(NamedTuple):
@@ -58,14 +60,15 @@ class GroupWriter:
         self._writer.close()
 
 
-def write_world(out: Path, days: Iterable[SimulatedDay], tables: DayTables) -> Written:
-    """Write the files of these days into the new folder `out`. Raises `Misconfigured` if that is not possible.
+def write_world(out: Path, days: Iterable[SimulatedDay], tables: DayTables, events: Sequence[object] = ()) -> Written:
+    """Write the files of these days and events into the new folder `out`. Raises `Misconfigured` if it cannot.
 
     If anything fails, nothing is left behind.
     """
     transactions = reported = 0
     campaigns: set[int] = set()
     with _new_folder(out) as folder, ExitStack() as stack:
+        (folder / TIMELINE_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(list(events)), indent=2) + b"\n")
         rows = GroupWriter(folder / TRANSACTIONS_FILE, TRANSACTION_COLUMNS)
         stack.callback(rows.close)
         truth = GroupWriter(folder / TRUTH_FILE, TRUTH_COLUMNS)

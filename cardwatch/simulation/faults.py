@@ -1,0 +1,146 @@
+"""Faults of the data itself, on a timeline: what a source does wrong, while people and fraudsters behave as before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from cardwatch.events import Channel
+from cardwatch.simulation.timeline_event import Event, require_known
+from cardwatch.simulation.transaction_array import DAY_MS, HOUR_MS, NO_DEVICE, UNKNOWN, TransactionArray
+
+_REKEYED: Final = 1 << 31
+"""Added to the number of a merchant that gets another id. Tokens are made of 32 bits, and the numbers are smaller."""
+_CHANNELS: Final = [channel.value for channel in Channel]
+
+
+class NullColumn(Event, frozen=True, kw_only=True, tag="null_column"):
+    """A field is missing. `place` is latitude and longitude."""
+
+    column: Literal["place", "device_id", "customer_id", "previous_outcome", "card_range"]
+
+
+class _OfChannel(Event, frozen=True, kw_only=True):
+    """A fault of one channel's records; of all if `channel` is None."""
+
+    channel: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an unknown channel, or days that contradict each other."""
+        super().__post_init__()
+        if self.channel is not None:
+            require_known("channel", self.channel, _CHANNELS)
+
+
+class UnitChange(_OfChannel, frozen=True, kw_only=True, tag="unit_change"):
+    """Amounts are written in another unit: multiplied by `ratio`, 0.01 for euros in place of cents."""
+
+    ratio: Annotated[float, Meta(gt=0.0, le=10_000.0)]
+
+
+class ClockShift(_OfChannel, frozen=True, kw_only=True, tag="clock_shift"):
+    """A source's clock is wrong by `hours`. The date is right: times move around within the day."""
+
+    hours: Annotated[float, Meta(ge=-23.0, le=23.0)]
+
+
+class NewCodes(Event, frozen=True, kw_only=True, tag="new_codes"):
+    """The merchants of a category come with another code, ISO 18245 or not."""
+
+    category: Annotated[str, Meta(pattern="^[0-9]{4}$")]
+    code: Annotated[str, Meta(pattern="^[0-9]{4}$")]
+
+
+class RekeyedMerchants(Event, frozen=True, kw_only=True, tag="rekeyed_merchants"):
+    """A share of all merchants get other ids, as after the move to another acquirer."""
+
+    share: Annotated[float, Meta(gt=0.0, le=1.0)]
+
+
+class DuplicatedRecords(Event, frozen=True, kw_only=True, tag="duplicated_records"):
+    """A share of the records are sent twice, with the same transaction id, some minutes later."""
+
+    share: Annotated[float, Meta(gt=0.0, le=1.0)]
+
+
+class LateSource(_OfChannel, frozen=True, kw_only=True, tag="late_source"):
+    """Records arrive up to `hours` after their time, but on the same day: their order in the log is another one."""
+
+    hours: Annotated[float, Meta(gt=0.0, le=23.0)]
+
+
+DataFault = NullColumn | UnitChange | ClockShift | NewCodes | RekeyedMerchants | DuplicatedRecords | LateSource
+
+
+def apply_faults(
+    rng: np.random.Generator, faults: Sequence[DataFault], day: int, transactions: TransactionArray
+) -> TransactionArray:
+    """Return the records that a source sends of the transactions of day number `day`, in the order of their arrival.
+
+    During the ramp of a fault only a part of the records, or of the merchants, is affected.
+    """
+    rows = transactions.copy()
+    arrival_ms = rows["occurred_at_ms"].copy()
+    for fault in faults:
+        strength = fault.strength(day)
+        affected = _affected(fault, rng, strength, rows) if strength > 0.0 else None
+        if affected is None:
+            continue
+        match fault:
+            case NullColumn():
+                _remove(fault.column, rows, affected)
+            case UnitChange():
+                amounts = np.maximum(np.rint(rows["amount_minor"][affected] * fault.ratio), 1)
+                rows["amount_minor"][affected] = amounts.astype(np.int64)
+            case ClockShift():
+                begin = rows["occurred_at_ms"] // DAY_MS * DAY_MS
+                shifted = (rows["occurred_at_ms"] - begin + round(fault.hours * HOUR_MS)) % DAY_MS
+                rows["occurred_at_ms"][affected] = (begin + shifted)[affected]
+            case NewCodes():
+                rows["category"][affected & (rows["category"] == int(fault.category))] = int(fault.code)
+            case RekeyedMerchants():
+                rows["merchant_number"][affected] += _REKEYED
+            case DuplicatedRecords():
+                repeated = rows[affected]
+                minutes_later = arrival_ms[affected] + rng.integers(1, 30, len(repeated)) * 60_000
+                rows, arrival_ms = np.concatenate([rows, repeated]), np.concatenate([arrival_ms, minutes_later])
+            case LateSource():
+                delay_ms = np.floor(rng.random(len(rows)) * fault.hours * HOUR_MS).astype(np.int64)
+                arrival_ms = np.where(affected, arrival_ms + delay_ms, arrival_ms)
+    return rows[np.argsort(arrival_ms, kind="stable")]
+
+
+def _affected(fault: DataFault, rng: np.random.Generator, strength: float, rows: TransactionArray) -> NDArray[np.bool_]:
+    """Return which rows a fault affects: a share of the merchants or of the rows, of the fault's channel."""
+    if isinstance(fault, RekeyedMerchants):
+        # Which merchants they are depends on nothing but the merchant: one that is affected stays so.
+        affected: NDArray[np.bool_] = _uniform(rows["merchant"]) < strength * fault.share
+        return affected
+    share = strength * (fault.share if isinstance(fault, DuplicatedRecords) else 1.0)
+    drawn: NDArray[np.bool_] = rng.random(len(rows)) < share
+    channel = getattr(fault, "channel", None)
+    return drawn if channel is None else drawn & (rows["channel"] == _CHANNELS.index(channel))
+
+
+def _remove(column: str, rows: TransactionArray, affected: NDArray[np.bool_]) -> None:
+    if column == "device_id":
+        rows["device"][affected] = NO_DEVICE
+    elif column == "previous_outcome":
+        rows["previous_outcome"][affected] = UNKNOWN
+    else:
+        rows[{"place": "has_place", "customer_id": "has_customer", "card_range": "has_range"}[column]][affected] = False
+
+
+def _uniform(numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """Return a number in 0..1 for each number, the same for the same one (the finaliser of splitmix64)."""
+    mixed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed.astype(np.float64) / 2.0**64
