@@ -40,14 +40,14 @@ class TypologyRecall(Struct, frozen=True, kw_only=True):
     recall_at_fpr_1_percent: float
 
 
-class Truth(Struct, frozen=True, kw_only=True):
+class TypologiesOfRows(Struct, frozen=True, kw_only=True):
     """The typology of each row of a data set: an index of `names`, int64 [rows]."""
 
     names: list[str]
     codes: NDArray[np.int64]
 
 
-def read_truth(path: Path, dataset: Dataset) -> Truth:
+def read_truth(path: Path, dataset: Dataset) -> TypologiesOfRows:
     """Return the typologies of the rows from a Parquet file with `COLUMNS`, as `cardwatch simulate` writes it.
 
     Raises `Misconfigured` if the file cannot be read or lacks a column, if a transaction is not in it, and if the
@@ -68,10 +68,10 @@ def read_truth(path: Path, dataset: Dataset) -> Truth:
         unknown = ids.names[of_names.index(None)]
         raise Misconfigured(f"--truth {path}: transaction {unknown!r} is not in it; is it the truth of other data?")
     names, codes = np.unique(np.array(of_names, dtype=object), return_inverse=True)
-    return Truth(names=names.tolist(), codes=codes[ids.codes])
+    return TypologiesOfRows(names=names.tolist(), codes=codes[ids.codes])
 
 
-def recall_by_typology(dataset: Dataset, truth: Truth, scored: Sequence[ScoredFold]) -> list[TypologyRecall]:
+def recall_by_typology(dataset: Dataset, truth: TypologiesOfRows, scored: Sequence[ScoredFold]) -> list[TypologyRecall]:
     """Return the recall of each typology with reported fraud in the tests, the most frequent first."""
     codes: list[NDArray[np.int64]] = []
     above: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in _RATES}

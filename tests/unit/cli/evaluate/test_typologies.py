@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli.evaluate.typologies import Truth, TypologyRecall, recall_by_typology
+from cli.evaluate.typologies import TypologiesOfRows, TypologyRecall, recall_by_typology
 
 
 class Rows:
@@ -24,7 +24,7 @@ def fold(rows: list[int], scores: list[float]) -> Any:
 def test_each_fold_has_its_own_threshold_and_frauds_are_counted_together() -> None:
     # Rows 0 to 3 are genuine. The threshold is the highest genuine score of a fold: 0.5, then 0.2.
     dataset: Any = Rows(is_fraud=np.array([False] * 4 + [True] * 4))
-    truth = Truth(names=["genuine", "skimming", "testing"], codes=np.array([0, 0, 0, 0, 2, 2, 1, 2]))
+    truth = TypologiesOfRows(names=["genuine", "skimming", "testing"], codes=np.array([0, 0, 0, 0, 2, 2, 1, 2]))
     folds = [fold([0, 1, 4, 5], [0.1, 0.5, 0.6, 0.4]), fold([2, 3, 6, 7], [0.2, 0.1, 0.2, 0.3])]
     assert recall_by_typology(dataset, truth, folds) == [
         TypologyRecall(
