@@ -10,7 +10,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from cardwatch.events import Channel
-from cardwatch.simulation.timeline_event import Event, require_known
+from cardwatch.simulation.timeline_event import WorldChange, require_known
 from cardwatch.simulation.transaction_array import DAY_MS, HOUR_MS, NO_DEVICE, UNKNOWN, TransactionArray
 
 _REKEYED: Final = 1 << 31
@@ -18,13 +18,13 @@ _REKEYED: Final = 1 << 31
 _CHANNELS: Final = [channel.value for channel in Channel]
 
 
-class NullColumn(Event, frozen=True, kw_only=True, tag="null_column"):
+class NullColumn(WorldChange, frozen=True, kw_only=True, tag="null_column"):
     """A field is missing. `place` is latitude and longitude."""
 
     column: Literal["place", "device_id", "customer_id", "previous_outcome", "card_range"]
 
 
-class _OfChannel(Event, frozen=True, kw_only=True):
+class _OfChannel(WorldChange, frozen=True, kw_only=True):
     """A fault of one channel's records; of all if `channel` is None."""
 
     channel: str | None = None
@@ -48,20 +48,20 @@ class ClockShift(_OfChannel, frozen=True, kw_only=True, tag="clock_shift"):
     hours: Annotated[float, Meta(ge=-23.0, le=23.0)]
 
 
-class NewCodes(Event, frozen=True, kw_only=True, tag="new_codes"):
+class NewCodes(WorldChange, frozen=True, kw_only=True, tag="new_codes"):
     """The merchants of a category come with another code, ISO 18245 or not."""
 
     category: Annotated[str, Meta(pattern="^[0-9]{4}$")]
     code: Annotated[str, Meta(pattern="^[0-9]{4}$")]
 
 
-class RekeyedMerchants(Event, frozen=True, kw_only=True, tag="rekeyed_merchants"):
+class RekeyedMerchants(WorldChange, frozen=True, kw_only=True, tag="rekeyed_merchants"):
     """A share of all merchants get other ids, as after the move to another acquirer."""
 
     share: Annotated[float, Meta(gt=0.0, le=1.0)]
 
 
-class DuplicatedRecords(Event, frozen=True, kw_only=True, tag="duplicated_records"):
+class DuplicatedRecords(WorldChange, frozen=True, kw_only=True, tag="duplicated_records"):
     """A share of the records are sent twice, with the same transaction id, some minutes later."""
 
     share: Annotated[float, Meta(gt=0.0, le=1.0)]

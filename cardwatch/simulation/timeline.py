@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from cardwatch.simulation.categories import CATEGORIES, MerchantType
-from cardwatch.simulation.timeline_event import Event, Ratio, require_known
+from cardwatch.simulation.timeline_event import Ratio, WorldChange, require_known
 from cardwatch.simulation.transaction_array import Typology
 
 _TYPOLOGIES: Final = {each.name.lower(): each for each in Typology if each is not Typology.GENUINE}
@@ -27,7 +27,7 @@ _CATEGORIES: Final = {
 _DAYS_PER_YEAR: Final = 365.0
 
 
-class NewTypology(Event, frozen=True, kw_only=True, tag="new_typology"):
+class NewTypology(WorldChange, frozen=True, kw_only=True, tag="new_typology"):
     """More fraud of a typology, mostly of one that did not exist: `share` is its share in all transactions."""
 
     typology: str
@@ -39,13 +39,13 @@ class NewTypology(Event, frozen=True, kw_only=True, tag="new_typology"):
         require_known("typology", self.typology, _TYPOLOGIES)
 
 
-class FraudPrevalence(Event, frozen=True, kw_only=True, tag="fraud_prevalence"):
+class FraudPrevalence(WorldChange, frozen=True, kw_only=True, tag="fraud_prevalence"):
     """Other amounts of the fraud that there is: `ratio` multiplies it."""
 
     ratio: Ratio
 
 
-class SpendingShift(Event, frozen=True, kw_only=True, tag="spending_shift"):
+class SpendingShift(WorldChange, frozen=True, kw_only=True, tag="spending_shift"):
     """Other habits of cardholders, see `Regime`: a shift, or with `every_days` a season."""
 
     transaction_ratio: Ratio = 1.0
@@ -54,11 +54,11 @@ class SpendingShift(Event, frozen=True, kw_only=True, tag="spending_shift"):
     hours_later: Annotated[float, Meta(ge=-12.0, le=12.0)] = 0.0
 
 
-class NewMerchants(Event, frozen=True, kw_only=True, tag="new_merchants"):
+class NewMerchants(WorldChange, frozen=True, kw_only=True, tag="new_merchants"):
     """Online merchants that did not exist before are popular. It has no ramp."""
 
 
-class CategoryGrowth(Event, frozen=True, kw_only=True, tag="category_growth"):
+class CategoryGrowth(WorldChange, frozen=True, kw_only=True, tag="category_growth"):
     """Purchases in a merchant category grow: `ratio` multiplies them, at the expense of all others."""
 
     category: str
@@ -70,7 +70,7 @@ class CategoryGrowth(Event, frozen=True, kw_only=True, tag="category_growth"):
         require_known("category", self.category, _CATEGORIES)
 
 
-class Inflation(Event, frozen=True, kw_only=True, tag="inflation"):
+class Inflation(WorldChange, frozen=True, kw_only=True, tag="inflation"):
     """Amounts grow by `yearly` a year (0.05 is 5 %) from the onset on."""
 
     yearly: Annotated[float, Meta(ge=-0.9, le=10.0)]

@@ -11,7 +11,7 @@ DayNumber = Annotated[int, Meta(ge=0, le=100_000)]
 Ratio = Annotated[float, Meta(ge=0.0, le=100.0)]
 
 
-class Event(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
+class WorldChange(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
     """A change from day number `from_day` on, until the day before `until_day`, or for ever.
 
     With `ramp_days` it grows to its full strength over that many days. With `every_days` it recurs: it begins again

@@ -25,7 +25,7 @@ TRUTH_FILE: Final = "truth.parquet"
 TIMELINE_FILE: Final = "timeline.json"
 
 
-class Written(NamedTuple):
+class WorldCounts(NamedTuple):
     """Numbers of transactions, of those that are reported as fraud, and of campaigns of fraudsters."""
 
     transactions: int
@@ -60,7 +60,9 @@ class GroupWriter:
         self._writer.close()
 
 
-def write_world(out: Path, days: Iterable[SimulatedDay], tables: DayTables, events: Sequence[object] = ()) -> Written:
+def write_world(
+    out: Path, days: Iterable[SimulatedDay], tables: DayTables, events: Sequence[object] = ()
+) -> WorldCounts:
     """Write the files of these days and events into the new folder `out`. Raises `Misconfigured` if it cannot.
 
     If anything fails, nothing is left behind.
@@ -80,7 +82,7 @@ def write_world(out: Path, days: Iterable[SimulatedDay], tables: DayTables, even
             transactions += table.num_rows
             reported += int(day.reports["is_fraud"].sum())
             campaigns.update(day.transactions["campaign"][day.transactions["campaign"] > 0].tolist())
-    return Written(transactions, reported, len(campaigns))
+    return WorldCounts(transactions, reported, len(campaigns))
 
 
 @contextmanager
