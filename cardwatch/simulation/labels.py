@@ -8,25 +8,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.events import LabelSource
-from cardwatch.simulation.transaction_array import DAY_MS, TransactionArray, Typology
+from cardwatch.simulation.label_settings import (
+    CHARGEBACK_DAYS,
+    CHARGEBACK_SHARE,
+    CLIPPED_DAYS,
+    CUSTOMER_LOG_DEVIATION,
+    CUSTOMER_LOG_MEAN,
+    CUSTOMER_SHARE,
+    INVESTIGATOR_DAYS,
+    LATE_DAYS,
+    LATE_PROBABILITY,
+    DayRange,
+    LabelSettings,
+)
+from cardwatch.simulation.transaction_array import DAY_MS, Ints, TransactionArray, Typology
 
+Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 LabelArray = NDArray[np.void]
 """A structured array of dtype `LABEL`."""
-
-MATURITY_DAYS: Final = 5
-"""All but about 1 % of frauds are reported within this many days."""
 
 SOURCES: Final = (LabelSource.CUSTOMER, LabelSource.CHARGEBACK, LabelSource.INVESTIGATOR)
 """By the numbers in the column `source`."""
 _CUSTOMER, _CHARGEBACK, _INVESTIGATOR = range(3)
 
-_LATE_PROBABILITY: Final = 0.01
-_CUSTOMER_SHARE, _CHARGEBACK_SHARE = 0.55, 0.35
 _SUSPICIOUS_MINOR: Final = 20_000
 _SUSPICIOUS_CLEARED_SHARE, _CLEARED_SHARE = 0.01, 0.0002
 """Share of genuine transactions that an investigator clears: above the suspicious amount, and at or below it."""
-_EARLIEST_DAYS, _LATEST_DAYS = 0.05, 4.95
+_ALL_DRAWS: Final = 7
+"""Random numbers per transaction that decide what the settings change. One for each purpose, so that a simulation
+differs from another one with other settings only in what these settings are about."""
 
 LABEL: Final = np.dtype(
     [
@@ -43,39 +54,73 @@ LABEL: Final = np.dtype(
 """Labels of transaction `number` of day number `day`."""
 
 
-def simulate_labels(rng: np.random.Generator, day: int, transactions: TransactionArray) -> LabelArray:
+def simulate_labels(
+    rng: np.random.Generator,
+    more: np.random.Generator,
+    day: int,
+    transactions: TransactionArray,
+    settings: LabelSettings,
+) -> LabelArray:
     """Return the labels of the transactions of day number `day`, each with the time at which it is observed.
 
-    Every fraud is reported once: by the customer (early), an investigator (within two days) or a chargeback (late). A
-    bust-out is found by an investigator, because its holder does not report it, and friendly fraud is a chargeback.
-    A few genuine transactions are cleared by an investigator, large ones more often. Declined transactions are labelled
-    as well: the simulation does not see Cardwatch's decisions, so there is no selection bias.
+    Fraud is reported by the customer (early), an investigator (within two days) or a chargeback (late). A bust-out is
+    found by an investigator, because its holder does not report it, and friendly fraud is a chargeback. A few genuine
+    transactions are cleared by an investigator, large ones more often. `settings` say how late chargebacks are, what is
+    never reported, and which labels are wrong; a correction is a second label of the same transaction. Their draws come
+    from `more`, so that all others stay as they are.
+
+    Declined transactions are labelled as well: the simulation does not see Cardwatch's decisions, so there is no
+    selection bias.
     """
     draw, delay_days = rng.random(len(transactions)), _delays(rng, len(transactions))
-    is_fraud = transactions["typology"] != Typology.GENUINE
+    typology = transactions["typology"]
+    is_fraud = typology != Typology.GENUINE
     is_suspicious = transactions["amount_minor"] > _SUSPICIOUS_MINOR
-    cleared = draw < np.where(is_suspicious, _SUSPICIOUS_CLEARED_SHARE, _CLEARED_SHARE)
+    cleared = ~is_fraud & (draw < np.where(is_suspicious, _SUSPICIOUS_CLEARED_SHARE, _CLEARED_SHARE))
     source = np.where(
-        draw < _CUSTOMER_SHARE,
+        draw < CUSTOMER_SHARE,
         _CUSTOMER,
-        np.where(draw < _CUSTOMER_SHARE + _CHARGEBACK_SHARE, _CHARGEBACK, _INVESTIGATOR),
+        np.where(draw < CUSTOMER_SHARE + CHARGEBACK_SHARE, _CHARGEBACK, _INVESTIGATOR),
     )
-    source[~is_fraud | (transactions["typology"] == Typology.BUST_OUT)] = _INVESTIGATOR
-    source[transactions["typology"] == Typology.FRIENDLY_FRAUD] = _CHARGEBACK
-    number = np.flatnonzero(is_fraud | cleared)
-    labelled = transactions[number]
-    labels = np.empty(len(number), LABEL)
-    labels["effective_at_ms"] = labelled["occurred_at_ms"]
-    delay_ms = np.rint(delay_days[source[number], number] * DAY_MS).astype(np.int64)
-    labels["observed_at_ms"] = labelled["occurred_at_ms"] + delay_ms
-    labels["day"], labels["number"] = day, number
-    labels["card"], labels["merchant_number"] = labelled["card"], labelled["merchant_number"]
-    labels["is_fraud"], labels["source"] = is_fraud[number], source[number]
-    return labels
+    source[~is_fraud | (typology == Typology.BUST_OUT)] = _INVESTIGATOR
+    source[typology == Typology.FRIENDLY_FRAUD] = _CHARGEBACK
+    if settings == LabelSettings():
+        return _labels(day, transactions, is_fraud | cleared, is_fraud, source, _of_source(delay_days, source))
+
+    is_disputed = typology == Typology.FRIENDLY_FRAUD
+    chargeback, dispute, unreported, false_report, false_clearance, corrected, later = more.random(
+        (_ALL_DRAWS, len(transactions))
+    )
+    if settings.chargeback_days is not None:
+        delay_days[_CHARGEBACK] = _log_uniform(chargeback, settings.scaled(settings.chargeback_days))
+    if settings.friendly_fraud_days is not None:
+        days = _log_uniform(dispute, settings.scaled(settings.friendly_fraud_days))
+        delay_days[_CHARGEBACK] = np.where(is_disputed, days, delay_days[_CHARGEBACK])
+    is_reported = is_fraud & (is_disputed | (unreported >= settings.unreported_share))
+    is_accused = ~is_fraud & (false_report < settings.false_report_share)
+    is_excused = is_reported & ~is_disputed & (false_clearance < settings.false_clearance_share)
+    source[is_accused], source[is_excused] = _CUSTOMER, _INVESTIGATOR
+    observed_days = _of_source(delay_days, source)
+    says_fraud = (is_reported & ~is_excused) | is_accused
+    first = _labels(day, transactions, is_reported | cleared | is_accused, says_fraud, source, observed_days)
+
+    is_corrected = (is_accused | is_excused) & (corrected < settings.corrected_share)
+    corrector = np.where(is_accused, _INVESTIGATOR, _CHARGEBACK)
+    corrected_days = observed_days + _log_uniform(later, settings.scaled(settings.correction_days))
+    return np.concatenate([first, _labels(day, transactions, is_corrected, is_fraud, corrector, corrected_days)])
+
+
+def newest_labels(labels: LabelArray) -> LabelArray:
+    """Return of each transaction of one day the label that is observed last, in order of the transactions."""
+    ordered = labels[np.lexsort((labels["observed_at_ms"], labels["number"]))]
+    is_newest = np.append(ordered["number"][1:] != ordered["number"][:-1], True)[: len(ordered)]
+    newest: LabelArray = ordered[is_newest]
+    return newest
 
 
 class PendingLabels:
-    """Labels until they are observed. It holds those of a few days only, however long the simulation is."""
+    """Labels until they are observed. It holds those of as many days as the slowest label takes, however long the
+    simulation is."""
 
     def __init__(self) -> None:
         self._labels = np.empty(0, LABEL)
@@ -96,11 +141,37 @@ class PendingLabels:
         return len(self._labels)
 
 
+def _labels(
+    day: int, transactions: TransactionArray, is_labelled: Flags, is_fraud: Flags, source: Ints, delay_days: Floats
+) -> LabelArray:
+    """Return one label of each transaction that `is_labelled`; the other arrays have a value per transaction."""
+    number = np.flatnonzero(is_labelled)
+    labelled = transactions[number]
+    labels = np.empty(len(number), LABEL)
+    labels["effective_at_ms"] = labelled["occurred_at_ms"]
+    labels["observed_at_ms"] = labelled["occurred_at_ms"] + np.rint(delay_days[number] * DAY_MS).astype(np.int64)
+    labels["day"], labels["number"] = day, number
+    labels["card"], labels["merchant_number"] = labelled["card"], labelled["merchant_number"]
+    labels["is_fraud"], labels["source"] = is_fraud[number], source[number]
+    return labels
+
+
+def _of_source(delay_days: Floats, source: Ints) -> Floats:
+    days: Floats = delay_days[source, np.arange(len(source))]
+    return days
+
+
+def _log_uniform(draw: Floats, days: DayRange) -> Floats:
+    """Return delays in days from uniform draws in 0..1; the median is the geometric mean of both ends."""
+    delays: Floats = days[0] * (days[1] / days[0]) ** draw
+    return delays
+
+
 def _delays(rng: np.random.Generator, count: int) -> Floats:
     """Draw the days from transaction to label: one row per source (customer, chargeback, investigator)."""
-    customer = rng.lognormal(-0.1, 0.7, count)
-    chargeback = rng.uniform(2.0, _LATEST_DAYS, count)
-    investigator = rng.uniform(0.1, 1.8, count)
-    delays = np.clip(np.stack([customer, chargeback, investigator]), _EARLIEST_DAYS, _LATEST_DAYS)
-    late = rng.random(count) < _LATE_PROBABILITY
-    return np.where(late, rng.uniform(MATURITY_DAYS, 8.9, count), delays)
+    customer = rng.lognormal(CUSTOMER_LOG_MEAN, CUSTOMER_LOG_DEVIATION, count)
+    chargeback = rng.uniform(*CHARGEBACK_DAYS, count)
+    investigator = rng.uniform(*INVESTIGATOR_DAYS, count)
+    delays = np.clip(np.stack([customer, chargeback, investigator]), *CLIPPED_DAYS)
+    late = rng.random(count) < LATE_PROBABILITY
+    return np.where(late, rng.uniform(*LATE_DAYS, count), delays)

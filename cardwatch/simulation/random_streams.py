@@ -34,6 +34,7 @@ class RandomStream(IntEnum):
     FRIENDLY_FRAUD = 19
     CARD_RANGES = 20
     FAULTS = 21
+    LABEL_SETTINGS = 22
 
 
 class RandomStreams:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from cardwatch.errors import Misconfigured
 from cardwatch.simulation.faults import DataFault
+from cardwatch.simulation.label_settings import LabelSettings
 from cardwatch.simulation.timeline import TimelineEvent, change_of_the_demo
 
 WorldEvent = TimelineEvent | DataFault
@@ -19,7 +20,7 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `fraud_share` is the expected share of fraud in all transactions before anything changes, in 0..0.05. `timeline` is
     what changes, in days counted from `first_day` as 0. `change_day` is the day of the demo's change, see
-    `change_of_the_demo`; None: there is none.
+    `change_of_the_demo`; None: there is none. `labels` says how labels arrive; it changes no transaction.
     """
 
     seed: int
@@ -29,6 +30,7 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     fraud_share: float = 0.003
     change_day: int | None = None
     timeline: tuple[WorldEvent, ...] = ()
+    labels: LabelSettings = LabelSettings()
 
     def __post_init__(self) -> None:
         """Raise `Misconfigured`, naming the field, if a value is out of range."""

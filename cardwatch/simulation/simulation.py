@@ -27,7 +27,7 @@ class SimulatedDay(NamedTuple):
     """One UTC day as arrays.
 
     `transactions` are records of this day with the truth, in order of time unless a fault says otherwise. `reports` are
-    the labels of these transactions, whenever they will be observed. `labels` are those that were observed on this day,
+    all labels of these transactions, whenever they will be observed. `labels` are those that were observed on this day,
     in order of time, about transactions of this day or earlier ones.
     """
 
@@ -95,7 +95,9 @@ class Simulation:
         transactions = self._transactions(number, day.weekday(), start_ms)
         self._complete(number, transactions)
         records = apply_faults(self._streams.for_day(RandomStream.FAULTS, number), self._faults, number, transactions)
-        reports = simulate_labels(self._streams.for_day(RandomStream.LABELS, number), number, transactions)
+        rng = self._streams.for_day(RandomStream.LABELS, number)
+        more = self._streams.for_day(RandomStream.LABEL_SETTINGS, number)
+        reports = simulate_labels(rng, more, number, transactions, self.settings.labels)
         sent_numbers = np.zeros_like(transactions["merchant_number"])
         sent_numbers[records["number"]] = records["merchant_number"]
         reports["merchant_number"] = sent_numbers[reports["number"]]  # a report names the merchant as the record does

@@ -13,6 +13,7 @@ from adapters.archive.layout import SCHEMAS, UTC_MS
 from cardwatch.events import AuthorizationOutcome, Channel
 from cardwatch.simulation.cities import COUNTRIES
 from cardwatch.simulation.emitter import transaction_id
+from cardwatch.simulation.labels import newest_labels
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.simulation import SimulatedDay
 from cardwatch.simulation.tokens import opaque
@@ -29,7 +30,7 @@ TRANSACTION_COLUMNS: Final = pa.schema(
         pa.field("observed_at", UTC_MS),
     ]
 )
-"""The fields of a transaction, whether it is reported as fraud, and when that becomes known (null without a report)."""
+"""The fields of a transaction, whether its newest label is fraud, and when that becomes known (null without one)."""
 
 _TRUTH_TYPES: Final[list[tuple[str, pa.DataType]]] = [
     ("transaction_id", pa.string()),
@@ -62,7 +63,8 @@ class DayTables:
         """Return the day's transactions with what is reported about them, schema `TRANSACTION_COLUMNS`."""
         rows = day.transactions
         cards, merchants = rows["card"], rows["merchant"]
-        reported = day.reports[day.reports["is_fraud"]]
+        newest = newest_labels(day.reports)
+        reported = newest[newest["is_fraud"]]
         of_numbers = np.zeros(len(rows), np.int64)
         of_numbers[reported["number"]] = reported["observed_at_ms"]
         observed_at = of_numbers[rows["number"]]

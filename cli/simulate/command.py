@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import click
-import msgspec
 
+from cardwatch.simulation.label_settings import LabelSettings
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import SimulatedDay, Simulation
 from cli.simulate.columns import DayTables
 from cli.simulate.files import TRANSACTIONS_FILE, TRUTH_FILE, write_world
+from cli.simulate.label_file import read_label_settings
 from cli.simulate.timeline_file import read_timeline
 
 
@@ -32,44 +32,41 @@ from cli.simulate.timeline_file import read_timeline
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
     help="What changes and when: YAML, see docs/simulation.md.",
 )
-def simulate(out: Path, seed: int, days: int, cards: int, change_after: int | None, timeline: Path | None) -> None:
+@click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    help="When and how fraud becomes known: YAML, see docs/simulation.md.  [default: all within days]",
+)
+def simulate(
+    out: Path, seed: int, days: int, cards: int, change_after: int | None, timeline: Path | None, labels: Path | None
+) -> None:
     """Write simulated transactions and the truth about them as Parquet files.
 
     transactions.parquet has all fields of a transaction, whether it is reported as fraud, and when that becomes known.
-    truth.parquet has the typology of each, and the campaign that it belongs to, timeline.json what changed and when.
-    Read the first with `cardwatch evaluate --mapping examples/mappings/simulated.yaml`.
+    truth.parquet has the typology of each, and the campaign that it belongs to, timeline.json what changed and when,
+    labels.json how labels arrive. Read the first with `cardwatch evaluate --mapping examples/mappings/simulated.yaml`.
     """
     if change_after is not None and change_after >= days:
         raise click.BadParameter(f"{change_after} is not before the end, --days {days}", param_hint="--change-after")
     events = () if timeline is None else read_timeline(timeline)
-    simulation = Simulation(SimulationSettings(seed=seed, cards=cards, change_day=change_after, timeline=events))
-    days_simulated = _with_progress(simulation, days)
-    written = write_world(out, days_simulated, DayTables(simulation.population), dated(simulation.settings))
+    settings = SimulationSettings(
+        seed=seed,
+        cards=cards,
+        change_day=change_after,
+        timeline=events,
+        labels=LabelSettings() if labels is None else read_label_settings(labels),
+    )
+    simulation = Simulation(settings)
+    written = write_world(out, _with_progress(simulation, days), DayTables(simulation.population), settings)
     click.echo(
         f"{out / TRANSACTIONS_FILE}: {written.transactions:,} transactions of {days:,} days, "
         f"{written.reported:,} of them reported as fraud"
     )
     click.echo(f"{out / TRUTH_FILE}: their typologies, with {written.campaigns:,} campaigns of fraudsters")
-
-
-def dated(settings: SimulationSettings) -> list[dict[str, object]]:
-    """Return the events of a world with their days as dates.
-
-    `first_day`: of the onset; `full_from`: of the full strength; `last_day`: of the first occurrence, None for ever.
-    """
-
-    def day(number: int) -> str:
-        return (settings.first_day + timedelta(days=number)).isoformat()
-
-    return [
-        {
-            "first_day": day(event.from_day),
-            "full_from": day(event.from_day + event.ramp_days),
-            "last_day": None if event.until_day is None else day(event.until_day - 1),
-            **msgspec.to_builtins(event),
-        }
-        for event in settings.events()
-    ]
+    maturity = settings.labels.maturity_days
+    click.echo(
+        f"99 % of the reports of a day's fraud arrive within {maturity} days: evaluate with --delay-days {maturity}"
+    )
 
 
 def _with_progress(simulation: Simulation, days: int) -> Iterator[SimulatedDay]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cardwatch.errors import Misconfigured
+from cardwatch.simulation.labels import newest_labels
+from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import SimulatedDay
 from cli.simulate.columns import TRANSACTION_COLUMNS, TRUTH_COLUMNS, DayTables
 
@@ -23,6 +26,7 @@ ROWS_PER_GROUP: Final = 131_072
 TRANSACTIONS_FILE: Final = "transactions.parquet"
 TRUTH_FILE: Final = "truth.parquet"
 TIMELINE_FILE: Final = "timeline.json"
+LABELS_FILE: Final = "labels.json"
 
 
 class WorldCounts(NamedTuple):
@@ -61,16 +65,18 @@ class GroupWriter:
 
 
 def write_world(
-    out: Path, days: Iterable[SimulatedDay], tables: DayTables, events: Sequence[object] = ()
+    out: Path, days: Iterable[SimulatedDay], tables: DayTables, settings: SimulationSettings
 ) -> WorldCounts:
-    """Write the files of these days and events into the new folder `out`. Raises `Misconfigured` if it cannot.
+    """Write the files of these days and settings into the new folder `out`. Raises `Misconfigured` if it cannot.
 
     If anything fails, nothing is left behind.
     """
     transactions = reported = 0
     campaigns: set[int] = set()
     with _new_folder(out) as folder, ExitStack() as stack:
-        (folder / TIMELINE_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(list(events)), indent=2) + b"\n")
+        _write_json(folder / TIMELINE_FILE, dated(settings))
+        maturity = {"maturity_days": settings.labels.maturity_days}
+        _write_json(folder / LABELS_FILE, msgspec.to_builtins(settings.labels) | maturity)
         rows = GroupWriter(folder / TRANSACTIONS_FILE, TRANSACTION_COLUMNS)
         stack.callback(rows.close)
         truth = GroupWriter(folder / TRUTH_FILE, TRUTH_COLUMNS)
@@ -80,9 +86,33 @@ def write_world(
             rows.write(table)
             truth.write(tables.truth(day))
             transactions += table.num_rows
-            reported += int(day.reports["is_fraud"].sum())
+            reported += int(newest_labels(day.reports)["is_fraud"].sum())
             campaigns.update(day.transactions["campaign"][day.transactions["campaign"] > 0].tolist())
     return WorldCounts(transactions, reported, len(campaigns))
+
+
+def dated(settings: SimulationSettings) -> list[dict[str, object]]:
+    """Return the events of a world with their days as dates.
+
+    `first_day`: of the onset; `full_from`: of the full strength; `last_day`: of the first occurrence, None for ever.
+    """
+
+    def day(number: int) -> str:
+        return (settings.first_day + timedelta(days=number)).isoformat()
+
+    return [
+        {
+            "first_day": day(event.from_day),
+            "full_from": day(event.from_day + event.ramp_days),
+            "last_day": None if event.until_day is None else day(event.until_day - 1),
+            **msgspec.to_builtins(event),
+        }
+        for event in settings.events()
+    ]
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
 
 
 @contextmanager

@@ -111,6 +111,22 @@ def before_the_change(table: pa.Table) -> pa.Table:
     return table.filter(pc.less(table["occurred_at"], pa.scalar(datetime(2025, 1, 26, tzinfo=UTC))))  # day 20
 
 
+def test_label_settings_change_when_fraud_is_known_and_nothing_else(world: Path, tmp_path: Path) -> None:
+    file = tmp_path / "labels.yaml"
+    file.write_text("chargeback_days: [30, 120]\nunreported_share: 0.3\nfalse_report_share: 0.001\n")
+    table, usual = table_of(tmp_path / "late", "--labels", str(file)), pq.read_table(world)
+    assert (tmp_path / "late" / TRUTH_FILE).read_bytes() == (world.parent / TRUTH_FILE).read_bytes()
+    columns = [name for name in TRANSACTION_COLUMNS.names if name not in ("is_fraud", "observed_at")]
+    assert table.select(columns).equals(usual.select(columns))
+    assert pc.any(pc.and_(usual["is_fraud"], pc.invert(table["is_fraud"]))).as_py()  # never reported
+    assert pc.any(pc.and_(pc.invert(usual["is_fraud"]), table["is_fraud"])).as_py()  # reported by mistake
+    delays = pc.subtract(table["observed_at"].cast(pa.int64()), table["occurred_at"].cast(pa.int64()))
+    assert pc.max(delays).as_py() > 30 * 86_400_000
+    written = json.loads((tmp_path / "late" / "labels.json").read_bytes())
+    assert (written["chargeback_days"], written["unreported_share"], written["maturity_days"]) == ([30, 120], 0.3, 116)
+    assert json.loads((world.parent / "labels.json").read_bytes())["maturity_days"] == 5
+
+
 def evaluating(world: Path, output: Path, *protocol: str) -> Result:
     return CliRunner().invoke(
         evaluate, ["--data", str(world), "--mapping", str(MAPPING), "--output", str(output), *protocol]
@@ -175,7 +191,7 @@ def test_a_world_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path) -
         raise OSError("the disk is full")
 
     with pytest.raises(Misconfigured, match="cannot be written: the disk is full"):
-        write_world(tmp_path / "world", days(), DayTables(simulation.population))
+        write_world(tmp_path / "world", days(), DayTables(simulation.population), simulation.settings)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,6 +19,7 @@ from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Transaction
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, DayMonitored, Progress, RateEnded, RetrainingEnded
+from cardwatch.simulation.label_settings import LabelSettings
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
 from services.generator import plan_runner
@@ -284,6 +285,7 @@ def test_the_plan_for_users_runs_until_it_is_stopped() -> None:
         ('{"world": {"seed": 1}, "live_rate_per_second": 0}', r"`\$\.live_rate_per_second`"),
         ('{"world": {"seed": 1}, "history_days": -1}', r"`\$\.history_days`"),
         ('{"world": {"seed": 1, "cards": 3}}', "cards=3 must be at least 50"),
+        ('{"world": {"seed": 1, "labels": {"days_ratio": 2}}}', r"days_ratio=2.0 must be .* at `\$\.world\.labels`"),
     ],
 )
 def test_an_invalid_plan_is_refused_with_its_error(tmp_path: Path, written: str, refusal: str) -> None:
@@ -303,6 +305,12 @@ def test_omitted_keys_of_a_plan_have_their_defaults(tmp_path: Path) -> None:
     path.write_text(json.dumps({"world": {"seed": 7}}))
     plan = read_plan(path)
     assert (plan.live_rate_per_second, plan.history_in_step, plan.live_days) == (None, False, 45)
+
+
+def test_a_plan_sets_how_labels_arrive(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"world": {"seed": 7, "labels": {"chargeback_days": [3, 12]}}}))
+    assert read_plan(path).world.labels == LabelSettings(chargeback_days=(3.0, 12.0))
 
 
 def test_the_old_name_of_a_key_is_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
