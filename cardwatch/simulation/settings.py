@@ -21,6 +21,8 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     `fraud_share` is the expected share of fraud in all transactions before anything changes, in 0..0.05. `timeline` is
     what changes, in days counted from `first_day` as 0. `change_day` is the day of the demo's change, see
     `change_of_the_demo`; None: there is none. `labels` says how labels arrive; it changes no transaction.
+    With `reacting_fraudsters`, groups whose transactions are declined try other tactics; they see declines only if
+    `Simulation.observe_declines` is told of them.
     """
 
     seed: int
@@ -31,6 +33,7 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     change_day: int | None = None
     timeline: tuple[WorldEvent, ...] = ()
     labels: LabelSettings = LabelSettings()
+    reacting_fraudsters: bool = False
 
     def __post_init__(self) -> None:
         """Raise `Misconfigured`, naming the field, if a value is out of range."""

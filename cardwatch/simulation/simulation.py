@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from cardwatch.events import Label, Transaction, to_epoch_ms
 from cardwatch.simulation.categories import CODE_NUMBERS
 from cardwatch.simulation.emitter import RecordEmitter
 from cardwatch.simulation.faults import DataFault, apply_faults
+from cardwatch.simulation.fraud.reactions import FraudGroups
 from cardwatch.simulation.fraud.simulator import FraudSimulator
 from cardwatch.simulation.labels import LabelArray, PendingLabels, simulate_labels
 from cardwatch.simulation.outcomes import AuthorizationOutcomes
@@ -79,11 +81,13 @@ class Simulation:
         self._streams = RandomStreams(settings.seed)
         self.population = Population(settings, self._streams)
         self._subscriptions = Subscriptions(self.population, self._streams.initial(RandomStream.SUBSCRIPTIONS))
-        self._fraud = FraudSimulator(self.population, self._streams, settings.fraud_share)
+        self._groups = FraudGroups() if settings.reacting_fraudsters else None
+        self._fraud = FraudSimulator(self.population, self._streams, settings.fraud_share, self._groups)
         self._outcomes = AuthorizationOutcomes(settings.cards)
         self._emitter = RecordEmitter(self.population)
         self._labels = PendingLabels()
         self._next_day = 0
+        self._unobserved: TransactionArray | None = None
 
     def simulate_day(self, number: int) -> SimulatedDay:
         """Return day `number` as arrays; raises `ValueError` unless it is the next day, beginning with 0."""
@@ -102,7 +106,30 @@ class Simulation:
         sent_numbers[records["number"]] = records["merchant_number"]
         reports["merchant_number"] = sent_numbers[reports["number"]]  # a report names the merchant as the record does
         self._labels.add(reports)
+        self._unobserved = records
         return SimulatedDay(number, day, records, reports, self._labels.take_before(start_ms + DAY_MS))
+
+    def observe_declines(self, number: int, is_declined: NDArray[np.bool_]) -> None:
+        """Let the fraudsters see which transactions of the newest day, day `number`, were declined.
+
+        `is_declined`: bool [n], in the order of the day's `transactions`. From the next day on the groups that were
+        declined try other tactics. Equal settings and equal declines give equal events. Without `reacting_fraudsters`
+        nothing changes. Raises `ValueError` for another day than the newest, for a second time, or another n.
+        """
+        records = self._unobserved
+        if records is None or number != self._next_day - 1:
+            raise ValueError(f"declines of day {number}: only those of the newest day are observed, and only once")
+        if is_declined.shape != records.shape or is_declined.dtype != np.bool_:
+            raise ValueError(
+                f"declines of day {number}: it has {len(records)} transactions, "
+                f"not {is_declined.dtype} {list(is_declined.shape)}"
+            )
+        self._unobserved = None
+        if self._groups is not None:
+            made, first, of_record = np.unique(records["number"], return_index=True, return_inverse=True)
+            declined_numbers = np.bincount(of_record[is_declined], minlength=len(made)) > 0  # of any copy of a record
+            is_fraud = records["typology"][first] != Typology.GENUINE
+            self._groups.learn(records[first][is_fraud], declined_numbers[is_fraud])
 
     def day(self, number: int) -> EventsOfDay:
         """Return day `number` as records; raises `ValueError` unless it is the next day, beginning with 0."""

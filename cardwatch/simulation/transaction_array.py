@@ -63,6 +63,8 @@ TRANSACTION: Final = np.dtype(
         ("typology", "<i1"),
         ("campaign_day", "<i2"),
         ("campaign", "<i4"),
+        ("group", "<i4"),
+        ("tactic", "<i1"),
     ]
 )
 """`merchant` is an index, `merchant_number` the number behind the merchant id of that day, `category` the merchant's
@@ -70,8 +72,9 @@ code as a number; `number` counts the transactions of a day; `device` is `NO_DEV
 in `cardwatch.events.Channel`, `previous_outcome` one of `UNKNOWN`, `APPROVED`, `DECLINED`. `has_...`: whether the
 record has place, customer and range.
 
-The last three columns are the truth. `campaign` is the number of the fraudsters' campaign, from 1 on, and
-`campaign_day` counts its days from 0; both are 0 for genuine transactions."""
+The last five columns are the truth. `campaign` is the number of the fraudsters' campaign, from 1 on, and
+`campaign_day` counts its days from 0. `group` counts the groups of a typology: campaigns of a group follow each other.
+`tactic` is what the group chose, see `reactions`. All of them are 0 for genuine transactions."""
 
 
 def empty_transactions() -> TransactionArray:

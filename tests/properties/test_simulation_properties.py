@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cardwatch.events import Transaction, decode, encode
+from cardwatch.simulation.fraud.reactions import EpsilonGreedyBandit, options_of, tactic_of
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
 
@@ -45,3 +48,22 @@ def test_every_simulation_satisfies_the_contracts(seed: int, cards: int, merchan
         assert all(t.occurred_at.date() == day.day for t in day.transactions)
         assert all(decode(encode(t), Transaction) == t for t in day.transactions)
         assert all(label.observed_at.date() == day.day for label in day.labels)
+
+
+@given(
+    learned=st.lists(st.tuples(st.integers(0, 2), st.floats(0.0, 1.0)), max_size=60),
+    highest=st.tuples(*[st.floats(0.01, 1.0)] * 3),
+)
+def test_the_probabilities_of_a_bandit_are_valid(learned: list[tuple[int, float]], highest: tuple[float, ...]) -> None:
+    bandit = EpsilonGreedyBandit(highest)
+    for option, reward in learned:
+        bandit.learn(option, reward * highest[option])
+    probabilities = bandit.probabilities()
+    assert probabilities.sum() == pytest.approx(1.0)
+    assert np.all(probabilities >= 0.1 / 3 - 1e-12)
+    assert 0 <= bandit.choose(np.random.default_rng(len(learned))) < 3
+
+
+@given(tactic=st.integers(0, 35))
+def test_a_tactic_is_its_options(tactic: int) -> None:
+    assert tactic_of(*options_of(tactic)) == tactic

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import count
 from typing import ClassVar, Final
 
 import numpy as np
 
 from cardwatch.simulation.fraud.campaign import Campaign
+from cardwatch.simulation.fraud.reactions import FraudGroup, FraudGroups
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStream
 from cardwatch.simulation.transaction_array import DAY_MS, Ints, TransactionArray, Typology, empty_transactions
@@ -24,7 +26,8 @@ class Attack(ABC):
 
     `share`: share of the typology in all fraud before a change; `mean_size`: expected transactions of an incident;
     `campaign_days`: least and largest duration; `campaign_incidents`: expected incidents of a campaign per day, from
-    which follows how many campaigns there are at a time.
+    which follows how many campaigns there are at a time. `reacts`: whether its groups try other tactics after a
+    decline; `keeps_merchants`: whether they cannot do without the campaign's merchants.
     """
 
     typology: ClassVar[Typology]
@@ -33,10 +36,18 @@ class Attack(ABC):
     mean_size: ClassVar[float]
     campaign_days: ClassVar[tuple[int, int]] = (5, 14)
     campaign_incidents: ClassVar[float] = 1.0
+    reacts: ClassVar[bool] = True
+    keeps_merchants: ClassVar[bool] = False
 
     def __init__(self) -> None:
+        self._groups: FraudGroups | None = None
         self._campaigns: list[Campaign] = []
         self._due = 0.0
+
+    def let_react(self, groups: FraudGroups) -> None:
+        """Let its groups use what they have learned from declines."""
+        if self.reacts:
+            self._groups = groups
 
     def day(
         self,
@@ -65,9 +76,9 @@ class Attack(ABC):
         self._due -= incidents
         struck = np.bincount(rng.integers(0, len(ready), incidents), minlength=len(ready))
         made = [
-            self._of_campaign(population, rng, campaign, day, campaign.starts(rng, start_ms, int(count)))
-            for campaign, count in zip(ready, struck.tolist(), strict=True)
-            if count
+            self._of_campaign(population, rng, campaign, day, campaign.starts(rng, start_ms, times))
+            for campaign, times in zip(ready, struck.tolist(), strict=True)
+            if times
         ]
         return np.concatenate(made) if made else empty_transactions()
 
@@ -105,16 +116,36 @@ class Attack(ABC):
             days = int(rng.integers(self.campaign_days[0], self.campaign_days[1] + 1))
             # The campaigns of the first day have begun before it, so that they do not all end together.
             begun = int(rng.integers(0, days)) if is_first else 0
-            campaign = Campaign(next_number(), day - begun, day - begun + days - 1, self.usual_hour(rng))
+            first_day, group = day - begun, self._free_group()
+            campaign = Campaign(next_number(), group, first_day, first_day + days - 1, self.usual_hour(rng))
             self.equip(population, rng, campaign)
             self._campaigns.append(campaign)
 
     def _of_campaign(
         self, population: Population, rng: np.random.Generator, campaign: Campaign, day: int, starts: Ints
     ) -> TransactionArray:
-        transactions = self.incidents(population, rng, campaign, starts)
+        group = None if self._groups is None else self._groups.reacting(self.typology, campaign.group)
+        if group is None:
+            transactions = self.incidents(population, rng, campaign, starts)
+        else:
+            made = (self._by_tactic(population, rng, campaign, group, start) for start in starts[:, np.newaxis])
+            transactions = np.concatenate(list(made))
         transactions["typology"] = self.typology
-        transactions["campaign"] = campaign.number
+        transactions["campaign"], transactions["group"] = campaign.number, campaign.group
         days_later = (transactions["occurred_at_ms"] - starts.min()) // DAY_MS
         transactions["campaign_day"] = day - campaign.first_day + days_later
         return transactions
+
+    def _by_tactic(
+        self, population: Population, rng: np.random.Generator, campaign: Campaign, group: FraudGroup, start: Ints
+    ) -> TransactionArray:
+        """Return the transactions of one incident, by a tactic that the group chooses for it."""
+        tactic = group.choose(rng)
+        incident = self.incidents(population, rng, campaign, start)
+        group.carry_out(population, rng, tactic, incident, int(start[0]), keeps_merchants=self.keeps_merchants)
+        return incident
+
+    def _free_group(self) -> int:
+        """Return the first group that has no campaign."""
+        busy = {campaign.group for campaign in self._campaigns}
+        return next(group for group in count() if group not in busy)

@@ -19,13 +19,15 @@ NOWHERE: Final = -1
 class Campaign:
     """One operation of one group, with its tools: the same devices, merchants, hours and place again and again.
 
-    `number` identifies it in the ground truth, from 1 on. It lasts from day `first_day` to `last_day`, and strikes from
+    `number` identifies it in the ground truth, from 1 on, and `group` its group among those of its typology, from 0 on.
+    It lasts from day `first_day` to `last_day`, and strikes from
     `ready_day` on. `devices`, `merchants` and `cards` are indices, `city` an index or
     `NOWHERE`, `hour` the usual hour of the day (UTC) at which it starts.
     """
 
-    def __init__(self, number: int, first_day: int, last_day: int, hour: float) -> None:
-        self.number, self.first_day, self.last_day, self.hour = number, first_day, last_day, hour
+    def __init__(self, number: int, group: int, first_day: int, last_day: int, hour: float) -> None:
+        self.number, self.group, self.hour = number, group, hour
+        self.first_day, self.last_day = first_day, last_day
         self.ready_day = first_day
         self.devices = self.merchants = self.test_merchants = self.cards = np.zeros(0, np.int64)
         self.city = NOWHERE

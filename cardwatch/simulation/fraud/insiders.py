@@ -1,4 +1,7 @@
-"""Fraud by those who take part rightfully: merchants that charge too much, and holders who do not pay."""
+"""Fraud by those who take part rightfully: merchants that charge too much, and holders who do not pay.
+
+They do not react to declines, because the merchant, the card or the device is their own.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ class MerchantCollusion(Attack):
 
     typology, stream, share, mean_size = Typology.MERCHANT_COLLUSION, RandomStream.MERCHANT_COLLUSION, 0.05, 1.5
     campaign_days, campaign_incidents = (15, 30), 0.8
+    reacts = False
 
     def equip(self, population: Population, rng: np.random.Generator, campaign: Campaign) -> None:
         """Choose the merchant, which keeps its customers' data for the first half of the campaign."""
@@ -73,6 +77,7 @@ class BustOut(Attack):
 
     typology, stream, share, mean_size = Typology.BUST_OUT, RandomStream.BUST_OUT, 0.05, 8.0
     campaign_days, campaign_incidents = (4, 10), 0.3
+    reacts = False
 
     def equip(self, population: Population, rng: np.random.Generator, campaign: Campaign) -> None:
         """Choose a city by its residents, and three shops in it that sell what is easy to resell."""
@@ -110,6 +115,7 @@ class FriendlyFraud(Attack):
 
     typology, stream, share, mean_size = Typology.FRIENDLY_FRAUD, RandomStream.FRIENDLY_FRAUD, 0.04, 1.0
     campaign_days, campaign_incidents = (20, 60), 0.1
+    reacts = False
 
     def equip(self, population: Population, rng: np.random.Generator, campaign: Campaign) -> None:
         """Choose the holder, and two merchants."""

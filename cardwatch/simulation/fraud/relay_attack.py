@@ -37,6 +37,7 @@ class RelayAttack(Attack):
 
     typology, stream, share, mean_size = Typology.RELAY_ATTACK, RandomStream.RELAY_ATTACK, 0.0, 4.5
     campaign_days, campaign_incidents = (10, 20), 0.6
+    keeps_merchants = True
 
     def equip(self, population: Population, rng: np.random.Generator, campaign: Campaign) -> None:
         """Choose a mule merchant: a shop of low popularity, in a city where many cardholders live."""

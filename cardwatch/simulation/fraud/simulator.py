@@ -10,6 +10,7 @@ from cardwatch.simulation.fraud.attack import Attack
 from cardwatch.simulation.fraud.in_person import CounterfeitCard, LostStolenCard, Skimming
 from cardwatch.simulation.fraud.insiders import BustOut, FriendlyFraud, MerchantCollusion
 from cardwatch.simulation.fraud.online import AccountTakeover, CardTesting, Enumeration, StolenCardData
+from cardwatch.simulation.fraud.reactions import FraudGroups
 from cardwatch.simulation.fraud.relay_attack import RelayAttack
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStreams
@@ -37,15 +38,22 @@ def initial_attacks() -> list[Attack]:
 class FraudSimulator:
     """Simulates all attacks. `fraud_share` is the share of fraud in all transactions before a change.
 
+    With `groups`, these groups of fraudsters react to declined transactions.
+
     Each typology has a constant number of incidents a day as long as one of its campaigns is ready, so that the fraud
     rate has few random gaps.
     """
 
-    def __init__(self, population: Population, streams: RandomStreams, fraud_share: float) -> None:
+    def __init__(
+        self, population: Population, streams: RandomStreams, fraud_share: float, groups: FraudGroups | None = None
+    ) -> None:
         self._population, self._streams = population, streams
         self._daily_transactions = expected_daily_transactions(population)
         self._fraud_share = fraud_share
         self._attacks = [*initial_attacks(), RelayAttack()]
+        if groups is not None:
+            for attack in self._attacks:
+                attack.let_react(groups)
         self._campaigns = count(1)
         self._later = empty_transactions()
 
