@@ -62,15 +62,9 @@ class LabelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         """Raise `ValueError`, naming the field, if a value is out of range."""
-        shares = {
-            "unreported_share": 1.0,
-            "false_report_share": 0.1,
-            "false_clearance_share": 1.0,
-            "corrected_share": 1.0,
-        }
-        for field, most in shares.items():
-            if not 0.0 <= (share := getattr(self, field)) <= most:
-                raise ValueError(f"{field}={share} must lie in 0..{most:g}")
+        for field in ("unreported_share", "false_report_share", "false_clearance_share", "corrected_share"):
+            if not 0.0 <= (share := getattr(self, field)) <= 1.0:
+                raise ValueError(f"{field}={share} must lie in 0..1")
         if not 0.0 < self.days_ratio <= 1.0:
             raise ValueError(f"days_ratio={self.days_ratio} must be above 0, and at most 1")
         for field in ("chargeback_days", "friendly_fraud_days", "correction_days"):

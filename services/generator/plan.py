@@ -49,6 +49,12 @@ RENAMED_KEYS: Final = {"patience_seconds": "wait_timeout_seconds"}
 def read_plan(path: Path) -> Plan:
     """Return the plan in a JSON file; raises `Misconfigured` with the field that is wrong."""
     try:
-        return msgspec.convert(rename_keys(msgspec.json.decode(path.read_bytes()), RENAMED_KEYS, f"plan {path}"), Plan)
+        content = rename_keys(msgspec.json.decode(path.read_bytes()), RENAMED_KEYS, f"plan {path}")
+        plan = msgspec.convert(content, Plan)
     except (OSError, msgspec.DecodeError) as error:
         raise Misconfigured(f"plan {path}: {error}") from error
+    if plan.world.reacting_fraudsters:
+        raise Misconfigured(
+            f"plan {path}: world.reacting_fraudsters has no effect, because the generator reads no decisions: remove it"
+        )
+    return plan

@@ -14,6 +14,7 @@ from adapters.runtime.process import Process
 from adapters.runtime.retry import StoppableRetry, Stopped
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Transaction
+from cardwatch.label_maturity import DEFAULT_MATURITY_DAYS
 from cardwatch.progress import (
     Bootstrapped,
     DayArchived,
@@ -65,6 +66,13 @@ class PlanRunner:
 
     def run(self) -> None:
         """Send history, live days and the fixed-rate phase; return early when asked to stop."""
+        if (days := self._plan.world.labels.maturity_days) > DEFAULT_MATURITY_DAYS:
+            log.warning(
+                "99 %% of the reports of fraud arrive within %d days: the policy file needs maturity_days = %d in "
+                "[drift]; otherwise late fraud counts as genuine",
+                days,
+                days,
+            )
         try:
             self._catch_up()
             for _ in range(self._plan.history_days):

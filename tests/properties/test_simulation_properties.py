@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cardwatch.events import Transaction, decode, encode
 from cardwatch.simulation.fraud.reactions import EpsilonGreedyBandit, options_of, tactic_of
+from cardwatch.simulation.label_settings import LabelSettings
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
 
@@ -48,6 +49,35 @@ def test_every_simulation_satisfies_the_contracts(seed: int, cards: int, merchan
         assert all(t.occurred_at.date() == day.day for t in day.transactions)
         assert all(decode(encode(t), Transaction) == t for t in day.transactions)
         assert all(label.observed_at.date() == day.day for label in day.labels)
+
+
+shares = st.floats(0.0, 1.0)
+ranges = st.tuples(st.floats(0.1, 30.0), st.floats(0.0, 90.0)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+
+
+@few
+@given(
+    labels=st.builds(
+        LabelSettings,
+        chargeback_days=st.none() | ranges,
+        friendly_fraud_days=st.none() | ranges,
+        days_ratio=st.floats(0.01, 1.0),
+        unreported_share=shares,
+        false_report_share=shares,
+        false_clearance_share=shares,
+        corrected_share=shares,
+        correction_days=ranges,
+    )
+)
+def test_any_labels_come_once_with_at_most_one_correction_after_them(labels: LabelSettings) -> None:
+    simulation = Simulation(SimulationSettings(seed=1, cards=80, merchants=220, fraud_share=0.03, labels=labels))
+    for number in range(3):
+        day = simulation.simulate_day(number)
+        assert np.all(day.reports["observed_at_ms"] > day.reports["effective_at_ms"])
+        ordered = day.reports[np.lexsort((day.reports["observed_at_ms"], day.reports["number"]))]
+        corrects = ordered["number"][1:] == ordered["number"][:-1]
+        assert np.all(ordered["is_fraud"][1:][corrects] != ordered["is_fraud"][:-1][corrects])
+        assert not np.any(corrects[1:] & corrects[:-1])  # no third label
 
 
 @given(

@@ -285,6 +285,7 @@ def test_the_plan_for_users_runs_until_it_is_stopped() -> None:
         ('{"world": {"seed": 1}, "live_rate_per_second": 0}', r"`\$\.live_rate_per_second`"),
         ('{"world": {"seed": 1}, "history_days": -1}', r"`\$\.history_days`"),
         ('{"world": {"seed": 1, "cards": 3}}', "cards=3 must be at least 50"),
+        ('{"world": {"seed": 1, "reacting_fraudsters": true}}', "reacting_fraudsters has no effect"),
         ('{"world": {"seed": 1, "labels": {"days_ratio": 2}}}', r"days_ratio=2.0 must be .* at `\$\.world\.labels`"),
     ],
 )
@@ -311,6 +312,24 @@ def test_a_plan_sets_how_labels_arrive(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text(json.dumps({"world": {"seed": 7, "labels": {"chargeback_days": [3, 12]}}}))
     assert read_plan(path).world.labels == LabelSettings(chargeback_days=(3.0, 12.0))
+
+
+def test_labels_that_arrive_later_than_policies_expect_are_told(
+    process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    for labels in (LabelSettings(), LabelSettings(chargeback_days=(3, 12))):
+        world = SimulationSettings(seed=3, cards=50, labels=labels)
+        topic = FakeProgress(CHAMPION)
+        PlanRunner(
+            Plan(world=world, history_days=0, live_days=0, rate_seconds=0.0),
+            FakeSender(topic),  # type: ignore[arg-type]
+            topic,
+            process,
+            GeneratorMetrics(CollectorRegistry()),
+        ).run()
+        told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert len(told) == (labels != LabelSettings())
+    assert "within 12 days: the policy file needs maturity_days = 12 in [drift]" in told[0]
 
 
 def test_the_old_name_of_a_key_is_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
