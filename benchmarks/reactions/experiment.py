@@ -1,0 +1,98 @@
+"""What fraudsters gain by reacting to declines, before and after the detector is retrained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+from scipy.stats import t as student
+
+from benchmarks.reactions.decided_world import DecidedTransactions, DecidedWorld
+from cardwatch.simulation.settings import SimulationSettings
+
+WARM_UP_DAYS: Final = 14
+"""First days, on which the states of the cards fill. No model is trained on them."""
+TRAIN_DAYS: Final = 28
+DELAY_DAYS: Final = 5
+"""Days between training and use, in which labels arrive."""
+WEEKS_BEFORE, WEEKS_AFTER = 3, 3
+"""Weeks with the first model, and after it was replaced or not."""
+
+
+class Arm(Struct, frozen=True, kw_only=True):
+    """One course of a world: whether fraudsters react, and whether the detector is retrained after `WEEKS_BEFORE`."""
+
+    reacts: bool
+    retrains: bool
+
+
+ARMS: Final = tuple(Arm(reacts=reacts, retrains=retrains) for reacts in (False, True) for retrains in (False, True))
+
+
+class Course(Struct, frozen=True, kw_only=True):
+    """The weeks of one arm in one world, from the first decision on."""
+
+    seed: int
+    arm: Arm
+    weeks: list[DecidedTransactions]
+
+
+class WorldMean(Struct, frozen=True, kw_only=True):
+    """A mean over worlds, with the ends of its 95 % interval (Student's t)."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def run_world(
+    seed: int, cards: int, fraud_share: float, budget: float, report: Callable[[str], object]
+) -> list[Course]:
+    """Return the courses of all arms in the world of one seed."""
+    courses = []
+    for reacts in (False, True):
+        settings = SimulationSettings(seed=seed, cards=cards, fraud_share=fraud_share, reacting_fraudsters=reacts)
+        report(f"seed {seed}: fraudsters that {'react' if reacts else 'do not react'}")
+        world = DecidedWorld(settings, budget=budget)
+        train_until = WARM_UP_DAYS + TRAIN_DAYS
+        for _ in range(train_until + DELAY_DAYS):
+            world.run_day()
+        world.train(WARM_UP_DAYS, train_until)
+        before = [_week(world) for _ in range(WEEKS_BEFORE)]
+        train_until += WEEKS_BEFORE * 7
+        world.forget_before(train_until - TRAIN_DAYS)
+        for retrains in (False, True):
+            branch = world if retrains else world.fork()
+            if retrains:
+                branch.train(train_until - TRAIN_DAYS, train_until)
+            after = [_week(branch) for _ in range(WEEKS_AFTER)]
+            courses.append(Course(seed=seed, arm=Arm(reacts=reacts, retrains=retrains), weeks=before + after))
+    return courses
+
+
+def per_day(courses: Sequence[Course], arm: Arm, weeks: slice, field: str) -> list[float]:
+    """Return the daily mean of a field over some weeks in each world, in the order of the seeds."""
+    chosen = sorted((course for course in courses if course.arm == arm), key=lambda course: course.seed)
+    return [float(np.mean([getattr(week, field) for week in course.weeks[weeks]])) / 7 for course in chosen]
+
+
+def estimate(values: Sequence[float]) -> WorldMean:
+    """Return the mean of one value per world, with its interval; without an interval for one world."""
+    mean, count = float(np.mean(values)), len(values)
+    if count == 1:
+        return WorldMean(mean=mean, low=float("nan"), high=float("nan"))
+    half = float(student.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
+    return WorldMean(mean=mean, low=mean - half, high=mean + half)
+
+
+def ratio(values: Sequence[float], of: Sequence[float]) -> WorldMean:
+    """Return the geometric mean of the ratios in the same worlds, with its interval."""
+    logs = estimate(np.log(np.array(values) / np.array(of)).tolist())
+    return WorldMean(mean=float(np.exp(logs.mean)), low=float(np.exp(logs.low)), high=float(np.exp(logs.high)))
+
+
+def _week(world: DecidedWorld) -> DecidedTransactions:
+    days = [world.run_day() for _ in range(7)]
+    return DecidedTransactions(*(sum(counts) for counts in zip(*days, strict=True)))
