@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cardwatch.events import Channel
 from cardwatch.simulation.timeline_event import WorldChange, require_known
-from cardwatch.simulation.transaction_array import DAY_MS, HOUR_MS, NO_DEVICE, UNKNOWN, TransactionArray
+from cardwatch.simulation.transaction_array import DAY_MS, HOUR_MS, NO_DEVICE, UNKNOWN, TransactionArray, joined
 
 _REKEYED: Final = 1 << 31
 """Added to the number of a merchant that gets another id. Tokens are made of 32 bits, and the numbers are smaller."""
@@ -83,7 +83,7 @@ def apply_faults(
 
     During the ramp of a fault only a part of the records, or of the merchants, is affected.
     """
-    rows = transactions.copy()
+    rows = joined([transactions])
     arrival_ms = rows["occurred_at_ms"].copy()
     for fault in faults:
         strength = fault.strength(day)
@@ -107,11 +107,11 @@ def apply_faults(
             case DuplicatedRecords():
                 repeated = rows[affected]
                 minutes_later = arrival_ms[affected] + rng.integers(1, 30, len(repeated)) * 60_000
-                rows, arrival_ms = np.concatenate([rows, repeated]), np.concatenate([arrival_ms, minutes_later])
+                rows, arrival_ms = joined([rows, repeated]), np.concatenate([arrival_ms, minutes_later])
             case LateSource():
                 delay_ms = np.floor(rng.random(len(rows)) * fault.hours * HOUR_MS).astype(np.int64)
                 arrival_ms = np.where(affected, arrival_ms + delay_ms, arrival_ms)
-    return rows[np.argsort(arrival_ms, kind="stable")]
+    return rows.take(np.argsort(arrival_ms, kind="stable"))
 
 
 def _affected(fault: DataFault, rng: np.random.Generator, strength: float, rows: TransactionArray) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from cardwatch.simulation.random_streams import RandomStream, RandomStreams
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.spending import Subscriptions, simulate_purchases
 from cardwatch.simulation.timeline import regime_of
-from cardwatch.simulation.transaction_array import DAY_MS, PRESENT, TransactionArray, Typology
+from cardwatch.simulation.transaction_array import DAY_MS, PRESENT, TransactionArray, Typology, joined
 
 
 class SimulatedDay(NamedTuple):
@@ -161,5 +161,5 @@ class Simulation:
         rng = self._streams.for_day(RandomStream.SUBSCRIPTIONS, number)
         recurring = self._subscriptions.due(rng, number, start_ms)
         fraud = self._fraud.day(number, start_ms, regime, purchases)
-        transactions = np.concatenate([purchases, recurring, fraud])
-        return transactions[np.argsort(transactions["occurred_at_ms"], kind="stable")]
+        transactions = joined([purchases, recurring, fraud])
+        return transactions.take(np.argsort(transactions["occurred_at_ms"], kind="stable"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -77,9 +78,18 @@ The last five columns are the truth. `campaign` is the number of the fraudsters'
 `tactic` is what the group chose, see `reactions`. All of them are 0 for genuine transactions."""
 
 
+_BYTES: Final = np.dtype(f"V{TRANSACTION.itemsize}")
+
+
 def empty_transactions() -> TransactionArray:
     """Return an array without transactions."""
     return np.empty(0, TRANSACTION)
+
+
+def joined(parts: Sequence[TransactionArray]) -> TransactionArray:
+    """Return the transactions of all parts in one array."""
+    # As plain bytes: numpy copies the fields of a record one by one, which takes twenty times as long.
+    return np.concatenate([part.view(_BYTES) for part in parts]).view(TRANSACTION)
 
 
 def transaction_array(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from itertools import count
 
-import numpy as np
-
 from cardwatch.simulation.fraud.attack import Attack
 from cardwatch.simulation.fraud.in_person import CounterfeitCard, LostStolenCard, Skimming
 from cardwatch.simulation.fraud.insiders import BustOut, FriendlyFraud, MerchantCollusion
@@ -16,7 +14,7 @@ from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStreams
 from cardwatch.simulation.spending import expected_daily_transactions
 from cardwatch.simulation.timeline import Regime
-from cardwatch.simulation.transaction_array import DAY_MS, TransactionArray, empty_transactions
+from cardwatch.simulation.transaction_array import DAY_MS, TransactionArray, empty_transactions, joined
 
 
 def initial_attacks() -> list[Attack]:
@@ -67,7 +65,7 @@ class FraudSimulator:
             fraud.append(
                 attack.day(self._population, rng, number, start_ms, per_day, genuine, lambda: next(self._campaigns))
             )
-        transactions = np.concatenate(fraud)
+        transactions = joined(fraud)
         is_later = transactions["occurred_at_ms"] >= start_ms + DAY_MS
         self._later = transactions[is_later]
         return transactions[~is_later]
