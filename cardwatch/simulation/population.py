@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cardwatch.simulation.calendar_day import CalendarDay
 from cardwatch.simulation.cards import Cards, Devices, Travel
 from cardwatch.simulation.categories import SPREADS, TYPICAL_MINOR
 from cardwatch.simulation.merchants import Merchants
@@ -17,29 +18,26 @@ class Population:
 
     def __init__(self, settings: SimulationSettings, streams: RandomStreams) -> None:
         self._streams = streams
-        self.merchants = Merchants(streams.initial(RandomStream.MERCHANTS), settings.merchants)
-        self.cards = Cards(
-            streams.initial(RandomStream.CARDS),
-            streams.initial(RandomStream.CARD_RANGES),
-            settings.cards,
-            self.merchants,
-        )
+        self.merchants = Merchants(streams, settings.merchants)
+        self.cards = Cards(streams, settings.cards, self.merchants)
         self.devices = Devices(int(self.cards.customer[-1]) + 1)
         self.travel = Travel(self.cards.home_city)
 
-    def begin_day(self, day: int) -> None:
-        """Change owners, replace phones, and start and end trips."""
-        rng = self._streams.for_day(RandomStream.REPLACEMENTS, day)
-        self.merchants.change_owners(rng)
-        self.devices.replace_some(rng)
-        self.travel.begin_day(self._streams.for_day(RandomStream.TRAVEL, day), day)
+    def begin_day(self, number: int, today: CalendarDay) -> None:
+        """Let merchants open and close, replace phones, and start and end trips. `number` counts the days from 0."""
+        if self.merchants.begin_day(number):
+            self.cards.replace_favourites(self._streams.for_day(RandomStream.FAVOURITES, number), self.merchants)
+        self.devices.replace_some(self._streams.for_day(RandomStream.PHONES, number))
+        departures = self.cards.travel_ratio * today.departure_ratio
+        self.travel.begin_day(self._streams.for_day(RandomStream.TRAVEL, number), number, departures)
 
     def usual_amounts(self, rng: np.random.Generator, card: Ints, merchant: Ints) -> Ints:
         """Draw an ordinary amount of each card at its merchant, in minor units."""
         category = self.merchants.category[merchant]
-        amounts = TYPICAL_MINOR[category] * self.cards.spending_level[card]
-        amounts *= np.exp(SPREADS[category] * rng.standard_normal(len(card)))
-        return np.maximum(np.rint(amounts), MIN_AMOUNT_MINOR).astype(np.int64)
+        usual = TYPICAL_MINOR[category] * self.cards.spending_level[card]
+        usual *= np.exp(SPREADS[category] * rng.standard_normal(len(card)))
+        amounts: Ints = np.maximum(np.rint(usual), MIN_AMOUNT_MINOR).astype(np.int64)
+        return amounts
 
     def draw_in_city(self, rng: np.random.Generator, city: int, count: int) -> Ints:
         """Return `count` cards that are in a city now, by their transactions a day; none if there is no card."""

@@ -35,6 +35,11 @@ class RandomStream(IntEnum):
     CARD_RANGES = 20
     FAULTS = 21
     LABEL_SETTINGS = 22
+    SEGMENTS = 23
+    MERCHANT_TURNOVER = 24
+    FAVOURITES = 25
+    PHONES = 26
+    OPENING_HOURS = 27
 
 
 class RandomStreams:

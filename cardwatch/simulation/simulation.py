@@ -10,6 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cardwatch.events import Label, Transaction, to_epoch_ms
+from cardwatch.simulation.calendar_day import CalendarDay, calendar_day
 from cardwatch.simulation.categories import CODE_NUMBERS
 from cardwatch.simulation.emitter import RecordEmitter
 from cardwatch.simulation.faults import DataFault, apply_faults
@@ -20,7 +21,8 @@ from cardwatch.simulation.outcomes import AuthorizationOutcomes
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStream, RandomStreams
 from cardwatch.simulation.settings import SimulationSettings
-from cardwatch.simulation.spending import Subscriptions, simulate_purchases
+from cardwatch.simulation.spending import simulate_purchases
+from cardwatch.simulation.subscriptions import Subscriptions
 from cardwatch.simulation.timeline import regime_of
 from cardwatch.simulation.transaction_array import DAY_MS, PRESENT, TransactionArray, Typology, joined
 
@@ -96,7 +98,7 @@ class Simulation:
         self._next_day += 1
         day = self.settings.first_day + timedelta(days=number)
         start_ms = to_epoch_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
-        transactions = self._transactions(number, day.weekday(), start_ms)
+        transactions = self._transactions(number, calendar_day(day), start_ms)
         self._complete(number, transactions)
         records = apply_faults(self._streams.for_day(RandomStream.FAULTS, number), self._faults, number, transactions)
         rng = self._streams.for_day(RandomStream.LABELS, number)
@@ -153,13 +155,13 @@ class Simulation:
         rng = self._streams.for_day(RandomStream.OUTCOMES, number)
         transactions["previous_outcome"] = self._outcomes.previous(rng, transactions)
 
-    def _transactions(self, number: int, weekday: int, start_ms: int) -> TransactionArray:
+    def _transactions(self, number: int, today: CalendarDay, start_ms: int) -> TransactionArray:
         regime = regime_of(self._events, number)
-        self.population.begin_day(number)
+        self.population.begin_day(number, today)
         rng = self._streams.for_day(RandomStream.SPENDING, number)
-        purchases = simulate_purchases(self.population, rng, start_ms, weekday, regime)
+        purchases = simulate_purchases(self.population, rng, start_ms, today, regime)
         rng = self._streams.for_day(RandomStream.SUBSCRIPTIONS, number)
-        recurring = self._subscriptions.due(rng, number, start_ms)
+        recurring = self._subscriptions.due(rng, today, start_ms)
         fraud = self._fraud.day(number, start_ms, regime, purchases)
         transactions = joined([purchases, recurring, fraud])
         return transactions.take(np.argsort(transactions["occurred_at_ms"], kind="stable"))

@@ -17,7 +17,7 @@ from cardwatch.simulation.transaction_array import DAY_MS, Ints, TransactionArra
 
 _MAX_DAYS_DUE: Final = 7.0
 """Days after which incidents lapse for which no campaign was ready."""
-_NIGHT_SHARE: Final = 0.4
+_NIGHT_SHARE: Final = 0.2
 """Share of campaigns that work between 0:00 and 6:00 UTC, while cardholders sleep."""
 
 

@@ -44,7 +44,7 @@ class RelayAttack(Attack):
         merchants = population.merchants
         residents = np.bincount(population.cards.home_city, minlength=int(merchants.city.max()) + 1)
         in_categories = np.isin(merchants.category, [CODES.index(code) for code in _MULE_CATEGORIES])
-        suitable = in_categories & (merchants.merchant_type == MerchantType.SHOP)
+        suitable = in_categories & (merchants.merchant_type == MerchantType.SHOP) & merchants.is_trading
         suitable &= residents[merchants.city] > population.cards.count / 50
         candidates = np.flatnonzero(suitable)
         order = np.argsort(merchants.popularity[candidates], kind="stable")

@@ -10,8 +10,9 @@ from cardwatch.simulation.fraud.insiders import BustOut, FriendlyFraud, Merchant
 from cardwatch.simulation.fraud.online import AccountTakeover, CardTesting, Enumeration, StolenCardData
 from cardwatch.simulation.fraud.reactions import FraudGroups
 from cardwatch.simulation.fraud.relay_attack import RelayAttack
+from cardwatch.simulation.opening_hours import wait_for_opening_hours
 from cardwatch.simulation.population import Population
-from cardwatch.simulation.random_streams import RandomStreams
+from cardwatch.simulation.random_streams import RandomStream, RandomStreams
 from cardwatch.simulation.spending import expected_daily_transactions
 from cardwatch.simulation.timeline import Regime
 from cardwatch.simulation.transaction_array import DAY_MS, TransactionArray, empty_transactions, joined
@@ -65,7 +66,9 @@ class FraudSimulator:
             fraud.append(
                 attack.day(self._population, rng, number, start_ms, per_day, genuine, lambda: next(self._campaigns))
             )
-        transactions = joined(fraud)
+        transactions = wait_for_opening_hours(
+            self._population.merchants, self._streams.for_day(RandomStream.OPENING_HOURS, number), joined(fraud)
+        )
         is_later = transactions["occurred_at_ms"] >= start_ms + DAY_MS
         self._later = transactions[is_later]
         return transactions[~is_later]
