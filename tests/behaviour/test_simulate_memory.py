@@ -20,9 +20,9 @@ print(next(line.split()[1] for line in status.splitlines() if line.startswith("V
 
 
 def peak_kb(out: Path, days: int) -> int:
-    """Return the largest resident memory of a process that simulates this many days of 1,000 cards."""
-    command = [sys.executable, "-c", _PROGRAM, "--out", str(out), "--cards", "1000", "--days", str(days)]
-    # Two files of many row groups: 100 days have 220,000 rows, more than one group holds.
+    """Return the largest resident memory of a process that simulates this many days of 2,000 cards."""
+    command = [sys.executable, "-c", _PROGRAM, "--out", str(out), "--cards", "2000", "--days", str(days)]
+    # Two files of many row groups: 100 days have 440,000 rows, three groups.
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     return int(done.stdout.splitlines()[-1])
 

@@ -14,9 +14,10 @@ from benchmarks.simulated_world import (
 )
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.settings import SimulationSettings
-from cardwatch.simulation.transaction_array import TransactionArray, Typology
+from cardwatch.simulation.transaction_array import DAY_MS, ECOMMERCE, TransactionArray, Typology
 
 DAYS = 60
+FIRST_MS = 1_736_121_600_000  # 2025-01-06T00:00Z, the first day of the default settings
 HIGHEST_PRECISION_OF_A_COLUMN = 0.2
 RATES = ("fraud rate by number, %", "fraud rate by value, %")
 
@@ -52,6 +53,23 @@ def test_the_default_share_of_fraud_is_higher_than_in_reality_by_its_factor(
         assert one.band[0] <= one.simulated <= one.band[1], one
         assert one.public is not None
         assert 10 < one.simulated / one.public < 35
+
+
+def test_pay_days_holidays_and_seasons_move_the_weeks_of_the_demo_by_a_few_per_cent_only(
+    default_world: tuple[Population, TransactionArray],
+) -> None:
+    # Drift is assessed over a week. January 6, 2025, the first day, is a Monday: eight whole weeks.
+    _, rows = default_world
+    week = (rows["occurred_at_ms"] - FIRST_MS) // (7 * DAY_MS)
+    weeks = [rows[week == number] for number in range(8)]
+    for statistic in (
+        len,
+        lambda part: (part["channel"] == ECOMMERCE).mean(),
+        lambda part: part["amount_minor"].mean(),
+    ):
+        values = np.array([statistic(part) for part in weeks])
+        assert np.abs(values / values.mean() - 1).max() < 0.06
+    assert np.ptp([len(part) for part in weeks]) > 0.01 * len(weeks[0])  # and yet they do
 
 
 def test_a_rate_by_value_is_learnt_in_the_first_half_and_judged_in_the_second() -> None:
