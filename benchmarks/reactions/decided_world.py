@@ -15,19 +15,22 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.reference_table import DAY_MS, ReferenceBuilder
 from cardwatch.features.state import empty_states
 from cardwatch.simulation.emitter import RecordEmitter
+from cardwatch.simulation.fraud.relay_attack import RelayAttack
+from cardwatch.simulation.fraud.simulator import initial_attacks
 from cardwatch.simulation.labels import LabelArray, newest_labels
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
-from cardwatch.simulation.transaction_array import TransactionArray, Typology
+from cardwatch.simulation.transaction_array import TransactionArray
 from models.training import TrainingSettings, fit_detector
 
 THRESHOLD_DAYS: Final = 7
 """Days whose scores set the threshold: one week, so that every weekday has the same weight."""
-_NO_FRAUD: Final = (Typology.GENUINE, Typology.FRIENDLY_FRAUD)
+REACTING: Final = tuple(int(attack.typology) for attack in (*initial_attacks(), RelayAttack()) if attack.reacts)
+"""The typologies whose groups can react. The fraud of the others, of insiders, is large and hides the difference."""
 
 
 class DecidedTransactions(NamedTuple):
-    """Counts of a period. Amounts are in minor units. Fraud is true fraud, whether it is reported or not."""
+    """Counts of a period. Amounts are in minor units. Fraud is that of `REACTING`, whether it is reported or not."""
 
     transactions: int
     declined: int
@@ -44,17 +47,18 @@ class _KnownDay(NamedTuple):
 
 
 class DecidedWorld:
-    """One world, day after day: features as in the stream, decisions, and declines that are told to the fraudsters.
+    """One world, day after day: features as in the stream, decisions, and declines that fraudsters may be told of.
 
     `budget` is the share of all transactions that is declined: those with a score that this share of the week before
-    exceeded. The threshold needs no labels, and the number of declines stays the same.
+    exceeded. The threshold needs no labels, and the number of declines stays the same. Fraudsters react only if
+    `tells_fraudsters`.
     """
 
-    def __init__(self, settings: SimulationSettings, *, budget: float) -> None:
+    def __init__(self, settings: SimulationSettings, *, budget: float = 0.0, tells_fraudsters: bool = False) -> None:
         self._simulation = Simulation(settings)
         self._emitter = RecordEmitter(self._simulation.population)
         self._states, self._tables = empty_states(settings.cards), ReferenceBuilder()
-        self._budget = budget
+        self._budget, self._tells_fraudsters = budget, tells_fraudsters
         self._days: dict[int, _KnownDay] = {}
         self._detector: Detector | None = None
         self._margins: list[NDArray[np.float32]] = []
@@ -80,7 +84,8 @@ class DecidedWorld:
         start_ms = int(rows["occurred_at_ms"][0]) // DAY_MS * DAY_MS
         self._days[number] = _KnownDay(start_ms, folded.features, day.reports)
         is_declined = self._declines(folded.features)
-        self._simulation.observe_declines(number, is_declined)
+        if self._tells_fraudsters:
+            self._simulation.observe_declines(number, is_declined)
         return outcome_of(day.transactions, is_declined)
 
     def train(self, first_day: int, until_day: int) -> None:
@@ -107,13 +112,17 @@ class DecidedWorld:
         """Drop the feature rows of days before `day`, which no training needs any more."""
         self._days = {number: known for number, known in self._days.items() if number >= day}
 
-    def fork(self) -> DecidedWorld:
-        """Return an independent copy, with the same past."""
+    def fork(self, *, budget: float | None = None, tells_fraudsters: bool | None = None) -> DecidedWorld:
+        """Return an independent copy with the same past, maybe with another future."""
         twin = copy(self)
         # Feature rows and detectors never change, and are shared.
         twin._days, twin._margins = dict(self._days), list(self._margins)
         twin._simulation, twin._states, twin._tables = deepcopy((self._simulation, self._states, self._tables))
         twin._emitter = RecordEmitter(twin._simulation.population)
+        if budget is not None:
+            twin._budget = budget
+        if tells_fraudsters is not None:
+            twin._tells_fraudsters = tells_fraudsters
         return twin
 
     def _declines(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -141,7 +150,7 @@ def known_frauds(reports: LabelArray, count: int, now_ms: int) -> NDArray[np.boo
 
 def outcome_of(transactions: TransactionArray, is_declined: NDArray[np.bool_]) -> DecidedTransactions:
     """Return what became of a day's transactions."""
-    is_fraud, amount = ~np.isin(transactions["typology"], _NO_FRAUD), transactions["amount_minor"]
+    is_fraud, amount = np.isin(transactions["typology"], REACTING), transactions["amount_minor"]
     return DecidedTransactions(
         transactions=len(transactions),
         declined=int(is_declined.sum()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -47,28 +47,22 @@ class WorldMean(Struct, frozen=True, kw_only=True):
     high: float
 
 
-def run_world(
-    seed: int, cards: int, fraud_share: float, budget: float, report: Callable[[str], object]
-) -> list[Course]:
-    """Return the courses of all arms in the world of one seed."""
-    courses = []
-    for reacts in (False, True):
-        settings = SimulationSettings(seed=seed, cards=cards, fraud_share=fraud_share, reacting_fraudsters=reacts)
-        report(f"seed {seed}: fraudsters that {'react' if reacts else 'do not react'}")
-        world = DecidedWorld(settings, budget=budget)
-        train_until = WARM_UP_DAYS + TRAIN_DAYS
-        for _ in range(train_until + DELAY_DAYS):
-            world.run_day()
-        world.train(WARM_UP_DAYS, train_until)
-        before = [_week(world) for _ in range(WEEKS_BEFORE)]
-        train_until += WEEKS_BEFORE * 7
-        world.forget_before(train_until - TRAIN_DAYS)
-        for retrains in (False, True):
-            branch = world if retrains else world.fork()
-            if retrains:
-                branch.train(train_until - TRAIN_DAYS, train_until)
-            after = [_week(branch) for _ in range(WEEKS_AFTER)]
-            courses.append(Course(seed=seed, arm=Arm(reacts=reacts, retrains=retrains), weeks=before + after))
+def run_world(seed: int, cards: int, fraud_share: float, budgets: Sequence[float]) -> list[list[Course]]:
+    """Return the courses of all arms in the world of one seed, for each budget.
+
+    All of them have the same past until the first decision.
+    """
+    settings = SimulationSettings(seed=seed, cards=cards, fraud_share=fraud_share, reacting_fraudsters=True)
+    world = DecidedWorld(settings)
+    train_until = WARM_UP_DAYS + TRAIN_DAYS
+    for _ in range(train_until + DELAY_DAYS):
+        world.run_day()
+    world.train(WARM_UP_DAYS, train_until)
+    courses: list[list[Course]] = []
+    for budget in budgets:
+        courses.append([])
+        for reacts in (False, True):
+            courses[-1] += _both_courses(seed, world.fork(budget=budget, tells_fraudsters=reacts), reacts, train_until)
     return courses
 
 
@@ -91,6 +85,21 @@ def ratio(values: Sequence[float], of: Sequence[float]) -> WorldMean:
     """Return the geometric mean of the ratios in the same worlds, with its interval."""
     logs = estimate(np.log(np.array(values) / np.array(of)).tolist())
     return WorldMean(mean=float(np.exp(logs.mean)), low=float(np.exp(logs.low)), high=float(np.exp(logs.high)))
+
+
+def _both_courses(seed: int, world: DecidedWorld, reacts: bool, trained_until: int) -> list[Course]:
+    """Return the courses of one world without and with a retraining."""
+    before = [_week(world) for _ in range(WEEKS_BEFORE)]
+    train_until = trained_until + WEEKS_BEFORE * 7
+    world.forget_before(train_until - TRAIN_DAYS)
+    courses = []
+    for retrains in (False, True):
+        branch = world.fork()
+        if retrains:
+            branch.train(train_until - TRAIN_DAYS, train_until)
+        after = [_week(branch) for _ in range(WEEKS_AFTER)]
+        courses.append(Course(seed=seed, arm=Arm(reacts=reacts, retrains=retrains), weeks=before + after))
+    return courses
 
 
 def _week(world: DecidedWorld) -> DecidedTransactions:

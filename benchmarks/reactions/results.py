@@ -17,6 +17,14 @@ _PERIODS: Final = (
     ("after it", _AFTER, True),
     ("the same weeks without it", _AFTER, False),
 )
+_HEAD: Final = (
+    "weeks",
+    "EUR a day, no reaction",
+    "EUR a day, reaction",
+    "ratio",
+    "declined, no reaction",
+    "declined, reaction",
+)
 _MINOR: Final = 100.0
 
 
@@ -44,8 +52,7 @@ def markdown(results: ReactionResults) -> str:
                 *(_shown(estimate(values), ".3f") for values in shares),
             )
         )
-    head = ("weeks", "no reaction", "reaction", "ratio", "declined, no reaction", "declined, reaction")
-    return table(head, rows)
+    return table(_HEAD, rows)
 
 
 def _share_declined(courses: Sequence[Course], arm: Arm, weeks: slice) -> list[float]:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.reactions.decided_world import DecidedTransactions, DecidedWorld, known_frauds, outcome_of, threshold_of
+from benchmarks.reactions.decided_world import (
+    REACTING,
+    DecidedTransactions,
+    DecidedWorld,
+    known_frauds,
+    outcome_of,
+    threshold_of,
+)
 from benchmarks.reactions.experiment import ARMS, Arm, Course, estimate, per_day, ratio
 from benchmarks.reactions.results import ReactionResults, markdown
 from cardwatch.simulation.labels import LABEL
@@ -13,6 +23,7 @@ from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.transaction_array import TRANSACTION, Typology
 
 BUDGET = 0.02
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -39,10 +50,16 @@ def test_a_fraud_is_known_by_the_newest_label_of_the_moment() -> None:
     assert not known_frauds(labels, 5, 10).any()
 
 
-def test_the_gain_is_the_amount_of_true_fraud_that_was_approved() -> None:
+def test_the_gain_is_the_approved_amount_of_those_who_can_react() -> None:
     transactions = np.zeros(5, TRANSACTION)
     transactions["amount_minor"] = [1, 20, 300, 4_000, 50_000]
-    transactions["typology"] = [Typology.GENUINE, Typology.SKIMMING, Typology.FRIENDLY_FRAUD, Typology.BUST_OUT, 1]
+    transactions["typology"] = [
+        Typology.GENUINE,
+        Typology.SKIMMING,
+        Typology.BUST_OUT,
+        Typology.RELAY_ATTACK,
+        Typology.CARD_TESTING,
+    ]
     outcome = outcome_of(transactions, np.array([True, False, False, True, False]))
     assert outcome == DecidedTransactions(
         transactions=5, declined=2, frauds=3, declined_frauds=1, attempted_minor=54_020, approved_minor=50_020
@@ -51,7 +68,7 @@ def test_the_gain_is_the_amount_of_true_fraud_that_was_approved() -> None:
 
 def looped() -> DecidedWorld:
     settings = SimulationSettings(seed=3, cards=100, merchants=200, fraud_share=0.05, reacting_fraudsters=True)
-    return DecidedWorld(settings, budget=BUDGET)
+    return DecidedWorld(settings, budget=BUDGET, tells_fraudsters=True)
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +102,14 @@ def test_copies_of_a_loop_go_on_alike_and_do_not_disturb_each_other(deciding: De
     assert [again.run_day() for _ in range(5)] == first
 
 
-def test_declines_reach_the_fraudsters(deciding: DecidedWorld) -> None:
-    loop = deciding.fork()
-    declined = sum(loop.run_day().declined_frauds for _ in range(5))
-    groups = loop._simulation._groups
-    assert declined > 0
+@pytest.mark.parametrize("tells_fraudsters", [True, False])
+def test_declines_reach_fraudsters_only_if_they_are_told(deciding: DecidedWorld, tells_fraudsters: bool) -> None:
+    world = deciding.fork(tells_fraudsters=tells_fraudsters)
+    assert sum(world.run_day().declined_frauds for _ in range(5)) > 0
+    groups = world._simulation._groups
     assert groups is not None
-    assert len(groups) > 0
+    found = [groups.reacting(typology, number) for typology in REACTING for number in range(5)]
+    assert any(found) == tells_fraudsters
 
 
 def test_intervals_are_those_of_student() -> None:
@@ -121,6 +139,14 @@ def courses(seed: int, approved_minor: dict[Arm, int]) -> list[Course]:
         )
         for arm, minor in approved_minor.items()
     ]
+
+
+def test_the_documentation_shows_the_measured_figures() -> None:
+    page = (ROOT / "docs" / "simulation.md").read_text(encoding="utf-8")
+    content = (ROOT / "benchmarks" / "results" / "reactions.json").read_bytes()
+    for results in msgspec.json.decode(content, type=list[ReactionResults]):
+        assert {course.arm for course in results.courses} == set(ARMS)
+        assert markdown(results) in page
 
 
 def test_the_table_compares_both_kinds_of_fraudsters_in_the_same_weeks() -> None:
