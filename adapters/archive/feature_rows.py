@@ -60,6 +60,11 @@ def write_feature_rows(path: Path, batches: Iterable[pa.Table]) -> int:
     return rows
 
 
+def of_this_schema(decisions: pa.Table) -> pa.Table:
+    """Return the archived decisions whose features have this version's schema."""
+    return decisions.filter(pc.equal(decisions["feature_schema"], pa.scalar(SCHEMA_HASH)))
+
+
 def feature_matrix(rows: pa.Table) -> NDArray[np.float32]:
     """Return the `features` of rows as float32 [n, features]; missing values are NaN.
 

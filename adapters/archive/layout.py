@@ -10,7 +10,6 @@ from typing import Final
 
 import pyarrow as pa
 
-from cardwatch.features.definitions import FEATURES
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
 UTC_MS: Final = pa.timestamp("ms", tz="UTC")
@@ -56,7 +55,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("country", pa.string()),
         *_LOG_POSITION,
         ("sequence", pa.int64()),
-        ("features", pa.list_(pa.float32(), len(FEATURES))),
+        ("features", pa.list_(pa.float32())),  # of any length: decisions of former feature schemas stay readable
         ("feature_schema", pa.string()),
         ("table_id", pa.string()),
         ("model_version", pa.string()),

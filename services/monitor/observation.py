@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adapters.archive.feature_rows import feature_matrix
+from adapters.archive.feature_rows import feature_matrix, of_this_schema
 from adapters.archive.reader import Archive
 from cardwatch.drift.assessment import DayObservation, DriftResult
 from cardwatch.drift.policy import DriftPolicy
@@ -62,7 +62,7 @@ class Observer:
             rows = load_reference(self._registry, champion)
             self._comparison = champion.version, FeatureDrift(rows.features, rows.margins)
         first = day - timedelta(days=self._policy.drift_days - 1)
-        decisions = self._archive.decisions(first, day)
+        decisions = of_this_schema(self._archive.decisions(first, day))
         return self._comparison[1].compare(feature_matrix(decisions), _margins(decisions, champion.version))
 
 
