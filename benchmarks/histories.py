@@ -92,6 +92,7 @@ def _transactions(
         "device_id": named("device-", card, devices),
         "customer_id": pa.nulls(count, pa.string()),
         "previous_outcome": one_of(("approved", "approved", "approved", "declined")),
+        "card_range": named("range-", card % 200),
         "partition": np.full(count, partition, np.int32),
         "log_offset": offsets,
     }

@@ -29,6 +29,7 @@ from cardwatch.decision.one_transaction import OneTransaction
 from cardwatch.decision.records import Preview
 from cardwatch.events import Action, Transaction, decode, utc_day
 from cardwatch.features.columns import encode
+from cardwatch.features.definitions import FEATURES
 from cardwatch.features.kernel import fold
 from cardwatch.features.reference_choice import choose_table
 from cardwatch.registry import ModelVersion
@@ -72,7 +73,7 @@ _HOW: Final = {
     "table": "the newest reference table",
     "state": "the card's state from LMDB, 100,000 cards",
     "encode": "the transaction as a kernel row",
-    "fold": "the kernel: 67 features",
+    "fold": f"the kernel: {len(FEATURES)} features",
     "margin": "300 trees of depth 6",
     "probability": "the calibration table",
     "action": "the cost policy",

@@ -9,6 +9,7 @@ from cardwatch.features.definitions import FEATURE_NAMES
 MARGIN: Final = "margin"
 """Column of the model's margins. It is monitored like a feature, because it reacts to joint changes of features."""
 
+_LABELS = "depends on which labels have arrived"
 _GROWS = "changes as a card's history grows"
 _FILLS = "grows for the first 30 days of a log"
 
@@ -34,9 +35,22 @@ NOT_WATCHED: Final[dict[str, str]] = {
     "amount_24h_to_30d": "falls for the first 30 days of a log",
     "merchant_count_30d": f"{_FILLS}, and reacts later than merchant_count_7d",
     "weekday": "calendar: windows that are not complete weeks differ from each other",
-    "merchant_risk_1d": "depends on which labels have arrived",
-    "merchant_risk_7d": "depends on which labels have arrived",
-    "merchant_risk_30d": "depends on which labels have arrived",
+    "merchant_risk_recent": _LABELS,
+    "merchant_risk_7d": _LABELS,
+    "merchant_risk_30d": _LABELS,
+    "merchant_days_since_fraud": _LABELS,
+    "merchant_fraud_run": _LABELS,
+    "merchant_fraud_run_days": _LABELS,
+    "merchant_fraud_cards": _LABELS,
+    "exposure": _LABELS,
+    "exposed_merchants": _LABELS,
+    "days_since_exposure": _LABELS,
+    "device_cards": _FILLS,
+    "device_frauds": _LABELS,
+    "device_age": _FILLS,
+    "card_range_velocity_1d": _FILLS,
+    "card_range_risk_recent": _LABELS,
+    "card_range_risk_7d": _LABELS,
     "merchant_category": "a code: the distance of two values has no meaning",
     "speed_from_last_kmh": "a few impossible speeds outweigh all others",
 }

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.archive.arrow_columns import REPEATING_COLUMNS
+from adapters.archive.arrow_columns import NEW_COLUMNS, REPEATING_COLUMNS
 from cardwatch.errors import CardwatchError
 
 LOG_POSITION: Final = ("partition", "log_offset")
@@ -92,11 +92,13 @@ class _Reader:
 
     def __init__(self, row_group: RowGroupRange, partition: int, columns: Sequence[str], batch_rows: int) -> None:
         self._row_group, self._partition = row_group, partition
-        names = list(dict.fromkeys([*LOG_POSITION, *columns]))
+        self._names = list(dict.fromkeys([*LOG_POSITION, *columns]))
         try:
-            self._file = pq.ParquetFile(row_group.path, read_dictionary=[n for n in REPEATING_COLUMNS if n in names])
+            self._file = pq.ParquetFile(
+                row_group.path, read_dictionary=[name for name in REPEATING_COLUMNS if name in self._names]
+            )
             self._batches = self._file.iter_batches(
-                batch_rows, row_groups=[row_group.group], columns=names, use_threads=False
+                batch_rows, row_groups=[row_group.group], columns=self._names, use_threads=False
             )
         except (OSError, pa.ArrowException) as error:
             raise _damaged(row_group.path, error) from error
@@ -108,7 +110,7 @@ class _Reader:
         """Read the next batch. Return False, and close the file, after the last one."""
         try:
             for batch in self._batches:
-                rows = pa.Table.from_batches([batch])
+                rows = with_new_columns(pa.Table.from_batches([batch]), self._names)
                 if self._row_group.first_partition != self._row_group.last_partition:
                     rows = rows.filter(pc.equal(rows["partition"], pa.scalar(self._partition, pa.int32())))
                 if rows.num_rows:
@@ -134,6 +136,14 @@ class _Reader:
                 "the file was not written by the archive, or is damaged"
             )
         self.last_offset = int(self._offsets[-1])
+
+
+def with_new_columns(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return the rows, with nulls in named columns that the contract did not have when the file was written."""
+    for name in NEW_COLUMNS:
+        if name in names and name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
+    return rows
 
 
 def log_offsets(rows: pa.Table) -> NDArray[np.int64]:

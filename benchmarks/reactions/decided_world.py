@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from cardwatch.detector.detector import Detector
 from cardwatch.features.columns import encode
-from cardwatch.features.hashing import identity_hash
+from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference_table import DAY_MS, ReferenceBuilder
+from cardwatch.features.known_frauds import ReferenceLabel
+from cardwatch.features.reference_builder import ReferenceBuilder
+from cardwatch.features.reference_table import DAY_MS
 from cardwatch.features.state import empty_states
 from cardwatch.simulation.emitter import RecordEmitter
 from cardwatch.simulation.fraud.relay_attack import RelayAttack
@@ -72,15 +74,9 @@ class DecidedWorld:
         records = self._emitter.transactions(number, day.transactions)
         rows = encode(records)
         folded = fold(self._states, day.transactions["card"], rows, self._tables.build(day.day))
-        self._tables.add_transactions(rows["merchant_hash"], rows["occurred_at_ms"], rows["amount_minor"])
+        self._tables.add_transactions(rows, identity_hashes([record.card_id for record in records]))
         for label in self._emitter.labels(day.labels):
-            self._tables.add_label(
-                label.transaction_id,
-                identity_hash(label.merchant_id),
-                is_fraud=label.is_fraud,
-                effective_at=label.effective_at,
-                observed_at=label.observed_at,
-            )
+            self._tables.add_label(ReferenceLabel.of(label))
         start_ms = int(rows["occurred_at_ms"][0]) // DAY_MS * DAY_MS
         self._days[number] = _KnownDay(start_ms, folded.features, day.reports)
         is_declined = self._declines(folded.features)

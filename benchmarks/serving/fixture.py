@@ -33,7 +33,7 @@ from cardwatch.events import Action, Transaction, encode, from_epoch_ms
 from cardwatch.features.columns import encode as kernel_rows
 from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference_table import DAY_MS, ReferenceTable
+from cardwatch.features.reference_table import DAY_MS, MERCHANT_SECTION, ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.registry import CHAMPION
 from models.training import FittedDetector, TrainingSettings, fit_detector
@@ -81,7 +81,9 @@ def serving_fixture() -> ServingFixture:
     home = Path(folder.name)
     settings = Settings(home=home, api_key=new_api_key())
     merchants = identity_hashes([f"merchant-{i:06d}" for i in range(MERCHANTS)])
-    table = ReferenceTable(TRANSACTION_DAY, np.sort(merchants), random_table().values)
+    table = ReferenceTable.of_merchants(
+        TRANSACTION_DAY, np.sort(merchants), random_table().sections[MERCHANT_SECTION].values
+    )
     ReferenceTableStore(settings.tables).put(table)
     transactions = _transactions()
     with LmdbStore(settings.store) as store:
@@ -117,7 +119,9 @@ def _write_states(store: LmdbStore, merchants: NDArray[np.uint64], table: Refere
     kept = []
     for group in range(GROUPS):
         columns, owners = random_columns(cards * HISTORY, cards, seed=group)
-        columns["merchant_hash"] = merchants[np.searchsorted(random_table().merchants, columns["merchant_hash"])]
+        columns["merchant_hash"] = merchants[
+            np.searchsorted(random_table().sections[MERCHANT_SECTION].hashes, columns["merchant_hash"])
+        ]
         states = empty_states(cards)
         kept.append(fold(states, owners, columns, table).features[-last:].copy())
         names = [f"card-{group * cards + i:08d}" for i in range(cards)]

@@ -61,8 +61,7 @@ class OneTransaction:
         sequence, repeated, margin, probability, choice = _decide(
             state,
             self._columns,
-            table.merchants,
-            table.values,
+            *table.arrays,
             self.features,
             self._doubled,
             *detector.arrays,
@@ -73,11 +72,11 @@ class OneTransaction:
 
 @compiled
 def _decide(  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917 (a tuple takes longer to pass)
-    state, columns, merchants, merchant_values, features, doubled,
+    state, columns, hashes, table_values, starts, filter_words, features, doubled,
     nodes, values, roots, depths, base_margin, margins, probabilities,
     stops, challenge_cost, decline_cost, lost_margin,
 ):  # fmt: skip
-    sequence, repeated = fold_one(state, 0, columns[0], merchants, merchant_values, features[0])
+    sequence, repeated = fold_one(state, 0, columns[0], (hashes, table_values, starts, filter_words), features[0])
     if repeated:
         return sequence, True, np.float32(0.0), 0.0, 0
     margin = margin_of(features[0], doubled, nodes, values, roots, depths, base_margin)

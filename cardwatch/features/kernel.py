@@ -17,16 +17,17 @@ Special cases:
 
 from __future__ import annotations
 
-from collections import namedtuple
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.compiled import compiled
-from cardwatch.features.definitions import FEATURE_NAMES, FEATURES
+from cardwatch.features.definitions import FEATURES
+from cardwatch.features.feature_row import COLUMN
 from cardwatch.features.geography import degrees_east, distance_km
 from cardwatch.features.novelty import NEVER, day_of, update_last_use
+from cardwatch.features.reference_features import device_and_range, exposure, merchant
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.state import (
     CASH_24H,
@@ -63,11 +64,6 @@ _DECLINED = 2  # the code of a declined outcome
 
 _EMPTY = np.zeros(1, STATE)
 
-_Columns = namedtuple("_Columns", FEATURE_NAMES)  # type: ignore[misc]
-_COLUMN: Final[Any] = _Columns(*range(len(FEATURE_NAMES)))
-"""Index of each feature in the feature row, which numba compiles as a constant. The ten features of the windows are
-adjacent, and so are those of the channels and of the reference table."""
-
 
 class FoldedRows(NamedTuple):
     """The result of a fold of n transactions. `sequences`: the card's `sequence` before each transaction.
@@ -100,21 +96,22 @@ def fold(
     features = np.empty((count, len(FEATURES)), np.float32)
     sequences = np.empty(count, np.int64)
     duplicates = np.empty(count, np.bool_)
-    _fold(states, card_index, columns, table.merchants, table.values, features, sequences, duplicates)
+    _fold(states, card_index, columns, table.arrays, features, sequences, duplicates)
     return FoldedRows(features, sequences, duplicates)
 
 
 @compiled
-def _fold(states, card_index, columns, merchants, merchant_values, features, sequences, duplicates):  # type: ignore[no-untyped-def]
+def _fold(states, card_index, columns, table, features, sequences, duplicates):  # type: ignore[no-untyped-def]
     for i in range(len(columns)):
-        sequences[i], duplicates[i] = fold_one(
-            states, card_index[i], columns[i], merchants, merchant_values, features[i]
-        )
+        sequences[i], duplicates[i] = fold_one(states, card_index[i], columns[i], table, features[i])
 
 
 @compiled
-def fold_one(states, card, event, merchants, merchant_values, row):  # type: ignore[no-untyped-def]
-    """Fold one transaction; return the card's sequence before it, and whether the card has seen it already."""
+def fold_one(states, card, event, table, row):  # type: ignore[no-untyped-def]
+    """Fold one transaction; return the card's sequence before it, and whether the card has seen it already.
+
+    `table`: see `ReferenceTable.arrays`.
+    """
     row[:] = np.nan
     if states[card].sequence > 0 and event.occurred_at_ms - states[card].last_at_ms > YEAR_MS:
         states[card] = _EMPTY[0]
@@ -129,9 +126,11 @@ def fold_one(states, card, event, merchants, merchant_values, row):  # type: ign
     _recency_features(state, event, row)
     _time_features(state, event, row)
     _place_features(state, event, row)
+    merchant(event, table, row)
+    device_and_range(event, table, row)
+    exposure(state, event, table, row)
     merchant_is_new = _novelty_features(state, event, row)
     _segment_features(state, event, now_ms, row)
-    _reference_features(event, merchants, merchant_values, row)
     _update_state(state, event, now_ms, merchant_is_new)
     return sequence, False
 
@@ -152,19 +151,19 @@ def _ratio(part, whole):  # type: ignore[no-untyped-def]
 @compiled
 def _amount_features(state, event, row):  # type: ignore[no-untyped-def]
     amount = float(event.amount_minor)
-    row[_COLUMN.amount] = amount / 100.0
-    row[_COLUMN.amount_is_whole] = 1.0 if event.amount_minor % 100 == 0 else 0.0
-    row[_COLUMN.amount_zeros] = _trailing_zeros(event.amount_minor)
+    row[COLUMN.amount] = amount / 100.0
+    row[COLUMN.amount_is_whole] = 1.0 if event.amount_minor % 100 == 0 else 0.0
+    row[COLUMN.amount_zeros] = _trailing_zeros(event.amount_minor)
     if state.sequence == 0:
         return
     mean = state.amount_sum / state.sequence
-    row[_COLUMN.amount_to_mean] = _ratio(amount, mean)
-    row[_COLUMN.amount_to_max] = _ratio(amount, float(state.amount_max))
-    row[_COLUMN.amount_to_previous] = _ratio(amount, float(state.amount_last))
+    row[COLUMN.amount_to_mean] = _ratio(amount, mean)
+    row[COLUMN.amount_to_max] = _ratio(amount, float(state.amount_max))
+    row[COLUMN.amount_to_previous] = _ratio(amount, float(state.amount_last))
     if state.window_count[MONTH] > 0:
-        row[_COLUMN.amount_to_mean_30d] = _ratio(amount, state.window_amount[MONTH] / state.window_count[MONTH])
+        row[COLUMN.amount_to_mean_30d] = _ratio(amount, state.window_amount[MONTH] / state.window_count[MONTH])
     if state.sequence > 1 and state.amount_spread > 0.0:
-        row[_COLUMN.amount_zscore] = (amount - mean) / np.sqrt(state.amount_spread / (state.sequence - 1))
+        row[COLUMN.amount_zscore] = (amount - mean) / np.sqrt(state.amount_spread / (state.sequence - 1))
 
 
 @compiled
@@ -179,32 +178,32 @@ def _trailing_zeros(amount_minor):  # type: ignore[no-untyped-def]
 @compiled
 def _window_features(state, row):  # type: ignore[no-untyped-def]
     for window in range(len(WINDOWS_MS)):
-        row[_COLUMN.count_10m + 2 * window] = state.window_count[window]
-        row[_COLUMN.count_10m + 2 * window + 1] = state.window_amount[window] / 100.0
-    row[_COLUMN.count_24h_to_7d] = _ratio(float(state.window_count[DAY]), float(state.window_count[WEEK]))
-    row[_COLUMN.amount_24h_to_30d] = _ratio(float(state.window_amount[DAY]), float(state.window_amount[MONTH]))
+        row[COLUMN.count_10m + 2 * window] = state.window_count[window]
+        row[COLUMN.count_10m + 2 * window + 1] = state.window_amount[window] / 100.0
+    row[COLUMN.count_24h_to_7d] = _ratio(float(state.window_count[DAY]), float(state.window_count[WEEK]))
+    row[COLUMN.amount_24h_to_30d] = _ratio(float(state.window_amount[DAY]), float(state.window_amount[MONTH]))
     remote, cash = state.window_counter[REMOTE_24H], state.window_counter[CASH_24H]
     remote_amount, cash_amount = state.window_sum[REMOTE_AMOUNT_24H], state.window_sum[CASH_AMOUNT_24H]
-    row[_COLUMN.remote_count_1h] = state.window_counter[REMOTE_1H]
-    row[_COLUMN.remote_count_24h] = remote
-    row[_COLUMN.remote_amount_24h] = remote_amount / 100.0
-    row[_COLUMN.cash_count_24h] = cash
-    row[_COLUMN.cash_amount_24h] = cash_amount / 100.0
-    row[_COLUMN.present_count_24h] = state.window_count[DAY] - remote - cash
-    row[_COLUMN.present_amount_24h] = (state.window_amount[DAY] - remote_amount - cash_amount) / 100.0
-    row[_COLUMN.small_count_1h] = state.window_counter[SMALL_1H]
-    row[_COLUMN.declined_count_24h] = state.window_counter[DECLINED_24H]
-    row[_COLUMN.new_merchant_count_24h] = state.window_counter[NEW_MERCHANTS_24H]
+    row[COLUMN.remote_count_1h] = state.window_counter[REMOTE_1H]
+    row[COLUMN.remote_count_24h] = remote
+    row[COLUMN.remote_amount_24h] = remote_amount / 100.0
+    row[COLUMN.cash_count_24h] = cash
+    row[COLUMN.cash_amount_24h] = cash_amount / 100.0
+    row[COLUMN.present_count_24h] = state.window_count[DAY] - remote - cash
+    row[COLUMN.present_amount_24h] = (state.window_amount[DAY] - remote_amount - cash_amount) / 100.0
+    row[COLUMN.small_count_1h] = state.window_counter[SMALL_1H]
+    row[COLUMN.declined_count_24h] = state.window_counter[DECLINED_24H]
+    row[COLUMN.new_merchant_count_24h] = state.window_counter[NEW_MERCHANTS_24H]
 
 
 @compiled
 def _recency_features(state, event, row):  # type: ignore[no-untyped-def]
     if event.previous_outcome != 0:
-        row[_COLUMN.previous_declined] = 1.0 if event.previous_outcome == _DECLINED else 0.0
+        row[COLUMN.previous_declined] = 1.0 if event.previous_outcome == _DECLINED else 0.0
     if state.small_at_ms != 0:
-        row[_COLUMN.seconds_since_small] = max(event.occurred_at_ms - state.small_at_ms, 0) / 1000.0
+        row[COLUMN.seconds_since_small] = max(event.occurred_at_ms - state.small_at_ms, 0) / 1000.0
     if state.declined_at_ms != 0:
-        row[_COLUMN.seconds_since_declined] = max(event.occurred_at_ms - state.declined_at_ms, 0) / 1000.0
+        row[COLUMN.seconds_since_declined] = max(event.occurred_at_ms - state.declined_at_ms, 0) / 1000.0
 
 
 @compiled
@@ -216,17 +215,17 @@ def _hour_and_weekday(occurred_at_ms):  # type: ignore[no-untyped-def]
 @compiled
 def _time_features(state, event, row):  # type: ignore[no-untyped-def]
     hour, weekday = _hour_and_weekday(event.occurred_at_ms)
-    row[_COLUMN.hour_of_day] = hour
-    row[_COLUMN.weekday] = weekday
+    row[COLUMN.hour_of_day] = hour
+    row[COLUMN.weekday] = weekday
     if state.sequence == 0:
         return
     gap_ms = max(event.occurred_at_ms - state.last_at_ms, 0)
-    row[_COLUMN.seconds_since_last] = gap_ms / 1000.0
+    row[COLUMN.seconds_since_last] = gap_ms / 1000.0
     if state.sequence > 1:
-        row[_COLUMN.gap_to_mean] = _ratio(float(gap_ms), (state.last_at_ms - state.first_at_ms) / (state.sequence - 1))
+        row[COLUMN.gap_to_mean] = _ratio(float(gap_ms), (state.last_at_ms - state.first_at_ms) / (state.sequence - 1))
     near = state.hours[(hour + 23) % 24] + state.hours[hour] + state.hours[(hour + 1) % 24]
-    row[_COLUMN.hour_habit] = near / state.sequence
-    row[_COLUMN.weekday_habit] = state.weekdays[weekday] / state.sequence
+    row[COLUMN.hour_habit] = near / state.sequence
+    row[COLUMN.weekday_habit] = state.weekdays[weekday] / state.sequence
 
 
 @compiled
@@ -236,9 +235,9 @@ def _place_features(state, event, row):  # type: ignore[no-untyped-def]
     away_km = distance_km(event.latitude, event.longitude, state.last_latitude, state.last_longitude)
     # The absolute duration: a late event needs the same speed as an early one.
     hours = abs(event.occurred_at_ms - state.last_place_at_ms) / HOUR_MS
-    row[_COLUMN.distance_from_last_km] = away_km
-    row[_COLUMN.speed_from_last_kmh] = away_km / max(hours, MIN_HOURS)
-    row[_COLUMN.distance_from_usual_km] = distance_km(
+    row[COLUMN.distance_from_last_km] = away_km
+    row[COLUMN.speed_from_last_kmh] = away_km / max(hours, MIN_HOURS)
+    row[COLUMN.distance_from_usual_km] = distance_km(
         event.latitude, event.longitude, state.mean_latitude, state.mean_longitude
     )
 
@@ -260,37 +259,26 @@ def _novelty_features(state, event, row):  # type: ignore[no-untyped-def]
     in_category = update_last_use(state.categories, state.category_days, state.known, 2, np.uint32(event.category), day)
     in_country = update_last_use(state.countries, state.country_days, state.known, 3, np.uint32(event.country), day)
     if state.sequence > 0:
-        _write_novelty(at_merchant, day, row, _COLUMN.merchant_is_new, _COLUMN.days_since_merchant)
-        _write_novelty(in_category, day, row, _COLUMN.category_is_new, _COLUMN.days_since_category)
-        _write_novelty(in_country, day, row, _COLUMN.country_is_new, _COLUMN.days_since_country)
+        _write_novelty(at_merchant, day, row, COLUMN.merchant_is_new, COLUMN.days_since_merchant)
+        _write_novelty(in_category, day, row, COLUMN.category_is_new, COLUMN.days_since_category)
+        _write_novelty(in_country, day, row, COLUMN.country_is_new, COLUMN.days_since_country)
     if event.device_hash != np.uint64(0):
         device = np.uint32(event.device_hash & np.uint64(0xFFFFFFFF))
         with_device = update_last_use(state.devices, state.device_days, state.known, 1, device, day)
         if not first_device:
-            _write_novelty(with_device, day, row, _COLUMN.device_is_new, _COLUMN.days_since_device)
+            _write_novelty(with_device, day, row, COLUMN.device_is_new, COLUMN.days_since_device)
     return at_merchant == NEVER
 
 
 @compiled
 def _segment_features(state, event, now_ms, row):  # type: ignore[no-untyped-def]
     for channel in range(_CHANNELS):
-        row[_COLUMN.is_chip + channel] = 1.0 if event.channel == channel else 0.0
-    row[_COLUMN.merchant_category] = event.category
-    row[_COLUMN.history_length] = min(state.sequence, HISTORY_CAP)
+        row[COLUMN.is_chip + channel] = 1.0 if event.channel == channel else 0.0
+    row[COLUMN.merchant_category] = event.category
+    row[COLUMN.history_length] = min(state.sequence, HISTORY_CAP)
     if state.sequence > 0:
-        row[_COLUMN.channel_habit] = state.channels[event.channel] / state.sequence
-        row[_COLUMN.history_days] = min((now_ms - state.first_at_ms) / DAY_MS, float(DAYS_CAP))
-
-
-@compiled
-def _reference_features(event, merchants, merchant_values, row):  # type: ignore[no-untyped-def]
-    at = np.searchsorted(merchants, event.merchant_hash)
-    known = at < len(merchants) and merchants[at] == event.merchant_hash
-    for window in range(3):
-        row[_COLUMN.merchant_risk_1d + window] = merchant_values[at, window] if known else 1.0
-        row[_COLUMN.merchant_count_1d + window] = merchant_values[at, 3 + window] if known else 0.0
-    if known:
-        row[_COLUMN.amount_to_merchant_mean] = _ratio(float(event.amount_minor), float(merchant_values[at, 6]))
+        row[COLUMN.channel_habit] = state.channels[event.channel] / state.sequence
+        row[COLUMN.history_days] = min((now_ms - state.first_at_ms) / DAY_MS, float(DAYS_CAP))
 
 
 @compiled

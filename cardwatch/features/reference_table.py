@@ -1,16 +1,16 @@
-"""Reference tables: the merchant data that features need. One immutable table per event day.
+"""Reference tables: what features need to know beyond the card's own history. One immutable table per event day.
 
-The table for day D is built from transactions that occurred before D and labels observed before D, and records the
-label-log positions that it covers. Its id is a hash of its content, so the id in a decision identifies the exact table.
-A late label changes the next table, never an existing one.
+A table has a section per kind of entity: merchants, devices, ranges of card numbers. An entity is found by
+the identity hash of its identifier. The table for day D is built from transactions that occurred before D and labels
+observed before D (`reference_builder.py`), and records the label-log positions that it covers. Its id is a hash of its
+content, so the id in a decision identifies the exact table. A late label changes the next table, never an existing one.
 """
 
 from __future__ import annotations
 
 import hashlib
-from bisect import insort
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,46 +18,95 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from cardwatch.events import to_epoch_ms
+Hashes = NDArray[np.uint64]
+Values = NDArray[np.float32]
 
 DAY_MS: Final = 86_400_000
 WINDOW_DAYS: Final = 30
 """Length of the longest window in days."""
-PRIOR_TRANSACTIONS: Final = 200.0
-"""Shrinkage: with this many transactions a merchant's own fraud rate has the same weight as the base rate."""
-MIN_BASE_RATE: Final = 1e-4
-"""Lower bound of the base rate, so that risks stay finite while no fraud is known."""
 
-MERCHANT_VALUES: Final = ("risk_1d", "risk_7d", "risk_30d", "count_1d", "count_7d", "count_30d", "mean_amount_30d")
-"""Columns of a table: relative risk per window, transactions a day per window, mean amount in minor units."""
+MERCHANT_SECTION, DEVICE_SECTION, CARD_RANGE_SECTION, COMPROMISED_SECTION = range(4)
+"""Numbers of the sections. The last one finds merchants by the 32 bits of their hash that card states keep."""
+
+MERCHANT_VALUES: Final = (
+    "risk_recent",
+    "risk_7d",
+    "risk_30d",
+    "days_since_fraud",
+    "fraud_run",
+    "fraud_run_days",
+    "fraud_cards",
+    "count_1d",
+    "count_7d",
+    "count_30d",
+    "mean_amount_30d",
+)
+"""Columns of the merchants. Risks are ratios to the base rate, higher is riskier. `risk_recent`: of the days whose
+labels are not complete yet; the others: of the last 7 and 30 days before these. `days_since_fraud`: from the newest
+known fraud to the table, NaN without one. `fraud_run`, `fraud_run_days`: the known frauds of the newest unbroken run
+of days with fraud, and the days since it began, 0 without one. `fraud_cards`: cards with a known fraud. Counts are
+transactions a day; the mean amount is in minor units."""
+DEVICE_VALUES: Final = ("cards", "frauds", "count_1d", "cards_1d", "age")
+"""Columns of the devices: cards that used it, known frauds, transactions and cards of the last day, days since its
+first use, at least 1."""
+RANGE_VALUES: Final = ("velocity_1d", "risk_recent", "risk_7d")
+"""Columns of the ranges of card numbers: transactions of the last day over the daily mean; risks as for merchants."""
+COMPROMISE_VALUES: Final = ("compromise",)
+"""How many times more of a merchant's cards later saw fraud elsewhere than expected, see `compromise.py`."""
+
+FILTER_WORDS: Final = 256
+"""Length of the filter of compromised merchants in words of 64 bits: 2 KB, which stay in the fastest cache."""
+
+SECTION_VALUES: Final = (MERCHANT_VALUES, DEVICE_VALUES, RANGE_VALUES, COMPROMISE_VALUES)
 
 
-class _Content(Struct, frozen=True, kw_only=True):
+class TableSection(NamedTuple):
+    """Entities of one kind. `hashes`: uint64 [n], sorted. `values`: float32 [n, columns], as in `SECTION_VALUES`."""
+
+    hashes: Hashes
+    values: Values
+
+    @classmethod
+    def empty(cls, number: int) -> TableSection:
+        """Return section `number` without entities."""
+        return cls(np.zeros(0, np.uint64), np.zeros((0, len(SECTION_VALUES[number])), np.float32))
+
+
+class _StoredSection(Struct, frozen=True, kw_only=True):
     values_of: tuple[str, ...]
-    valid_from_day: int
-    label_positions: dict[str, int]
-    merchants: bytes
+    hashes: bytes
     values: bytes
 
 
-class ReferenceTable:
-    """Merchant risk and activity as known at the start of one UTC day.
+class _Content(Struct, frozen=True, kw_only=True):
+    valid_from_day: int
+    label_positions: dict[str, int]
+    sections: tuple[_StoredSection, ...]
 
-    `merchants`: uint64 [m], sorted identity hashes. `values`: float32 [m, 7], columns `MERCHANT_VALUES`; a risk is a
-    ratio to the base rate, higher is riskier. A merchant that is not in the table has risk 1, activity 0 and no mean.
+
+class ReferenceTable:
+    """What is known at the start of one UTC day about merchants, devices and ranges of card numbers.
+
+    `sections` has the sections in the order of their numbers; an omitted one is empty. `arrays` is the same for
+    compiled code: the hashes of all sections, uint64 [n]; their values, float32 [m]; int64 [5, 2]: where each section
+    begins in the two, with the ends of both as the last row; and uint64 [`FILTER_WORDS`]: a bit per possible hash of a
+    compromised merchant, because most lookups find nothing.
     """
 
     def __init__(
         self,
         valid_from_day: int,
-        merchants: NDArray[np.uint64],
-        values: NDArray[np.float32],
+        sections: Mapping[int, TableSection] | None = None,
         label_positions: Mapping[str, int] | None = None,
     ) -> None:
+        given = sections or {}
         self.valid_from_day = valid_from_day
-        self.merchants = np.array(merchants, np.uint64)
-        self.values = np.array(values, np.float32).reshape(-1, len(MERCHANT_VALUES))
+        self.sections: Final = tuple(
+            _typed(given.get(number) or TableSection.empty(number), len(columns))
+            for number, columns in enumerate(SECTION_VALUES)
+        )
         self.label_positions = dict(sorted((label_positions or {}).items()))
+        self.arrays: Final = _arrays(self.sections)
         self.table_id = hashlib.sha256(self.to_bytes()).hexdigest()[:32]
 
     @property
@@ -65,157 +114,69 @@ class ReferenceTable:
         """The start of the first day whose transactions use this table."""
         return datetime.fromtimestamp(self.valid_from_day * 86_400, UTC)
 
+    def value(self, section: int, entity: int, name: str) -> float | None:
+        """Return a value of the entity with this hash, None if it is not in the section."""
+        hashes, values = self.sections[section]
+        at = int(np.searchsorted(hashes, np.uint64(entity)))
+        if at == len(hashes) or int(hashes[at]) != entity:
+            return None
+        return float(values[at, SECTION_VALUES[section].index(name)])
+
     def to_bytes(self) -> bytes:
         """Return the stored form; equal tables give equal bytes."""
+        sections = (
+            _StoredSection(values_of=columns, hashes=section.hashes.tobytes(), values=section.values.tobytes())
+            for columns, section in zip(SECTION_VALUES, self.sections, strict=True)
+        )
         return msgspec.msgpack.encode(
-            _Content(
-                values_of=MERCHANT_VALUES,
-                valid_from_day=self.valid_from_day,
-                label_positions=self.label_positions,
-                merchants=self.merchants.tobytes(),
-                values=self.values.tobytes(),
-            )
+            _Content(valid_from_day=self.valid_from_day, label_positions=self.label_positions, sections=tuple(sections))
         )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ReferenceTable:
         """Read what `to_bytes` wrote; raises `msgspec.DecodeError` for anything else."""
         content = msgspec.msgpack.decode(data, type=_Content)
-        if content.values_of != MERCHANT_VALUES:
-            raise msgspec.ValidationError(f"it holds {content.values_of}, this version reads {MERCHANT_VALUES}")
-        return cls(
-            content.valid_from_day,
-            np.frombuffer(content.merchants, np.uint64),
-            np.frombuffer(content.values, np.float32),
-            content.label_positions,
-        )
+        if (found := tuple(stored.values_of for stored in content.sections)) != SECTION_VALUES:
+            raise msgspec.ValidationError(f"it holds {found}, this version reads {SECTION_VALUES}")
+        sections = {
+            number: TableSection(
+                np.frombuffer(stored.hashes, np.uint64),
+                np.frombuffer(stored.values, np.float32).reshape(-1, len(stored.values_of)),
+            )
+            for number, stored in enumerate(content.sections)
+        }
+        return cls(content.valid_from_day, sections, content.label_positions)
+
+    @classmethod
+    def of_merchants(cls, valid_from_day: int, hashes: Hashes, values: Values) -> ReferenceTable:
+        """Return a table of merchants only: sorted hashes, uint64 [n], and float32 [n, `MERCHANT_VALUES`]."""
+        return cls(valid_from_day, {MERCHANT_SECTION: TableSection(hashes, values)})
 
     @classmethod
     def empty(cls, valid_from_day: int = 0) -> ReferenceTable:
-        """Return a table without merchants."""
-        return cls(valid_from_day, np.zeros(0, np.uint64), np.zeros((0, len(MERCHANT_VALUES)), np.float32))
+        """Return a table without entities."""
+        return cls(valid_from_day)
 
 
-class _Activity(NamedTuple):
-    """Activity of merchants on one day: numbers of transactions, and sums of amounts in minor units."""
-
-    merchants: NDArray[np.uint64]
-    counts: NDArray[np.int64]
-    amounts: NDArray[np.int64]
-
-
-class _Label(NamedTuple):
-    observed_at_ms: int
-    is_fraud: bool
-    merchant_hash: int
-    effective_at_ms: int
+def _typed(section: TableSection, columns: int) -> TableSection:
+    hashes = np.array(section.hashes, np.uint64)
+    values = np.array(section.values, np.float32).reshape(-1, columns)
+    if len(hashes) != len(values):
+        raise msgspec.ValidationError(f"a section has {len(hashes)} entities and {len(values)} rows of values")
+    return TableSection(hashes, values)
 
 
-class ReferenceBuilder:
-    """Collects transactions and labels in any order, and builds the table of each day from them."""
-
-    def __init__(self) -> None:
-        self._activity: dict[int, list[_Activity]] = {}
-        self._labels: dict[str, list[_Label]] = {}
-        self._label_positions: dict[str, int] = {}
-
-    def add_transactions(
-        self, merchant_hashes: NDArray[np.uint64], occurred_at_ms: NDArray[np.int64], amount_minor: NDArray[np.int64]
-    ) -> None:
-        """Count n transactions on their event days: uint64 [n] identity hashes, int64 [n], int64 [n]."""
-        days = occurred_at_ms // DAY_MS
-        for day in np.unique(days).tolist():
-            of_day = days == day
-            merchants, positions, counts = np.unique(merchant_hashes[of_day], return_inverse=True, return_counts=True)
-            amounts = np.zeros(len(merchants), np.int64)
-            np.add.at(amounts, positions, amount_minor[of_day])
-            self._activity.setdefault(day, []).append(_Activity(merchants, counts, amounts))
-
-    def add_label(
-        self, transaction_id: str, merchant_hash: int, *, is_fraud: bool, effective_at: datetime, observed_at: datetime
-    ) -> None:
-        """Add a label. Of several labels of a transaction, the newest that was observed before a table's day counts."""
-        label = _Label(to_epoch_ms(observed_at), is_fraud, merchant_hash, to_epoch_ms(effective_at))
-        insort(self._labels.setdefault(transaction_id, []), label)
-
-    def set_label_position(self, partition: int, position: int) -> None:
-        """Set the position in a partition of the label log up to which the next table uses labels."""
-        self._label_positions[str(partition)] = position
-
-    def build(self, valid_from: date) -> ReferenceTable:
-        """Return the table for transactions from `valid_from` on (UTC).
-
-        Build tables in the order of days: data too old for `valid_from` are dropped.
-
-        >>> builder = ReferenceBuilder()
-        >>> noon_ms = np.full(2, to_epoch_ms(datetime(2025, 1, 5, 12, tzinfo=UTC)))
-        >>> builder.add_transactions(np.array([7, 7], np.uint64), noon_ms, np.array([1000, 3000]))
-        >>> table = builder.build(date(2025, 1, 6))
-        >>> dict(zip(MERCHANT_VALUES, table.values[0].round(2).tolist()))["mean_amount_30d"]
-        2000.0
-        """
-        day = (valid_from - date(1970, 1, 1)).days
-        self._drop_before(day - WINDOW_DAYS)
-        merchants = np.unique(np.concatenate([_NO_HASHES, *(of_day.merchants for _, of_day in self._between(0, day))]))
-        counts = {days: self._total(merchants, day - days, day)[0] for days in _WINDOWS}
-        _, amounts = self._total(merchants, day - WINDOW_DAYS, day)
-        values = np.stack(
-            [
-                *(_relative_risk(self._frauds_known(merchants, day - days, day), counts[days]) for days in _WINDOWS),
-                *(counts[days] / float(days) for days in _WINDOWS),
-                amounts / np.maximum(counts[WINDOW_DAYS], 1.0),
-            ],
-            axis=1,
-        )
-        return ReferenceTable(day, merchants, values.astype(np.float32), self._label_positions)
-
-    def _between(self, first: int, stop: int) -> list[tuple[int, _Activity]]:
-        return [(d, part) for d, parts in sorted(self._activity.items()) if first <= d < stop for part in parts]
-
-    def _total(
-        self, merchants: NDArray[np.uint64], first: int, stop: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        counts, amounts = np.zeros(len(merchants), np.int64), np.zeros(len(merchants), np.int64)
-        for _, of_day in self._between(first, stop):
-            positions = np.searchsorted(merchants, of_day.merchants)
-            counts[positions] += of_day.counts
-            amounts[positions] += of_day.amounts
-        return counts.astype(np.float64), amounts.astype(np.float64)
-
-    def _frauds_known(self, merchants: NDArray[np.uint64], first: int, stop: int) -> NDArray[np.float64]:
-        """Return the frauds per merchant that became known on a day in [first, stop) and had occurred by then."""
-        known = np.array(
-            [
-                fraud.merchant_hash
-                for labels in self._labels.values()
-                if (fraud := _confirmed_fraud(labels, stop * DAY_MS)) and fraud.observed_at_ms >= first * DAY_MS
-            ],
-            np.uint64,
-        )
-        known = known[np.isin(known, merchants)]
-        return np.bincount(np.searchsorted(merchants, known), minlength=len(merchants)).astype(np.float64)
-
-    def _drop_before(self, day: int) -> None:
-        self._activity = {d: parts for d, parts in self._activity.items() if d >= day}
-        self._labels = {
-            name: labels for name, labels in self._labels.items() if labels[-1].observed_at_ms >= day * DAY_MS
-        }
+def _arrays(sections: tuple[TableSection, ...]) -> tuple[Hashes, Values, NDArray[np.int64], Hashes]:
+    sizes = np.array([(len(section.hashes), section.values.size) for section in sections], np.int64)
+    starts = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(sizes, axis=0)])
+    hashes = np.concatenate([section.hashes for section in sections])
+    values = np.concatenate([section.values.ravel() for section in sections])
+    return hashes, values, starts, _filter_of(sections[COMPROMISED_SECTION].hashes)
 
 
-def _confirmed_fraud(labels: list[_Label], before_ms: int) -> _Label | None:
-    """Return the earliest fraud label, or None if there is none or a newer label before `before_ms` says genuine."""
-    fraud: _Label | None = None
-    for label in labels:
-        if label.observed_at_ms < before_ms and label.effective_at_ms < before_ms:
-            fraud = (fraud or label) if label.is_fraud else None
-    return fraud
-
-
-_NO_HASHES: Final[NDArray[np.uint64]] = np.zeros(0, np.uint64)
-_WINDOWS: Final = (1, 7, WINDOW_DAYS)  # in days
-
-
-def _relative_risk(frauds: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    base_rate = max(float(frauds.sum()) / max(float(counts.sum()), 1.0), MIN_BASE_RATE)
-    shrunk: NDArray[np.float64] = (frauds + PRIOR_TRANSACTIONS * base_rate) / (counts + PRIOR_TRANSACTIONS)
-    return shrunk / base_rate
+def _filter_of(low_bits: Hashes) -> Hashes:
+    """Return the filter of `arrays`: bit h % 16,384 is set for each hash h. Most merchants are not compromised."""
+    places = np.unique(low_bits.astype(np.int64) % (64 * FILTER_WORDS))
+    words = np.zeros(FILTER_WORDS, np.uint64)
+    np.bitwise_or.at(words, places // 64, np.left_shift(np.uint64(1), (places % 64).astype(np.uint64)))
+    return words

@@ -124,12 +124,16 @@ def _kernel_rows(columns: Columns, fields: TransactionFields) -> NDArray[np.void
     def hashes(texts: Text) -> NDArray[np.uint64]:
         return identity_hashes(texts.names.tolist())[texts.codes]
 
-    ids, devices = columns.get("transaction_id"), columns.get("device_id")
+    def optional_hashes(name: str) -> ColumnOrScalar:
+        return 0 if (texts := columns.get(name)) is None else hashes(texts)
+
+    ids = columns.get("transaction_id")
     return kernel_rows(
         len(columns["row"]),
         transaction_hash=hashes(ids) if ids else identity_hashes([f"row-{row}" for row in columns["row"].tolist()]),
         merchant_hash=hashes(columns["merchant_id"]),
-        device_hash=hashes(devices) if devices else 0,
+        device_hash=optional_hashes("device_id"),
+        card_range_hash=optional_hashes("card_range"),
         occurred_at_ms=columns["occurred_at"],
         amount_minor=columns["amount"],
         latitude=columns.get("latitude", np.nan),

@@ -79,7 +79,10 @@ def parse_batch(batch: TextBatch, mapping: Mapping, score_columns: Sequence[str]
     }
     if ours.transaction_id is not None:
         columns["transaction_id"] = parse_identifiers(*read(ours.transaction_id, required=True), ours.transaction_id)
-    for name, spec in (("device_id", ours.device_id), ("card_range", ours.card_range)):
+    for name, spec in (
+        ("device_id", ours.device_id),
+        ("card_range", ours.card_range),
+    ):
         if spec is not None:
             columns[name] = parse_identifiers(*read(spec), spec)
     columns |= _codes_and_places(mapping, read)

@@ -96,7 +96,13 @@ def prepare(
     folds = make_folds(protocol, first_day=int(dataset.days[0]), last_day=int(dataset.days[-1]))
     known_from = known_from_day(dataset.observed_at_ms)
     chosen = [_choose_rows(fold, dataset, known_from) for fold in folds]
-    features = feature_rows(dataset, first_day=folds[0].train_from, until_day=folds[-1].test_until, report=report)
+    features = feature_rows(
+        dataset,
+        first_day=folds[0].train_from,
+        until_day=folds[-1].test_until,
+        report=report,
+        maturity_days=protocol.delay_days,
+    )
     return Experiment(
         dataset=dataset,
         features=features,

@@ -6,9 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from cardwatch.features import compromise, kernel, reference_statistics, state
 from cardwatch.features import definitions as table
-from cardwatch.features import kernel, state
 from cardwatch.features import reference_table as reference
+from cardwatch.label_maturity import DEFAULT_MATURITY_DAYS
 from cli.features.state_fields import state_rows
 from cli.templates import render
 
@@ -32,7 +33,11 @@ def document() -> str:
         recent_ids=state.RECENT_IDS,
         small=f"{kernel.SMALL_MINOR / 100:.2f}",
         year_days=kernel.YEAR_MS // reference.DAY_MS,
-        prior=f"{reference.PRIOR_TRANSACTIONS:.0f}",
+        prior=f"{reference_statistics.PRIOR_TRANSACTIONS:.0f}",
+        window_days=reference.WINDOW_DAYS,
+        maturity_days=DEFAULT_MATURITY_DAYS,
+        compromised_cards=compromise.MIN_CARDS,
+        compromised_ratio=compromise.MIN_COMPROMISE,
         novelty_tables=[
             ("merchants", state.MERCHANTS, _collision_rate(state.MERCHANTS)),
             ("devices", state.DEVICES, _collision_rate(state.DEVICES)),

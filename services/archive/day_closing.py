@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
-from cardwatch.features.reference_table import ReferenceBuilder
+from cardwatch.features.reference_builder import ReferenceBuilder
 from cardwatch.progress import DayArchived
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 

@@ -7,8 +7,9 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from adapters.archive.reader import Archive
-from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceBuilder
-from services.archive.reference_feed import add_rows
+from cardwatch.features.reference_builder import ReferenceBuilder
+from cardwatch.features.reference_table import WINDOW_DAYS
+from services.archive.reference_feed import COLUMNS_NEEDED, add_rows
 from services.archive.watermarks import Watermarks
 
 
@@ -42,8 +43,7 @@ def restore_builder(archive: Archive) -> ReferenceBuilder:
     builder = ReferenceBuilder()
     if days := archive.days():
         transactions = archive.transactions(first_day_needed(archive), days[-1])
-        columns = ["merchant_id", "occurred_at", "amount_minor"]
-        add_rows(builder, transactions.select(columns).to_pylist(), archive.all_labels().to_pylist())
+        add_rows(builder, transactions.select(list(COLUMNS_NEEDED)).to_pylist(), archive.all_labels().to_pylist())
     return builder
 
 

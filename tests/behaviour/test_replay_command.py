@@ -29,7 +29,7 @@ FIRST_DAY = (NOON.date() - date(1970, 1, 1)).days
 
 def table(day: int, risk: float) -> ReferenceTable:
     values = np.full((1, len(MERCHANT_VALUES)), risk, np.float32)
-    return ReferenceTable(FIRST_DAY + day, identity_hashes(["shop"]), values)
+    return ReferenceTable.of_merchants(FIRST_DAY + day, identity_hashes(["shop"]), values)
 
 
 FIRST, SECOND = table(0, 2.0), table(2, 3.0)

@@ -19,7 +19,7 @@ FOLD = """
 import hashlib, numpy as np
 from cardwatch.features.columns import COLUMNS
 from cardwatch.features.kernel import _fold, fold
-from cardwatch.features.reference_table import ReferenceTable
+from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.features.state import empty_states
 rng = np.random.default_rng(7)
 rows = np.zeros(20_000, COLUMNS)
@@ -31,7 +31,8 @@ rows["latitude"], rows["longitude"] = rng.uniform(-90, 90, len(rows)), rng.unifo
 rows["category"], rows["country"] = rng.integers(0, 30, len(rows)), rng.integers(0, 30, len(rows))
 rows["channel"], rows["previous_outcome"] = rng.integers(0, 6, len(rows)), rng.integers(0, 3, len(rows))
 merchants = np.arange(1, 200, dtype=np.uint64)
-table = ReferenceTable(0, merchants, rng.uniform(0, 9, (len(merchants), 7)).astype(np.float32))
+values = rng.uniform(0, 9, (len(merchants), len(MERCHANT_VALUES))).astype(np.float32)
+table = ReferenceTable.of_merchants(0, merchants, values)
 states = empty_states(50)
 folded = fold(states, rng.integers(0, 50, len(rows)), rows, table)
 print(hashlib.sha256(folded.features.tobytes() + states.tobytes()).hexdigest())
@@ -115,4 +116,6 @@ def test_the_machine_code_has_no_fused_arithmetic_and_calls_no_mathematics_libra
     assert not re.search(r"\bv?fn?m(add|sub)|\bfml[as]\b", assembly)
     called = set(re.findall(r"call [^@\n]*@([\w.]+)\(", code))
     assert called  # the same
-    assert not [name for name in called if re.search(r"exp|log|pow|sin|cos|tan|fma", name)]
+    foreign = [name for name in called if "cardwatch" not in name]  # our names may contain "exp" or "log"
+    assert foreign
+    assert not [name for name in foreign if re.search(r"exp|log|pow|sin|cos|tan|fma", name)]

@@ -23,11 +23,12 @@ from msgspec import structs
 from adapters.archive.example_transaction import ExampleTransactionFile
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.settings import Secret, child_environment
-from cardwatch.events import Transaction, decode, to_epoch_ms
+from cardwatch.events import Transaction, decode
 from cardwatch.features.columns import encode as kernel_rows
-from cardwatch.features.hashing import identity_hash
+from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
+from cardwatch.features.reference_builder import ReferenceBuilder
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cli.example import example
 from cli.send.lines import read_transactions
@@ -61,8 +62,8 @@ def service(
     with stack.store() as store:
         store.apply(0, expected=(at := store.applied(0)), position=at + 1, card_ids=[PAID.card_id], states=states)
     builder = ReferenceBuilder()
-    yesterday = np.array([to_epoch_ms(datetime(2025, 3, 10, 9, tzinfo=UTC))])
-    builder.add_transactions(np.array([identity_hash(PAID.merchant_id)], np.uint64), yesterday, np.array([5_000]))
+    yesterday = structs.replace(PAID, occurred_at=datetime(2025, 3, 10, 9, tzinfo=UTC))
+    builder.add_transactions(kernel_rows([yesterday]), identity_hashes([PAID.card_id]))
     ReferenceTableStore(stack.settings.tables).put(builder.build(TODAY))
     ExampleTransactionFile(stack.settings.tables).write(PAID)
     yield stack

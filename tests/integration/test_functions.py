@@ -28,7 +28,8 @@ from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.decision.records import Preview
 from cardwatch.errors import CorruptTable, Misconfigured, ScoringUnavailable
 from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode
-from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
+from cardwatch.features.reference_builder import ReferenceBuilder
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.ports import Scores
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation

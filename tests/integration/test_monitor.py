@@ -42,7 +42,16 @@ from services.monitor.retraining import Retrainer
 FIRST = date(2025, 3, 3)
 CHANGE = 5
 ROWS, FRAUDS = 400, 20
-MOVED = ("amount", "amount_24h", "count_24h", "hour_of_day", "is_ecommerce", "seconds_since_last")
+MOVED = (
+    "amount",
+    "amount_24h",
+    "amount_7d",
+    "count_24h",
+    "count_7d",
+    "hour_of_day",
+    "is_ecommerce",
+    "seconds_since_last",
+)
 POLICY = DriftPolicy(
     maturity_days=2, performance_days=3, drift_days=3, minimum_frauds=5, judge_days=1, new_training_days=1
 )

@@ -31,8 +31,9 @@ from cardwatch.detector.detector import Detector
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
 from cardwatch.features.columns import encode
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
-from cardwatch.features.hashing import identity_hash
-from cardwatch.features.reference_table import ReferenceBuilder
+from cardwatch.features.hashing import identity_hashes
+from cardwatch.features.known_frauds import ReferenceLabel
+from cardwatch.features.reference_builder import ReferenceBuilder
 from cardwatch.progress import Bootstrapped
 from cardwatch.promotion.gate import PromotionPolicy
 from cardwatch.registry import CHALLENGER
@@ -83,15 +84,9 @@ def archive_history(settings: Settings) -> dict[int, int]:
                 place = ("labels", partition_of(label.card_id))
                 rows["labels"].append(label_row(label, place[1], ends[place]))
                 ends[place] += 1
-                builder.add_label(
-                    label.transaction_id,
-                    identity_hash(label.merchant_id),
-                    is_fraud=label.is_fraud,
-                    effective_at=label.effective_at,
-                    observed_at=label.observed_at,
-                )
-            encoded = encode(events.transactions)
-            builder.add_transactions(encoded["merchant_hash"], encoded["occurred_at_ms"], encoded["amount_minor"])
+                builder.add_label(ReferenceLabel.of(label))
+            cards = identity_hashes([transaction.card_id for transaction in events.transactions])
+            builder.add_transactions(encode(events.transactions), cards)
             archive.write(rows, ends)
             table = builder.build(events.day + timedelta(days=1))
             tables.put(table)

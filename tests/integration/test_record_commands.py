@@ -216,7 +216,7 @@ def test_one_transaction_from_options_is_shown_with_names_and_meanings(commands:
     assert " 777 EUR " in row
     shown = commands.ok("decisions", "show", "by-hand")
     assert "card-9, 0 of its transactions were folded before" in shown
-    assert "  amount 7.77 what is to be paid (major units)" in "\n".join(
+    assert "  amount 7.77 amount of the transaction (major units)" in "\n".join(
         "  " + " ".join(line.split()) for line in shown.splitlines()
     )
 

@@ -38,7 +38,7 @@ def write_tables(folder: Path) -> list[ReferenceTable]:
     """A table for every second day, with values that no other table has."""
     hashes = np.sort(identity_hashes([f"merchant-{number:012d}" for number in range(40)]))
     tables = [
-        ReferenceTable(FIRST_DAY + day, hashes, np.full((40, len(MERCHANT_VALUES)), day + 0.5, np.float32))
+        ReferenceTable.of_merchants(FIRST_DAY + day, hashes, np.full((40, len(MERCHANT_VALUES)), day + 0.5, np.float32))
         for day in (1, 3, 5)
     ]
     for table in tables:

@@ -139,9 +139,16 @@ def alone(event: Transaction) -> dict[str, float]:
         "weekday": event.occurred_at.weekday(),
         "merchant_category": int(event.merchant_category),
         **{f"is_{channel.value}": float(event.channel is channel) for channel in Channel},
-        **{f"merchant_risk_{window}": 1.0 for window in ("1d", "7d", "30d")},
+        **{f"merchant_risk_{window}": 1.0 for window in ("recent", "7d", "30d")},
+        **{f"merchant_fraud_{what}": 0.0 for what in ("run", "run_days", "cards")},
+        "exposure": 1.0,
+        "exposed_merchants": 0.0,
         **{f"merchant_count_{window}": 0.0 for window in ("1d", "7d", "30d")},
     }
+    if event.device_id is not None:  # the empty table has no device
+        values |= dict.fromkeys(
+            ("device_cards", "device_frauds", "device_count_1d", "device_cards_1d", "device_age"), 0.0
+        )
     if event.previous_outcome is not None:
         values["previous_declined"] = float(event.previous_outcome is AuthorizationOutcome.DECLINED)
     return values

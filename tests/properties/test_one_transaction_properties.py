@@ -22,7 +22,7 @@ from cardwatch.features.columns import encode
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
+from cardwatch.features.reference_table import SECTION_VALUES, ReferenceTable, TableSection
 from cardwatch.features.state import empty_states
 from cardwatch.ports import Scores
 from cardwatch.warm_up import EXAMPLE, one_split_detector
@@ -49,8 +49,13 @@ def detector(trees: int) -> Detector:
 def table(merchants: int) -> ReferenceTable:
     random = np.random.default_rng(merchants)
     hashes = np.sort(identity_hashes([f"id-{i}" for i in range(merchants)]))
-    values = random.uniform(0.0, 30.0, (merchants, len(MERCHANT_VALUES))).astype(np.float32)
-    return ReferenceTable(20_039, hashes, values)  # the last day of the transactions, so that it is never stale
+    low_bits = np.unique(hashes & np.uint64(0xFFFFFFFF))
+    of_section = [hashes, hashes, hashes, low_bits]  # compromised merchants are found by the low bits
+    sections = {
+        number: TableSection(of_section[number], random.uniform(0.0, 30.0, (len(of_section[number]), len(columns))))
+        for number, columns in enumerate(SECTION_VALUES)
+    }
+    return ReferenceTable(20_039, sections)  # the last day of the transactions, so that it is never stale
 
 
 POLICIES = st.builds(

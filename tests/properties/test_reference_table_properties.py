@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from cardwatch.events import Channel, Label, LabelSource, Transaction, encode
-from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceBuilder, ReferenceTable
+from cardwatch.features.reference_builder import ReferenceBuilder
+from cardwatch.features.reference_table import MERCHANT_SECTION, MERCHANT_VALUES, ReferenceTable
 from cardwatch.partitioning import UNCHECKED
 from cardwatch.progress import DayEmitted
 from cardwatch.records import Record
@@ -161,7 +162,9 @@ def test_a_late_label_shows_in_the_next_table() -> None:
     # Of day 0 and known on day 0, but read when days 0 and 1 are closed: the tables of days 1 and 2 are built.
     events: list[Event] = [Paid(1, "a", 5), Paid(2, "b", 5)]
     found = tables(events, then=[(2, Labelled(1, "a", True, 5, 6))])
-    risk = [table.values[:, MERCHANT_VALUES.index("risk_30d")].tolist() for table in found]
+    risk = [
+        table.sections[MERCHANT_SECTION].values[:, MERCHANT_VALUES.index("risk_recent")].tolist() for table in found
+    ]
     assert risk[0] == risk[1]
     assert risk[0][0] == risk[0][1]  # no fraud is known: equal risks
     assert max(risk[2]) > 1 > min(risk[2])

@@ -25,7 +25,13 @@ from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.events import EPOCH, AuthorizationOutcome, Channel, Transaction
 from cardwatch.features.columns import card_index, encode
 from cardwatch.features.hashing import identity_hash
-from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
+from cardwatch.features.reference_table import (
+    COMPROMISED_SECTION,
+    MERCHANT_SECTION,
+    MERCHANT_VALUES,
+    ReferenceTable,
+    TableSection,
+)
 from cardwatch.features.replay import fold_with_tables
 from cardwatch.features.state import empty_states
 from cardwatch.topics import TRANSACTIONS
@@ -37,8 +43,16 @@ Log = list[tuple[int, Transaction]]
 
 merchants = [f"merchant-{number}" for number in range(4)]
 hashes = np.sort(np.array([identity_hash(name) for name in merchants], np.uint64))
+low_bits = np.unique(hashes[:2] & np.uint64(0xFFFFFFFF))
 TABLES = [
-    ReferenceTable(FIRST_DAY + day, hashes, np.full((4, len(MERCHANT_VALUES)), day, np.float32)) for day in (1, 2, 4)
+    ReferenceTable(
+        FIRST_DAY + day,
+        {
+            MERCHANT_SECTION: TableSection(hashes, np.full((4, len(MERCHANT_VALUES)), day, np.float32)),
+            COMPROMISED_SECTION: TableSection(low_bits, np.full((len(low_bits), 1), 1 + day, np.float32)),
+        },
+    )
+    for day in (1, 2, 4)
 ]
 
 

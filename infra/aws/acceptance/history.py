@@ -28,9 +28,11 @@ from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.feature_store.dynamodb import DynamoDbStore
 from cardwatch.events import Transaction
 from cardwatch.features.columns import card_index, encode
-from cardwatch.features.hashing import identity_hash
+from cardwatch.features.hashing import identity_hash, identity_hashes
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
+from cardwatch.features.known_frauds import ReferenceLabel
+from cardwatch.features.reference_builder import ReferenceBuilder
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
 from cardwatch.ports import StoreContents
 from cardwatch.progress import DayArchived
@@ -116,16 +118,10 @@ def _next_position(ends: defaultdict[tuple[str, int], int], topic: str, card_id:
 
 
 def _add_events(builder: ReferenceBuilder, events: EventsOfDay) -> None:
-    rows = encode(events.transactions)
-    builder.add_transactions(rows["merchant_hash"], rows["occurred_at_ms"], rows["amount_minor"])
+    cards = identity_hashes([transaction.card_id for transaction in events.transactions])
+    builder.add_transactions(encode(events.transactions), cards)
     for label in events.labels:
-        builder.add_label(
-            label.transaction_id,
-            identity_hash(label.merchant_id),
-            is_fraud=label.is_fraud,
-            effective_at=label.effective_at,
-            observed_at=label.observed_at,
-        )
+        builder.add_label(ReferenceLabel.of(label))
 
 
 def _fold_states(transactions: Sequence[Transaction]) -> tuple[list[str], NDArray[Any]]:

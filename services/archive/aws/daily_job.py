@@ -33,7 +33,8 @@ from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.jobs import day_of, required, run_job
 from cardwatch.events import from_epoch_ms
-from cardwatch.features.reference_table import ReferenceBuilder, ReferenceTable
+from cardwatch.features.reference_builder import ReferenceBuilder
+from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 from services.archive.aws.delivered_objects import new_decisions, new_labels
 from services.archive.aws.repartition import NextOffsets, partition_of, repartition

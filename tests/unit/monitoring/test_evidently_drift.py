@@ -25,7 +25,7 @@ def margins(seed: int) -> Rows:
 
 @pytest.fixture(scope="module")
 def drift() -> FeatureDrift:
-    return FeatureDrift(rows(1), margins(1))
+    return FeatureDrift(rows(7), margins(7))
 
 
 def with_column(features: Rows, name: str, values: Rows | float) -> Rows:
@@ -40,26 +40,26 @@ def test_features_that_are_not_watched_are_features() -> None:
 
 
 def test_rows_of_the_same_distribution_have_not_drifted(drift: FeatureDrift) -> None:
-    result = drift.compare(rows(2), margins(2))
+    result = drift.compare(rows(8), margins(8))
     assert (result.drifted, result.share) == ([], 0.0)
     assert set(result.scores) == set(WATCHED)
 
 
 def test_a_shifted_column_is_named_and_its_distance_is_the_shift_in_standard_deviations(drift: FeatureDrift) -> None:
-    shifted = with_column(rows(2), "amount", rows(2)[:, column("amount")] + 2.0)
-    result = drift.compare(shifted, margins(2))
+    shifted = with_column(rows(8), "amount", rows(8)[:, column("amount")] + 2.0)
+    result = drift.compare(shifted, margins(8))
     assert result.drifted == ["amount"]
     assert result.share == pytest.approx(1 / len(WATCHED))
     assert result.scores["amount"] == pytest.approx(2.0 / 2.0, abs=0.1)
 
 
 def test_the_furthest_column_is_named_first(drift: FeatureDrift) -> None:
-    moved = with_column(rows(2), "amount", rows(2)[:, column("amount")] + 1.0)
-    assert drift.compare(moved, margins(2) + 4.0).drifted == [MARGIN, "amount"]
+    moved = with_column(rows(8), "amount", rows(8)[:, column("amount")] + 1.0)
+    assert drift.compare(moved, margins(8) + 4.0).drifted == [MARGIN, "amount"]
 
 
 def test_a_column_that_trends_by_construction_is_not_monitored(drift: FeatureDrift) -> None:
-    assert drift.compare(with_column(rows(2), "history_length", 50.0), margins(2)).drifted == []
+    assert drift.compare(with_column(rows(8), "history_length", 50.0), margins(8)).drifted == []
 
 
 def test_equal_rows_give_equal_results(drift: FeatureDrift) -> None:
@@ -67,46 +67,46 @@ def test_equal_rows_give_equal_results(drift: FeatureDrift) -> None:
 
 
 def test_constant_missing_and_infinite_columns_are_handled() -> None:
-    reference = with_column(with_column(rows(1), "speed_from_last_kmh", np.nan), "is_atm", 0.0)
+    reference = with_column(with_column(rows(7), "speed_from_last_kmh", np.nan), "is_atm", 0.0)
     reference = with_column(reference, "count_1h", np.nan)
     reference[::7, column("amount")] = np.inf
-    current = with_column(with_column(rows(2), "is_atm", 0.0), "count_1h", np.nan)
+    current = with_column(with_column(rows(8), "is_atm", 0.0), "count_1h", np.nan)
     current[::5, column("hour_of_day")] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = FeatureDrift(reference, margins(1)).compare(current, margins(2))
+        result = FeatureDrift(reference, margins(7)).compare(current, margins(8))
     assert result.drifted == []
     assert result.scores["is_atm"] == 0.0
     assert "count_1h" not in result.scores
 
 
 def test_a_feature_that_vanished_has_drifted(drift: FeatureDrift) -> None:
-    result = drift.compare(with_column(rows(2), "is_ecommerce", np.nan), margins(2))
+    result = drift.compare(with_column(rows(8), "is_ecommerce", np.nan), margins(8))
     assert result.drifted == ["is_ecommerce"]
     assert result.scores["is_ecommerce"] == 1.0
 
 
 def test_margins_of_another_model_are_not_compared(drift: FeatureDrift) -> None:
-    result = drift.compare(rows(2), np.full(ROWS, np.nan, np.float32))
+    result = drift.compare(rows(8), np.full(ROWS, np.nan, np.float32))
     assert (result.drifted, MARGIN in result.scores) == ([], False)
 
 
 def test_too_few_rows_are_not_compared(drift: FeatureDrift) -> None:
-    result = drift.compare(rows(2)[:499] + 5, margins(2)[:499])
+    result = drift.compare(rows(8)[:499] + 5, margins(8)[:499])
     assert (result.drifted, result.share, result.scores) == ([], 0.0, {})
-    assert drift.compare(rows(2)[:0], margins(2)[:0]).share == 0.0
+    assert drift.compare(rows(8)[:0], margins(8)[:0]).share == 0.0
 
 
 def test_a_reference_without_values_compares_nothing() -> None:
-    assert FeatureDrift(rows(1)[:0], margins(1)[:0]).compare(rows(2), margins(2)).scores == {}
+    assert FeatureDrift(rows(7)[:0], margins(7)[:0]).compare(rows(8), margins(8)).scores == {}
 
 
 def test_the_report_has_the_same_verdict(tmp_path: Path) -> None:
-    reference = with_column(np.full((ROWS, len(FEATURES)), np.nan, np.float32), "amount", rows(1)[:, 0])
-    drift = FeatureDrift(reference, margins(1))
+    reference = with_column(np.full((ROWS, len(FEATURES)), np.nan, np.float32), "amount", rows(7)[:, 0])
+    drift = FeatureDrift(reference, margins(7))
     drift.save_report(tmp_path / "nothing-yet.html", drift_share=0.5)
     assert not (tmp_path / "nothing-yet.html").exists()
-    assert drift.compare(with_column(reference, "amount", rows(2)[:, 0] + 2.0), margins(2)).drifted == ["amount"]
+    assert drift.compare(with_column(reference, "amount", rows(8)[:, 0] + 2.0), margins(8)).drifted == ["amount"]
     page = tmp_path / "reports" / "drift.html"
     drift.save_report(page, drift_share=0.5)
     assert "Drift is detected for 50.0% of columns (1 out of 2)." in page.read_text(encoding="utf-8")

@@ -30,7 +30,7 @@ def later(days: int) -> date:
 def table_of(day: date, *, merchants: int = 3) -> ReferenceTable:
     number = (day - EPOCH.date()).days
     values = np.full((merchants, len(MERCHANT_VALUES)), number, np.float32)
-    return ReferenceTable(number, np.arange(merchants, dtype=np.uint64), values)
+    return ReferenceTable.of_merchants(number, np.arange(merchants, dtype=np.uint64), values)
 
 
 @pytest.fixture

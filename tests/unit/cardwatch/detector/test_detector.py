@@ -136,7 +136,10 @@ def test_two_features_with_one_reason_give_it_once(detector: Detector) -> None:
 
 
 def test_a_row_without_raised_risk_does_not_name_the_feature() -> None:
-    detector = trained_on("amount_1h").detector
+    stumps = structs.replace(
+        SMALL, features_per_tree=1.0, trees=3, depth=1
+    )  # each splits by the cause and nothing else
+    detector = trained_on("amount_1h", settings=stumps).detector
     [codes] = detector.reasons(np.zeros((1, len(FEATURE_NAMES)), np.float32))
     assert "VELOCITY" not in codes
 

@@ -14,7 +14,14 @@ from cardwatch.features.columns import encode
 from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.kernel import FoldedRows, fold
-from cardwatch.features.reference_table import ReferenceTable
+from cardwatch.features.reference_table import (
+    CARD_RANGE_SECTION,
+    COMPROMISED_SECTION,
+    DEVICE_SECTION,
+    MERCHANT_VALUES,
+    ReferenceTable,
+    TableSection,
+)
 from cardwatch.features.state import STATE, empty_states
 
 MONDAY_NOON = datetime(2025, 1, 6, 12, 0, tzinfo=UTC)
@@ -337,14 +344,62 @@ def test_sequence_counts_what_was_folded_before() -> None:
 
 
 def test_a_merchant_in_the_table_has_its_values_and_an_unknown_one_neutral_values() -> None:
-    known = np.array([[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 500.0]], np.float32)
-    table = ReferenceTable(0, np.array([identity_hash("m-1")], np.uint64), known)
-    names = [f"merchant_{what}_{window}" for what in ("risk", "count") for window in ("1d", "7d", "30d")]
+    known = np.array([[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 500.0]], np.float32)
+    table = ReferenceTable.of_merchants(0, np.array([identity_hash("m-1")], np.uint64), known)
     folded, _ = folding(paying(), paying(merchant_id="unknown"), table=table)
-    assert [folded.features[0, column(name)] for name in names] == [2, 3, 4, 5, 6, 7]
-    assert [folded.features[1, column(name)] for name in names] == [1, 1, 1, 0, 0, 0]
+    first = column("merchant_risk_recent")
+    assert folded.features[0, first : first + 10].tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    unknown = dict(zip(MERCHANT_VALUES, folded.features[1, first : first + 10].tolist(), strict=False))
+    assert [unknown.pop(f"risk_{window}") for window in ("recent", "7d", "30d")] == [1, 1, 1]
+    assert np.isnan(unknown.pop("days_since_fraud"))
+    assert set(unknown.values()) == {0}
     assert folded.features[0, column("amount_to_merchant_mean")] == 2.0
     assert np.isnan(folded.features[1, column("amount_to_merchant_mean")])
+
+
+def test_device_features_are_those_of_the_table_0_for_a_new_device_and_missing_without_one() -> None:
+    values = np.array([[3.0, 2.0, 4.0, 1.0, 9.0]], np.float32)
+    table = ReferenceTable(0, {DEVICE_SECTION: TableSection(np.array([identity_hash("d-1")], np.uint64), values)})
+    payments = (paying(device_id="d-1"), paying(device_id="d-2"), paying())
+    folded, _ = folding(*payments, table=table)
+    first = column("device_cards")
+    assert folded.features[0, first : first + 5].tolist() == [3, 2, 4, 1, 9]
+    assert folded.features[1, first : first + 5].tolist() == [0, 0, 0, 0, 0]
+    assert np.isnan(folded.features[2, first : first + 5]).all()
+
+
+def test_features_of_a_card_range_are_those_of_the_table_and_missing_otherwise() -> None:
+    values = np.array([[1.5, 2.0, 3.0]], np.float32)
+    table = ReferenceTable(0, {CARD_RANGE_SECTION: TableSection(np.array([identity_hash("r-1")], np.uint64), values)})
+    folded, _ = folding(paying(card_range="r-1"), paying(card_range="r-2"), paying(), table=table)
+    first = column("card_range_velocity_1d")
+    assert folded.features[0, first : first + 3].tolist() == [1.5, 2, 3]
+    assert np.isnan(folded.features[1:, first : first + 3]).all()
+
+
+def test_exposure_is_that_of_the_most_compromised_merchant_used_before() -> None:
+    scores = {identity_hash(f"m-{number}") & 0xFFFFFFFF: score for number, score in ((1, 3.0), (2, 7.0), (3, 9.0))}
+    hashes = sorted(scores)
+    values = np.array([[scores[low_bits]] for low_bits in hashes], np.float32)
+    table = ReferenceTable(0, {COMPROMISED_SECTION: TableSection(np.array(hashes, np.uint64), values)})
+    payments = (
+        paying(merchant_id="m-1"),
+        paying(timedelta(days=1), merchant_id="m-2"),
+        paying(timedelta(days=3), merchant_id="m-1"),
+        paying(timedelta(days=4), merchant_id="m-3"),
+    )
+    folded, _ = folding(*payments, table=table)
+    found = folded.features[:, [column("exposure"), column("exposed_merchants"), column("days_since_exposure")]]
+    assert found[0, :2].tolist() == [1.0, 0.0]  # the merchant of the transaction itself does not count
+    assert np.isnan(found[0, 2])
+    assert found[1:].tolist() == [[3.0, 1.0, 1.0], [7.0, 2.0, 2.0], [7.0, 2.0, 3.0]]
+
+
+def test_a_state_does_not_depend_on_the_table() -> None:
+    low_bits = np.array([identity_hash("m-1") & 0xFFFFFFFF], np.uint64)
+    table = ReferenceTable(0, {COMPROMISED_SECTION: TableSection(low_bits, np.array([[5.0]], np.float32))})
+    payments = (paying(), paying(timedelta(days=1), device_id="d-1"))
+    assert folding(*payments)[1].tobytes() == folding(*payments, table=table)[1].tobytes()
 
 
 @pytest.mark.parametrize(("code", "channel"), list(enumerate(Channel)))

@@ -1,136 +1,77 @@
-"""Reference tables: which transactions and labels they use, and ids that are hashes of the content."""
+"""Reference tables: sections, lookups, ids that are hashes of the content, and storage."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
 import pytest
 
-from cardwatch.events import to_epoch_ms
-from cardwatch.features.reference_table import MERCHANT_VALUES, PRIOR_TRANSACTIONS, ReferenceBuilder, ReferenceTable
-
-DAY = date(2025, 2, 10)
-NOON = datetime(2025, 2, 10, 12, tzinfo=UTC)
-
-
-def at(days: int, *merchants: int, amount_minor: int = 1_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return transactions of these merchants at noon, `days` from DAY."""
-    moment = to_epoch_ms(NOON + timedelta(days=days))
-    count = len(merchants)
-    return np.array(merchants, np.uint64), np.full(count, moment, np.int64), np.full(count, amount_minor, np.int64)
-
-
-def add_label(
-    builder: ReferenceBuilder, merchant: int, *, happened: int, observed: int, is_fraud: bool = True, name: str = "t"
-) -> None:
-    """Add a label of a transaction, both days counted from DAY."""
-    builder.add_label(
-        name,
-        merchant,
-        is_fraud=is_fraud,
-        effective_at=NOON + timedelta(days=happened),
-        observed_at=NOON + timedelta(days=observed),
-    )
-
-
-def value(table: ReferenceTable, merchant: int, name: str) -> float:
-    return float(table.values[table.merchants.tolist().index(merchant), MERCHANT_VALUES.index(name)])
-
-
-def test_activity_counts_the_days_before() -> None:
-    builder = ReferenceBuilder()
-    builder.add_transactions(*at(-1, 5, 5, 9))
-    builder.add_transactions(*at(-7, 5, amount_minor=2_000))
-    builder.add_transactions(*at(-30, 5, amount_minor=4_000))
-    builder.add_transactions(*at(-31, 5))
-    builder.add_transactions(*at(0, 5))
-    table = builder.build(DAY)
-    assert value(table, 5, "count_1d") == 2.0
-    assert value(table, 5, "count_7d") == np.float32(3 / 7)
-    assert value(table, 5, "count_30d") == np.float32(4 / 30)
-    assert value(table, 5, "mean_amount_30d") == 2_000.0  # (1,000 + 1,000 + 2,000 + 4,000) / 4
-
-
-def test_risk_is_the_fraud_rate_over_the_base_rate_shrunk() -> None:
-    # 5: 1 fraud of 100; 9: 0 of 300. Base rate 1 / 400 = 0.0025.
-    # 5: (1 + 200 * 0.0025) / (100 + 200) / 0.0025 = 2. 9: (0 + 0.5) / 500 / 0.0025 = 0.4.
-    assert PRIOR_TRANSACTIONS == 200
-    builder = ReferenceBuilder()
-    builder.add_transactions(*at(-3, *[5] * 100, *[9] * 300))
-    add_label(builder, 5, happened=-3, observed=-1)
-    table = builder.build(DAY)
-    for name in ("risk_7d", "risk_30d"):
-        assert value(table, 5, name) == pytest.approx(2.0)
-        assert value(table, 9, name) == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize(
-    ("observed", "windows"), [(-1, "1d 7d 30d"), (-2, "7d 30d"), (-8, "30d"), (-30, "30d"), (-31, "")]
+from cardwatch.features.reference_table import (
+    CARD_RANGE_SECTION,
+    COMPROMISED_SECTION,
+    DEVICE_SECTION,
+    DEVICE_VALUES,
+    MERCHANT_SECTION,
+    MERCHANT_VALUES,
+    SECTION_VALUES,
+    ReferenceTable,
+    TableSection,
 )
-def test_fraud_counts_in_the_windows_in_which_it_became_known(observed: int, windows: str) -> None:
-    builder = ReferenceBuilder()
-    builder.add_transactions(*at(-1, 5, 9))
-    add_label(builder, 5, happened=-40, observed=observed)
-    table = builder.build(DAY)
-    raised = [name for name in ("1d", "7d", "30d") if value(table, 5, f"risk_{name}") > 1.0]
-    assert raised == windows.split()
+
+DEVICES = TableSection(np.array([3, 8], np.uint64), np.arange(10, dtype=np.float32).reshape(2, 5))
+RANGES = TableSection(np.array([2**64 - 1], np.uint64), np.array([[4.0, 5.0, 6.0]], np.float32))
 
 
-def test_a_label_counts_from_the_day_after_it_was_observed() -> None:
-    builder = ReferenceBuilder()
-    builder.add_transactions(*at(-3, 5, 9))
-    add_label(builder, 5, happened=-3, observed=0)
-    assert value(builder.build(DAY), 5, "risk_30d") == pytest.approx(200 / 201)  # none known: shrunk from 0 toward 1
-    assert value(builder.build(DAY + timedelta(days=1)), 5, "risk_30d") > 1.0
+def table(**changes: object) -> ReferenceTable:
+    sections = {DEVICE_SECTION: DEVICES, CARD_RANGE_SECTION: RANGES}
+    return ReferenceTable(20_129, sections, {"0": 5}) if not changes else ReferenceTable(20_129, sections, changes)
 
 
-def test_two_labels_of_one_transaction_count_once_from_the_earlier_one() -> None:
-    once, twice = ReferenceBuilder(), ReferenceBuilder()
-    for builder in (once, twice):
-        builder.add_transactions(*at(-3, 5, 9))
-        add_label(builder, 5, happened=-3, observed=-2)
-    add_label(twice, 5, happened=-3, observed=-1)
-    assert once.build(DAY).table_id == twice.build(DAY).table_id
+def test_a_value_is_found_by_section_hash_and_name() -> None:
+    assert table().value(DEVICE_SECTION, 8, "cards") == 5.0
+    assert table().value(DEVICE_SECTION, 3, DEVICE_VALUES[-1]) == 4.0
+    assert table().value(CARD_RANGE_SECTION, 2**64 - 1, "risk_recent") == 5.0
+    assert table().value(DEVICE_SECTION, 4, "cards") is None
+    assert table().value(MERCHANT_SECTION, 3, "risk_7d") is None  # the section is empty
 
 
-def test_a_fraud_that_turns_out_to_be_genuine_does_not_count_from_the_next_day() -> None:
-    builder = ReferenceBuilder()
-    builder.add_transactions(*at(-3, 5, 9))
-    add_label(builder, 5, happened=-3, observed=0, is_fraud=False)  # the order of arrival does not matter
-    add_label(builder, 5, happened=-3, observed=-1)
-    assert value(builder.build(DAY), 5, "risk_30d") > 1.0
-    assert value(builder.build(DAY + timedelta(days=1)), 5, "risk_30d") < 1.0
+def test_the_arrays_hold_the_sections_one_after_the_other() -> None:
+    hashes, values, starts, _ = table().arrays
+    assert hashes.tolist() == [3, 8, 2**64 - 1]
+    assert values.tolist() == [*range(10), 4.0, 5.0, 6.0]
+    assert starts.tolist() == [[0, 0], [0, 0], [2, 10], [3, 13], [3, 13]]
 
 
-def test_the_order_of_arrival_does_not_matter() -> None:
-    tables = []
-    for days in ([-1, -2, -3], [-3, -1, -2]):
-        builder = ReferenceBuilder()
-        for day in days:
-            builder.add_transactions(*at(day, 5, 9, 9))
-        builder.set_label_position(0, 7)
-        tables.append(builder.build(DAY))
-    assert tables[0].table_id == tables[1].table_id
+def test_the_filter_has_the_bits_of_the_compromised_merchants() -> None:
+    low_bits = np.array([5, 64 * 256 + 70, 2**32 - 1], np.uint64)  # 16,454 is 70 in the filter: word 1, bit 6
+    compromised = TableSection(low_bits, np.ones((3, 1), np.float32))
+    filter_words = ReferenceTable(0, {COMPROMISED_SECTION: compromised}).arrays[3].tolist()
+    assert {at: word for at, word in enumerate(filter_words) if word} == {0: 1 << 5, 1: 1 << 6, 255: 1 << 63}
 
 
 def test_the_id_is_the_content_and_survives_storage() -> None:
-    builder = ReferenceBuilder()
-    builder.add_transactions(*at(-1, 5))
-    table = builder.build(DAY)
-    restored = ReferenceTable.from_bytes(table.to_bytes())
-    assert restored.table_id == table.table_id
+    restored = ReferenceTable.from_bytes(table().to_bytes())
+    assert restored.table_id == table().table_id
     assert restored.valid_from == datetime(2025, 2, 10, tzinfo=UTC)
-    builder.set_label_position(0, 1)
-    assert builder.build(DAY).table_id != table.table_id
+    assert [section.hashes.tolist() for section in restored.sections] == [[], [3, 8], [2**64 - 1], []]
+    assert restored.label_positions == {"0": 5}
+    assert table(**{"0": 6}).table_id != table().table_id
 
 
 def test_a_table_of_other_values_is_refused() -> None:
-    other_values = ReferenceTable.empty().to_bytes().replace(b"risk_1d", b"risk_2d")
-    with pytest.raises(msgspec.DecodeError, match=r"it holds .*risk_2d"):
+    other_values = ReferenceTable.empty().to_bytes().replace(b"risk_7d", b"risk_8d")
+    with pytest.raises(msgspec.DecodeError, match=r"it holds .*risk_8d"):
         ReferenceTable.from_bytes(other_values)
 
 
-def test_without_transactions_the_table_is_empty() -> None:
-    assert ReferenceBuilder().build(DAY).values.shape == (0, len(MERCHANT_VALUES))
+def test_a_section_whose_values_do_not_fit_its_hashes_is_refused() -> None:
+    one_row = np.zeros((1, len(MERCHANT_VALUES)), np.float32)
+    with pytest.raises(msgspec.ValidationError, match="2 entities and 1 rows"):
+        ReferenceTable.of_merchants(0, np.array([1, 2], np.uint64), one_row)
+
+
+def test_an_empty_table_has_every_section() -> None:
+    shapes = [section.values.shape for section in ReferenceTable.empty().sections]
+    assert shapes == [(0, len(columns)) for columns in SECTION_VALUES]

@@ -12,18 +12,28 @@ from msgspec import structs
 from cardwatch.features.columns import COLUMNS
 from cardwatch.features.definitions import FEATURES, KERNEL_VERSION, SCHEMA_HASH
 from cardwatch.features.kernel import fold
-from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
+from cardwatch.features.reference_table import SECTION_VALUES, ReferenceTable, TableSection
 from cardwatch.features.state import empty_states
 
 KNOWN = {
     # KERNEL_VERSION: the digest of features and states of the log below
-    2: "ab49c6b3eb64567b644e41916343b9d32cef7810cd0a2b56ad60a280fcbf0780",
+    3: "e482e93a836f9e3e3cfab37ed532a08bacbf4350c83f74e988919211c3d6184f",
 }
 
 
 def arbitrary(count: int, multiplier: int, modulus: int) -> np.ndarray:
     """Return pseudo-random numbers that are the same on every machine."""
     return np.arange(1, count + 1, dtype=np.int64) * multiplier % 1_000_003 % modulus
+
+
+def arbitrary_table() -> ReferenceTable:
+    """Return a table in whose sections some entities of the log are, and some are not."""
+    sections = {}
+    for number, columns in enumerate(SECTION_VALUES):
+        hashes = np.arange(2, 42, 1 + number % 2, dtype=np.uint64)
+        values = arbitrary(len(hashes) * len(columns), 2_741 + number, 1_000).astype(np.float32)
+        sections[number] = TableSection(hashes, values.reshape(len(hashes), len(columns)))
+    return ReferenceTable(0, sections)
 
 
 def test_features_and_states_of_a_fixed_log_belong_to_this_kernel_version() -> None:
@@ -41,10 +51,9 @@ def test_features_and_states_of_a_fixed_log_belong_to_this_kernel_version() -> N
     rows["channel"], rows["previous_outcome"] = arbitrary(count, 27_644, 6), arbitrary(count, 40_961, 3)
     owners = arbitrary(count, 1_299, cards)
     rows[50::50], owners[50::50] = rows[49:-1:50], owners[49:-1:50]  # duplicates
-    merchants = np.arange(40, dtype=np.uint64)
-    values = arbitrary(len(merchants) * len(MERCHANT_VALUES), 2_741, 1_000).astype(np.float32)
+    rows["card_range_hash"] = arbitrary(count, 5_303, 7)
     states = empty_states(cards)
-    folded = fold(states, owners, rows, ReferenceTable(0, merchants, values))
+    folded = fold(states, owners, rows, arbitrary_table())
     assert folded.duplicates.sum() == 99
     found = hashlib.sha256(folded.features.tobytes() + states.tobytes()).hexdigest()
     assert found == KNOWN[KERNEL_VERSION], "the kernel computes something else: raise KERNEL_VERSION, and note it here"

@@ -59,7 +59,7 @@ def test_an_explanation_names_position_model_scores_reasons_and_features() -> No
     lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
     assert all(feature.name in lines for feature in FEATURES)
     assert lines["amount"].split()[1] == "missing"
-    assert "what is to be paid (major units)" in lines["amount"]
+    assert "amount of the transaction (major units)" in lines["amount"]
 
 
 def test_a_decision_by_the_rules_says_why() -> None:

@@ -42,6 +42,7 @@ def transaction(name: str, at: datetime, *, offset: int, partition: int = 0, car
         "longitude": None,
         "device_id": None,
         "customer_id": None,
+        "card_range": None,
         "previous_outcome": None,
         "partition": partition,
         "log_offset": offset,
@@ -77,6 +78,7 @@ TRANSACTIONS = pa.schema(
         ("longitude", pa.float64()),
         ("device_id", pa.string()),
         ("customer_id", pa.string()),
+        ("card_range", pa.string()),
         ("previous_outcome", pa.string()),
         ("partition", pa.int32()),
         ("log_offset", pa.int64()),
@@ -191,7 +193,7 @@ def table_with_risk(day_number: int, risk: float) -> ReferenceTable:
     shop = np.array([identity_hash("shop")], np.uint64)
     values = np.zeros((1, len(MERCHANT_VALUES)), np.float32)
     values[0, MERCHANT_VALUES.index("risk_30d")] = risk
-    return ReferenceTable(day_number, shop, values)
+    return ReferenceTable.of_merchants(day_number, shop, values)
 
 
 def test_recorded_tables_take_precedence_over_the_table_of_the_day() -> None:

@@ -14,7 +14,7 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction
 from cardwatch.features.definitions import FEATURES
-from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
+from cardwatch.features.reference_table import MERCHANT_SECTION, MERCHANT_VALUES, ReferenceTable
 from cardwatch.partitioning import UNCHECKED
 from cardwatch.progress import DayArchived, DayEmitted, Heartbeat, Progress
 from cardwatch.records import Record
@@ -82,7 +82,7 @@ def end_of_day(day: date, transactions: int, labels: int = 0, *, decided: bool) 
 
 def value(table: ReferenceTable, name: str) -> float:
     """Return a value of the single merchant in the table."""
-    return float(table.values[0, MERCHANT_VALUES.index(name)])
+    return float(table.sections[MERCHANT_SECTION].values[0, MERCHANT_VALUES.index(name)])
 
 
 class FakeOffsets:

@@ -11,6 +11,7 @@ from adapters.archive.example_transaction import ExampleTransactionFile
 from adapters.archive.reader import Archive
 from cardwatch.events import encode
 from cardwatch.features.hashing import identity_hash
+from cardwatch.features.reference_table import MERCHANT_SECTION
 from cardwatch.progress import Progress
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 from tests.unit.services.archive.harness import (
@@ -58,9 +59,9 @@ def test_the_table_of_the_next_day_excludes_records_after_the_end_of_the_day(har
     )
     table = harness.tables.newest(DAY + timedelta(days=1))
     assert table.table_id == harness.archived_days[0].table_id
-    assert table.merchants.tolist() == [identity_hash("shop")]
+    assert table.sections[MERCHANT_SECTION].hashes.tolist() == [identity_hash("shop")]
     assert value(table, "count_1d") == 1.0  # one transaction yesterday, not two
-    assert value(table, "risk_30d") < 1.0  # no fraud known yet: a little under the base rate
+    assert value(table, "risk_recent") < 1.0  # no fraud known yet: a little under the base rate
 
 
 def test_a_day_that_was_closed_before_a_restart_is_not_announced_again(harness: ArchiverHarness) -> None:

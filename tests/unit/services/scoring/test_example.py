@@ -7,15 +7,17 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
+from msgspec import structs
 
 from adapters.archive.example_transaction import ExampleTransactionFile
 from adapters.scoring.api_keys import KeyScope
 from cardwatch.errors import StoreUnavailable
-from cardwatch.events import Transaction, to_epoch_ms
-from cardwatch.features.hashing import identity_hash
-from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceBuilder, ReferenceTable
+from cardwatch.events import Transaction
+from cardwatch.features.columns import encode
+from cardwatch.features.hashing import identity_hashes
+from cardwatch.features.reference_builder import ReferenceBuilder
+from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
 from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.example import NOON_WITHOUT_TABLES
 from tests.unit.services.scoring.worker import HISTORY, NOON, Service
@@ -28,8 +30,7 @@ def table_of(day: date) -> ReferenceTable:
     """A table with one merchant, valid from `day`."""
     builder = ReferenceBuilder()
     noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - timedelta(days=1)
-    merchants = np.array([identity_hash(LATEST.merchant_id)], np.uint64)
-    builder.add_transactions(merchants, np.array([to_epoch_ms(noon)]), np.array([1_000]))
+    builder.add_transactions(encode([structs.replace(LATEST, occurred_at=noon)]), identity_hashes([LATEST.card_id]))
     return builder.build(day)
 
 

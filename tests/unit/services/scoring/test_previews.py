@@ -60,7 +60,7 @@ def table_of(day: date) -> ReferenceTable:
     random = np.random.default_rng(11)
     hashes = np.sort(np.array([known_identity_hash(f"merchant-{number}") for number in range(15)], np.uint64))
     values = random.uniform(0.5, 20.0, (len(hashes), len(MERCHANT_VALUES))).astype(np.float32)
-    return ReferenceTable((day - EPOCH.date()).days, hashes, values)
+    return ReferenceTable.of_merchants((day - EPOCH.date()).days, hashes, values)
 
 
 @pytest.mark.parametrize(
