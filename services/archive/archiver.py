@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from adapters.archive.example_transaction import ExampleTransactionFile
+from adapters.archive.reference_feed import add_rows
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
 from adapters.kafka.consumer import LogReader
@@ -29,7 +30,6 @@ from services.archive.day_closing import close_day
 from services.archive.day_inference import DayInference
 from services.archive.metrics import ArchiveMetrics
 from services.archive.recovery import ArchiverState
-from services.archive.reference_feed import add_rows
 from services.archive.row_log import log_rows
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from adapters.archive.reader import Archive
+from adapters.archive.reference_feed import COLUMNS_NEEDED, add_rows
 from cardwatch.features.reference_builder import ReferenceBuilder
 from cardwatch.features.reference_table import WINDOW_DAYS
-from services.archive.reference_feed import COLUMNS_NEEDED, add_rows
 from services.archive.watermarks import Watermarks
 
 

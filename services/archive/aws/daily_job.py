@@ -24,6 +24,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
+from adapters.archive.reference_feed import add_rows
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.archive.writer import ArchiveWriter, Row, decision_row, label_row, transaction_row
 from adapters.aws.object_keys import LABELS_PREFIX, TABLES_PREFIX
@@ -40,7 +41,6 @@ from services.archive.aws.delivered_objects import new_decisions, new_labels
 from services.archive.aws.repartition import NextOffsets, partition_of, repartition
 from services.archive.day_closing import close_day
 from services.archive.recovery import first_day_needed, restore_builder
-from services.archive.reference_feed import add_rows
 
 log = logging.getLogger("services.archive.aws.daily_job")  # also when it is run as __main__
 
