@@ -20,6 +20,7 @@
     ├── ProcessDied            a process of the local stack has ended unexpectedly
     ├── ObjectMissing          a required object is not in its bucket
     ├── CorruptTable           a file of a reference table is damaged or cannot be read
+    │   └── FormerTable        it is intact, in the stored form of another version of Cardwatch
     ├── ModelRefused           a model that must not be used
     │   ├── NoChampion         (retriable)
     │   ├── CorruptModel
@@ -131,6 +132,10 @@ class ObjectMissing(CardwatchError):
 
 class CorruptTable(CardwatchError):
     """A file of a reference table is damaged or does not match its name. The message names the file."""
+
+
+class FormerTable(CorruptTable):
+    """A file of a reference table is intact, in the stored form of another version of Cardwatch."""
 
 
 class ModelRefused(CardwatchError):

@@ -83,10 +83,8 @@ def replay(request: ReplayRequest) -> int:
 
 def write_partition(request: ReplayRequest, partition: int, folder: Path) -> int:
     """Replay one partition into its file in `folder`, and return the number of rows written."""
-    log, reference_tables = (
-        open_log(request.transactions, request.index_url),
-        ReferenceTables(ReferenceTableStore(request.tables).all()),
-    )
+    log, tables = open_log(request.transactions, request.index_url), ReferenceTableStore(request.tables)
+    reference_tables = ReferenceTables(tables.all(), tables.former_days())
 
     def batches() -> Iterator[pa.Table]:
         for batch in replay_partition(log, partition, reference_tables, CardStates(), batch_rows=request.batch_rows):

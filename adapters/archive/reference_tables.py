@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from bisect import bisect_left
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from adapters.runtime.files import write_atomically
-from cardwatch.errors import CardwatchError, CorruptTable
+from cardwatch.errors import CardwatchError, CorruptTable, FormerTable
 from cardwatch.events import EPOCH
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
 
+FORMER_FOLDER: Final = "former"
+"""Folder below that of the tables, with the tables that `cardwatch upgrade` has replaced. Old decisions name them."""
 _SUFFIX: Final = ".table"
 _MAX_CACHED: Final = 2 * WINDOW_DAYS
 _TIME_STAMP_RESOLUTION_SECONDS: Final = 2.0
@@ -31,7 +34,7 @@ class ReferenceTableStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder: Final = folder
-        self._load = lru_cache(_MAX_CACHED)(lambda name: _read(folder / name))
+        self._load = lru_cache(_MAX_CACHED)(lambda name: read_table(folder / name))
         self._of_day: dict[date, ReferenceTable] = {}
         self._listing = _Listing(folder)
         self._lock = Lock()
@@ -62,19 +65,32 @@ class ReferenceTableStore:
     def of_day(self, day: date) -> ReferenceTable | None:
         """Return the table that is valid from exactly this day, None if there is none. Raises `CorruptTable`."""
         paths = sorted(self.folder.glob(f"{day.isoformat()}-*{_SUFFIX}"))
-        return _read(paths[-1]) if paths else None
+        return read_table(paths[-1]) if paths else None
 
     def get(self, table_id: str) -> ReferenceTable:
-        """Return the table with this id. Raises `CardwatchError` if it is missing, `CorruptTable` if it is damaged."""
+        """Return the table with this id. Raises `CardwatchError` if it is missing, `CorruptTable` if it is damaged.
+
+        A table that `cardwatch upgrade` has replaced raises `FormerTable`, which names its file.
+        """
         if table_id == ReferenceTable.empty().table_id:
             return ReferenceTable.empty()
-        for path in self.folder.glob(f"*-{table_id}{_SUFFIX}"):
-            return _read(path)
+        for folder in (self.folder, self.folder / FORMER_FOLDER):
+            for path in folder.glob(f"*-{table_id}{_SUFFIX}"):
+                return read_table(path)
         raise CardwatchError(f"reference table {table_id} is not in {self.folder}")
 
     def all(self) -> list[ReferenceTable]:
         """Return all tables, by day. Raises `CorruptTable`."""
-        return [_read(path) for path in sorted(self.folder.glob(f"*{_SUFFIX}"))]
+        return [read_table(path) for path in self.paths()]
+
+    def paths(self) -> list[Path]:
+        """Return the files of all tables, by day."""
+        return sorted(self.folder.glob(f"*{_SUFFIX}"))
+
+    def former_days(self) -> dict[str, date]:
+        """Return the ids of the tables that `cardwatch upgrade` has replaced, each with the day it was valid from."""
+        paths = (self.folder / FORMER_FOLDER).glob(f"*{_SUFFIX}")
+        return {name.table_id: name.valid_from for name in map(parse_name, paths) if name is not None}
 
 
 class _Listing:
@@ -112,15 +128,44 @@ class _Listing:
         self._names = sorted(path.name for path in self._folder.glob(f"*{_SUFFIX}"))
 
 
+class TableName(NamedTuple):
+    """What the name of a table's file says: the first day (UTC) that uses the table, and the table's id."""
+
+    valid_from: date
+    table_id: str
+
+
+def parse_name(path: Path) -> TableName | None:
+    """Return what the name of a table's file says, None for another name."""
+    day, _, table_id = path.name.removesuffix(_SUFFIX).rpartition("-")
+    try:
+        return TableName(date.fromisoformat(day), table_id)
+    except ValueError:
+        return None
+
+
+def hash_of(content: bytes) -> str:
+    """Return the id of the table with these bytes, in the stored form of any version."""
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
 def _name(table: ReferenceTable) -> str:
     day = EPOCH.date() + timedelta(days=table.valid_from_day)
     return f"{day.isoformat()}-{table.table_id}{_SUFFIX}"
 
 
-def _read(path: Path) -> ReferenceTable:
+def read_table(path: Path) -> ReferenceTable:
+    """Return the table in `path`. Raises `FormerTable` for one of another version, else `CorruptTable`."""
     try:
-        table = ReferenceTable.from_bytes(path.read_bytes())
+        content = path.read_bytes()
+        table = ReferenceTable.from_bytes(content)
     except (msgspec.DecodeError, ValueError, OSError) as error:
+        name = parse_name(path)
+        if not isinstance(error, OSError) and name is not None and name.table_id == hash_of(content):
+            raise FormerTable(
+                f"{path} is a reference table of another version of Cardwatch: run `cardwatch upgrade`, which builds "
+                "it again from the archive"
+            ) from error
         raise CorruptTable(f"{path} cannot be read as a reference table: {error}; {_ADVICE}") from error
     if _name(table) != path.name:
         raise CorruptTable(f"{path} contains {_name(table)} instead of the table in its name; {_ADVICE}")

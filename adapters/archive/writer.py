@@ -98,6 +98,12 @@ class ArchiveWriter(Closeable):
         with self._index.transaction(self._connection):
             self._insert(CLOSED_DAYS, [{"day": day.isoformat(), "table_id": table_id}], replaces="table_id")
 
+    def replace_table_ids(self, table_ids: Mapping[date, str]) -> None:
+        """Record the ids of tables that were built again for closed days, all in one transaction."""
+        rows = [{"day": day.isoformat(), "table_id": table_id} for day, table_id in table_ids.items()]
+        with self._index.transaction(self._connection):
+            self._insert(CLOSED_DAYS, rows, replaces="table_id")
+
     def count(self, kind: str, day: date) -> int:
         """Return the number of rows of this kind on this day."""
         rows = func.coalesce(func.sum(FILES.c.rows), 0)

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cardwatch.errors import CardwatchError
+from cardwatch.events import EPOCH
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.kernel import FoldedRows, fold
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 
+FORMER_EMPTY_TABLES: Final = frozenset({"4020a9cd78e50eff2565d9170fbf869a"})
+"""Ids that the empty table had in former stored forms. Decisions from before the first table name them."""
+
 
 class ReferenceTables:
-    """All reference tables by index: the empty one at 0, the others in the order of the days they are valid from."""
+    """All reference tables by index: the empty one at 0, the others in the order of the days they are valid from.
 
-    def __init__(self, tables: Sequence[ReferenceTable]) -> None:
+    `former` gives the ids of tables that were built again in the stored form of this version, and their first days. A
+    decision that names one is replayed with the table of the same day.
+    """
+
+    def __init__(self, tables: Sequence[ReferenceTable], former: Mapping[str, date] | None = None) -> None:
         self.tables = [ReferenceTable.empty(), *sorted(tables, key=lambda table: table.valid_from_day)]
         self._starts_ms = np.array([table.valid_from_day * DAY_MS for table in self.tables], np.int64)
-        self._index_of = {table.table_id: index for index, table in enumerate(self.tables)}
+        starts_ms = np.array([(day - EPOCH.date()).days * DAY_MS for day in (former or {}).values()], np.int64)
+        rebuilt = dict(zip(former or {}, self.valid_at(starts_ms).tolist(), strict=True))
+        stored = {table.table_id: index for index, table in enumerate(self.tables)}
+        self._index_of: dict[str, int] = {**dict.fromkeys(FORMER_EMPTY_TABLES, 0), **rebuilt, **stored}
 
     def valid_at(self, occurred_at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return per transaction the index, int64 [n], of the newest table with `valid_from` <= `occurred_at`.

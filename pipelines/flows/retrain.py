@@ -60,7 +60,8 @@ def retrain(
 def replay_archive(settings: Settings) -> ReplayedLog:
     """Replay the complete archive through the feature kernel."""
     archive = Archive(settings.archive, settings.index_url)
-    return replay_log(archive, ReferenceTableStore(settings.tables).all())
+    tables = ReferenceTableStore(settings.tables)
+    return replay_log(archive, tables.all(), tables.former_days())
 
 
 def train_and_register(

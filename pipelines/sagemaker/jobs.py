@@ -126,7 +126,8 @@ def _training_set(
     archive = stored.fetch_index()
     stored.fetch_files(EVERYTHING)
     job.artifacts.bucket.fetch_folder(TABLES_PREFIX, job.folder / "tables")
-    history = replay_log(archive, ReferenceTableStore(job.folder / "tables").all())
+    tables = ReferenceTableStore(job.folder / "tables")
+    history = replay_log(archive, tables.all(), tables.former_days())
     day = as_of or history.last_day
     split = history.split(day, maturity_days=job.policies.drift.maturity_days, evaluation_days=evaluation_days)
     rows = assemble_training_set(history, archive.labels(end_of_day(day)), day, split)

@@ -23,7 +23,7 @@ from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.topics import DECISIONS
 from pipelines.command import run_command
-from pipelines.spark.folding import SPARK_SCHEMA, fold_task
+from pipelines.spark.folding import SPARK_SCHEMA, StoredTables, fold_task
 from pipelines.spark.launcher import parse_arguments
 
 _COLUMNS: Final = list(dict.fromkeys([*KERNEL_COLUMNS, *KEY_COLUMNS]))
@@ -43,7 +43,9 @@ def backfill(spark: Any, transactions: Path, tables: Path, out: Path, index_url:
         if name not in rows.columns:
             rows = rows.withColumn(name, lit(None).cast("string"))
     rows = rows.select(*_COLUMNS)
-    stored = spark.sparkContext.broadcast([table.to_bytes() for table in ReferenceTableStore(tables).all()])
+    store = ReferenceTableStore(tables)
+    serialized = [table.to_bytes() for table in store.all()]
+    stored = spark.sparkContext.broadcast(StoredTables(serialized, store.former_days()))
     (
         _with_recorded_tables(spark, rows, Archive(transactions, index_url))
         .repartition("card_id")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,18 +27,24 @@ SPARK_SCHEMA: Final = (
 _SPARK_TYPES: Final[dict[str, pa.DataType]] = {"occurred_at": pa.timestamp("us", "UTC")}
 
 
+class StoredTables(NamedTuple):
+    """The serialized reference tables, and of those that `cardwatch upgrade` has replaced, ids and first days."""
+
+    tables: Sequence[bytes]
+    former: Mapping[str, date] = {}
+
+
 def fold_task(tables: Any, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Call `fold_sorted` with the broadcast tables."""
     return fold_sorted(tables.value, batches)
 
 
-def fold_sorted(tables: Sequence[bytes], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def fold_sorted(stored: StoredTables, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield the feature rows of a task's transactions. Their column `table_id` is null if no table was recorded.
 
-    `tables` are the serialized reference tables. Memory holds one batch, the states of its cards, and the state of the
-    last card of the batch before.
+    Memory holds one batch, the states of its cards, and the state of the last card of the batch before.
     """
-    reference_tables = ReferenceTables([ReferenceTable.from_bytes(table) for table in tables])
+    reference_tables = ReferenceTables([ReferenceTable.from_bytes(table) for table in stored.tables], stored.former)
     open_card, open_state = "", empty_states(1)
     for batch in batches:
         if not batch.num_rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -112,9 +112,14 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         return structs.replace(self, **columns)
 
 
-def replay_log(archive: Archive, tables: Sequence[ReferenceTable]) -> ReplayedLog:
-    """Replay the complete archive, starting from empty card states. `tables` are all tables that were ever built."""
-    archived, reference_tables = archive.log(), ReferenceTables(tables)
+def replay_log(
+    archive: Archive, tables: Sequence[ReferenceTable], former: Mapping[str, date] | None = None
+) -> ReplayedLog:
+    """Replay the complete archive, starting from empty card states. `tables` are all tables that were ever built.
+
+    `former`: the ids of tables that `cardwatch upgrade` has replaced, and their first days.
+    """
+    archived, reference_tables = archive.log(), ReferenceTables(tables, former)
     batches: list[ReplayedBatch] = []
     cards: list[CardStates] = []
     for partition in archived.partitions:

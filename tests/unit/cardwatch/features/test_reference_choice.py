@@ -11,6 +11,7 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from cardwatch.events import EPOCH
 from cardwatch.features.reference_choice import choose_table, why_stale
 from cardwatch.features.reference_table import WINDOW_DAYS, ReferenceTable
+from tests.former_version import former_table, write_former_table
 
 FIRST = date(2025, 1, 1)
 
@@ -44,3 +45,13 @@ def test_a_damaged_table_is_replaced_by_the_empty_one_and_a_reason(tmp_path: Pat
     assert choice.table.table_id == ReferenceTable.empty().table_id
     assert choice.degraded_reason is not None
     assert str(path) in choice.degraded_reason
+
+
+def test_a_table_of_a_former_version_is_replaced_by_the_empty_one_and_the_reason_names_the_remedy(
+    tmp_path: Path,
+) -> None:
+    write_former_table(tmp_path, FIRST, former_table(FIRST, {"0": 7}))
+    choice = choose_table(ReferenceTableStore(tmp_path), FIRST)
+    assert choice.table.table_id == ReferenceTable.empty().table_id
+    assert choice.degraded_reason is not None
+    assert "run `cardwatch upgrade`, which builds it again from the archive" in choice.degraded_reason
