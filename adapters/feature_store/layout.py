@@ -22,6 +22,8 @@ STATE_LAYOUT: Final = hashlib.sha256(msgspec.json.encode((KERNEL_VERSION, repr(S
 UNFINISHED: Final = "unfinished"
 """The layout that marks a store while it is filled from a snapshot."""
 
+REMOVE: Final = "remove it, and the log is folded again"
+
 CARDS_PER_CHUNK: Final = 2_000
 """Number of cards per chunk when a whole store is read or written, 4 MB."""
 
@@ -32,10 +34,13 @@ T = TypeVar("T")
 
 
 class CardStore(Closeable):
-    """Base of the feature stores. `where` names the store in messages; `layout` is the one that it must have."""
+    """Base of the feature stores. `where` names the store in messages; `layout` is the one that it must have.
 
-    def __init__(self, where: str, layout: str) -> None:
-        self._where = where
+    `remedy` says what to do about a store of another layout.
+    """
+
+    def __init__(self, where: str, layout: str, *, remedy: str = REMOVE) -> None:
+        self._where, self._remedy = where, remedy
         self._layout, self._layout_bytes = layout, layout.encode()
 
     def _check_layout(self, found: str | bytes | memoryview | None, *, is_empty: bool) -> None:
@@ -49,7 +54,7 @@ class CardStore(Closeable):
             )
         raise StoreRefused(
             f"{self._where} holds states of layout {text or 'none'}, this version reads and writes {self._layout}: "
-            "remove it, and the log is folded again"
+            f"{self._remedy}"
         )
 
     def _to_states(self, stored: Sequence[bytes | memoryview | None], card_ids: Sequence[str]) -> StateArray:

@@ -48,7 +48,9 @@ class LmdbStore(CardStore):
     """
 
     def __init__(self, path: Path, *, readonly: bool = False, layout: str = STATE_LAYOUT) -> None:
-        super().__init__(f"the feature store in {path}", layout)
+        super().__init__(
+            f"the feature store in {path}", layout, remedy="run `cardwatch upgrade`, which folds the log again"
+        )
         self._path = path
         try:
             if not readonly:
@@ -171,6 +173,27 @@ class LmdbStore(CardStore):
         for chunk in chunks(_range(transaction, _CARD), CARDS_PER_CHUNK):
             card_ids = [key[len(_CARD) :].decode() for key, _ in chunk]
             yield card_ids, self._to_states([state for _, state in chunk], card_ids)
+
+
+def stored_layout(path: Path) -> str | None:
+    """Return the layout of the states in the folder `path`, None without a store or without any state.
+
+    Raises `Misconfigured` if the files cannot be opened.
+    """
+    if not data_file(path).exists():
+        return None
+    try:
+        with lmdb.open(str(path), readonly=True, map_size=MAP_SIZE_BYTES) as environment, environment.begin() as read:
+            found = read.get(_LAYOUT)
+    except (OSError, lmdb.Error) as error:
+        raise Misconfigured(f"cannot open the feature store in {path}: {error}") from error
+    return None if found is None else found.decode()
+
+
+def stored_partitions(store: LmdbStore) -> int | None:
+    """Return the recorded number of partitions of the log, None if none is recorded."""
+    with store._env.begin() as transaction:
+        return int.from_bytes(transaction.get(_PARTITIONS) or b"", "little") or None
 
 
 def _put(transaction: lmdb.Transaction, card_ids: Sequence[str], states: StateArray) -> None:
