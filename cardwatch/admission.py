@@ -13,7 +13,7 @@ from msgspec import structs
 
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import DeadLetter, Decision, Transaction, decode
-from cardwatch.features.definitions import FEATURES
+from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.partitioning import Partitioning
 from cardwatch.records import Record
 
@@ -49,10 +49,11 @@ def admit(record: Record, partitioning: Partitioning) -> Transaction:
 def admit_decision(record: Record) -> Decision:
     """Return the decision of a record of the topic `decisions`, or raise `InvalidRecord` with the field and reason.
 
-    The archive has a fixed number of features per decision. A decision lies in the partition of its transaction.
+    A decision with this version's feature schema has all its features; those of former schemas had other numbers of
+    them. A decision lies in the partition of its transaction.
     """
     decision = decode(record.value, Decision)
-    if len(decision.features) != len(FEATURES):
+    if decision.feature_schema == SCHEMA_HASH and len(decision.features) != len(FEATURES):
         raise InvalidRecord(f"{len(decision.features)} features, not {len(FEATURES)}", field="$.features")
     if decision.partition != record.partition:
         raise InvalidRecord("lies in another partition than its transaction", field="$.partition")

@@ -61,11 +61,14 @@ class Detector:
         self.arrays: Final = (trees.nodes, trees.values, trees.roots, trees.depths, trees.base_margin, *self._points)
 
     @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> Detector:
-        """Load a detector from the contents of its files, by name.
+    def from_files(cls, files: Mapping[str, bytes], *, schema_hash: str = SCHEMA_HASH) -> Detector:
+        """Load a detector from the contents of its files, by name, for rows of the feature schema `schema_hash`.
+
+        The default is the schema that this code computes. With the schema of a recorded decision, the detector scores
+        its recorded row again; of a former schema it knows no reason codes.
 
         Raises `CorruptModel` if a file is missing or invalid, `SchemaMismatch` if the detector was trained on another
-        feature schema than this code computes.
+        feature schema.
         """
         if missing := {FACTS_FILE, TREES_FILE} - set(files):
             raise CorruptModel(f"the detector has no {', '.join(sorted(missing))}: train it with this version")
@@ -73,14 +76,18 @@ class Detector:
             facts = msgspec.json.decode(files[FACTS_FILE], type=DetectorFacts)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptModel(f"{FACTS_FILE} cannot be read: {str(error).splitlines()[0]}") from error
-        if facts.schema_hash != SCHEMA_HASH:
+        if facts.schema_hash != schema_hash:
             raise SchemaMismatch(
-                f"the model needs features of schema {facts.schema_hash}, this code computes {SCHEMA_HASH}: retrain it"
+                f"the model needs features of schema {facts.schema_hash}, this code computes {SCHEMA_HASH}: run "
+                "`cardwatch upgrade`, which trains a model for this version"
+                if schema_hash == SCHEMA_HASH
+                else f"the model needs features of schema {facts.schema_hash}, the rows have {schema_hash}"
             )
         trees = FlatTrees.from_bytes(files[TREES_FILE])
-        if trees.features != len(FEATURE_NAMES):
+        names = FEATURE_NAMES if schema_hash == SCHEMA_HASH else facts.feature_names
+        if trees.features != len(names):
             raise CorruptModel(
-                f"the trees need {trees.features} features, the schema has {len(FEATURE_NAMES)}: retrain the model"
+                f"the trees need {trees.features} features, the schema has {len(names)}: retrain the model"
             )
         return cls(trees, facts)
 
@@ -113,7 +120,12 @@ class Detector:
         return expected_margin(self._trees)
 
     def reasons(self, rows: NDArray[np.float32], limit: int = MAX_REASONS) -> list[list[str]]:
-        """Return per row at most `limit` reason codes: those of the features that raise its margin most."""
+        """Return per row at most `limit` reason codes: those of the features that raise its margin most.
+
+        Raises `SchemaMismatch` for a detector of a former feature schema, whose reason codes are not known any more.
+        """
+        if self.facts.schema_hash != SCHEMA_HASH:
+            raise SchemaMismatch(f"the reason codes of features of schema {self.facts.schema_hash} are not known")
         return [strongest_reasons(row, limit) for row in self.contributions(rows)]
 
 

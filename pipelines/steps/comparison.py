@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector
+from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.promotion.gate import Performance, TemporalSplit, Verdict, apply_gate
 from cardwatch.registry import CHAMPION, ModelRegistry
 from models.evaluation import Evaluation, evaluate
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 class Comparison(Struct, frozen=True, kw_only=True):
     """Verdict of the gate and the evaluations of both models on the rows of [evaluated_from, evaluated_until).
 
-    `champion` and `champion_version` are None if there was no champion. The JSON form is stored as `verdict.json`.
+    `champion` and `champion_version` are None if there was no champion of this version's feature schema. The JSON form
+    is stored as `verdict.json`.
     """
 
     verdict: Verdict
@@ -42,11 +44,14 @@ def compare_champion_challenger(
     """Evaluate the registered champion and `challenger`, and apply the retraining gate.
 
     Only days of the evaluation window on which neither model was trained are used; the verdict's first reason names
-    them. Raises `CorruptModel` if the champion's files do not have the registered digest.
+    them. A champion of another feature schema cannot score these rows, so the challenger is judged like a first model.
+    Raises `CorruptModel` if the champion's files do not have the registered digest.
     """
     registered, champion = registry.alias(CHAMPION), None
     start, trained = split.evaluate_from, "there is no champion to compare with"
-    if registered is not None:
+    if registered is not None and registered.schema_hash not in ("", SCHEMA_HASH):
+        trained = f"the champion (version {registered.version}) needs other features and cannot be compared"
+    elif registered is not None:
         champion = Detector.from_files(registry.files(registered))
         champion_until = date.fromisoformat(registered.tags[TRAINED_UNTIL])
         start = max(start, champion_until)
@@ -63,7 +68,7 @@ def compare_champion_challenger(
         verdict=Verdict(promoted=verdict.promoted, reasons=reasons),
         challenger=evaluation,
         champion=champion_evaluation,
-        champion_version=registered.version if registered else None,
+        champion_version=registered.version if registered and champion else None,
         evaluated_from=start,
         evaluated_until=split.evaluate_until,
     )

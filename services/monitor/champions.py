@@ -12,8 +12,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cardwatch.drift.performance import MeasuredPerformance
-from cardwatch.errors import CorruptModel
-from cardwatch.features.definitions import FEATURE_NAMES
+from cardwatch.errors import CorruptModel, SchemaMismatch
+from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.registry import ModelRegistry, ModelVersion
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,16 @@ def judged_performance(champion: ModelVersion, *, default_frauds: int) -> Measur
 
 
 def load_reference(registry: ModelRegistry, champion: ModelVersion) -> ReferenceRows:
-    """Return the champion's reference rows; raises `CorruptModel` if they are missing or have other features."""
+    """Return the champion's reference rows.
+
+    Raises `SchemaMismatch` if the champion was trained on another feature schema, and `CorruptModel` if the rows are
+    missing or have other features.
+    """
+    if champion.schema_hash not in ("", SCHEMA_HASH):
+        raise SchemaMismatch(
+            f"the champion, version {champion.version}, needs features of schema {champion.schema_hash}, this code "
+            f"computes {SCHEMA_HASH}: run `cardwatch upgrade`, which trains a model for this version"
+        )
     files = registry.files(champion)
     try:
         table = pq.read_table(pa.BufferReader(files[REFERENCE_FILE]), columns=[*FEATURE_NAMES, MARGIN])

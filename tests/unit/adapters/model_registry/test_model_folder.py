@@ -280,7 +280,7 @@ def test_a_model_of_another_schema_is_not_served(tmp_path: Path, fitted: FittedD
     manager = ModelManager(ModelFolder(tmp_path), None)
     manager.refresh()
     assert manager.served.champion is None
-    assert "retrain it" in manager.unavailable_reason()
+    assert "run `cardwatch upgrade`" in manager.unavailable_reason()
 
 
 def test_a_damaged_model_leaves_the_former_one_in_place(tmp_path: Path, fitted: FittedDetector) -> None:
