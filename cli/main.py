@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "send": ("cli.send", "Send transactions, and print their decisions of record."),
     "decisions": ("cli.decisions", "Follow the decisions of record, and explain one of them."),
     "dead-letters": ("cli.dead_letters", "List and show rejected records, and send those again that are valid now."),
+    "upgrade": ("cli.upgrade", "Bring the stack's data to this version, after an update."),
     "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),
     "evaluate": ("cli.evaluate", "Train and test a model on your own transactions."),
     "replay": ("cli.replay", "Write the archived log as feature rows, on all cores."),
