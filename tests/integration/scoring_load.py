@@ -61,6 +61,13 @@ def after(payments: int) -> tuple[StateArray, NDArray[np.float32]]:
     return states, fold(copy, np.zeros(1, np.int64), kernel_rows([payment(99)]), ReferenceTable.empty()).features
 
 
+def preview_features(stack: Stack) -> NDArray[np.float32]:
+    """Return the features of `PAYMENT` after what the shared store holds: another test may have filled it before."""
+    with stack.store() as store:
+        states = store.load([CARD])
+    return fold(states, np.zeros(1, np.int64), kernel_rows([payment(99)]), ReferenceTable.empty()).features
+
+
 def fill(store: FeatureStore, payments: int) -> None:
     """Write the card's state after `payments` payments."""
     store.apply(0, expected=store.applied(0), position=payments, card_ids=[CARD], states=after(payments)[0])

@@ -27,9 +27,9 @@ from tests.integration.scoring_load import (
     Scored,
     Stack,
     Until,
-    after,
     expected_margins,
     margin_bytes,
+    preview_features,
 )
 
 
@@ -39,7 +39,7 @@ def test_of_twenty_swaps_under_load_no_request_fails_and_no_answer_mixes_two_mod
     stack.make_champion(versions[0])
     batch = rows(BATCH, seed=9)
     expected_batches = expected_margins(versions, detectors, batch)
-    expected_previews = expected_margins(versions, detectors, after(0)[1])
+    expected_previews = expected_margins(versions, detectors, preview_features(stack))
     load = Load()
 
     def is_of_one_model(answer: Scored) -> bool:
