@@ -174,9 +174,8 @@ def test_a_store_of_another_layout_is_not_opened(open_store: Open) -> None:
     with open_store(layout="of-last-year") as store:
         store.apply(0, expected=0, position=1, card_ids=["a"], states=arbitrary_states(1))
     for readonly in (False, True):
-        with pytest.raises(
-            StoreRefused, match=f"of-last-year, this version reads and writes {STATE_LAYOUT}: remove it"
-        ):
+        refusal = f"of-last-year, this version reads and writes {STATE_LAYOUT}: (remove it|run `cardwatch upgrade`)"
+        with pytest.raises(StoreRefused, match=refusal):
             open_store(readonly=readonly)
 
 
