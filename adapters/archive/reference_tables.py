@@ -129,7 +129,7 @@ class _Listing:
 
 
 class TableName(NamedTuple):
-    """What the name of a table's file says: the first day (UTC) that uses the table, and the table's id."""
+    """The parts of a table's file name: the first day (UTC) that uses the table, and the table's id."""
 
     valid_from: date
     table_id: str

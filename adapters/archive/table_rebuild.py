@@ -46,7 +46,7 @@ class TableOfFormerVersion(NamedTuple):
 
 
 class _AnyContent(Struct):
-    """What the stored forms of all versions have in common."""
+    """The only field that is read from a table of any version."""
 
     label_positions: dict[str, int] = {}
 

@@ -1,4 +1,4 @@
-"""What fraudsters gain by reacting to declines, before and after the detector is retrained."""
+"""Measure how much fraudsters gain by reacting to declines, before and after the detector is retrained."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class WorldResult(Struct, frozen=True, kw_only=True):
 
 
 class RowTruth(Struct, frozen=True, kw_only=True):
-    """What n transactions are: typologies, text [n], and campaigns, int64 [n], 0 where genuine."""
+    """The truth about n transactions: typologies, text [n], and campaigns, int64 [n], 0 where genuine."""
 
     typology: NDArray[np.str_]
     campaign: NDArray[np.int64]

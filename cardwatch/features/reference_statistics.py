@@ -1,4 +1,4 @@
-"""What the sections of a reference table say about each entity."""
+"""Compute the columns of each section of a reference table: counts, risks, runs of fraud."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WEEK_DAYS: Final = 7
 
 
 class Window(NamedTuple):
-    """What a table is made of: the transactions of the `days` before `day`, the newest first, and the known frauds.
+    """The input of a table: the transactions of the `days` before `day`, the newest first, and the known frauds.
 
     A day without transactions is None. Labels of the newest `maturity_days` are not complete.
     """

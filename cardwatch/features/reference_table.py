@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -85,7 +86,7 @@ class _Content(Struct, frozen=True, kw_only=True):
 
 
 class ReferenceTable:
-    """What is known at the start of one UTC day about merchants, devices and ranges of card numbers.
+    """Knowledge at the start of one UTC day about merchants, devices and ranges of card numbers.
 
     `sections` has the sections in the order of their numbers; an omitted one is empty. `arrays` is the same for
     compiled code: the hashes of all sections, uint64 [n]; their values, float32 [m]; int64 [5, 2]: where each section
@@ -154,8 +155,13 @@ class ReferenceTable:
 
     @classmethod
     def empty(cls, valid_from_day: int = 0) -> ReferenceTable:
-        """Return a table without entities."""
-        return cls(valid_from_day)
+        """Return the table without entities; it is made once per day number, because the scoring path asks for it."""
+        return _empty(valid_from_day)
+
+
+@cache
+def _empty(valid_from_day: int) -> ReferenceTable:
+    return ReferenceTable(valid_from_day)
 
 
 def _typed(section: TableSection, columns: int) -> TableSection:

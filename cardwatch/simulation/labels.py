@@ -29,7 +29,7 @@ LabelArray = NDArray[np.void]
 """A structured array of dtype `LABEL`."""
 
 SOURCES: Final = (LabelSource.CUSTOMER, LabelSource.CHARGEBACK, LabelSource.INVESTIGATOR)
-"""By the numbers in the column `source`."""
+"""The column `source` of `LABEL` holds an index of this tuple."""
 _CUSTOMER, _CHARGEBACK, _INVESTIGATOR = range(3)
 
 _SUSPICIOUS_MINOR: Final = 20_000

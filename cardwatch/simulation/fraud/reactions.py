@@ -89,7 +89,7 @@ class NewDevices:
 
 
 class FraudGroup:
-    """What a group of fraudsters has learned, over all of its campaigns.
+    """The state of the bandits of a group of fraudsters, kept over all of its campaigns.
 
     It changes nothing before the first decline. From then on it chooses amounts, merchants, devices and pace for each
     incident, each by a bandit of its own. The reward of an amount is what it gains, relative to the usual amount, or 0
