@@ -82,7 +82,7 @@ class Attack(ABC):
         ]
         return np.concatenate(made) if made else empty_transactions()
 
-    def observe(  # noqa: B027 (most campaigns collect nothing)
+    def observe(
         self,
         population: Population,
         rng: np.random.Generator,
@@ -90,7 +90,8 @@ class Attack(ABC):
         day: int,
         genuine: TransactionArray,
     ) -> None:
-        """Let a campaign see the day's genuine transactions, before its incidents."""
+        """Let a campaign see the day's genuine transactions before its incidents: it copies cards during a breach."""
+        campaign.copy_cards(day, genuine)
 
     @abstractmethod
     def equip(self, population: Population, rng: np.random.Generator, campaign: Campaign) -> None:

@@ -104,17 +104,6 @@ class Skimming(Attack):
         terminal = population.merchants.shops.draw(rng, home)
         campaign.breach(terminal, share_of_time=0.3, dormant_days=int(rng.integers(3, 10)))
 
-    def observe(
-        self,
-        population: Population,
-        rng: np.random.Generator,
-        campaign: Campaign,
-        day: int,
-        genuine: TransactionArray,
-    ) -> None:
-        """Copy the cards that pay at the terminal."""
-        campaign.copy_cards(day, genuine)
-
     def incidents(
         self, population: Population, rng: np.random.Generator, campaign: Campaign, starts: Ints
     ) -> TransactionArray:

@@ -38,17 +38,6 @@ class MerchantCollusion(Attack):
         campaign.merchants = merchant
         campaign.breach(merchant, share_of_time=0.5)
 
-    def observe(
-        self,
-        population: Population,
-        rng: np.random.Generator,
-        campaign: Campaign,
-        day: int,
-        genuine: TransactionArray,
-    ) -> None:
-        """Keep the cards of the day's customers."""
-        campaign.copy_cards(day, genuine)
-
     def incidents(
         self, population: Population, rng: np.random.Generator, campaign: Campaign, starts: Ints
     ) -> TransactionArray:

@@ -120,17 +120,6 @@ class StolenCardData(Attack):
         if rng.random() < 0.5:
             campaign.breach(population.merchants.online.draw_ungrouped(rng, 1), share_of_time=1 / 3)
 
-    def observe(
-        self,
-        population: Population,
-        rng: np.random.Generator,
-        campaign: Campaign,
-        day: int,
-        genuine: TransactionArray,
-    ) -> None:
-        """Copy the data of the cards that pay at the breached merchant."""
-        campaign.copy_cards(day, genuine)
-
     def incidents(
         self, population: Population, rng: np.random.Generator, campaign: Campaign, starts: Ints
     ) -> TransactionArray:
