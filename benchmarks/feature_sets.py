@@ -19,6 +19,7 @@ NEW_MERCHANT_FEATURES: Final = (
     "merchant_days_since_fraud",
     "merchant_fraud_run",
     "merchant_fraud_run_days",
+    "merchant_fraud_run_local",
     "merchant_fraud_cards",
 )
 EARLIER_WINDOWS_DAYS: Final = (1, 7, 30)

@@ -41,6 +41,7 @@ NOT_WATCHED: Final[dict[str, str]] = {
     "merchant_days_since_fraud": _LABELS,
     "merchant_fraud_run": _LABELS,
     "merchant_fraud_run_days": _LABELS,
+    "merchant_fraud_run_local": _LABELS,
     "merchant_fraud_cards": _LABELS,
     "exposure": _LABELS,
     "exposed_merchants": _LABELS,

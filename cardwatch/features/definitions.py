@@ -106,6 +106,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("merchant_days_since_fraud", "merchant", "merchant", "35 d", "days", "from the newest known fraud at the merchant to the start of the day; missing without one", "MERCHANT_RISK"),
     Feature("merchant_fraud_run", "merchant", "merchant", "35 d", "transactions", "known frauds of the newest unbroken run of days with fraud", "MERCHANT_RISK"),
     Feature("merchant_fraud_run_days", "merchant", "merchant", "35 d", "days", "since that run began; 0 without one", "MERCHANT_RISK"),
+    Feature("merchant_fraud_run_local", "merchant", "merchant", "35 d", "transactions", "known frauds of that run with cards that have no known fraud at another merchant", "MERCHANT_RISK"),
     Feature("merchant_fraud_cards", "merchant", "merchant", "35 d", "cards", "cards with known fraud at the merchant", "MERCHANT_RISK"),
     Feature("merchant_count_1d", "merchant", "merchant", "1 d", "transactions", "transactions of the merchant yesterday", "MERCHANT_ACTIVITY"),
     Feature("merchant_count_7d", "merchant", "merchant", "7 d", "transactions a day", "daily mean of the merchant's transactions over the last week", "MERCHANT_ACTIVITY"),

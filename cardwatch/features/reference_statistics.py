@@ -15,7 +15,9 @@ from cardwatch.features.reference_days import (
     CountedEntities,
     DayOfTransactions,
     add_to,
+    count,
     distinct,
+    firsts,
     pairs,
 )
 from cardwatch.features.reference_table import DAY_MS, WINDOW_DAYS, Hashes, TableSection
@@ -64,12 +66,13 @@ def merchants(window: Window) -> TableSection:
     counts = _per_day(entities, days, lambda day: day.merchants)
     amounts = _per_day(entities, days, lambda day: CountedEntities(day.merchants.hashes, day.amounts))
     known = window.frauds_per_day(entities, frauds.merchant)
+    local = window.frauds_per_day(entities, _merchants_of_local_frauds(frauds))
     month = counts[:WINDOW_DAYS].sum(axis=0)
     return _section(
         entities,
         *_risks(window, counts, known),
         _days_since_newest(known),
-        *_fraud_runs(counts, known, window.maturity_days),
+        *_fraud_runs(counts, known, local, window.maturity_days),
         _partners(entities, [pairs(frauds.merchant, frauds.card)]),
         counts[0],
         counts[:_WEEK_DAYS].sum(axis=0) / _WEEK_DAYS,
@@ -163,18 +166,29 @@ def _days_since_newest(frauds: Matrix) -> Floats:
     return np.where(frauds.any(axis=0), newest, np.nan)
 
 
-def _fraud_runs(counts: Matrix, frauds: Matrix, maturity_days: int) -> tuple[Counts, Counts]:
-    """Return the frauds of each entity's newest run of days with fraud, and the days since it began; 0 without one.
+def _merchants_of_local_frauds(frauds: KnownFrauds) -> Hashes:
+    """Return the merchant of each known fraud, 0 where the card has known fraud at another merchant too."""
+    merchants = count(firsts(distinct(pairs(frauds.card, frauds.merchant))))
+    is_local = np.isin(frauds.card & LOW_BITS, merchants.hashes[merchants.counts == 1])
+    local: Hashes = np.where(is_local, frauds.merchant, np.uint64(0))
+    return local
+
+
+def _fraud_runs(counts: Matrix, frauds: Matrix, local: Matrix, maturity_days: int) -> tuple[Counts, Counts, Counts]:
+    """Return of each entity's newest run of days with fraud the frauds, the days since it began, and the local frauds.
+
+    All are 0 without a run. `local`: the frauds of cards that have no known fraud at another merchant.
 
     A day with complete labels ends the run if at most half of its transactions are fraud. Days without transactions,
     and days without fraud whose labels are not complete, neither end nor prolong it.
     """
-    run, began = np.zeros(counts.shape[1], np.int64), np.zeros(counts.shape[1], np.int64)
+    run, began, run_local = (np.zeros(counts.shape[1], np.int64) for _ in range(3))
     is_open = np.ones(counts.shape[1], np.bool_)
     for age, (of_day, fraud) in enumerate(zip(counts, frauds, strict=True)):
         if age >= maturity_days:
             is_open &= (of_day == 0) | (2 * fraud > of_day)
         in_run = is_open & (fraud > 0)
         run += np.where(in_run, fraud, 0)
+        run_local += np.where(in_run, local[age], 0)
         began = np.where(in_run, age + 1, began)
-    return run, began
+    return run, began, run_local

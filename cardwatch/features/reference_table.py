@@ -36,6 +36,7 @@ MERCHANT_VALUES: Final = (
     "days_since_fraud",
     "fraud_run",
     "fraud_run_days",
+    "fraud_run_local",
     "fraud_cards",
     "count_1d",
     "count_7d",
@@ -45,8 +46,9 @@ MERCHANT_VALUES: Final = (
 """Columns of the merchants. Risks are ratios to the base rate, higher is riskier. `risk_recent`: of the days whose
 labels are not complete yet; the others: of the last 7 and 30 days before these. `days_since_fraud`: from the newest
 known fraud to the table, NaN without one. `fraud_run`, `fraud_run_days`: the known frauds of the newest unbroken run
-of days with fraud, and the days since it began, 0 without one. `fraud_cards`: cards with a known fraud. Counts are
-transactions a day; the mean amount is in minor units."""
+of days with fraud, and the days since it began, 0 without one. `fraud_run_local`: those frauds of the run whose cards
+have no known fraud at another merchant, because a stolen card brings its fraud to every merchant. `fraud_cards`: cards
+with a known fraud. Counts are transactions a day; the mean amount is in minor units."""
 DEVICE_VALUES: Final = ("cards", "frauds", "count_1d", "cards_1d", "age")
 """Columns of the devices: cards that used it, known frauds, transactions and cards of the last day, days since its
 first use, at least 1."""

@@ -140,7 +140,7 @@ def alone(event: Transaction) -> dict[str, float]:
         "merchant_category": int(event.merchant_category),
         **{f"is_{channel.value}": float(event.channel is channel) for channel in Channel},
         **{f"merchant_risk_{window}": 1.0 for window in ("recent", "7d", "30d")},
-        **{f"merchant_fraud_{what}": 0.0 for what in ("run", "run_days", "cards")},
+        **{f"merchant_fraud_{what}": 0.0 for what in ("run", "run_days", "run_local", "cards")},
         "exposure": 1.0,
         "exposed_merchants": 0.0,
         **{f"merchant_count_{window}": 0.0 for window in ("1d", "7d", "30d")},

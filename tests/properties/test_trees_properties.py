@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -73,6 +73,7 @@ def test_margins_have_xgboosts_bits_and_contributions_its_values(
     assert margins(trees, sample).tobytes() == expected.tobytes()
     assert b"".join(margins(trees, sample[i : i + 1]).tobytes() for i in range(len(sample))) == expected.tobytes()
 
+    assume(np.abs(expected).max() < 50.0)  # beyond, the sum of the second derivatives of a node is below 1e-13
     by_library = booster.predict(xgboost.DMatrix(sample, nthread=1), pred_contribs=True)
     found = contributions(trees, sample)
     scale = max(1.0, float(np.abs(by_library).max()))  # the library adds up float32

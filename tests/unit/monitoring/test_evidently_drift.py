@@ -16,7 +16,9 @@ Rows = NDArray[np.float32]
 
 
 def rows(seed: int) -> Rows:
-    return np.random.default_rng(seed).normal(10.0, 2.0, (ROWS, len(FEATURES))).astype(np.float32)
+    """Return the same values in all columns, so that a further feature draws nothing else."""
+    values = np.random.default_rng(seed).normal(10.0, 2.0, (ROWS, 1)).astype(np.float32)
+    return np.repeat(values, len(FEATURES), axis=1)
 
 
 def margins(seed: int) -> Rows:

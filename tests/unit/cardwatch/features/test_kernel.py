@@ -344,12 +344,12 @@ def test_sequence_counts_what_was_folded_before() -> None:
 
 
 def test_a_merchant_in_the_table_has_its_values_and_an_unknown_one_neutral_values() -> None:
-    known = np.array([[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 500.0]], np.float32)
+    known = np.array([[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 500.0]], np.float32)
     table = ReferenceTable.of_merchants(0, np.array([identity_hash("m-1")], np.uint64), known)
     folded, _ = folding(paying(), paying(merchant_id="unknown"), table=table)
     first = column("merchant_risk_recent")
-    assert folded.features[0, first : first + 10].tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
-    unknown = dict(zip(MERCHANT_VALUES, folded.features[1, first : first + 10].tolist(), strict=False))
+    assert folded.features[0, first : first + 11].tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    unknown = dict(zip(MERCHANT_VALUES, folded.features[1, first : first + 11].tolist(), strict=False))
     assert [unknown.pop(f"risk_{window}") for window in ("recent", "7d", "30d")] == [1, 1, 1]
     assert np.isnan(unknown.pop("days_since_fraud"))
     assert set(unknown.values()) == {0}

@@ -161,6 +161,18 @@ def test_a_run_of_fraud_goes_back_to_the_last_day_that_was_mostly_genuine() -> N
     assert value(table, 5, "fraud_run_days") == 12.0
 
 
+def test_frauds_of_cards_that_have_fraud_at_another_merchant_too_are_not_local_to_a_run() -> None:
+    # Merchant 5: card 1 twice, card 2 once, and card 3, which has fraud at merchant 6 as well.
+    builder = ReferenceBuilder(maturity_days=5)
+    frauds = [(5, 1, -9), (5, 1, -8), (5, 2, -7), (5, 3, -2), (6, 3, -2)]
+    for transaction, (merchant, card, days) in enumerate(frauds):
+        pay(builder, days, merchant, transaction=transaction, card=card)
+        report(builder, merchant, happened=days, observed=-1, transaction=transaction, card=card)
+    table = builder.build(DAY)
+    assert (value(table, 5, "fraud_run"), value(table, 5, "fraud_run_local")) == (4.0, 3.0)
+    assert (value(table, 6, "fraud_run"), value(table, 6, "fraud_run_local")) == (1.0, 0.0)
+
+
 def test_a_genuine_day_with_complete_labels_ends_the_run() -> None:
     builder = ReferenceBuilder(maturity_days=5)
     for days in (-8, -6):

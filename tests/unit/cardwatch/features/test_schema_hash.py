@@ -17,7 +17,7 @@ from cardwatch.features.state import empty_states
 
 KNOWN = {
     # KERNEL_VERSION: the digest of features and states of the log below
-    3: "e482e93a836f9e3e3cfab37ed532a08bacbf4350c83f74e988919211c3d6184f",
+    3: "c0765f2dbd83716b04cfb0514298b8ad90e8503836c6900e5b6679ad4abf45d4",
 }
 
 
