@@ -11,7 +11,7 @@ from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.reference_statistics import MIN_BASE_RATE
 from models.prequential import DAY_MS
 
-NEW_FAMILIES: Final = ("exposure", "device", "card range")
+NEW_FAMILIES: Final = ("exposure", "device")
 NEW_MERCHANT_FEATURES: Final = (
     "merchant_risk_recent",
     "merchant_risk_7d",

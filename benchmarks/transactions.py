@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from cardwatch.events import AuthorizationOutcome, Channel, Transaction, from_epoch_ms
 from cardwatch.features.columns import COLUMNS
 from cardwatch.features.reference_table import (
-    CARD_RANGE_SECTION,
     COMPROMISED_SECTION,
     DAY_MS,
     DEVICE_SECTION,
@@ -26,7 +25,6 @@ FIRST_DAY: Final = 20_089
 DAYS: Final = 60
 MERCHANTS: Final = 5_000
 DEVICES: Final = 30_000
-CARD_RANGES: Final = 200
 
 
 def random_columns(rows: int, cards: int, *, seed: int = 1) -> tuple[NDArray[np.void], NDArray[np.int64]]:
@@ -36,7 +34,6 @@ def random_columns(rows: int, cards: int, *, seed: int = 1) -> tuple[NDArray[np.
     columns["transaction_hash"] = random.integers(1, 2**63, rows)
     columns["merchant_hash"] = random_table().sections[MERCHANT_SECTION].hashes[random.integers(0, MERCHANTS, rows)]
     columns["device_hash"] = random.integers(0, DEVICES, rows)
-    columns["card_range_hash"] = random.integers(0, CARD_RANGES, rows)
     columns["occurred_at_ms"] = np.sort(random.integers(0, DAYS * DAY_MS, rows)) + FIRST_DAY * DAY_MS
     columns["amount_minor"] = random.integers(0, 50_000, rows)
     columns["latitude"], columns["longitude"] = random.uniform(40, 55, rows), random.uniform(0, 20, rows)
@@ -47,13 +44,12 @@ def random_columns(rows: int, cards: int, *, seed: int = 1) -> tuple[NDArray[np.
 
 @cache
 def random_table() -> ReferenceTable:
-    """A reference table of all merchants, a tenth of them compromised, all devices and all ranges of card numbers."""
+    """A reference table of all merchants, a tenth of them compromised, and of all devices."""
     random = np.random.default_rng(0)
     merchants = np.sort(random.integers(1, 2**63, MERCHANTS).astype(np.uint64))
     entities = {
         MERCHANT_SECTION: merchants,
         DEVICE_SECTION: np.arange(1, DEVICES, dtype=np.uint64),
-        CARD_RANGE_SECTION: np.arange(1, CARD_RANGES, dtype=np.uint64),
         COMPROMISED_SECTION: np.unique(merchants[::10] & np.uint64(0xFFFFFFFF)),
     }
     sections = {

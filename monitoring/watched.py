@@ -49,9 +49,6 @@ NOT_WATCHED: Final[dict[str, str]] = {
     "device_cards": _FILLS,
     "device_frauds": _LABELS,
     "device_age": _FILLS,
-    "card_range_velocity_1d": _FILLS,
-    "card_range_risk_recent": _LABELS,
-    "card_range_risk_7d": _LABELS,
     "merchant_category": "a code: the distance of two values has no meaning",
     "speed_from_last_kmh": "a few impossible speeds outweigh all others",
 }

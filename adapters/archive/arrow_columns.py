@@ -32,13 +32,9 @@ KERNEL_COLUMNS: Final = (
     "latitude",
     "longitude",
     "device_id",
-    "card_range",
     "previous_outcome",
 )
 """Columns that features are computed from, and `card_id`, which selects the state."""
-
-NEW_COLUMNS: Final = ("card_range",)
-"""Optional columns that were added to the contract later: older files do not have them."""
 
 REPEATING_COLUMNS: Final = ("merchant_category", "channel", "country", "previous_outcome")
 """Columns with few distinct values. Parquet stores them as dictionaries, which readers should keep."""
@@ -56,7 +52,6 @@ def arrow_kernel_rows(transactions: pa.Table) -> NDArray[np.void]:
         transaction_hash=_hashes(_required(transactions, "transaction_id")),
         merchant_hash=_hashes(_required(transactions, "merchant_id")),
         device_hash=_hashes(_combined(transactions["device_id"])),
-        card_range_hash=_hashes(_combined(transactions["card_range"])),
         occurred_at_ms=epoch_ms(transactions),
         amount_minor=_required(transactions, "amount_minor").to_numpy(zero_copy_only=False),
         latitude=_numbers(transactions["latitude"]),

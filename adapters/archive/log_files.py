@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.archive.arrow_columns import NEW_COLUMNS, REPEATING_COLUMNS
+from adapters.archive.arrow_columns import REPEATING_COLUMNS
 from cardwatch.errors import CardwatchError
 
 LOG_POSITION: Final = ("partition", "log_offset")
@@ -110,7 +110,7 @@ class _Reader:
         """Read the next batch. Return False, and close the file, after the last one."""
         try:
             for batch in self._batches:
-                rows = with_new_columns(pa.Table.from_batches([batch]), self._names)
+                rows = pa.Table.from_batches([batch])
                 if self._row_group.first_partition != self._row_group.last_partition:
                     rows = rows.filter(pc.equal(rows["partition"], pa.scalar(self._partition, pa.int32())))
                 if rows.num_rows:
@@ -136,14 +136,6 @@ class _Reader:
                 "the file was not written by the archive, or is damaged"
             )
         self.last_offset = int(self._offsets[-1])
-
-
-def with_new_columns(rows: pa.Table, names: Sequence[str]) -> pa.Table:
-    """Return the rows, with nulls in named columns that the contract did not have when the file was written."""
-    for name in NEW_COLUMNS:
-        if name in names and name not in rows.column_names:
-            rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
-    return rows
 
 
 def log_offsets(rows: pa.Table) -> NDArray[np.int64]:

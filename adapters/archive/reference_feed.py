@@ -18,7 +18,6 @@ _IDENTIFIERS: Final = {
     "card": "card_id",
     "merchant": "merchant_id",
     "device": "device_id",
-    "card_range": "card_range",
 }
 
 COLUMNS_NEEDED: Final = (*_IDENTIFIERS.values(), "occurred_at", "amount_minor")

@@ -21,8 +21,7 @@ COLUMNS: Final = np.dtype(
     [
         ("transaction_hash", "<u8"),
         ("merchant_hash", "<u8"),
-        ("device_hash", "<u8"),  # 0: no device, no range of card numbers
-        ("card_range_hash", "<u8"),
+        ("device_hash", "<u8"),  # 0: no device
         ("occurred_at_ms", "<i8"),
         ("amount_minor", "<i8"),
         ("latitude", "<f8"),  # NaN: no location
@@ -33,7 +32,7 @@ COLUMNS: Final = np.dtype(
         ("previous_outcome", "<i4"),  # 0: unknown, 1: approved, 2: declined
     ]
 )
-_ROW: Final = ByteLayout("<QQQQqqddiiii")  # the layout of one row of COLUMNS
+_ROW: Final = ByteLayout("<QQQqqddiiii")  # the layout of one row of COLUMNS
 _NAN: Final = float("nan")
 
 CHANNEL_CODES: Final = {channel.value: code for code, channel in enumerate(Channel)}
@@ -88,7 +87,6 @@ def write_row(rows: bytearray, offset: int, transaction: Transaction) -> None:
         identity_hash(transaction.transaction_id),  # not cached: transaction ids rarely repeat
         known_identity_hash(transaction.merchant_id),
         known_identity_hash(transaction.device_id),
-        known_identity_hash(transaction.card_range),
         to_epoch_ms(transaction.occurred_at),
         transaction.amount_minor,
         _NAN if latitude is None else latitude,
@@ -111,7 +109,6 @@ def kernel_rows(  # noqa: PLR0913 (a column each)
     country: ColumnOrScalar,
     channel: ColumnOrScalar,
     device_hash: ColumnOrScalar = 0,
-    card_range_hash: ColumnOrScalar = 0,
     latitude: ColumnOrScalar = _NAN,
     longitude: ColumnOrScalar = _NAN,
     previous_outcome: ColumnOrScalar = 0,
@@ -121,7 +118,6 @@ def kernel_rows(  # noqa: PLR0913 (a column each)
     rows["transaction_hash"] = transaction_hash
     rows["merchant_hash"] = merchant_hash
     rows["device_hash"] = device_hash
-    rows["card_range_hash"] = card_range_hash
     rows["occurred_at_ms"] = occurred_at_ms
     rows["amount_minor"] = amount_minor
     rows["latitude"] = latitude

@@ -122,10 +122,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("device_count_1d", "device", "device", "1 d", "transactions", "the device's transactions yesterday", "SHARED_DEVICE"),
     Feature("device_cards_1d", "device", "device", "1 d", "cards", "cards that used the device yesterday", "SHARED_DEVICE"),
     Feature("device_age", "device", "device", "35 d", "days", "since the device's first use by any card; 0 for one that is new today", "DEVICE_AGE"),
-
-    Feature("card_range_velocity_1d", "card range", "card range", "1 d, 30 d", "ratio", "transactions of the range yesterday, over its daily mean", "CARD_RANGE_ACTIVITY"),
-    Feature("card_range_risk_recent", "card range", "card range", "newest days", "ratio", "known fraud of the days whose labels are not complete yet, over the base rate, shrunk toward 1", "CARD_RANGE_RISK"),
-    Feature("card_range_risk_7d", "card range", "card range", "7 d", "ratio", "fraud of the 7 days before those, over the base rate, shrunk toward 1", "CARD_RANGE_RISK"),
 )  # fmt: skip
 
 FEATURE_NAMES: Final[tuple[str, ...]] = tuple(feature.name for feature in FEATURES)

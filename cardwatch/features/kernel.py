@@ -27,7 +27,7 @@ from cardwatch.features.definitions import FEATURES
 from cardwatch.features.feature_row import COLUMN
 from cardwatch.features.geography import degrees_east, distance_km
 from cardwatch.features.novelty import NEVER, day_of, update_last_use
-from cardwatch.features.reference_features import device_and_range, exposure, merchant
+from cardwatch.features.reference_features import device, exposure, merchant
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.state import (
     CASH_24H,
@@ -127,7 +127,7 @@ def fold_one(states, card, event, table, row):  # type: ignore[no-untyped-def]
     _time_features(state, event, row)
     _place_features(state, event, row)
     merchant(event, table, row)
-    device_and_range(event, table, row)
+    device(event, table, row)
     exposure(state, event, table, row)
     merchant_is_new = _novelty_features(state, event, row)
     _segment_features(state, event, now_ms, row)

@@ -14,8 +14,6 @@ from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_days import DayOfTransactions
 from cardwatch.features.reference_table import DAY_MS, Hashes
 
-_NAMED = ("device", "card_range")
-
 
 class ReferenceLabel(NamedTuple):
     """A label. `transaction`, `merchant` and `card` are identity hashes; times are in milliseconds since 1970."""
@@ -47,7 +45,6 @@ class KnownFrauds(NamedTuple):
     merchant: Hashes
     card: Hashes
     device: Hashes
-    card_range: Hashes
     occurred_at_ms: NDArray[np.int64]
 
 
@@ -73,7 +70,7 @@ class LabelLog:
     def known_frauds(self, first: int, stop: int, days: Mapping[int, DayOfTransactions]) -> KnownFrauds:
         """Return the frauds of the event days [first, stop) that are known when day `stop` begins.
 
-        A label names the merchant and the card; the rest comes from the transaction's row in `days`, if it is there.
+        A label names the merchant and the card; the device comes from the transaction's row in `days`, if it is there.
         """
         before_ms = stop * DAY_MS
         confirmed = (_confirmed_fraud(labels, before_ms) for labels in self._labels.values())
@@ -84,14 +81,13 @@ class LabelLog:
 
         transactions = column("transaction")
         occurred_at_ms = np.array([fraud.occurred_at_ms for fraud in frauds], np.int64)
-        named = {name: np.zeros(len(frauds), np.uint64) for name in _NAMED}
+        devices = np.zeros(len(frauds), np.uint64)
         for day in np.unique(occurred_at_ms // DAY_MS).tolist():
             if day in days:
                 of_day = np.flatnonzero(occurred_at_ms // DAY_MS == day)
                 found, rows = days[day].find(transactions[of_day])
-                for name, values in named.items():
-                    values[of_day[found]] = rows[name]
-        return KnownFrauds(transactions, column("merchant"), column("card"), **named, occurred_at_ms=occurred_at_ms)
+                devices[of_day[found]] = rows["device"]
+        return KnownFrauds(transactions, column("merchant"), column("card"), devices, occurred_at_ms)
 
 
 def _confirmed_fraud(labels: list[ReferenceLabel], before_ms: int) -> ReferenceLabel | None:

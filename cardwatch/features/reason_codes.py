@@ -36,8 +36,6 @@ REASON_TEXTS: Final[dict[str, str]] = {
     "SHARED_DEVICE": "a device that several cards use, or how much it is used",
     "DEVICE_RISK": "known fraud with this device",
     "DEVICE_AGE": "how long the device has been known",
-    "CARD_RANGE_ACTIVITY": "how much this range of card numbers has been used lately",
-    "CARD_RANGE_RISK": "known fraud in this range of card numbers",
     "RULE_SPEED": "rule: too far from the card's last place for the time between",
     "RULE_VELOCITY": "rule: too many payments within an hour",
     "RULE_CARD_TESTING": "rule: several small payments within an hour",

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from cardwatch.features.compromise import compromised_merchants
 from cardwatch.features.known_frauds import LabelLog, ReferenceLabel
 from cardwatch.features.reference_days import ROWS, DayOfTransactions
-from cardwatch.features.reference_statistics import Window, card_ranges, devices, merchants
+from cardwatch.features.reference_statistics import Window, devices, merchants
 from cardwatch.features.reference_table import (
-    CARD_RANGE_SECTION,
     COMPROMISED_SECTION,
     DAY_MS,
     DEVICE_SECTION,
@@ -53,7 +52,7 @@ class ReferenceBuilder:
         """Add n transactions: dtype `columns.COLUMNS` [n], and the identity hashes of their cards, uint64 [n]."""
         rows = np.empty(len(columns), ROWS)
         rows["card"] = card_hashes
-        for name in ("transaction", "merchant", "device", "card_range"):
+        for name in ("transaction", "merchant", "device"):
             rows[name] = columns[f"{name}_hash"]
         for name in ("occurred_at_ms", "amount_minor"):
             rows[name] = columns[name]
@@ -90,7 +89,6 @@ class ReferenceBuilder:
         sections = {
             MERCHANT_SECTION: merchants(window),
             DEVICE_SECTION: devices(window),
-            CARD_RANGE_SECTION: card_ranges(window),
             COMPROMISED_SECTION: compromised_merchants(list(days.values()), frauds),
         }
         return ReferenceTable(day, sections, self._label_positions)

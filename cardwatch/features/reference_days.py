@@ -18,7 +18,6 @@ ROWS: Final = np.dtype(
         ("card", "<u8"),
         ("merchant", "<u8"),
         ("device", "<u8"),
-        ("card_range", "<u8"),
         ("occurred_at_ms", "<i8"),
         ("amount_minor", "<i8"),
     ]
@@ -63,11 +62,6 @@ class DayOfTransactions:
         return count(named(self.rows["device"]))
 
     @cached_property
-    def card_ranges(self) -> CountedEntities:
-        """Ranges of card numbers of the day, without 0."""
-        return count(named(self.rows["card_range"]))
-
-    @cached_property
     def merchant_cards(self) -> Hashes:
         """The distinct pairs of merchant and card, see `pairs`."""
         return distinct(pairs(self.rows["merchant"], self.rows["card"]))
@@ -81,7 +75,7 @@ class DayOfTransactions:
     @cached_property
     def _by_transaction(self) -> NDArray[np.void]:
         """The rows by transaction; the order of a repeated one's rows does not depend on that of their arrival."""
-        keys = ("card_range", "device", "transaction")  # the last one is the first to sort by
+        keys = ("device", "transaction")  # the last one is the first to sort by
         ordered: NDArray[np.void] = self.rows[np.lexsort([self.rows[key] for key in keys])]
         return ordered
 

@@ -1,4 +1,4 @@
-"""Features from the reference table: the merchant, the device, the range of card numbers, and exposure.
+"""Features from the reference table: the merchant, the device, and the exposure of the card.
 
 `table` is always the tuple `ReferenceTable.arrays`. A lookup is a binary search in one section.
 """
@@ -13,14 +13,12 @@ from cardwatch.compiled import compiled
 from cardwatch.features.feature_row import COLUMN
 from cardwatch.features.novelty import day_of
 from cardwatch.features.reference_table import (
-    CARD_RANGE_SECTION,
     COMPROMISED_SECTION,
     DEVICE_SECTION,
     DEVICE_VALUES,
     FILTER_WORDS,
     MERCHANT_SECTION,
     MERCHANT_VALUES,
-    RANGE_VALUES,
     SECTION_VALUES,
 )
 
@@ -50,21 +48,13 @@ def merchant(event, table, row):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def device_and_range(event, table, row):  # type: ignore[no-untyped-def]
-    """Write their features, missing if the transaction does not name them.
-
-    They are 0 for a device that the table does not have, and missing for a range that it does not have.
-    """
+def device(event, table, row):  # type: ignore[no-untyped-def]
+    """Write the device's features: missing without a device, 0 for one that the table does not have."""
     values = table[1]
     if event.device_hash != _NO_HASH:
         at = _find(table, DEVICE_SECTION, event.device_hash)
         for value in range(len(DEVICE_VALUES)):
             row[COLUMN.device_cards + value] = values[at + value] if at != _NOT_FOUND else 0.0
-    if event.card_range_hash != _NO_HASH:
-        at = _find(table, CARD_RANGE_SECTION, event.card_range_hash)
-        if at != _NOT_FOUND:
-            for value in range(len(RANGE_VALUES)):
-                row[COLUMN.card_range_velocity_1d + value] = values[at + value]
 
 
 @compiled

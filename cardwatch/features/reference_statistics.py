@@ -99,16 +99,6 @@ def devices(window: Window) -> TableSection:
     )
 
 
-def card_ranges(window: Window) -> TableSection:
-    """Return the ranges of card numbers with transactions, `RANGE_VALUES`."""
-    entities = distinct(_joined([day.card_ranges.hashes for day in window.present]))
-    counts = _per_day(entities, window.days, lambda day: day.card_ranges)
-    known = window.frauds_per_day(entities, window.frauds.card_range)
-    recent, week, _ = _risks(window, counts, known)
-    mean = counts[:WINDOW_DAYS].sum(axis=0) / WINDOW_DAYS
-    return _section(entities, counts[0] / np.maximum(mean, 1.0 / WINDOW_DAYS), recent, week)
-
-
 def _section(entities: Hashes, *columns: NDArray[np.number]) -> TableSection:
     values = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
     return TableSection(entities, values.astype(np.float32))

@@ -1,7 +1,7 @@
 """Reference tables: what features need to know beyond the card's own history. One immutable table per event day.
 
-A table has a section per kind of entity: merchants, devices, ranges of card numbers. An entity is found by
-the identity hash of its identifier. The table for day D is built from transactions that occurred before D and labels
+A table has a section per kind of entity: merchants, devices, compromised merchants. An entity is found by the identity
+hash of its identifier. The table for day D is built from transactions that occurred before D and labels
 observed before D (`reference_builder.py`), and records the label-log positions that it covers. Its id is a hash of its
 content, so the id in a decision identifies the exact table. A late label changes the next table, never an existing one.
 """
@@ -26,7 +26,7 @@ DAY_MS: Final = 86_400_000
 WINDOW_DAYS: Final = 30
 """Length of the longest window in days."""
 
-MERCHANT_SECTION, DEVICE_SECTION, CARD_RANGE_SECTION, COMPROMISED_SECTION = range(4)
+MERCHANT_SECTION, DEVICE_SECTION, COMPROMISED_SECTION = range(3)
 """Numbers of the sections. The last one finds merchants by the 32 bits of their hash that card states keep."""
 
 MERCHANT_VALUES: Final = (
@@ -52,15 +52,13 @@ with a known fraud. Counts are transactions a day; the mean amount is in minor u
 DEVICE_VALUES: Final = ("cards", "frauds", "count_1d", "cards_1d", "age")
 """Columns of the devices: cards that used it, known frauds, transactions and cards of the last day, days since its
 first use, at least 1."""
-RANGE_VALUES: Final = ("velocity_1d", "risk_recent", "risk_7d")
-"""Columns of the ranges of card numbers: transactions of the last day over the daily mean; risks as for merchants."""
 COMPROMISE_VALUES: Final = ("compromise",)
 """How many times more of a merchant's cards later saw fraud elsewhere than expected, see `compromise.py`."""
 
 FILTER_WORDS: Final = 256
 """Length of the filter of compromised merchants in words of 64 bits: 2 KB, which stay in the fastest cache."""
 
-SECTION_VALUES: Final = (MERCHANT_VALUES, DEVICE_VALUES, RANGE_VALUES, COMPROMISE_VALUES)
+SECTION_VALUES: Final = (MERCHANT_VALUES, DEVICE_VALUES, COMPROMISE_VALUES)
 
 
 class TableSection(NamedTuple):
@@ -88,10 +86,10 @@ class _Content(Struct, frozen=True, kw_only=True):
 
 
 class ReferenceTable:
-    """Knowledge at the start of one UTC day about merchants, devices and ranges of card numbers.
+    """Knowledge at the start of one UTC day about merchants and devices.
 
     `sections` has the sections in the order of their numbers; an omitted one is empty. `arrays` is the same for
-    compiled code: the hashes of all sections, uint64 [n]; their values, float32 [m]; int64 [5, 2]: where each section
+    compiled code: the hashes of all sections, uint64 [n]; their values, float32 [m]; int64 [4, 2]: where each section
     begins in the two, with the ends of both as the last row; and uint64 [`FILTER_WORDS`]: a bit per possible hash of a
     compromised merchant, because most lookups find nothing.
     """

@@ -16,7 +16,7 @@ from cardwatch.features.definitions import FEATURES
 from cardwatch.features.kernel import FoldedRows, fold
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 
-FORMER_EMPTY_TABLES: Final = frozenset({"4020a9cd78e50eff2565d9170fbf869a"})
+FORMER_EMPTY_TABLES: Final = frozenset({"4020a9cd78e50eff2565d9170fbf869a", "c7b8714be314166a80fc855a24743f41"})
 """Ids that the empty table had in former stored forms. Decisions from before the first table name them."""
 
 

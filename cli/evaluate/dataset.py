@@ -32,7 +32,7 @@ from cli.evaluate.score_fields import check_columns_exist
 from cli.evaluate.thousands import ThousandsCheck
 from models.prequential import DAY_MS
 
-IDENTIFIERS: Final = ("card_id", "merchant_id", "transaction_id", "device_id", "card_range")
+IDENTIFIERS: Final = ("card_id", "merchant_id", "transaction_id", "device_id")
 
 
 class Text(NamedTuple):
@@ -133,7 +133,6 @@ def _kernel_rows(columns: Columns, fields: TransactionFields) -> NDArray[np.void
         transaction_hash=hashes(ids) if ids else identity_hashes([f"row-{row}" for row in columns["row"].tolist()]),
         merchant_hash=hashes(columns["merchant_id"]),
         device_hash=optional_hashes("device_id"),
-        card_range_hash=optional_hashes("card_range"),
         occurred_at_ms=columns["occurred_at"],
         amount_minor=columns["amount"],
         latitude=columns.get("latitude", np.nan),

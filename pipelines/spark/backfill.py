@@ -14,7 +14,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col, lit
 
-from adapters.archive.arrow_columns import KERNEL_COLUMNS, NEW_COLUMNS
+from adapters.archive.arrow_columns import KERNEL_COLUMNS
 from adapters.archive.feature_rows import KEY_COLUMNS
 from adapters.archive.log_files import BATCH_ROWS, LOG_POSITION
 from adapters.archive.reader import Archive, index_url_of, transaction_files
@@ -39,9 +39,6 @@ def backfill(spark: Any, transactions: Path, tables: Path, out: Path, index_url:
         raise Misconfigured(f"{out} exists; name another folder, or remove it")
     files = map(str, transaction_files(transactions, index_url))
     rows = spark.read.option("mergeSchema", "true").parquet(*files)
-    for name in NEW_COLUMNS:
-        if name not in rows.columns:
-            rows = rows.withColumn(name, lit(None).cast("string"))
     rows = rows.select(*_COLUMNS)
     store = ReferenceTableStore(tables)
     serialized = [table.to_bytes() for table in store.all()]

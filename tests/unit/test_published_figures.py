@@ -143,7 +143,7 @@ STEPS = {
     "newest reference table": "table",
     "card state from LMDB": "state",
     "transaction as a kernel row": "encode",
-    "kernel: 83 features": "fold",
+    "kernel: 80 features": "fold",
     "300 trees of depth 6": "margin",
     "calibration": "probability",
     "cost policy": "action",

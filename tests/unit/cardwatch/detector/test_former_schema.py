@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec import structs
@@ -111,11 +112,21 @@ def test_the_table_of_a_former_decision_is_replayed_as_the_rebuilt_one_of_the_sa
     tables = ReferenceTables(rebuilt, former)
 
     newest_first = [*reversed(former), *FORMER_EMPTY_TABLES, rebuilt[0].table_id]
-    assert tables.by_id(newest_first).tolist() == [2, 1, 0, 1]
+    assert tables.by_id(newest_first).tolist() == [2, 1, 0, 0, 1]
     with pytest.raises(CardwatchError, match="used reference table 0000, which is not stored any more"):
         tables.by_id(["0000"])
 
 
-def test_the_former_empty_table_is_known_by_the_hash_of_its_stored_form(tmp_path: Path) -> None:
-    empty = write_former_table(tmp_path, date(1970, 1, 1), former_table(date(1970, 1, 1), {}, merchants=0))
-    assert {empty} == FORMER_EMPTY_TABLES
+def test_the_former_empty_tables_are_known_by_the_hashes_of_their_stored_forms(tmp_path: Path) -> None:
+    oldest = write_former_table(tmp_path, date(1970, 1, 1), former_table(date(1970, 1, 1), {}, merchants=0))
+    columns = (
+        "risk_recent risk_7d risk_30d days_since_fraud fraud_run fraud_run_days fraud_cards"
+        " count_1d count_7d count_30d mean_amount_30d",
+        "cards frauds count_1d cards_1d age",
+        "velocity_1d risk_recent risk_7d",
+        "compromise",
+    )
+    sections = [{"values_of": names.split(), "hashes": b"", "values": b""} for names in columns]
+    content = {"valid_from_day": 0, "label_positions": {}, "sections": sections}
+    with_card_ranges = write_former_table(tmp_path, date(1970, 1, 1), msgspec.msgpack.encode(content))
+    assert {oldest, with_card_ranges} == FORMER_EMPTY_TABLES

@@ -15,7 +15,6 @@ from cardwatch.features.definitions import FEATURES, column
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.kernel import FoldedRows, fold
 from cardwatch.features.reference_table import (
-    CARD_RANGE_SECTION,
     COMPROMISED_SECTION,
     DEVICE_SECTION,
     MERCHANT_VALUES,
@@ -366,15 +365,6 @@ def test_device_features_are_those_of_the_table_0_for_a_new_device_and_missing_w
     assert folded.features[0, first : first + 5].tolist() == [3, 2, 4, 1, 9]
     assert folded.features[1, first : first + 5].tolist() == [0, 0, 0, 0, 0]
     assert np.isnan(folded.features[2, first : first + 5]).all()
-
-
-def test_features_of_a_card_range_are_those_of_the_table_and_missing_otherwise() -> None:
-    values = np.array([[1.5, 2.0, 3.0]], np.float32)
-    table = ReferenceTable(0, {CARD_RANGE_SECTION: TableSection(np.array([identity_hash("r-1")], np.uint64), values)})
-    folded, _ = folding(paying(card_range="r-1"), paying(card_range="r-2"), paying(), table=table)
-    first = column("card_range_velocity_1d")
-    assert folded.features[0, first : first + 3].tolist() == [1.5, 2, 3]
-    assert np.isnan(folded.features[1:, first : first + 3]).all()
 
 
 def test_exposure_is_that_of_the_most_compromised_merchant_used_before() -> None:

@@ -13,7 +13,6 @@ from cardwatch.features.reference_builder import ReferenceBuilder
 from cardwatch.features.reference_days import ROWS
 from cardwatch.features.reference_statistics import PRIOR_TRANSACTIONS
 from cardwatch.features.reference_table import (
-    CARD_RANGE_SECTION,
     DEVICE_SECTION,
     MERCHANT_SECTION,
     ReferenceTable,
@@ -204,20 +203,6 @@ def test_fraud_of_a_transaction_that_is_not_there_counts_for_no_device() -> None
     assert value(table, 5, "fraud_cards") == 1.0  # a label names its merchant itself
 
 
-def test_a_range_of_card_numbers_has_its_velocity_and_its_risk() -> None:
-    builder = ReferenceBuilder()
-    pay(builder, -1, 5, count=4, card_range=40)
-    pay(builder, -2, 5, count=8, card_range=40)
-    pay(builder, -2, 5, count=8, card_range=41, transaction=7)
-    report(builder, 5, happened=-2, observed=-1, transaction=7)
-    table = builder.build(DAY)
-    assert table.value(CARD_RANGE_SECTION, 40, "velocity_1d") == pytest.approx(4 / (12 / 30))
-    assert table.value(CARD_RANGE_SECTION, 41, "velocity_1d") == 0.0
-    # Base rate 1 / 20. 40: (0 + 1) / 32 * 20 = 0.625. 41: (1 + 1) / 28 * 20 = 10 / 7.
-    assert table.value(CARD_RANGE_SECTION, 40, "risk_recent") == pytest.approx(0.625)
-    assert table.value(CARD_RANGE_SECTION, 41, "risk_recent") == pytest.approx(10 / 7)
-
-
 def test_the_order_of_arrival_does_not_matter() -> None:
     tables = []
     for days in ([-1, -2, -3], [-3, -1, -2]):
@@ -239,4 +224,4 @@ def test_a_late_transaction_counts_in_the_next_table() -> None:
 
 
 def test_without_transactions_the_table_is_empty() -> None:
-    assert [len(section.hashes) for section in ReferenceBuilder().build(DAY).sections] == [0] * 4
+    assert [len(section.hashes) for section in ReferenceBuilder().build(DAY).sections] == [0] * 3

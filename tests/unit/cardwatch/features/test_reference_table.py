@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cardwatch.features.reference_table import (
-    CARD_RANGE_SECTION,
     COMPROMISED_SECTION,
     DEVICE_SECTION,
     DEVICE_VALUES,
@@ -21,27 +20,27 @@ from cardwatch.features.reference_table import (
 )
 
 DEVICES = TableSection(np.array([3, 8], np.uint64), np.arange(10, dtype=np.float32).reshape(2, 5))
-RANGES = TableSection(np.array([2**64 - 1], np.uint64), np.array([[4.0, 5.0, 6.0]], np.float32))
+COMPROMISED = TableSection(np.array([2**32 - 1], np.uint64), np.array([[4.0]], np.float32))
 
 
 def table(**changes: object) -> ReferenceTable:
-    sections = {DEVICE_SECTION: DEVICES, CARD_RANGE_SECTION: RANGES}
+    sections = {DEVICE_SECTION: DEVICES, COMPROMISED_SECTION: COMPROMISED}
     return ReferenceTable(20_129, sections, {"0": 5}) if not changes else ReferenceTable(20_129, sections, changes)
 
 
 def test_a_value_is_found_by_section_hash_and_name() -> None:
     assert table().value(DEVICE_SECTION, 8, "cards") == 5.0
     assert table().value(DEVICE_SECTION, 3, DEVICE_VALUES[-1]) == 4.0
-    assert table().value(CARD_RANGE_SECTION, 2**64 - 1, "risk_recent") == 5.0
+    assert table().value(COMPROMISED_SECTION, 2**32 - 1, "compromise") == 4.0
     assert table().value(DEVICE_SECTION, 4, "cards") is None
     assert table().value(MERCHANT_SECTION, 3, "risk_7d") is None  # the section is empty
 
 
 def test_the_arrays_hold_the_sections_one_after_the_other() -> None:
     hashes, values, starts, _ = table().arrays
-    assert hashes.tolist() == [3, 8, 2**64 - 1]
-    assert values.tolist() == [*range(10), 4.0, 5.0, 6.0]
-    assert starts.tolist() == [[0, 0], [0, 0], [2, 10], [3, 13], [3, 13]]
+    assert hashes.tolist() == [3, 8, 2**32 - 1]
+    assert values.tolist() == [*range(10), 4.0]
+    assert starts.tolist() == [[0, 0], [0, 0], [2, 10], [3, 11]]
 
 
 def test_the_filter_has_the_bits_of_the_compromised_merchants() -> None:
@@ -55,7 +54,7 @@ def test_the_id_is_the_content_and_survives_storage() -> None:
     restored = ReferenceTable.from_bytes(table().to_bytes())
     assert restored.table_id == table().table_id
     assert restored.valid_from == datetime(2025, 2, 10, tzinfo=UTC)
-    assert [section.hashes.tolist() for section in restored.sections] == [[], [3, 8], [2**64 - 1], []]
+    assert [section.hashes.tolist() for section in restored.sections] == [[], [3, 8], [2**32 - 1]]
     assert restored.label_positions == {"0": 5}
     assert table(**{"0": 6}).table_id != table().table_id
 
