@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from benchmarks.feature_sets import earlier_merchant_risks, earlier_rows
 from cli.evaluate.dataset import Dataset
@@ -26,16 +24,6 @@ class ComparedFold(NamedTuple):
     now: NDArray[np.float32]
 
 
-class PairedMean(Struct, frozen=True, kw_only=True):
-    """Means over worlds before and now, and that of the differences with its 95 % interval (Student's t)."""
-
-    before: float
-    now: float
-    gain: float
-    low: float
-    high: float
-
-
 def compare_folds(
     dataset: Dataset, protocol: PrequentialProtocol, settings: TrainingSettings, report: Report
 ) -> Iterator[ComparedFold]:
@@ -50,16 +38,6 @@ def compare_folds(
         report(f"fold {chosen.fold.number}: features from before")
         train, test = earlier_rows(train, risks[chosen.train]), earlier_rows(test, risks[chosen.test.rows])
         yield ComparedFold(chosen.test.rows, _margins(train, chosen.known_fraud, test, settings), now)
-
-
-def paired_mean(before: Sequence[float], now: Sequence[float]) -> PairedMean:
-    """Return the means of two measures of the same worlds, at least two of them."""
-    gains = np.array(now) - np.array(before)
-    half = float(student.ppf(0.975, len(gains) - 1) * np.std(gains, ddof=1) / np.sqrt(len(gains)))
-    gain = float(np.mean(gains))
-    return PairedMean(
-        before=float(np.mean(before)), now=float(np.mean(now)), gain=gain, low=gain - half, high=gain + half
-    )
 
 
 def _margins(

@@ -13,8 +13,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from benchmarks.feature_comparison import PairedMean, compare_folds, paired_mean
+from benchmarks.feature_comparison import compare_folds
 from benchmarks.merchant_compromise.compromise_world import CompromiseWorld
+from benchmarks.world_means import estimate
 from cli.evaluate.dataset import Dataset, read_dataset
 from cli.evaluate.mapping_file import parse_mapping
 from cli.evaluate.rejects import Fault
@@ -78,24 +79,16 @@ def dataset_of(world: CompromiseWorld) -> Dataset:
         return read_dataset(path, parse_mapping(MAPPING, "benchmark"), _refuse)
 
 
-def overall(results: list[CompromiseResult]) -> PairedMean:
-    """Return the means over the worlds of the mean over the folds."""
-    before, now = ([float(np.mean(getattr(result, name))) for result in results] for name in ("before", "now"))
-    return paired_mean(before, now)
-
-
 def markdown(results: list[CompromiseResult]) -> str:
-    """Return the table of the documentation."""
+    """Return the table of the documentation: the means over the folds, and over the worlds with their interval."""
+    before, now = ([float(np.mean(getattr(result, name))) for result in results] for name in ("before", "now"))
+    gains = [later - earlier for earlier, later in zip(before, now, strict=True)]
     rows = [
-        (str(result.seed), *(f"{value:.3f}" for value in (before, now)), f"{now - before:+.3f}")
-        for result in results
-        for before, now in [(float(np.mean(result.before)), float(np.mean(result.now)))]
+        (str(result.seed), f"{earlier:.3f}", f"{later:.3f}", f"{later - earlier:+.3f}")
+        for result, earlier, later in zip(results, before, now, strict=True)
     ]
-    mean = overall(results)
-    gain = f"{mean.gain:+.3f} ({mean.low:+.3f} to {mean.high:+.3f})"
-    return table(
-        ("seed", "before", "now", "difference"), [*rows, ("mean", f"{mean.before:.3f}", f"{mean.now:.3f}", gain)]
-    )
+    mean = ("mean", f"{np.mean(before):.3f}", f"{np.mean(now):.3f}", estimate(gains).shown("+.3f"))
+    return table(("seed", "before", "now", "difference"), [*rows, mean])
 
 
 def _names(prefix: str, numbers: NDArray[np.int32]) -> Any:  # pyarrow's stubs do not give the type

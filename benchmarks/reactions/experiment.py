@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 from msgspec import Struct
-from scipy.stats import t as student
 
 from benchmarks.reactions.decided_world import DecidedTransactions, DecidedWorld
+from benchmarks.world_means import WorldMean, estimate
 from cardwatch.simulation.settings import SimulationSettings
 
 WARM_UP_DAYS: Final = 14
@@ -39,14 +39,6 @@ class Course(Struct, frozen=True, kw_only=True):
     weeks: list[DecidedTransactions]
 
 
-class WorldMean(Struct, frozen=True, kw_only=True):
-    """A mean over worlds, with the ends of its 95 % interval (Student's t)."""
-
-    mean: float
-    low: float
-    high: float
-
-
 def run_world(seed: int, cards: int, fraud_share: float, budgets: Sequence[float]) -> list[list[Course]]:
     """Return the courses of all arms in the world of one seed, for each budget.
 
@@ -70,15 +62,6 @@ def per_day(courses: Sequence[Course], arm: Arm, weeks: slice, field: str) -> li
     """Return the daily mean of a field over some weeks in each world, in the order of the seeds."""
     chosen = sorted((course for course in courses if course.arm == arm), key=lambda course: course.seed)
     return [float(np.mean([getattr(week, field) for week in course.weeks[weeks]])) / 7 for course in chosen]
-
-
-def estimate(values: Sequence[float]) -> WorldMean:
-    """Return the mean of one value per world, with its interval; without an interval for one world."""
-    mean, count = float(np.mean(values)), len(values)
-    if count == 1:
-        return WorldMean(mean=mean, low=float("nan"), high=float("nan"))
-    half = float(student.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
-    return WorldMean(mean=mean, low=mean - half, high=mean + half)
 
 
 def ratio(values: Sequence[float], of: Sequence[float]) -> WorldMean:

@@ -7,7 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from benchmarks.reactions.experiment import WEEKS_AFTER, WEEKS_BEFORE, Arm, Course, WorldMean, estimate, per_day, ratio
+from benchmarks.reactions.experiment import WEEKS_AFTER, WEEKS_BEFORE, Arm, Course, per_day, ratio
+from benchmarks.world_means import estimate
 from infra.aws.markdown_tables import table
 
 _BEFORE: Final = slice(0, WEEKS_BEFORE)
@@ -47,9 +48,9 @@ def markdown(results: ReactionResults) -> str:
         rows.append(
             (
                 name,
-                *(_shown(estimate([minor / _MINOR for minor in values]), ",.0f") for values in approved),
-                _shown(ratio(approved[1], approved[0]), ".2f"),
-                *(_shown(estimate(values), ".3f") for values in shares),
+                *(estimate([minor / _MINOR for minor in values]).shown(",.0f") for values in approved),
+                ratio(approved[1], approved[0]).shown(".2f"),
+                *(estimate(values).shown(".3f") for values in shares),
             )
         )
     return table(_HEAD, rows)
@@ -58,7 +59,3 @@ def markdown(results: ReactionResults) -> str:
 def _share_declined(courses: Sequence[Course], arm: Arm, weeks: slice) -> list[float]:
     frauds, declined = (per_day(courses, arm, weeks, field) for field in ("frauds", "declined_frauds"))
     return [part / whole for part, whole in zip(declined, frauds, strict=True)]
-
-
-def _shown(found: WorldMean, form: str) -> str:
-    return f"{found.mean:{form}} ({found.low:{form}} to {found.high:{form}})"

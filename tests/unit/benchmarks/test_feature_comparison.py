@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.feature_comparison import paired_mean
 from benchmarks.feature_sets import NEW_FAMILIES, NEW_MERCHANT_FEATURES, earlier_merchant_risks, earlier_rows
 from cardwatch.features.definitions import FEATURES, column
 
@@ -69,9 +68,3 @@ def test_earlier_rows_lack_the_new_features_and_have_the_earlier_risks() -> None
         is_new = feature.family in NEW_FAMILIES or feature.name in NEW_MERCHANT_FEATURES
         assert np.isnan(rows[:, number]).all() if is_new else np.array_equal(rows[:, number], features[:, number])
     assert not np.isnan(features).any()
-
-
-def test_the_interval_of_a_gain_is_that_of_paired_differences() -> None:
-    found = paired_mean([0.1, 0.5], [0.2, 0.8])  # gains 0.1 and 0.3: standard error 0.1, and Student's factor is 12.706
-    assert (found.before, found.now, found.gain) == pytest.approx((0.3, 0.5, 0.2))
-    assert (found.low, found.high) == pytest.approx((0.2 - 1.2706, 0.2 + 1.2706), abs=1e-4)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from adapters.archive.reader import Archive
+from benchmarks.demo_seeds import of_summary
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cardwatch.records import Record
 from cli.demo.acceptance import checks
@@ -221,6 +222,15 @@ def test_each_day_names_its_model_and_what_had_drifted() -> None:
         ["amount", "speed"],
         "decayed",
     )
+
+
+def test_the_comparison_of_seeds_takes_its_figures_from_the_summary() -> None:
+    result = summary(rows_of_a_closed_loop(), loop())
+    run = of_summary(7, result)
+    assert (run.seed, run.closed, run.failed) == (7, True, [])
+    assert run.average_precision == [phase.quality.average_precision for phase in result.facts.phases]
+    assert result.facts.change_to_detection is not None
+    assert run.days_to_detection == result.facts.change_to_detection.days
 
 
 def test_a_loop_that_closed_says_so() -> None:
