@@ -21,6 +21,7 @@ from cardwatch.detector.trees.flat import FlatTrees
 from cardwatch.detector.trees.margins import margins
 from cardwatch.errors import CorruptModel, SchemaMismatch
 from cardwatch.features.definitions import FEATURE_NAMES, REASONS, SCHEMA_HASH
+from cardwatch.features.reason_codes import NEUTRAL_CODE, SUPPORTING_CODES, features_with_true_code
 
 MODEL_FILE: Final = "model.ubj"
 TREES_FILE: Final = "trees.bin"
@@ -100,7 +101,7 @@ class Detector:
         >>> detector, rows = one_split_detector(), np.full((2, len(FEATURE_NAMES)), np.nan, np.float32)
         >>> rows[1, FEATURE_NAMES.index("amount")] = 250.0
         >>> detector.margins(rows).tolist(), detector.reasons(rows)
-        ([-1.0, 1.0], [[], ['AMOUNT']])
+        ([-1.0, 1.0], [['COMBINATION'], ['AMOUNT', 'COMBINATION']])
         """
         return margins(self._trees, rows)
 
@@ -120,25 +121,43 @@ class Detector:
         return expected_margin(self._trees)
 
     def reasons(self, rows: NDArray[np.float32], limit: int = MAX_REASONS) -> list[list[str]]:
-        """Return per row at most `limit` reason codes: those of the features that raise its margin most.
+        """Return per row 1 to `limit` reason codes: those of the features that raise its margin most, if they are true.
 
-        Raises `SchemaMismatch` for a detector of a former feature schema, whose reason codes are not known any more.
+        See `strongest_reasons`. Raises `SchemaMismatch` for a detector of a former feature schema, whose reason codes
+        are not known any more.
         """
         if self.facts.schema_hash != SCHEMA_HASH:
             raise SchemaMismatch(f"the reason codes of features of schema {self.facts.schema_hash} are not known")
-        return [strongest_reasons(row, limit) for row in self.contributions(rows)]
+        return strongest_reasons(rows, self.contributions(rows), limit)
 
 
-def strongest_reasons(contributions: NDArray[np.float64], limit: int = MAX_REASONS) -> list[str]:
-    """Return at most `limit` distinct reason codes, strongest first, of contributions, float64 [features].
+def strongest_reasons(
+    rows: NDArray[np.float32], contributions: NDArray[np.float64], limit: int = MAX_REASONS
+) -> list[list[str]]:
+    """Return for each feature row 1 to `limit` distinct reason codes, strongest first. `limit` is at least 1.
 
-    Only features with a positive contribution count.
+    `rows` and their `contributions` have the shape [n, features]. A code counts if it is true of the row and at least
+    one of its features has a positive contribution. If all codes up to the limit are in `SUPPORTING_CODES`, the last
+    place goes to the strongest other code, or to `NEUTRAL_CODE` if there is none.
 
-    >>> contributions = np.zeros(len(REASONS))
-    >>> contributions[[FEATURE_NAMES.index("count_1h"), FEATURE_NAMES.index("country_is_new")]] = 0.4, 1.2
-    >>> strongest_reasons(contributions)
-    ['NEW_COUNTRY', 'VELOCITY']
+    >>> rows, contributions = np.zeros((2, 2, len(REASONS)))
+    >>> new_country, count_1h, amount = map(FEATURE_NAMES.index, ("country_is_new", "count_1h", "amount"))
+    >>> contributions[:, [new_country, count_1h, amount]] = 0.4, 1.2, 0.1
+    >>> rows[0, [new_country, count_1h]] = 1.0, 4.0
+    >>> strongest_reasons(rows, contributions)
+    [['VELOCITY', 'NEW_COUNTRY', 'AMOUNT'], ['AMOUNT', 'COMBINATION']]
     """
-    order = np.argsort(-contributions, kind="stable")
-    codes = dict.fromkeys(REASONS[index] for index in order if contributions[index] > 0)
-    return list(codes)[:limit]
+    counted = (contributions > 0.0) & features_with_true_code(rows)
+    return [
+        _strongest(of_row, np.flatnonzero(found), limit) for of_row, found in zip(contributions, counted, strict=True)
+    ]
+
+
+def _strongest(contributions: NDArray[np.float64], features: NDArray[np.int64], limit: int) -> list[str]:
+    order = features[np.argsort(-contributions[features], kind="stable")].tolist()
+    codes = list(dict.fromkeys(REASONS[index] for index in order))
+    chosen = codes[:limit]
+    if SUPPORTING_CODES.issuperset(chosen):
+        other = next((code for code in codes if code not in SUPPORTING_CODES), NEUTRAL_CODE)
+        chosen = [*chosen[: limit - 1], other]
+    return chosen

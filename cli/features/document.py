@@ -6,9 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from cardwatch.features import compromise, kernel, reference_statistics, state
+from cardwatch.detector.detector import MAX_REASONS
+from cardwatch.features import compromise, kernel, reason_codes, reference_statistics, state
 from cardwatch.features import definitions as table
 from cardwatch.features import reference_table as reference
+from cardwatch.features.reason_conditions import Alternatives
 from cardwatch.label_maturity import DEFAULT_MATURITY_DAYS
 from cli.features.state_fields import state_rows
 from cli.templates import render
@@ -44,6 +46,11 @@ def document() -> str:
             ("categories", state.CATEGORIES, "never: the code itself is stored"),
             ("countries", state.COUNTRIES, "never: the code itself is stored"),
         ],
+        reason_codes=[(each.code, each.text, _in_words(each.alternatives)) for each in reason_codes.REASON_CODES],
+        max_reasons=MAX_REASONS,
+        supporting=", ".join(code for code in dict.fromkeys(table.REASONS) if code in reason_codes.SUPPORTING_CODES),
+        neutral=reason_codes.NEUTRAL_CODE,
+        neutral_text=reason_codes.REASON_TEXTS[reason_codes.NEUTRAL_CODE],
         fields=state_rows(),
         state_bytes=f"{state.STATE.itemsize:,}",
     )
@@ -56,6 +63,11 @@ def _duration(milliseconds: int) -> str:
         if length >= unit:
             return f"{length / unit:.4g} {name}"
     return f"{length.total_seconds():g} s"
+
+
+def _in_words(alternatives: Alternatives) -> str:
+    """Return conditions as text: `a` ≥ 1 and `b` ≥ 2; or `c` ≤ 3."""
+    return "; or ".join(" and ".join(map(str, alternative)) for alternative in alternatives)
 
 
 def _collision_rate(slots: int) -> str:

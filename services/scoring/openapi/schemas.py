@@ -79,7 +79,9 @@ _DETAILS: Final[dict[str, dict[str, Schema]]] = {
         "model_version": {"description": "Null where the rules decided."},
         "margin": {"description": "The model's raw score, float32; higher is riskier."},
         "probability": {"description": "Calibrated probability of fraud.", **_PROBABILITY},
-        "reasons": {"description": "Reason codes, the strongest first; empty if approved."},
+        "reasons": {
+            "description": "Reason codes that are true of the transaction, the strongest first; empty if approved."
+        },
         "degraded_reason": {"description": "Why the rules decided and not the model."},
         "repeated": {"description": "The card's state includes this transaction already: it has been decided."},
     },
@@ -88,6 +90,10 @@ _DETAILS: Final[dict[str, dict[str, Schema]]] = {
         "sequence": {"description": "Null for a feature row.", "minimum": 0},
         "probability": _PROBABILITY,
         "reasons": {"description": "The reason codes of a decision, with their texts."},
+    },
+    "Contribution": {
+        "contribution": {"description": "Share of the margin; a positive one raises the risk."},
+        "reason": {"description": "Reason code of the feature; null where it is not true of the transaction."},
     },
     "JsonRows": {
         "instances": {"minItems": 1, "maxItems": MAX_ROWS, "items": ref("Row")},

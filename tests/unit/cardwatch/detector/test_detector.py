@@ -141,7 +141,16 @@ def test_a_row_without_raised_risk_does_not_name_the_feature() -> None:
     )  # each splits by the cause and nothing else
     detector = trained_on("amount_1h", settings=stumps).detector
     [codes] = detector.reasons(np.zeros((1, len(FEATURE_NAMES)), np.float32))
-    assert "VELOCITY" not in codes
+    assert codes == ["COMBINATION"]
+
+
+def test_a_feature_that_raises_the_score_gives_no_code_that_is_false_of_the_row(detector: Detector) -> None:
+    """The detector has learned that values above 1 are risky: so are 1.5 payments in an hour, which are not several."""
+    row = np.full((1, len(FEATURE_NAMES)), np.nan, np.float32)
+    row[0, column("count_1h")] = 1.5
+    [contributions] = detector.contributions(row)
+    assert contributions[column("count_1h")] > 0
+    assert detector.reasons(row) == [["COMBINATION"]]
 
 
 @pytest.mark.parametrize("kind", [True, False])

@@ -52,7 +52,7 @@ def test_an_explanation_names_position_model_scores_reasons_and_features() -> No
         "0.987654 of fraud (margin 4.25)",
         "version 3, digest abc",
         "version 4: 0.500000 of fraud (margin 0.0)",
-        "PLACE_IMPOSSIBLE   a place that could hardly be reached since the card's last payment",
+        "PLACE_IMPOSSIBLE   a place that could hardly be reached from the card's last known place in the time between",
         "NEW_CODE           a code that this program does not know",
     ):
         assert part in text

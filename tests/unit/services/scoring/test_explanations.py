@@ -14,7 +14,7 @@ from adapters.scoring.wire_format import DEADLINE_HEADER
 from cardwatch.detector.detector import MAX_REASONS, Detector
 from cardwatch.events import Action, encode
 from cardwatch.features.definitions import FEATURES
-from cardwatch.features.reason_codes import REASON_TEXTS
+from cardwatch.features.reason_codes import NEUTRAL_CODE, REASON_TEXTS, true_codes
 from tests.unit.services.scoring.worker import (
     PAYMENTS,
     TREES,
@@ -61,8 +61,14 @@ def test_a_recorded_decision_is_explained_from_its_record_as_it_is(service: Serv
             else np.float32(values[each["feature"]]) == np.float32(each["value"])
             for each in explained["contributions"]
         )
+        [true] = true_codes(np.array([[np.nan if value is None else value for value in recorded]], np.float32))
+        for each in explained["contributions"]:
+            code = next(feature.reason for feature in FEATURES if feature.name == each["feature"])
+            assert each["reason"] == (code if code in true else None)
         if decision.action is not Action.APPROVE:
             assert [reason["code"] for reason in explained["reasons"]] == decision.reasons
+            assert decision.reasons
+            assert true.issuperset(set(decision.reasons) - {NEUTRAL_CODE})
 
 
 def test_a_request_without_an_explanation_does_not_wait_for_that_of_another(
