@@ -30,7 +30,7 @@ TIMEOUT_SECONDS: Final = 1_800.0
 _MISSING: Final = "-"
 
 
-class DemoRun(Struct, frozen=True, kw_only=True):
+class SeedRun(Struct, frozen=True, kw_only=True):
     """What a demo found. `failed` are the conditions that it does not meet; delays are in simulated days.
 
     Average precision is that before the change, after it and after the swap; None where there was no such phase.
@@ -52,7 +52,7 @@ class DemoRun(Struct, frozen=True, kw_only=True):
         return (swapped - after) / (before - after)
 
 
-def run_demo(seed: int) -> DemoRun:
+def run_demo(seed: int) -> SeedRun:
     """Run `cardwatch demo` to its end. Raises `RuntimeError` with its output if it leaves no summary."""
     with TemporaryDirectory() as home:
         environment = child_environment(read_settings({}, home=Path(home)))
@@ -66,11 +66,11 @@ def run_demo(seed: int) -> DemoRun:
         return of_summary(seed, msgspec.json.decode(path.read_bytes(), type=DemoSummary))
 
 
-def of_summary(seed: int, summary: DemoSummary) -> DemoRun:
+def of_summary(seed: int, summary: DemoSummary) -> SeedRun:
     """Return the part of a demo's summary that is compared between seeds."""
     facts = summary.facts
     precisions = {phase.name: phase.quality.average_precision for phase in facts.phases}
-    return DemoRun(
+    return SeedRun(
         seed=seed,
         closed=facts.closed,
         failed=[check.sentence for check in facts.checks if not check.passed],
@@ -80,7 +80,7 @@ def of_summary(seed: int, summary: DemoSummary) -> DemoRun:
     )
 
 
-def markdown(runs: Sequence[DemoRun]) -> str:
+def markdown(runs: Sequence[SeedRun]) -> str:
     """Return the table of the documentation: a line per seed, and the means of at least two that have a value."""
     rows = [
         (
@@ -112,9 +112,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(UNSEEN_SEEDS), help="at least two")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
     chosen = parser.parse_args()
-    runs: list[DemoRun] = []
+    runs: list[SeedRun] = []
     if chosen.output.exists():
-        runs = msgspec.json.decode(chosen.output.read_bytes(), type=list[DemoRun])
+        runs = msgspec.json.decode(chosen.output.read_bytes(), type=list[SeedRun])
     for seed in sorted(set(chosen.seeds) - {run.seed for run in runs}):
         print(f"seed {seed}", file=sys.stderr, flush=True)
         runs = sorted([*runs, run_demo(seed)], key=lambda run: run.seed)

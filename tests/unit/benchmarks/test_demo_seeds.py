@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.demo_seeds import DemoRun, markdown
+from benchmarks.demo_seeds import SeedRun, markdown
 
-CLOSED = DemoRun(
+CLOSED = SeedRun(
     seed=31,
     closed=True,
     failed=[],
@@ -16,8 +16,8 @@ CLOSED = DemoRun(
 )
 
 
-def run(seed: int, precisions: list[float | None], detection: int | None, promotion: int | None) -> DemoRun:
-    return DemoRun(
+def run(seed: int, precisions: list[float | None], detection: int | None, promotion: int | None) -> SeedRun:
+    return SeedRun(
         seed=seed,
         closed=False,
         failed=["no challenger was promoted"],

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from benchmarks.merchant_compromise.compromise_world import DAY_MS, CompromiseWorld, FraudCause
 from benchmarks.merchant_compromise.measure import PROTOCOL, CompromiseResult, dataset_of, markdown, measure_world
+
+ROOT = Path(__file__).parents[3]
+RESULTS = ROOT / "benchmarks" / "results"
 
 WORLD = CompromiseWorld(seed=3, cards=400, merchants=300, days=28)
 
@@ -97,3 +103,9 @@ def test_the_table_has_a_line_per_world_and_the_mean() -> None:
         "| 2 | 0.500 | 0.600 | +0.100 |",
         "| mean | 0.400 | 0.500 | +0.100 (+0.100 to +0.100) |",
     ]
+
+
+def test_the_documentation_shows_the_measured_figures() -> None:
+    results = msgspec.json.decode((RESULTS / "merchant_compromise.json").read_bytes(), type=list[CompromiseResult])
+    assert len(results) == 5
+    assert markdown(results) in (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")

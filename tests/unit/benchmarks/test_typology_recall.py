@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,6 +22,9 @@ from benchmarks.typologies.recall import (
 )
 from cardwatch.simulation.settings import SimulationSettings
 from models.training import TrainingSettings
+
+ROOT = Path(__file__).parents[3]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def world(seed: int, *campaigns: tuple[str, int, int, int]) -> WorldResult:
@@ -94,3 +100,9 @@ def test_a_small_world_is_measured_in_all_tests() -> None:
         assert 0 <= one.before <= one.frauds
         assert 0 <= one.now <= one.frauds
         assert one.typology not in (GENUINE, FRIENDLY_FRAUD)
+
+
+def test_the_documentation_shows_the_measured_figures() -> None:
+    worlds = msgspec.json.decode((RESULTS / "typologies.json").read_bytes(), type=list[WorldResult])
+    assert [(world.cards, world.days) for world in worlds] == [(20_000, 60)] * 5
+    assert markdown(worlds) in (ROOT / "docs" / "simulation.md").read_text(encoding="utf-8")
