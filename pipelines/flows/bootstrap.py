@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from prefect import flow
 
+from adapters.archive.reader import Archive
 from adapters.feature_store.open import open_store
 from adapters.kafka.offsets import OffsetReader, commit_offsets
 from adapters.kafka.progress import publish_progress
@@ -21,7 +22,7 @@ from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from pipelines.flows.retrain import replay_archive, train_and_register
 from pipelines.flows.tasks import as_task, begin_run
 from pipelines.steps.registration import require_first_champion
-from pipelines.steps.training_set import HOLDOUT_DAYS, MATURITY_DAYS, ReplayedLog
+from pipelines.steps.training_set import HOLDOUT_DAYS, MATURITY_DAYS, ReplayedLog, newest_closed_day
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +31,14 @@ log = logging.getLogger(__name__)
 def bootstrap(
     as_of_day: date | None = None, maturity_days: int = MATURITY_DAYS, holdout_days: int = HOLDOUT_DAYS
 ) -> dict[str, Any]:
-    """Train the first champion on history up to `as_of_day` (default: the last archived day) and fill the store.
+    """Train the first champion on history up to `as_of_day` (default: the newest closed day) and fill the store.
 
     The flow can be run again after an interruption: it keeps an existing champion and store partitions that have been
     written. Raises `ModelRefused` with the gate's reasons if the first model is not promoted.
     """
     settings = begin_run()
+    day = as_of_day or newest_closed_day(Archive(settings.archive, settings.index_url))
     history = replay_archive(settings)
-    day = as_of_day or history.last_day
     with closing(MlflowRegistry(settings.mlflow_url)) as registry:
         if registry.alias(CHAMPION) is None:
             split = history.split(day, maturity_days=maturity_days, evaluation_days=holdout_days)

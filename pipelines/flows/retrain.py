@@ -72,7 +72,7 @@ def train_and_register(
     rows = assemble_training_set(history, labels, as_of, split)
     with TemporaryDirectory(prefix="cardwatch-") as folder:
         training = rows.between(split.train_from, split.evaluate_from)
-        candidate = fit_candidate(training, recent_rows(history), Path(folder) / "challenger")
+        candidate = fit_candidate(training, recent_rows(history, as_of, split), Path(folder) / "challenger")
         with closing(MlflowRegistry(settings.mlflow_url)) as registry:
             compared = compare_champion_challenger(registry, candidate.detector, rows, split, read_policies(settings))
             return publish(settings, registry, candidate, compared, split, name, because), compared

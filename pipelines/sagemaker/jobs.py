@@ -32,7 +32,7 @@ from pipelines.sagemaker.training_files import (
 from pipelines.steps.comparison import Comparison, compare_champion_challenger
 from pipelines.steps.fitting import CandidateModel, fit_candidate, recent_rows
 from pipelines.steps.registration import describe, require_first_champion
-from pipelines.steps.training_set import TrainingSet, assemble_training_set, replay_log
+from pipelines.steps.training_set import TrainingSet, assemble_training_set, newest_closed_day, replay_log
 
 
 class RetrainingJob(NamedTuple):
@@ -83,7 +83,7 @@ def judge(job: RetrainingJob) -> Comparison:
 def bootstrap(job: RetrainingJob, as_of: date | None, *, image: str, holdout_days: int) -> Package:
     """Train the first champion on the archived history and register it as approved; `image` serves it.
 
-    `as_of` defaults to the last archived day. This is one job, because there is no endpoint and no drift yet. A second
+    `as_of` defaults to the newest closed day. This is one job, because there is no endpoint and no drift yet. A second
     call returns the champion of the first one. Raises `ModelRefused` with the gate's reasons if the model is not
     promoted.
     """
@@ -128,10 +128,10 @@ def _training_set(
     job.artifacts.bucket.fetch_folder(TABLES_PREFIX, job.folder / "tables")
     tables = ReferenceTableStore(job.folder / "tables")
     history = replay_log(archive, tables.all(), tables.former_days())
-    day = as_of or history.last_day
+    day = as_of or newest_closed_day(archive)
     split = history.split(day, maturity_days=job.policies.drift.maturity_days, evaluation_days=evaluation_days)
     rows = assemble_training_set(history, archive.labels(end_of_day(day)), day, split)
-    return rows, recent_rows(history), TrainingSetInfo(as_of=day, split=split, fingerprint=rows.fingerprint)
+    return rows, recent_rows(history, day, split), TrainingSetInfo(as_of=day, split=split, fingerprint=rows.fingerprint)
 
 
 def _fit(job: RetrainingJob, rows: TrainingSet, recent: NDArray[np.float32], info: TrainingSetInfo) -> CandidateModel:

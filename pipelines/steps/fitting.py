@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +17,20 @@ from numpy.typing import NDArray
 from adapters.runtime.files import read_folder
 from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import FEATURE_NAMES
-from cardwatch.features.reference_table import DAY_MS
+from cardwatch.promotion.gate import NotEnoughHistory, TemporalSplit
 from cardwatch.registry import digest_of
 from models.training import TrainingSettings, fit_detector
 from pipelines.steps.training_set import ReplayedLog, TrainingSet
 
 REFERENCE_FILE: Final = "reference.parquet"
 REFERENCE_DAYS: Final = 7
-"""Days of the drift reference: one week, so that every weekday has the same weight."""
+"""Days of the drift reference, and of its extensions: whole weeks, so that every weekday has the same weight."""
 REFERENCE_ROWS: Final = 5_000
 """Maximum number of rows in the drift reference."""
+REFERENCE_ENOUGH_ROWS: Final = 2_000
+"""Number of rows from which one week is enough. A comparison samples as many."""
+REFERENCE_MINIMUM_ROWS: Final = 500
+"""Minimum number of rows. With fewer, no column of the reference could be compared."""
 SETTINGS: Final = TrainingSettings()
 CALIBRATION_FOLDS: Final = 5
 """Reciprocal of the fraction of cards that are used for calibration instead of the trees."""
@@ -65,13 +70,27 @@ def fit_candidate(
     return CandidateModel(detector=fitted.detector, folder=folder, digest=digest, fingerprint=training.fingerprint)
 
 
-def recent_rows(history: ReplayedLog) -> NDArray[np.float32]:
-    """Return the drift reference: feature rows of the newest week, float32 [n, features], evenly spaced in the log.
+def recent_rows(history: ReplayedLog, as_of: date, split: TemporalSplit) -> NDArray[np.float32]:
+    """Return the drift reference: feature rows of the week that ends with day `as_of`, float32 [n, features].
 
-    Drift is measured on features, so the rows need no mature labels.
+    Rows of later days have no influence: the log may hold newer days, and single transactions of a wrong clock. While
+    there are fewer than `REFERENCE_ENOUGH_ROWS` rows, the week before is added, until the training window of `split` is
+    covered. The rows are evenly spaced in the log. Drift is measured on features, so they need no mature labels.
+
+    Raises `NotEnoughHistory` for fewer than `REFERENCE_MINIMUM_ROWS`.
     """
-    days = history.occurred_at_ms // DAY_MS
-    recent = np.flatnonzero((days > days.max() - REFERENCE_DAYS) & ~history.duplicates)
+    until = as_of + timedelta(days=1)
+    first = until - timedelta(days=REFERENCE_DAYS)
+    recent = np.flatnonzero(history.rows_between(first, until))
+    while len(recent) < REFERENCE_ENOUGH_ROWS and first > split.train_from:
+        first -= timedelta(days=REFERENCE_DAYS)
+        recent = np.flatnonzero(history.rows_between(first, until))
+    if len(recent) < REFERENCE_MINIMUM_ROWS:
+        raise NotEnoughHistory(
+            f"there are {len(recent)} transactions from {first} to {as_of}, and {REFERENCE_MINIMUM_ROWS} are needed as "
+            "reference: without them drift could never be measured"
+        )
+    log.info("the drift reference are the days %s to %s, with %d transactions", first, as_of, len(recent))
     spread = np.linspace(0, len(recent) - 1, min(len(recent), REFERENCE_ROWS)).astype(np.int64)
     return history.features[recent[spread]]
 

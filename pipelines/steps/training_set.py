@@ -68,10 +68,9 @@ class ReplayedLog(Struct, frozen=True, kw_only=True):
         """UTC day of the oldest transaction."""
         return _EPOCH + timedelta(days=int(self.occurred_at_ms.min()) // DAY_MS)
 
-    @property
-    def last_day(self) -> date:
-        """UTC day of the newest transaction."""
-        return _EPOCH + timedelta(days=int(self.occurred_at_ms.max()) // DAY_MS)
+    def rows_between(self, first: date, until: date) -> NDArray[np.bool_]:
+        """Return which rows have an event day in [first, until) and are no duplicates, bool [rows]."""
+        return _days_between(self.occurred_at_ms // DAY_MS, first, until) & ~self.duplicates
 
     def split(self, as_of: date, *, maturity_days: int, evaluation_days: int) -> TemporalSplit:
         """Return the windows at the end of day `as_of`. Raises `NotEnoughHistory` if the log is too short."""
@@ -143,11 +142,22 @@ def replay_log(
     return replayed
 
 
+def newest_closed_day(archive: Archive) -> date:
+    """Return the newest complete day of the archive, the default of a first training.
+
+    The newest day with a transaction may lie in the far future, because one wrong clock suffices. Raises
+    `Misconfigured` if no day is closed.
+    """
+    day = max(archive.closed_days(), default=None)
+    if day is None:
+        raise Misconfigured("the archive has no complete day yet: wait until a day is closed, or name the day")
+    return day
+
+
 def assemble_training_set(history: ReplayedLog, labels: pa.Table, as_of: date, split: TemporalSplit) -> TrainingSet:
     """Return the rows of both windows, with the labels that were observed before the end of day `as_of`."""
     known = labels.filter(pc.less(labels["observed_at"], pa.scalar(end_of_day(as_of), labels["observed_at"].type)))
-    days = history.occurred_at_ms // DAY_MS
-    rows = _days_between(days, split.train_from, split.evaluate_until) & ~history.duplicates
+    rows = history.rows_between(split.train_from, split.evaluate_until)
     chosen = history.transactions.filter(pa.array(rows))
     is_fraud = pc.is_in(chosen["transaction_id"], value_set=fraud_ids(known)).to_numpy().astype(np.bool_)
     fingerprint = _fingerprint(history, known, as_of, split)

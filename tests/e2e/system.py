@@ -31,7 +31,7 @@ from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from models.training import TrainingSettings
 from pipelines.steps.fitting import fit_candidate, recent_rows
-from pipelines.steps.training_set import assemble_training_set, replay_log
+from pipelines.steps.training_set import assemble_training_set, newest_closed_day, replay_log
 from tests.deadlines import until
 
 FIRST_DAY = date(2025, 1, 6)
@@ -80,10 +80,12 @@ class System:
         """A champion out of the archived history, registered and served."""
         history = Archive(self.settings.archive)
         log = replay_log(history, ReferenceTableStore(self.settings.tables).all())
-        chosen = temporal_split(log.last_day, first=log.first_day, maturity_days=2, evaluation_days=3, train_days=30)
-        training = assemble_training_set(log, history.labels(end_of_day(log.last_day)), log.last_day, chosen)
+        day = newest_closed_day(history)
+        chosen = temporal_split(day, first=log.first_day, maturity_days=2, evaluation_days=3, train_days=30)
+        training = assemble_training_set(log, history.labels(end_of_day(day)), day, chosen)
+        recent = recent_rows(log, day, chosen)
         with tempfile.TemporaryDirectory() as folder:
-            candidate = fit_candidate(training, recent_rows(log), Path(folder), TrainingSettings(trees=30, threads=1))
+            candidate = fit_candidate(training, recent, Path(folder), TrainingSettings(trees=30, threads=1))
             version = MlflowTracking(self.settings.mlflow_url).log_model(
                 candidate.folder, run_name="test", schema_hash=SCHEMA_HASH, fingerprint=candidate.fingerprint
             )

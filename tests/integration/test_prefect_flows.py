@@ -7,7 +7,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import httpx
@@ -29,6 +29,7 @@ from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.detector.detector import Detector
 from cardwatch.errors import CardwatchError, OrchestratorUnavailable
+from cardwatch.events import LAST_DAY as LAST_ADMITTED_DAY
 from cardwatch.features.columns import encode
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.features.hashing import identity_hashes
@@ -43,6 +44,7 @@ from cardwatch.topics import STREAM_GROUP
 from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from pipelines.__main__ import prefect_environment
+from pipelines.steps.fitting import REFERENCE_ENOUGH_ROWS
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -69,14 +71,21 @@ def partition_of(card_id: str) -> int:
 
 
 def archive_history(settings: Settings) -> dict[int, int]:
-    """Write the archive of `DAYS` days, and return the next offset of each partition of the log."""
+    """Write the archive of `DAYS` days, and return the next offset of each partition of the log.
+
+    One transaction of the first day has a wrong clock: it is of the last day that is admitted.
+    """
     world, builder, tables = Simulation(WORLD), ReferenceBuilder(), ReferenceTableStore(settings.tables)
     ends = {(topic, p): 0 for topic in ("transactions", "labels") for p in range(PARTITIONS)}
     with closing(ArchiveWriter(settings.archive)) as archive:
         for number in range(DAYS):
             events = world.day(number)
             rows: dict[str, list[dict[str, object]]] = {"transactions": [], "labels": []}
-            for transaction in events.transactions:
+            transactions = list(events.transactions)
+            if number == 0:
+                wrong = datetime.combine(LAST_ADMITTED_DAY, time(12), UTC)
+                transactions.append(structs.replace(transactions[0], transaction_id="wrong-clock", occurred_at=wrong))
+            for transaction in transactions:
                 place = ("transactions", partition_of(transaction.card_id))
                 rows["transactions"].append(transaction_row(transaction, place[1], ends[place]))
                 ends[place] += 1
@@ -85,8 +94,8 @@ def archive_history(settings: Settings) -> dict[int, int]:
                 rows["labels"].append(label_row(label, place[1], ends[place]))
                 ends[place] += 1
                 builder.add_label(ReferenceLabel.of(label))
-            cards = identity_hashes([transaction.card_id for transaction in events.transactions])
-            builder.add_transactions(encode(events.transactions), cards)
+            cards = identity_hashes([transaction.card_id for transaction in transactions])
+            builder.add_transactions(encode(transactions), cards)
             archive.write(rows, ends)
             table = builder.build(events.day + timedelta(days=1))
             tables.put(table)
@@ -153,6 +162,7 @@ def test_the_model_contains_the_drift_reference(bench: Bench) -> None:
     sample = pq.read_table(pa.BufferReader(files["reference.parquet"]))
 
     assert sample.column_names == [*FEATURE_NAMES, "margin"]
+    assert sample.num_rows > REFERENCE_ENOUGH_ROWS  # the week of the bootstrap, in spite of the transaction of 9998
     margins = Detector.from_files(files).margins(sample.drop_columns("margin").to_pandas().to_numpy("float32"))
     assert margins.tolist() == sample["margin"].to_pylist()
 

@@ -116,7 +116,7 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     split = log.split(LAST_DAY, maturity_days=1, evaluation_days=2)
     rows = assemble_training_set(log, archive.labels(end_of_day(LAST_DAY)), LAST_DAY, split)
     training = rows.between(split.train_from, split.evaluate_from)
-    candidate = fit_candidate(training, recent_rows(log), bank.new_folder())
+    candidate = fit_candidate(training, recent_rows(log, LAST_DAY, split), bank.new_folder())
     comparison = compare_champion_challenger(SageMakerRegistry(GROUP), candidate.detector, rows, split, POLICIES)
 
     assert version.digest == candidate.digest

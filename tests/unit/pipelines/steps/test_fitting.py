@@ -1,0 +1,164 @@
+"""The drift reference: which days of the log it has, and what has no influence on it."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+from numpy.typing import NDArray
+
+from adapters.archive.reader import Archive
+from adapters.archive.writer import ArchiveWriter, transaction_row
+from cardwatch.errors import Misconfigured
+from cardwatch.events import FIRST_DAY, LAST_DAY, Channel, Transaction
+from cardwatch.features.definitions import FEATURES
+from cardwatch.features.reference_table import DAY_MS
+from cardwatch.features.state import STATE
+from cardwatch.promotion.gate import NotEnoughHistory, TemporalSplit
+from pipelines.steps.fitting import recent_rows
+from pipelines.steps.training_set import ReplayedLog, newest_closed_day
+
+FIRST = date(2025, 1, 6)
+DAYS = 40
+AS_OF = FIRST + timedelta(days=29)
+SPLIT = TemporalSplit(
+    train_from=FIRST, evaluate_from=AS_OF - timedelta(days=11), evaluate_until=AS_OF - timedelta(days=4)
+)
+
+
+def day_of(number: int) -> date:
+    return FIRST + timedelta(days=number)
+
+
+def log_of(rows_on: Mapping[date, int]) -> ReplayedLog:
+    """Return a log with this number of rows on each day. The first feature of a row is its number in the log.
+
+    The rows of a day are spread over the whole day, from its first to its last millisecond.
+    """
+    moments = [
+        (day - date(1970, 1, 1)).days * DAY_MS + np.linspace(0, DAY_MS - 1, rows).astype(np.int64)
+        for day, rows in rows_on.items()
+    ]
+    occurred_at_ms = np.concatenate(moments)
+    features = np.zeros((len(occurred_at_ms), len(FEATURES)), np.float32)
+    features[:, 0] = np.arange(len(occurred_at_ms))
+    return ReplayedLog(
+        transactions=pa.table({}),
+        occurred_at_ms=occurred_at_ms,
+        features=features,
+        duplicates=np.zeros(len(occurred_at_ms), np.bool_),
+        cards=[],
+        card_partitions=np.zeros(0, np.int64),
+        states=np.zeros(0, STATE),
+        ends={},
+    )
+
+
+def with_rows(log: ReplayedLog, places: list[int], days: list[date]) -> ReplayedLog:
+    """Return the log with one further row of each of these days, inserted before the row at its place."""
+    at = [place % (len(log.features) + 1) for place in places]
+    moments = [(day - date(1970, 1, 1)).days * DAY_MS for day in days]
+    return structs.replace(
+        log,
+        occurred_at_ms=np.insert(log.occurred_at_ms, at, moments),
+        features=np.insert(log.features, at, -1.0, axis=0),
+        duplicates=np.insert(log.duplicates, at, False),
+    )
+
+
+def days_of(log: ReplayedLog, reference: NDArray[np.float32]) -> dict[date, int]:
+    """Return the number of rows of the reference per day."""
+    days = log.occurred_at_ms[reference[:, 0].astype(np.int64)] // DAY_MS
+    return {date(1970, 1, 1) + timedelta(days=int(day)): int((days == day).sum()) for day in np.unique(days)}
+
+
+def steady(rows: int) -> ReplayedLog:
+    return log_of({day_of(number): rows for number in range(DAYS)})
+
+
+STEADY = steady(300)
+
+
+def test_the_reference_are_the_seven_whole_days_that_end_with_the_day() -> None:
+    assert days_of(STEADY, recent_rows(STEADY, AS_OF, SPLIT)) == {day_of(number): 300 for number in range(23, 30)}
+    earlier = AS_OF - timedelta(days=3)
+    assert days_of(STEADY, recent_rows(STEADY, earlier, SPLIT)) == {day_of(number): 300 for number in range(20, 27)}
+
+
+def test_a_large_week_is_reduced_to_evenly_spaced_rows() -> None:
+    log = steady(1_500)
+    reference = recent_rows(log, AS_OF, SPLIT)
+    assert len(reference) == 5_000  # of 10,500
+    assert all(abs(rows - 5_000 / 7) < 2 for rows in days_of(log, reference).values())
+
+
+def test_one_transaction_of_the_far_future_changes_nothing() -> None:
+    poisoned = with_rows(STEADY, [0], [LAST_DAY])
+    np.testing.assert_array_equal(recent_rows(poisoned, AS_OF, SPLIT), recent_rows(STEADY, AS_OF, SPLIT))
+
+
+@given(
+    added=st.lists(
+        st.tuples(st.integers(0, 2**31), st.dates(AS_OF + timedelta(days=1), LAST_DAY)), min_size=1, max_size=20
+    )
+)
+def test_rows_after_the_day_never_change_the_reference(added: list[tuple[int, date]]) -> None:
+    places, days = map(list, zip(*added, strict=True))
+    later = with_rows(STEADY, places, days)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(recent_rows(later, AS_OF, SPLIT), recent_rows(STEADY, AS_OF, SPLIT))
+
+
+def test_duplicates_are_left_out() -> None:
+    every_second = np.arange(len(STEADY.features)) % 2 == 1
+    reference = recent_rows(structs.replace(STEADY, duplicates=every_second), AS_OF, SPLIT)
+    assert not np.any(reference[:, 0] % 2)
+
+
+def test_while_there_are_few_rows_the_weeks_before_are_added() -> None:
+    log = steady(100)  # 700 and 1,400 are fewer than 2,000
+    assert days_of(log, recent_rows(log, AS_OF, SPLIT)) == {day_of(number): 100 for number in range(9, 30)}
+
+
+def test_no_week_is_added_before_the_one_in_which_training_begins() -> None:
+    log, late = steady(100), structs.replace(SPLIT, train_from=AS_OF - timedelta(days=13))
+    assert days_of(log, recent_rows(log, AS_OF, late)) == {day_of(number): 100 for number in range(16, 30)}
+
+
+def test_too_few_rows_are_refused_with_the_numbers() -> None:
+    with pytest.raises(NotEnoughHistory, match="480 transactions from 2025-01-01 to 2025-02-04, and 500 are needed"):
+        recent_rows(steady(16), AS_OF, SPLIT)  # 30 days, in five weeks
+    assert len(recent_rows(steady(17), AS_OF, SPLIT)) == 510
+
+
+def test_the_default_day_is_the_newest_closed_one_in_spite_of_wrong_clocks(tmp_path: Path) -> None:
+    days = [FIRST_DAY, FIRST, day_of(1), LAST_DAY]
+    with closing(ArchiveWriter(tmp_path)) as writer:
+        rows = [transaction_row(transaction(day), 0, offset) for offset, day in enumerate(days)]
+        writer.write({"transactions": rows}, {("transactions", 0): len(rows)})
+        archive = Archive(tmp_path)
+        assert archive.days() == days
+        with pytest.raises(Misconfigured, match="no complete day yet"):
+            newest_closed_day(archive)
+        writer.close_day(FIRST, "a")
+        writer.close_day(day_of(1), "b")
+    assert newest_closed_day(archive) == day_of(1)
+
+
+def transaction(day: date) -> Transaction:
+    return Transaction(
+        transaction_id=f"t-{day}",
+        card_id="card",
+        merchant_id="shop",
+        occurred_at=datetime.combine(day, time(12), UTC),
+        amount_minor=1_000,
+        currency="EUR",
+        merchant_category="5411",
+        channel=Channel.CHIP,
+        country="DE",
+    )
