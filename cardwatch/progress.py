@@ -84,11 +84,21 @@ class Bootstrapped(Struct, frozen=True, kw_only=True, tag="bootstrapped"):
     average_precision: Proportion
 
 
+class NullShareChange(Struct, frozen=True, kw_only=True):
+    """Shares of the rows without a value of one feature: in the champion's drift reference, and on the day."""
+
+    reference: Proportion
+    current: Proportion
+
+
 class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     """The monitor has processed `day`, and any retraining that this day started has ended.
 
     `average_precision` is that of the decisions on the newest matured days, None before enough labels have matured.
-    `drifted_features` are the features whose distribution differs from the champion's training data.
+    `drifted_features` are the features whose distribution differs from the champion's training data. `not_compared`
+    are the monitored features whose distribution cannot be compared, each with the reason; `null_share_changes` are
+    those that were missing much more or less often on `day` than in the training data. Both are findings about the
+    data, and have no influence on `state`. Records of earlier versions have neither.
     """
 
     day: date
@@ -99,6 +109,8 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     drifted_features: list[str]
     drift_share: Proportion
     state: str
+    not_compared: dict[str, str] = {}
+    null_share_changes: dict[str, NullShareChange] = {}
 
     def __post_init__(self) -> None:
         """Replace the state name of earlier versions; raises `ValueError` for an unknown state."""

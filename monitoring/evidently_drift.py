@@ -43,6 +43,7 @@ with _without_warnings():
     from evidently.legacy.options.data_drift import DataDriftOptions
     from evidently.legacy.pipeline.column_mapping import ColumnMapping
     from evidently.legacy.utils.data_operations import process_columns
+    from evidently.metrics import MissingValueCount
     from evidently.presets import DataDriftPreset
 
 
@@ -56,48 +57,74 @@ class FeatureDrift:
         self._reference = _sample(features, margins)
         self._values = self._reference.count()
         self._methods = {name: _method(self._reference[name]) for name in WATCHED}
-        self._current: pd.DataFrame | None = None
+        self._current = self._reference[:0]
+        self._compared: list[str] = []
+        self._missing: list[str] = []
 
     def compare(self, features: NDArray[np.float32], margins: NDArray[np.float32]) -> DriftResult:
         """Return the distances of these rows from the reference. A margin is NaN if the champion did not score the row.
 
         A column is compared if both sides have at least `MIN_VALUES` values. A feature without any current value has
-        drifted, with the distance 1.
+        drifted, with the distance 1. Every other column that cannot be compared is in `not_compared` with its reason,
+        except one without any value on both sides: a source without that field has not changed.
         """
         current = _sample(features, margins)
         values = current.count()
-        known = [name for name in WATCHED if self._values[name] >= MIN_VALUES <= len(current)]
-        self._current = current[[name for name in known if values[name] >= MIN_VALUES]]
-        found = self._distances(self._current)
-        vanished = [name for name in known if values[name] == 0 and name != MARGIN]
-        scores = {name: float(of_column.drift_score) for name, of_column in found.items()} | dict.fromkeys(
-            vanished, 1.0
-        )
+        absent = [name for name in WATCHED if not values[name] and not self._values[name]]
+        vanished = [name for name in WATCHED if self._has_vanished(name, current)]
+        obstacles = {name: self._obstacle(name, current) for name in WATCHED if name not in {*absent, *vanished}}
+        not_compared = {name: reason for name, reason in obstacles.items() if reason}
+        self._current = current
+        self._compared = [name for name, reason in obstacles.items() if not reason]
+        self._missing = [*vanished, *not_compared]
+        found = self._distances(current[self._compared])
+        scores = {name: float(of_column.drift_score) for name, of_column in found.items()}
+        scores |= dict.fromkeys(vanished, 1.0)
         drifted = [name for name in scores if name in vanished or found[name].drift_detected]
         return DriftResult(
             drifted=sorted(drifted, key=lambda name: -scores[name]),
             share=len(drifted) / max(len(scores), 1),
             scores=scores,
+            not_compared=not_compared,
         )
 
     def save_report(self, path: Path, *, drift_share: float) -> None:
         """Write Evidently's report (self-contained HTML) on the last comparison, if it had any column.
 
-        The report states dataset drift from a share of `drift_share` drifted columns on.
+        The report states dataset drift from a share of `drift_share` drifted columns on, and the number and share of
+        missing values of each column without a distance.
         """
-        if self._current is None or self._current.empty:
+        columns = self._compared
+        if not columns:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        columns = list(self._current.columns)
         methods = {name: self._methods[name] for name in columns}
-        definition = DataDefinition(numerical_columns=columns)
+        shown = [*columns, *self._missing]
+        definition = DataDefinition(numerical_columns=shown)
         with _without_warnings():
             preset = DataDriftPreset(columns=columns, drift_share=drift_share, per_column_method=methods)
-            snapshot = Report([preset], include_tests=False).run(
-                Dataset.from_pandas(self._current, data_definition=definition),
-                Dataset.from_pandas(self._reference[columns], data_definition=definition),
+            missing = [MissingValueCount(column=name) for name in self._missing]
+            snapshot = Report([preset, *missing], include_tests=False).run(
+                Dataset.from_pandas(self._current[shown], data_definition=definition),
+                Dataset.from_pandas(self._reference[shown], data_definition=definition),
             )
             snapshot.save_html(str(path))
+
+    def _has_vanished(self, name: str, current: pd.DataFrame) -> bool:
+        is_known = self._values[name] >= MIN_VALUES <= len(current)
+        return bool(is_known and name != MARGIN and not current[name].count())
+
+    def _obstacle(self, name: str, current: pd.DataFrame) -> str:
+        """Return why a column cannot be compared, empty if it can be."""
+        values = int(current[name].count())
+        if len(current) < MIN_VALUES:
+            return f"there are fewer than {MIN_VALUES} decisions: {len(current)}"
+        if self._values[name] < MIN_VALUES:
+            return f"the reference has fewer than {MIN_VALUES} values: {self._values[name]}"
+        if values < MIN_VALUES:
+            has = "a margin of the champion" if name == MARGIN else "a value"
+            return f"fewer than {MIN_VALUES} of {len(current):,} sampled decisions have {has}: {values}"
+        return ""
 
     def _distances(self, current: pd.DataFrame) -> dict[str, Any]:
         columns = list(current.columns)

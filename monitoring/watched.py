@@ -1,4 +1,4 @@
-"""Columns that are monitored for drift: all features except those that change without any change of behaviour."""
+"""Columns that are monitored for drift and for missing values: all features except those that change by themselves."""
 
 from __future__ import annotations
 
@@ -55,3 +55,17 @@ NOT_WATCHED: Final[dict[str, str]] = {
 """Features that are not monitored, with the reason."""
 
 WATCHED: Final[tuple[str, ...]] = (*(name for name in FEATURE_NAMES if name not in NOT_WATCHED), MARGIN)
+
+_NULL_IF_NEW = "is missing for what is new to a card, which becomes rarer as its history grows"
+
+NULL_SHARE_NOT_WATCHED: Final[dict[str, str]] = {
+    "seconds_since_small": _NULL_IF_NEW,
+    "seconds_since_declined": _NULL_IF_NEW,
+    "days_since_merchant": _NULL_IF_NEW,
+    "days_since_category": _NULL_IF_NEW,
+    "days_since_country": _NULL_IF_NEW,
+    "days_since_device": _NULL_IF_NEW,
+    "merchant_days_since_fraud": _LABELS,
+    "days_since_exposure": _LABELS,
+}
+"""Features whose share of missing values is not monitored, with the reason."""

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from cardwatch.drift.performance import MeasuredPerformance, relative_loss, standard_errors_lost
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
 from cardwatch.label_maturity import newest_mature_day
-from cardwatch.progress import DECAYED, STABLE, SUSPECTED
+from cardwatch.progress import DECAYED, STABLE, SUSPECTED, NullShareChange
 
 
 class DriftResult(Struct, frozen=True, kw_only=True):
@@ -23,11 +23,13 @@ class DriftResult(Struct, frozen=True, kw_only=True):
 
     `scores` is the distance per compared column: 0 for equal distributions, higher is further apart. `drifted` names
     the columns over their threshold, furthest first; `share` is their part of the compared columns (0..1).
+    `not_compared` are the columns that cannot be compared, each with the reason.
     """
 
     drifted: list[str]
     share: float
     scores: dict[str, float]
+    not_compared: dict[str, str]
 
 
 class DayObservation(Struct, frozen=True, kw_only=True):
@@ -35,13 +37,16 @@ class DayObservation(Struct, frozen=True, kw_only=True):
 
     `performance` is measured on the newest mature days, None if no decision of the champion has mature labels.
     `judged_performance` is its performance when it was judged, None if unknown: then the first sufficient `performance`
-    is the baseline.
+    is the baseline. `not_compared` and `null_share_changes` are findings about the data, see `DayMonitored`: they are
+    among the reasons of the assessment, and have no influence on it.
     """
 
     day: date
     champion_version: str
     drifted_features: list[str]
     drift_share: float
+    not_compared: dict[str, str]
+    null_share_changes: dict[str, NullShareChange]
     performance: MeasuredPerformance | None
     judged_performance: MeasuredPerformance | None
 
@@ -98,6 +103,7 @@ def assess(drift_state: DriftState, observation: DayObservation, policy: DriftPo
             *_drift_reasons(drift_state, observation, policy),
             *_loss_reasons(drift_state, observation.performance, baseline, policy),
             *(obstacles if decayed else []),
+            *_data_findings(observation),
         ],
     )
 
@@ -198,4 +204,19 @@ def _loss_reasons(
         f"average precision {current.average_precision:.3f} over {current.frauds} matured frauds, baseline "
         f"{baseline.average_precision:.3f}: {relative_loss(baseline, current):.0%} lost, "
         f"{errors:.1f} standard errors, {drift_state.days_of_loss} days in a row"
+    ]
+
+
+def _data_findings(observation: DayObservation) -> list[str]:
+    """Return sentences on missing values, and on features that cannot be compared: one for each reason."""
+    changes = [
+        f"{name} {change.reference:.0%} to {change.current:.0%}"
+        for name, change in observation.null_share_changes.items()
+    ]
+    names_of: dict[str, list[str]] = {}
+    for name, reason in observation.not_compared.items():
+        names_of.setdefault(reason, []).append(name)
+    return [
+        *([f"the share of missing values has changed: {', '.join(changes)}"] if changes else []),
+        *(f"cannot be compared, because {reason}: {', '.join(names)}" for reason, names in names_of.items()),
     ]

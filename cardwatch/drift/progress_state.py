@@ -105,6 +105,8 @@ def _observation(record: DayMonitored, judged_performance: MeasuredPerformance |
         champion_version=record.champion_version,
         drifted_features=record.drifted_features,
         drift_share=record.drift_share,
+        not_compared=record.not_compared,
+        null_share_changes=record.null_share_changes,
         performance=(
             None
             if record.average_precision is None
@@ -124,5 +126,7 @@ def _day_monitored(observation: DayObservation, assessment: Assessment) -> DayMo
         matured_frauds=performance.frauds if performance else 0,
         drifted_features=observation.drifted_features,
         drift_share=observation.drift_share,
+        not_compared=observation.not_compared,
+        null_share_changes=observation.null_share_changes,
         state=assessment.state,
     )

@@ -31,6 +31,8 @@ class MonitorMetrics:
         self._baseline = gauge("baseline_average_precision", "Average precision that the champion is compared with.")
         self._drift_share = gauge("drift_share", "Part of the features that have drifted from the training data.")
         self._drifted = gauge("drifted_features", "How many features have drifted.")
+        self._not_compared = gauge("features_not_compared", "How many features cannot be compared.")
+        self._null_shares = gauge("null_share_changes", "How many features are missing much more or less often.")
         self._frauds = gauge("matured_frauds", "Frauds among the newest matured days.")
         self._state = gauge("state", "1 for the state that the champion is in.", "state")
         self._version = gauge("champion_version", "The version that the newest monitored day is about.")
@@ -56,6 +58,8 @@ class MonitorMetrics:
         self._baseline.set(_or_nan(record.baseline_average_precision))
         self._drift_share.set(record.drift_share)
         self._drifted.set(len(record.drifted_features))
+        self._not_compared.set(len(record.not_compared))
+        self._null_shares.set(len(record.null_share_changes))
         self._frauds.set(record.matured_frauds)
         for state in STATES:
             self._state.labels(state).set(state == record.state)

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adapters.archive.feature_rows import feature_matrix, of_this_schema
 from adapters.archive.reader import Archive
-from cardwatch.drift.assessment import DayObservation, DriftResult
+from cardwatch.drift.assessment import DayObservation
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.label_maturity import end_of_day, newest_mature_day
 from cardwatch.registry import ModelRegistry, ModelVersion
 from monitoring.evidently_drift import FeatureDrift
+from monitoring.null_shares import NullShares
 from services.monitor.champions import judged_performance, load_reference
 from services.monitor.outcomes import Outcomes, count_outcomes
 from services.monitor.performance import measure_performance
+
+
+class _Reference(NamedTuple):
+    """What the decisions on a champion's data are compared with."""
+
+    version: str
+    drift: FeatureDrift
+    null_shares: NullShares
 
 
 class Observer:
@@ -26,20 +37,25 @@ class Observer:
 
     def __init__(self, archive: Archive, registry: ModelRegistry, policy: DriftPolicy) -> None:
         self._archive, self._registry, self._policy = archive, registry, policy
-        self._comparison: tuple[str, FeatureDrift] | None = None
+        self._reference: _Reference | None = None
 
     def observe(self, day: date, champion: ModelVersion) -> DayObservation:
         """Return the observation of the champion at the end of `day`: events and labels up to then."""
         policy = self._policy
-        drift = self._drift(day, champion)
+        reference = self._reference_of(champion)
+        first = day - timedelta(days=policy.drift_days - 1)
+        decisions = of_this_schema(self._archive.decisions(first, day))
+        drift = reference.drift.compare(feature_matrix(decisions), _margins(decisions, champion.version))
         newest = newest_mature_day(day, policy.maturity_days)
-        decisions = self._archive.decisions(newest - timedelta(days=policy.performance_days - 1), newest)
+        mature = self._archive.decisions(newest - timedelta(days=policy.performance_days - 1), newest)
         return DayObservation(
             day=day,
             champion_version=champion.version,
             drifted_features=drift.drifted,
             drift_share=drift.share,
-            performance=measure_performance(decisions, self._archive.labels(end_of_day(day)), champion.version),
+            not_compared=drift.not_compared,
+            null_share_changes=reference.null_shares.changes(feature_matrix(_of_day(decisions, day))),
+            performance=measure_performance(mature, self._archive.labels(end_of_day(day)), champion.version),
             judged_performance=judged_performance(champion, default_frauds=policy.minimum_frauds),
         )
 
@@ -54,16 +70,22 @@ class Observer:
 
     def save_report(self, path: Path) -> None:
         """Write Evidently's report of the newest observation, if there is one."""
-        if self._comparison is not None:
-            self._comparison[1].save_report(path, drift_share=self._policy.drift_share)
+        if self._reference is not None:
+            self._reference.drift.save_report(path, drift_share=self._policy.drift_share)
 
-    def _drift(self, day: date, champion: ModelVersion) -> DriftResult:
-        if self._comparison is None or self._comparison[0] != champion.version:
+    def _reference_of(self, champion: ModelVersion) -> _Reference:
+        if self._reference is None or self._reference.version != champion.version:
             rows = load_reference(self._registry, champion)
-            self._comparison = champion.version, FeatureDrift(rows.features, rows.margins)
-        first = day - timedelta(days=self._policy.drift_days - 1)
-        decisions = of_this_schema(self._archive.decisions(first, day))
-        return self._comparison[1].compare(feature_matrix(decisions), _margins(decisions, champion.version))
+            self._reference = _Reference(
+                champion.version, FeatureDrift(rows.features, rows.margins), NullShares(rows.features)
+            )
+        return self._reference
+
+
+def _of_day(decisions: pa.Table, day: date) -> pa.Table:
+    """Return the rows of the newest day, which is `day`."""
+    start = pa.scalar(end_of_day(day - timedelta(days=1)), decisions["occurred_at"].type)
+    return decisions.filter(pc.greater_equal(decisions["occurred_at"], start))
 
 
 def _margins(decisions: pa.Table, champion_version: str) -> NDArray[np.float32]:

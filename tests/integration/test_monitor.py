@@ -5,7 +5,7 @@ separates fraud from genuine until day 5; from then on six features have moved a
 Version 2 separates them again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from threading import Event
@@ -28,9 +28,20 @@ from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import CorruptModel
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction
 from cardwatch.features.definitions import FEATURE_NAMES, FEATURES, SCHEMA_HASH, column
-from cardwatch.progress import DayArchived, DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
+from cardwatch.progress import (
+    STABLE,
+    DayArchived,
+    DayEmitted,
+    DayMonitored,
+    DriftDetected,
+    NullShareChange,
+    Progress,
+    RetrainingEnded,
+    RetrainingStarted,
+)
 from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
+from monitoring.watched import WATCHED
 from services.monitor.champions import load_reference
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
@@ -66,10 +77,13 @@ def features(seed: int, rows: int, *, moved: bool) -> Rows:
 
 
 class World:
-    """The archive, the registry and the flow runner of a world in which days pass."""
+    """The archive, the registry and the flow runner of a world in which days pass.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    It changes on day `change`. `missing` has the features that are missing on single days.
+    """
+
+    def __init__(self, folder: Path, *, change: int = CHANGE, missing: Mapping[int, Sequence[str]] | None = None):
+        self.folder, self.change, self.missing = folder, change, missing or {}
         self.writer = ArchiveWriter(folder / "archive")
         self.aliases = {CHAMPION: "1"}
         self.topic: list[Progress] = []
@@ -149,9 +163,10 @@ class World:
     # the archive
 
     def _archive(self, day: int, version: str) -> None:
-        moved = day >= CHANGE
+        moved = day >= self.change
         noon = datetime.combine(FIRST + timedelta(days=day), time(12), UTC)
         rows = features(day, ROWS, moved=moved)
+        rows[:, [column(name) for name in self.missing.get(day, ())]] = np.nan
         scores = margins(day, ROWS, FRAUDS, blind=moved and version == "1")
         decisions = [
             decision(f"t-{day}-{n}", noon, rows[n], version, float(scores[n]), offset=day * ROWS + n)
@@ -337,3 +352,27 @@ def test_a_champion_whose_reference_cannot_be_read_is_refused(tmp_path: Path) ->
     with pytest.raises(CorruptModel, match=r"version 1 has no usable reference\.parquet"):
         load_reference(world, world.champion())
     world.writer.close()
+
+
+def test_a_field_that_is_missing_for_a_day_is_reported_on_this_day_and_retrains_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_devices = ("device_is_new", "device_age", "device_cards")
+    world = World(tmp_path, change=10, missing={4: of_devices})
+    monitor = world.monitor()
+    with caplog.at_level("INFO"):
+        for _ in range(6):
+            world.pass_day(monitor)
+    world.writer.close()
+    days = monitored(world)
+    assert [set(day.null_share_changes) for day in days] == [set(), set(), set(), set(), set(of_devices), set()]
+    assert days[4].null_share_changes["device_age"] == NullShareChange(reference=0.0, current=1.0)
+    assert "the share of missing values has changed: device_is_new 0% to 100%" in caplog.text
+    assert {day.state for day in days} == {STABLE}
+    assert not world.published(RetrainingStarted)
+
+
+def test_columns_that_cannot_be_compared_are_reported_until_there_are_enough_decisions(world: World) -> None:
+    first, second = monitored(world)[:2]
+    assert first.not_compared == dict.fromkeys(WATCHED, "there are fewer than 500 decisions: 400")
+    assert second.not_compared == {}

@@ -10,7 +10,8 @@ from msgspec import structs
 from cardwatch.drift.assessment import DayObservation, DriftState, after_retraining, assess
 from cardwatch.drift.performance import MeasuredPerformance, standard_errors_lost
 from cardwatch.drift.policy import DriftPolicy
-from cardwatch.progress import DECAYED
+from cardwatch.features.definitions import FEATURE_NAMES
+from cardwatch.progress import DECAYED, NullShareChange
 
 POLICY = DriftPolicy()
 FIRST = date(2025, 1, 6)
@@ -29,6 +30,8 @@ def observations(
             champion_version="1",
             drifted_features=[],
             drift_share=share,
+            not_compared={},
+            null_share_changes={},
             performance=performance,
             judged_performance=judged_performance,
         )
@@ -88,3 +91,23 @@ def test_a_loss_one_way_is_a_gain_the_other_way(
 ) -> None:
     there = standard_errors_lost(first, second, design_effect)
     assert there == -standard_errors_lost(second, first, design_effect)
+
+
+names = st.sampled_from(FEATURE_NAMES)
+changes = st.builds(NullShareChange, reference=st.floats(0, 1), current=st.floats(0, 1))
+findings = st.tuples(st.dictionaries(names, st.text(), max_size=3), st.dictionaries(names, changes, max_size=3))
+
+
+@given(seen=days_seen, found=st.data())
+def test_findings_about_missing_values_change_neither_state_nor_retraining(
+    seen: list[tuple[MeasuredPerformance | None, float]], found: st.DataObject
+) -> None:
+    without, having = DriftState(), DriftState()
+    for observation in observations(seen, None):
+        not_compared, null_share_changes = found.draw(findings)
+        reported = structs.replace(observation, not_compared=not_compared, null_share_changes=null_share_changes)
+        without, expected = assess(without, observation, POLICY)
+        having, assessment = assess(having, reported, POLICY)
+        assert having == without
+        assert (assessment.state, assessment.retrain) == (expected.state, expected.retrain)
+        assert assessment.reasons[: len(expected.reasons)] == expected.reasons

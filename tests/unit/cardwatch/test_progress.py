@@ -4,10 +4,11 @@ from datetime import date
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from cardwatch import progress
 from cardwatch.errors import InvalidRecord
-from cardwatch.progress import DayMonitored, decode_progress
+from cardwatch.progress import DayMonitored, NullShareChange, decode_progress
 
 MONITORED = DayMonitored(
     day=date(2025, 3, 3),
@@ -23,6 +24,21 @@ MONITORED = DayMonitored(
 
 def test_a_record_is_read_as_it_was_written() -> None:
     assert decode_progress(msgspec.json.encode(MONITORED)) == MONITORED
+
+
+def test_findings_about_the_data_are_read_as_they_were_written() -> None:
+    found = structs.replace(
+        MONITORED,
+        not_compared={"count_1h": "there are fewer than 500 decisions: 10"},
+        null_share_changes={"device_age": NullShareChange(reference=0.5, current=1.0)},
+    )
+    assert decode_progress(msgspec.json.encode(found)) == found
+
+
+def test_a_record_of_an_earlier_version_has_no_findings_about_the_data() -> None:
+    written = msgspec.json.decode(msgspec.json.encode(MONITORED))
+    del written["not_compared"], written["null_share_changes"]
+    assert decode_progress(msgspec.json.encode(written)) == MONITORED
 
 
 def test_the_old_name_of_the_state_decayed_is_read_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:

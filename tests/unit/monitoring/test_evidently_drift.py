@@ -43,7 +43,7 @@ def test_features_that_are_not_watched_are_features() -> None:
 
 def test_rows_of_the_same_distribution_have_not_drifted(drift: FeatureDrift) -> None:
     result = drift.compare(rows(8), margins(8))
-    assert (result.drifted, result.share) == ([], 0.0)
+    assert (result.drifted, result.share, result.not_compared) == ([], 0.0, {})
     assert set(result.scores) == set(WATCHED)
 
 
@@ -79,7 +79,31 @@ def test_constant_missing_and_infinite_columns_are_handled() -> None:
         result = FeatureDrift(reference, margins(7)).compare(current, margins(8))
     assert result.drifted == []
     assert result.scores["is_atm"] == 0.0
-    assert "count_1h" not in result.scores
+    assert "count_1h" not in {*result.scores, *result.not_compared}  # without a value on both sides nothing changed
+
+
+@pytest.mark.parametrize("is_reference", [True, False])
+def test_a_column_that_is_constant_on_one_side_has_drifted(is_reference: bool) -> None:
+    varied, constant = rows(7), with_column(rows(7), "amount", 10.0)
+    reference, current = (constant, varied) if is_reference else (varied, constant)
+    result = FeatureDrift(reference, margins(7)).compare(current, margins(7))
+    assert (result.drifted, result.not_compared) == (["amount"], {})
+
+
+def test_a_column_with_too_few_values_is_named_with_the_reason(drift: FeatureDrift) -> None:
+    values = rows(8)[:, column("amount")]
+    values[500:] = np.nan
+    result = drift.compare(with_column(rows(8), "amount", values), margins(8))
+    # of 2,500 rows, of which the first 500 have a value, 2,000 are sampled at equal distances
+    assert result.not_compared == {"amount": "fewer than 500 of 2,000 sampled decisions have a value: 400"}
+    assert (result.drifted, result.share, "amount" in result.scores) == ([], 0.0, False)
+
+
+def test_a_column_that_the_reference_lacks_is_named_with_the_reason() -> None:
+    reference = with_column(rows(7), "amount", np.nan)
+    result = FeatureDrift(reference, margins(7)).compare(rows(8), margins(8))
+    assert result.not_compared == {"amount": "the reference has fewer than 500 values: 0"}
+    assert result.drifted == []
 
 
 def test_a_feature_that_vanished_has_drifted(drift: FeatureDrift) -> None:
@@ -91,16 +115,23 @@ def test_a_feature_that_vanished_has_drifted(drift: FeatureDrift) -> None:
 def test_margins_of_another_model_are_not_compared(drift: FeatureDrift) -> None:
     result = drift.compare(rows(8), np.full(ROWS, np.nan, np.float32))
     assert (result.drifted, MARGIN in result.scores) == ([], False)
+    reason = "fewer than 500 of 2,000 sampled decisions have a margin of the champion: 0"
+    assert result.not_compared == {MARGIN: reason}
 
 
 def test_too_few_rows_are_not_compared(drift: FeatureDrift) -> None:
     result = drift.compare(rows(8)[:499] + 5, margins(8)[:499])
     assert (result.drifted, result.share, result.scores) == ([], 0.0, {})
-    assert drift.compare(rows(8)[:0], margins(8)[:0]).share == 0.0
+    assert result.not_compared == dict.fromkeys(WATCHED, "there are fewer than 500 decisions: 499")
+    nothing = drift.compare(rows(8)[:0], margins(8)[:0])
+    assert nothing.share == 0.0
+    assert nothing.not_compared == dict.fromkeys(WATCHED, "there are fewer than 500 decisions: 0")
 
 
 def test_a_reference_without_values_compares_nothing() -> None:
-    assert FeatureDrift(rows(7)[:0], margins(7)[:0]).compare(rows(8), margins(8)).scores == {}
+    result = FeatureDrift(rows(7)[:0], margins(7)[:0]).compare(rows(8), margins(8))
+    assert result.scores == {}
+    assert result.not_compared == dict.fromkeys(WATCHED, "the reference has fewer than 500 values: 0")
 
 
 def test_the_report_has_the_same_verdict(tmp_path: Path) -> None:
@@ -112,3 +143,18 @@ def test_the_report_has_the_same_verdict(tmp_path: Path) -> None:
     page = tmp_path / "reports" / "drift.html"
     drift.save_report(page, drift_share=0.5)
     assert "Drift is detected for 50.0% of columns (1 out of 2)." in page.read_text(encoding="utf-8")
+
+
+def test_the_report_has_the_missing_values_of_columns_without_a_distance(tmp_path: Path) -> None:
+    reference = np.full((ROWS, len(FEATURES)), np.nan, np.float32)
+    for name in ("amount", "count_1h", "hour_of_day"):
+        reference[:, column(name)] = rows(7)[:, 0]
+    current = with_column(reference, "amount", np.nan)
+    current[100:, column("count_1h")] = np.nan
+    drift = FeatureDrift(reference, margins(7))
+    drift.compare(current, margins(8))
+    drift.save_report(tmp_path / "drift.html", drift_share=0.5)
+    page = (tmp_path / "drift.html").read_text(encoding="utf-8")
+    for name in ("amount", "count_1h"):
+        assert f"Column '{name}' missing values: Current" in page
+    assert "Column 'hour_of_day' missing values" not in page

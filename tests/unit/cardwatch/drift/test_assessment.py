@@ -7,7 +7,7 @@ import pytest
 from cardwatch.drift.assessment import Assessment, DayObservation, DriftState, after_retraining, assess
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
-from cardwatch.progress import DECAYED, STABLE, SUSPECTED
+from cardwatch.progress import DECAYED, STABLE, SUSPECTED, NullShareChange
 
 FIRST = date(2025, 3, 1)
 POLICY = DriftPolicy(
@@ -39,6 +39,8 @@ def on(day: int, performance: MeasuredPerformance | None, drift: float = NO_DRIF
         "champion_version": "1",
         "drifted_features": ["amount"] if drift else [],
         "drift_share": drift,
+        "not_compared": {},
+        "null_share_changes": {},
         "performance": performance,
         "judged_performance": GOOD,
     }
@@ -66,6 +68,23 @@ def test_data_drift_alone_is_a_suspicion_and_never_a_retraining() -> None:
     assessment = last(*(on(day, GOOD, DRIFT) for day in range(50)))
     assert (assessment.state, assessment.retrain) == (SUSPECTED, False)
     assert assessment.reasons == ["50% of the features have drifted, threshold 20%: amount"]
+
+
+def test_findings_about_the_data_are_reasons_and_leave_the_model_stable() -> None:
+    findings = {
+        "not_compared": {"count_1h": "of A", "margin": "of B", "amount": "of A"},
+        "null_share_changes": {
+            "device_is_new": NullShareChange(reference=0.5, current=1.0),
+            "device_age": NullShareChange(reference=0.32, current=0.04),
+        },
+    }
+    assessment = last(*(on(day, GOOD, **findings) for day in range(50)))
+    assert (assessment.state, assessment.retrain) == (STABLE, False)
+    assert assessment.reasons == [
+        "the share of missing values has changed: device_is_new 50% to 100%, device_age 32% to 4%",
+        "cannot be compared, because of A: count_1h, amount",
+        "cannot be compared, because of B: margin",
+    ]
 
 
 def test_a_small_loss_without_drift_is_a_suspicion_however_long_it_lasts() -> None:

@@ -30,6 +30,7 @@ from cardwatch.progress import (
     DayEmitted,
     DayMonitored,
     DriftDetected,
+    NullShareChange,
     Progress,
     RetrainingEnded,
     RetrainingStarted,
@@ -152,6 +153,8 @@ class Observer:
             champion_version=champion.version,
             drifted_features=[],
             drift_share=0.0,
+            not_compared={},
+            null_share_changes={},
             performance=BAD if decayed else GOOD,
             judged_performance=GOOD,
         )
@@ -378,6 +381,23 @@ def test_without_mature_labels_the_performance_is_nan_and_not_that_of_an_earlier
     assert performance() == GOOD.average_precision
     parts.metrics.set_day(structs.replace(parts.monitored()[0], champion_version="2", average_precision=None))
     assert isnan(performance() or 0.0)
+
+
+def test_findings_about_the_data_are_counted_in_the_metrics(parts: Parts) -> None:
+    parts.run(parts.monitor(), *live(0))
+    found = structs.replace(
+        parts.monitored()[0],
+        not_compared={"count_1h": "there are fewer than 500 decisions: 10"},
+        null_share_changes={
+            name: NullShareChange(reference=0.5, current=1.0) for name in ("device_is_new", "device_age")
+        },
+    )
+    parts.metrics.set_day(found)
+    assert parts.counted.get_sample_value("cardwatch_monitor_features_not_compared") == 1.0
+    assert parts.counted.get_sample_value("cardwatch_monitor_null_share_changes") == 2.0
+    parts.metrics.set_day(parts.monitored()[0])
+    assert parts.counted.get_sample_value("cardwatch_monitor_features_not_compared") == 0.0
+    assert parts.counted.get_sample_value("cardwatch_monitor_null_share_changes") == 0.0
 
 
 def test_matured_outcomes_are_counted_and_logged(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
