@@ -11,13 +11,10 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from datetime import date
 from itertools import repeat
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Final
 
 import pyarrow as pa
@@ -28,6 +25,7 @@ from adapters.archive.log_files import BATCH_ROWS
 from adapters.archive.reader import index_url_of, open_log
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.runtime.addresses import Secret
+from adapters.runtime.files import atomic_folder
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.events import EPOCH
@@ -64,7 +62,7 @@ def replay(request: ReplayRequest) -> int:
     Raises `Misconfigured` if `out` is not empty or there is nothing to replay, and `CardwatchError` for a damaged log
     or a missing reference table. After an error `out` is unchanged.
     """
-    with _atomic_folder(request.out) as folder:
+    with atomic_folder(request.out) as folder:
         log = open_log(request.transactions, request.index_url)
         partitions = log.partitions
         if not partitions:
@@ -96,22 +94,6 @@ def write_partition(request: ReplayRequest, partition: int, folder: Path) -> int
             yield rows
 
     return write_feature_rows(folder / f"partition-{partition:04d}.parquet", batches())
-
-
-@contextmanager
-def _atomic_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder that is renamed to `out` on success and deleted after an error."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Misconfigured(f"{out} exists and is not empty; name another folder, or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
-        yield folder
-        folder.chmod(0o755)
-        folder.replace(out)
-    except BaseException:
-        rmtree(folder, ignore_errors=True)
-        raise
 
 
 def main() -> None:

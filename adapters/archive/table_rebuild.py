@@ -144,7 +144,7 @@ class TableRebuild:
                 day = days.popleft()
                 transactions = self._archive.transactions(day, day).select(list(COLUMNS_NEEDED))
                 add_rows(builder, transactions.to_pylist(), ())
-            add_rows(builder, (), labels.take(table.label_ends))
+            add_rows(builder, (), labels.take(table.label_ends, table.valid_from))
             for partition, end in table.label_ends.items():
                 builder.set_label_position(partition, end)
             yield builder.build(table.valid_from)
@@ -163,11 +163,15 @@ class _Labels:
         self._labels = labels
         self._partitions: NDArray[np.int64] = labels["partition"].to_numpy().astype(np.int64)
         self._offsets: NDArray[np.int64] = labels["log_offset"].to_numpy().astype(np.int64)
+        self._observed_days: NDArray[np.datetime64] = labels["observed_at"].to_numpy().astype("datetime64[D]")
         self._taken = np.zeros(labels.num_rows, np.bool_)
 
-    def take(self, ends: Mapping[int, int]) -> list[dict[str, object]]:
-        """Return the labels below these offsets that were not taken before; without any offset, all labels."""
-        below = np.full(len(self._taken), not ends)
+    def take(self, ends: Mapping[int, int], valid_from: date) -> list[dict[str, object]]:
+        """Return the labels below these offsets that were not taken before.
+
+        Without any offset, those observed before `valid_from`: a later table may know its offsets.
+        """
+        below = np.zeros(len(self._taken), np.bool_) if ends else self._observed_days < np.datetime64(valid_from)
         for partition, end in ends.items():
             below |= (self._partitions == partition) & (self._offsets < end)
         new = below & ~self._taken

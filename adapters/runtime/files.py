@@ -7,6 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
+
+from cardwatch.errors import Misconfigured
 
 
 @contextmanager
@@ -31,6 +34,33 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically. Missing folders are created."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextmanager
+def atomic_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `out`, which becomes `out` at the end and is deleted after an error.
+
+    Links are followed. Raises `Misconfigured`, before anything is written, if `out` exists and is not an empty folder,
+    or could not be replaced at the end, and where it cannot be written.
+    """
+    target = out.resolve()
+    if target == Path.cwd() or target.is_mount():
+        raise Misconfigured(f"{out} is in use as a folder and cannot be replaced; name a new folder")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise Misconfigured(f"{out} exists and is not empty; name another folder, or remove it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise Misconfigured(f"{out} cannot be created: {error}") from error
+    try:
+        yield folder
+        folder.chmod(0o755)
+        folder.replace(target)
+    except OSError as error:
+        raise Misconfigured(f"{out} cannot be written: {error}") from error
+    finally:
+        rmtree(folder, ignore_errors=True)
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:

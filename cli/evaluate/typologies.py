@@ -22,6 +22,7 @@ from cli.evaluate.tables import results_table
 from models.evaluation import threshold_at_one_false_positive_per
 
 COLUMNS: Final = ("transaction_id", "typology")
+GENUINE: Final = "genuine"
 _RATES: Final = {"0_1_percent": 1_000, "1_percent": 100}
 """False-positive rates, each as the number of genuine transactions per false positive."""
 
@@ -50,25 +51,37 @@ class TypologiesOfRows(Struct, frozen=True, kw_only=True):
 def read_truth(path: Path, dataset: Dataset) -> TypologiesOfRows:
     """Return the typologies of the rows from a Parquet file with `COLUMNS`, as `cardwatch simulate` writes it.
 
-    Raises `Misconfigured` if the file cannot be read or lacks a column, if a transaction is not in it, and if the
-    mapping names no `transaction_id`.
+    Raises `Misconfigured` if the file cannot be read or lacks a column, if a transaction is not in it or has several
+    typologies, if it is the truth of another world, and if the mapping names no `transaction_id`.
     """
     ids = dataset.columns.get("transaction_id")
     if not isinstance(ids, Text):
         raise Misconfigured(f"--truth {path} is joined by transaction_id, and the mapping has none")
     try:
         table = pq.read_table(path, columns=list(COLUMNS))
-        found = dict(zip(*(table[name].cast(pa.string()).to_pylist() for name in COLUMNS), strict=True))
+        pairs = set(zip(*(table[name].cast(pa.string()).to_pylist() for name in COLUMNS), strict=True))
     except (pa.ArrowException, OSError, KeyError) as error:
         raise Misconfigured(
             f"--truth {path}: cannot be read as Parquet with {' and '.join(COLUMNS)}: {error}"
         ) from error
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Misconfigured(f"--truth {path}: some transactions are in it with several typologies")
     of_names = [found.get(name) for name in ids.names[:-1]]
     if None in of_names:
         unknown = ids.names[of_names.index(None)]
         raise Misconfigured(f"--truth {path}: transaction {unknown!r} is not in it; is it the truth of other data?")
     names, codes = np.unique(np.array(of_names, dtype=object), return_inverse=True)
-    return TypologiesOfRows(names=names.tolist(), codes=codes[ids.codes])
+    truth = TypologiesOfRows(names=names.tolist(), codes=codes[ids.codes])
+    _require_same_world(path, dataset, truth)
+    return truth
+
+
+def _require_same_world(path: Path, dataset: Dataset, truth: TypologiesOfRows) -> None:
+    """Raise `Misconfigured` if most reported frauds are genuine in truth: worlds share their transaction ids."""
+    reported = truth.codes[dataset.is_fraud]
+    if GENUINE in truth.names and 2 * np.count_nonzero(reported == truth.names.index(GENUINE)) > len(reported):
+        raise Misconfigured(f"--truth {path}: most of the reported frauds are genuine in it; is it of another world?")
 
 
 def recall_by_typology(dataset: Dataset, truth: TypologiesOfRows, scored: Sequence[ScoredFold]) -> list[TypologyRecall]:

@@ -20,8 +20,8 @@ from cli.simulate.timeline_file import read_timeline
 @click.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new folder for the files.")
 @click.option("--seed", default=7, show_default=True, type=click.IntRange(min=0), help="It fixes all rows.")
-@click.option("--days", default=90, show_default=True, type=click.IntRange(min=1), help="Number of days.")
-@click.option("--cards", default=2_000, show_default=True, type=click.IntRange(min=50), help="Number of cards.")
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 10_000), help="Number of days.")
+@click.option("--cards", default=2_000, show_default=True, type=click.IntRange(50, 10_000_000), help="Number of cards.")
 @click.option(
     "--change-after",
     type=click.IntRange(min=0),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cardwatch.errors import Misconfigured
+from adapters.runtime.files import atomic_folder
 from cardwatch.simulation.labels import newest_labels
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import SimulatedDay
@@ -73,7 +71,7 @@ def write_world(
     """
     transactions = reported = 0
     campaigns: set[int] = set()
-    with _new_folder(out) as folder, ExitStack() as stack:
+    with atomic_folder(out) as folder, ExitStack() as stack:
         _write_json(folder / TIMELINE_FILE, dated(settings))
         maturity = {"maturity_days": settings.labels.maturity_days}
         _write_json(folder / LABELS_FILE, msgspec.to_builtins(settings.labels) | maturity)
@@ -113,23 +111,3 @@ def dated(settings: SimulationSettings) -> list[dict[str, object]]:
 
 def _write_json(path: Path, value: object) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out`, which becomes `out` at the end."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Misconfigured(f"--out {out}: it exists already; name a new folder, or remove it")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise Misconfigured(f"--out {out}: cannot be created: {error}") from error
-    try:
-        yield folder
-        folder.chmod(0o755)
-        folder.replace(out)
-    except OSError as error:
-        raise Misconfigured(f"--out {out}: cannot be written: {error}") from error
-    finally:
-        rmtree(folder, ignore_errors=True)

@@ -161,6 +161,16 @@ def test_evaluate_tells_recall_by_typology_with_the_truth(world: Path, tmp_path:
     assert str(refused.exception) == (
         f"--truth {other}: transaction 't-00000-000000' is not in it; is it the truth of other data?"
     )
+    foreign = truth.set_column(1, "typology", pa.chunked_array([truth["typology"].to_pylist()[::-1]]))
+    pq.write_table(foreign, other)
+    refused = evaluating(world, output, *protocol, "--truth", str(other))
+    assert str(refused.exception) == (
+        f"--truth {other}: most of the reported frauds are genuine in it; is it of another world?"
+    )
+    twice = pa.concat_tables([truth, foreign])
+    pq.write_table(twice, other)
+    refused = evaluating(world, output, *protocol, "--truth", str(other))
+    assert str(refused.exception) == f"--truth {other}: some transactions are in it with several typologies"
     refused = evaluating(world, output, *protocol, "--truth", str(MAPPING))
     assert "cannot be read as Parquet with transaction_id and typology" in str(refused.exception)
 
@@ -179,7 +189,7 @@ def test_nothing_that_exists_is_overwritten(tmp_path: Path, occupied: str) -> No
     kept.write_text("mine")
     result = simulating(out)
     assert isinstance(result.exception, Misconfigured)
-    assert str(result.exception) == f"--out {out}: it exists already; name a new folder, or remove it"
+    assert str(result.exception) == f"{out} exists and is not empty; name another folder, or remove it"
     assert kept.read_text() == "mine"
 
 

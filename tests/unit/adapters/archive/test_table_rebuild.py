@@ -84,6 +84,16 @@ def test_labels_that_arrived_late_make_a_difference_so_that_the_recorded_offsets
     assert home.stored() != home.expected
 
 
+def test_a_table_without_offsets_does_not_give_later_ones_more_labels_than_they_recorded(home: Home) -> None:
+    first = min(home.expected)
+    for path in home.tables.glob(f"{first.isoformat()}-*.table"):
+        path.unlink()
+    write_former_table(home.tables, first, former_table(first, {}))
+    home.rebuild().run()
+    later = {day: table_id for day, table_id in home.stored().items() if day != first}
+    assert later == {day: table_id for day, table_id in home.expected.items() if day != first}
+
+
 def test_a_second_run_changes_nothing(home: Home) -> None:
     home.rebuild().run()
     before, closed = home.files(), home.closed()
