@@ -72,13 +72,21 @@ class UpgradePlan(NamedTuple):
 def make_plan(stack: LocalStack) -> UpgradePlan:
     """Return what is outdated in the data of `stack`. It starts MLflow, to find the champion.
 
-    Raises `CorruptTable` for a damaged table, `StoreRefused` for an incomplete store, and `Misconfigured` for a store
-    on a server whose states are of another version: this command does not replace it.
+    Raises `CardwatchError` if the archive is missing that something must be built from, `CorruptTable` for a damaged
+    table, `StoreRefused` for an incomplete store, and `Misconfigured` for a store on a server whose states are of
+    another version: this command does not replace it.
     """
     settings = stack.settings
     rebuild = _rebuild(settings)
     champion = _former_champion(stack)
     archive = Archive(settings.archive, settings.index_url)
+    former_tables = rebuild.former_tables()
+    if former_tables and not archive.exists:
+        raise CardwatchError(
+            f"{len(former_tables)} reference tables are of another version, and there is no archive in "
+            f"{settings.archive} to build them again from: restore the archive's files, and run `cardwatch upgrade` "
+            "again"
+        )
     closed = archive.closed_days() if archive.exists else {}
     if champion is not None and not closed:
         raise CardwatchError(
@@ -86,7 +94,7 @@ def make_plan(stack: LocalStack) -> UpgradePlan:
             "restore the archive's files, and run `cardwatch upgrade` again"
         )
     return UpgradePlan(
-        tables=len(rebuild.former_tables()),
+        tables=len(former_tables),
         is_interrupted=rebuild.is_interrupted,
         outdated_days=len(rebuild.outdated_days()),
         has_former_states=_has_former_states(settings),

@@ -117,3 +117,15 @@ def test_a_registry_that_does_not_answer_is_named_before_anything_is_changed(
     assert result.exit_code == 1
     assert "nothing answers at CARDWATCH_MLFLOW_URL=http://127.0.0.1:1: start it, or unset" in result.stderr
     assert not (home / "stack" / "tables" / FORMER_FOLDER).exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_tables_without_an_archive_to_build_them_from_are_refused_with_the_remedy(
+    home: Path, options: list[str]
+) -> None:
+    shutil.rmtree(home / "stack" / "archive")
+    result = upgrade(*options)
+    assert result.exit_code == 1
+    assert "2 reference tables are of another version, and there is no archive in" in result.stderr
+    assert "restore the archive's files, and run `cardwatch upgrade` again" in result.stderr
+    assert not (home / "stack" / "tables" / FORMER_FOLDER).exists()
