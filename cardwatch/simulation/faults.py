@@ -10,6 +10,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from cardwatch.events import Channel
+from cardwatch.simulation.categories import CODES
 from cardwatch.simulation.timeline_event import WorldChange, require_known
 from cardwatch.simulation.transaction_array import DAY_MS, HOUR_MS, NO_DEVICE, UNKNOWN, TransactionArray, joined
 
@@ -53,6 +54,11 @@ class NewCodes(WorldChange, frozen=True, kw_only=True, tag="new_codes"):
 
     category: Annotated[str, Meta(pattern="^[0-9]{4}$")]
     code: Annotated[str, Meta(pattern="^[0-9]{4}$")]
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a category of no merchant, or days that contradict each other."""
+        super().__post_init__()
+        require_known("category", self.category, CODES)
 
 
 class RekeyedMerchants(WorldChange, frozen=True, kw_only=True, tag="rekeyed_merchants"):

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from cardwatch.simulation.categories import CATEGORIES, MerchantType
-from cardwatch.simulation.timeline_event import Ratio, WorldChange, require_known
+from cardwatch.simulation.timeline_event import Ratio, WorldChange, refuse, require_known
 from cardwatch.simulation.transaction_array import Typology
 
 _TYPOLOGIES: Final = {each.name.lower(): each for each in Typology if each is not Typology.GENUINE}
@@ -57,6 +57,11 @@ class SpendingShift(WorldChange, frozen=True, kw_only=True, tag="spending_shift"
 class NewMerchants(WorldChange, frozen=True, kw_only=True, tag="new_merchants"):
     """Online merchants that did not exist before are popular. It has no ramp."""
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a ramp, which would have no effect, or days that contradict each other."""
+        super().__post_init__()
+        refuse(self, "ramp_days")
+
 
 class CategoryGrowth(WorldChange, frozen=True, kw_only=True, tag="category_growth"):
     """Purchases in a merchant category grow: `ratio` multiplies them, at the expense of all others."""
@@ -71,9 +76,14 @@ class CategoryGrowth(WorldChange, frozen=True, kw_only=True, tag="category_growt
 
 
 class Inflation(WorldChange, frozen=True, kw_only=True, tag="inflation"):
-    """Amounts grow by `yearly` a year (0.05 is 5 %) from the onset on."""
+    """Amounts grow by `yearly` a year (0.05 is 5 %) from the onset on. It has neither ramp nor end."""
 
     yearly: Annotated[float, Meta(ge=-0.9, le=10.0)]
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a ramp, which would have no effect, and for an end, at which all prices would fall."""
+        super().__post_init__()
+        refuse(self, "ramp_days", "every_days", "until_day")
 
 
 TimelineEvent = NewTypology | FraudPrevalence | SpendingShift | NewMerchants | CategoryGrowth | Inflation

@@ -47,6 +47,13 @@ class WorldChange(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_un
         return min((passed + 1) / (self.ramp_days + 1), 1.0)
 
 
+def refuse(event: WorldChange, *fields: str) -> None:
+    """Raise `ValueError` if the event has one of these optional fields."""
+    for field in fields:
+        if getattr(event, field):
+            raise ValueError(f"{field} {getattr(event, field)} has no meaning for this kind of event: remove it")
+
+
 def require_known(field: str, name: str, known: Collection[str]) -> None:
     """Raise `ValueError` if a field has a name that is not known."""
     if name not in known:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cardwatch.simulation.categories import CATEGORIES, CODES
-from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.settings import SimulationSettings, WorldEvent
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.simulation.timeline import (
     CategoryGrowth,
@@ -97,13 +97,17 @@ def test_the_change_of_the_demo_is_an_event_like_others() -> None:
         ({"kind": "new_typology", "typology": "magic", "share": 0.01}, "typology 'magic' is none of card_testing"),
         ({"kind": "category_growth", "category": "6011", "ratio": 2.0}, "category '6011' is none of 5411"),
         ({"kind": "spending_shift", "amount": 2.0}, "unknown field `amount`"),
+        ({"kind": "new_merchants", "ramp_days": 4}, "ramp_days 4 has no meaning for this kind of event: remove it"),
+        ({"kind": "inflation", "yearly": 0.1, "ramp_days": 4}, "ramp_days 4 has no meaning"),
+        ({"kind": "inflation", "yearly": 0.1, "until_day": 9}, "until_day 9 has no meaning"),
+        ({"kind": "new_codes", "category": "1234", "code": "9999"}, "category '1234' is none of 5411"),
         ({"kind": "rain"}, "Invalid value 'rain'"),
     ],
 )
 def test_an_event_that_makes_no_sense_is_refused(fields: dict[str, object], message: str) -> None:
     event = {"name": "odd", "from_day": 3, "is_harmful": True, **fields}
     with pytest.raises(msgspec.ValidationError, match=message):
-        msgspec.convert(event, TimelineEvent)
+        msgspec.convert(event, WorldEvent)
 
 
 def world(*timeline: TimelineEvent) -> TransactionArray:
