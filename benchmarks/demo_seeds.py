@@ -24,14 +24,14 @@ from cli.demo.summary import DemoSummary
 from cli.evaluate.curves import wilson_interval
 from infra.aws.markdown_tables import table
 
-UNSEEN_SEEDS: Final = range(31, 41)
-"""Seeds that nobody had looked at when the world and the features were made."""
+HELD_OUT_SEEDS: Final = range(31, 41)
+"""Seeds that were not used while the world and the features were developed."""
 TIMEOUT_SECONDS: Final = 1_800.0
 _MISSING: Final = "-"
 
 
 class SeedRun(Struct, frozen=True, kw_only=True):
-    """What a demo found. `failed` are the conditions that it does not meet; delays are in simulated days.
+    """The results of a demo. `failed` are the conditions that it does not meet; delays are in simulated days.
 
     Average precision is that before the change, after it and after the swap; None where there was no such phase.
     """
@@ -109,7 +109,7 @@ def _shown(value: float | None, form: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(UNSEEN_SEEDS), help="at least two")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(HELD_OUT_SEEDS), help="at least two")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the results")
     chosen = parser.parse_args()
     runs: list[SeedRun] = []

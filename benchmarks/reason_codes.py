@@ -39,7 +39,7 @@ class Alerts(Struct, frozen=True, kw_only=True):
 
 
 class ReasonAudit(Struct, frozen=True, kw_only=True):
-    """What n alerts were given, as lists of codes, and what is true of them. Shares are shares of the alerts."""
+    """The reason codes that n alerts were given, and those that are true of them. Shares are shares of the alerts."""
 
     before: list[list[str]]
     now: list[list[str]]

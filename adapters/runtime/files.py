@@ -58,7 +58,7 @@ def atomic_folder(out: Path) -> Iterator[Path]:
         folder.chmod(0o755)
         folder.replace(target)
     except OSError as error:
-        raise Misconfigured(f"{out} cannot be written: {error}") from error
+        raise Misconfigured(f"{out} cannot be completed: {error}") from error
     finally:
         rmtree(folder, ignore_errors=True)
 

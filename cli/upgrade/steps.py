@@ -1,4 +1,4 @@
-"""What an upgrade has to do, found in the data, and its steps in order: tables, card states, model."""
+"""The plan of an upgrade, made from the data, and its steps in order: tables, card states, model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from infra.local_stack.stack import LocalStack
 
 
 class UpgradePlan(NamedTuple):
-    """What is outdated. `former_champion` is None if there is no champion, or one of this version's features.
+    """The outdated parts of the data. `former_champion` is None without a champion, or for one of this version.
 
     `tables`: number of reference tables to build again. `is_interrupted`: whether an earlier upgrade has left tables to
     replace. `outdated_days`: number of closed days whose table has another id in the index. `has_former_states`:

@@ -25,7 +25,7 @@ from services.monitor.performance import measure_performance
 
 
 class _Reference(NamedTuple):
-    """What the decisions on a champion's data are compared with."""
+    """The drift reference of a champion, with which the rows of its decisions are compared."""
 
     version: str
     drift: FeatureDrift

@@ -200,7 +200,7 @@ def test_a_world_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path) -
         yield simulation.simulate_day(0)
         raise OSError("the disk is full")
 
-    with pytest.raises(Misconfigured, match="cannot be written: the disk is full"):
+    with pytest.raises(Misconfigured, match="cannot be completed: the disk is full"):
         write_world(tmp_path / "world", days(), DayTables(simulation.population), simulation.settings)
     assert list(tmp_path.iterdir()) == []
 

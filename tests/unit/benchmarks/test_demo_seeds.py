@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
-from benchmarks.demo_seeds import SeedRun, markdown
+from benchmarks.demo_seeds import HELD_OUT_SEEDS, SeedRun, markdown
+
+ROOT = Path(__file__).parents[3]
 
 CLOSED = SeedRun(
     seed=31,
@@ -45,3 +50,9 @@ def test_the_table_has_a_line_per_seed_and_means_of_what_there_is() -> None:
     assert lines[5].startswith(
         "| all | 1 of 3 (0.06 to 0.79) |  |  |  | 9.0 (-3.7 to 21.7) | 5.0 (5.0 to 5.0) | 0.58 ("
     )
+
+
+def test_the_documentation_shows_the_measured_figures() -> None:
+    runs = msgspec.json.decode((ROOT / "benchmarks" / "results" / "demo_seeds.json").read_bytes(), type=list[SeedRun])
+    assert [run.seed for run in runs] == list(HELD_OUT_SEEDS)
+    assert markdown(runs) in (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ def as_record(decision: Decision) -> Record:
 
 
 def test_an_archived_decision_gets_the_same_margin_and_probability_from_the_files_of_its_model(tmp_path: Path) -> None:
-    """By hand: `count_1h` is 4.0, not below 3.5, so that the leaf of 1.25 is added to the base margin of 0.25."""
+    """The expected margin, by hand: `count_1h` is 4.0, not below 3.5, so the leaf of 1.25 is added to 0.25."""
     with closing(ArchiveWriter(tmp_path / "archive")) as archive:
         archive.write({"decisions": [decision_row(admit_decision(as_record(RECORDED)))]}, {})
     version = ModelVersion(version="1", run_id="", tags={"digest": digest_of(FILES), "schema_hash": FORMER_SCHEMA})
@@ -69,7 +69,7 @@ def test_a_missing_value_of_a_former_row_takes_the_branch_of_missing_values() ->
 
 
 def test_contributions_of_a_former_row_name_its_own_features_and_add_up_to_the_margin() -> None:
-    """By hand: half of the training rows went each way, so that the mean margin is 0.5, and `count_1h` adds 1."""
+    """The expected values, by hand: half of the training rows went each way, so the mean margin is 0.5."""
     detector = Detector.from_files(FILES, schema_hash=FORMER_SCHEMA)
     [found] = detector.contributions(np.array([[12.5, 4.0, 1.0]], np.float32))
     assert dict(zip(detector.facts.feature_names, found.tolist(), strict=True)) == {
