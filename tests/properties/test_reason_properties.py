@@ -76,7 +76,7 @@ DEFINITIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "MERCHANT_ACTIVITY": lambda row: (
         row.merchant_count_30d <= 1 or (row.merchant_count_1d >= 9 and row.merchant_count_30d <= 3)
     ),
-    "EXPOSURE": lambda row: row.exposed_merchants >= 1,
+    "EXPOSURE": lambda row: row.exposure >= 3,
     "SHARED_DEVICE": lambda row: row.device_cards >= 2,
     "DEVICE_RISK": lambda row: row.device_frauds >= 1,
     "DEVICE_AGE": lambda row: row.device_age <= 7,

@@ -106,7 +106,7 @@ TRUE_AND_FALSE: list[tuple[str, Values, Values]] = [
         {"merchant_count_30d": 3, "merchant_count_1d": 9},
         {"merchant_count_30d": 100, "merchant_count_1d": 120},
     ),
-    ("EXPOSURE", {"exposed_merchants": 1}, {"exposed_merchants": 0, "exposure": 1}),
+    ("EXPOSURE", {"exposure": 3, "exposed_merchants": 1}, {"exposure": 2.9, "exposed_merchants": 2}),
     ("SHARED_DEVICE", {"device_cards": 2}, {"device_cards": 1, "device_count_1d": 40}),
     ("DEVICE_RISK", {"device_frauds": 1}, {"device_frauds": 0}),
     ("DEVICE_AGE", {"device_age": 7}, {"device_age": 8}),
