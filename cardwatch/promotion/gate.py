@@ -1,61 +1,14 @@
-"""Retraining gate: whether a challenger replaces the champion, and the days on which both are evaluated.
+"""Retraining gate: whether a challenger replaces the champion, a pure function of their performances on the same rows.
 
-    first day of history         G                    T - maturity          T
-    |--------- train ------------|----- evaluate -----|---- not mature -----|
-
-T is the end of the day `as_of`. A challenger is trained on days before G. Champion and challenger are evaluated on the
-same rows of [G, T - maturity), on which neither was trained. Labels of later days are incomplete, so these days are
-not used. The gate is a pure function of the two performances.
+The days of these rows are those of `cardwatch.promotion.split`.
 """
 
 from __future__ import annotations
 
 import math
-from datetime import date, timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from msgspec import Struct, field
-
-from cardwatch.errors import Misconfigured
-from cardwatch.label_maturity import newest_mature_day
-
-_DAY: Final = timedelta(days=1)
-
-
-class NotEnoughHistory(Misconfigured):
-    """There are fewer matured days than training and evaluation need. The message states both numbers."""
-
-
-class TemporalSplit(Struct, frozen=True, kw_only=True):
-    """Training window [train_from, evaluate_from) and evaluation window [evaluate_from, evaluate_until) in UTC days.
-
-    In JSON the evaluation window is `judge_from` and `judge_until`: fingerprints of training sets contain these names.
-    """
-
-    train_from: date
-    evaluate_from: date = field(name="judge_from")
-    evaluate_until: date = field(name="judge_until")
-
-
-def temporal_split(
-    as_of: date, *, first: date, maturity_days: int, evaluation_days: int, train_days: int, minimum_train_days: int = 1
-) -> TemporalSplit:
-    """Return the windows as they are known at the end of day `as_of`, for a history that begins on day `first`.
-
-    A day is mature when `maturity_days` full days lie between its end and the end of `as_of`. The training window has
-    at most the `train_days` days before the evaluation window. Raises `NotEnoughHistory` if it would have fewer than
-    `minimum_train_days`.
-    """
-    evaluate_until = newest_mature_day(as_of, maturity_days) + _DAY
-    evaluate_from = evaluate_until - timedelta(days=evaluation_days)
-    train_from = max(first, evaluate_from - timedelta(days=train_days))
-    if (evaluate_from - train_from).days < minimum_train_days:
-        needed = minimum_train_days + evaluation_days + maturity_days
-        raise NotEnoughHistory(
-            f"history from {first} to {as_of} is {(as_of - first).days + 1} days long; {needed} are needed: "
-            f"{minimum_train_days} to train, {evaluation_days} to judge, {maturity_days} for labels to mature"
-        )
-    return TemporalSplit(train_from=train_from, evaluate_from=evaluate_from, evaluate_until=evaluate_until)
+from msgspec import Struct
 
 
 class Performance(Struct, frozen=True, kw_only=True):

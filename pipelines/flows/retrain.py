@@ -19,7 +19,7 @@ from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings
 from cardwatch.label_maturity import end_of_day
-from cardwatch.promotion.gate import TemporalSplit
+from cardwatch.promotion.split import TemporalSplit
 from pipelines.flows.tasks import as_task, begin_run, require_live_run
 from pipelines.steps import comparison, fitting, training_set
 from pipelines.steps.comparison import Comparison

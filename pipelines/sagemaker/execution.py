@@ -20,7 +20,8 @@ from msgspec import Struct, field
 from adapters.aws.object_keys import TRAINING_OUTPUT, model_key, training_key
 from adapters.aws.s3 import Bucket
 from cardwatch.errors import ObjectMissing
-from cardwatch.promotion.gate import TemporalSplit, Verdict
+from cardwatch.promotion.gate import Verdict
+from cardwatch.promotion.split import TemporalSplit
 
 
 class TrainingSetInfo(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,8 @@ from msgspec import Struct, field
 from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import SCHEMA_HASH
-from cardwatch.promotion.gate import Performance, TemporalSplit, Verdict, apply_gate
+from cardwatch.promotion.gate import Performance, Verdict, apply_gate
+from cardwatch.promotion.split import TemporalSplit
 from cardwatch.registry import CHAMPION, ModelRegistry
 from models.evaluation import Evaluation, evaluate
 from pipelines.steps.training_set import TrainingSet

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from adapters.runtime.files import read_folder
 from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import FEATURE_NAMES
-from cardwatch.promotion.gate import NotEnoughHistory, TemporalSplit
+from cardwatch.promotion.split import NotEnoughHistory, TemporalSplit
 from cardwatch.registry import digest_of
 from models.training import TrainingSettings, fit_detector
 from pipelines.steps.training_set import ReplayedLog, TrainingSet

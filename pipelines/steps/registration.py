@@ -14,7 +14,8 @@ from adapters.model_registry.mlflow_tracking import MlflowTracking
 from cardwatch.detector.detector import DetectorFacts
 from cardwatch.errors import CorruptModel, ModelRefused
 from cardwatch.features.definitions import SCHEMA_HASH
-from cardwatch.promotion.gate import TemporalSplit, Verdict
+from cardwatch.promotion.gate import Verdict
+from cardwatch.promotion.split import TemporalSplit
 from cardwatch.registry import CHALLENGER, CHAMPION
 from models.model_card import model_card
 from pipelines.steps.comparison import TRAINED_UNTIL, Comparison

@@ -28,7 +28,7 @@ from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.replay import ReferenceTables
 from cardwatch.label_maturity import DEFAULT_MATURITY_DAYS, end_of_day
-from cardwatch.promotion.gate import TemporalSplit, temporal_split
+from cardwatch.promotion.split import TemporalSplit, temporal_split
 from pipelines.steps.partition_replay import CardStates, ReplayedBatch, replay_partition
 
 MATURITY_DAYS: Final = DEFAULT_MATURITY_DAYS

@@ -23,7 +23,7 @@ from cardwatch.errors import CardwatchError
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.label_maturity import end_of_day
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, Progress
-from cardwatch.promotion.gate import temporal_split
+from cardwatch.promotion.split import temporal_split
 from cardwatch.registry import CHAMPION
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS

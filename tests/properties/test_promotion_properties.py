@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cardwatch.promotion.gate import NotEnoughHistory, Performance, PromotionPolicy, apply_gate, temporal_split
+from cardwatch.promotion.gate import Performance, PromotionPolicy, apply_gate
+from cardwatch.promotion.split import NotEnoughHistory, temporal_split
 
 ratios = st.floats(0, 1)
 POLICY = PromotionPolicy()

@@ -1,11 +1,9 @@
 """The retraining gate: verdicts and their reasons."""
 
-from datetime import date
-
 import pytest
 from msgspec.structs import replace
 
-from cardwatch.promotion.gate import NotEnoughHistory, Performance, PromotionPolicy, apply_gate, temporal_split
+from cardwatch.promotion.gate import Performance, PromotionPolicy, apply_gate
 
 CHAMPION = Performance(
     rows=10_000, frauds=30, average_precision=0.50, recall=0.60, expected_cost=0.40, expected_frauds=31.0
@@ -79,29 +77,3 @@ def test_a_window_without_frauds_fails_and_does_not_raise() -> None:
 def test_performances_on_different_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="same rows"):
         apply_gate(CHAMPION, replace(BETTER, rows=9_999), POLICY)
-
-
-def test_the_split_excludes_days_that_are_not_mature() -> None:
-    # T is the end of the 30th. Labels of the 25th have had the five days 26..30 to come in, those of the 26th have not.
-    chosen = temporal_split(
-        date(2025, 1, 30), first=date(2025, 1, 1), maturity_days=5, evaluation_days=3, train_days=60
-    )
-
-    assert (chosen.train_from, chosen.evaluate_from, chosen.evaluate_until) == (
-        date(2025, 1, 1),
-        date(2025, 1, 23),
-        date(2025, 1, 26),
-    )
-
-
-def test_the_training_window_has_at_most_train_days() -> None:
-    chosen = temporal_split(
-        date(2025, 1, 30), first=date(2025, 1, 1), maturity_days=5, evaluation_days=3, train_days=10
-    )
-
-    assert chosen.train_from == date(2025, 1, 13)
-
-
-def test_too_short_a_history_is_refused_with_the_needed_length() -> None:
-    with pytest.raises(NotEnoughHistory, match="is 8 days long; 9 are needed: 1 to train, 3 to judge, 5 for labels"):
-        temporal_split(date(2025, 1, 8), first=date(2025, 1, 1), maturity_days=5, evaluation_days=3, train_days=60)

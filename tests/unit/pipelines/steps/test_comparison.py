@@ -10,7 +10,8 @@ from msgspec import structs
 from adapters.runtime.policy_file import Policies
 from cardwatch.events import to_epoch_ms
 from cardwatch.features.definitions import FEATURE_NAMES
-from cardwatch.promotion.gate import PromotionPolicy, TemporalSplit
+from cardwatch.promotion.gate import PromotionPolicy
+from cardwatch.promotion.split import TemporalSplit
 from cardwatch.registry import ModelVersion
 from cardwatch.warm_up import one_split_detector
 from pipelines.steps.comparison import compare_champion_challenger

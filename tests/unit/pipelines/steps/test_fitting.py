@@ -20,7 +20,7 @@ from cardwatch.events import FIRST_DAY, LAST_DAY, Channel, Transaction
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.features.state import STATE
-from cardwatch.promotion.gate import NotEnoughHistory, TemporalSplit
+from cardwatch.promotion.split import NotEnoughHistory, TemporalSplit
 from pipelines.steps.fitting import recent_rows
 from pipelines.steps.training_set import ReplayedLog, newest_closed_day
 

@@ -13,7 +13,7 @@ from cardwatch.features.definitions import column
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.label_maturity import end_of_day
-from cardwatch.promotion.gate import TemporalSplit, temporal_split
+from cardwatch.promotion.split import TemporalSplit, temporal_split
 from pipelines.steps.training_set import ReplayedLog, assemble_training_set, replay_log
 
 FIRST = date(2025, 1, 1)
