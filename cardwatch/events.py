@@ -31,6 +31,7 @@ _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="An opaque token, never a card number.")]
 LogOffset = Annotated[int, Meta(ge=0, lt=2**62)]
 UtcTime = Annotated[datetime, Meta(tz=True)]
+Propensity = Annotated[float, Meta(gt=0, le=1)]
 
 
 class Channel(Enum):
@@ -113,7 +114,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     missing. `margin` is the model's raw score (float32, higher is riskier), `probability` the calibrated one in 0..1;
     both are None if the rules decided alone, and then `degraded` is true. `shadow_*` are the challenger's scores, if
     there was a challenger; they have no influence on the decision. `latency_ms` is the time from the record's time
-    stamp in the log to the decision.
+    stamp in the log to the decision. `control_propensity` is the probability with which the policy approved this
+    transaction, which it would otherwise decline, in order to learn its outcome; None for all other transactions.
     """
 
     transaction: Transaction
@@ -135,6 +137,7 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     shadow_version: str | None = None
     shadow_margin: float | None = None
     shadow_probability: float | None = None
+    control_propensity: Propensity | None = None
     decided_at: UtcTime
     latency_ms: float
 

@@ -70,6 +70,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("shadow_version", pa.string()),
         ("shadow_margin", pa.float32()),
         ("shadow_probability", pa.float64()),
+        ("control_propensity", pa.float64()),  # None in files of before: they had no control share
         ("decided_at", UTC_MS),
         ("latency_ms", pa.float64()),
     ],

@@ -48,7 +48,7 @@ def described(decision: Decision) -> str:
         "transaction": f"{decision.transaction.transaction_id} at {position}",
         "card": f"{decision.transaction.card_id}, {decision.sequence:,} of its transactions were folded before",
         "payment": _payment(decision),
-        "decision": decision.action.value + by_rules,
+        "decision": decision.action.value + by_rules + _control(decision),
         "decided": f"{_time(decision.decided_at)}, {decision.latency_ms:,.1f} ms after the record came into the log",
         "probability": _score(decision.probability, decision.margin),
         "model": model,
@@ -92,6 +92,12 @@ def _payment(decision: Decision) -> str:
 
 def _score(probability: float | None, margin: float | None) -> str:
     return "none" if probability is None else f"{probability:.6f} of fraud (margin {margin})"
+
+
+def _control(decision: Decision) -> str:
+    if decision.control_propensity is None:
+        return ""
+    return f" instead of decline, as one of the control share of {decision.control_propensity:.2%}"
 
 
 def _challenger(decision: Decision) -> str:

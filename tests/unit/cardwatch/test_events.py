@@ -13,7 +13,7 @@ from cardwatch.card_numbers import looks_like_card_number
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode, from_epoch_ms, to_epoch_ms
 from cardwatch.topics import DEAD_LETTERS, DECISIONS
-from tests.unit.services.records_of_others import EXAMPLES
+from tests.unit.services.records_of_others import DECISION, EXAMPLES
 
 MINIMAL: dict[str, Any] = {
     "transaction_id": "t-1",
@@ -69,6 +69,21 @@ def test_a_broken_field_is_refused_with_its_path_and_the_reason(
         reading(**change)
     assert refused.value.field == field
     assert reason in refused.value.reason
+
+
+@pytest.mark.parametrize(("propensity", "is_accepted"), [(1.0, True), (1e-6, True), (0, False), (1.1, False)])
+def test_a_control_propensity_is_a_probability_above_zero(propensity: float, is_accepted: bool) -> None:
+    record = json.loads(encode(DECISION)) | {"control_propensity": propensity}
+    if is_accepted:
+        assert decode(json.dumps(record).encode(), Decision).control_propensity == propensity
+    else:
+        with pytest.raises(InvalidRecord, match="control_propensity"):
+            decode(json.dumps(record).encode(), Decision)
+
+
+def test_a_decision_of_before_has_no_control_propensity() -> None:
+    assert "control_propensity" not in json.loads(encode(DECISION))
+    assert decode(encode(DECISION), Decision).control_propensity is None
 
 
 @pytest.mark.parametrize("data", [None, b"", b"null", b"[]", b"\xff\xfe", b"{"])

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cardwatch.events import Action, Channel, DeadLetter, Decision, Label, LabelSource, Transaction, encode
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
@@ -68,7 +69,7 @@ LABEL: Final = Label(
 )
 EXAMPLES: Final[dict[str, list[msgspec.Struct]]] = {
     TRANSACTIONS: [PAYMENT],
-    DECISIONS: [DECISION],
+    DECISIONS: [DECISION, structs.replace(DECISION, control_propensity=0.02)],
     LABELS: [LABEL],
     DEAD_LETTERS: [
         DeadLetter(topic=TRANSACTIONS, partition=0, offset=0, key=b"k", value=b"v", field="$.x", reason="why")

@@ -69,6 +69,11 @@ def test_a_decision_by_the_rules_says_why() -> None:
     assert "\nreasons      none" in text
 
 
+def test_a_decision_of_the_control_share_says_what_it_replaces() -> None:
+    text = described(structs.replace(DECISION, control_propensity=0.02))
+    assert "decision     approve instead of decline, as one of the control share of 2.00%" in text
+
+
 def test_features_of_another_schema_get_no_names() -> None:
     other = structs.replace(DECLINED, feature_schema="old", features=[1.5, None])
     text = described(other)
