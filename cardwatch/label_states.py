@@ -1,0 +1,101 @@
+"""What is known about the outcome of decided transactions at a point in time, and what each of them stands for.
+
+A declined payment never happens, so nobody charges it back: without a report its outcome stays unknown. This is the
+problem of selective labels (Lakkaraju et al., "The selective labels problem", KDD 2017): such a row must not count as
+genuine. It is censored, and every reader of labels leaves it out.
+
+A policy may approve a small random share of the transactions that it would decline. Each of these control rows stands
+for 1 / propensity transactions like it (Horvitz and Thompson, "A generalization of sampling without replacement from a
+finite universe", JASA 1952), and so for the declined ones, too.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Flags = NDArray[np.bool_]
+States = NDArray[np.int8]
+"""A `LabelState` of each transaction, int8 [n]."""
+
+NO_LABEL, SAYS_GENUINE, SAYS_FRAUD = -1, 0, 1
+"""What the newest label of a transaction says."""
+
+
+class LabelState(IntEnum):
+    """The state of a transaction's outcome. The numbers are the codes of `States`."""
+
+    KNOWN_FRAUD = 0
+    """The newest label says fraud."""
+    KNOWN_GENUINE = 1
+    """The newest label says genuine: an investigator or the customer confirmed the payment."""
+    PRESUMED_GENUINE = 2
+    """It happened, its labels are mature, and nobody reported it."""
+    CENSORED = 3
+    """It was declined, and nobody said within maturity what it was. Nobody will ever know."""
+    IMMATURE = 4
+    """No label yet, and labels may still arrive."""
+
+
+OBSERVED: Final = (LabelState.KNOWN_FRAUD, LabelState.KNOWN_GENUINE, LabelState.PRESUMED_GENUINE)
+"""The states in which the outcome is used."""
+
+
+def label_states(
+    newest_labels: NDArray[np.int8], is_declined: Flags, age_days: NDArray[np.integer[Any]], maturity_days: int
+) -> States:
+    """Return the state of n transactions at the end of a day.
+
+    `newest_labels`: int8 [n], what the newest label that was observed by then says, `NO_LABEL` without one.
+    `is_declined`: bool [n], False for approved and challenged transactions and for those without a decision.
+    `age_days`: int [n], the number of days from the event day of each transaction to that day.
+
+    A label counts at any age. Without one, a transaction is immature for `maturity_days`; after that a declined one is
+    censored and any other is presumed to be genuine. This holds for challenged ones, because a failed challenge is
+    followed by a label within a day: one without a label was passed.
+
+    >>> labels = np.array([SAYS_FRAUD, NO_LABEL, NO_LABEL], np.int8)
+    >>> declined, ages = np.array([True, True, False]), np.array([5, 5, 5])
+    >>> [LabelState(state).name for state in label_states(labels, declined, ages, 5)]
+    ['KNOWN_FRAUD', 'CENSORED', 'PRESUMED_GENUINE']
+    """
+    silent = np.where(is_declined, LabelState.CENSORED, LabelState.PRESUMED_GENUINE)
+    unlabelled = np.where(age_days < maturity_days, LabelState.IMMATURE, silent)
+    labelled = np.where(newest_labels == SAYS_FRAUD, LabelState.KNOWN_FRAUD, LabelState.KNOWN_GENUINE)
+    states: States = np.where(newest_labels == NO_LABEL, unlabelled, labelled).astype(np.int8)
+    return states
+
+
+def is_observed(states: States) -> Flags:
+    """Return which outcomes are used, bool [n]: those that are known, and those presumed to be genuine."""
+    return np.isin(states, OBSERVED)
+
+
+def control_weights(
+    states: States,
+    is_declined: Flags,
+    amount_minor: NDArray[np.integer[Any]],
+    control_propensity: NDArray[np.float64],
+    *,
+    largest_control_minor: float | None = None,
+) -> NDArray[np.float32]:
+    """Return the number of transactions that each row stands for, float32 [n], at least 0.
+
+    A row whose outcome is not observed has 0. A control row has 1 / `control_propensity`, float64 [n], which is NaN for
+    all other rows; these have 1.
+
+    `largest_control_minor`: the largest amount that the policy's control share covers, None without a control share.
+    Declined rows up to that amount have 0, also those with a label, because the control rows already stand for them:
+    with both, frauds that customers report would count twice. Sums of (weight x outcome) are then unbiased for rows up
+    to that amount. Of the declined rows above it only those with a label count, so that nothing but bounds can be given
+    for them.
+    """
+    is_control = ~np.isnan(control_propensity)
+    weights = np.where(is_control, 1.0 / np.where(is_control, control_propensity, 1.0), 1.0)
+    if largest_control_minor is not None:
+        weights[is_declined & (amount_minor <= largest_control_minor)] = 0.0
+    weights[~is_observed(states)] = 0.0
+    return weights.astype(np.float32)
