@@ -19,7 +19,8 @@ from cardwatch.features.state import empty_states
 from cardwatch.simulation.emitter import RecordEmitter
 from cardwatch.simulation.fraud.relay_attack import RelayAttack
 from cardwatch.simulation.fraud.simulator import initial_attacks
-from cardwatch.simulation.labels import LabelArray, newest_labels
+from cardwatch.simulation.label_array import LabelArray
+from cardwatch.simulation.labels import newest_labels
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.simulation.transaction_array import TransactionArray

@@ -6,7 +6,7 @@ from typing import Final
 
 from cardwatch.events import AuthorizationOutcome, Channel, Label, Transaction, from_epoch_ms
 from cardwatch.simulation.cities import COUNTRIES
-from cardwatch.simulation.labels import SOURCES, LabelArray
+from cardwatch.simulation.label_array import SOURCES, LabelArray
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.tokens import opaque
 from cardwatch.simulation.transaction_array import (

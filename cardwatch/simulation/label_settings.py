@@ -7,6 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from cardwatch.simulation.selection import SelectionSettings
+
 DayRange = tuple[float, float]
 """Least and largest number of days. A delay within them is log-uniform: its logarithm is uniform, so that the median is
 the geometric mean of both ends, and most delays are nearer to the least."""
@@ -49,6 +51,9 @@ class LabelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     customer reports by mistake. `false_clearance_share`: share of the reported fraud that an investigator calls genuine
     by mistake. `corrected_share`: share of these mistakes for which a correct label follows, `correction_days` after
     the wrong one. Friendly fraud is always disputed and never cleared, because the bank cannot tell it from fraud.
+
+    `selection`: what becomes known of transactions that were challenged or declined, where the simulation is told of
+    decisions. None: labels do not depend on decisions; all are those of approved transactions.
     """
 
     chargeback_days: DayRange | None = None
@@ -59,6 +64,7 @@ class LabelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     false_clearance_share: float = 0.0
     corrected_share: float = 0.0
     correction_days: DayRange = (5.0, 30.0)
+    selection: SelectionSettings | None = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError`, naming the field, if a value is out of range."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cardwatch.events import LabelSource
+from cardwatch.simulation.label_array import CHARGEBACK, CUSTOMER, INVESTIGATOR, LABEL, Floats, LabelArray, label_array
 from cardwatch.simulation.label_settings import (
     CHARGEBACK_DAYS,
     CHARGEBACK_SHARE,
@@ -21,16 +20,7 @@ from cardwatch.simulation.label_settings import (
     DayRange,
     LabelSettings,
 )
-from cardwatch.simulation.transaction_array import DAY_MS, Ints, TransactionArray, Typology
-
-Flags = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-LabelArray = NDArray[np.void]
-"""A structured array of dtype `LABEL`."""
-
-SOURCES: Final = (LabelSource.CUSTOMER, LabelSource.CHARGEBACK, LabelSource.INVESTIGATOR)
-"""The column `source` of `LABEL` holds an index of this tuple."""
-_CUSTOMER, _CHARGEBACK, _INVESTIGATOR = range(3)
+from cardwatch.simulation.transaction_array import Ints, TransactionArray, Typology
 
 _SUSPICIOUS_MINOR: Final = 20_000
 _SUSPICIOUS_CLEARED_SHARE, _CLEARED_SHARE = 0.01, 0.0002
@@ -38,20 +28,6 @@ _SUSPICIOUS_CLEARED_SHARE, _CLEARED_SHARE = 0.01, 0.0002
 _ALL_DRAWS: Final = 7
 """Random numbers per transaction that decide what the settings change. One for each purpose, so that a simulation
 differs from another one with other settings only in what these settings are about."""
-
-LABEL: Final = np.dtype(
-    [
-        ("observed_at_ms", "<i8"),
-        ("effective_at_ms", "<i8"),
-        ("day", "<i8"),
-        ("number", "<i8"),
-        ("card", "<i8"),
-        ("merchant_number", "<i8"),
-        ("is_fraud", "?"),
-        ("source", "<i1"),
-    ]
-)
-"""Labels of transaction `number` of day number `day`."""
 
 
 def simulate_labels(
@@ -69,8 +45,7 @@ def simulate_labels(
     never reported, and which labels are wrong; a correction is a second label of the same transaction. Their draws come
     from `more`, so that all others stay as they are.
 
-    Declined transactions are labelled as well: the simulation does not see Cardwatch's decisions, so there is no
-    selection bias.
+    These are the labels that follow if everything is approved; `select_labels` gives those after decisions.
     """
     draw, delay_days = rng.random(len(transactions)), _delays(rng, len(transactions))
     typology = transactions["typology"]
@@ -79,35 +54,35 @@ def simulate_labels(
     cleared = ~is_fraud & (draw < np.where(is_suspicious, _SUSPICIOUS_CLEARED_SHARE, _CLEARED_SHARE))
     source = np.where(
         draw < CUSTOMER_SHARE,
-        _CUSTOMER,
-        np.where(draw < CUSTOMER_SHARE + CHARGEBACK_SHARE, _CHARGEBACK, _INVESTIGATOR),
+        CUSTOMER,
+        np.where(draw < CUSTOMER_SHARE + CHARGEBACK_SHARE, CHARGEBACK, INVESTIGATOR),
     )
-    source[~is_fraud | (typology == Typology.BUST_OUT)] = _INVESTIGATOR
-    source[typology == Typology.FRIENDLY_FRAUD] = _CHARGEBACK
+    source[~is_fraud | (typology == Typology.BUST_OUT)] = INVESTIGATOR
+    source[typology == Typology.FRIENDLY_FRAUD] = CHARGEBACK
     if settings == LabelSettings():
-        return _labels(day, transactions, is_fraud | cleared, is_fraud, source, _of_source(delay_days, source))
+        return label_array(day, transactions, is_fraud | cleared, is_fraud, source, _of_source(delay_days, source))
 
     is_disputed = typology == Typology.FRIENDLY_FRAUD
     chargeback, dispute, unreported, false_report, false_clearance, corrected, later = more.random(
         (_ALL_DRAWS, len(transactions))
     )
     if settings.chargeback_days is not None:
-        delay_days[_CHARGEBACK] = _log_uniform(chargeback, settings.scaled(settings.chargeback_days))
+        delay_days[CHARGEBACK] = _log_uniform(chargeback, settings.scaled(settings.chargeback_days))
     if settings.friendly_fraud_days is not None:
         days = _log_uniform(dispute, settings.scaled(settings.friendly_fraud_days))
-        delay_days[_CHARGEBACK] = np.where(is_disputed, days, delay_days[_CHARGEBACK])
+        delay_days[CHARGEBACK] = np.where(is_disputed, days, delay_days[CHARGEBACK])
     is_reported = is_fraud & (is_disputed | (unreported >= settings.unreported_share))
     is_accused = ~is_fraud & (false_report < settings.false_report_share)
     is_excused = is_reported & ~is_disputed & (false_clearance < settings.false_clearance_share)
-    source[is_accused], source[is_excused] = _CUSTOMER, _INVESTIGATOR
+    source[is_accused], source[is_excused] = CUSTOMER, INVESTIGATOR
     observed_days = _of_source(delay_days, source)
     says_fraud = (is_reported & ~is_excused) | is_accused
-    first = _labels(day, transactions, is_reported | cleared | is_accused, says_fraud, source, observed_days)
+    first = label_array(day, transactions, is_reported | cleared | is_accused, says_fraud, source, observed_days)
 
     is_corrected = (is_accused | is_excused) & (corrected < settings.corrected_share)
-    corrector = np.where(is_accused, _INVESTIGATOR, _CHARGEBACK)
+    corrector = np.where(is_accused, INVESTIGATOR, CHARGEBACK)
     corrected_days = observed_days + _log_uniform(later, settings.scaled(settings.correction_days))
-    return np.concatenate([first, _labels(day, transactions, is_corrected, is_fraud, corrector, corrected_days)])
+    return np.concatenate([first, label_array(day, transactions, is_corrected, is_fraud, corrector, corrected_days)])
 
 
 def newest_labels(labels: LabelArray) -> LabelArray:
@@ -139,21 +114,6 @@ class PendingLabels:
     def __len__(self) -> int:
         """Return how many labels are not observed yet."""
         return len(self._labels)
-
-
-def _labels(
-    day: int, transactions: TransactionArray, is_labelled: Flags, is_fraud: Flags, source: Ints, delay_days: Floats
-) -> LabelArray:
-    """Return one label of each transaction that `is_labelled`; the other arrays have a value per transaction."""
-    number = np.flatnonzero(is_labelled)
-    labelled = transactions[number]
-    labels = np.empty(len(number), LABEL)
-    labels["effective_at_ms"] = labelled["occurred_at_ms"]
-    labels["observed_at_ms"] = labelled["occurred_at_ms"] + np.rint(delay_days[number] * DAY_MS).astype(np.int64)
-    labels["day"], labels["number"] = day, number
-    labels["card"], labels["merchant_number"] = labelled["card"], labelled["merchant_number"]
-    labels["is_fraud"], labels["source"] = is_fraud[number], source[number]
-    return labels
 
 
 def _of_source(delay_days: Floats, source: Ints) -> Floats:

@@ -40,6 +40,7 @@ class RandomStream(IntEnum):
     FAVOURITES = 25
     PHONES = 26
     OPENING_HOURS = 27
+    SELECTION = 28
 
 
 class RandomStreams:

@@ -16,10 +16,12 @@ from cardwatch.simulation.emitter import RecordEmitter
 from cardwatch.simulation.faults import DataFault, apply_faults
 from cardwatch.simulation.fraud.reactions import FraudGroups
 from cardwatch.simulation.fraud.simulator import FraudSimulator
-from cardwatch.simulation.labels import LabelArray, PendingLabels, simulate_labels
+from cardwatch.simulation.label_array import LabelArray
+from cardwatch.simulation.labels import PendingLabels, simulate_labels
 from cardwatch.simulation.outcomes import AuthorizationOutcomes
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStream, RandomStreams
+from cardwatch.simulation.selection import Actions, select_labels
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.spending import simulate_purchases
 from cardwatch.simulation.subscriptions import Subscriptions
@@ -40,6 +42,16 @@ class SimulatedDay(NamedTuple):
     transactions: TransactionArray
     reports: LabelArray
     labels: LabelArray
+
+
+class _BegunDay(NamedTuple):
+    """A day whose records are known, and whose labels are not: its transactions, and the records of them."""
+
+    number: int
+    day: date
+    end_ms: int
+    transactions: TransactionArray
+    records: TransactionArray
 
 
 class Truth(NamedTuple):
@@ -89,27 +101,62 @@ class Simulation:
         self._emitter = RecordEmitter(self.population)
         self._labels = PendingLabels()
         self._next_day = 0
+        self._begun: _BegunDay | None = None
         self._unobserved: TransactionArray | None = None
 
     def simulate_day(self, number: int) -> SimulatedDay:
-        """Return day `number` as arrays; raises `ValueError` unless it is the next day, beginning with 0."""
-        if number != self._next_day:
-            raise ValueError(f"days are taken in order: day {self._next_day} is next, not {number}")
+        """Return day `number`, on which everything is approved, as arrays.
+
+        Raises `ValueError` unless it is the next day, beginning with 0.
+        """
+        self.begin_day(number)
+        return self.end_day()
+
+    def begin_day(self, number: int) -> TransactionArray:
+        """Return the records of day `number`; `end_day` gives its labels, once the records are decided.
+
+        Raises `ValueError` unless it is the next day, beginning with 0, and the day before has ended.
+        """
+        if number != self._next_day or self._begun is not None:
+            next_day = self._next_day - (self._begun is not None)
+            raise ValueError(f"days are taken in order: day {next_day} is next, not {number}")
         self._next_day += 1
         day = self.settings.first_day + timedelta(days=number)
         start_ms = to_epoch_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
         transactions = self._transactions(number, calendar_day(day), start_ms)
         self._complete(number, transactions)
         records = apply_faults(self._streams.for_day(RandomStream.FAULTS, number), self._faults, number, transactions)
+        self._begun = _BegunDay(number, day, start_ms + DAY_MS, transactions, records)
+        return records
+
+    def end_day(self, actions: Actions | None = None) -> SimulatedDay:
+        """Return the day that has begun, with its labels after these decisions.
+
+        `actions`: int8 [n], the action on each record of `begin_day` by its position in `Action`; None: everything is
+        approved. Of a repeated record the first one counts. Without `LabelSettings.selection` labels do not depend on
+        actions. Raises `ValueError` if no day has begun, or for another n.
+        """
+        if (begun := self._begun) is None:
+            raise ValueError("no day has begun")
+        if actions is not None and actions.shape != begun.records.shape:
+            raise ValueError(f"day {begun.number} has {len(begun.records)} records, not {list(actions.shape)}")
+        self._begun = None
+        number, records = begun.number, begun.records
         rng = self._streams.for_day(RandomStream.LABELS, number)
         more = self._streams.for_day(RandomStream.LABEL_SETTINGS, number)
-        reports = simulate_labels(rng, more, number, transactions, self.settings.labels)
-        sent_numbers = np.zeros_like(transactions["merchant_number"])
+        reports = simulate_labels(rng, more, number, begun.transactions, self.settings.labels)
+        selection = self.settings.labels.selection
+        if selection is not None and actions is not None:
+            of_transaction = np.zeros(len(begun.transactions), np.int8)
+            of_transaction[records["number"][::-1]] = actions[::-1]  # the last assignment stands: the first record
+            rng = self._streams.for_day(RandomStream.SELECTION, number)
+            reports = select_labels(rng, number, begun.transactions, of_transaction, reports, selection)
+        sent_numbers = np.zeros_like(begun.transactions["merchant_number"])
         sent_numbers[records["number"]] = records["merchant_number"]
         reports["merchant_number"] = sent_numbers[reports["number"]]  # a report names the merchant as the record does
         self._labels.add(reports)
         self._unobserved = records
-        return SimulatedDay(number, day, records, reports, self._labels.take_before(start_ms + DAY_MS))
+        return SimulatedDay(number, begun.day, records, reports, self._labels.take_before(begun.end_ms))
 
     def observe_declines(self, number: int, is_declined: NDArray[np.bool_]) -> None:
         """Let the fraudsters see which transactions of the newest day, day `number`, were declined.
@@ -134,12 +181,24 @@ class Simulation:
             self._groups.learn(records[first][is_fraud], declined_numbers[is_fraud])
 
     def day(self, number: int) -> EventsOfDay:
-        """Return day `number` as records; raises `ValueError` unless it is the next day, beginning with 0."""
-        simulated = self.simulate_day(number)
+        """Return day `number`, on which everything is approved, as records.
+
+        Raises `ValueError` unless it is the next day, beginning with 0.
+        """
+        transactions = self.begin_records(number)
+        return self.end_records(transactions)
+
+    def begin_records(self, number: int) -> list[Transaction]:
+        """Return the transactions of day `number` as records, see `begin_day`."""
+        return self._emitter.transactions(number, self.begin_day(number))
+
+    def end_records(self, transactions: list[Transaction], actions: Actions | None = None) -> EventsOfDay:
+        """Return the day that `begin_records` began with these transactions, see `end_day`."""
+        simulated = self.end_day(actions)
         truth = (simulated.transactions[field].tolist() for field in ("typology", "campaign", "campaign_day"))
         return EventsOfDay(
             day=simulated.day,
-            transactions=self._emitter.transactions(number, simulated.transactions),
+            transactions=transactions,
             labels=self._emitter.labels(simulated.labels),
             truth=[Truth(Typology(typology), campaign, day) for typology, campaign, day in zip(*truth, strict=True)],
         )

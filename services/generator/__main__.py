@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from adapters.kafka.progress import ProgressReader
 from adapters.kafka.topics import ensure_topics
 from adapters.runtime.process import Process, exit_on_error, run_service
+from services.generator.decisions import DecisionReader
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan, read_plan
 from services.generator.plan_runner import PlanRunner
@@ -46,8 +47,12 @@ def work(process: Process, plan: Plan, metrics: GeneratorMetrics) -> None:
     with (
         closing(ProgressReader(settings.kafka, metrics.skipped.add)) as progress,
         closing(EventSender(process, metrics)) as sender,
+        ExitStack() as stack,
     ):
-        PlanRunner(plan, sender, progress, process, metrics).run()
+        decisions = None
+        if plan.reads_decisions:
+            decisions = stack.enter_context(closing(DecisionReader(settings.kafka, metrics.skipped.add)))
+        PlanRunner(plan, sender, progress, process, metrics, decisions).run()
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ from datetime import UTC, date, datetime, time
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from adapters.kafka.skipped_records import SkippedRecords
-from cardwatch.topics import LABELS, PROGRESS, TRANSACTIONS
+from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 
 
 class GeneratorMetrics:
     """Metrics of one process; a second instance needs its own registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self.skipped = SkippedRecords((PROGRESS,), registry)
+        self.skipped = SkippedRecords((PROGRESS, DECISIONS), registry)
         self._sent = Counter("cardwatch_generator_sent", "Records sent to the log.", ["topic"], registry=registry)
         self._day = Gauge(
             "cardwatch_generator_day_timestamp_seconds",

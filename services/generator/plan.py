@@ -28,6 +28,10 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `days_after_promotion` days after the first promotion, and after `live_days` at the latest; if both are null, when
     the process is stopped.
 
+    With `world.labels.selection` or `world.reacting_fraudsters` the generator reads the decisions on live days: labels
+    of a day are sent once all its transactions are decided. This needs live days in step, because an open loop must not
+    wait for decisions. History counts as approved, and so does everything without these settings.
+
     A wait for another service that takes longer than `wait_timeout_seconds` ends the process with an error.
     """
 
@@ -41,6 +45,11 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_seconds: float = 15.0
     wait_timeout_seconds: float = 300.0
 
+    @property
+    def reads_decisions(self) -> bool:
+        """Whether the simulated world depends on decisions."""
+        return self.world.labels.selection is not None or self.world.reacting_fraudsters
+
 
 RENAMED_KEYS: Final = {"patience_seconds": "wait_timeout_seconds"}
 """Old to new names of keys. Plan files with an old name are accepted for one version, with a warning."""
@@ -53,8 +62,9 @@ def read_plan(path: Path) -> Plan:
         plan = msgspec.convert(content, Plan)
     except (OSError, msgspec.DecodeError) as error:
         raise Misconfigured(f"plan {path}: {error}") from error
-    if plan.world.reacting_fraudsters:
+    if plan.reads_decisions and plan.live_rate_per_second is not None:
         raise Misconfigured(
-            f"plan {path}: world.reacting_fraudsters has no effect, because the generator reads no decisions: remove it"
+            f"plan {path}: world.labels.selection and world.reacting_fraudsters need live days in step, because at a "
+            "rate the generator does not wait for decisions: remove them, or live_rate_per_second"
         )
     return plan

@@ -25,7 +25,9 @@ from cardwatch.progress import (
     RateStarted,
     RetrainingEnded,
 )
+from cardwatch.simulation.selection import DECLINE, Actions
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
+from services.generator.decisions import DecisionReader
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan
 from services.generator.sender import EventSender
@@ -41,20 +43,27 @@ MAX_DAYS_AHEAD: Final = 3
 
 
 class PlanRunner:
-    """Runs a plan. It never reads decisions: the simulation does not depend on them.
+    """Runs a plan. `decisions` are read for the labels of live days, if the plan's world depends on them.
 
     After an interruption nothing is sent again: the topic `progress` says which days were sent completely, and the
     records in the log after those are left out of the next days. Days that were sent are simulated again, some hundred
-    per second, because each day depends on the days before it.
+    per second, because each day depends on the days before it, with the decisions that the log has on them. So equal
+    decisions give equal labels, however often the generator was interrupted.
     """
 
     def __init__(
-        self, plan: Plan, sender: EventSender, progress: ProgressReader, process: Process, metrics: GeneratorMetrics
+        self,
+        plan: Plan,
+        sender: EventSender,
+        progress: ProgressReader,
+        process: Process,
+        metrics: GeneratorMetrics,
+        decisions: DecisionReader | None = None,
     ) -> None:
         self._plan, self._sender, self._progress, self._health = plan, sender, progress, process.health
         self._retry = StoppableRetry(process.stopping, process.health)
         self._metrics = metrics
-        self._simulation = Simulation(plan.world)
+        self._simulation, self._decisions = Simulation(plan.world), decisions
         self._next_day = 0
         self._today: date | None = None
         self._emitted: dict[date, DayEmitted] = {}
@@ -102,15 +111,36 @@ class PlanRunner:
             day, newest = day + timedelta(days=1), day
         return newest
 
-    def _day(self) -> EventsOfDay:
+    def _approved_day(self) -> EventsOfDay:
+        """Return the next day, on which everything is approved."""
+        return self._end_day(self._begin_day())
+
+    def _begin_day(self) -> list[Transaction]:
         self._health.turn()
-        events = self._simulation.day(self._next_day)
+        transactions = self._simulation.begin_records(self._next_day)
+        self._today = self._plan.world.first_day + timedelta(days=self._next_day)
         self._next_day += 1
-        self._today = events.day
+        return transactions
+
+    def _end_day(self, transactions: list[Transaction], actions: Actions | None = None) -> EventsOfDay:
+        events = self._simulation.end_records(transactions, actions)
+        if actions is not None:
+            self._simulation.observe_declines(self._next_day - 1, actions == DECLINE)
         return events
 
+    def _actions(self, transactions: Sequence[Transaction]) -> Actions | None:
+        """Wait until all transactions of a live day are decided, and return their actions."""
+        if (decisions := self._decisions) is None:
+            return None
+        self._until(
+            f"the stream to decide {self._today}",
+            lambda: decisions.actions.undecided(transactions) == 0,
+            lambda: decisions.poll(0.2),
+        )
+        return decisions.actions.take(transactions)
+
     def _history_day(self) -> None:
-        events = self._day()
+        events = self._approved_day()
         if events.day not in self._emitted:
             self._sender.send_day(events, decided=False)
             self._sent(events)
@@ -118,11 +148,14 @@ class PlanRunner:
             self._until(f"the archive to report {events.day}", lambda: self._has_archived(events.day))
 
     def _live_day(self) -> None:
-        events = self._day()
-        if events.day not in self._emitted:
+        transactions = self._begin_day()
+        is_new = self._today not in self._emitted
+        if is_new:
             rate = self._plan.live_rate_per_second
-            for due in [events.transactions] if rate is None else self._evenly(events.transactions, rate):
+            for due in [transactions] if rate is None else self._evenly(transactions, rate):
                 self._sender.send(due)
+        events = self._end_day(transactions, self._actions(transactions))
+        if is_new:
             self._sender.send_rest_of_day(events, decided=True)
             self._sent(events)
         self._follow_live_day(events.day)
@@ -143,9 +176,9 @@ class PlanRunner:
         """Send in an open loop: at the due time, whatever the load of the system."""
         rate, seconds = self._plan.rate_per_second, self._plan.rate_seconds
         due = round(rate * seconds)
-        days = [self._day()]
+        days = [self._approved_day()]
         while sum(len(events.transactions) for events in days) < due:
-            days.append(self._day())
+            days.append(self._approved_day())
         transactions = [transaction for events in days for transaction in events.transactions][:due]
         if not transactions:
             return
@@ -179,7 +212,8 @@ class PlanRunner:
             return False
         return (self._today - self._promoted).days >= after
 
-    def _until(self, what: str, reached: Callable[[], bool]) -> None:
+    def _until(self, what: str, reached: Callable[[], bool], read: Callable[[], None] | None = None) -> None:
+        """Wait until `reached`; `read` reads what it depends on, by default the topic `progress`."""
         start, is_reported = time.monotonic(), False
         while not reached():
             waited = time.monotonic() - start
@@ -189,7 +223,8 @@ class PlanRunner:
                 is_reported = True
                 log.info("waiting for %s", what)
                 self._health.waiting(f"it needs {what}")
-            self._read_next()
+            self._retry.wait(0)
+            (read or self._read_next)()
         if is_reported:
             log.info("no longer waiting for %s", what)
         self._health.ready()

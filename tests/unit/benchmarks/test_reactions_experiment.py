@@ -18,7 +18,7 @@ from benchmarks.reactions.decided_world import (
 )
 from benchmarks.reactions.experiment import ARMS, Arm, Course, per_day, ratio
 from benchmarks.reactions.results import ReactionResults, markdown
-from cardwatch.simulation.labels import LABEL
+from cardwatch.simulation.label_array import LABEL
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.transaction_array import TRANSACTION, Typology
 

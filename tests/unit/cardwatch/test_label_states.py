@@ -69,7 +69,7 @@ def weights(
         largest_control_minor=largest,
     )
     assert found.dtype == np.float32
-    return found.tolist()
+    return [float(weight) for weight in found]
 
 
 NONE = float("nan")

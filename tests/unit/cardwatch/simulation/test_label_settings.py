@@ -9,8 +9,9 @@ import pytest
 
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.events import LabelSource
+from cardwatch.simulation.label_array import SOURCES, LabelArray
 from cardwatch.simulation.label_settings import LabelSettings
-from cardwatch.simulation.labels import SOURCES, LabelArray, PendingLabels, newest_labels, simulate_labels
+from cardwatch.simulation.labels import PendingLabels, newest_labels, simulate_labels
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.simulation.transaction_array import DAY_MS, TransactionArray, Typology, transaction_array

@@ -10,22 +10,27 @@ from datetime import date, timedelta
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from adapters.runtime.health import Health
 from adapters.runtime.process import Process
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError, Misconfigured
-from cardwatch.events import Transaction
+from cardwatch.events import Action, Label, Transaction, encode
 from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, DayMonitored, Progress, RateEnded, RetrainingEnded
 from cardwatch.simulation.label_settings import LabelSettings
+from cardwatch.simulation.selection import SelectionSettings
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
 from services.generator import plan_runner
+from services.generator.decisions import DecidedActions
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan, read_plan
 from services.generator.plan_runner import PlanRunner
+from tests.unit.services.records_of_others import DECISION
 
 FIRST = date(2025, 1, 6)
 WORLD = SimulationSettings(seed=3, cards=50, first_day=FIRST)
@@ -89,6 +94,7 @@ class FakeSender:
         self.transactions: list[Transaction] = []
         self.times: list[float] = []
         self.days: list[date] = []
+        self.labels: list[Label] = []
         self.announced: list[Progress] = []
         self.resumed_after: DayEmitted | None = None
         self.history: list[date] = []
@@ -111,6 +117,7 @@ class FakeSender:
 
     def send_rest_of_day(self, events: EventsOfDay, *, decided: bool) -> None:
         self.days.append(events.day)
+        self.labels += events.labels
         if not decided:
             self.history.append(events.day)
         self.topic.waiting += self.topic.answer(events.day)
@@ -285,7 +292,14 @@ def test_the_plan_for_users_runs_until_it_is_stopped() -> None:
         ('{"world": {"seed": 1}, "live_rate_per_second": 0}', r"`\$\.live_rate_per_second`"),
         ('{"world": {"seed": 1}, "history_days": -1}', r"`\$\.history_days`"),
         ('{"world": {"seed": 1, "cards": 3}}', "cards=3 must be at least 50"),
-        ('{"world": {"seed": 1, "reacting_fraudsters": true}}', "reacting_fraudsters has no effect"),
+        (
+            '{"world": {"seed": 1, "reacting_fraudsters": true}, "live_rate_per_second": 9}',
+            "reacting_fraudsters need live days in step",
+        ),
+        (
+            '{"world": {"seed": 1, "labels": {"selection": {}}}, "live_rate_per_second": 9}',
+            "selection and .* need live days in step",
+        ),
         ('{"world": {"seed": 1, "labels": {"days_ratio": 2}}}', r"days_ratio=2.0 must be .* at `\$\.world\.labels`"),
     ],
 )
@@ -337,3 +351,96 @@ def test_the_old_name_of_a_key_is_read_with_a_warning(tmp_path: Path, caplog: py
     path.write_text(json.dumps({"world": {"seed": 7}, "patience_seconds": 5.0}))
     assert read_plan(path).wait_timeout_seconds == 5.0
     assert "patience_seconds is called wait_timeout_seconds now" in caplog.text
+
+
+SELECTIVE = structs.replace(
+    WORLD, fraud_share=0.05, labels=LabelSettings(selection=SelectionSettings(confirmed_share=0.5))
+)
+
+
+def action_on(transaction: Transaction) -> Action:
+    """A stream that declines every other transaction, and challenges every fifth one of the rest."""
+    number = int(transaction.transaction_id[-6:])
+    return Action.DECLINE if number % 2 else Action.CHALLENGE if number % 5 == 0 else Action.APPROVE
+
+
+class FakeStream:
+    """Decides what was sent, a few transactions with each poll, and again what is in the log from before."""
+
+    def __init__(self, sender: FakeSender, decided_before: Iterable[Transaction] = ()) -> None:
+        self.actions, self._sender = DecidedActions(), sender
+        self._before, self._next = list(decided_before), 0
+
+    def poll(self, timeout_seconds: float) -> None:
+        log = self._before + self._sender.transactions
+        for transaction in log[self._next : self._next + 40]:
+            self.actions.add(encode(structs.replace(DECISION, transaction=transaction, action=action_on(transaction))))
+        self._next = min(self._next + 40, len(log))
+
+
+def labels_after_decisions(world: SimulationSettings, live_from: int, count: int) -> list[list[Label]]:
+    simulation, found = Simulation(world), []
+    for number in range(count):
+        sent = simulation.begin_records(number)
+        codes = np.array([list(Action).index(action_on(each)) for each in sent], np.int8)
+        events = simulation.end_records(sent, codes if number >= live_from else None)
+        if number >= live_from:
+            simulation.observe_declines(number, codes == list(Action).index(Action.DECLINE))
+        found.append(events.labels)
+    return found
+
+
+def run_with_stream(
+    process: Process, topic: FakeProgress, world: SimulationSettings, *, live: int, decided: Sequence[Transaction] = ()
+) -> FakeSender:
+    sender = FakeSender(topic, decided)
+    plan = Plan(world=world, history_days=2, live_days=live, rate_seconds=0.0)
+    metrics = GeneratorMetrics(CollectorRegistry())
+    PlanRunner(plan, sender, topic, process, metrics, FakeStream(sender, decided)).run()  # type: ignore[arg-type]
+    return sender
+
+
+@pytest.mark.parametrize("reacts", [False, True])
+def test_labels_of_live_days_depend_on_the_decisions_and_those_of_history_do_not(
+    process: Process, reacts: bool
+) -> None:
+    world = structs.replace(SELECTIVE, reacting_fraudsters=reacts)
+    sent = run_with_stream(process, FakeProgress(CHAMPION), world, live=4).labels
+    assert sent == [label for day in labels_after_decisions(world, 2, 6) for label in day]
+    assert sent != [label for day in labels_after_decisions(world, 6, 6) for label in day]
+
+
+def test_an_interrupted_plan_gives_the_labels_of_one_that_was_not(process: Process) -> None:
+    # Days 0 to 3 were sent, and half of day 4; the stream had decided only some of that.
+    simulation = Simulation(SELECTIVE)
+    days_sent = [simulation.day(number).transactions for number in range(5)]
+    before = [each for day in days_sent[2:4] for each in day] + days_sent[4][: len(days_sent[4]) // 2]
+    records = [emitted(on(0), decided=False), emitted(on(1), decided=False), CHAMPION]
+    records += [record for number in (2, 3) for record in (emitted(on(number)), *immediate_answer(on(number)))]
+    sender = run_with_stream(process, FakeProgress(*records), SELECTIVE, live=4, decided=before)
+    assert sender.days == [on(4), on(5)]
+    assert sender.labels == [label for day in labels_after_decisions(SELECTIVE, 2, 6)[4:] for label in day]
+
+
+def test_labels_wait_for_the_decisions_and_a_timeout_names_the_stream(process: Process) -> None:
+    class Idle(FakeStream):
+        def poll(self, timeout_seconds: float) -> None:
+            pass
+
+    topic = FakeProgress(CHAMPION)
+    sender = FakeSender(topic)
+    plan = Plan(world=SELECTIVE, history_days=0, live_days=1, wait_timeout_seconds=0.05)
+    runner = PlanRunner(plan, sender, topic, process, GeneratorMetrics(CollectorRegistry()), Idle(sender))  # type: ignore[arg-type]
+    with pytest.raises(CardwatchError, match=r"waited 0\.05 s for the stream to decide 2025-01-06"):
+        runner.run()
+    assert sender.transactions and not sender.days
+
+
+def test_the_first_decision_on_a_transaction_counts_and_others_are_ignored() -> None:
+    [first, second] = days(1)[0].transactions[:2]
+    actions = DecidedActions()
+    for transaction, action in ((first, Action.DECLINE), (first, Action.APPROVE)):
+        actions.add(encode(structs.replace(DECISION, transaction=transaction, action=action)))
+    assert actions.undecided([first, second]) == 1
+    assert actions.take([first, first]).tolist() == [2, 2]
+    assert actions.undecided([first]) == 1
