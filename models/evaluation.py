@@ -45,19 +45,19 @@ def evaluate(
     card_ids: ArrayLike,
     days: ArrayLike,
     probabilities: NDArray[np.float64] | None = None,
+    actions: Sequence[Action] | None = None,
     policy: DecisionPolicy | None = None,
 ) -> Evaluation:
     """Return the metrics of `scores` (margins or probabilities, higher is riskier). All arrays have shape [n].
 
-    `amount_minor` is in minor units, `days` are days since 1970. `expected_cost` needs calibrated `probabilities`;
-    without them it is None.
+    `amount_minor` is in minor units, `days` are days since 1970. `expected_cost` is that of `actions`, by default those
+    of the policy for calibrated `probabilities`; without either it is None.
     """
     both = bool(is_fraud.any()) and not bool(is_fraud.all())
-    cost = (
-        None
-        if probabilities is None
-        else relative_cost(probabilities, is_fraud, amount_minor, policy or DecisionPolicy())
-    )
+    policy = policy or DecisionPolicy()
+    if actions is None and probabilities is not None:
+        actions = policy.decide(probabilities, amount_minor.astype(np.float64))
+    cost = None if actions is None else relative_cost_of(actions, is_fraud, amount_minor, policy)
     return Evaluation(
         rows=len(is_fraud),
         frauds=int(is_fraud.sum()),
@@ -136,12 +136,21 @@ def relative_cost(
 
     At 1 the model is worth nothing; above 1 its alerts cost more than the fraud that they prevent.
     """
+    return relative_cost_of(
+        policy.decide(probabilities, amount_minor.astype(np.float64)), is_fraud, amount_minor, policy
+    )
+
+
+def relative_cost_of(
+    actions: Sequence[Action],
+    is_fraud: NDArray[np.bool_],
+    amount_minor: NDArray[np.integer[Any]],
+    policy: DecisionPolicy,
+) -> float | None:
+    """Return the cost of these actions divided by the cost of approving everything; None if that is 0."""
     amounts = amount_minor.astype(np.float64)
-    approve_all: Sequence[Action] = [Action.APPROVE] * len(amounts)
-    cost_of_approval = incurred_cost_minor(policy, approve_all, is_fraud, amounts)
-    if not cost_of_approval:
-        return None
-    return incurred_cost_minor(policy, policy.decide(probabilities, amounts), is_fraud, amounts) / cost_of_approval
+    cost_of_approval = incurred_cost_minor(policy, [Action.APPROVE] * len(amounts), is_fraud, amounts)
+    return incurred_cost_minor(policy, actions, is_fraud, amounts) / cost_of_approval if cost_of_approval else None
 
 
 class RowCosts(NamedTuple):

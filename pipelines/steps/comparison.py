@@ -15,6 +15,7 @@ from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.promotion.gate import Performance, Verdict, apply_gate
 from cardwatch.promotion.split import TemporalSplit
 from cardwatch.registry import CHAMPION, ModelRegistry
+from models.baselines import baseline_scores
 from models.evaluation import Evaluation, evaluate
 from pipelines.steps.training_set import TrainingSet
 
@@ -27,14 +28,15 @@ log = logging.getLogger(__name__)
 class Comparison(Struct, frozen=True, kw_only=True):
     """Verdict of the gate and the evaluations of both models on the rows of [evaluated_from, evaluated_until).
 
-    `champion` and `champion_version` are None if there was no champion of this version's feature schema. The JSON form
-    is stored as `verdict.json`.
+    `champion` and `champion_version` are None if there was no champion of this version's feature schema. `baselines`
+    are the evaluations of `models.baselines` by name. The JSON form is stored as `verdict.json`.
     """
 
     verdict: Verdict
     challenger: Evaluation
     champion: Evaluation | None
     champion_version: str | None
+    baselines: dict[str, Evaluation]
     evaluated_from: date = field(name="judge_from")
     evaluated_until: date = field(name="judge_until")
 
@@ -70,6 +72,7 @@ def compare_champion_challenger(
         challenger=evaluation,
         champion=champion_evaluation,
         champion_version=registered.version if registered and champion else None,
+        baselines=_evaluate_baselines(rows.between(split.train_from, split.evaluate_from), unseen, policies),
         evaluated_from=start,
         evaluated_until=split.evaluate_until,
     )
@@ -96,6 +99,24 @@ def _evaluate(detector: Detector, rows: TrainingSet, policies: Policies) -> tupl
         expected_frauds=float(probabilities.sum()),
     )
     return performance, evaluation
+
+
+def _evaluate_baselines(training: TrainingSet, unseen: TrainingSet, policies: Policies) -> dict[str, Evaluation]:
+    policy = policies.decision
+    found = baseline_scores(training.features, training.is_fraud, unseen.features, policy)
+    return {
+        name: evaluate(
+            baseline.scores,
+            unseen.is_fraud,
+            amount_minor=unseen.amount_minor,
+            card_ids=unseen.card_ids.astype(str),
+            days=unseen.days,
+            probabilities=baseline.probabilities,
+            actions=policy.decide_by_rules(unseen.features)[0] if baseline.probabilities is None else None,
+            policy=policy,
+        )
+        for name, baseline in found.items()
+    }
 
 
 def _or_nan(value: float | None) -> float:

@@ -110,6 +110,8 @@ def _metrics(comparison: Comparison) -> dict[str, float | None]:
     metrics: dict[str, float | None] = dict(structs.asdict(comparison.challenger))
     if comparison.champion is not None:
         metrics |= {f"champion_{name}": value for name, value in structs.asdict(comparison.champion).items()}
+    for baseline, evaluation in comparison.baselines.items():
+        metrics |= {f"{baseline}_{name}": value for name, value in structs.asdict(evaluation).items()}
     return metrics
 
 

@@ -76,3 +76,14 @@ def test_a_challenger_that_fails_the_gate_for_first_models_is_not_promoted() -> 
         FormerChampion(), one_split_detector(), flawed, SPLIT, structs.replace(Policies(), promotion=gate)
     )
     assert not compared.verdict.promoted
+
+
+def test_the_baselines_are_trained_on_the_days_before_and_judged_on_the_same_rows() -> None:
+    split = structs.replace(SPLIT, evaluate_from=(FIRST + timedelta(days=2)).date())
+    compared = compare_champion_challenger(FormerChampion(), one_split_detector(), rows(), split, Policies())
+    assert set(compared.baselines) == {"rules", "logistic_regression"}
+    assert {each.rows for each in compared.baselines.values()} == {compared.challenger.rows} == {4}
+    rules, regression = compared.baselines["rules"], compared.baselines["logistic_regression"]
+    # No rule fires: everything is approved. The regression has learned that a row with an amount is fraud.
+    assert (rules.average_precision, rules.expected_cost) == (0.5, 1.0)
+    assert regression.average_precision == 1.0
