@@ -26,14 +26,14 @@ class WorldChange(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_un
     is_harmful: bool
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` if the days contradict each other."""
+        """Raise `ValueError` if the days contradict each other; its message begins with the field, as all of these."""
         if self.until_day is not None and self.until_day <= self.from_day:
             raise ValueError(f"until_day {self.until_day} must be after from_day {self.from_day}")
         if self.every_days is not None:
             if self.until_day is None:
                 raise ValueError("every_days needs until_day, the end of its first occurrence")
-            if self.until_day - self.from_day > self.every_days:
-                raise ValueError(f"it lasts longer than the {self.every_days} days after which it begins again")
+            if (lasts := self.until_day - self.from_day) > self.every_days:
+                raise ValueError(f"every_days {self.every_days} must be at least the {lasts} days that it lasts")
 
     def strength(self, day: int) -> float:
         """Return the strength on day number `day`, 0 to 1."""

@@ -11,10 +11,10 @@ from typing import Any, Final, get_args, get_type_hints
 from unicodedata import category
 
 import msgspec
-import yaml
 
 from cardwatch.errors import MappingError
 from cli.evaluate.mapping import CODE_RULES, TIME_FORMATS, Amount, Code, Identifier, Joinable, Mapping, Time
+from cli.yaml_text import TextLoader, load_yaml, read_text
 
 _FACTORS: Final = frozenset({"k", "m", "mn", "b", "bn", "%", "\u2030"})
 """Texts behind a number that multiply or divide it."""
@@ -26,13 +26,7 @@ _DAYS: Final = tuple(
 
 def load_mapping(path: Path) -> Mapping:
     """Read a mapping file, or raise `MappingError` with the key, what is wrong and what was meant."""
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise MappingError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MappingError(f"{path}: is not UTF-8 text; is it a mapping file?") from error
-    return parse_mapping(text, str(path))
+    return parse_mapping(read_text(path, str(path), MappingError), str(path))
 
 
 def parse_mapping(text: str, source: str) -> Mapping:
@@ -57,28 +51,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
-class _PlainLoader(yaml.BaseLoader):
-    """Leaves scalars as written (0742 keeps its zero, NO stays Norway) and refuses a repeated key."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                line = node.value[position][0].start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: the key {key!r} is there twice")
-        return super().construct_mapping(node, deep)
-
-
 def _read_yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        document = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 (makes text, lists and dicts only)
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise MappingError(f"{source}: {line}not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise MappingError(f"{source}: {error}") from error
-    except RecursionError as error:
-        raise MappingError(f"{source}: is nested too deeply") from error
+    document = load_yaml(text, source, TextLoader, MappingError).value
     if not isinstance(document, dict):
         raise MappingError(f"{source}: is not a mapping file: it needs the keys 'transaction' and 'label'")
     return document

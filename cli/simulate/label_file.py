@@ -6,7 +6,6 @@ from pathlib import Path
 
 import yaml
 
-from cardwatch.errors import Misconfigured
 from cardwatch.simulation.label_settings import LabelSettings
 from cli.simulate.yaml_file import YamlFile
 
@@ -15,6 +14,6 @@ def read_label_settings(path: Path) -> LabelSettings:
     """Return the settings of a file, or raise `Misconfigured` with the line of the mistake."""
     file = YamlFile("labels", path)
     if not isinstance(file.root, yaml.MappingNode):
-        raise Misconfigured(f"{file.name}: needs settings by name; see docs/simulation.md")
+        raise file.refusal("it needs settings by name", file.root)
     settings: LabelSettings = file.convert(file.value, file.root, LabelSettings)
     return settings

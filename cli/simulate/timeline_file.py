@@ -7,7 +7,6 @@ from typing import Final
 
 import yaml
 
-from cardwatch.errors import Misconfigured
 from cardwatch.simulation.settings import WorldEvent
 from cli.simulate.yaml_file import YamlFile
 
@@ -15,7 +14,7 @@ _KEY: Final = "events"
 
 
 def read_timeline(path: Path) -> tuple[WorldEvent, ...]:
-    """Return the events of a file, or raise `Misconfigured` with the line of the first one that is wrong."""
+    """Return the events of a file, or raise `Misconfigured` with the line of the first mistake."""
     file = YamlFile("timeline", path)
     nodes = _event_nodes(file)
     values = zip(file.value[_KEY], nodes, strict=True)
@@ -24,11 +23,11 @@ def read_timeline(path: Path) -> tuple[WorldEvent, ...]:
 
 
 def _event_nodes(file: YamlFile) -> list[yaml.Node]:
-    fields = file.root.value if isinstance(file.root, yaml.MappingNode) else []
-    names = [key.value for key, _ in fields]
-    if names != [_KEY]:
-        raise Misconfigured(f"{file.name}: needs one key, '{_KEY}', with a list of events; see docs/simulation.md")
-    events = fields[0][1]
+    fields = file.root.value if isinstance(file.root, yaml.MappingNode) and isinstance(file.value, dict) else []
+    others = [key for key, _ in fields if key.value != _KEY]
+    if others or not fields:
+        raise file.refusal(f"it needs one key, '{_KEY}', with a list of events", others[0] if others else file.root)
+    events = fields[-1][1]
     if not isinstance(events, yaml.SequenceNode):
-        raise Misconfigured(f"{file.name}: line {events.start_mark.line + 1}: '{_KEY}' is not a list")
+        raise file.refusal(f"{_KEY}: it is not a list", events)
     return list(events.value)

@@ -92,7 +92,10 @@ def test_the_change_of_the_demo_is_an_event_like_others() -> None:
     [
         ({"kind": "spending_shift", "until_day": 3}, "until_day 3 must be after from_day 3"),
         ({"kind": "spending_shift", "every_days": 5}, "every_days needs until_day"),
-        ({"kind": "spending_shift", "until_day": 9, "every_days": 5}, "it lasts longer than the 5 days"),
+        (
+            {"kind": "spending_shift", "until_day": 9, "every_days": 5},
+            "every_days 5 must be at least the 6 days that it lasts",
+        ),
         ({"kind": "new_typology", "typology": "magic", "share": 0.1}, "Expected `float` <= 0.05"),
         ({"kind": "new_typology", "typology": "magic", "share": 0.01}, "typology 'magic' is none of card_testing"),
         ({"kind": "category_growth", "category": "6011", "ratio": 2.0}, "category '6011' is none of 5411"),

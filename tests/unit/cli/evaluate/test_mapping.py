@@ -130,7 +130,15 @@ def test_the_mappings_in_the_documentation_are_valid(tmp_path: Path) -> None:
             "file.delimiter: '\u00a7' is not ASCII: replace it in the file by another one first",
         ),
         (MINIMAL + "file: {skip_rows: 9999999999}", "file.skip_rows: Expected a whole number <= 1000000"),
-        ("[" * 3_000, "is nested too deeply"),
+        (
+            "[" * 3_000,
+            "line 1: not valid YAML: more than 20 levels of nesting: use fewer brackets or less indentation",
+        ),
+        (MINIMAL + "a: \0", "line 9: not valid YAML: the character U+0000 is not allowed: remove it"),
+        (
+            MINIMAL + 'a: "\\ud800"',
+            "line 9: not valid YAML: '\\ud800' has half of a surrogate pair: write the character itself",
+        ),
         (
             MINIMAL.replace("is_fraud: fraud", "is_fraud: {column: fraud, fraud: [Yes, 1], genuine: [yES]}"),
             "label.is_fraud: 'yes' is among the values of both classes",
@@ -140,7 +148,7 @@ def test_the_mappings_in_the_documentation_are_valid(tmp_path: Path) -> None:
             "transaction.occurred_at.start: the format epoch_s has no start; one of *_since has",
         ),
         (MINIMAL + "protocol: {folds: many}", "protocol.folds: Expected a whole number, got text"),
-        (MINIMAL + "label: {}", "line 9: the key 'label' is there twice"),
+        (MINIMAL + "label: {}", "line 9: not valid YAML: the key 'label' is there twice: remove one of them"),
         ("- a list", "is not a mapping file: it needs the keys 'transaction' and 'label'"),
         ("a: [1", "line 1: not valid YAML: expected ',' or ']', but got '<stream end>'"),
     ],
