@@ -28,6 +28,8 @@ _EPOCH_ORDINAL, _FIRST_ORDINAL, _LAST_ORDINAL = (day.toordinal() for day in (EPO
 _IDENTIFIERS: Final = ("card_id", "transaction_id", "merchant_id", "device_id", "customer_id", "card_range")
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 
+MAX_AMOUNT_MINOR: Final = 10**12
+"""The largest amount of a transaction, in minor units of its currency."""
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="An opaque token, never a card number.")]
 LogOffset = Annotated[int, Meta(ge=0, lt=2**62)]
 UtcTime = Annotated[datetime, Meta(tz=True)]
@@ -79,7 +81,7 @@ class Transaction(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     card_id: Identifier
     merchant_id: Identifier
     occurred_at: UtcTime
-    amount_minor: Annotated[int, Meta(ge=0, le=10**12)]
+    amount_minor: Annotated[int, Meta(ge=0, le=MAX_AMOUNT_MINOR)]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217")]
     merchant_category: Annotated[str, Meta(pattern="^[0-9]{4}$", max_length=4, description="ISO 18245")]
     channel: Channel

@@ -9,11 +9,13 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from cardwatch.events import Channel
+from cardwatch.events import MAX_AMOUNT_MINOR, Channel
 from cardwatch.simulation.categories import CODES
 from cardwatch.simulation.timeline_event import WorldChange, require_known
 from cardwatch.simulation.transaction_array import DAY_MS, HOUR_MS, NO_DEVICE, UNKNOWN, TransactionArray, joined
 
+MAX_UNIT_RATIO: Final = 10_000.0
+"""The largest ratio of one change of unit, and of several together."""
 _REKEYED: Final = 1 << 31
 """Added to the number of a merchant that gets another id. Tokens are made of 32 bits, and the numbers are smaller."""
 _CHANNELS: Final = [channel.value for channel in Channel]
@@ -40,7 +42,7 @@ class _OfChannel(WorldChange, frozen=True, kw_only=True):
 class UnitChange(_OfChannel, frozen=True, kw_only=True, tag="unit_change"):
     """Amounts are written in another unit: multiplied by `ratio`, 0.01 for euros in place of cents."""
 
-    ratio: Annotated[float, Meta(gt=0.0, le=10_000.0)]
+    ratio: Annotated[float, Meta(gt=0.0, le=MAX_UNIT_RATIO)]
 
 
 class ClockShift(_OfChannel, frozen=True, kw_only=True, tag="clock_shift"):
@@ -100,7 +102,7 @@ def apply_faults(
             case NullColumn():
                 _remove(fault.column, rows, affected)
             case UnitChange():
-                amounts = np.maximum(np.rint(rows["amount_minor"][affected] * fault.ratio), 1)
+                amounts = np.rint(rows["amount_minor"][affected] * fault.ratio).clip(1, MAX_AMOUNT_MINOR)
                 rows["amount_minor"][affected] = amounts.astype(np.int64)
             case ClockShift():
                 begin = rows["occurred_at_ms"] // DAY_MS * DAY_MS

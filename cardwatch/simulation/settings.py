@@ -7,6 +7,7 @@ from datetime import date
 from msgspec import Struct
 
 from cardwatch.errors import Misconfigured
+from cardwatch.simulation.combined_ratios import find_excess
 from cardwatch.simulation.faults import DataFault
 from cardwatch.simulation.label_settings import LabelSettings
 from cardwatch.simulation.timeline import TimelineEvent, change_of_the_demo
@@ -44,6 +45,8 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise Misconfigured(f"world: fraud_share={self.fraud_share} must lie in 0..0.05")
         if self.change_day is not None and self.change_day < 0:
             raise Misconfigured(f"world: change_day={self.change_day} must not be negative")
+        if (excess := find_excess(self.events())) is not None:
+            raise Misconfigured(f"world: {excess.reason}")
 
     def events(self) -> tuple[WorldEvent, ...]:
         """Return everything that changes: the timeline, and the demo's change."""

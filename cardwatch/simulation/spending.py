@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cardwatch.events import MAX_AMOUNT_MINOR
 from cardwatch.simulation.calendar_day import CalendarDay
 from cardwatch.simulation.cards import FAVOURITE_ONLINE, FAVOURITE_SHOPS, draw_online
 from cardwatch.simulation.categories import HOURS, MERCHANT_TYPES, MerchantType
@@ -187,7 +188,8 @@ def _draw_amounts(
     is_whole = rng.random(len(card)) < 0.15
     amount = np.where(is_whole, np.maximum(np.rint(amount / 100), 1) * 100, amount)
     in_tens = np.maximum(np.rint(amount / 1000), 1) * 1000
-    return np.where(merchant_type == MerchantType.ATM, in_tens, np.rint(amount)).astype(np.int64)
+    rounded = np.where(merchant_type == MerchantType.ATM, in_tens, np.rint(amount))
+    return np.minimum(rounded, MAX_AMOUNT_MINOR).astype(np.int64)
 
 
 def _draw_hours(

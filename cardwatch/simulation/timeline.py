@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from cardwatch.events import MAX_AMOUNT_MINOR
 from cardwatch.simulation.categories import CATEGORIES, MerchantType
 from cardwatch.simulation.timeline_event import Ratio, WorldChange, refuse, require_known
 from cardwatch.simulation.transaction_array import Typology
@@ -25,6 +26,8 @@ _CATEGORIES: Final = {
 }
 """The positions of the categories of shops and online merchants, by their ISO 18245 codes."""
 _DAYS_PER_YEAR: Final = 365.0
+_MOST_YEARS: Final = 100.0
+"""Years after which inflation ends, so that no power of it exceeds the range of numbers."""
 
 
 class NewTypology(WorldChange, frozen=True, kw_only=True, tag="new_typology"):
@@ -76,7 +79,10 @@ class CategoryGrowth(WorldChange, frozen=True, kw_only=True, tag="category_growt
 
 
 class Inflation(WorldChange, frozen=True, kw_only=True, tag="inflation"):
-    """Amounts grow by `yearly` a year (0.05 is 5 %) from the onset on. It has neither ramp nor end."""
+    """Amounts grow by `yearly` a year (0.05 is 5 %) from the onset on. It has neither ramp nor end.
+
+    No amount exceeds the largest one of a record, and growth ends after a hundred years.
+    """
 
     yearly: Annotated[float, Meta(ge=-0.9, le=10.0)]
 
@@ -123,14 +129,15 @@ def regime_of(events: Sequence[TimelineEvent], day: int) -> Regime:
             typology = _TYPOLOGIES[event.typology]
             new_shares[typology] = new_shares.get(typology, 0.0) + strength * event.share
     inflation = prod(
-        (1.0 + event.yearly) ** ((day - event.from_day) / _DAYS_PER_YEAR)
+        (1.0 + event.yearly) ** min((day - event.from_day) / _DAYS_PER_YEAR, _MOST_YEARS)
         for event, _ in active
         if isinstance(event, Inflation)
     )
     return Regime(
         transaction_ratio=prod(_faded(event.transaction_ratio, strength) for event, strength in shifts),
         ecommerce_ratio=prod(_faded(event.ecommerce_ratio, strength) for event, strength in shifts),
-        amount_ratio=inflation * prod(_faded(event.amount_ratio, strength) for event, strength in shifts),
+        amount_ratio=min(inflation, MAX_AMOUNT_MINOR)
+        * prod(_faded(event.amount_ratio, strength) for event, strength in shifts),
         hours_later=sum(strength * event.hours_later for event, strength in shifts),
         new_online_merchants=any(isinstance(event, NewMerchants) for event, _ in active),
         category_ratios=category_ratios,

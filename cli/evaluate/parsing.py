@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cardwatch.events import to_epoch_ms
+from cardwatch.events import MAX_AMOUNT_MINOR, to_epoch_ms
 from cli.evaluate.mapping import CODE_RULES, Amount, Code, Degrees, FraudFlag, Time
 from cli.evaluate.numbers import cast_where_possible, has_commas, have_lost_digits, parse_numbers
 
@@ -124,8 +124,8 @@ def parse_amounts(texts: Texts, refuse: Refuse, spec: Amount) -> NDArray[np.int6
     minor = np.where(numbers < 0, np.minimum(minor, -1), minor)  # a refund that rounds to 0 is none of 0
     if spec.negative == "refuse":
         refuse(minor < 0, "is negative; an amount must be 0 or more")
-    refuse(np.abs(minor) > 10**12, "is too large for an amount")
-    return np.where(_within(minor, -(10**12), 10**12), minor, 0).astype(np.int64)
+    refuse(np.abs(minor) > MAX_AMOUNT_MINOR, "is too large for an amount")
+    return np.where(_within(minor, -MAX_AMOUNT_MINOR, MAX_AMOUNT_MINOR), minor, 0).astype(np.int64)
 
 
 def parse_codes(texts: Texts, refuse: Refuse, name: str, spec: Code) -> Coded:

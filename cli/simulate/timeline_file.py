@@ -7,6 +7,7 @@ from typing import Final
 
 import yaml
 
+from cardwatch.simulation.combined_ratios import find_excess
 from cardwatch.simulation.settings import WorldEvent
 from cli.simulate.yaml_file import YamlFile
 
@@ -19,6 +20,8 @@ def read_timeline(path: Path) -> tuple[WorldEvent, ...]:
     nodes = _event_nodes(file)
     values = zip(file.value[_KEY], nodes, strict=True)
     events: list[WorldEvent] = [file.convert(value, node, WorldEvent) for value, node in values]
+    if (excess := find_excess(events)) is not None:
+        raise file.refusal(excess.reason, nodes[excess.position])
     return tuple(events)
 
 

@@ -122,6 +122,15 @@ def test_a_field_that_is_merged_is_told_with_its_own_line(tmp_path: Path) -> Non
             read_timeline(written(tmp_path, text.replace(old, new)))
 
 
+def test_events_that_multiply_too_much_together_are_told_with_the_line_of_the_later_one(tmp_path: Path) -> None:
+    text = """events:
+  - {kind: unit_change, name: mills, from_day: 8, ratio: 200, is_harmful: true}
+  - {kind: unit_change, name: tens, from_day: 5, ratio: 100, is_harmful: true}
+"""
+    with pytest.raises(Misconfigured, match=r"line 2: ratio of unit_change: 'mills' .200. and 'tens' .100. are"):
+        read_timeline(written(tmp_path, text))
+
+
 def test_merged_keys_in_a_long_chain_are_refused(tmp_path: Path) -> None:
     chain = "".join(f"  - {{deep: &m{number} {{<<: *m{number - 1}}}}}\n" for number in range(1, 3_000))
     text = f"events:\n  - {{deep: &m0 {{name: x}}}}\n{chain}  - {{<<: *m2999}}\n"
