@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from cardwatch.events import MAX_AMOUNT_MINOR, Channel
 from cardwatch.simulation.categories import CODES
 from cardwatch.simulation.timeline_event import WorldChange, require_known
+from cardwatch.simulation.tokens import scattered
 from cardwatch.simulation.transaction_array import DAY_MS, HOUR_MS, NO_DEVICE, UNKNOWN, TransactionArray, joined
 
 MAX_UNIT_RATIO: Final = 10_000.0
 """The largest ratio of one change of unit, and of several together."""
 _REKEYED: Final = 1 << 31
-"""Added to the number of a merchant that gets another id. Tokens are made of 32 bits, and the numbers are smaller."""
+"""Distance of the numbers of a merchant before and after each re-keying. The first ones are smaller."""
 _CHANNELS: Final = [channel.value for channel in Channel]
 
 
@@ -64,7 +65,10 @@ class NewCodes(WorldChange, frozen=True, kw_only=True, tag="new_codes"):
 
 
 class RekeyedMerchants(WorldChange, frozen=True, kw_only=True, tag="rekeyed_merchants"):
-    """A share of all merchants get other ids, as after the move to another acquirer."""
+    """A share of all merchants get other ids, as after the move to another acquirer.
+
+    Several of them draw their merchants independently, and each gives ids of its own; that of the last one counts.
+    """
 
     share: Annotated[float, Meta(gt=0.0, le=1.0)]
 
@@ -93,9 +97,11 @@ def apply_faults(
     """
     rows = joined([transactions])
     arrival_ms = rows["occurred_at_ms"].copy()
+    rekeying = 0
     for fault in faults:
+        rekeying += isinstance(fault, RekeyedMerchants)
         strength = fault.strength(day)
-        affected = _affected(fault, rng, strength, rows) if strength > 0.0 else None
+        affected = _affected(fault, rng, strength, rows, rekeying) if strength > 0.0 else None
         if affected is None:
             continue
         match fault:
@@ -111,7 +117,9 @@ def apply_faults(
             case NewCodes():
                 rows["category"][affected & (rows["category"] == int(fault.category))] = int(fault.code)
             case RekeyedMerchants():
-                rows["merchant_number"][affected] += _REKEYED
+                # The id of the newest acquirer, whatever those before it were.
+                numbers = rows["merchant_number"][affected] % _REKEYED + rekeying * _REKEYED
+                rows["merchant_number"][affected] = numbers
             case DuplicatedRecords():
                 repeated = rows[affected]
                 minutes_later = arrival_ms[affected] + rng.integers(1, 30, len(repeated)) * 60_000
@@ -122,16 +130,22 @@ def apply_faults(
     return rows.take(np.argsort(arrival_ms, kind="stable"))
 
 
-def _affected(fault: DataFault, rng: np.random.Generator, strength: float, rows: TransactionArray) -> NDArray[np.bool_]:
-    """Return which rows a fault affects: a share of the merchants or of the rows, of the fault's channel."""
+def _affected(
+    fault: DataFault, rng: np.random.Generator, strength: float, rows: TransactionArray, rekeying: int
+) -> NDArray[np.bool_]:
+    """Return which rows a fault affects: a share of the merchants or of the rows, of the fault's channel.
+
+    `rekeying` counts the `RekeyedMerchants` from 1: each draws merchants of its own.
+    """
     if isinstance(fault, RekeyedMerchants):
-        # Which merchants they are depends on nothing but the merchant: one that is affected stays so.
-        affected: NDArray[np.bool_] = _uniform(rows["merchant"]) < strength * fault.share
+        # Which merchants they are depends on nothing but merchant and fault: one that is affected stays so.
+        drawn = scattered(rows["merchant"] + (rekeying - 1) * _REKEYED) / 2.0**64
+        affected: NDArray[np.bool_] = drawn < strength * fault.share
         return affected
     share = strength * (fault.share if isinstance(fault, DuplicatedRecords) else 1.0)
-    drawn: NDArray[np.bool_] = rng.random(len(rows)) < share
+    affected = rng.random(len(rows)) < share
     channel = getattr(fault, "channel", None)
-    return drawn if channel is None else drawn & (rows["channel"] == _CHANNELS.index(channel))
+    return affected if channel is None else affected & (rows["channel"] == _CHANNELS.index(channel))
 
 
 def _remove(column: str, rows: TransactionArray, affected: NDArray[np.bool_]) -> None:
@@ -141,14 +155,3 @@ def _remove(column: str, rows: TransactionArray, affected: NDArray[np.bool_]) ->
         rows["previous_outcome"][affected] = UNKNOWN
     else:
         rows[{"place": "has_place", "customer_id": "has_customer", "card_range": "has_range"}[column]][affected] = False
-
-
-def _uniform(numbers: NDArray[np.int64]) -> NDArray[Any]:
-    """Return a number in 0..1 for each number, the same for the same one (the finaliser of splitmix64)."""
-    mixed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(30)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(27)
-    mixed *= np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed.astype(np.float64) / 2.0**64

@@ -36,6 +36,8 @@ _VACANT_DAYS: Final = (60, 121)
 """Days until another merchant opens in the same place: more than a campaign of fraudsters lasts, so that none of them
 continues at the next merchant."""
 _MAX_OWNERS: Final = 1 << 12
+MAX_MERCHANTS: Final = 1 << 19
+"""So that the numbers behind merchant ids have 31 bits."""
 _NEW_ONLINE_MERCHANTS: Final = 6
 _SIZE_EXPONENT, _SIZE_OFFSET = 0.7, 5
 """The r-th largest merchant of its category has a popularity proportional to (r + offset) ** -exponent: sizes have a

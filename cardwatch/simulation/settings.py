@@ -10,6 +10,7 @@ from cardwatch.errors import Misconfigured
 from cardwatch.simulation.combined_ratios import find_excess
 from cardwatch.simulation.faults import DataFault
 from cardwatch.simulation.label_settings import LabelSettings
+from cardwatch.simulation.merchants import MAX_MERCHANTS
 from cardwatch.simulation.timeline import TimelineEvent, change_of_the_demo
 
 WorldEvent = TimelineEvent | DataFault
@@ -41,6 +42,8 @@ class SimulationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
         for field, least in (("seed", 0), ("cards", 50), ("merchants", 200)):
             if (value := getattr(self, field)) < least:
                 raise Misconfigured(f"world: {field}={value} must be at least {least}")
+        if self.merchants > MAX_MERCHANTS:
+            raise Misconfigured(f"world: merchants={self.merchants} must be at most {MAX_MERCHANTS}")
         if not 0 <= self.fraud_share <= 0.05:
             raise Misconfigured(f"world: fraud_share={self.fraud_share} must lie in 0..0.05")
         if self.change_day is not None and self.change_day < 0:

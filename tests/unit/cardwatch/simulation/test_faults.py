@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from cardwatch.events import Channel, Transaction
+from cardwatch.events import Channel, Transaction, decode, encode
 from cardwatch.simulation.faults import (
     ClockShift,
     DataFault,
@@ -115,6 +115,34 @@ def test_rekeyed_merchants_keep_their_new_ids_and_labels_name_them(right: list[E
         events = simulation.day(number)
         merchants |= {each.transaction_id: each.merchant_id for each in events.transactions}
         assert all(label.merchant_id == merchants[label.transaction_id] for label in events.labels)
+
+
+def test_two_rekeyings_choose_independently_and_give_ids_of_their_own(right: list[EventsOfDay]) -> None:
+    first, second = fault(RekeyedMerchants, share=0.5), fault(RekeyedMerchants, share=0.5, name="again")
+    after_one = {old.merchant_id: new.merchant_id for old, new in sent(right, first)}
+    after_both = {old.merchant_id: new.merchant_id for old, new in sent(right, first, second)}
+    assert after_both == {old.merchant_id: new.merchant_id for old, new in sent(right, first, second)}
+    assert len(set(after_both.values())) == len(after_both)
+    moved_by_first = {old for old, new in after_one.items() if new != old}
+    moved_by_second = {old for old, new in after_both.items() if new != after_one[old]}
+    everyone = len(after_both)
+    assert 0.4 < len(moved_by_first) / everyone < 0.6
+    assert 0.4 < len(moved_by_second) / everyone < 0.6
+    assert 0.15 < len(moved_by_first & moved_by_second) / everyone < 0.35
+    known = set(after_one) | set(after_one.values())
+    assert all(after_both[old] not in known for old in moved_by_second)
+
+
+def test_rekeyed_ids_satisfy_the_contract_and_are_distinct_however_often(right: list[EventsOfDay]) -> None:
+    often = [fault(RekeyedMerchants, share=1.0, until_day=FAULTY_DAY + number) for number in (1, 1, 1, 2)]
+    ids = {each.merchant_id for each in right[FAULTY_DAY].transactions}
+    for count in range(1, 5):
+        new = {record.merchant_id for _, record in sent(right, *often[:count])}
+        assert not new & ids
+        ids |= new
+        records = [record for _, record in sent(right, *often[:count])]
+        assert all(decode(encode(record), Transaction) == record for record in records)
+    assert len(ids) == 5 * len({each.merchant_id for each in right[FAULTY_DAY].transactions})
 
 
 def test_duplicated_records_are_the_same_records_again(right: list[EventsOfDay]) -> None:

@@ -292,6 +292,7 @@ def test_the_plan_for_users_runs_until_it_is_stopped() -> None:
         ('{"world": {"seed": 1}, "live_rate_per_second": 0}', r"`\$\.live_rate_per_second`"),
         ('{"world": {"seed": 1}, "history_days": -1}', r"`\$\.history_days`"),
         ('{"world": {"seed": 1, "cards": 3}}', "cards=3 must be at least 50"),
+        ('{"world": {"seed": 1, "merchants": 600000}}', "merchants=600000 must be at most 524288"),
         (
             '{"world": {"seed": 1, "reacting_fraudsters": true}, "live_rate_per_second": 9}',
             "reacting_fraudsters need live days in step",
