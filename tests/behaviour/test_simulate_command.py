@@ -146,6 +146,29 @@ def test_evaluate_takes_it_with_every_field_that_features_rest_on(world: Path, t
     assert fold["metrics"]["average_precision"] > 3 * fold["test"]["frauds"] / fold["test"]["rows"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("kind: duplicated_records, share: 0.1", "is the transaction_id of row"),
+        ("kind: clock_shift, hours: 12", "is before the transaction that it is about"),
+    ],
+)
+def test_evaluate_sets_faulty_records_aside_when_it_is_told_to(tmp_path: Path, fault: str, reason: str) -> None:
+    timeline, out = tmp_path / "timeline.yaml", tmp_path / "world"
+    timeline.write_text(f"events: [{{{fault}, name: fault, from_day: 3, until_day: 20, is_harmful: true}}]\n")
+    table = table_of(out, "--timeline", str(timeline))
+    data, protocol = out / TRANSACTIONS_FILE, ("--train-days", "10", "--test-days", "5", "--folds", "1")
+    refused = evaluating(data, tmp_path / "out.json", *protocol)
+    assert reason in str(refused.exception)
+    assert "(--on-error reject sets such rows aside instead.)" in str(refused.exception)
+    result = evaluating(data, tmp_path / "out.json", *protocol, "--on-error", "reject")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out.json").read_bytes())["data"]
+    [why] = report["rejected_because"]
+    assert reason in why["reason"]
+    assert report["rows"] + why["rows"] == table.num_rows
+
+
 def test_evaluate_tells_recall_by_typology_with_the_truth(world: Path, tmp_path: Path) -> None:
     output, protocol = tmp_path / "out.json", ("--train-days", "10", "--test-days", "5", "--folds", "2")
     result = evaluating(world, output, *protocol, "--truth", str(world.parent / TRUTH_FILE))
