@@ -8,7 +8,7 @@ length of a brand.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 from unicodedata import decimal
@@ -36,6 +36,18 @@ _PART: Final = re.compile(rf"(?<![^\W_])\d(?:{_SEPARATORS}\d){{12,}}(?![^\W_])")
 _LONGEST_GROUP: Final = 6
 """Digits of the longest group in which a card number is printed: the second of American Express and Diners Club."""
 _MASK: Final = "[card number]"
+_DAY_OF_MONTH: Final = r"(?:0[1-9]|[12]\d|3[01])"
+_TIME_OF_DAY: Final = r"(?:[01]\d|2[0-3]):[0-5]\d(?::(?:[0-5]\d|60)(?:[.,]\d{1,9})?)?"
+_MOMENT: Final = re.compile(
+    rf"""(?<!\d)(?:
+        (?P<date>(?:19|20|21)\d\d(?P<mark>[-/.])(?:0[1-9]|1[0-2])(?P=mark){_DAY_OF_MONTH}
+            |{_DAY_OF_MONTH}(?P<other>[-/.]){_DAY_OF_MONTH}(?P=other)(?:19|20|21)\d\d)
+        (?P<moment>[ ]{_TIME_OF_DAY}(?:[ ]?[+-](?:0\d|1[0-4]):?[0-5]\d)?)?
+        |{_TIME_OF_DAY}
+    )(?!\d)""",
+    re.ASCII | re.VERBOSE,
+)
+"""A date, a time of day with colons, or both with a blank between: `2025-01-02 03:04:05.678+01:00`."""
 
 # Ranges of the first six digits, and the lengths that are issued.
 # Source: ISO/IEC 7812 prefixes as listed in "Payment card number", Wikipedia, 2026.
@@ -139,6 +151,8 @@ def is_number_of_card(text: str) -> bool:
 def mask_card_numbers(text: str) -> str:
     """Return free text with every card number in it replaced, for messages and logs.
 
+    Dates and times stay, although the digits of one in ten have a valid check digit.
+
     >>> mask_card_numbers("Export of card 4111-1111-1111-1111, 2 rows")
     'Export of card [card number], 2 rows'
     """
@@ -147,6 +161,16 @@ def mask_card_numbers(text: str) -> str:
         parts += [text[position:start], _MASK]
         position = end
     return "".join([*parts, text[position:]])
+
+
+def is_moment(text: str) -> bool:
+    """Return whether a text is a date with a time of day, as people and exports write it.
+
+    >>> is_moment("2025-01-02 03:04:05"), is_moment("4111 1111 1111 1111"), is_moment("20250102030405")
+    (True, False, False)
+    """
+    found = _MOMENT.fullmatch(text)
+    return found is not None and found["moment"] is not None
 
 
 def card_number_spans(text: str) -> list[tuple[int, int]]:
@@ -185,15 +209,41 @@ def has_valid_check_digit(digits: str) -> bool:
 def _spans_in_groups(text: str) -> Iterator[tuple[int, int]]:
     """Yield the longest runs of whole groups of digits that are card numbers, from the left."""
     groups = list(_GROUP.finditer(text))
+    moments = _moments_of_groups(text, groups)
     first = 0
     while first < len(groups):
         for until in range(min(first + 19, len(groups)), first, -1):
-            if has_valid_check_digit(_in_ascii("".join(group[0] for group in groups[first:until]))):
+            digits = _in_ascii("".join(group[0] for group in groups[first:until]))
+            if has_valid_check_digit(digits) and not _is_moment(digits, moments[first:until]):
                 yield groups[first].start(), groups[until - 1].end()
                 first = until
                 break
         else:
             first += 1
+
+
+def _moments_of_groups(text: str, groups: Sequence[re.Match[str]]) -> list[re.Match[str] | None]:
+    """Return for each group of digits the date or time that it is part of."""
+    found = _MOMENT.finditer(text)
+    moment = next(found, None)
+    moments: list[re.Match[str] | None] = []
+    for group in groups:
+        while moment is not None and moment.end() <= group.start():
+            moment = next(found, None)
+        moments.append(moment if moment is not None and moment.start() <= group.start() else None)
+    return moments
+
+
+def _is_moment(digits: str, moments: Sequence[re.Match[str] | None]) -> bool:
+    """Whether digits with a valid check digit are dates and times, of which the groups are parts, and no card number.
+
+    No brand's numbers are written as a date with a time. Dates alone, times alone, and dates with a time beside other
+    digits count only if the digits are not those of a brand.
+    """
+    has_date_with_time = any(moment is not None and moment["moment"] for moment in moments)
+    if all(moments):
+        return has_date_with_time or not has_prefix_of_brand(digits)
+    return has_date_with_time and not has_prefix_of_brand(digits)
 
 
 def _groups_hold_number(part: str) -> bool:

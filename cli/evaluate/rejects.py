@@ -12,7 +12,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from msgspec import Struct
 
-from cardwatch.card_numbers import looks_like_card_number, mask_card_numbers
+from cardwatch.card_numbers import is_moment, looks_like_card_number, mask_card_numbers
 from cardwatch.errors import MappingError
 
 MAX_SHOWN_CHARACTERS = 60
@@ -156,7 +156,7 @@ def shown(value: str) -> str:
 
 def without_card_numbers(value: str) -> str:
     """`value` with all but the last four characters masked if it is a card number, else with those in it masked."""
-    if looks_like_card_number(value.strip()):
+    if looks_like_card_number(value.strip()) and not is_moment(value.strip()):
         return "*" * (len(value) - 4) + value[-4:]
     return mask_card_numbers(value)
 
