@@ -17,6 +17,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from cardwatch.data_contract.finding import DataFinding
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import FIRST_DAY, LAST_DAY, Identifier, UtcTime, validate_time
 
@@ -97,8 +98,9 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     `average_precision` is that of the decisions on the newest matured days, None before enough labels have matured.
     `drifted_features` are the features whose distribution differs from the champion's training data. `not_compared`
     are the monitored features whose distribution cannot be compared, each with the reason; `null_share_changes` are
-    those that were missing much more or less often on `day` than in the training data. Both are findings about the
-    data, and have no influence on `state`. Records of earlier versions have neither.
+    those that were missing much more or less often on `day` than in the training data. `data_findings` are what breaks
+    the champion's data contract: those that block quarantine the days that they affect. None of these has an influence
+    on `state`. Records of earlier versions have none of them.
     """
 
     day: date
@@ -111,6 +113,7 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     state: str
     not_compared: dict[str, str] = {}
     null_share_changes: dict[str, NullShareChange] = {}
+    data_findings: list[DataFinding] = []
 
     def __post_init__(self) -> None:
         """Replace the state name of earlier versions; raises `ValueError` for an unknown state."""
@@ -130,11 +133,15 @@ class DriftDetected(Struct, frozen=True, kw_only=True, tag="drift_detected"):
 
 
 class RetrainingStarted(Struct, frozen=True, kw_only=True, tag="retraining_started"):
-    """Training of a challenger on the data known at the end of `day` has started; `RetrainingEnded` follows."""
+    """Training of a challenger on the data known at the end of `day` has started; `RetrainingEnded` follows.
+
+    `excluded_days` are the quarantined days, which are left out of training and judging.
+    """
 
     day: date
     champion_version: Version
     reasons: list[str]
+    excluded_days: list[date] = []
 
 
 class RetrainingEnded(Struct, frozen=True, kw_only=True, tag="retraining_ended"):
@@ -144,6 +151,14 @@ class RetrainingEnded(Struct, frozen=True, kw_only=True, tag="retraining_ended")
     challenger_version: Version | None
     promoted: bool
     reasons: list[str]
+
+
+class QuarantineReleased(Struct, frozen=True, kw_only=True, tag="quarantine_released"):
+    """Somebody has released the quarantined days from `first_day` to `day`. `because` says why their data are right."""
+
+    first_day: date
+    day: date
+    because: Annotated[str, Meta(min_length=1, max_length=500)]
 
 
 class RateStarted(Struct, frozen=True, kw_only=True, tag="rate_started"):
@@ -171,6 +186,7 @@ Progress = (
     | DriftDetected
     | RetrainingStarted
     | RetrainingEnded
+    | QuarantineReleased
     | RateStarted
     | RateEnded
 )
@@ -193,6 +209,8 @@ def decode_progress(data: bytes | None) -> Progress:
         raise InvalidRecord("nested too deeply") from error
     if isinstance(record, Heartbeat):
         validate_time(record.at, "at")
+    elif isinstance(record, QuarantineReleased) and not FIRST_DAY <= record.first_day <= record.day:
+        raise InvalidRecord(f"must lie between {FIRST_DAY} and the last released day", field="$.first_day")
     elif not FIRST_DAY <= record.day <= LAST_DAY:
         raise InvalidRecord(f"lies outside of {FIRST_DAY} to {LAST_DAY}", field="$.day")
     return record

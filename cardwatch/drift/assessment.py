@@ -12,6 +12,8 @@ from datetime import date, timedelta
 
 from msgspec import Struct, structs
 
+from cardwatch.data_contract.finding import DataFinding
+from cardwatch.data_contract.quarantine import blocked_reasons, sentences_of
 from cardwatch.drift.performance import MeasuredPerformance, relative_loss, standard_errors_lost
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
 from cardwatch.label_maturity import newest_mature_day
@@ -38,7 +40,8 @@ class DayObservation(Struct, frozen=True, kw_only=True):
     `performance` is measured on the newest mature days, None if no decision of the champion has mature labels.
     `judged_performance` is its performance when it was judged, None if unknown: then the first sufficient `performance`
     is the baseline. `not_compared` and `null_share_changes` are findings about the data, see `DayMonitored`: they are
-    among the reasons of the assessment, and have no influence on it.
+    among the reasons of the assessment, and have no influence on it. `data_findings` break the data contract: while one
+    of them blocks, there is no retraining.
     """
 
     day: date
@@ -47,6 +50,7 @@ class DayObservation(Struct, frozen=True, kw_only=True):
     drift_share: float
     not_compared: dict[str, str]
     null_share_changes: dict[str, NullShareChange]
+    data_findings: list[DataFinding] = []
     performance: MeasuredPerformance | None
     judged_performance: MeasuredPerformance | None
 
@@ -91,6 +95,7 @@ def assess(drift_state: DriftState, observation: DayObservation, policy: DriftPo
     loss = drift_state.days_of_loss >= policy.with_drift.days
     decayed = (drift and loss) or drift_state.days_of_large_loss >= policy.without_drift.days
     obstacles = [
+        *blocked_reasons(observation.data_findings),
         *_missing_training_days(drift_state, observation.day, policy),
         *_cooldown(drift_state, observation.day, policy),
     ]
@@ -208,7 +213,7 @@ def _loss_reasons(
 
 
 def _data_findings(observation: DayObservation) -> list[str]:
-    """Return sentences on missing values, and on features that cannot be compared: one for each reason."""
+    """Return sentences on the data contract, missing values, and features that cannot be compared."""
     changes = [
         f"{name} {change.reference:.0%} to {change.current:.0%}"
         for name, change in observation.null_share_changes.items()
@@ -217,6 +222,7 @@ def _data_findings(observation: DayObservation) -> list[str]:
     for name, reason in observation.not_compared.items():
         names_of.setdefault(reason, []).append(name)
     return [
+        *sentences_of(observation.data_findings),
         *([f"the share of missing values has changed: {', '.join(changes)}"] if changes else []),
         *(f"cannot be compared, because {reason}: {', '.join(names)}" for reason, names in names_of.items()),
     ]

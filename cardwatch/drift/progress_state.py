@@ -6,6 +6,9 @@ from collections.abc import Callable
 from datetime import date
 from typing import NamedTuple
 
+from msgspec import structs
+
+from cardwatch.data_contract.quarantine import QuarantineState, after_day, after_release, with_since
 from cardwatch.drift.assessment import Assessment, DayObservation, DriftState, after_retraining, assess
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
@@ -16,6 +19,7 @@ from cardwatch.progress import (
     DayMonitored,
     DriftDetected,
     Progress,
+    QuarantineReleased,
     RetrainingEnded,
     RetrainingStarted,
 )
@@ -38,12 +42,13 @@ class ProgressState:
     """State of monitoring: a function of the progress records in their order, so that a restart rebuilds it.
 
     A record that is added again changes nothing. `judged_performance_of` returns the performance of a version when it
-    was judged.
+    was judged. `quarantine` says which days are excluded, see `cardwatch.data_contract.quarantine`.
     """
 
     def __init__(self, policy: DriftPolicy, judged_performance_of: Callable[[str], MeasuredPerformance | None]) -> None:
         self.started: dict[date, RetrainingStarted] = {}
         self.ended: dict[date, RetrainingEnded] = {}
+        self.quarantine = QuarantineState()
         self._policy, self._judged_performance_of = policy, judged_performance_of
         self._drift_state = DriftState()
         self._decayed_versions: set[str] = set()
@@ -69,6 +74,9 @@ class ProgressState:
                 self._monitored.add(record.day)
                 observation = _observation(record, self._judged_performance_of(record.champion_version))
                 self._drift_state, _ = assess(self._drift_state, observation, self._policy)
+                self.quarantine = after_day(self.quarantine, record.day, record.champion_version, record.data_findings)
+            case QuarantineReleased():
+                self.quarantine = after_release(self.quarantine, record.first_day, record.day)
             case _:
                 pass
 
@@ -86,15 +94,25 @@ class ProgressState:
     def assess(self, observation: DayObservation) -> AssessedDay:
         """Assess a day. The state changes only when the returned records are added."""
         day, version = observation.day, observation.champion_version
+        findings = with_since(self.quarantine, observation.data_findings)
+        observation = structs.replace(observation, data_findings=findings)
         _, assessment = assess(self._drift_state, observation, self._policy)
         state, reasons = assessment.state, assessment.reasons
         is_new = state == DECAYED and version not in self._decayed_versions
         starts = assessment.retrain and day not in self.started
         return AssessedDay(
             DriftDetected(day=day, champion_version=version, reasons=reasons) if is_new else None,
-            RetrainingStarted(day=day, champion_version=version, reasons=reasons) if starts else None,
+            self._retraining(observation, reasons) if starts else None,
             _day_monitored(observation, assessment),
             f"{day}: version {version} is {state}" + (f" ({'; '.join(reasons)})" if reasons else ""),
+        )
+
+    def _retraining(self, observation: DayObservation, reasons: list[str]) -> RetrainingStarted:
+        return RetrainingStarted(
+            day=observation.day,
+            champion_version=observation.champion_version,
+            reasons=reasons,
+            excluded_days=sorted(self.quarantine.excluded_days),
         )
 
 
@@ -107,6 +125,7 @@ def _observation(record: DayMonitored, judged_performance: MeasuredPerformance |
         drift_share=record.drift_share,
         not_compared=record.not_compared,
         null_share_changes=record.null_share_changes,
+        data_findings=record.data_findings,
         performance=(
             None
             if record.average_precision is None
@@ -128,5 +147,6 @@ def _day_monitored(observation: DayObservation, assessment: Assessment) -> DayMo
         drift_share=observation.drift_share,
         not_compared=observation.not_compared,
         null_share_changes=observation.null_share_changes,
+        data_findings=observation.data_findings,
         state=assessment.state,
     )

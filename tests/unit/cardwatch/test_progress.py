@@ -7,8 +7,9 @@ import pytest
 from msgspec import structs
 
 from cardwatch import progress
+from cardwatch.data_contract.finding import DataFinding
 from cardwatch.errors import InvalidRecord
-from cardwatch.progress import DayMonitored, NullShareChange, decode_progress
+from cardwatch.progress import DayMonitored, NullShareChange, QuarantineReleased, decode_progress
 
 MONITORED = DayMonitored(
     day=date(2025, 3, 3),
@@ -53,3 +54,17 @@ def test_the_old_name_of_the_state_decayed_is_read_with_one_warning(caplog: pyte
 def test_a_record_that_is_no_progress_is_invalid() -> None:
     with pytest.raises(InvalidRecord):
         decode_progress(b'{"type": "day_forgotten"}')
+
+
+def test_findings_of_the_data_contract_are_read_as_they_were_written() -> None:
+    day = MONITORED.day
+    finding = DataFinding(check="clock", column="occurred_at", day=day, since=day, affects_from=day, sentence="wrong")
+    found = structs.replace(MONITORED, data_findings=[finding, structs.replace(finding, channel="atm", blocks=False)])
+    assert decode_progress(msgspec.json.encode(found)) == found
+
+
+def test_a_release_names_its_days_in_order() -> None:
+    released = QuarantineReleased(first_day=date(2025, 3, 1), day=date(2025, 3, 3), because="a new acquirer")
+    assert decode_progress(msgspec.json.encode(released)) == released
+    with pytest.raises(InvalidRecord, match="first_day"):
+        decode_progress(msgspec.json.encode(structs.replace(released, first_day=date(2025, 3, 4))))

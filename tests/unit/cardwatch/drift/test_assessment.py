@@ -3,7 +3,9 @@
 from datetime import date, timedelta
 
 import pytest
+from msgspec import structs
 
+from cardwatch.data_contract.finding import DataFinding
 from cardwatch.drift.assessment import Assessment, DayObservation, DriftState, after_retraining, assess
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
@@ -187,3 +189,24 @@ def test_the_order_of_assessment_and_verdict_does_not_matter() -> None:
     verdict_last = after_retraining(assessed(days[3], drift_state=before)[0], ended, promoted=False)
     verdict_first, _ = assessed(days[3], drift_state=after_retraining(before, ended, promoted=False))
     assert verdict_last == verdict_first
+
+
+def test_a_decayed_model_is_not_retrained_while_the_data_contract_fails() -> None:
+    broken = DataFinding(
+        check="null_share",
+        column="device_id",
+        day=FIRST + timedelta(days=9),
+        since=FIRST + timedelta(days=7),
+        affects_from=FIRST + timedelta(days=9),
+        sentence="device_id is missing",
+    )
+    days = [on(day, FAR_LESS) for day in range(9)]
+    assert last(*days, on(9, FAR_LESS)).retrain
+    blocked = last(*days, on(9, FAR_LESS, data_findings=[broken]))
+    assert (blocked.state, blocked.retrain) == (DECAYED, False)
+    assert blocked.reasons[1:] == [
+        "retraining is blocked by a quarantine since 2025-03-08: the data contract fails for device_id",
+        "device_id is missing, since 2025-03-08",
+    ]
+    reported = structs.replace(broken, blocks=False)
+    assert last(*days, on(9, FAR_LESS, data_findings=[reported])).retrain
