@@ -182,8 +182,12 @@ def stored_layout(path: Path) -> str | None:
     """
     if not data_file(path).exists():
         return None
+    in_use = (path / "lock.mdb").exists()  # a store that has none is open nowhere, and gets none by being read
     try:
-        with lmdb.open(str(path), readonly=True, map_size=MAP_SIZE_BYTES) as environment, environment.begin() as read:
+        with (
+            lmdb.open(str(path), readonly=True, map_size=MAP_SIZE_BYTES, lock=in_use) as environment,
+            environment.begin() as read,
+        ):
             found = read.get(_LAYOUT)
     except (OSError, lmdb.Error) as error:
         raise Misconfigured(f"cannot open the feature store in {path}: {error}") from error

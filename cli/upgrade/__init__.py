@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from adapters.runtime.settings import read_settings
-from cli.upgrade.home import open_home
+from cli.upgrade.home import open_copy, open_home, upgraded_settings
 from cli.upgrade.steps import apply_plan, make_plan
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--check", is_flag=True, help="Say what would be done, and write nothing.")
 def upgrade(*, check: bool) -> None:
     """Bring the data of the local stack to this version, after an update of the code.
 
@@ -24,8 +24,9 @@ def upgrade(*, check: bool) -> None:
     and stops them again, unless CARDWATCH_MLFLOW_URL and CARDWATCH_PREFECT_URL name servers of your own. Those have to
     run, and the Prefect server needs a runner (`python -m pipelines`).
     """
-    with open_home(read_settings()) as stack:
-        plan = make_plan(stack)
+    settings = upgraded_settings(read_settings())
+    with open_copy(settings) if check else open_home(settings) as stack:
+        plan = make_plan(settings, stack)
         for line in plan.lines():
             click.echo(line)
         if check or plan.is_empty:

@@ -69,17 +69,19 @@ class UpgradePlan(NamedTuple):
         ]
 
 
-def make_plan(stack: LocalStack) -> UpgradePlan:
-    """Return what is outdated in the data of `stack`. It starts MLflow, to find the champion.
+def make_plan(settings: Settings, stack: LocalStack) -> UpgradePlan:
+    """Return what is outdated in the data of `settings`.
+
+    Registry and archive's index are those of `stack`, which may be copies. It starts MLflow, to find the champion.
 
     Raises `CardwatchError` if the archive is missing that something must be built from, `CorruptTable` for a damaged
     table, `StoreRefused` for an incomplete store, and `Misconfigured` for a store on a server whose states are of
     another version: this command does not replace it.
     """
-    settings = stack.settings
-    rebuild = _rebuild(settings)
+    databases = stack.settings
+    rebuild = TableRebuild(settings.tables, databases.archive, settings.index_url)
     champion = _former_champion(stack)
-    archive = Archive(settings.archive, settings.index_url)
+    archive = Archive(databases.archive, settings.index_url)
     former_tables = rebuild.former_tables()
     if former_tables and not archive.exists:
         raise CardwatchError(
@@ -108,7 +110,7 @@ def apply_plan(stack: LocalStack, plan: UpgradePlan, report: Callable[[str], Non
     settings = stack.settings
     if plan.tables or plan.is_interrupted or plan.outdated_days:
         with _progress("building reference tables", plan.tables) as advance:
-            _rebuild(settings).run(lambda _day: advance(1))
+            TableRebuild(settings.tables, settings.archive, settings.index_url).run(lambda _day: advance(1))
         former = settings.tables / FORMER_FOLDER
         report(f"the reference tables are of this version; the former ones are kept in {former} for old decisions")
     if plan.has_former_states:
@@ -121,10 +123,6 @@ def apply_plan(stack: LocalStack, plan: UpgradePlan, report: Callable[[str], Non
             champion = train(stack, plan.former_champion, plan.last_day)
         score = champion.tags.get("average_precision", "unknown")
         report(f"version {champion.version} is champion, with an average precision of {score}")
-
-
-def _rebuild(settings: Settings) -> TableRebuild:
-    return TableRebuild(settings.tables, settings.archive, settings.index_url)
 
 
 def _refold(settings: Settings) -> StoreRefold:

@@ -26,6 +26,7 @@ from cardwatch.simulation.settings import SimulationSettings
 from cli.main import main
 from infra.local_stack.stack import LocalStack
 from tests.archived_world import archive_world
+from tests.folder_contents import contents
 from tests.former_version import FORMER_SCHEMA, former_model, make_states_former, make_tables_former
 from tests.unit.services.records_of_others import DECISION
 
@@ -111,6 +112,13 @@ def test_the_champion_is_replaced_by_the_first_model_that_passes_the_gate(
     monkeypatch.setenv("CARDWATCH_HOME", str(home))
     monkeypatch.setenv("CARDWATCH_POLICY_FILE", str(policy_file))
     last_day = WORLD.first_day + timedelta(days=DAYS - 1)
+
+    (home / "stack" / "store" / "lock.mdb").unlink()  # in which LMDB would count its readers
+    before = contents(home)
+    checked = CliRunner().invoke(main, ["upgrade", "--check"])
+    assert checked.exit_code == 0, checked.output
+    assert f"a new model is trained on the data known at the end of {last_day}" in checked.stdout
+    assert contents(home) == before
 
     use(policy_file, NO_MODEL)
     refused = CliRunner().invoke(main, ["upgrade"])

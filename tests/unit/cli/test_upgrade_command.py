@@ -12,13 +12,13 @@ from click.testing import CliRunner, Result
 
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import FORMER_FOLDER, ReferenceTableStore
-from adapters.feature_store.layout import STATE_LAYOUT
-from adapters.feature_store.lmdb import LmdbStore, stored_layout
+from adapters.feature_store.lmdb import LmdbStore
 from cardwatch.simulation.settings import SimulationSettings
 from cli.main import main
 from infra.local_stack.process_record import StackRecord
 from infra.local_stack.process_tree import ProcessIdentity
 from tests.archived_world import archive_world
+from tests.folder_contents import contents
 from tests.former_version import make_states_former, make_tables_former
 
 NOTHING = ["reference tables: nothing to do", "card states: nothing to do", "model: nothing to do"]
@@ -49,7 +49,9 @@ def upgrade(*options: str) -> Result:
     return CliRunner().invoke(main, ["upgrade", *options], catch_exceptions=False)
 
 
-def test_check_says_what_would_be_done_and_changes_nothing(home: Path) -> None:
+def test_check_says_what_would_be_done_and_writes_nothing(home: Path) -> None:
+    (home / "stack" / "store" / "lock.mdb").unlink()  # in which LMDB would count its readers
+    before = contents(home)
     result = upgrade("--check")
     assert (result.exit_code, result.stdout.splitlines()) == (
         0,
@@ -59,8 +61,14 @@ def test_check_says_what_would_be_done_and_changes_nothing(home: Path) -> None:
             "model: nothing to do",
         ],
     )
-    assert not (home / "stack" / "tables" / FORMER_FOLDER).exists()
-    assert stored_layout(home / "stack" / "store") != STATE_LAYOUT
+    assert contents(home) == before
+
+
+def test_a_check_that_is_refused_writes_nothing(home: Path) -> None:
+    shutil.rmtree(home / "stack" / "archive")
+    before = contents(home)
+    assert upgrade("--check").exit_code == 1
+    assert contents(home) == before
 
 
 def test_it_brings_tables_and_states_to_this_version_and_a_second_run_finds_nothing(home: Path) -> None:
