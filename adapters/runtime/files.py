@@ -41,7 +41,8 @@ def atomic_folder(out: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `out`, which becomes `out` at the end and is deleted after an error.
 
     Links are followed. Raises `Misconfigured`, before anything is written, if `out` exists and is not an empty folder,
-    or could not be replaced at the end, and where it cannot be written.
+    or could not be replaced at the end, and where it cannot be written. An `OSError` of the block becomes a
+    `Misconfigured` too: with the name of its own file if that lies elsewhere, such as one that was read.
     """
     target = out.resolve()
     if target == Path.cwd() or target.is_mount():
@@ -58,9 +59,19 @@ def atomic_folder(out: Path) -> Iterator[Path]:
         folder.chmod(0o755)
         folder.replace(target)
     except OSError as error:
-        raise Misconfigured(f"{out} cannot be completed: {error}") from error
+        if (name := _other_file(error, folder)) is not None:
+            raise Misconfigured(f"{name}: {error.strerror}") from error
+        raise Misconfigured(f"{out} cannot be completed: {error.strerror or error}") from error
     finally:
         rmtree(folder, ignore_errors=True)
+
+
+def _other_file(error: OSError, folder: Path) -> str | None:
+    """Return the name of the error's file, None if it has none or if the file is in `folder`."""
+    if not isinstance(error.filename, str | bytes | os.PathLike):
+        return None
+    name = os.fsdecode(error.filename)
+    return None if Path(name).absolute().is_relative_to(folder) else name
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:

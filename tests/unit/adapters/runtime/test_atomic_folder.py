@@ -25,6 +25,31 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_error_about_another_file_names_that_file(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured) as refused, atomic_folder(tmp_path / "out"):
+        (tmp_path / "missing.parquet").read_bytes()
+    assert str(refused.value) == f"{tmp_path / 'missing.parquet'}: No such file or directory"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_about_a_file_of_its_own_names_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured) as refused, atomic_folder(tmp_path / "out") as folder:
+        (folder / "missing" / "part").write_text("content")
+    assert str(refused.value) == f"{tmp_path / 'out'} cannot be completed: No such file or directory"
+    with pytest.raises(Misconfigured) as refused, atomic_folder(tmp_path / "out"):
+        raise OSError("the disk is full")
+    assert str(refused.value) == f"{tmp_path / 'out'} cannot be completed: the disk is full"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="out cannot be completed: Directory not empty"):  # noqa: SIM117
+        with atomic_folder(tmp_path / "out"):
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "mine").write_text("precious")
+    assert (tmp_path / "out" / "mine").read_text() == "precious"
+
+
 def test_a_link_to_an_empty_folder_is_followed(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
