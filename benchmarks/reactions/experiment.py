@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
+from benchmarks.interval_estimate import IntervalEstimate
 from benchmarks.reactions.decided_world import DecidedTransactions, DecidedWorld
-from benchmarks.world_means import WorldMean, estimate
+from benchmarks.world_means import estimate
 from cardwatch.simulation.settings import SimulationSettings
 
 WARM_UP_DAYS: Final = 14
@@ -64,10 +65,11 @@ def per_day(courses: Sequence[Course], arm: Arm, weeks: slice, field: str) -> li
     return [float(np.mean([getattr(week, field) for week in course.weeks[weeks]])) / 7 for course in chosen]
 
 
-def ratio(values: Sequence[float], of: Sequence[float]) -> WorldMean:
+def ratio(values: Sequence[float], of: Sequence[float]) -> IntervalEstimate:
     """Return the geometric mean of the ratios in the same worlds, with its interval."""
     logs = estimate(np.log(np.array(values) / np.array(of)).tolist())
-    return WorldMean(mean=float(np.exp(logs.mean)), low=float(np.exp(logs.low)), high=float(np.exp(logs.high)))
+    value, low, high = (float(np.exp(each)) for each in (logs.value, logs.low, logs.high))
+    return IntervalEstimate(value=value, low=low, high=high)
 
 
 def _both_courses(seed: int, world: DecidedWorld, reacts: bool, trained_until: int) -> list[Course]:

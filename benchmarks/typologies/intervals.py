@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from benchmarks.interval_estimate import IntervalEstimate
 from benchmarks.typologies.recall import CampaignResult, WorldResult
 from infra.aws.markdown_tables import table
 
@@ -17,23 +18,15 @@ RESAMPLES: Final = 10_000
 _HEAD: Final = ("typology", "campaigns", "frauds", "before", "now", "difference")
 
 
-class RecallInterval(Struct, frozen=True, kw_only=True):
-    """A share in 0..1, or a difference of two, with the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 class ComparedRecall(Struct, frozen=True, kw_only=True):
-    """Recall of one typology before and now, and the difference."""
+    """Recall of one typology before and now, in 0..1, and the difference."""
 
     typology: str
     campaigns: int
     frauds: int
-    before: RecallInterval
-    now: RecallInterval
-    gain: RecallInterval
+    before: IntervalEstimate
+    now: IntervalEstimate
+    gain: IntervalEstimate
 
 
 def recalls(worlds: Sequence[WorldResult]) -> list[ComparedRecall]:
@@ -58,9 +51,9 @@ def markdown(worlds: Sequence[WorldResult]) -> str:
                 recall.typology.replace("_", " "),
                 f"{recall.campaigns:,}",
                 f"{recall.frauds:,}",
-                _shown(recall.before, ".2f"),
-                _shown(recall.now, ".2f"),
-                _shown(recall.gain, "+.2f"),
+                recall.before.shown(".2f"),
+                recall.now.shown(".2f"),
+                recall.gain.shown("+.2f"),
             )
             for recall in recalls(worlds)
         ],
@@ -82,10 +75,6 @@ def _recall(name: str, campaigns: Sequence[CampaignResult]) -> ComparedRecall:
     )
 
 
-def _interval(value: float, resampled: NDArray[np.float64]) -> RecallInterval:
+def _interval(value: float, resampled: NDArray[np.float64]) -> IntervalEstimate:
     low, high = np.quantile(resampled, [0.025, 0.975])
-    return RecallInterval(value=float(value), low=float(low), high=float(high))
-
-
-def _shown(found: RecallInterval, form: str) -> str:
-    return f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}})"
+    return IntervalEstimate(value=float(value), low=float(low), high=float(high))

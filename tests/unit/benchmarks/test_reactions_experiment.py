@@ -114,7 +114,7 @@ def test_declines_reach_fraudsters_only_if_they_are_told(deciding: DecidedWorld,
 
 def test_ratios_are_those_of_the_same_worlds() -> None:
     paired = ratio([2.0, 8.0], [1.0, 4.0])
-    assert (paired.mean, paired.low, paired.high) == pytest.approx((2.0, 2.0, 2.0))
+    assert (paired.value, paired.low, paired.high) == pytest.approx((2.0, 2.0, 2.0))
 
 
 def courses(seed: int, approved_minor: dict[Arm, int]) -> list[Course]:
