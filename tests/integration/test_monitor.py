@@ -8,21 +8,17 @@ Version 2 separates them again.
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry
 
 from adapters.archive.layout import SCHEMAS
 from adapters.archive.reader import Archive
 from adapters.archive.writer import ArchiveWriter, decision_row, label_row, transaction_row
 from adapters.prefect import RunState
-from adapters.runtime.health import Health
-from adapters.runtime.retry import StoppableRetry
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import CorruptModel
@@ -43,12 +39,11 @@ from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 from monitoring.watched import WATCHED
 from services.monitor.champions import load_reference
-from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.observation import Observer
 from services.monitor.outcomes import AlertOutcome, OutcomeTotal
 from services.monitor.performance import measure_performance
-from services.monitor.retraining import Retrainer
+from tests.monitors import monitor_of
 
 FIRST = date(2025, 3, 3)
 CHANGE = 5
@@ -106,16 +101,14 @@ class World:
 
     def monitor(self) -> Monitor:
         """A monitor that has read the topic."""
-        retry = StoppableRetry(Event(), Health(), retry_seconds=0.0)
-        monitor = Monitor(
-            Observer(Archive(self.folder / "archive"), self, POLICY),
-            self,
-            Retrainer(self, self, Served(self), policy=POLICY, retry=retry, poll_seconds=0.0),
-            self.topic.append,
+        monitor = monitor_of(
+            observer=Observer(Archive(self.folder / "archive"), self, POLICY),
+            registry=self,
+            deployments=self,
+            served=Served(self),
+            publish=self.topic.append,
             policy=POLICY,
             reports=self.folder / "reports",
-            retry=retry,
-            metrics=MonitorMetrics(CollectorRegistry()),
         )
         for record in list(self.topic):
             monitor.add(record)

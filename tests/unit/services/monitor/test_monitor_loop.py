@@ -40,7 +40,8 @@ from services.monitor.loop import follow
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.outcomes import AlertOutcome, Outcomes, OutcomeTotal
-from services.monitor.retraining import DEPLOYMENT, MAX_RUNS, Retrainer
+from services.monitor.retraining import DEPLOYMENT, MAX_RUNS
+from tests.monitors import monitor_of
 
 FIRST = date(2025, 3, 1)
 POLICY = DriftPolicy(new_training_days=1)
@@ -184,17 +185,16 @@ class Parts:
                 raise Stopped
             self.topic.append(record)
 
-        retry = StoppableRetry(self.stopping, Health(), retry_seconds=0.0)
-        served = Served(self.registry)
-        return Monitor(
-            self.observer,
-            self.registry,
-            Retrainer(self.deployments, self.registry, served, policy=POLICY, retry=retry, poll_seconds=0.0),
-            publish,
+        return monitor_of(
+            observer=self.observer,
+            registry=self.registry,
+            deployments=self.deployments,
+            served=Served(self.registry),
+            publish=publish,
             policy=POLICY,
             reports=self.reports,
-            retry=retry,
             metrics=self.metrics,
+            stopping=self.stopping,
         )
 
     def run(self, monitor: Monitor, *days: Progress) -> None:
