@@ -33,7 +33,8 @@ On rows outside its training window. A dash is a metric that these rows cannot g
 
 - It detects the kinds of fraud in its training labels. A new kind appears first as drift, then as lower recall.
 - Labels arrive days late: the newest rows of the training set are older than the maturity of labels.
-- Probabilities are calibrated on other cards of the training window. They become wrong when the fraud rate changes.
+- Probabilities are calibrated on the days of the training window, for cards that the trees have not seen. They become
+  wrong when the fraud rate changes.
 """
 
 
@@ -47,12 +48,25 @@ def model_card(
         "frauds": f"{facts.frauds:,} ({facts.base_rate:.3%})",
         "features": f"{len(facts.feature_names)}, schema `{facts.schema_hash}`",
         "trees": f"{settings['trees']} of depth {settings['depth']}, learning rate {settings['learning_rate']}",
-        "calibration": f"isotonic, {len(facts.calibration.margins)} points",
+        "calibration": _calibration(facts),
         "fingerprint": f"`{facts.fingerprint}`",
         **(notes or {}),
     }
     measured = {name.replace("_", " "): _number(value) for name, value in structs.asdict(evaluation).items()}
     return _PAGE.format(digest=digest[:12], training=_rows(training), evaluation=_rows(measured))
+
+
+def _calibration(facts: DetectorFacts) -> str:
+    if not facts.calibration_folds:
+        return "on rows that the trees were not trained on"
+    quality = facts.calibration_quality
+    measured = (
+        f"; on cards not seen: Brier score {quality['brier']:.5f}, expected calibration error "
+        f"{quality['expected_calibration_error']:.5f} in {quality['bins']:.0f} bins"
+        if quality
+        else ""
+    )
+    return f"on out-of-fold margins, {facts.calibration_folds} folds of cards{measured}"
 
 
 def _rows(cells: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Business policy from a TOML file: costs, drift thresholds, the promotion gate."""
+"""Business policy from a TOML file: costs, drift thresholds, training, the promotion gate."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.drift.policy import RENAMED_FIELDS, DriftPolicy
 from cardwatch.errors import Misconfigured
 from cardwatch.promotion.gate import PromotionPolicy
+from cardwatch.training_policy import TrainingPolicy
 
 CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
@@ -28,6 +29,7 @@ class Policies(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     decision: DecisionPolicy = field(default_factory=DecisionPolicy)
     drift: DriftPolicy = field(default_factory=DriftPolicy)
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
+    training: TrainingPolicy = field(default_factory=TrainingPolicy)
 
 
 def read_policies(settings: Settings) -> Policies:

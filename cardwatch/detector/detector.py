@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from cardwatch.detector.calibration import Calibration, interpolate
@@ -31,7 +31,12 @@ MAX_REASONS: Final = 3
 
 
 class DetectorFacts(Struct, frozen=True, kw_only=True):
-    """The content of `detector.json`. `fingerprint` is a hash of the training data, calibration data and settings."""
+    """The content of `detector.json`. `fingerprint` is a hash of the training data, calibration data and settings.
+
+    `calibration_folds` is the number of folds of cards whose out-of-fold margins the calibration was fitted on; 0 if it
+    was fitted on rows that the trees were not trained on. `calibration_quality` are measures of the probabilities of
+    cards that neither trees nor calibration have seen; models of before have none.
+    """
 
     schema_hash: str
     feature_names: tuple[str, ...]
@@ -40,6 +45,8 @@ class DetectorFacts(Struct, frozen=True, kw_only=True):
     rows: int
     frauds: int
     fingerprint: str
+    calibration_folds: int = 0
+    calibration_quality: dict[str, float] = field(default_factory=dict)
 
     @property
     def base_rate(self) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cli.evaluate.dataset import Dataset
 from cli.evaluate.score_fields import score_field
-from models.calibration import fit_calibration
+from models.calibration import fit_isotonic
 from models.prequential import Fold, FoldTestRows
 
 
@@ -58,6 +58,6 @@ def calibrated(
     array([0.2 , 0.67])
     """
     distinct, rank = np.unique(train, return_inverse=True)
-    calibration = fit_calibration(rank.astype(np.float64), known_fraud)
+    calibration = fit_isotonic(rank.astype(np.float64), known_fraud)
     places = np.interp(test, distinct, np.arange(len(distinct)))
     return np.interp(places, calibration.margins, calibration.probabilities)

@@ -68,13 +68,15 @@ def train_and_register(
     settings: Settings, history: ReplayedLog, as_of: date, split: TemporalSplit, *, name: str, because: list[str]
 ) -> tuple[str, Comparison]:
     """Run the steps that both flows share and return the new version with its comparison."""
+    policies = read_policies(settings)
     labels = Archive(settings.archive, settings.index_url).labels(end_of_day(as_of))
     rows = assemble_training_set(history, labels, as_of, split)
     with TemporaryDirectory(prefix="cardwatch-") as folder:
         training = rows.between(split.train_from, split.evaluate_from)
-        candidate = fit_candidate(training, recent_rows(history, as_of, split), Path(folder) / "challenger")
+        recent = recent_rows(history, as_of, split)
+        candidate = fit_candidate(training, recent, Path(folder) / "challenger", policy=policies.training)
         with closing(MlflowRegistry(settings.mlflow_url)) as registry:
-            compared = compare_champion_challenger(registry, candidate.detector, rows, split, read_policies(settings))
+            compared = compare_champion_challenger(registry, candidate.detector, rows, split, policies)
             return publish(settings, registry, candidate, compared, split, name, because), compared
 
 

@@ -136,7 +136,7 @@ def _training_set(
 
 def _fit(job: RetrainingJob, rows: TrainingSet, recent: NDArray[np.float32], info: TrainingSetInfo) -> CandidateModel:
     training = rows.between(info.split.train_from, info.split.evaluate_from)
-    return fit_candidate(training, recent, job.folder / "candidate")
+    return fit_candidate(training, recent, job.folder / "candidate", policy=job.policies.training)
 
 
 def _compare(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,11 @@ from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import FEATURE_NAMES
 from cardwatch.promotion.split import NotEnoughHistory, TemporalSplit
 from cardwatch.registry import digest_of
-from models.training import TrainingSettings, fit_detector
+from cardwatch.training_policy import TrainingPolicy
+from models.cross_fitting import card_folds, fit_cross_fitted
+from models.reliability import reliability_points
+from models.reliability_plot import reliability_svg
+from models.training import TrainingSettings, WeightedRows
 from pipelines.steps.training_set import ReplayedLog, TrainingSet
 
 REFERENCE_FILE: Final = "reference.parquet"
@@ -31,9 +34,9 @@ REFERENCE_ENOUGH_ROWS: Final = 2_000
 """Number of rows from which one week is enough. A comparison samples as many."""
 REFERENCE_MINIMUM_ROWS: Final = 500
 """Minimum number of rows. With fewer, no column of the reference could be compared."""
+RELIABILITY_FILE: Final = "reliability.svg"
 SETTINGS: Final = TrainingSettings()
-CALIBRATION_FOLDS: Final = 5
-"""Reciprocal of the fraction of cards that are used for calibration instead of the trees."""
+POLICY: Final = TrainingPolicy()
 
 log = logging.getLogger(__name__)
 
@@ -48,26 +51,29 @@ class CandidateModel(Struct, frozen=True, kw_only=True):
 
 
 def fit_candidate(
-    training: TrainingSet, recent: NDArray[np.float32], folder: Path, settings: TrainingSettings = SETTINGS
+    training: TrainingSet,
+    recent: NDArray[np.float32],
+    folder: Path,
+    settings: TrainingSettings = SETTINGS,
+    policy: TrainingPolicy = POLICY,
 ) -> CandidateModel:
     """Fit a detector, and save it in `folder` with its drift reference `recent` (see `recent_rows`).
 
-    The trees are fitted on four fifths of the cards and calibrated on the other fifth. Both parts cover all days, so
-    the trees see the newest kind of fraud, and no card is in both parts. The same archive gives the same bytes.
+    The trees see all cards, and the calibration is fitted on out-of-fold margins (see `models.cross_fitting`), so both
+    know the newest kind of fraud. `reliability.svg` shows how well the probabilities of cards that were not seen agree
+    with their labels. The same archive gives the same bytes.
     """
-    held_out = _held_out(training.card_ids)
-    fitted = fit_detector(
-        training.features[~held_out],
-        training.is_fraud[~held_out],
-        calibration_features=training.features[held_out],
-        calibration_is_fraud=training.is_fraud[held_out],
-        settings=settings,
-    )
-    fitted.save(folder)
-    pq.write_table(reference_table(fitted.detector, recent), folder / REFERENCE_FILE)
+    rows = WeightedRows(features=training.features, is_fraud=training.is_fraud)
+    fit = fit_cross_fitted(rows, card_folds(training.card_ids, policy.calibration_folds), settings)
+    fit.fitted.save(folder)
+    points = reliability_points(fit.probabilities, rows.is_fraud, rows.weight)
+    title = f"{len(rows):,} training rows, scored by trees and calibration that have not seen their cards"
+    (folder / RELIABILITY_FILE).write_text(reliability_svg(points, title), encoding="utf-8")
+    detector = fit.fitted.detector
+    pq.write_table(reference_table(detector, recent), folder / REFERENCE_FILE)
     digest = digest_of(read_folder(folder))
     log.info("fitted the model %s", digest[:12])
-    return CandidateModel(detector=fitted.detector, folder=folder, digest=digest, fingerprint=training.fingerprint)
+    return CandidateModel(detector=detector, folder=folder, digest=digest, fingerprint=training.fingerprint)
 
 
 def recent_rows(history: ReplayedLog, as_of: date, split: TemporalSplit) -> NDArray[np.float32]:
@@ -99,10 +105,3 @@ def reference_table(detector: Detector, recent: NDArray[np.float32]) -> pa.Table
     """Return the rows as columns with the names of the features, and the detector's `margin` for each row."""
     columns = {name: pa.array(recent[:, position]) for position, name in enumerate(FEATURE_NAMES)}
     return pa.table({**columns, "margin": pa.array(detector.margins(recent))})
-
-
-def _held_out(card_ids: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Return which rows are for calibration, bool [n]. It depends on the card id only."""
-    return np.fromiter(
-        (zlib.crc32(card.encode()) % CALIBRATION_FOLDS == 0 for card in card_ids), np.bool_, len(card_ids)
-    )

@@ -32,7 +32,7 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 def aws(dynamodb_endpoint: str, patch: pytest.MonkeyPatch) -> str:
     patch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
     patch.setenv("AWS_DEFAULT_REGION", REGION)
-    patch.setattr(fitting.fit_candidate, "__defaults__", (TrainingSettings(trees=15, threads=1),))
+    patch.setattr(fitting.fit_candidate, "__defaults__", (TrainingSettings(trees=15, threads=1), fitting.POLICY))
     sagemaker = boto3.client("sagemaker")
     sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
     sagemaker.close()

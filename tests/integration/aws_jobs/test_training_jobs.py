@@ -124,7 +124,7 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     stored = ExecutionArtifacts(bank.bucket, "same-model").verdict()
     assert stored.verdict == comparison.verdict
     assert comparison.champion_version == "1"
-    assert set(files) == {"model.ubj", "trees.bin", "detector.json", "reference.parquet"}
+    assert set(files) == {"model.ubj", "trees.bin", "detector.json", "reference.parquet", "reliability.svg"}
     assert b"# Card-fraud detector" in bank.bucket.get("models/same-model/model_card.md")
 
 

@@ -20,7 +20,6 @@ from cardwatch.detector.detector import FACTS_FILE, MODEL_FILE, TREES_FILE, Dete
 from cardwatch.errors import CorruptModel, Misconfigured, SchemaMismatch
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH, column
 from cardwatch.registry import digest_of
-from models.calibration import fit_calibration
 from models.training import FittedDetector, TrainingSettings, fit_detector
 from models.tree_export import flatten
 
@@ -209,31 +208,6 @@ def test_a_calibration_table_that_falls_is_refused_when_it_is_read(fitted: Fitte
     falling = {"margins": [0.0, 1.0], "probabilities": [0.5, 0.4]}
     with pytest.raises(CorruptModel, match="must rise"):
         Detector.from_files(with_facts(fitted, calibration=falling))
-
-
-def test_calibration_is_the_isotonic_fit_with_straight_lines_between_its_points() -> None:
-    # Fraud 0 1 0 1 at margins 0 1 2 3: the middle two are pooled to 1/2. Four rows can show no less than 1/6,
-    # two frauds no more than 3/4.
-    table = fit_calibration(np.array([0, 1, 2, 3], np.float32), np.array([False, True, False, True]))
-    assert table.margins == [0.0, 1.0, 2.0, 3.0]
-    assert table.probabilities == [1 / 6, 0.5, 0.5, 0.75]
-    sample = np.array([-9.0, 0.0, 0.5, 1.5, 2.5, 3.0, 9.0], np.float32)
-    assert table.apply(sample).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 3, 0.5, 0.625, 0.75, 0.75], abs=1e-15)
-
-
-def test_calibration_without_any_fraud_gives_the_upper_bound_for_that_many_rows() -> None:
-    table = fit_calibration(np.array([1, 1, 1], np.float32), np.zeros(3, np.bool_))
-    assert table.apply(np.array([0, 1, 2], np.float32)).tolist() == [0.2, 0.2, 0.2]
-
-
-def test_a_riskier_margin_is_never_less_probable() -> None:
-    random = np.random.default_rng(7)
-    margins = np.sort(random.normal(size=5_000)).astype(np.float32)
-    table = fit_calibration(margins, random.random(5_000) < 1 / (1 + np.exp(-margins)))
-    sample = np.sort(np.concatenate([margins, random.uniform(-9, 9, 20_000).astype(np.float32)]))
-    probabilities = table.apply(sample)
-    assert np.all(np.diff(probabilities) >= 0)
-    assert np.all((probabilities > 0) & (probabilities < 1))
 
 
 def test_a_calibration_table_must_rise_between_0_and_1() -> None:
