@@ -12,9 +12,10 @@ finite universe", JASA 1952), and so for the declined ones, too.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 Flags = NDArray[np.bool_]
@@ -38,6 +39,25 @@ class LabelState(IntEnum):
     """It was declined, and nobody said within maturity what it was. Nobody will ever know."""
     IMMATURE = 4
     """No label yet, and labels may still arrive."""
+
+
+_Count = Annotated[int, Meta(ge=0, lt=2**62)]
+
+
+class LabelCoverage(Struct, frozen=True, kw_only=True):
+    """How many transactions are in each `LabelState`."""
+
+    known_fraud: _Count = 0
+    known_genuine: _Count = 0
+    presumed_genuine: _Count = 0
+    censored: _Count = 0
+    immature: _Count = 0
+
+    @classmethod
+    def of(cls, states: States) -> LabelCoverage:
+        """Count n states."""
+        counts = np.bincount(states, minlength=len(LabelState))
+        return cls(**{state.name.lower(): int(counts[state]) for state in LabelState})
 
 
 OBSERVED: Final = (LabelState.KNOWN_FRAUD, LabelState.KNOWN_GENUINE, LabelState.PRESUMED_GENUINE)

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct, structs
 from cardwatch.data_contract.finding import DataFinding
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import FIRST_DAY, LAST_DAY, Identifier, UtcTime, validate_time
+from cardwatch.label_states import LabelCoverage
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,8 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     are the monitored features whose distribution cannot be compared, each with the reason; `null_share_changes` are
     those that were missing much more or less often on `day` than in the training data. `data_findings` are what breaks
     the champion's data contract: those that block quarantine the days that they affect. None of these has an influence
-    on `state`. Records of earlier versions have none of them.
+    on `state`. `label_coverage` counts the decisions on the matured days of `average_precision` and on the newest days
+    by what is known of their outcomes. Records of earlier versions have none of them.
     """
 
     day: date
@@ -114,6 +116,7 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     not_compared: dict[str, str] = {}
     null_share_changes: dict[str, NullShareChange] = {}
     data_findings: list[DataFinding] = []
+    label_coverage: LabelCoverage | None = None
 
     def __post_init__(self) -> None:
         """Replace the state name of earlier versions; raises `ValueError` for an unknown state."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,11 +14,21 @@ from sqlalchemy import Select, select
 
 from adapters.archive.index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
 from adapters.archive.layout import SCHEMAS
-from adapters.archive.log_files import BATCH_ROWS, RowGroupRange, find_row_groups, partitions_of, read_in_log_order
+from adapters.archive.log_files import (
+    BATCH_ROWS,
+    LOG_POSITION,
+    RowGroupRange,
+    find_row_groups,
+    partitions_of,
+    read_in_log_order,
+)
 from adapters.runtime.addresses import Secret
 from adapters.runtime.settings import Settings
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
+
+ACTION_COLUMNS: Final = (*LOG_POSITION, "action", "control_propensity")
+"""Columns of decisions that say whether and why the outcome of a transaction can be observed."""
 
 
 class Archive:
@@ -60,6 +70,10 @@ class Archive:
         """Return the decisions on transactions of the days, in log order of the transactions."""
         return self._read(DECISIONS, first, last)
 
+    def actions(self) -> pa.Table:
+        """Return what was decided about every transaction (`ACTION_COLUMNS`), in log order of the transactions."""
+        return self._read(DECISIONS, columns=ACTION_COLUMNS)
+
     def labels(self, observed_before: datetime) -> pa.Table:
         """Return all labels that were observed before this time, in the order of the label log."""
         table = self.all_labels()
@@ -81,11 +95,16 @@ class Archive:
         """Return the archived transactions and decisions, for reading in log order."""
         return FileLog(find_row_groups(self.files(TRANSACTIONS)), find_row_groups(self.files(DECISIONS)))
 
-    def _read(self, kind: str, first: date = date.min, last: date = date.max) -> pa.Table:
+    def _read(
+        self, kind: str, first: date = date.min, last: date = date.max, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        schema = SCHEMAS[kind] if columns is None else pa.schema([SCHEMAS[kind].field(name) for name in columns])
         files = self.files(kind, first, last)
-        tables = [pq.read_table(path, schema=SCHEMAS[kind], partitioning=None) for path, _ in files]
+        tables = [
+            pq.read_table(path, schema=SCHEMAS[kind], columns=schema.names, partitioning=None) for path, _ in files
+        ]
         if not tables:
-            return SCHEMAS[kind].empty_table()
+            return schema.empty_table()
         return pa.concat_tables(tables).sort_by([("partition", "ascending"), ("log_offset", "ascending")])
 
     def _query(self, query: Select[Any]) -> Sequence[Any]:
@@ -139,12 +158,3 @@ def transaction_files(folder: Path, index_url: str = "") -> list[Path]:
     if not files:
         raise Misconfigured(f"there are no transactions in {folder}: neither an archive nor Parquet files")
     return files
-
-
-def fraud_ids(labels: pa.Table) -> pa.Array[Any]:
-    """Return the ids of the transactions whose newest label is fraud."""
-    newest_last = labels.sort_by(
-        [("observed_at", "ascending"), ("partition", "ascending"), ("log_offset", "ascending")]
-    )
-    verdicts = dict(zip(newest_last["transaction_id"].to_pylist(), newest_last["is_fraud"].to_pylist(), strict=True))
-    return pa.array([transaction for transaction, is_fraud in verdicts.items() if is_fraud], pa.string())

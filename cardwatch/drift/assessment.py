@@ -17,6 +17,7 @@ from cardwatch.data_contract.quarantine import blocked_reasons, sentences_of
 from cardwatch.drift.performance import MeasuredPerformance, relative_loss, standard_errors_lost
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
 from cardwatch.label_maturity import newest_mature_day
+from cardwatch.label_states import LabelCoverage
 from cardwatch.progress import DECAYED, STABLE, SUSPECTED, NullShareChange
 
 
@@ -53,6 +54,7 @@ class DayObservation(Struct, frozen=True, kw_only=True):
     data_findings: list[DataFinding] = []
     performance: MeasuredPerformance | None
     judged_performance: MeasuredPerformance | None
+    label_coverage: LabelCoverage | None = None
 
 
 class PastRetraining(Struct, frozen=True, kw_only=True):

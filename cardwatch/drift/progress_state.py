@@ -126,6 +126,7 @@ def _observation(record: DayMonitored, judged_performance: MeasuredPerformance |
         not_compared=record.not_compared,
         null_share_changes=record.null_share_changes,
         data_findings=record.data_findings,
+        label_coverage=record.label_coverage,
         performance=(
             None
             if record.average_precision is None
@@ -148,5 +149,6 @@ def _day_monitored(observation: DayObservation, assessment: Assessment) -> DayMo
         not_compared=observation.not_compared,
         null_share_changes=observation.null_share_changes,
         data_findings=observation.data_findings,
+        label_coverage=observation.label_coverage,
         state=assessment.state,
     )

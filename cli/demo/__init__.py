@@ -11,6 +11,8 @@ import click
 
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import read_settings
+from cardwatch.simulation.label_settings import LabelSettings
+from cardwatch.simulation.selection import SelectionSettings
 from cardwatch.simulation.settings import SimulationSettings
 from cli.demo.plan import DemoPlan
 from cli.finite_range import FiniteRange
@@ -58,7 +60,15 @@ def demo(  # noqa: PLR0913, PLR0917 (an option each)
 
     settings = read_settings()
     change_day = None if no_change else history_days + CHANGE_AFTER_DAYS
-    simulation = SimulationSettings(seed=seed, cards=cards, fraud_share=fraud_share, change_day=change_day)
+    policies = read_policies(settings)
+    stops = policies.decision.challenge_stops_fraud
+    simulation = SimulationSettings(
+        seed=seed,
+        cards=cards,
+        fraud_share=fraud_share,
+        change_day=change_day,
+        labels=LabelSettings(selection=SelectionSettings(challenge_stops_fraud=stops)),
+    )
     plan = DemoPlan(
         seed=seed,
         cards=cards,
@@ -66,7 +76,8 @@ def demo(  # noqa: PLR0913, PLR0917 (an option each)
         history_days=history_days,
         live_days=live_days,
         change_day=None if change_day is None else simulation.first_day + timedelta(days=change_day),
-        maturity_days=read_policies(settings).drift.maturity_days,
+        maturity_days=policies.drift.maturity_days,
+        challenge_stops_fraud=stops,
         offered_rate=rate,
     )
     run = DemoRun(settings, plan, simulation, days_after=days_after, rate_seconds=seconds, keep=keep, output=output)

@@ -79,14 +79,14 @@ class FraudCounter:
     """Counts known and caught fraud. A label may be read before its decision; labels of history are never counted."""
 
     def __init__(self) -> None:
-        self._decided: dict[str, tuple[int, bool]] = {}  # amount in minor units, and whether it was caught
+        self._decided: dict[str, tuple[int, float]] = {}  # amount in minor units, and the part that was stopped
         self._uncounted_frauds: set[str] = set()
         self._counts = FraudView()
 
-    def decided(self, transaction_id: str, amount_minor: int, *, caught: bool) -> None:
-        """Record a decision; `caught` if it challenged or declined the transaction."""
-        self._counts.alarms += caught
-        self._decided[transaction_id] = amount_minor, caught
+    def decided(self, transaction_id: str, amount_minor: int, *, stopped: float) -> None:
+        """Record a decision; `stopped`: the probability with which its action stops fraud, 0 for an approval."""
+        self._counts.alarms += stopped > 0
+        self._decided[transaction_id] = amount_minor, stopped
         self._count_if_complete(transaction_id)
 
     def fraud(self, transaction_id: str) -> None:
@@ -102,9 +102,8 @@ class FraudCounter:
         if transaction_id not in self._uncounted_frauds or transaction_id not in self._decided:
             return
         self._uncounted_frauds.remove(transaction_id)
-        amount_minor, caught = self._decided.pop(transaction_id)
+        amount_minor, stopped = self._decided.pop(transaction_id)
         self._counts.known += 1
         self._counts.known_minor += amount_minor
-        if caught:
-            self._counts.caught += 1
-            self._counts.caught_minor += amount_minor
+        self._counts.caught += stopped
+        self._counts.caught_minor += stopped * amount_minor

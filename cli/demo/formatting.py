@@ -9,12 +9,12 @@ NOTHING: Final = "\N{EN DASH}"
 T = TypeVar("T")
 
 
-def count(number: int) -> str:
-    """A whole number with separators."""
-    return f"{number:,}"
+def count(number: float) -> str:
+    """A number, rounded to a whole one, with separators."""
+    return f"{number:,.0f}"
 
 
-def money(minor: int, currency: str) -> str:
+def money(minor: float, currency: str) -> str:
     """An amount in whole units of a currency with two decimal places."""
     return f"{minor / 100:,.0f} {currency}".rstrip()
 

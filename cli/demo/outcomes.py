@@ -6,20 +6,23 @@ from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from adapters.archive.reader import Archive, fraud_ids
+from adapters.archive.outcome_states import states_of
+from adapters.archive.reader import Archive
 from cardwatch.events import EPOCH, Action
+from cardwatch.label_states import LabelState
 from models.evaluation import Evaluation, evaluate
 
 
 class Quality(Struct, frozen=True, kw_only=True):
-    """Quality of some decisions. Values are in minor units; a fraud is caught if challenged or declined.
+    """Quality of some decisions, as far as their outcome is known. Values are in minor units.
 
-    Average precision, and recall at a false-positive rate of 0.1 %, are those of the recorded margins; None where
-    there is no fraud to rank, or nothing else. `alarms` counts challenges and declines.
+    Declined fraud is caught; of challenged fraud the share is caught that a challenge stops, so `frauds_caught` is an
+    expected number. Average precision, and recall at a false-positive rate of 0.1 %, are those of the recorded margins;
+    None where there is no fraud to rank, or nothing else. `alarms` counts challenges and declines. `censored`:
+    declined transactions whose outcome nobody knows; they count among `transactions` and `alarms`, and nowhere else.
     """
 
     transactions: int
@@ -27,21 +30,26 @@ class Quality(Struct, frozen=True, kw_only=True):
     average_precision: float | None
     recall: float | None
     alarms: int
-    frauds_caught: int
+    frauds_caught: float
     caught_minor: int
     missed_minor: int
+    censored: int = 0
 
 
 class DecisionOutcomes(Struct, frozen=True, kw_only=True):
-    """Decisions as arrays of one length. `margins` is NaN where the rules alone decided."""
+    """Decisions as arrays of one length. `margins` is NaN where the rules alone decided.
+
+    `stopped` is the probability with which the action stops fraud: 0 for approvals, 1 for declines.
+    """
 
     days: NDArray[np.datetime64]
     card_ids: NDArray[np.object_]
     versions: NDArray[np.object_]
     margins: NDArray[np.float32]
     amounts_minor: NDArray[np.int64]
-    alarms: NDArray[np.bool_]
+    stopped: NDArray[np.float64]
     frauds: NDArray[np.bool_]
+    censored: NDArray[np.bool_]
 
     def between(self, first: date, last: date) -> DecisionOutcomes:
         """The decisions on transactions of these days, both ends included."""
@@ -49,18 +57,20 @@ class DecisionOutcomes(Struct, frozen=True, kw_only=True):
 
     def quality(self) -> Quality:
         """Return the quality of these decisions."""
-        scored = self._where(~np.isnan(self.margins))
+        scored = self._where(~np.isnan(self.margins) & ~self.censored)
         ranked = scored._ranked() if scored.frauds.any() and not scored.frauds.all() else None
-        caught = self.frauds & self.alarms
+        caught = self.stopped[self.frauds]
+        amounts = self.amounts_minor[self.frauds]
         return Quality(
             transactions=len(self.days),
             frauds=int(self.frauds.sum()),
             average_precision=ranked.average_precision if ranked else None,
             recall=ranked.recall_at_fpr_0_1_percent if ranked else None,
-            alarms=int(self.alarms.sum()),
-            frauds_caught=int(caught.sum()),
-            caught_minor=int(self.amounts_minor[caught].sum()),
-            missed_minor=int(self.amounts_minor[self.frauds & ~self.alarms].sum()),
+            alarms=int((self.stopped > 0).sum()),
+            frauds_caught=float(caught.sum()),
+            caught_minor=round(float(caught @ amounts)),
+            missed_minor=round(float((1 - caught) @ amounts)),
+            censored=int(self.censored.sum()),
         )
 
     def version(self) -> str | None:
@@ -81,16 +91,22 @@ class DecisionOutcomes(Struct, frozen=True, kw_only=True):
         return DecisionOutcomes(**{name: getattr(self, name)[chosen] for name in self.__struct_fields__})
 
 
-def read_outcomes(archive: Archive, first: date, last: date) -> DecisionOutcomes:
-    """The decisions of these days with the labels that were known at the end of `last`; no label means genuine."""
+def read_outcomes(archive: Archive, first: date, last: date, challenge_stops_fraud: float) -> DecisionOutcomes:
+    """The decisions of these days with the labels that were known at the end of `last`.
+
+    They are taken as mature: without a label a declined transaction is censored, and any other genuine.
+    """
     decided = archive.decisions(first, last)
     known = archive.labels(EPOCH + (last + timedelta(days=1) - EPOCH.date()))
+    states = states_of(decided, known, last, 0)
+    stops = {Action.APPROVE.value: 0.0, Action.CHALLENGE.value: challenge_stops_fraud, Action.DECLINE.value: 1.0}
     return DecisionOutcomes(
         days=decided["occurred_at"].cast(pa.timestamp("ms")).to_numpy().astype("datetime64[D]"),
         card_ids=np.array(decided["card_id"].to_pylist(), np.object_),
         versions=np.array(decided["model_version"].to_pylist(), np.object_),
         margins=decided["margin"].fill_null(pa.scalar(float("nan"), pa.float32())).to_numpy().astype(np.float32),
         amounts_minor=decided["amount_minor"].to_numpy().astype(np.int64),
-        alarms=pc.not_equal(decided["action"], pa.scalar(Action.APPROVE.value)).to_numpy().astype(np.bool_),
-        frauds=pc.is_in(decided["transaction_id"], value_set=fraud_ids(known)).to_numpy().astype(np.bool_),
+        stopped=np.array([stops[str(action)] for action in decided["action"].to_pylist()], np.float64),
+        frauds=states == LabelState.KNOWN_FRAUD,
+        censored=states == LabelState.CENSORED,
     )

@@ -12,7 +12,8 @@ class DemoPlan(Struct, frozen=True, kw_only=True):
 
     `history_days` from `first_day` on train the first champion; then at most `live_days` are decided in the stream.
     The population changes at the start of `change_day`, or never. Labels of a day are complete `maturity_days` after
-    its end. At last `offered_rate` transactions per second are offered for a while, to measure latency.
+    its end. `challenge_stops_fraud` is that of the decision policy, and of the simulated world. At last `offered_rate`
+    transactions per second are offered for a while, to measure latency.
     """
 
     seed: int
@@ -22,6 +23,7 @@ class DemoPlan(Struct, frozen=True, kw_only=True):
     live_days: int
     change_day: date | None
     maturity_days: int
+    challenge_stops_fraud: float
     offered_rate: float
 
     @property

@@ -76,6 +76,7 @@ class Recorder:
         self._rate = RateCounter(self._started_seconds)
         self._latency = LatencyRecorder()
         self._fraud = FraudCounter()
+        self._stops = {Action.CHALLENGE.value: plan.challenge_stops_fraud, Action.DECLINE.value: 1.0}
         self._iso_day = ""
         self._measured_from_ms = math.inf
         self._measured_until_ms = math.inf
@@ -148,9 +149,7 @@ class Recorder:
         demo.degraded += decision.degraded
         demo.currency = payment.currency
         self._latency.decided((decision.partition, decision.offset), arrived_ms)
-        self._fraud.decided(
-            payment.transaction_id, payment.amount_minor, caught=decision.action != Action.APPROVE.value
-        )
+        self._fraud.decided(payment.transaction_id, payment.amount_minor, stopped=self._stops.get(decision.action, 0.0))
         if not demo.measuring:
             self._iso_day = max(self._iso_day, iso_day)
         if decision.model_version is not None:

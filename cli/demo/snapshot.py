@@ -36,12 +36,15 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 class FraudView(Struct, kw_only=True):
-    """Fraud among decided transactions, as far as labels tell. `alarms`: all that was challenged or declined."""
+    """Fraud among decided transactions, as far as labels tell. `alarms`: all that was challenged or declined.
+
+    `caught` is an expected number: of challenged fraud it counts the share that a challenge stops.
+    """
 
     known: int = 0
-    caught: int = 0
+    caught: float = 0
     known_minor: int = 0
-    caught_minor: int = 0
+    caught_minor: float = 0
     alarms: int = 0
 
 

@@ -159,7 +159,7 @@ def summarise(snapshot: DemoSnapshot, archive: Archive, progress: Sequence[Progr
         (told.day for told in progress if isinstance(told, DayEmitted) and told.decided), default=plan.first_live_day
     )
     last_mature = newest_mature_day(last_day, plan.maturity_days)
-    outcomes = read_outcomes(archive, plan.first_live_day, last_day)
+    outcomes = read_outcomes(archive, plan.first_live_day, last_day, plan.challenge_stops_fraud)
     detections = [_found(told) for told in progress if isinstance(told, DriftDetected)]
     verdicts = [_judged(told) for told in progress if isinstance(told, RetrainingEnded)]
     detection = _first(detections, plan.change_day)

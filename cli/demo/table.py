@@ -45,6 +45,7 @@ def phase_rows(facts: Facts) -> list[Row]:
         row("frauds caught", lambda seen: f"{count(seen.frauds_caught)} ({share(seen.frauds_caught, seen.frauds)})"),
         row("value caught", lambda seen: _value(seen, currency)),
         row("value missed", lambda seen: money(seen.missed_minor, currency)),
+        row("declined, outcome unknown", lambda seen: count(seen.censored)),
         row("alarms per fraud caught", lambda seen: _per(seen.alarms, seen.frauds_caught)),
     ]
 
@@ -93,7 +94,7 @@ def _value(seen: Quality, currency: str) -> str:
     return f"{money(seen.caught_minor, currency)} ({share(seen.caught_minor, seen.caught_minor + seen.missed_minor)})"
 
 
-def _per(part: int, whole: int) -> str:
+def _per(part: int, whole: float) -> str:
     return f"{part / whole:.1f}" if whole else NOTHING
 
 

@@ -20,16 +20,18 @@ from msgspec import Struct, field
 from adapters.aws.object_keys import TRAINING_OUTPUT, model_key, training_key
 from adapters.aws.s3 import Bucket
 from cardwatch.errors import ObjectMissing
+from cardwatch.label_states import LabelCoverage
 from cardwatch.promotion.gate import Verdict
 from cardwatch.promotion.split import TemporalSplit
 
 
 class TrainingSetInfo(Struct, frozen=True, kw_only=True):
-    """Day, windows and content fingerprint of a training set."""
+    """Day, windows and content fingerprint of a training set, and the label states of its transactions."""
 
     as_of: date
     split: TemporalSplit = field(name="windows")
     fingerprint: str
+    label_coverage: LabelCoverage
 
 
 class CandidateVerdict(Struct, frozen=True, kw_only=True):

@@ -56,7 +56,7 @@ def fit(job: RetrainingJob, model_folder: Path) -> None:
     The candidate has no version before its registration; until then its version is the name of its execution.
     """
     info = job.artifacts.training_set_info()
-    rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint)
+    rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint, info.label_coverage)
     candidate = _fit(job, rows, features_from_parquet(job.artifacts.recent_rows()), info)
     name = job.artifacts.name
     write_model(
@@ -70,7 +70,7 @@ def judge(job: RetrainingJob) -> Comparison:
     """Compare the candidate with the champion, and store the verdict. A refused candidate ends the retraining."""
     info = job.artifacts.training_set_info()
     candidate, files = unpack_model(job.artifacts.candidate_archive())
-    rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint)
+    rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint, info.label_coverage)
     comparison, _ = _compare(job, Detector.from_files(files), candidate.tags, rows, info)
     if not comparison.verdict.promoted:
         ended = RetrainingEnded(
@@ -131,7 +131,8 @@ def _training_set(
     day = as_of or newest_closed_day(archive)
     split = history.split(day, maturity_days=job.policies.drift.maturity_days, evaluation_days=evaluation_days)
     rows = assemble_training_set(history, archive.labels(end_of_day(day)), day, split)
-    return rows, recent_rows(history, day, split), TrainingSetInfo(as_of=day, split=split, fingerprint=rows.fingerprint)
+    info = TrainingSetInfo(as_of=day, split=split, fingerprint=rows.fingerprint, label_coverage=rows.label_coverage)
+    return rows, recent_rows(history, day, split), info
 
 
 def _fit(job: RetrainingJob, rows: TrainingSet, recent: NDArray[np.float32], info: TrainingSetInfo) -> CandidateModel:

@@ -11,17 +11,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cardwatch.features.definitions import FEATURES
+from cardwatch.label_states import LabelCoverage
 from pipelines.steps.training_set import TrainingSet
 
 _FEATURES: Final = "features"
 
 
 def rows_to_parquet(rows: TrainingSet) -> bytes:
-    """Everything but the fingerprint, row by row."""
+    """Everything but fingerprint and label coverage, row by row."""
     return _written(
         {
             _FEATURES: _as_lists(rows.features),
             "is_fraud": pa.array(rows.is_fraud),
+            "weight": pa.array(rows.weight),
             "amount_minor": pa.array(rows.amount_minor),
             "occurred_at_ms": pa.array(rows.occurred_at_ms),
             "card_id": pa.array(rows.card_ids.tolist(), pa.string()),
@@ -30,17 +32,19 @@ def rows_to_parquet(rows: TrainingSet) -> bytes:
     )
 
 
-def rows_from_parquet(content: bytes, fingerprint: str) -> TrainingSet:
+def rows_from_parquet(content: bytes, fingerprint: str, label_coverage: LabelCoverage) -> TrainingSet:
     """The inverse of `rows_to_parquet`."""
     table = pq.read_table(pa.BufferReader(content))
     return TrainingSet(
         features=_as_matrix(table),
         is_fraud=table["is_fraud"].to_numpy().astype(np.bool_),
+        weight=table["weight"].to_numpy().astype(np.float32),
         amount_minor=table["amount_minor"].to_numpy().astype(np.int64),
         occurred_at_ms=table["occurred_at_ms"].to_numpy().astype(np.int64),
         card_ids=np.array(table["card_id"].to_pylist(), np.object_),
         transaction_ids=np.array(table["transaction_id"].to_pylist(), np.object_),
         fingerprint=fingerprint,
+        label_coverage=label_coverage,
     )
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.label_states import LabelCoverage
 from cardwatch.promotion.gate import Performance, Verdict, apply_gate
 from cardwatch.promotion.split import TemporalSplit
 from cardwatch.registry import CHAMPION, ModelRegistry
@@ -28,8 +29,14 @@ log = logging.getLogger(__name__)
 class Comparison(Struct, frozen=True, kw_only=True):
     """Verdict of the gate and the evaluations of both models on the rows of [evaluated_from, evaluated_until).
 
+<<<<<<< HEAD
     `champion` and `champion_version` are None if there was no champion of this version's feature schema. `baselines`
     are the evaluations of `models.baselines` by name. The JSON form is stored as `verdict.json`.
+=======
+    `label_coverage` counts the transactions of the whole training set, also those without an outcome. `champion` and
+    `champion_version` are None if there was no champion of this version's feature schema. The JSON form
+    is stored as `verdict.json`.
+>>>>>>> 9d42038 (Leave transactions without an outcome out of every measure)
     """
 
     verdict: Verdict
@@ -39,6 +46,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     baselines: dict[str, Evaluation]
     evaluated_from: date = field(name="judge_from")
     evaluated_until: date = field(name="judge_until")
+    label_coverage: LabelCoverage
 
 
 def compare_champion_challenger(
@@ -75,6 +83,7 @@ def compare_champion_challenger(
         baselines=_evaluate_baselines(rows.between(split.train_from, split.evaluate_from), unseen, policies),
         evaluated_from=start,
         evaluated_until=split.evaluate_until,
+        label_coverage=rows.label_coverage,
     )
 
 

@@ -1,7 +1,8 @@
 """Registration of a compared candidate, and promotion of the version if the gate promoted it.
 
 A version has its verdict from its first moment: in the tags `verdict` (promoted or refused), `verdict_reasons` (JSON),
-`average_precision` and `frauds` (of the evaluation), and in the artifact `verdict.json` of its run.
+`average_precision` and `frauds` (of the evaluation), and in the artifact `verdict.json` of its run. The tag
+`label_coverage` (JSON) says of how many transactions of its training set the outcome was known, presumed or censored.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def describe(
             "verdict_reasons": _json(comparison.verdict.reasons),
             "average_precision": _json(comparison.challenger.average_precision),
             "frauds": _json(comparison.challenger.frauds),
+            "label_coverage": _json(comparison.label_coverage),
         },
         documents={
             "model_card.md": model_card(facts, comparison.challenger, digest=digest, notes=training_window),

@@ -1,8 +1,9 @@
 """Training sets: features from a replay of the archive, and the labels that were known at one point in time.
 
 The features of a transaction use the reference table that its decision recorded. History without decisions uses the
-table that is valid on the transaction's day. Labels count if they were observed before T; a mature transaction without
-a fraud label is genuine.
+table that is valid on the transaction's day. Labels count if they were observed before T. A transaction without a label
+is genuine if it was not declined; a declined one is censored, and is no row of the set (`cardwatch.label_states`).
+History without decisions was all approved.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from adapters.archive.log_files import log_offsets
-from adapters.archive.reader import Archive, fraud_ids
+from adapters.archive.outcome_states import control_propensities, declined, newest_label_codes
+from adapters.archive.reader import Archive
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import Misconfigured
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.replay import ReferenceTables
 from cardwatch.label_maturity import DEFAULT_MATURITY_DAYS, end_of_day
+from cardwatch.label_states import LabelCoverage, LabelState, control_weights, label_states
 from cardwatch.promotion.split import TemporalSplit, temporal_split
 from pipelines.steps.partition_replay import CardStates, ReplayedBatch, replay_partition
 
@@ -50,14 +53,18 @@ class ReplayedLog(Struct, frozen=True, kw_only=True):
     """Features and card states of the complete archive. Rows are in log order: by partition, then offset.
 
     `transactions` has the columns that training and reports use. `features` is float32 [rows, features], NaN where
-    missing. `duplicates` marks repeated transactions, which have no features. `states` has dtype STATE, the states of
-    `cards` after the last row; `card_partitions` are their partitions. `ends` is the next offset of each partition.
+    missing. `duplicates` marks repeated transactions, which have no features, and `declined` the ones that were
+    declined. `control_propensity` is float64 [rows]: that of control rows, NaN for all others. `states` has dtype
+    STATE, the states of `cards` after the last row; `card_partitions` are their partitions. `ends` is the next offset
+    of each partition.
     """
 
     transactions: pa.Table
     occurred_at_ms: NDArray[np.int64]
     features: NDArray[np.float32]
     duplicates: NDArray[np.bool_]
+    declined: NDArray[np.bool_]
+    control_propensity: NDArray[np.float64]
     cards: list[str]
     card_partitions: NDArray[np.int64]
     states: NDArray[np.void]
@@ -87,17 +94,21 @@ class ReplayedLog(Struct, frozen=True, kw_only=True):
 class TrainingSet(Struct, frozen=True, kw_only=True):
     """Feature rows and their labels, in log order. All arrays have the same length n.
 
-    `features` is float32 [n, features], NaN where missing; amounts are in minor units. Training sets with equal content
-    have equal fingerprints.
+    `features` is float32 [n, features], NaN where missing; amounts are in minor units. Censored transactions are no
+    rows. `weight` is float32 [n]: how many transactions the row stands for, 1 or, for a control row, 1 / its
+    propensity. An estimate that is to hold for all transactions must use it. `label_coverage` counts the transactions
+    of both windows, also those that are no rows. Training sets with equal content have equal fingerprints.
     """
 
     features: NDArray[np.float32]
     is_fraud: NDArray[np.bool_]
+    weight: NDArray[np.float32]
     amount_minor: NDArray[np.int64]
     occurred_at_ms: NDArray[np.int64]
     card_ids: NDArray[np.object_]
     transaction_ids: NDArray[np.object_]
     fingerprint: str
+    label_coverage: LabelCoverage
 
     @property
     def days(self) -> NDArray[np.int64]:
@@ -107,7 +118,7 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     def between(self, first: date, until: date) -> TrainingSet:
         """Return the rows whose event day is in [first, until)."""
         rows = _days_between(self.days, first, until)
-        columns = {name: value[rows] for name, value in structs.asdict(self).items() if name != "fingerprint"}
+        columns = {name: value[rows] for name, value in structs.asdict(self).items() if isinstance(value, np.ndarray)}
         return structs.replace(self, **columns)
 
 
@@ -133,6 +144,7 @@ def replay_log(
         occurred_at_ms=np.concatenate([batch.occurred_at_ms for batch in batches]),
         features=np.concatenate([batch.folded.features for batch in batches]),
         duplicates=np.concatenate([batch.folded.duplicates for batch in batches]),
+        **_decided(transactions, archive.actions()),
         cards=[card for of_partition in cards for card in of_partition.cards],
         card_partitions=np.repeat(archived.partitions, [len(of_partition.cards) for of_partition in cards]),
         states=np.concatenate([of_partition.states for of_partition in cards]),
@@ -154,17 +166,40 @@ def newest_closed_day(archive: Archive) -> date:
     return day
 
 
-def assemble_training_set(history: ReplayedLog, labels: pa.Table, as_of: date, split: TemporalSplit) -> TrainingSet:
-    """Return the rows of both windows, with the labels that were observed before the end of day `as_of`."""
+def assemble_training_set(
+    history: ReplayedLog,
+    labels: pa.Table,
+    as_of: date,
+    split: TemporalSplit,
+    *,
+    largest_control_minor: float | None = None,
+) -> TrainingSet:
+    """Return the rows of both windows, with the labels that were observed before the end of day `as_of`.
+
+    `largest_control_minor`: the largest amount that the policy's control share covers, see `control_weights`.
+    """
     known = labels.filter(pc.less(labels["observed_at"], pa.scalar(end_of_day(as_of), labels["observed_at"].type)))
-    rows = history.rows_between(split.train_from, split.evaluate_until)
-    chosen = history.transactions.filter(pa.array(rows))
-    is_fraud = pc.is_in(chosen["transaction_id"], value_set=fraud_ids(known)).to_numpy().astype(np.bool_)
+    mature = history.rows_between(split.train_from, split.evaluate_until)
+    of_windows = history.transactions.filter(pa.array(mature))
+    codes = newest_label_codes(of_windows["transaction_id"], known)
+    states = label_states(codes, history.declined[mature], np.zeros(len(codes), np.int64), 0)
+    weight = control_weights(
+        states,
+        history.declined[mature],
+        of_windows["amount_minor"].to_numpy(),
+        history.control_propensity[mature],
+        largest_control_minor=largest_control_minor,
+    )
+    used = weight > 0
+    rows = np.flatnonzero(mature)[used]
+    chosen, is_fraud = of_windows.filter(pa.array(used)), states[used] == LabelState.KNOWN_FRAUD
+    coverage = LabelCoverage.of(states)
     fingerprint = _fingerprint(history, known, as_of, split)
     log.info(
-        "%d rows, %d frauds, fingerprint %s: train on [%s, %s), judge on [%s, %s)",
+        "%d rows, %d frauds, %d censored, fingerprint %s: train on [%s, %s), judge on [%s, %s)",
         len(is_fraud),
         int(is_fraud.sum()),
+        coverage.censored,
         fingerprint[:12],
         split.train_from,
         split.evaluate_from,
@@ -174,12 +209,28 @@ def assemble_training_set(history: ReplayedLog, labels: pa.Table, as_of: date, s
     return TrainingSet(
         features=history.features[rows],
         is_fraud=is_fraud,
+        weight=weight[used],
         amount_minor=chosen["amount_minor"].to_numpy().astype(np.int64),
         occurred_at_ms=history.occurred_at_ms[rows],
         card_ids=np.array(chosen["card_id"].to_pylist(), np.object_),
         transaction_ids=np.array(chosen["transaction_id"].to_pylist(), np.object_),
         fingerprint=fingerprint,
+        label_coverage=coverage,
     )
+
+
+def _decided(transactions: pa.Table, actions: pa.Table) -> dict[str, NDArray[Any]]:
+    """Return `declined` and `control_propensity` of each transaction, by its position in the log."""
+    is_declined = np.zeros(transactions.num_rows, np.bool_)
+    propensity = np.full(transactions.num_rows, np.nan)
+    partitions, offsets = transactions["partition"].to_numpy(), log_offsets(transactions)
+    decided_partitions, decided_offsets = actions["partition"].to_numpy(), log_offsets(actions)
+    for partition in np.unique(decided_partitions):
+        rows, decided = np.flatnonzero(partitions == partition), np.flatnonzero(decided_partitions == partition)
+        _, at, of = np.intersect1d(offsets[rows], decided_offsets[decided], assume_unique=True, return_indices=True)
+        is_declined[rows[at]] = declined(actions)[decided[of]]
+        propensity[rows[at]] = control_propensities(actions)[decided[of]]
+    return {"declined": is_declined, "control_propensity": propensity}
 
 
 def _fingerprint(history: ReplayedLog, labels: pa.Table, as_of: date, split: TemporalSplit) -> str:
@@ -191,6 +242,9 @@ def _fingerprint(history: ReplayedLog, labels: pa.Table, as_of: date, split: Tem
         "as_of": as_of,
         "windows": split,
         "schema_hash": SCHEMA_HASH,
+        "decided": hashlib.sha256(
+            history.declined[before].tobytes() + history.control_propensity[before].tobytes()
+        ).hexdigest(),
     }
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 

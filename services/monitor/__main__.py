@@ -30,7 +30,8 @@ def main() -> None:
 def work(process: Process, metrics: MonitorMetrics) -> None:
     """Build the monitor and run it."""
     settings = process.settings
-    policy = read_policies(settings).drift
+    policies = read_policies(settings)
+    policy = policies.drift
     retry = StoppableRetry(process.stopping, process.health)
     ensure_topics(settings.kafka, partitions=settings.partitions)
     with (
@@ -40,7 +41,7 @@ def work(process: Process, metrics: MonitorMetrics) -> None:
         closing(ProgressReader(settings.kafka, metrics.skipped.add)) as reader,
     ):
         monitor = Monitor(
-            Observer(Archive(settings.archive, settings.index_url), registry, policy),
+            Observer(Archive(settings.archive, settings.index_url), registry, policy, policies.decision),
             registry,
             Retrainer(deployments, registry, served_version, policy=policy, retry=retry),
             ProgressWriter(settings.kafka).write,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from math import nan
 
+from msgspec import structs
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from adapters.kafka.skipped_records import SkippedRecords
@@ -36,6 +37,11 @@ class MonitorMetrics:
         self._frauds = gauge("matured_frauds", "Frauds among the newest matured days.")
         self._state = gauge("state", "1 for the state that the champion is in.", "state")
         self._version = gauge("champion_version", "The version that the newest monitored day is about.")
+        self._labels = gauge(
+            "label_states",
+            "Decisions on the matured days of the average precision, and on the newest days, by what is known of them.",
+            "state",
+        )
         self._retrainings = counter("retrainings", "Retrainings that have ended.", "verdict")
         self._matured = counter("matured_transactions", "Decided transactions whose labels have matured.", "outcome")
         self._amounts = counter(
@@ -61,6 +67,9 @@ class MonitorMetrics:
         self._not_compared.set(len(record.not_compared))
         self._null_shares.set(len(record.null_share_changes))
         self._frauds.set(record.matured_frauds)
+        if record.label_coverage is not None:
+            for name, count in structs.asdict(record.label_coverage).items():
+                self._labels.labels(name).set(count)
         for state in STATES:
             self._state.labels(state).set(state == record.state)
         if record.champion_version.isdecimal():

@@ -12,10 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adapters.archive.feature_rows import feature_matrix, of_this_schema
+from adapters.archive.outcome_states import states_of
 from adapters.archive.reader import Archive
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.drift.assessment import DayObservation
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.label_maturity import end_of_day, newest_mature_day
+from cardwatch.label_states import LabelCoverage
 from cardwatch.registry import ModelRegistry, ModelVersion
 from monitoring.evidently_drift import FeatureDrift
 from monitoring.null_shares import NullShares
@@ -35,8 +38,15 @@ class _Reference(NamedTuple):
 class Observer:
     """Observes finished days. The newest champion's reference rows are cached, because they cost a download."""
 
-    def __init__(self, archive: Archive, registry: ModelRegistry, policy: DriftPolicy) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        registry: ModelRegistry,
+        policy: DriftPolicy,
+        decision_policy: DecisionPolicy | None = None,
+    ) -> None:
         self._archive, self._registry, self._policy = archive, registry, policy
+        self._decision_policy = decision_policy or DecisionPolicy()
         self._reference: _Reference | None = None
 
     def observe(self, day: date, champion: ModelVersion) -> DayObservation:
@@ -48,15 +58,25 @@ class Observer:
         drift = reference.drift.compare(feature_matrix(decisions), _margins(decisions, champion.version))
         newest = newest_mature_day(day, policy.maturity_days)
         mature = self._archive.decisions(newest - timedelta(days=policy.performance_days - 1), newest)
+        labels = self._archive.labels(end_of_day(day))
+        of_day = feature_matrix(_after(decisions, day - timedelta(days=1)))
         return DayObservation(
             day=day,
             champion_version=champion.version,
             drifted_features=drift.drifted,
             drift_share=drift.share,
             not_compared=drift.not_compared,
-            null_share_changes=reference.null_shares.changes(feature_matrix(_of_day(decisions, day))),
-            performance=measure_performance(mature, self._archive.labels(end_of_day(day)), champion.version),
+            null_share_changes=reference.null_shares.changes(of_day),
+            performance=measure_performance(mature, labels, champion.version),
             judged_performance=judged_performance(champion, default_frauds=policy.minimum_frauds),
+            label_coverage=LabelCoverage.of(
+                np.concatenate(
+                    [
+                        states_of(mature, labels, day, policy.maturity_days),
+                        states_of(_after(decisions, newest), labels, day, policy.maturity_days),
+                    ]
+                )
+            ),
         )
 
     def matured_outcomes(self, day: date) -> Outcomes:
@@ -66,6 +86,7 @@ class Observer:
             self._archive.decisions(mature_day, mature_day),
             self._archive.transactions(mature_day, mature_day),
             self._archive.labels(end_of_day(day)),
+            challenge_stops_fraud=self._decision_policy.challenge_stops_fraud,
         )
 
     def save_report(self, path: Path) -> None:
@@ -82,9 +103,9 @@ class Observer:
         return self._reference
 
 
-def _of_day(decisions: pa.Table, day: date) -> pa.Table:
-    """Return the rows of the newest day, which is `day`."""
-    start = pa.scalar(end_of_day(day - timedelta(days=1)), decisions["occurred_at"].type)
+def _after(decisions: pa.Table, day: date) -> pa.Table:
+    """Return the rows of days after `day`."""
+    start = pa.scalar(end_of_day(day), decisions["occurred_at"].type)
     return decisions.filter(pc.greater_equal(decisions["occurred_at"], start))
 
 

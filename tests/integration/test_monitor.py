@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from msgspec import structs
 from numpy.typing import NDArray
 
 from adapters.archive.layout import SCHEMAS
@@ -369,3 +370,25 @@ def test_columns_that_cannot_be_compared_are_reported_until_there_are_enough_dec
     first, second = monitored(world)[:2]
     assert first.not_compared == dict.fromkeys(WATCHED, "there are fewer than 500 decisions: 400")
     assert second.not_compared == {}
+
+
+def test_a_declined_transaction_without_a_label_is_not_taken_for_genuine() -> None:
+    noon, row = datetime(2025, 3, 3, 12, tzinfo=UTC), features(1, 1, moved=False)[0]
+
+    def decided(name: str, margin: float, action: Action, propensity: float | None = None) -> dict[str, object]:
+        made = decision(name, noon, row, "1", margin)
+        return decision_row(structs.replace(made, action=action, control_propensity=propensity))
+
+    decline, approve = Action.DECLINE, Action.APPROVE
+    rows = [decided("silent", 9.0, decline), decided("reported", 8.0, approve), decided("genuine", 7.0, approve)]
+    label_list = [label("reported", noon, noon), label("control-fraud", noon, noon)]
+    labels = pa.Table.from_pylist([label_row(each, 0, 0) for _, each in label_list], schema=SCHEMAS[LABELS])
+
+    def measured(*more: dict[str, object], largest: float | None = None) -> MeasuredPerformance | None:
+        decisions = pa.Table.from_pylist([*rows, *more], schema=SCHEMAS[DECISIONS])
+        return measure_performance(decisions, labels, "1", largest_control_minor=largest)
+
+    assert measured() == MeasuredPerformance(average_precision=1.0, frauds=1)
+    # A control row at the lowest margin stands for two frauds: precision 1 at recall 1/3, then 3/4 at full recall.
+    found = measured(decided("control-fraud", 1.0, approve, 0.5))
+    assert found == MeasuredPerformance(average_precision=pytest.approx(1 / 3 + 2 / 3 * 3 / 4), frauds=2)

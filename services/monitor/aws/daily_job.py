@@ -35,6 +35,7 @@ from adapters.aws.sagemaker_registry import SageMakerRegistry
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.jobs import day_of, required, run_job
 from adapters.runtime.policy_file import read_policies
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.drift.progress_state import ProgressState
@@ -59,18 +60,21 @@ class MonitorJob(NamedTuple):
     bus: EventBus
     policy: DriftPolicy
     folder: Path
+    decision_policy: DecisionPolicy = DecisionPolicy()
 
 
 def main() -> None:
     """Monitor the day that the settings name."""
     with run_job("monitor") as job:
         settings = job.settings
+        policies = read_policies(settings)
         monitor_job = MonitorJob(
             Bucket(required(settings, "data_bucket")),
             SageMakerRegistry(required(settings, "model_package_group")),
             EventBus(required(settings, "event_bus")),
-            read_policies(settings).drift,
+            policies.drift,
             job.folder,
+            policies.decision,
         )
         monitor_day(monitor_job, day_of(settings, from_epoch_ms(int(epoch_ms()))))
 
@@ -86,7 +90,7 @@ def monitor_day(job: MonitorJob, day: date) -> None:
         return
     state = restore_state(job, progress.before(day))
     champion = job.registry.champion()
-    observer = Observer(fetch_archive(job, day), job.registry, job.policy)
+    observer = Observer(fetch_archive(job, day), job.registry, job.policy, job.decision_policy)
     assessed = state.assess(observer.observe(day, champion))
     log.info("%s", assessed.summary)
     if assessed.drift_detected is not None:

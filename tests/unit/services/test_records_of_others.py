@@ -146,7 +146,8 @@ def test_the_monitor_observes_a_day_that_the_archive_does_not_hold(tmp_path: Pat
     for day in (FIRST_DAY, LAST_DAY):
         newest = newest_mature_day(day, DriftPolicy().maturity_days)
         assert measure_performance(archive.decisions(newest, newest), archive.labels(end_of_day(day)), "1") is None
-        assert count_outcomes(archive.decisions(day, day), archive.transactions(day, day), archive.all_labels()) == {}
+        of_day = archive.decisions(day, day), archive.transactions(day, day), archive.all_labels()
+        assert count_outcomes(*of_day, challenge_stops_fraud=0.9) == {}
 
 
 @settings(SLOW_INPUT, max_examples=60)

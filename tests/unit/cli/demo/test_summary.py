@@ -102,6 +102,7 @@ def plan(change_day: int | None = CHANGE) -> DemoPlan:
         live_days=40,
         change_day=None if change_day is None else day(change_day),
         maturity_days=MATURITY,
+        challenge_stops_fraud=0.75,
         offered_rate=300.0,
     )
 
@@ -174,17 +175,20 @@ def test_average_precision_of_a_phase_is_that_of_its_recorded_margins() -> None:
     assert phases["swapped"].recall == pytest.approx(1.0)
 
 
-def test_caught_fraud_is_what_was_challenged_or_declined() -> None:
+def test_caught_fraud_is_what_was_declined_and_the_share_of_challenges_that_stops_it() -> None:
     rows = [
         Row(0, "a", 3.0, True, "decline", 700),
         Row(0, "b", 2.0, True, "challenge", 200),
         Row(0, "c", 1.0, True, "approve", 50),
         Row(0, "d", 0.0, False, "challenge", 10_000),
+        Row(0, "e", 4.0, False, "decline", 3_000),
     ]
     quality = summary(rows, loop()).facts.days[0].quality
     assert quality is not None
-    assert (quality.frauds, quality.frauds_caught, quality.alarms) == (3, 2, 3)
-    assert (quality.caught_minor, quality.missed_minor) == (900, 50)
+    assert (quality.frauds, quality.frauds_caught, quality.alarms) == (3, 1.75, 4)
+    assert (quality.caught_minor, quality.missed_minor) == (850, 100)  # 700 and three quarters of 200
+    # Nobody said what the riskiest one was: it is in no ranking, where it would be a false alarm at the top.
+    assert (quality.censored, quality.average_precision) == (1, 1.0)
 
 
 def test_decisions_without_a_score_count_as_transactions_but_are_not_ranked() -> None:

@@ -41,6 +41,7 @@ PLAN = DemoPlan(
     live_days=40,
     change_day=FIRST + timedelta(days=2),
     maturity_days=5,
+    challenge_stops_fraud=0.75,
     offered_rate=300.0,
 )
 
@@ -172,7 +173,7 @@ def lines(snapshot: DemoSnapshot, width: int, height: int) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def test_fraud_counts_as_caught_if_it_was_challenged_or_declined() -> None:
+def test_declined_fraud_counts_as_caught_and_of_challenged_fraud_the_share_that_a_challenge_stops() -> None:
     fraud = recorded(
         decided(0, Action.CHALLENGE, amount_minor=300),
         decided(1, Action.DECLINE, amount_minor=500),
@@ -183,7 +184,8 @@ def test_fraud_counts_as_caught_if_it_was_challenged_or_declined() -> None:
         labelled(2),
         labelled(3, is_fraud=False),
     ).fraud
-    assert (fraud.known, fraud.caught, fraud.known_minor, fraud.caught_minor) == (3, 2, 1_700, 800)
+    assert (fraud.known, fraud.known_minor) == (3, 1_700)
+    assert (fraud.caught, fraud.caught_minor) == (1.75, 725)  # 500, and three quarters of 300
     assert fraud.alarms == 3
 
 

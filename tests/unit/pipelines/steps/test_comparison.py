@@ -10,6 +10,7 @@ from msgspec import structs
 from adapters.runtime.policy_file import Policies
 from cardwatch.events import to_epoch_ms
 from cardwatch.features.definitions import FEATURE_NAMES
+from cardwatch.label_states import LabelCoverage
 from cardwatch.promotion.gate import PromotionPolicy
 from cardwatch.promotion.split import TemporalSplit
 from cardwatch.registry import ModelVersion
@@ -49,11 +50,13 @@ def rows() -> TrainingSet:
     return TrainingSet(
         features=features,
         is_fraud=is_fraud,
+        weight=np.ones(8, np.float32),
         amount_minor=np.full(8, 25_000, np.int64),
         occurred_at_ms=np.array(occurred_at_ms, np.int64),
         card_ids=np.array([f"card-{number}" for number in range(8)], np.object_),
         transaction_ids=np.array([f"t-{number}" for number in range(8)], np.object_),
         fingerprint="",
+        label_coverage=LabelCoverage(known_fraud=4, presumed_genuine=4),
     )
 
 

@@ -53,6 +53,8 @@ def log_of(rows_on: Mapping[date, int]) -> ReplayedLog:
         occurred_at_ms=occurred_at_ms,
         features=features,
         duplicates=np.zeros(len(occurred_at_ms), np.bool_),
+        declined=np.zeros(len(occurred_at_ms), np.bool_),
+        control_propensity=np.full(len(occurred_at_ms), np.nan),
         cards=[],
         card_partitions=np.zeros(0, np.int64),
         states=np.zeros(0, STATE),

@@ -13,6 +13,7 @@ from cardwatch.features.definitions import column
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
 from cardwatch.label_maturity import end_of_day
+from cardwatch.label_states import LabelCoverage
 from cardwatch.promotion.split import TemporalSplit, temporal_split
 from pipelines.steps.training_set import ReplayedLog, assemble_training_set, replay_log
 
@@ -59,8 +60,16 @@ def label(name: str, observed_at: datetime, *, is_fraud: bool = True, offset: in
     }
 
 
-def decision(partition: int, offset: int, table_id: str) -> dict[str, object]:
-    return {"partition": partition, "log_offset": offset, "table_id": table_id}
+def decision(
+    partition: int, offset: int, table_id: str = "", *, action: str = "approve", propensity: float | None = None
+) -> dict[str, object]:
+    return {
+        "partition": partition,
+        "log_offset": offset,
+        "table_id": table_id,
+        "action": action,
+        "control_propensity": propensity,
+    }
 
 
 TRANSACTIONS = pa.schema(
@@ -93,7 +102,15 @@ LABELS = pa.schema(
         ("log_offset", pa.int64()),
     ]
 )
-DECISIONS = pa.schema([("partition", pa.int32()), ("log_offset", pa.int64()), ("table_id", pa.string())])
+DECISIONS = pa.schema(
+    [
+        ("partition", pa.int32()),
+        ("log_offset", pa.int64()),
+        ("table_id", pa.string()),
+        ("action", pa.string()),
+        ("control_propensity", pa.float64()),
+    ]
+)
 
 
 class FewRows:
@@ -115,7 +132,11 @@ class FewRows:
 
     def recorded_tables(self, partition: int, *, batch_rows: int) -> Iterator[pa.Table]:
         found = self._decisions.filter(pc.equal(self._decisions["partition"], partition))
+        found = found.filter(pc.not_equal(found["table_id"], ""))
         return iter([found] if found.num_rows else [])
+
+    def actions(self) -> pa.Table:
+        return self._decisions
 
 
 def labels(*rows: dict[str, object]) -> pa.Table:
@@ -261,3 +282,60 @@ def test_the_fingerprint_depends_on_the_known_data_the_day_and_the_windows() -> 
 def test_an_empty_archive_is_refused() -> None:
     with pytest.raises(Misconfigured, match="empty"):
         replay_log(FewRows([]), [])
+
+
+def decided_days(*decisions: dict[str, object]) -> ReplayedLog:
+    return replay_log(FewRows([transaction(f"t{n}", day(n), offset=n) for n in (1, 2, 3, 4)], list(decisions)), [])
+
+
+def test_a_declined_transaction_without_a_label_is_no_row_and_is_counted_as_censored() -> None:
+    history = decided_days(
+        decision(0, 1, action="decline"), decision(0, 2, action="decline"), decision(0, 3, action="challenge")
+    )
+    rows = assemble_training_set(history, labels(label("t2", day(3))), date(2025, 1, 30), MONTH)
+    assert rows.transaction_ids.tolist() == ["t2", "t3", "t4"]
+    assert rows.is_fraud.tolist() == [True, False, False]
+    assert rows.label_coverage == LabelCoverage(known_fraud=1, presumed_genuine=2, censored=1)
+
+
+def test_a_declined_transaction_that_was_confirmed_is_a_genuine_row() -> None:
+    history = decided_days(decision(0, 1, action="decline"))
+    rows = assemble_training_set(history, labels(label("t1", day(2), is_fraud=False)), date(2025, 1, 30), MONTH)
+    assert rows.is_fraud.tolist() == [False] * 4
+    assert rows.label_coverage == LabelCoverage(known_genuine=1, presumed_genuine=3)
+
+
+def test_history_without_decisions_has_nothing_that_is_censored() -> None:
+    rows = assemble_training_set(decided_days(), labels(label("t1", day(2))), date(2025, 1, 30), MONTH)
+    assert len(rows.features) == 4 and rows.weight.tolist() == [1.0] * 4
+    assert rows.label_coverage.censored == 0
+
+
+def test_control_rows_stand_for_the_declined_ones_that_their_share_covers() -> None:
+    history = decided_days(
+        decision(0, 1, propensity=0.25), decision(0, 2, action="decline"), decision(0, 3, action="decline")
+    )
+    known = labels(label("t1", day(3)), label("t2", day(3)), label("t3", day(3)))
+
+    def weights(largest: float | None) -> dict[str, float]:
+        rows = assemble_training_set(history, known, date(2025, 1, 30), MONTH, largest_control_minor=largest)
+        return dict(zip(rows.transaction_ids.tolist(), rows.weight.tolist(), strict=True))
+
+    # The amount of t<n> is 1,000 + n: a share up to 1,002 covers t2, and not t3.
+    assert weights(1_002) == {"t1": 4.0, "t3": 1.0, "t4": 1.0}
+    assert weights(None) == {"t1": 4.0, "t2": 1.0, "t3": 1.0, "t4": 1.0}
+
+
+def test_decisions_are_found_by_their_position_and_change_the_fingerprint() -> None:
+    approved, declined = decided_days(), decided_days(decision(0, 4, action="decline"))
+    assert declined.declined.tolist() == [False, False, False, True]
+    assert decided_days(decision(1, 4, action="decline")).declined.tolist() == [False] * 4
+    of = [assemble_training_set(log, labels(), date(2025, 1, 30), MONTH).fingerprint for log in (approved, declined)]
+    assert of[0] != of[1]
+
+
+def test_the_rows_of_a_window_keep_their_weights() -> None:
+    rows = assemble_training_set(decided_days(decision(0, 4, propensity=0.5)), labels(), date(2025, 1, 30), MONTH)
+    late = rows.between(date(2025, 1, 3), date(2025, 1, 5))
+    assert late.weight.tolist() == [1.0, 2.0]
+    assert late.label_coverage == rows.label_coverage

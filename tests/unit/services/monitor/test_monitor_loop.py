@@ -413,6 +413,7 @@ def test_matured_outcomes_are_counted_and_logged(parts: Parts, caplog: pytest.Lo
         2.0,
         0.0,
         0.0,
+        0.0,
     ]
     name, labels = "cardwatch_monitor_matured_amount_minor_total", {"outcome": "missed", "currency": "EUR"}
     assert parts.counted.get_sample_value(name, labels) == 100.0
