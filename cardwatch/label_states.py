@@ -94,6 +94,38 @@ def is_observed(states: States) -> Flags:
     return np.isin(states, OBSERVED)
 
 
+def monitored_weights(
+    states: States,
+    is_declined: Flags,
+    amount_minor: NDArray[np.integer[Any]],
+    control_propensity: NDArray[np.float64],
+    *,
+    largest_control_minor: float | None = None,
+) -> NDArray[np.float32]:
+    """Return the weights by which a policy's performance is measured from its own decisions, float32 [n].
+
+    What is measured must not depend on how many customers answer for declined payments, and it must be measurable
+    before the policy decides anything, to be compared. So the population is what the policy does not decline, and with
+    a control share also what it would decline up to `largest_control_minor`, for which control rows stand. Declined
+    rows have 0, also those with a label. Other arguments as in `control_weights`.
+    """
+    weights = control_weights(
+        states, is_declined, amount_minor, control_propensity, largest_control_minor=largest_control_minor
+    )
+    largest = -np.inf if largest_control_minor is None else largest_control_minor
+    weights[is_declined | (~np.isnan(control_propensity) & (amount_minor > largest))] = 0.0
+    return weights
+
+
+def is_measurable(
+    would_decline: Flags, amount_minor: NDArray[np.integer[Any]], largest_control_minor: float | None
+) -> Flags:
+    """Return the population of `monitored_weights`, bool [n], for a policy that would decline these transactions."""
+    largest = -np.inf if largest_control_minor is None else largest_control_minor
+    measurable: Flags = ~would_decline | (amount_minor <= largest)
+    return measurable
+
+
 def control_weights(
     states: States,
     is_declined: Flags,

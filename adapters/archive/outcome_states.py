@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cardwatch.events import Action
-from cardwatch.label_states import NO_LABEL, SAYS_FRAUD, SAYS_GENUINE, Flags, States, control_weights, label_states
+from cardwatch.label_states import NO_LABEL, SAYS_FRAUD, SAYS_GENUINE, Flags, States, label_states, monitored_weights
 
 _DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
@@ -59,9 +59,11 @@ def control_propensities(decisions: pa.Table) -> NDArray[np.float64]:
     return column.to_numpy().astype(np.float64)
 
 
-def weights_of(decisions: pa.Table, states: States, *, largest_control_minor: float | None) -> NDArray[np.float32]:
-    """Return the number of transactions that each decision stands for, float32 [n], see `control_weights`."""
-    return control_weights(
+def monitored_weights_of(
+    decisions: pa.Table, states: States, *, largest_control_minor: float | None
+) -> NDArray[np.float32]:
+    """Return the weights by which performance is measured, float32 [n], see `monitored_weights`."""
+    return monitored_weights(
         states,
         declined(decisions),
         decisions["amount_minor"].to_numpy(),

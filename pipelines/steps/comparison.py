@@ -7,17 +7,22 @@ from datetime import date, timedelta
 from math import nan
 from typing import Final
 
+import numpy as np
 from msgspec import Struct, field
 
 from adapters.runtime.policy_file import Policies
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.detector.detector import Detector
+from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.events import Action
 from cardwatch.features.definitions import SCHEMA_HASH
-from cardwatch.label_states import LabelCoverage
+from cardwatch.label_states import LabelCoverage, is_measurable
 from cardwatch.promotion.gate import Performance, Verdict, apply_gate
 from cardwatch.promotion.split import TemporalSplit
 from cardwatch.registry import CHAMPION, ModelRegistry
 from models.baselines import baseline_scores
 from models.evaluation import Evaluation, evaluate
+from models.selection_estimates import measurable_performance
 from pipelines.steps.training_set import TrainingSet
 
 TRAINED_UNTIL: Final = "trained_until"
@@ -29,14 +34,10 @@ log = logging.getLogger(__name__)
 class Comparison(Struct, frozen=True, kw_only=True):
     """Verdict of the gate and the evaluations of both models on the rows of [evaluated_from, evaluated_until).
 
-<<<<<<< HEAD
     `champion` and `champion_version` are None if there was no champion of this version's feature schema. `baselines`
-    are the evaluations of `models.baselines` by name. The JSON form is stored as `verdict.json`.
-=======
-    `label_coverage` counts the transactions of the whole training set, also those without an outcome. `champion` and
-    `champion_version` are None if there was no champion of this version's feature schema. The JSON form
-    is stored as `verdict.json`.
->>>>>>> 9d42038 (Leave transactions without an outcome out of every measure)
+    are the evaluations of `models.baselines` by name. `label_coverage` counts the transactions of the whole training
+    set, also those without an outcome; `measurable` is the part of the challenger's performance that monitoring can
+    measure once it decides. The JSON form is stored as `verdict.json`.
     """
 
     verdict: Verdict
@@ -47,6 +48,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     evaluated_from: date = field(name="judge_from")
     evaluated_until: date = field(name="judge_until")
     label_coverage: LabelCoverage
+    measurable: MeasuredPerformance | None
 
 
 def compare_champion_challenger(
@@ -84,6 +86,7 @@ def compare_champion_challenger(
         evaluated_from=start,
         evaluated_until=split.evaluate_until,
         label_coverage=rows.label_coverage,
+        measurable=_measurable(challenger, unseen, policies.decision),
     )
 
 
@@ -126,6 +129,14 @@ def _evaluate_baselines(training: TrainingSet, unseen: TrainingSet, policies: Po
         )
         for name, baseline in found.items()
     }
+
+
+def _measurable(detector: Detector, rows: TrainingSet, policy: DecisionPolicy) -> MeasuredPerformance | None:
+    margins = detector.margins(rows.features)
+    actions = policy.decide(detector.probabilities(margins), rows.amount_minor.astype(np.float64))
+    would_decline = np.array([action is Action.DECLINE for action in actions], np.bool_)
+    is_measured = is_measurable(would_decline, rows.amount_minor, None)
+    return measurable_performance(margins, rows.is_fraud, rows.weight, is_measured)
 
 
 def _or_nan(value: float | None) -> float:

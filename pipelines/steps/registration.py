@@ -2,7 +2,8 @@
 
 A version has its verdict from its first moment: in the tags `verdict` (promoted or refused), `verdict_reasons` (JSON),
 `average_precision` and `frauds` (of the evaluation), and in the artifact `verdict.json` of its run. The tag
-`label_coverage` (JSON) says of how many transactions of its training set the outcome was known, presumed or censored.
+`label_coverage` (JSON) says of how many transactions of its training set the outcome was known, presumed or censored;
+`measurable` (JSON, `MeasuredPerformance` or null) is what monitoring compares its decisions with.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def describe(
             "average_precision": _json(comparison.challenger.average_precision),
             "frauds": _json(comparison.challenger.frauds),
             "label_coverage": _json(comparison.label_coverage),
+            "measurable": _json(comparison.measurable),
         },
         documents={
             "model_card.md": model_card(facts, comparison.challenger, digest=digest, notes=training_window),

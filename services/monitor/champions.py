@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,26 +30,24 @@ class ReferenceRows(Struct, frozen=True):
     margins: NDArray[np.float32]
 
 
-def judged_performance_of(registry: ModelRegistry, version: str, *, default_frauds: int) -> MeasuredPerformance | None:
+def judged_performance_of(registry: ModelRegistry, version: str) -> MeasuredPerformance | None:
     """Return the `judged_performance` of a version, None also if the registry does not have it (any more)."""
     found = registry.version(version)
     if found is None:
         log.warning("version %s is not in the registry: its performance when it was judged is unknown", version)
         return None
-    return judged_performance(found, default_frauds=default_frauds)
+    return judged_performance(found)
 
 
-def judged_performance(champion: ModelVersion, *, default_frauds: int) -> MeasuredPerformance | None:
-    """Return the champion's performance when it was judged, None if its tags do not contain it.
+def judged_performance(champion: ModelVersion) -> MeasuredPerformance | None:
+    """Return what of the champion's performance monitoring can measure, as it was judged.
 
-    Without the tag `frauds` it counts as measured on `default_frauds` frauds.
+    None if its tags do not say it. Champions of earlier versions have only the average precision over all rows, those
+    included that they would decline; monitoring measures less, so their first measured performance is the baseline.
     """
     try:
-        return MeasuredPerformance(
-            average_precision=float(champion.tags["average_precision"]),
-            frauds=int(champion.tags.get("frauds", default_frauds)),
-        )
-    except (KeyError, ValueError):
+        return msgspec.json.decode(champion.tags["measurable"], type=MeasuredPerformance | None)
+    except (KeyError, msgspec.DecodeError):
         return None
 
 

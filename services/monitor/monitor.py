@@ -101,6 +101,6 @@ class Monitor:
 
     def _judged_performance_of(self, version: str) -> MeasuredPerformance | None:
         return self._retry.call(
-            lambda: judged_performance_of(self._registry, version, default_frauds=self._policy.minimum_frauds),
+            lambda: judged_performance_of(self._registry, version),
             doing=f"reading version {version}",
         )

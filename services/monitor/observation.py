@@ -68,7 +68,7 @@ class Observer:
             not_compared=drift.not_compared,
             null_share_changes=reference.null_shares.changes(of_day),
             performance=measure_performance(mature, labels, champion.version),
-            judged_performance=judged_performance(champion, default_frauds=policy.minimum_frauds),
+            judged_performance=judged_performance(champion),
             label_coverage=LabelCoverage.of(
                 np.concatenate(
                     [

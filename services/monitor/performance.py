@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score
 
-from adapters.archive.outcome_states import states_of, weights_of
+from adapters.archive.outcome_states import monitored_weights_of, states_of
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.label_states import LabelState
 
@@ -23,15 +23,16 @@ def measure_performance(
     """Return the average precision of the champion's decisions, None if none of them is a known fraud.
 
     Decisions of other versions and degraded ones are left out. Both tables must be mature: a transaction that was not
-    declined and has no label counts as genuine. A declined one without a label is censored and left out. So this is
-    the average precision on the rows whose outcome is observed, and with a control share (`largest_control_minor`, see
-    `control_weights`) an estimate for all rows up to its largest amount.
+    declined and has no label counts as genuine. Declined ones are left out, whether they have a label or not, and with
+    a control share its rows stand for those up to `largest_control_minor`: see `monitored_weights`. So the number does
+    not change with the share of declined payments for which customers answer, and compares with
+    `models.selection_estimates.measurable_performance` of the model when it was judged.
     """
     own = decisions.filter(
         pc.and_(pc.equal(decisions["model_version"], pa.scalar(champion_version)), decisions["margin"].is_valid())
     )
     states = states_of(own, labels, date.max, 0)
-    weights = weights_of(own, states, largest_control_minor=largest_control_minor)
+    weights = monitored_weights_of(own, states, largest_control_minor=largest_control_minor)
     counts = weights > 0
     is_fraud = states[counts] == LabelState.KNOWN_FRAUD
     if not is_fraud.any():

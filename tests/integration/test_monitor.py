@@ -133,7 +133,8 @@ class World:
         return {"reference.parquet": self._reference_file(version.version).read_bytes()}
 
     def _registered(self, version: str) -> ModelVersion:
-        tags = {"average_precision": "0.95", "frauds": "100", "verdict_reasons": '["passed: all"]'}
+        measurable = '{"average_precision": 0.95, "frauds": 100}'
+        tags = {"measurable": measurable, "verdict_reasons": '["passed: all"]'}
         return ModelVersion(version=version, run_id="", tags=tags)
 
     def _reference_file(self, version: str) -> Path:
@@ -389,6 +390,8 @@ def test_a_declined_transaction_without_a_label_is_not_taken_for_genuine() -> No
         return measure_performance(decisions, labels, "1", largest_control_minor=largest)
 
     assert measured() == MeasuredPerformance(average_precision=1.0, frauds=1)
+    # A declined fraud that its customer reports changes nothing: the number must not depend on who answers.
+    assert measured(decided("control-fraud", 1.0, decline)) == MeasuredPerformance(average_precision=1.0, frauds=1)
     # A control row at the lowest margin stands for two frauds: precision 1 at recall 1/3, then 3/4 at full recall.
-    found = measured(decided("control-fraud", 1.0, approve, 0.5))
+    found = measured(decided("control-fraud", 1.0, approve, 0.5), largest=100_000)
     assert found == MeasuredPerformance(average_precision=pytest.approx(1 / 3 + 2 / 3 * 3 / 4), frauds=2)

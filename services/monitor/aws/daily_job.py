@@ -107,7 +107,7 @@ def restore_state(job: MonitorJob, records: Sequence[Progress]) -> ProgressState
 
     @cache
     def judged_performance(version: str) -> MeasuredPerformance | None:
-        return judged_performance_of(job.registry, version, default_frauds=job.policy.minimum_frauds)
+        return judged_performance_of(job.registry, version)
 
     state = ProgressState(job.policy, judged_performance)
     for record in records:

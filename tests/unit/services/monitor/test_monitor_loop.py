@@ -64,7 +64,8 @@ class Registry:
     def __init__(self) -> None:
         self.aliases = {CHAMPION: "1"}
         self.failures: Iterator[Exception | None] = iter(())
-        tags = {"average_precision": "0.8", "frauds": "100", "verdict_reasons": '["passed: better"]'}
+        measurable = '{"average_precision": 0.8, "frauds": 100}'
+        tags = {"measurable": measurable, "verdict_reasons": '["passed: better"]'}
         self.versions = {number: ModelVersion(version=number, run_id="", tags=tags) for number in "12"}
 
     def champion(self) -> ModelVersion:
@@ -408,13 +409,8 @@ def test_matured_outcomes_are_counted_and_logged(parts: Parts, caplog: pytest.Lo
     }
     parts.run(parts.monitor(), *live(0, 1))
     name = "cardwatch_monitor_matured_transactions_total"
-    assert [parts.counted.get_sample_value(name, {"outcome": outcome.value}) for outcome in AlertOutcome] == [
-        4.0,
-        2.0,
-        0.0,
-        0.0,
-        0.0,
-    ]
+    counts = [parts.counted.get_sample_value(name, {"outcome": outcome.value}) for outcome in AlertOutcome]
+    assert counts == [4.0, 2.0, 0.0, 0.0, 0.0]
     name, labels = "cardwatch_monitor_matured_amount_minor_total", {"outcome": "missed", "currency": "EUR"}
     assert parts.counted.get_sample_value(name, labels) == 100.0
     assert f"matured with {on(1)}: 2 caught (300 EUR), 1 missed (50 EUR), 0 false_alarm, 0 passed" in caplog.text

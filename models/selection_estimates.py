@@ -1,0 +1,111 @@
+"""Estimates from decided transactions of which some have no outcome, and what the missing ones leave open.
+
+`weight` is how many transactions a row stands for, see `cardwatch.label_states.control_weights`: rows without an
+outcome have 0. Weighted sums are then unbiased for the sums over all transactions that control rows can stand for
+(Horvitz and Thompson, JASA 1952), and their ratios are consistent. No weight helps where an action leaves no control
+row, as above the largest amount of the control share: there only bounds hold that assume the best and the worst of
+every censored row (Manski, "Nonparametric bounds on treatment effects", American Economic Review 1990).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.events import Action
+from cardwatch.label_states import Flags, LabelState, States
+from models.evaluation import row_costs_minor
+
+
+def weighted_average_precision(
+    scores: NDArray[np.floating[Any]], is_fraud: Flags, weight: NDArray[np.floating[Any]]
+) -> float | None:
+    """Return the average precision of n scores in 0..1, None without a fraud of positive weight.
+
+    Every row counts as many times as its weight says.
+
+    >>> weighted_average_precision(np.array([0.9, 0.8]), np.array([False, True]), np.array([1.0, 3.0]))
+    0.75
+    """
+    counts = weight > 0
+    if not is_fraud[counts].any():
+        return None
+    return float(average_precision_score(is_fraud[counts], scores[counts], sample_weight=weight[counts]))
+
+
+def weighted_cost_minor(
+    policy: DecisionPolicy,
+    actions: Sequence[Action],
+    is_fraud: Flags,
+    amount_minor: NDArray[np.integer[Any]],
+    weight: NDArray[np.floating[Any]],
+) -> float:
+    """Return the estimated cost of these actions in minor units: a weighted sum over n rows.
+
+    `actions` are those of the policy that is judged, which need not be those that were taken.
+    """
+    return float(row_costs_minor(policy, actions, is_fraud, amount_minor).incurred @ weight.astype(np.float64))
+
+
+def measurable_performance(
+    margins: NDArray[np.floating[Any]],
+    is_fraud: Flags,
+    weight: NDArray[np.floating[Any]],
+    is_measured: Flags,
+) -> MeasuredPerformance | None:
+    """Return the performance that monitoring would measure on these n rows, None without a fraud among them.
+
+    `is_measured`: bool [n], see `cardwatch.label_states.is_measurable`. This is what the performance of a model in
+    production is compared with: the average precision over all rows is higher, because a model that decides alone
+    declines the frauds of which it is most certain, and nobody charges those back.
+    """
+    counts = is_measured & (weight > 0)
+    precision = weighted_average_precision(margins[counts], is_fraud[counts], weight[counts])
+    if precision is None:
+        return None
+    return MeasuredPerformance(average_precision=precision, frauds=int(is_fraud[counts].sum()))
+
+
+class Bounds(NamedTuple):
+    """The least and the largest value that the data allow. `low` is not above `high`."""
+
+    low: float
+    high: float
+
+
+def recall_bounds(states: States, is_caught: Flags) -> Bounds | None:
+    """Return bounds of the share of fraud that is caught among n transactions, in 0..1, None if there may be no fraud.
+
+    `is_caught`: bool [n], whether the judged policy would stop the transaction if it is fraud. Censored transactions
+    may be fraud or not: the lower bound takes those for fraud that are not caught, and the upper bound the others.
+    Immature transactions may be fraud, too.
+    """
+    is_open = np.isin(states, (LabelState.CENSORED, LabelState.IMMATURE))
+    known = states == LabelState.KNOWN_FRAUD
+    caught, frauds = int((known & is_caught).sum()), int(known.sum())
+    more_missed, more_caught = int((is_open & ~is_caught).sum()), int((is_open & is_caught).sum())
+    if frauds + more_missed + more_caught == 0:
+        return None
+    low = caught / (frauds + more_missed) if frauds + more_missed else 1.0
+    high = (caught + more_caught) / (frauds + more_caught) if frauds + more_caught else 0.0
+    return Bounds(min(low, high), max(low, high))
+
+
+def cost_bounds_minor(
+    policy: DecisionPolicy, actions: Sequence[Action], states: States, amount_minor: NDArray[np.integer[Any]]
+) -> Bounds:
+    """Return bounds of the cost of these actions on n transactions in minor units.
+
+    Every transaction whose outcome is not observed may be fraud or genuine, whichever is cheaper (`low`) or dearer.
+    """
+    is_fraud = states == LabelState.KNOWN_FRAUD
+    is_open = np.isin(states, (LabelState.CENSORED, LabelState.IMMATURE))
+    genuine = row_costs_minor(policy, actions, is_fraud, amount_minor).incurred
+    fraud = row_costs_minor(policy, actions, is_fraud | is_open, amount_minor).incurred
+    return Bounds(float(np.minimum(genuine, fraud).sum()), float(np.maximum(genuine, fraud).sum()))

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from cardwatch.decision.cost_policy import DecisionPolicy, incurred_cost_minor
+from cardwatch.events import Action
+from cardwatch.label_states import LabelState
+from models.selection_estimates import (
+    Bounds,
+    cost_bounds_minor,
+    recall_bounds,
+    weighted_average_precision,
+    weighted_cost_minor,
+)
+
+FRAUD, GENUINE, CENSORED = LabelState.KNOWN_FRAUD, LabelState.PRESUMED_GENUINE, LabelState.CENSORED
+POLICY = DecisionPolicy()
+
+
+def test_a_weight_counts_a_row_several_times() -> None:
+    scores, is_fraud = np.array([0.9, 0.8, 0.7, 0.2]), np.array([True, False, True, False])
+    weight = np.array([2, 1, 3, 4])
+    repeated = np.repeat(np.arange(4), weight)
+    assert weighted_average_precision(scores, is_fraud, weight) == pytest.approx(
+        average_precision_score(is_fraud[repeated], scores[repeated])
+    )
+    actions = [Action.DECLINE, Action.CHALLENGE, Action.APPROVE, Action.APPROVE]
+    amounts = np.array([1_000, 2_000, 3_000, 4_000])
+    all_actions = [actions[row] for row in repeated]
+    assert weighted_cost_minor(POLICY, actions, is_fraud, amounts, weight) == pytest.approx(
+        incurred_cost_minor(POLICY, all_actions, is_fraud[repeated], amounts[repeated].astype(np.float64))
+    )
+
+
+def test_rows_without_weight_are_no_rows() -> None:
+    assert weighted_average_precision(np.array([0.9, 0.1]), np.array([True, True]), np.array([0.0, 1.0])) == 1.0
+    assert weighted_average_precision(np.array([0.9, 0.1]), np.array([True, False]), np.array([0.0, 1.0])) is None
+
+
+def test_censored_transactions_open_the_recall_to_both_sides() -> None:
+    # Two known frauds, one caught; one censored transaction would be caught, and one would not.
+    states = np.array([FRAUD, FRAUD, CENSORED, CENSORED, GENUINE], np.int8)
+    caught = np.array([True, False, True, False, True])
+    assert recall_bounds(states, caught) == Bounds(1 / 3, 2 / 3)
+    assert recall_bounds(np.array([FRAUD, FRAUD], np.int8), np.array([True, False])) == Bounds(0.5, 0.5)
+    assert recall_bounds(np.array([GENUINE], np.int8), np.array([True])) is None
+
+
+def test_a_censored_transaction_costs_what_either_outcome_would() -> None:
+    states, amounts = np.array([CENSORED, CENSORED, FRAUD], np.int8), np.array([10_000, 10_000, 5_000])
+    actions = [Action.APPROVE, Action.DECLINE, Action.APPROVE]
+    # Approving costs the amount or nothing, declining 500 + 5 % of the amount or nothing, the known fraud 5,000.
+    assert cost_bounds_minor(POLICY, actions, states, amounts) == Bounds(5_000.0, 5_000.0 + 10_000.0 + 1_000.0)
+
+
+CASES = st.lists(
+    st.tuples(st.sampled_from([FRAUD, GENUINE, CENSORED]), st.booleans(), st.integers(50, 100_000)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(CASES)
+def test_bounds_hold_for_every_truth_and_are_reached(rows: list[tuple[LabelState, bool, int]]) -> None:
+    states, caught, amounts = (np.array(column) for column in zip(*rows, strict=True))
+    actions = [Action.DECLINE if stops else Action.APPROVE for stops in caught.tolist()]
+    choices = [[state is FRAUD] if state is not CENSORED else [False, True] for state, _, _ in rows]
+    truths = [np.array(truth) for truth in product(*choices)]
+    recalls = [float(caught[truth].mean()) for truth in truths if truth.any()]
+    costs = [incurred_cost_minor(POLICY, actions, truth, amounts.astype(np.float64)) for truth in truths]
+    found = recall_bounds(states.astype(np.int8), caught)
+    assert (found is None) == (not recalls)
+    if found is not None:
+        assert (found.low, found.high) == pytest.approx((min(recalls), max(recalls)))
+    bounds = cost_bounds_minor(POLICY, actions, states.astype(np.int8), amounts)
+    assert (bounds.low, bounds.high) == pytest.approx((min(costs), max(costs)))
