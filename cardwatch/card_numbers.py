@@ -214,7 +214,7 @@ def _spans_in_groups(text: str) -> Iterator[tuple[int, int]]:
     while first < len(groups):
         for until in range(min(first + 19, len(groups)), first, -1):
             digits = _in_ascii("".join(group[0] for group in groups[first:until]))
-            if has_valid_check_digit(digits) and not _is_moment(digits, moments[first:until]):
+            if has_valid_check_digit(digits) and not _is_moment(digits, moments, first, until):
                 yield groups[first].start(), groups[until - 1].end()
                 first = until
                 break
@@ -234,16 +234,19 @@ def _moments_of_groups(text: str, groups: Sequence[re.Match[str]]) -> list[re.Ma
     return moments
 
 
-def _is_moment(digits: str, moments: Sequence[re.Match[str] | None]) -> bool:
-    """Whether digits with a valid check digit are dates and times, of which the groups are parts, and no card number.
+def _is_moment(digits: str, moments: Sequence[re.Match[str] | None], first: int, until: int) -> bool:
+    """Whether digits with a valid check digit, of the groups from `first` on, are dates and times and no card number.
 
-    No brand's numbers are written as a date with a time. Dates alone, times alone, and dates with a time beside other
-    digits count only if the digits are not those of a brand.
+    No brand's numbers are written as a date with a time, and none begins or ends within a date. Whole dates alone,
+    whole times alone, and dates with a time beside other digits count only if the digits are not those of a brand.
     """
-    has_date_with_time = any(moment is not None and moment["moment"] for moment in moments)
-    if all(moments):
-        return has_date_with_time or not has_prefix_of_brand(digits)
-    return has_date_with_time and not has_prefix_of_brand(digits)
+    covered = moments[first:until]
+    has_date_with_time = any(moment is not None and moment["moment"] for moment in covered)
+    if not all(covered):
+        return has_date_with_time and not has_prefix_of_brand(digits)
+    begins_within = first > 0 and moments[first - 1] is moments[first]
+    ends_within = until < len(moments) and moments[until] is moments[until - 1]
+    return has_date_with_time or begins_within or ends_within or not has_prefix_of_brand(digits)
 
 
 def _groups_hold_number(part: str) -> bool:
