@@ -115,7 +115,7 @@ def _evaluate(detector: Detector, rows: TrainingSet, policies: Policies) -> tupl
 
 def _evaluate_baselines(training: TrainingSet, unseen: TrainingSet, policies: Policies) -> dict[str, Evaluation]:
     policy = policies.decision
-    found = baseline_scores(training.features, training.is_fraud, unseen.features, policy)
+    found = baseline_scores(training.features, training.is_fraud, unseen.features, policy, training.weight)
     return {
         name: evaluate(
             baseline.scores,

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from cardwatch.training_policy import TrainingPolicy
 from models.cross_fitting import card_folds, fit_cross_fitted
 from models.reliability import reliability_points
 from models.reliability_plot import reliability_svg
+from models.search import SearchRows, search_settings
 from models.training import TrainingSettings, WeightedRows
 from pipelines.steps.training_set import ReplayedLog, TrainingSet
 
@@ -35,6 +37,7 @@ REFERENCE_ENOUGH_ROWS: Final = 2_000
 REFERENCE_MINIMUM_ROWS: Final = 500
 """Minimum number of rows. With fewer, no column of the reference could be compared."""
 RELIABILITY_FILE: Final = "reliability.svg"
+TRIALS_FILE: Final = "trials.json"
 SETTINGS: Final = TrainingSettings()
 POLICY: Final = TrainingPolicy()
 
@@ -61,11 +64,16 @@ def fit_candidate(
 
     The trees see all cards, and the calibration is fitted on out-of-fold margins (see `models.cross_fitting`), so both
     know the newest kind of fraud. `reliability.svg` shows how well the probabilities of cards that were not seen agree
-    with their labels. The same archive gives the same bytes.
+    with their labels. With `policy.trials`, `settings` are the default of a search, whose trials are in `trials.json`.
+    The same archive gives the same bytes.
     """
-    rows = WeightedRows(features=training.features, is_fraud=training.is_fraud)
-    fit = fit_cross_fitted(rows, card_folds(training.card_ids, policy.calibration_folds), settings)
+    rows = WeightedRows(features=training.features, is_fraud=training.is_fraud, weight=training.weight)
+    search = search_settings(SearchRows(rows, training.days, training.card_ids), settings, policy)
+    chosen = search.chosen if search else settings
+    fit = fit_cross_fitted(rows, card_folds(training.card_ids, policy.calibration_folds), chosen)
     fit.fitted.save(folder)
+    if search:
+        (folder / TRIALS_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(search)))
     points = reliability_points(fit.probabilities, rows.is_fraud, rows.weight)
     title = f"{len(rows):,} training rows, scored by trees and calibration that have not seen their cards"
     (folder / RELIABILITY_FILE).write_text(reliability_svg(points, title), encoding="utf-8")

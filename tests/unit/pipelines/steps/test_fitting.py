@@ -1,10 +1,11 @@
-"""The drift reference: which days of the log it has, and what has no influence on it."""
+"""The files of a candidate, and its drift reference: which days of the log it has, and what has no influence on it."""
 
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -20,9 +21,13 @@ from cardwatch.events import FIRST_DAY, LAST_DAY, Channel, Transaction
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.features.state import STATE
+from cardwatch.label_states import LabelCoverage
 from cardwatch.promotion.split import NotEnoughHistory, TemporalSplit
-from pipelines.steps.fitting import recent_rows
-from pipelines.steps.training_set import ReplayedLog, newest_closed_day
+from cardwatch.training_policy import TrainingPolicy
+from models.search import Search
+from models.training import TrainingSettings
+from pipelines.steps.fitting import fit_candidate, recent_rows
+from pipelines.steps.training_set import ReplayedLog, TrainingSet, newest_closed_day
 
 FIRST = date(2025, 1, 6)
 DAYS = 40
@@ -164,3 +169,57 @@ def transaction(day: date) -> Transaction:
         channel=Channel.CHIP,
         country="DE",
     )
+
+
+SETTINGS = TrainingSettings(trees=8, depth=3, features_per_tree=1.0, max_bin=64)
+
+
+def training_set(rows: int = 2_000) -> TrainingSet:
+    """Rows of 100 cards over 28 days; the first feature makes fraud likelier."""
+    random = np.random.default_rng(3)
+    features = random.normal(size=(rows, len(FEATURES))).astype(np.float32)
+    start_ms = (FIRST - date(1970, 1, 1)).days * DAY_MS
+    return TrainingSet(
+        features=features,
+        is_fraud=random.random(rows) < 1.0 / (1.0 + np.exp(3.0 - 2.0 * features[:, 0])),
+        weight=np.ones(rows, np.float32),
+        amount_minor=np.full(rows, 1_000, np.int64),
+        occurred_at_ms=start_ms + np.arange(rows, dtype=np.int64) * 28 * DAY_MS // rows,
+        card_ids=np.array([f"card-{number % 100}" for number in range(rows)], np.object_),
+        transaction_ids=np.array([f"t-{number}" for number in range(rows)], np.object_),
+        fingerprint="f",
+        label_coverage=LabelCoverage(presumed_genuine=rows),
+    )
+
+
+def test_a_row_that_stands_for_several_raises_the_probabilities(tmp_path: Path) -> None:
+    rows = training_set()
+    frauds_weigh_more = structs.replace(rows, weight=np.where(rows.is_fraud, 5.0, 1.0).astype(np.float32))
+    plain, weighted = (
+        fit_candidate(each, rows.features[:600], tmp_path / name, SETTINGS).detector
+        for name, each in (("plain", rows), ("weighted", frauds_weigh_more))
+    )
+    expected = [float(detector.probabilities(detector.margins(rows.features)).mean()) for detector in (plain, weighted)]
+    assert expected[1] > 2 * expected[0]
+
+
+def test_a_candidate_is_trained_on_all_cards_with_out_of_fold_calibration(tmp_path: Path) -> None:
+    rows = training_set()
+    candidate = fit_candidate(rows, rows.features[:600], tmp_path, SETTINGS, TrainingPolicy(calibration_folds=3))
+    facts = candidate.detector.facts
+    assert (facts.rows, facts.frauds, facts.calibration_folds) == (2_000, int(rows.is_fraud.sum()), 3)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model.ubj", "trees.bin", "detector.json", "reference.parquet", "reliability.svg",
+    }  # fmt: skip
+    assert "2,000 training rows" in (tmp_path / "reliability.svg").read_text()
+
+
+def test_a_search_is_stored_with_the_model_and_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    rows, policy = training_set(), TrainingPolicy(calibration_folds=2, trials=2, maximum_trees=15, maximum_depth=3)
+    first, second = (
+        fit_candidate(rows, rows.features[:600], tmp_path / name, SETTINGS, policy) for name in ("first", "second")
+    )
+    assert first.digest == second.digest
+    search = msgspec.json.decode((tmp_path / "first" / "trials.json").read_bytes(), type=Search)
+    assert len(search.trials) == 3
+    assert first.detector.facts.settings == structs.asdict(search.chosen)
