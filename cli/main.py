@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "send": ("cli.send", "Send transactions, and print their decisions of record."),
     "decisions": ("cli.decisions", "Follow the decisions of record, and explain one of them."),
     "dead-letters": ("cli.dead_letters", "List and show rejected records, and send those again that are valid now."),
+    "quarantine": ("cli.quarantine", "List or release the days that the data contract excludes from training."),
     "upgrade": ("cli.upgrade", "Bring the stack's data to this version, after an update."),
     "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),
     "evaluate": ("cli.evaluate", "Train and test a model on your own transactions."),

@@ -78,6 +78,18 @@ def distinct(texts: pa.ChunkedArray[Any]) -> tuple[list[str], NDArray[np.int64]]
     return encoded.dictionary.to_pylist(), codes
 
 
+def hashes(texts: pa.ChunkedArray[Any]) -> NDArray[np.uint64]:
+    """Return the identity hash of each text, uint64 [n], 0 for a missing one."""
+    return _hashes(_combined(texts))
+
+
+def codes_with_missing(texts: pa.ChunkedArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the distinct texts, and the index of each row's text, int64 [n], -1 for a missing one."""
+    encoded = _dictionary(_combined(texts))
+    indices = encoded.indices.fill_null(-1) if encoded.null_count else encoded.indices
+    return encoded.dictionary.to_pylist(), indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
 def _required(transactions: pa.Table, name: str) -> Arrow:
     values = _combined(transactions[name])
     if values.null_count:

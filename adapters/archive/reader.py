@@ -66,6 +66,14 @@ class Archive:
         """Return the transactions of the days, in log order (partition, then log_offset)."""
         return self._read(TRANSACTIONS, first, last)
 
+    def transaction_columns(self, first: date, last: date, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of the transactions of the days, in no order."""
+        schema = pa.schema([SCHEMAS[TRANSACTIONS].field(name) for name in columns])
+        tables = [
+            pq.read_table(path, schema=schema, partitioning=None) for path, _ in self.files(TRANSACTIONS, first, last)
+        ]
+        return pa.concat_tables(tables) if tables else schema.empty_table()
+
     def decisions(self, first: date, last: date) -> pa.Table:
         """Return the decisions on transactions of the days, in log order of the transactions."""
         return self._read(DECISIONS, first, last)

@@ -23,6 +23,7 @@ class ProgressPart(StrEnum):
     ARCHIVE = "1-archive"
     MONITOR = "2-monitor"
     RETRAINING = "3-retraining"
+    RELEASES = "4-releases"
 
 
 class S3ProgressLog:

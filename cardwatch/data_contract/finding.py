@@ -29,7 +29,7 @@ class Check(StrEnum):
     NO_CONTRACT = "no_contract"
 
 
-ALL_RECORDS: Final = "*"
+ALL_RECORDS: Final = "records"
 """Column of a finding that concerns the records as a whole, not one field."""
 
 

@@ -94,7 +94,7 @@ def profile_day(
         },
         codes={column: _count_codes(records.codes[column]) for column in CODE_COLUMNS},
         keys=None if known is None else {column: _count_keys(records.keys[column], known[column]) for column in known},
-        repeated=len(records) - len(_distinct(records.transaction_ids)),
+        repeated=len(records) - len(distinct_hashes(records.transaction_ids)),
         copied=_copied(records),
         labels=labels,
     )
@@ -102,15 +102,14 @@ def profile_day(
 
 def distinct_keys(days: Iterable[DayRecords]) -> dict[str, Hashes]:
     """Return the known keys after these days."""
-    of_days = [{column: _distinct(records.keys[column]) for column in KEY_COLUMNS} for records in days]
+    of_days = [{column: distinct_hashes(records.keys[column]) for column in KEY_COLUMNS} for records in days]
     return union_of_keys(of_days)
 
 
 def union_of_keys(parts: Iterable[KnownKeys]) -> dict[str, Hashes]:
     """Return the known keys of all parts together."""
-    listed = list(parts)
-    none = np.zeros(0, np.uint64)
-    return {column: _distinct(np.concatenate([none, *(part[column] for part in listed)])) for column in KEY_COLUMNS}
+    listed = [dict.fromkeys(KEY_COLUMNS, np.zeros(0, np.uint64)), *parts]
+    return {column: distinct_hashes(np.concatenate([part[column] for part in listed])) for column in KEY_COLUMNS}
 
 
 def amount_step(amount_minor: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -153,10 +152,10 @@ def _copied(records: DayRecords) -> int:
     mixed = np.zeros(len(first), np.uint64)
     for part in parts:
         mixed = _mix(mixed ^ part)
-    return len(mixed) - len(_distinct(mixed))
+    return len(mixed) - len(distinct_hashes(mixed))
 
 
-def _distinct(hashes: Hashes) -> Hashes:
+def distinct_hashes(hashes: Hashes) -> Hashes:
     """Return the distinct hashes, sorted. `np.unique` takes five times as long on 64-bit numbers."""
     ordered = np.sort(hashes)
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered

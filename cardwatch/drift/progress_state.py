@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import NamedTuple
 
@@ -74,9 +74,9 @@ class ProgressState:
                 self._monitored.add(record.day)
                 observation = _observation(record, self._judged_performance_of(record.champion_version))
                 self._drift_state, _ = assess(self._drift_state, observation, self._policy)
-                self.quarantine = after_day(self.quarantine, record.day, record.champion_version, record.data_findings)
+                self.quarantine = quarantine_after([record], self.quarantine)
             case QuarantineReleased():
-                self.quarantine = after_release(self.quarantine, record.first_day, record.day)
+                self.quarantine = quarantine_after([record], self.quarantine)
             case _:
                 pass
 
@@ -114,6 +114,17 @@ class ProgressState:
             reasons=reasons,
             excluded_days=sorted(self.quarantine.excluded_days),
         )
+
+
+def quarantine_after(records: Iterable[Progress], state: QuarantineState | None = None) -> QuarantineState:
+    """Return the state of the quarantine after these progress records; it is empty before them."""
+    state = state or QuarantineState()
+    for record in records:
+        if isinstance(record, DayMonitored) and (state.newest is None or record.day > state.newest):
+            state = after_day(state, record.day, record.champion_version, record.data_findings)
+        elif isinstance(record, QuarantineReleased):
+            state = after_release(state, record.first_day, record.day)
+    return state
 
 
 def _observation(record: DayMonitored, judged_performance: MeasuredPerformance | None) -> DayObservation:

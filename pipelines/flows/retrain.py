@@ -21,7 +21,7 @@ from adapters.runtime.settings import Settings
 from cardwatch.label_maturity import end_of_day
 from cardwatch.promotion.split import TemporalSplit
 from pipelines.flows.tasks import as_task, begin_run, require_live_run
-from pipelines.steps import comparison, fitting, training_set
+from pipelines.steps import comparison, contract_learning, fitting, training_set
 from pipelines.steps.comparison import Comparison
 from pipelines.steps.fitting import CandidateModel, recent_rows
 from pipelines.steps.registration import promote, register
@@ -31,23 +31,35 @@ log = logging.getLogger(__name__)
 
 replay_log = as_task(training_set.replay_log)
 assemble_training_set = as_task(training_set.assemble_training_set)
+learn_data_contract = as_task(contract_learning.learn_data_contract)
 fit_candidate = as_task(fitting.fit_candidate)
 compare_champion_challenger = as_task(comparison.compare_champion_challenger)
 
 
 @flow(name="retrain")  # type: ignore[untyped-decorator]
 def retrain(
-    as_of_day: date, reasons: list[str], maturity_days: int = MATURITY_DAYS, judge_days: int = EVALUATION_DAYS
+    as_of_day: date,
+    reasons: list[str],
+    maturity_days: int = MATURITY_DAYS,
+    judge_days: int = EVALUATION_DAYS,
+    excluded_days: list[date] | None = None,
 ) -> dict[str, Any]:
     """Train a challenger on the data known at the end of `as_of_day` and promote it if the gate does.
 
-    `judge_days` is the length of the evaluation window. `reasons` are stored with the model.
+    `judge_days` is the length of the evaluation window. `reasons` are stored with the model. `excluded_days` are
+    quarantined: they are left out of training and judging.
     """
     settings = begin_run()
     history = replay_archive(settings)
     split = history.split(as_of_day, maturity_days=maturity_days, evaluation_days=judge_days)
     version, compared = train_and_register(
-        settings, history, as_of_day, split, name=f"retrain {as_of_day}", because=reasons
+        settings,
+        history,
+        as_of_day,
+        split,
+        name=f"retrain {as_of_day}",
+        because=reasons,
+        excluded_days=frozenset(excluded_days or ()),
     )
     return {
         "version": version,
@@ -65,19 +77,29 @@ def replay_archive(settings: Settings) -> ReplayedLog:
 
 
 def train_and_register(
-    settings: Settings, history: ReplayedLog, as_of: date, split: TemporalSplit, *, name: str, because: list[str]
+    settings: Settings,
+    history: ReplayedLog,
+    as_of: date,
+    split: TemporalSplit,
+    *,
+    name: str,
+    because: list[str],
+    excluded_days: frozenset[date] = frozenset(),
 ) -> tuple[str, Comparison]:
     """Run the steps that both flows share and return the new version with its comparison."""
     policies = read_policies(settings)
-    labels = Archive(settings.archive, settings.index_url).labels(end_of_day(as_of))
-    rows = assemble_training_set(history, labels, as_of, split)
+    archive = Archive(settings.archive, settings.index_url)
+    rows = assemble_training_set(history, archive.labels(end_of_day(as_of)), as_of, split, excluded_days)
+    contract = learn_data_contract(archive, as_of, excluded_days)
+    recent = recent_rows(history, as_of, split, excluded_days)
     with TemporaryDirectory(prefix="cardwatch-") as folder:
         training = rows.between(split.train_from, split.evaluate_from)
-        recent = recent_rows(history, as_of, split)
-        candidate = fit_candidate(training, recent, Path(folder) / "challenger", policy=policies.training)
+        candidate = fit_candidate(
+            training, recent, Path(folder) / "challenger", policy=policies.training, contract=contract
+        )
         with closing(MlflowRegistry(settings.mlflow_url)) as registry:
             compared = compare_champion_challenger(registry, candidate.detector, rows, split, policies)
-            return publish(settings, registry, candidate, compared, split, name, because), compared
+            return publish(settings, registry, candidate, compared, split, name, because, excluded_days), compared
 
 
 @as_task
@@ -89,10 +111,19 @@ def publish(
     split: TemporalSplit,
     name: str,
     because: list[str],
+    excluded_days: frozenset[date],
 ) -> str:
     """Register the candidate, set the aliases by its verdict, and return its version."""
     require_live_run(settings)
-    version = register(MlflowTracking(settings.mlflow_url), candidate, compared, split, name=name, because=because)
+    version = register(
+        MlflowTracking(settings.mlflow_url),
+        candidate,
+        compared,
+        split,
+        name=name,
+        because=because,
+        excluded_days=excluded_days,
+    )
     promote(registry, version, candidate, compared.verdict)
     log.info("version %s %s", version, "is champion" if compared.verdict.promoted else "was refused")
     return version

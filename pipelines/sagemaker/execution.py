@@ -3,6 +3,7 @@
     training/EXECUTION/assembled.json          day, windows and fingerprint of the training set
     training/EXECUTION/rows.parquet            the training set
     training/EXECUTION/recent.parquet          feature rows of the drift reference
+    training/EXECUTION/data_contract.json      expectations of a day's data; absent if there were too few days
     models/EXECUTION/JOB/output/model.tar.gz   the candidate, at the path where SageMaker stores a training job's output
     models/EXECUTION/judged.json               verdict of the gate, and the tags to register the candidate with
     models/EXECUTION/verdict.json, model_card.md   the same for people
@@ -19,6 +20,7 @@ from msgspec import Struct, field
 
 from adapters.aws.object_keys import TRAINING_OUTPUT, model_key, training_key
 from adapters.aws.s3 import Bucket
+from cardwatch.data_contract.contract import CONTRACT_FILE
 from cardwatch.errors import ObjectMissing
 from cardwatch.label_states import LabelCoverage
 from cardwatch.promotion.gate import Verdict
@@ -26,12 +28,16 @@ from cardwatch.promotion.split import TemporalSplit
 
 
 class TrainingSetInfo(Struct, frozen=True, kw_only=True):
-    """Day, windows and content fingerprint of a training set, and the label states of its transactions."""
+    """Day, windows and content fingerprint of a training set, and the label states of its transactions.
+
+    `excluded_days` are the quarantined days that it leaves out.
+    """
 
     as_of: date
     split: TemporalSplit = field(name="windows")
     fingerprint: str
     label_coverage: LabelCoverage
+    excluded_days: list[date] = []
 
 
 class CandidateVerdict(Struct, frozen=True, kw_only=True):
@@ -49,10 +55,12 @@ class ExecutionArtifacts:
     def __init__(self, bucket: Bucket, name: str) -> None:
         self.bucket, self.name = bucket, name
 
-    def put_training_set(self, info: TrainingSetInfo, *, rows: bytes, recent: bytes) -> None:
+    def put_training_set(self, info: TrainingSetInfo, *, rows: bytes, recent: bytes, contract: bytes | None) -> None:
         """Store a training set. `assembled.json` is written last, because it marks the others as complete."""
         self.bucket.put(self._data("rows.parquet"), rows)
         self.bucket.put(self._data("recent.parquet"), recent)
+        if contract is not None:
+            self.bucket.put(self._data(CONTRACT_FILE), contract)
         self.bucket.put(self._data("assembled.json"), _pretty(info))
 
     def training_set_info(self) -> TrainingSetInfo:
@@ -66,6 +74,10 @@ class ExecutionArtifacts:
     def recent_rows(self) -> bytes:
         """Return the rows of the drift reference as Parquet."""
         return self.bucket.get(self._data("recent.parquet"))
+
+    def contract(self) -> bytes | None:
+        """Return the data contract, None if there is none."""
+        return self.bucket.find(self._data(CONTRACT_FILE))
 
     def candidate_archive(self) -> bytes:
         """Return the `model.tar.gz` of the newest training job of this execution."""

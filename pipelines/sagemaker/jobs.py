@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,9 @@ from adapters.aws.sagemaker_registry import Package, Registration, SageMakerRegi
 from adapters.model_registry.model_folder import unpack_model, write_model
 from adapters.runtime.files import read_folder
 from adapters.runtime.policy_file import Policies
+from cardwatch.data_contract.contract import DataContract, decode_contract, encode_contract
 from cardwatch.detector.detector import Detector
+from cardwatch.drift.progress_state import quarantine_after
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.label_maturity import end_of_day
 from cardwatch.progress import Bootstrapped, RetrainingEnded
@@ -30,6 +32,7 @@ from pipelines.sagemaker.training_files import (
     rows_to_parquet,
 )
 from pipelines.steps.comparison import Comparison, compare_champion_challenger
+from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import CandidateModel, fit_candidate, recent_rows
 from pipelines.steps.registration import describe, require_first_champion
 from pipelines.steps.training_set import TrainingSet, assemble_training_set, newest_closed_day, replay_log
@@ -44,10 +47,22 @@ class RetrainingJob(NamedTuple):
     folder: Path
 
 
+class CandidateReference(NamedTuple):
+    """What the monitor compares the days of a champion with: feature rows of the newest days, and the data contract."""
+
+    recent: NDArray[np.float32]
+    contract: DataContract | None
+
+
 def assemble(job: RetrainingJob, as_of: date) -> None:
     """Replay the complete archive, and store the rows of both windows with the labels known at the end of `as_of`."""
-    rows, recent, info = _training_set(job, as_of, evaluation_days=job.policies.drift.judge_days)
-    job.artifacts.put_training_set(info, rows=rows_to_parquet(rows), recent=features_to_parquet(recent))
+    rows, reference, info = _training_set(job, as_of, evaluation_days=job.policies.drift.judge_days)
+    job.artifacts.put_training_set(
+        info,
+        rows=rows_to_parquet(rows),
+        recent=features_to_parquet(reference.recent),
+        contract=encode_contract(reference.contract) if reference.contract else None,
+    )
 
 
 def fit(job: RetrainingJob, model_folder: Path) -> None:
@@ -57,7 +72,11 @@ def fit(job: RetrainingJob, model_folder: Path) -> None:
     """
     info = job.artifacts.training_set_info()
     rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint, info.label_coverage)
-    candidate = _fit(job, rows, features_from_parquet(job.artifacts.recent_rows()), info)
+    contract = job.artifacts.contract()
+    reference = CandidateReference(
+        features_from_parquet(job.artifacts.recent_rows()), decode_contract(contract) if contract else None
+    )
+    candidate = _fit(job, rows, reference, info)
     name = job.artifacts.name
     write_model(
         model_folder,
@@ -90,8 +109,8 @@ def bootstrap(job: RetrainingJob, as_of: date | None, *, image: str, holdout_day
     found = job.registry.find_by_execution(job.artifacts.name)
     if found is not None:
         return found
-    rows, recent, info = _training_set(job, as_of, evaluation_days=holdout_days)
-    candidate = _fit(job, rows, recent, info)
+    rows, reference, info = _training_set(job, as_of, evaluation_days=holdout_days)
+    candidate = _fit(job, rows, reference, info)
     comparison, verdict = _compare(job, candidate.detector, identity_tags(candidate), rows, info)
     require_first_champion(comparison.verdict)
     package = job.registry.register(
@@ -120,7 +139,7 @@ def identity_tags(candidate: CandidateModel) -> dict[str, str]:
 
 def _training_set(
     job: RetrainingJob, as_of: date | None, *, evaluation_days: int
-) -> tuple[TrainingSet, NDArray[np.float32], TrainingSetInfo]:
+) -> tuple[TrainingSet, CandidateReference, TrainingSetInfo]:
     """Replay the complete archive, which is downloaded to the folder of the job with all reference tables."""
     stored = S3Archive(job.artifacts.bucket, job.folder / "archive")
     archive = stored.fetch_index()
@@ -130,14 +149,36 @@ def _training_set(
     history = replay_log(archive, tables.all(), tables.former_days())
     day = as_of or newest_closed_day(archive)
     split = history.split(day, maturity_days=job.policies.drift.maturity_days, evaluation_days=evaluation_days)
-    rows = assemble_training_set(history, archive.labels(end_of_day(day)), day, split)
-    info = TrainingSetInfo(as_of=day, split=split, fingerprint=rows.fingerprint, label_coverage=rows.label_coverage)
-    return rows, recent_rows(history, day, split), info
+    excluded = quarantined_days(job, day)
+    rows = assemble_training_set(history, archive.labels(end_of_day(day)), day, split, excluded)
+    reference = CandidateReference(
+        recent_rows(history, day, split, excluded), learn_data_contract(archive, day, excluded)
+    )
+    info = TrainingSetInfo(
+        as_of=day,
+        split=split,
+        fingerprint=rows.fingerprint,
+        label_coverage=rows.label_coverage,
+        excluded_days=sorted(excluded),
+    )
+    return rows, reference, info
 
 
-def _fit(job: RetrainingJob, rows: TrainingSet, recent: NDArray[np.float32], info: TrainingSetInfo) -> CandidateModel:
+def quarantined_days(job: RetrainingJob, as_of: date) -> frozenset[date]:
+    """Return the days that are quarantined at the end of `as_of`, from the progress records in the bucket."""
+    records = S3ProgressLog(job.artifacts.bucket).before(as_of + timedelta(days=1))
+    return quarantine_after(records).excluded_days
+
+
+def _fit(job: RetrainingJob, rows: TrainingSet, reference: CandidateReference, info: TrainingSetInfo) -> CandidateModel:
     training = rows.between(info.split.train_from, info.split.evaluate_from)
-    return fit_candidate(training, recent, job.folder / "candidate", policy=job.policies.training)
+    return fit_candidate(
+        training,
+        reference.recent,
+        job.folder / "candidate",
+        policy=job.policies.training,
+        contract=reference.contract,
+    )
 
 
 def _compare(
@@ -147,7 +188,9 @@ def _compare(
     comparison = compare_champion_challenger(job.registry, detector, rows, info.split, job.policies)
     digest = identity["digest"]
     because = [f"execution {job.artifacts.name}"]
-    description = describe(detector.facts, comparison, info.split, digest=digest, because=because)
+    description = describe(
+        detector.facts, comparison, info.split, digest=digest, because=because, excluded_days=info.excluded_days
+    )
     verdict = CandidateVerdict(
         as_of=info.as_of, digest=digest, verdict=comparison.verdict, tags={**description.tags, **identity}
     )

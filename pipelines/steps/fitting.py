@@ -15,6 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from adapters.runtime.files import read_folder
+from cardwatch.data_contract.contract import CONTRACT_FILE, DataContract, encode_contract
 from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import FEATURE_NAMES
 from cardwatch.promotion.split import NotEnoughHistory, TemporalSplit
@@ -59,8 +60,10 @@ def fit_candidate(
     folder: Path,
     settings: TrainingSettings = SETTINGS,
     policy: TrainingPolicy = POLICY,
+    *,
+    contract: DataContract | None = None,
 ) -> CandidateModel:
-    """Fit a detector, and save it in `folder` with its drift reference `recent` (see `recent_rows`).
+    """Fit a detector, and save it in `folder` with its drift reference `recent` (see `recent_rows`) and its contract.
 
     The trees see all cards, and the calibration is fitted on out-of-fold margins (see `models.cross_fitting`), so both
     know the newest kind of fraud. `reliability.svg` shows how well the probabilities of cards that were not seen agree
@@ -79,26 +82,31 @@ def fit_candidate(
     (folder / RELIABILITY_FILE).write_text(reliability_svg(points, title), encoding="utf-8")
     detector = fit.fitted.detector
     pq.write_table(reference_table(detector, recent), folder / REFERENCE_FILE)
+    if contract is not None:
+        (folder / CONTRACT_FILE).write_bytes(encode_contract(contract))
     digest = digest_of(read_folder(folder))
     log.info("fitted the model %s", digest[:12])
     return CandidateModel(detector=detector, folder=folder, digest=digest, fingerprint=training.fingerprint)
 
 
-def recent_rows(history: ReplayedLog, as_of: date, split: TemporalSplit) -> NDArray[np.float32]:
+def recent_rows(
+    history: ReplayedLog, as_of: date, split: TemporalSplit, excluded_days: frozenset[date] = frozenset()
+) -> NDArray[np.float32]:
     """Return the drift reference: feature rows of the week that ends with day `as_of`, float32 [n, features].
 
-    Rows of later days have no influence: the log may hold newer days, and single transactions of a wrong clock. While
-    there are fewer than `REFERENCE_ENOUGH_ROWS` rows, the week before is added, until the training window of `split` is
-    covered. The rows are evenly spaced in the log. Drift is measured on features, so they need no mature labels.
+    Rows of later days have no influence: the log may hold newer days, and single transactions of a wrong clock. Rows of
+    `excluded_days` are left out. While there are fewer than `REFERENCE_ENOUGH_ROWS` rows, the week before is added,
+    until the training window of `split` is covered. The rows are evenly spaced in the log. Drift is measured on
+    features, so they need no mature labels.
 
     Raises `NotEnoughHistory` for fewer than `REFERENCE_MINIMUM_ROWS`.
     """
     until = as_of + timedelta(days=1)
     first = until - timedelta(days=REFERENCE_DAYS)
-    recent = np.flatnonzero(history.rows_between(first, until))
+    recent = np.flatnonzero(history.rows_between(first, until, excluded_days))
     while len(recent) < REFERENCE_ENOUGH_ROWS and first > split.train_from:
         first -= timedelta(days=REFERENCE_DAYS)
-        recent = np.flatnonzero(history.rows_between(first, until))
+        recent = np.flatnonzero(history.rows_between(first, until, excluded_days))
     if len(recent) < REFERENCE_MINIMUM_ROWS:
         raise NotEnoughHistory(
             f"there are {len(recent)} transactions from {first} to {as_of}, and {REFERENCE_MINIMUM_ROWS} are needed as "

@@ -8,6 +8,9 @@ A version has its verdict from its first moment: in the tags `verdict` (promoted
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import date
+
 import msgspec
 from msgspec import Struct, structs
 
@@ -32,15 +35,25 @@ class ModelDescription(Struct, frozen=True, kw_only=True):
 
 
 def describe(
-    facts: DetectorFacts, comparison: Comparison, split: TemporalSplit, *, digest: str, because: list[str]
+    facts: DetectorFacts,
+    comparison: Comparison,
+    split: TemporalSplit,
+    *,
+    digest: str,
+    because: list[str],
+    excluded_days: Iterable[date] = (),
 ) -> ModelDescription:
-    """Return the description of a compared candidate. `because` are the reasons for its training."""
+    """Return the description of a compared candidate. `because` are the reasons for its training.
+
+    `excluded_days` are the quarantined days that it was neither trained nor judged on.
+    """
     training_window = _training_window(split)
     return ModelDescription(
         tags={
             **training_window,
             **_evaluation_window(comparison),
             "because": _json(because),
+            "excluded_days": _json(sorted(excluded_days)),
             "verdict": "promoted" if comparison.verdict.promoted else "refused",
             "verdict_reasons": _json(comparison.verdict.reasons),
             "average_precision": _json(comparison.challenger.average_precision),
@@ -63,10 +76,13 @@ def register(
     *,
     name: str,
     because: list[str],
+    excluded_days: Iterable[date] = (),
 ) -> str:
-    """Log and register a compared candidate in MLflow and return its version. `because`: reasons for its training."""
+    """Log and register a compared candidate in MLflow and return its version. For the rest see `describe`."""
     facts = candidate.detector.facts
-    description = describe(facts, comparison, split, digest=candidate.digest, because=because)
+    description = describe(
+        facts, comparison, split, digest=candidate.digest, because=because, excluded_days=excluded_days
+    )
     counts = {"rows": facts.rows, "frauds": facts.frauds}
     return tracking.log_model(
         candidate.folder,

@@ -75,9 +75,14 @@ class ReplayedLog(Struct, frozen=True, kw_only=True):
         """UTC day of the oldest transaction."""
         return _EPOCH + timedelta(days=int(self.occurred_at_ms.min()) // DAY_MS)
 
-    def rows_between(self, first: date, until: date) -> NDArray[np.bool_]:
-        """Return which rows have an event day in [first, until) and are no duplicates, bool [rows]."""
-        return _days_between(self.occurred_at_ms // DAY_MS, first, until) & ~self.duplicates
+    def rows_between(self, first: date, until: date, excluded_days: frozenset[date] = frozenset()) -> NDArray[np.bool_]:
+        """Return which rows are of training, bool [rows]: those of days in [first, until), without duplicates.
+
+        Rows of `excluded_days`, which are quarantined, are left out too.
+        """
+        days = self.occurred_at_ms // DAY_MS
+        excluded = np.isin(days, [_day_number(day) for day in sorted(excluded_days)])
+        return _days_between(days, first, until) & ~self.duplicates & ~excluded
 
     def split(self, as_of: date, *, maturity_days: int, evaluation_days: int) -> TemporalSplit:
         """Return the windows at the end of day `as_of`. Raises `NotEnoughHistory` if the log is too short."""
@@ -171,15 +176,17 @@ def assemble_training_set(
     labels: pa.Table,
     as_of: date,
     split: TemporalSplit,
+    excluded_days: frozenset[date] = frozenset(),
     *,
     largest_control_minor: float | None = None,
 ) -> TrainingSet:
     """Return the rows of both windows, with the labels that were observed before the end of day `as_of`.
 
-    `largest_control_minor`: the largest amount that the policy's control share covers, see `control_weights`.
+    `largest_control_minor`: the largest amount that the policy's control share covers, see `control_weights`. Rows of
+    `excluded_days` are left out, see `cardwatch.data_contract.quarantine`.
     """
     known = labels.filter(pc.less(labels["observed_at"], pa.scalar(end_of_day(as_of), labels["observed_at"].type)))
-    mature = history.rows_between(split.train_from, split.evaluate_until)
+    mature = history.rows_between(split.train_from, split.evaluate_until, excluded_days)
     of_windows = history.transactions.filter(pa.array(mature))
     codes = newest_label_codes(of_windows["transaction_id"], known)
     states = label_states(codes, history.declined[mature], np.zeros(len(codes), np.int64), 0)
@@ -194,7 +201,7 @@ def assemble_training_set(
     rows = np.flatnonzero(mature)[used]
     chosen, is_fraud = of_windows.filter(pa.array(used)), states[used] == LabelState.KNOWN_FRAUD
     coverage = LabelCoverage.of(states)
-    fingerprint = _fingerprint(history, known, as_of, split)
+    fingerprint = _fingerprint(history, known, as_of, split, excluded_days)
     log.info(
         "%d rows, %d frauds, %d censored, fingerprint %s: train on [%s, %s), judge on [%s, %s)",
         len(is_fraud),
@@ -233,7 +240,9 @@ def _decided(transactions: pa.Table, actions: pa.Table) -> dict[str, NDArray[Any
     return {"declined": is_declined, "control_propensity": propensity}
 
 
-def _fingerprint(history: ReplayedLog, labels: pa.Table, as_of: date, split: TemporalSplit) -> str:
+def _fingerprint(
+    history: ReplayedLog, labels: pa.Table, as_of: date, split: TemporalSplit, excluded_days: frozenset[date]
+) -> str:
     before = history.occurred_at_ms < (_day_number(as_of) + 1) * DAY_MS
     seen = history.transactions.filter(pa.array(before))
     content: dict[str, Any] = {
@@ -246,6 +255,8 @@ def _fingerprint(history: ReplayedLog, labels: pa.Table, as_of: date, split: Tem
             history.declined[before].tobytes() + history.control_propensity[before].tobytes()
         ).hexdigest(),
     }
+    if excluded_days:
+        content["excluded_days"] = sorted(excluded_days)
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from cardwatch.data_contract.contract import CONTRACT_FILE, DataContract, decode_contract
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.errors import CorruptModel, SchemaMismatch
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
@@ -69,3 +70,12 @@ def load_reference(registry: ModelRegistry, champion: ModelVersion) -> Reference
         raise CorruptModel(f"version {champion.version} has no usable {REFERENCE_FILE}: {error}") from error
     columns = [table[name].to_numpy().astype(np.float32) for name in FEATURE_NAMES]
     return ReferenceRows(np.stack(columns, axis=1), table[MARGIN].to_numpy().astype(np.float32))
+
+
+def load_contract(registry: ModelRegistry, champion: ModelVersion) -> DataContract | None:
+    """Return the champion's data contract, None if it was trained without one.
+
+    Raises `CorruptModel` if the file is there and is no contract.
+    """
+    content = registry.files(champion).get(CONTRACT_FILE)
+    return None if content is None else decode_contract(content)

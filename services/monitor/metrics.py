@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from datetime import UTC, datetime, time
 from math import nan
 
@@ -9,6 +10,7 @@ from msgspec import structs
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from adapters.kafka.skipped_records import SkippedRecords
+from cardwatch.data_contract.quarantine import QuarantineState
 from cardwatch.progress import STATES, DayMonitored, Progress, RetrainingEnded
 from cardwatch.topics import PROGRESS
 from services.monitor.outcomes import AlertOutcome, Outcomes
@@ -34,6 +36,8 @@ class MonitorMetrics:
         self._drifted = gauge("drifted_features", "How many features have drifted.")
         self._not_compared = gauge("features_not_compared", "How many features cannot be compared.")
         self._null_shares = gauge("null_share_changes", "How many features are missing much more or less often.")
+        self._findings = gauge("data_findings", "What breaks the data contract on the newest monitored day.", "column")
+        self._quarantined = gauge("quarantined_days", "Days that are excluded from training and judging.")
         self._frauds = gauge("matured_frauds", "Frauds among the newest matured days.")
         self._state = gauge("state", "1 for the state that the champion is in.", "state")
         self._version = gauge("champion_version", "The version that the newest monitored day is about.")
@@ -74,6 +78,13 @@ class MonitorMetrics:
             self._state.labels(state).set(state == record.state)
         if record.champion_version.isdecimal():
             self._version.set(int(record.champion_version))
+
+    def set_quarantine(self, quarantine: QuarantineState) -> None:
+        """Set the number of excluded days, and of the newest day's findings that block, by column."""
+        self._quarantined.set(len(quarantine.excluded_days))
+        self._findings.clear()  # a column that is right again has no series
+        for column, findings in Tally(finding.column for finding in quarantine.open_findings).items():
+            self._findings.labels(column).set(findings)
 
     def count_retraining(self, ended: RetrainingEnded) -> None:
         """Count an ended retraining; without a challenger it failed."""

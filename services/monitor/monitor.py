@@ -50,6 +50,7 @@ class Monitor:
         """Add a progress record to the state; `work` acts on it."""
         self._state.add(record)
         self._metrics.set_day(record)
+        self._metrics.set_quarantine(self._state.quarantine)
 
     def work(self) -> None:
         """Monitor every waiting day. Steps completed before a restart are not repeated."""
@@ -60,7 +61,9 @@ class Monitor:
     def _monitor(self, day: date) -> None:
         champion = self._champion_of(day)
         assessed = self._state.assess(
-            self._retry.call(lambda: self._observer.observe(day, champion), doing=f"observing {day}")
+            self._retry.call(
+                lambda: self._observer.observe(day, champion, self._state.quarantine), doing=f"observing {day}"
+            )
         )
         log.info("%s", assessed.summary)
         if assessed.drift_detected is not None:
@@ -71,8 +74,10 @@ class Monitor:
         if day in self._state.started and day not in self._state.ended:
             self._retrain(self._state.started[day])
         self._publish(assessed.monitored)
+        excluded_days = self._state.quarantine.excluded_days
         outcomes = self._retry.call(
-            lambda: self._observer.matured_outcomes(day), doing=f"counting the outcomes that matured with {day}"
+            lambda: self._observer.matured_outcomes(day, excluded_days),
+            doing=f"counting the outcomes that matured with {day}",
         )
         self._metrics.count_outcomes(outcomes)
         if outcomes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from adapters.archive.day_profiles import DayProfiler, known_days, labels_of_newest_days
 from adapters.archive.feature_rows import feature_matrix, of_this_schema
 from adapters.archive.outcome_states import states_of
 from adapters.archive.reader import Archive
+from cardwatch.data_contract.contract import CONTRACT_FILE, DataContract, check_day
+from cardwatch.data_contract.finding import ALL_RECORDS, Check, DataFinding
+from cardwatch.data_contract.labels import MAXIMUM_LABEL_DAYS
+from cardwatch.data_contract.quarantine import QuarantineState, affected_days, newest_days
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.drift.assessment import DayObservation
 from cardwatch.drift.policy import DriftPolicy
@@ -22,7 +28,7 @@ from cardwatch.label_states import LabelCoverage
 from cardwatch.registry import ModelRegistry, ModelVersion
 from monitoring.evidently_drift import FeatureDrift
 from monitoring.null_shares import NullShares
-from services.monitor.champions import judged_performance, load_reference
+from services.monitor.champions import judged_performance, load_contract, load_reference
 from services.monitor.outcomes import Outcomes, count_outcomes
 from services.monitor.performance import measure_performance
 
@@ -33,6 +39,7 @@ class _Reference(NamedTuple):
     version: str
     drift: FeatureDrift
     null_shares: NullShares
+    contract: DataContract | None
 
 
 class Observer:
@@ -47,41 +54,65 @@ class Observer:
     ) -> None:
         self._archive, self._registry, self._policy = archive, registry, policy
         self._decision_policy = decision_policy or DecisionPolicy()
+        self._profiler = DayProfiler(archive)
         self._reference: _Reference | None = None
 
-    def observe(self, day: date, champion: ModelVersion) -> DayObservation:
-        """Return the observation of the champion at the end of `day`: events and labels up to then."""
-        policy = self._policy
+    def observe(self, day: date, champion: ModelVersion, quarantine: QuarantineState) -> DayObservation:
+        """Return the observation of the champion at the end of `day`: events and labels up to then.
+
+        The data contract is checked first. Quarantined days, also those that are new today, are left out of drift and
+        performance, which look at as many days before them instead.
+        """
         reference = self._reference_of(champion)
-        first = day - timedelta(days=policy.drift_days - 1)
-        decisions = of_this_schema(self._archive.decisions(first, day))
-        drift = reference.drift.compare(feature_matrix(decisions), _margins(decisions, champion.version))
-        newest = newest_mature_day(day, policy.maturity_days)
-        mature = self._archive.decisions(newest - timedelta(days=policy.performance_days - 1), newest)
+        policy = self._policy
+        findings = self._check_contract(day, reference, quarantine)
+        excluded = quarantine.excluded_days | affected_days(findings)
+        drift_days, mature_days = drift_window(day, policy, excluded), performance_window(day, policy, excluded)
+        immature_days = [each for each in _days_until(day, policy.maturity_days) if each not in excluded]
+        decisions = of_this_schema(self._archive.decisions(min([*drift_days, *immature_days, day]), day))
+        recent = _of_days(decisions, drift_days)
+        drift = reference.drift.compare(feature_matrix(recent), _margins(recent, champion.version))
+        mature = self._archive.decisions(mature_days[0], mature_days[-1]) if mature_days else decisions
+        mature = _of_days(mature, mature_days)
         labels = self._archive.labels(end_of_day(day))
-        of_day = feature_matrix(_after(decisions, day - timedelta(days=1)))
         return DayObservation(
             day=day,
             champion_version=champion.version,
             drifted_features=drift.drifted,
             drift_share=drift.share,
             not_compared=drift.not_compared,
-            null_share_changes=reference.null_shares.changes(of_day),
+            null_share_changes=reference.null_shares.changes(feature_matrix(_of_days(decisions, [day]))),
+            data_findings=findings,
             performance=measure_performance(mature, labels, champion.version),
             judged_performance=judged_performance(champion),
             label_coverage=LabelCoverage.of(
                 np.concatenate(
                     [
                         states_of(mature, labels, day, policy.maturity_days),
-                        states_of(_after(decisions, newest), labels, day, policy.maturity_days),
+                        states_of(_of_days(decisions, immature_days), labels, day, policy.maturity_days),
                     ]
                 )
             ),
         )
 
-    def matured_outcomes(self, day: date) -> Outcomes:
-        """Return the outcomes of the day whose labels have matured with `day`."""
+    def _check_contract(self, day: date, reference: _Reference, quarantine: QuarantineState) -> list[DataFinding]:
+        """Return what breaks the champion's data contract on `day`."""
+        if reference.contract is None:
+            return [_no_contract(day, reference.version)]
+        known = known_days(self._archive.closed_days(), day, quarantine.excluded_days)
+        labels = labels_of_newest_days(self._archive, day, MAXIMUM_LABEL_DAYS)
+        return check_day(
+            reference.contract,
+            self._profiler.profile(day, known, labels[0]),
+            accepted=quarantine.accepted_for(reference.version),
+            labels_before=labels[1:],
+        )
+
+    def matured_outcomes(self, day: date, excluded_days: frozenset[date]) -> Outcomes:
+        """Return the outcomes of the day whose labels have matured with `day`; nothing for an excluded day."""
         mature_day = newest_mature_day(day, self._policy.maturity_days)
+        if mature_day in excluded_days:
+            return {}
         return count_outcomes(
             self._archive.decisions(mature_day, mature_day),
             self._archive.transactions(mature_day, mature_day),
@@ -98,15 +129,48 @@ class Observer:
         if self._reference is None or self._reference.version != champion.version:
             rows = load_reference(self._registry, champion)
             self._reference = _Reference(
-                champion.version, FeatureDrift(rows.features, rows.margins), NullShares(rows.features)
+                champion.version,
+                FeatureDrift(rows.features, rows.margins),
+                NullShares(rows.features),
+                load_contract(self._registry, champion),
             )
         return self._reference
 
 
-def _after(decisions: pa.Table, day: date) -> pa.Table:
-    """Return the rows of days after `day`."""
-    start = pa.scalar(end_of_day(day), decisions["occurred_at"].type)
-    return decisions.filter(pc.greater_equal(decisions["occurred_at"], start))
+def drift_window(day: date, policy: DriftPolicy, excluded_days: frozenset[date]) -> list[date]:
+    """Return the days over which drift is measured, in order: the newest that are not excluded.
+
+    They lie within twice their number, so that a long quarantine does not bring back a world of long ago.
+    """
+    return newest_days(_days_until(day, 2 * policy.drift_days), policy.drift_days, excluded_days)
+
+
+def performance_window(day: date, policy: DriftPolicy, excluded_days: frozenset[date]) -> list[date]:
+    """Return the mature days over which performance is measured, in order; see `drift_window`."""
+    newest = newest_mature_day(day, policy.maturity_days)
+    return newest_days(_days_until(newest, 2 * policy.performance_days), policy.performance_days, excluded_days)
+
+
+def _days_until(last: date, days: int) -> list[date]:
+    return [last - timedelta(days=number) for number in range(days)]
+
+
+def _of_days(decisions: pa.Table, days: Sequence[date]) -> pa.Table:
+    """Return the rows whose event day is one of `days`."""
+    of_rows = pc.cast(decisions["occurred_at"], pa.date32())
+    return decisions.filter(pc.is_in(of_rows, value_set=pa.array(days, pa.date32())))
+
+
+def _no_contract(day: date, version: str) -> DataFinding:
+    return DataFinding(
+        check=Check.NO_CONTRACT.value,
+        column=ALL_RECORDS,
+        day=day,
+        since=day,
+        affects_from=day,
+        sentence=f"version {version} has no {CONTRACT_FILE}: the data are not checked until a model is trained again",
+        blocks=False,
+    )
 
 
 def _margins(decisions: pa.Table, champion_version: str) -> NDArray[np.float32]:

@@ -78,6 +78,7 @@ class Retrainer:
             "reasons": started.reasons,
             "maturity_days": self._policy.maturity_days,
             "judge_days": self._policy.judge_days,
+            "excluded_days": [day.isoformat() for day in started.excluded_days],
         }
         failure = None
         for attempt in range(1, MAX_RUNS + 1):

@@ -13,8 +13,11 @@ import pytest
 from msgspec import structs
 from numpy.typing import NDArray
 
+from adapters.archive.day_profiles import DayProfiler, known_days, labels_of_newest_days
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
+from cardwatch.data_contract.contract import check_day
+from cardwatch.data_contract.finding import DataFinding
 from cardwatch.events import LAST_DAY, Transaction
 from cardwatch.features.definitions import FEATURE_NAMES
 from cardwatch.label_maturity import end_of_day
@@ -22,6 +25,7 @@ from cardwatch.simulation.settings import SimulationSettings
 from models.training import TrainingSettings
 from monitoring.evidently_drift import FeatureDrift
 from monitoring.null_shares import NullShares
+from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import REFERENCE_FILE, fit_candidate, recent_rows
 from pipelines.steps.training_set import ReplayedLog, assemble_training_set, newest_closed_day, replay_log
 from tests.archived_world import archive_world
@@ -69,6 +73,33 @@ def reference(archive: Archive, log: ReplayedLog, tmp_path_factory: pytest.TempP
 
 def rows_of(log: ReplayedLog, first: date, last: date) -> NDArray[np.float32]:
     return log.features[log.rows_between(first, last + timedelta(days=1))]
+
+
+def test_the_contract_of_archived_days_accepts_usual_days_and_names_the_lost_field(archive: Archive) -> None:
+    contract = learn_data_contract(archive, AS_OF)
+    assert contract is not None
+    assert (contract.days[0], contract.days[-1], len(contract.days)) == (AS_OF - timedelta(days=27), AS_OF, 28)
+    closed, profiler = list(archive.closed_days()), DayProfiler(archive)
+
+    def findings(number: int) -> list[DataFinding]:
+        day = WORLD.first_day + timedelta(days=number)
+        labels = labels_of_newest_days(archive, day, 14)
+        profile = profiler.profile(day, known_days(closed, day, frozenset()), labels[0])
+        return check_day(contract, profile, labels_before=labels[1:])
+
+    assert {number: findings(number) for number in range(TRAINED_DAYS, LOST_DAY)} == {
+        number: [] for number in range(TRAINED_DAYS, LOST_DAY)
+    }
+    assert {finding.column for finding in findings(LOST_DAY)} == {"device_id"}
+
+
+def test_a_contract_leaves_out_quarantined_days_and_needs_two_weeks(archive: Archive) -> None:
+    excluded = frozenset({AS_OF, AS_OF - timedelta(days=5)})
+    contract = learn_data_contract(archive, AS_OF, excluded)
+    assert contract is not None
+    assert len(contract.days) == 28
+    assert not excluded & set(contract.days)
+    assert learn_data_contract(archive, WORLD.first_day + timedelta(days=12)) is None
 
 
 def test_training_ends_with_the_newest_closed_day_and_not_with_the_wrong_clock(archive: Archive) -> None:

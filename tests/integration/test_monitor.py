@@ -305,11 +305,12 @@ def test_the_new_champion_is_measured_by_its_own_decisions_and_reference(world: 
 def test_the_outcomes_of_a_day_follow_from_the_labels_at_its_maturity(world: World) -> None:
     observer = Observer(Archive(world.folder / "archive"), world, POLICY)
     # with day 3, day 1 matures: everything was approved, 19 frauds are known and the twentieth is not
-    assert observer.matured_outcomes(FIRST + timedelta(days=3)) == {
+    assert observer.matured_outcomes(FIRST + timedelta(days=3), frozenset()) == {
         (AlertOutcome.MISSED, "EUR"): OutcomeTotal(19, 19_000),
         (AlertOutcome.PASSED, "EUR"): OutcomeTotal(381, 381_000),
     }
-    assert observer.matured_outcomes(FIRST) == {}
+    assert observer.matured_outcomes(FIRST, frozenset()) == {}
+    assert observer.matured_outcomes(FIRST + timedelta(days=3), frozenset({FIRST + timedelta(days=1)})) == {}
 
 
 def test_decisions_of_other_versions_and_degraded_ones_do_not_count() -> None:

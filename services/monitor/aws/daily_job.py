@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from adapters.archive.day_profiles import known_days
 from adapters.archive.reader import Archive
 from adapters.aws.eventbridge import EventBus
 from adapters.aws.object_keys import report_key
@@ -90,8 +91,9 @@ def monitor_day(job: MonitorJob, day: date) -> None:
         return
     state = restore_state(job, progress.before(day))
     champion = job.registry.champion()
-    observer = Observer(fetch_archive(job, day), job.registry, job.policy, job.decision_policy)
-    assessed = state.assess(observer.observe(day, champion))
+    archive = fetch_archive(job, day, state.quarantine.excluded_days)
+    observer = Observer(archive, job.registry, job.policy, job.decision_policy)
+    assessed = state.assess(observer.observe(day, champion, state.quarantine))
     log.info("%s", assessed.summary)
     if assessed.drift_detected is not None:
         store_report(job, observer, day)
@@ -99,7 +101,7 @@ def monitor_day(job: MonitorJob, day: date) -> None:
         job.bus.request_retraining(assessed.retraining_started)
     records = (assessed.drift_detected, assessed.retraining_started, assessed.monitored)
     progress.write(day, ProgressPart.MONITOR, [record for record in records if record is not None])
-    log.info("matured with %s: %s", day, summarize(observer.matured_outcomes(day)))
+    log.info("matured with %s: %s", day, summarize(observer.matured_outcomes(day, state.quarantine.excluded_days)))
 
 
 def restore_state(job: MonitorJob, records: Sequence[Progress]) -> ProgressState:
@@ -116,16 +118,27 @@ def restore_state(job: MonitorJob, records: Sequence[Progress]) -> ProgressState
     return state
 
 
-def fetch_archive(job: MonitorJob, day: date) -> Archive:
-    """Fetch the part of the archive that the observation of `day` reads."""
+def fetch_archive(job: MonitorJob, day: date, excluded_days: frozenset[date]) -> Archive:
+    """Fetch the part of the archive that the observation of `day` reads.
+
+    If the data contract fails on `day`, further days are excluded, and drift and performance look back further: up to
+    twice their number of days.
+    """
     policy = job.policy
     mature_day = newest_mature_day(day, policy.maturity_days)
     stored = S3Archive(job.bucket, job.folder / "archive")
     archive = stored.fetch_index()
     if not archive.exists or day not in archive.closed_days():
         raise ArchiveUnavailable(f"{day} is not archived in {job.bucket.name} yet: the archive's job comes first")
-    first = min(mature_day - timedelta(days=policy.performance_days - 1), day - timedelta(days=policy.drift_days - 1))
-    stored.fetch_files({DECISIONS: first, TRANSACTIONS: mature_day, LABELS: date.min})
+    looked_back = max(2 * policy.performance_days + policy.maturity_days, 2 * policy.drift_days)
+    known = known_days(archive.closed_days(), day, excluded_days)
+    stored.fetch_files(
+        {
+            DECISIONS: day - timedelta(days=looked_back - 1),
+            TRANSACTIONS: min([*known, mature_day]),
+            LABELS: date.min,
+        }
+    )
     return archive
 
 

@@ -55,7 +55,7 @@ def event_bridge() -> FakeEventBridge:
 
 def is_needed_to_monitor(key: str) -> bool:
     """Whether monitoring of the last days reads the object."""
-    first = LAST_DAY - timedelta(days=7)
+    first = LAST_DAY - timedelta(days=8)  # a week before the day before the last one
     old = "/date=" in key and key.split("/date=")[1] < str(first) and "/labels/" not in key
     return key.startswith("archive/") and not old
 

@@ -38,6 +38,7 @@ from pipelines.sagemaker import handler
 from pipelines.sagemaker.execution import ExecutionArtifacts
 from pipelines.sagemaker.jobs import assemble, bootstrap, fit, judge
 from pipelines.steps.comparison import compare_champion_challenger
+from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import fit_candidate, recent_rows
 from pipelines.steps.training_set import assemble_training_set, replay_log
 from tests.integration.aws_jobs.bank import (
@@ -116,7 +117,8 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     split = log.split(LAST_DAY, maturity_days=1, evaluation_days=2)
     rows = assemble_training_set(log, archive.labels(end_of_day(LAST_DAY)), LAST_DAY, split)
     training = rows.between(split.train_from, split.evaluate_from)
-    candidate = fit_candidate(training, recent_rows(log, LAST_DAY, split), bank.new_folder())
+    contract = learn_data_contract(archive, LAST_DAY)
+    candidate = fit_candidate(training, recent_rows(log, LAST_DAY, split), bank.new_folder(), contract=contract)
     comparison = compare_champion_challenger(SageMakerRegistry(GROUP), candidate.detector, rows, split, POLICIES)
 
     assert version.digest == candidate.digest
@@ -124,7 +126,8 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     stored = ExecutionArtifacts(bank.bucket, "same-model").verdict()
     assert stored.verdict == comparison.verdict
     assert comparison.champion_version == "1"
-    assert set(files) == {"model.ubj", "trees.bin", "detector.json", "reference.parquet", "reliability.svg"}
+    documents = {"detector.json", "reliability.svg", "data_contract.json"}
+    assert set(files) == {"model.ubj", "trees.bin", "reference.parquet", *documents}
     assert b"# Card-fraud detector" in bank.bucket.get("models/same-model/model_card.md")
 
 

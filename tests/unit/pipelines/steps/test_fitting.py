@@ -223,3 +223,10 @@ def test_a_search_is_stored_with_the_model_and_the_same_rows_give_the_same_bytes
     search = msgspec.json.decode((tmp_path / "first" / "trials.json").read_bytes(), type=Search)
     assert len(search.trials) == 3
     assert first.detector.facts.settings == structs.asdict(search.chosen)
+
+
+def test_the_reference_leaves_out_quarantined_days() -> None:
+    excluded = frozenset({day_of(25), day_of(26)})
+    reference = recent_rows(STEADY, AS_OF, SPLIT, excluded)
+    # Five days have 1,500 rows, fewer than 2,000, so the week before is added.
+    assert days_of(STEADY, reference) == {day_of(number): 300 for number in range(16, 30) if number not in (25, 26)}

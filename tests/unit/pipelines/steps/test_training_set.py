@@ -339,3 +339,13 @@ def test_the_rows_of_a_window_keep_their_weights() -> None:
     late = rows.between(date(2025, 1, 3), date(2025, 1, 5))
     assert late.weight.tolist() == [1.0, 2.0]
     assert late.label_coverage == rows.label_coverage
+
+
+def test_rows_of_excluded_days_are_neither_trained_nor_judged_on() -> None:
+    everything = assemble_training_set(three_days(), labels(), date(2025, 1, 30), MONTH)
+    excluded = frozenset({day(2).date()})
+    without = assemble_training_set(three_days(), labels(), date(2025, 1, 30), MONTH, excluded)
+    number = (day(2).date() - date(1970, 1, 1)).days
+    assert number in everything.days
+    assert set(without.days) == set(everything.days) - {number}
+    assert without.fingerprint != everything.fingerprint
