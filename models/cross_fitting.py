@@ -19,6 +19,7 @@ from cardwatch.detector.detector import DetectorFacts
 from cardwatch.detector.trees.margins import margins
 from cardwatch.errors import Misconfigured
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
+from cardwatch.training_policy import TrainingPolicy
 from models.calibration import fit_calibration
 from models.reliability import measure_calibration
 from models.training import (
@@ -31,8 +32,7 @@ from models.training import (
     to_detector,
 )
 
-FOLDS: Final = 5
-"""Default number of folds."""
+GENUINE_ROWS: Final = TrainingPolicy().genuine_rows
 
 
 class CrossFit(Struct, frozen=True, kw_only=True):
@@ -52,14 +52,17 @@ def card_folds(card_ids: Iterable[str], folds: int) -> NDArray[np.int64]:
     return np.fromiter((zlib.crc32(card.encode()) % folds for card in card_ids), np.int64)
 
 
-def fit_cross_fitted(rows: WeightedRows, fold: NDArray[np.int64], settings: TrainingSettings) -> CrossFit:
+def fit_cross_fitted(
+    rows: WeightedRows, fold: NDArray[np.int64], settings: TrainingSettings, genuine_rows: int = GENUINE_ROWS
+) -> CrossFit:
     """Fit a detector on all rows, with a calibration of out-of-fold margins. `fold`, int64 [n], is that of each row.
 
-    The same rows give the same bytes. Raises `Misconfigured` if the rows, or those outside of a fold, have one class
-    only or if there are fewer than two folds, and `CorruptModel` as `fit_trees` does.
+    `genuine_rows` is that of `out_of_fold_margins`. The same rows give the same bytes. Raises `Misconfigured` if the
+    rows, or those outside of a fold, have one class only or if there are fewer than two folds, and `CorruptModel` as
+    `fit_trees` does.
     """
     require_both_classes(rows)
-    held_out = out_of_fold_margins(rows, fold, settings)
+    held_out = out_of_fold_margins(rows, fold, settings, genuine_rows)
     booster, trees = fit_trees(rows, settings)
     probabilities = out_of_fold_probabilities(held_out, rows, fold)
     facts = DetectorFacts(
@@ -78,14 +81,20 @@ def fit_cross_fitted(rows: WeightedRows, fold: NDArray[np.int64], settings: Trai
     return CrossFit(fitted=to_detector(booster, trees, facts), margins=held_out, probabilities=probabilities)
 
 
-def out_of_fold_margins(rows: WeightedRows, fold: NDArray[np.int64], settings: TrainingSettings) -> NDArray[np.float32]:
-    """Return the margin of each row by trees that were trained on the rows of the other folds, float32 [n]."""
+def out_of_fold_margins(
+    rows: WeightedRows, fold: NDArray[np.int64], settings: TrainingSettings, genuine_rows: int = GENUINE_ROWS
+) -> NDArray[np.float32]:
+    """Return the margin of each row by trees that were trained on the other folds, float32 [n].
+
+    They are trained on all frauds and at most `genuine_rows` genuine rows of these folds, with weights that stand for
+    all, so that the time does not grow with the training window.
+    """
     numbers = np.unique(fold)
     if len(numbers) < 2:
         raise Misconfigured("all cards are in one fold, so nothing is left to train on: there are too few cards")
     found = np.empty(len(rows), np.float32)
     for number in numbers:
-        _, trees = fit_trees(rows.at(fold != number), settings)
+        _, trees = fit_trees(rows.at(fold != number).thinned(genuine_rows), settings)
         found[fold == number] = margins(trees, rows.features[fold == number])
     return found
 

@@ -64,7 +64,7 @@ def search_settings(data: SearchRows, defaults: TrainingSettings, policy: Traini
     last = int(data.days.max())
     validated = np.flatnonzero(data.days > last - policy.validation_days)
     earlier = np.flatnonzero(data.days <= last - policy.validation_days - policy.gap_days)
-    train, validation = thinned(data.rows.at(earlier), policy.genuine_rows), data.rows.at(validated)
+    train, validation = data.rows.at(earlier).thinned(policy.genuine_rows), data.rows.at(validated)
     for rows, name in ((train, "train on"), (validation, "validate on")):
         if not 0 < int(rows.is_fraud.sum()) < len(rows):
             log.warning("no settings are searched: the days to %s have no fraud or nothing else", name)
@@ -86,18 +86,6 @@ def choose(trials: list[Trial]) -> TrainingSettings:
     """Return the settings of the best trial if it is better than the first by more than the error, else the first's."""
     best = min(trials, key=lambda trial: trial.log_loss)
     return best.settings if best.improvement > best.standard_error else trials[0].settings
-
-
-def thinned(rows: WeightedRows, genuine_rows: int) -> WeightedRows:
-    """Return all frauds and at most this many genuine rows, evenly spaced, with weights that stand for all of them."""
-    genuine = np.flatnonzero(~rows.is_fraud)
-    if len(genuine) <= genuine_rows:
-        return rows
-    kept = genuine[np.linspace(0, len(genuine) - 1, genuine_rows).astype(np.int64)]
-    chosen = np.sort(np.concatenate([np.flatnonzero(rows.is_fraud), kept]))
-    weight = np.ones(len(rows), np.float32) if rows.weight is None else rows.weight
-    weight = np.where(rows.is_fraud, weight, weight * np.float32(len(genuine) / genuine_rows)).astype(np.float32)
-    return WeightedRows(features=rows.features, is_fraud=rows.is_fraud, weight=weight).at(chosen)
 
 
 class _Objective:

@@ -89,6 +89,17 @@ class WeightedRows(Struct, frozen=True, kw_only=True):
         weight = None if self.weight is None else self.weight[rows]
         return WeightedRows(features=self.features[rows], is_fraud=self.is_fraud[rows], weight=weight)
 
+    def thinned(self, genuine_rows: int) -> WeightedRows:
+        """Return all frauds and at most this many genuine rows, evenly spaced, with weights that stand for all."""
+        genuine = np.flatnonzero(~self.is_fraud)
+        if len(genuine) <= genuine_rows:
+            return self
+        kept = genuine[np.linspace(0, len(genuine) - 1, genuine_rows).astype(np.int64)]
+        chosen = self.at(np.sort(np.concatenate([np.flatnonzero(self.is_fraud), kept])))
+        weight = np.ones(len(chosen), np.float32) if chosen.weight is None else chosen.weight
+        scale = np.where(chosen.is_fraud, 1.0, len(genuine) / genuine_rows)
+        return structs.replace(chosen, weight=(weight * scale).astype(np.float32))
+
 
 def fit_detector(
     features: NDArray[np.float32],

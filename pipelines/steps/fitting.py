@@ -73,7 +73,8 @@ def fit_candidate(
     rows = WeightedRows(features=training.features, is_fraud=training.is_fraud, weight=training.weight)
     search = search_settings(SearchRows(rows, training.days, training.card_ids), settings, policy)
     chosen = search.chosen if search else settings
-    fit = fit_cross_fitted(rows, card_folds(training.card_ids, policy.calibration_folds), chosen)
+    fold = card_folds(training.card_ids, policy.calibration_folds)
+    fit = fit_cross_fitted(rows, fold, chosen, policy.genuine_rows)
     fit.fitted.save(folder)
     if search:
         (folder / TRIALS_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(search)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import json
+from msgspec import json, structs
 from numpy.typing import NDArray
 
 from cardwatch.detector.detector import FACTS_FILE, Detector, DetectorFacts
@@ -98,3 +98,21 @@ def test_a_model_from_before_cross_fitting_can_be_read() -> None:
         **{**facts, "calibration": former.facts.calibration, "feature_names": FEATURE_NAMES}
     )
     assert former.facts.calibration_folds == 0
+
+
+def test_genuine_rows_that_are_left_out_are_replaced_by_weights() -> None:
+    data = rows(3_000)
+    weighted = structs.replace(data, weight=np.full(3_000, 2.0, np.float32))
+    found = weighted.thinned(500)
+    assert found.weight is not None
+    assert int((~found.is_fraud).sum()) == 500
+    assert found.weight[found.is_fraud].tolist() == [2.0] * int(data.is_fraud.sum())
+    assert found.weight[~found.is_fraud].sum() == pytest.approx(2.0 * (~data.is_fraud).sum(), rel=1e-5)
+    assert data.thinned(3_000) is data
+
+
+def test_folds_that_see_few_genuine_rows_still_calibrate_all() -> None:
+    data, unseen = rows(6_000), rows(6_000, seed=2)
+    detector = fit_cross_fitted(data, np.arange(6_000) % 5, SETTINGS, genuine_rows=2_500).fitted.detector
+    probabilities = detector.probabilities(detector.margins(unseen.features))
+    assert probabilities.sum() == pytest.approx(unseen.is_fraud.sum(), rel=0.06)

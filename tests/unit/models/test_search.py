@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cardwatch.features.definitions import FEATURE_NAMES
 from cardwatch.training_policy import TrainingPolicy
-from models.search import SearchRows, Trial, choose, search_settings, thinned
+from models.search import SearchRows, Trial, choose, search_settings
 from models.training import TrainingSettings, WeightedRows
 
 DAYS = 30
@@ -105,17 +105,3 @@ def test_the_best_trial_is_chosen_if_it_is_better_by_more_than_the_error() -> No
     assert choose([default]) == default.settings
     assert choose([default, lucky]) == default.settings
     assert choose([default, lucky, better]) == better.settings
-
-
-def test_genuine_rows_that_are_left_out_are_replaced_by_weights() -> None:
-    rows = data().rows
-    weighted = WeightedRows(
-        features=rows.features, is_fraud=rows.is_fraud, weight=np.full(len(rows), 2.0, dtype=np.float32)
-    )
-    found = thinned(weighted, 500)
-    assert found.weight is not None
-    assert int((~found.is_fraud).sum()) == 500
-    assert int(found.is_fraud.sum()) == int(rows.is_fraud.sum())
-    assert found.weight[found.is_fraud].tolist() == [2.0] * int(rows.is_fraud.sum())
-    assert found.weight[~found.is_fraud].sum() == pytest.approx(2.0 * (~rows.is_fraud).sum(), rel=1e-5)
-    assert thinned(rows, len(rows)) is rows
