@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from benchmarks.typologies.recall import simulate
-from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.cost_policy import DecisionPolicy, channels_of
 from cardwatch.detector.detector import MAX_REASONS, Detector, strongest_reasons
 from cardwatch.events import Action
 from cardwatch.features.definitions import REASONS
@@ -78,7 +78,8 @@ def alerts_of(settings: SimulationSettings, protocol: PrequentialProtocol) -> Al
     ).detector
     tested = experiment.features.at(chosen.test.rows)
     amounts_minor = dataset.kernel["amount_minor"][chosen.test.rows].astype(np.float64)
-    actions = DecisionPolicy().decide(detector.probabilities(detector.margins(tested)), amounts_minor)
+    probabilities = detector.probabilities(detector.margins(tested))
+    actions = DecisionPolicy().decide(probabilities, amounts_minor, channels_of(tested))
     is_alert = np.array([action is not Action.APPROVE for action in actions])
     return Alerts(detector=detector, rows=tested[is_alert], tested=len(tested))
 

@@ -122,7 +122,7 @@ def _steps(
         "fold": folded,
         "margin": lambda: detector.margins(fixture.rows[(i := next(feature_rows)) : i + 1]),
         "probability": lambda: detector.probabilities(margins),
-        "action": lambda: policy.decide(probabilities, amounts),
+        "action": lambda: policy.decide(probabilities, amounts, _ONE),
         "decision": decided,
         "answer": lambda: encoder.encode(answer),
         "metrics": lambda: (counters.count_previews([answer]), counters.count_response("/v1/score", 200, 1e-4)),

@@ -77,7 +77,7 @@ def warm_scoring(policy: DecisionPolicy) -> None:
     writable = np.zeros((1, len(FEATURE_NAMES)), np.float32)
     for rows in (writable, np.frombuffer(writable.tobytes(), np.float32).reshape(writable.shape)):
         probabilities = detector.probabilities(detector.margins(rows))
-        policy.decide(probabilities, np.zeros(1))
+        policy.decide(probabilities, np.zeros(1), np.zeros(1, np.int64))
         detector.reasons(rows)
     detector.expected_margin()
     OneTransaction(policy).decide(detector, ReferenceTable.empty(), empty_states(1), EXAMPLE)

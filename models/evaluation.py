@@ -37,7 +37,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     expected_cost: float | None
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 (columns of the same rows, all by name)
     scores: NDArray[np.floating[Any]],
     is_fraud: NDArray[np.bool_],
     *,
@@ -45,19 +45,25 @@ def evaluate(
     card_ids: ArrayLike,
     days: ArrayLike,
     probabilities: NDArray[np.float64] | None = None,
+    channels: NDArray[np.int64] | None = None,
     actions: Sequence[Action] | None = None,
     policy: DecisionPolicy | None = None,
 ) -> Evaluation:
     """Return the metrics of `scores` (margins or probabilities, higher is riskier). All arrays have shape [n].
 
     `amount_minor` is in minor units, `days` are days since 1970. `expected_cost` is that of `actions`, by default those
-    of the policy for calibrated `probabilities`; without either it is None.
+    of the policy for calibrated `probabilities`; without either it is None. It needs `channels`, as
+    `cardwatch.decision.cost_policy.channels_of` returns them.
     """
     both = bool(is_fraud.any()) and not bool(is_fraud.all())
+    if channels is None and not (actions is None and probabilities is None):
+        raise ValueError("the costs of decisions depend on the channels: give them with probabilities and actions")
     policy = policy or DecisionPolicy()
-    if actions is None and probabilities is not None:
-        actions = policy.decide(probabilities, amount_minor.astype(np.float64))
-    cost = None if actions is None else relative_cost_of(actions, is_fraud, amount_minor, policy)
+    cost = None
+    if channels is not None:
+        if actions is None and probabilities is not None:
+            actions = policy.decide(probabilities, amount_minor.astype(np.float64), channels)
+        cost = None if actions is None else relative_cost_of(actions, is_fraud, amount_minor, channels, policy)
     return Evaluation(
         rows=len(is_fraud),
         frauds=int(is_fraud.sum()),
@@ -130,27 +136,30 @@ def relative_cost(
     probabilities: NDArray[np.float64],
     is_fraud: NDArray[np.bool_],
     amount_minor: NDArray[np.integer[Any]],
+    channels: NDArray[np.int64],
     policy: DecisionPolicy,
 ) -> float | None:
     """Return the cost of the policy's decisions divided by the cost of approving everything; lower is better.
 
     At 1 the model is worth nothing; above 1 its alerts cost more than the fraud that they prevent.
     """
-    return relative_cost_of(
-        policy.decide(probabilities, amount_minor.astype(np.float64)), is_fraud, amount_minor, policy
-    )
+    actions = policy.decide(probabilities, amount_minor.astype(np.float64), channels)
+    return relative_cost_of(actions, is_fraud, amount_minor, channels, policy)
 
 
 def relative_cost_of(
     actions: Sequence[Action],
     is_fraud: NDArray[np.bool_],
     amount_minor: NDArray[np.integer[Any]],
+    channels: NDArray[np.int64],
     policy: DecisionPolicy,
 ) -> float | None:
     """Return the cost of these actions divided by the cost of approving everything; None if that is 0."""
     amounts = amount_minor.astype(np.float64)
-    cost_of_approval = incurred_cost_minor(policy, [Action.APPROVE] * len(amounts), is_fraud, amounts)
-    return incurred_cost_minor(policy, actions, is_fraud, amounts) / cost_of_approval if cost_of_approval else None
+    cost_of_approval = incurred_cost_minor(policy, [Action.APPROVE] * len(amounts), is_fraud, amounts, channels)
+    if not cost_of_approval:
+        return None
+    return incurred_cost_minor(policy, actions, is_fraud, amounts, channels) / cost_of_approval
 
 
 class RowCosts(NamedTuple):
@@ -165,8 +174,9 @@ def row_costs_minor(
     actions: Sequence[Action],
     is_fraud: NDArray[np.bool_],
     amount_minor: NDArray[np.integer[Any]],
+    channels: NDArray[np.int64],
 ) -> RowCosts:
     """Return the cost of each decision; the sums of the two, divided, are `relative_cost`."""
-    costs = policy.expected_costs(is_fraud.astype(np.float64), amount_minor.astype(np.float64))
+    costs = policy.expected_costs(is_fraud.astype(np.float64), amount_minor.astype(np.float64), channels)
     chosen = np.array([ACTIONS.index(action) for action in actions], np.int64)
     return RowCosts(np.take_along_axis(costs, chosen[:, None], axis=1)[:, 0], costs[:, ACTIONS.index(Action.APPROVE)])

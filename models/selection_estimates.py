@@ -44,13 +44,17 @@ def weighted_cost_minor(
     actions: Sequence[Action],
     is_fraud: Flags,
     amount_minor: NDArray[np.integer[Any]],
+    channels: NDArray[np.int64],
     weight: NDArray[np.floating[Any]],
 ) -> float:
     """Return the estimated cost of these actions in minor units: a weighted sum over n rows.
 
-    `actions` are those of the policy that is judged, which need not be those that were taken.
+    `actions` are those of the policy that is judged, which need not be those that were taken. `channels` as
+    `cardwatch.decision.cost_policy.channels_of` returns them.
     """
-    return float(row_costs_minor(policy, actions, is_fraud, amount_minor).incurred @ weight.astype(np.float64))
+    return float(
+        row_costs_minor(policy, actions, is_fraud, amount_minor, channels).incurred @ weight.astype(np.float64)
+    )
 
 
 def measurable_performance(
@@ -98,7 +102,11 @@ def recall_bounds(states: States, is_caught: Flags) -> Bounds | None:
 
 
 def cost_bounds_minor(
-    policy: DecisionPolicy, actions: Sequence[Action], states: States, amount_minor: NDArray[np.integer[Any]]
+    policy: DecisionPolicy,
+    actions: Sequence[Action],
+    states: States,
+    amount_minor: NDArray[np.integer[Any]],
+    channels: NDArray[np.int64],
 ) -> Bounds:
     """Return bounds of the cost of these actions on n transactions in minor units.
 
@@ -106,6 +114,6 @@ def cost_bounds_minor(
     """
     is_fraud = states == LabelState.KNOWN_FRAUD
     is_open = np.isin(states, (LabelState.CENSORED, LabelState.IMMATURE))
-    genuine = row_costs_minor(policy, actions, is_fraud, amount_minor).incurred
-    fraud = row_costs_minor(policy, actions, is_fraud | is_open, amount_minor).incurred
+    genuine = row_costs_minor(policy, actions, is_fraud, amount_minor, channels).incurred
+    fraud = row_costs_minor(policy, actions, is_fraud | is_open, amount_minor, channels).incurred
     return Bounds(float(np.minimum(genuine, fraud).sum()), float(np.maximum(genuine, fraud).sum()))

@@ -79,6 +79,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How the producers of `transactions` choose the partition of a key: `murmur2` (Kafka's Java client and
     kafka-python), `crc32` (librdkafka), `fnv1a` (Sarama), or `unchecked`."""
     policy_file: Path | None = None
+    control_key: Secret = Secret("")
+    """Key by which the transactions of the policy's control share are chosen, at least 16 characters; the same for all
+    processes that decide."""
     java: str = ""
     """Java of the embedded broker: a path or a name on the PATH."""
 

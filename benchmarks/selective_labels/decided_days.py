@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy
+from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, channels_of
 from cardwatch.detector.detector import Detector
 from cardwatch.events import Label
 from cardwatch.features.columns import encode
@@ -65,7 +65,7 @@ class PolicyWorld:
         if self._detector is not None:
             margins = self._detector.margins(features)
             probabilities = self._detector.probabilities(margins)
-            decided = self._policy.decide(probabilities, rows["amount_minor"].astype(np.float64))
+            decided = self._policy.decide(probabilities, rows["amount_minor"].astype(np.float64), channels_of(features))
             actions = np.array([ACTIONS.index(action) for action in decided], np.int8)
         events = self._simulation.end_records(records, None if self._detector is None else actions)
         for label in events.labels:

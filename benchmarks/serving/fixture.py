@@ -26,7 +26,7 @@ from benchmarks.load import write_bodies
 from benchmarks.serving.naive import DETECTOR_FOLDER
 from benchmarks.serving.servers import registry
 from benchmarks.transactions import DAYS, FIRST_DAY, MERCHANTS, random_columns, random_table, random_transactions
-from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.cost_policy import DecisionPolicy, channels_of
 from cardwatch.detector.calibration import Calibration
 from cardwatch.detector.detector import FACTS_FILE, Detector
 from cardwatch.events import Action, Transaction, encode, from_epoch_ms
@@ -172,7 +172,7 @@ def _promote(fitted: FittedDetector, settings: Settings) -> None:
 
 def _alert_ratio(detector: Detector, rows: NDArray[np.float32], transactions: list[Transaction]) -> float:
     amounts = np.array([transaction.amount_minor for transaction in transactions], np.float64)
-    actions = DecisionPolicy().decide(detector.probabilities(detector.margins(rows)), amounts)
+    actions = DecisionPolicy().decide(detector.probabilities(detector.margins(rows)), amounts, channels_of(rows))
     return sum(action is not Action.APPROVE for action in actions) / len(actions)
 
 

@@ -1,6 +1,7 @@
 """The decision path: the model decides where there is a score, the rules decide where there is none.
 
-    feature rows, reference tables -> scores, or the reason why there are none -> cost policy, or rules -> outcomes
+    feature rows, reference tables -> scores, or the reason why there are none -> cost policy, or rules
+        -> rules of the policy file -> control share -> outcomes
 
 The stream worker, `/v1/score` and both AWS functions call `decide`. They differ only in where card states and scores
 come from and in what they write.
@@ -8,16 +9,18 @@ come from and in what they write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.control_share import ControlSample
+from cardwatch.decision.cost_policy import DecisionPolicy, channels_of
 from cardwatch.decision.folding import FoldedTransactions
+from cardwatch.decision.overlay_rules import Overlay, evaluate_rules, stricter
 from cardwatch.errors import ModelRefused, NoModelServed, ScoringUnavailable
 from cardwatch.events import Action, Transaction
 from cardwatch.features.definitions import SCHEMA_HASH
@@ -38,6 +41,8 @@ class DegradationCause(StrEnum):
     """The reference table is stale or damaged."""
     STORE = "store"
     """The feature store does not answer. Only previews are decided then; the stream worker waits for the store."""
+    CURRENCY = "currency"
+    """The policy has no rate for the currency of the transaction, so its costs cannot be compared with the amount."""
 
 
 class DegradedReason(NamedTuple):
@@ -52,7 +57,8 @@ class Outcome(Struct, frozen=True, gc=False):
 
     `degraded_reason` is None where the model decided. Where the rules decided, everything after it is None. `margin`
     is the model's raw score (higher is riskier), `probability` the calibrated one; `shadow_*` is what the challenger
-    gave for the same row, if there is one.
+    gave for the same row, if there is one. `model_action` is the action before the rules of the policy file and the
+    control share. `control_propensity` as in a decision.
     """
 
     action: Action
@@ -65,33 +71,45 @@ class Outcome(Struct, frozen=True, gc=False):
     shadow_version: str | None = None
     shadow_margin: float | None = None
     shadow_probability: float | None = None
+    model_action: Action | None = None
+    control_propensity: float | None = None
+
+    @property
+    def is_alert_of_model(self) -> bool:
+        """Whether the model alone makes this an alert, so that the features explain it."""
+        return self.action is not Action.APPROVE and self.model_action not in {None, Action.APPROVE}
 
 
 ScoreRows: TypeAlias = Callable[
     [NDArray[np.float32], NDArray[np.float64], Sequence[Transaction]], Scores | DegradedReason
 ]
-"""Scores feature rows, float32 [n, features], or returns why it cannot. Also gets the amounts in minor units,
-float64 [n], and the transactions of these rows."""
+"""Scores feature rows, float32 [n, features], or returns why it cannot. Also gets the amounts in minor units of the
+policy's currency, float64 [n], and the transactions of these rows."""
 
 
 class Scored(NamedTuple):
     """Folded transactions with the scores of those that the model decides, in their order.
 
     `degraded`: for each transaction the reason why the rules decide it, None where the model does. `amounts_minor`:
-    float64 [scored], in minor units. `scores` is None if the model decides none.
+    float64 [scored], in minor units of the policy's currency; `channels`: int64 [scored], as of `channels_of`. `scores`
+    is None if the model decides none.
     """
 
     folded: FoldedTransactions
     degraded: Sequence[DegradedReason | None]
     amounts_minor: NDArray[np.float64]
+    channels: NDArray[np.int64]
     scores: Scores | None
 
 
 def decide(
-    policy: DecisionPolicy, folded: FoldedTransactions, score_rows: ScoreRows, unavailable: DegradedReason | None = None
+    policy: DecisionPolicy,
+    folded: FoldedTransactions,
+    score_rows: ScoreRows,
+    unavailable: DegradedReason | None = None,
+    control: ControlSample | None = None,
 ) -> list[Outcome]:
     """Return the outcome for each folded transaction: `score`, then `apply_policy`.
-
 
     >>> from cardwatch.decision.folding import cards_of, fold_transactions
     >>> from cardwatch.events import EPOCH, Channel
@@ -110,35 +128,64 @@ def decide(
     >>> outcome.action.value, outcome.probability, outcome.degraded_reason.text
     ('approve', None, 'no answer within 5 s')
     """
-    return apply_policy(policy, score(folded, score_rows, unavailable))
+    return apply_policy(policy, score(policy, folded, score_rows, unavailable), control)
 
 
-def score(folded: FoldedTransactions, score_rows: ScoreRows, unavailable: DegradedReason | None = None) -> Scored:
+def score(
+    policy: DecisionPolicy, folded: FoldedTransactions, score_rows: ScoreRows, unavailable: DegradedReason | None = None
+) -> Scored:
     """Score the folded transactions that the model decides.
 
-    The rules decide a transaction if `unavailable` gives a reason, if its reference table is stale or damaged, or if
-    `score_rows` returns a reason instead of scores. `score_rows` is called at most once, with all remaining rows.
+    The rules decide a transaction if `unavailable` gives a reason, if its reference table is stale or damaged, if
+    the policy has no rate for its currency, or if `score_rows` returns a reason instead of scores. `score_rows` is
+    called at most once, with all remaining rows.
     """
     reasons = [unavailable or _table_reason(choice) for choice in folded.tables]
+    rates: list[float | None] = [policy.rate_of(transaction.currency) for transaction in folded.transactions]
+    if None in rates:
+        reasons = [
+            reason or (_currency_reason(policy, transaction.currency) if rate is None else None)
+            for reason, rate, transaction in zip(reasons, rates, folded.transactions, strict=True)
+        ]
     features, transactions = folded.rows.features, folded.transactions
     if any(reasons):
         scorable = [i for i, reason in enumerate(reasons) if reason is None]
         features, transactions = features[scorable], [transactions[i] for i in scorable]
+        rates = [rates[i] for i in scorable]
     amounts_minor = np.array([transaction.amount_minor for transaction in transactions], np.float64)
+    amounts_minor *= np.array(rates, np.float64)
     scores = score_rows(features, amounts_minor, transactions) if transactions else None
+    channels = channels_of(features)
     if isinstance(scores, DegradedReason):
-        return Scored(folded, [reason or scores for reason in reasons], np.empty(0), None)
-    return Scored(folded, reasons, amounts_minor, scores)
+        return Scored(folded, [reason or scores for reason in reasons], np.empty(0), channels[:0], None)
+    return Scored(folded, reasons, amounts_minor, channels, scores)
 
 
-def apply_policy(policy: DecisionPolicy, scored: Scored) -> list[Outcome]:
-    """Return the outcome for each scored transaction: by the cost policy where there is a score, else by the rules."""
+def apply_policy(policy: DecisionPolicy, scored: Scored, control: ControlSample | None = None) -> list[Outcome]:
+    """Return the outcome for each scored transaction.
+
+    1. The cost policy decides where there is a score, else the degraded rules.
+    2. The rules of the policy file make decisions stricter.
+    3. Of the declines that only the model wants, `control` chooses those of the policy's control share.
+
+    Raises `ValueError` if the policy has a control share and `control` is None.
+    """
+    require_control(policy, control)
     reasons, scores = scored.degraded, scored.scores
-    by_model = [] if scores is None else _decide_by_model(policy, scored.amounts_minor, scores)
-    if len(by_model) == len(reasons):
-        return by_model
-    outcomes = iter(by_model), iter(_decide_by_rules(policy, scored.folded.rows.features, reasons))
-    return [next(outcomes[reason is not None]) for reason in reasons]
+    outcomes = [] if scores is None else _decide_by_model(policy, scored, scores)
+    if len(outcomes) < len(reasons):
+        either = iter(outcomes), iter(_decide_by_rules(policy, scored.folded.rows.features, reasons))
+        outcomes = [next(either[reason is not None]) for reason in reasons]
+    overlays = _apply_rules(policy, scored.folded, outcomes) if policy.rules else {}
+    if control is not None and policy.control.share:
+        _approve_control_share(policy, scored.folded.transactions, outcomes, overlays.keys(), control)
+    return outcomes
+
+
+def require_control(policy: DecisionPolicy, control: ControlSample | None) -> None:
+    """Raise `ValueError` if the policy has a control share and nothing chooses its transactions."""
+    if policy.control.share and control is None:
+        raise ValueError("the policy has a control share, so a ControlSample is needed")
 
 
 def query_scorer(
@@ -155,7 +202,7 @@ def query_scorer(
     try:
         return scorer.score(
             rows,
-            policy.alarming_probabilities(amounts_minor),
+            policy.alarming_probabilities(amounts_minor, channels_of(rows)),
             schema_hash=SCHEMA_HASH,
             transaction_ids=[transaction.transaction_id for transaction in transactions],
         )
@@ -172,7 +219,12 @@ def _table_reason(choice: TableChoice) -> DegradedReason | None:
     return None if text is None else DegradedReason(DegradationCause.TABLE, text)
 
 
-def _decide_by_model(policy: DecisionPolicy, amounts_minor: NDArray[np.float64], scores: Scores) -> list[Outcome]:
+def _currency_reason(policy: DecisionPolicy, currency: str) -> DegradedReason:
+    text = f"the policy, whose costs are in {policy.currency}, has no rate for {currency}"
+    return DegradedReason(DegradationCause.CURRENCY, text)
+
+
+def _decide_by_model(policy: DecisionPolicy, scored: Scored, scores: Scores) -> list[Outcome]:
     shadow, no_shadow = scores.shadow, [None] * len(scores.margins)
     version, digest = scores.model_version, scores.model_digest
     shadow_version = shadow.model_version if shadow else None
@@ -188,9 +240,10 @@ def _decide_by_model(policy: DecisionPolicy, amounts_minor: NDArray[np.float64],
             shadow_version,
             shadow_margin,
             shadow_probability,
+            action,
         )
         for action, codes, margin, probability, shadow_margin, shadow_probability in zip(
-            policy.decide(scores.probabilities, amounts_minor),
+            policy.decide(scores.probabilities, scored.amounts_minor, scored.channels),
             scores.reasons,
             scores.margins.tolist(),
             scores.probabilities.tolist(),
@@ -208,3 +261,34 @@ def _decide_by_rules(
     chosen = [i for i, reason in enumerate(reasons) if reason is not None]
     actions, codes = policy.decide_by_rules(features[chosen])
     return [Outcome(*outcome) for outcome in zip(actions, codes, [reasons[i] for i in chosen], strict=True)]
+
+
+def _apply_rules(policy: DecisionPolicy, folded: FoldedTransactions, outcomes: list[Outcome]) -> dict[int, Overlay]:
+    """Make `outcomes` stricter where rules of the policy file ask for it, and return what they ask for."""
+    overlays = evaluate_rules(
+        policy.rules, folded.rows.features, folded.transactions, challenge_channels=policy.challenge_channels
+    )
+    for row, overlay in overlays.items():
+        outcome = outcomes[row]
+        outcomes[row] = structs.replace(
+            outcome, action=stricter(outcome.action, overlay.action), reasons=[*overlay.reasons, *outcome.reasons]
+        )
+    return overlays
+
+
+def _approve_control_share(
+    policy: DecisionPolicy,
+    transactions: Sequence[Transaction],
+    outcomes: list[Outcome],
+    overlaid: Collection[int],
+    control: ControlSample,
+) -> None:
+    """Approve the chosen part of the declines that the model wants and no rule of the policy file has touched."""
+    share, cap_minor = policy.control.share, policy.control.cap_minor
+    for row, outcome in enumerate(outcomes):
+        if outcome.model_action is not Action.DECLINE or row in overlaid:
+            continue
+        transaction = transactions[row]
+        amount_minor = transaction.amount_minor * (policy.rate_of(transaction.currency) or 1.0)
+        if amount_minor <= cap_minor and control.contains(transaction.transaction_id, share):
+            outcomes[row] = structs.replace(outcome, action=Action.APPROVE, reasons=[], control_propensity=share)

@@ -43,6 +43,8 @@ class OneTransaction:
 
     def __init__(self, policy: DecisionPolicy) -> None:
         self._costs: Final = policy.costs
+        self._policy: Final = policy
+        self._converts: Final = policy.currency is not None
         self._row: Final = bytearray(COLUMNS.itemsize)
         self._columns: Final = np.frombuffer(self._row, COLUMNS)
         self.features: Final[NDArray[np.float32]] = np.empty((1, len(FEATURES)), np.float32)
@@ -51,12 +53,15 @@ class OneTransaction:
     def decide(
         self, detector: Detector, table: ReferenceTable, state: StateArray, transaction: Transaction
     ) -> ModelDecision | None:
-        """Return the decision; None if the card has seen this transaction. `state`, dtype STATE [1], is changed.
+        """Return the decision; None if the card has seen this transaction, or if there is no rate for its currency.
 
-        Raises `ValueError` if the detector's trees need rows of another width.
+        `state`, dtype STATE [1], is changed. Raises `ValueError` if the detector's trees need rows of another width.
         """
         if detector.features != len(FEATURES):
             raise ValueError(f"the trees need rows of {detector.features} features, the kernel makes {len(FEATURES)}")
+        rate = self._policy.rate_of(transaction.currency) if self._converts else 1.0
+        if rate is None:
+            return None
         write_row(self._row, 0, transaction)
         sequence, repeated, margin, probability, choice = _decide(
             state,
@@ -65,7 +70,8 @@ class OneTransaction:
             self.features,
             self._doubled,
             *detector.arrays,
-            *self._costs,
+            self._costs,
+            rate,
         )
         return None if repeated else ModelDecision(sequence, margin, probability, ACTIONS[choice])
 
@@ -74,13 +80,13 @@ class OneTransaction:
 def _decide(  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0917 (a tuple takes longer to pass)
     state, columns, hashes, table_values, starts, filter_words, features, doubled,
     nodes, values, roots, depths, base_margin, margins, probabilities,
-    stops, challenge_cost, decline_cost, lost_margin,
+    costs, rate,
 ):  # fmt: skip
     sequence, repeated = fold_one(state, 0, columns[0], (hashes, table_values, starts, filter_words), features[0])
     if repeated:
         return sequence, True, np.float32(0.0), 0.0, 0
     margin = margin_of(features[0], doubled, nodes, values, roots, depths, base_margin)
     probability = probability_of(margins, probabilities, margin)
-    amount_minor = np.float64(columns[0].amount_minor)
-    choice = cheapest_action(probability, amount_minor, stops, challenge_cost, decline_cost, lost_margin)
+    amount_minor = np.float64(columns[0].amount_minor) * rate
+    choice = cheapest_action(probability, amount_minor, costs[columns[0].channel])
     return sequence, False, margin, probability, choice

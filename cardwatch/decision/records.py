@@ -28,7 +28,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     `sequence` counts the card's transactions that the state had seen, None if the store does not answer. Where the
     rules decide, there is no margin and no probability, `degraded` is true and `degraded_reason` says why, as in a
     decision of record. `repeated`: the card's state holds this transaction already; its decision of record exists, and
-    the preview has none.
+    the preview has none. `control_propensity` as in a decision of record.
     """
 
     transaction_id: str
@@ -44,6 +44,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     degraded: bool = False
     degraded_reason: str | None = None
     repeated: bool = False
+    control_propensity: float | None = None
 
 
 def decisions_of_record(
@@ -80,6 +81,7 @@ def decisions_of_record(
             shadow_version=outcome.shadow_version,
             shadow_margin=outcome.shadow_margin,
             shadow_probability=outcome.shadow_probability,
+            control_propensity=outcome.control_propensity,
             decided_at=decided_at,
             latency_ms=round(max(now_ms - record.timestamp_ms, 0.0), 3),
         )
@@ -131,6 +133,7 @@ def previews(
             degraded=(reason := None if is_repeat else outcome.degraded_reason) is not None,
             degraded_reason=reason.text if reason else None,
             repeated=is_repeat,
+            control_propensity=None if is_repeat else outcome.control_propensity,
         )
         for transaction, choice, sequence, is_repeat, outcome in zip(
             folded.transactions,

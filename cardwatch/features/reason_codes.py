@@ -244,6 +244,9 @@ REASON_TEXTS: Final[dict[str, str]] = {
     "RULE_VELOCITY": "rule: too many payments within an hour",
     "RULE_CARD_TESTING": "rule: several small payments within an hour",
     "RULE_AMOUNT": "rule: a large amount, far above the card's largest so far",
+    "RULE_DEVICE": "rule: a device with known fraud",
+    "RULE_MERCHANT": "rule: a merchant that is new to the card and has had much fraud in the last days",
+    "RULE_ALL_NEW": "rule: device, merchant and country are all new to the card",
 }
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from cardwatch.decision.overlay_rules import RULE_PREFIX
 from cardwatch.events import Decision
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.features.reason_codes import REASON_TEXTS
@@ -20,6 +21,7 @@ HEADING: Final = _COLUMNS.format(
 )
 _BY_RULES: Final = " by rules"
 _UNKNOWN: Final = "a code that this program does not know"
+_OF_POLICY: Final = "a rule of the policy file"
 
 
 def one_line(decision: Decision) -> str:
@@ -65,7 +67,11 @@ def described(decision: Decision) -> str:
 def _reasons(decision: Decision) -> list[str]:
     if not decision.reasons:
         return ["reasons      none"]
-    return ["", "reasons", *(f"  {escaped(code):<18} {REASON_TEXTS.get(code, _UNKNOWN)}" for code in decision.reasons)]
+    return ["", "reasons", *(f"  {escaped(code):<18} {_text_of(code)}" for code in decision.reasons)]
+
+
+def _text_of(code: str) -> str:
+    return REASON_TEXTS.get(code, _OF_POLICY if code.startswith(RULE_PREFIX) else _UNKNOWN)
 
 
 def _payment(decision: Decision) -> str:

@@ -88,8 +88,9 @@ def _intervals(experiment: Experiment, values: Mapping[str, NDArray[np.float64]]
 def _judged(experiment: Experiment, fold: ScoredFold, scores: ModelScores) -> JudgedRows:
     dataset, rows = experiment.dataset, fold.rows.test.rows
     is_fraud, amounts = dataset.is_fraud[rows], dataset.columns["amount"][rows]
-    actions = experiment.policy.decide(scores.probabilities, amounts.astype(np.float64))
-    costs = row_costs_minor(experiment.policy, actions, is_fraud, amounts)
+    channels = dataset.kernel["channel"][rows].astype(np.int64)
+    actions = experiment.policy.decide(scores.probabilities, amounts.astype(np.float64), channels)
+    costs = row_costs_minor(experiment.policy, actions, is_fraud, amounts, channels)
     return JudgedRows(
         scores=scores.values,
         is_fraud=is_fraud,

@@ -35,7 +35,7 @@ _LINE_NAMES: Final = ("", " (dashed)", " (dotted)", " (dash-dotted)")
 """Not everybody tells the colours apart."""
 
 
-_APPROVE, _CHALLENGE = ACTIONS.index(Action.APPROVE), ACTIONS.index(Action.CHALLENGE)
+_APPROVE, _CHALLENGE, _DECLINE = (ACTIONS.index(action) for action in Action)
 
 
 class ScoredModel(Struct, frozen=True, kw_only=True):
@@ -162,16 +162,21 @@ def _cost(
     is_fraud: Sequence[NDArray[np.bool_]],
     rows: Sequence[NDArray[np.int64]],
 ) -> Plot:
-    policy, all_amounts = experiment.policy, experiment.dataset.columns["amount"]
-    amounts = [all_amounts[places].astype(np.float64) for places in rows]
-    costs = [policy.expected_costs(fraud.astype(np.float64), of) for fraud, of in zip(is_fraud, amounts, strict=True)]
+    policy, kernel = experiment.policy, experiment.dataset.kernel
+    amounts = [kernel["amount_minor"][places].astype(np.float64) for places in rows]
+    channels = [kernel["channel"][places].astype(np.int64) for places in rows]
+    costs = [
+        policy.expected_costs(*of)
+        for of in zip((f.astype(np.float64) for f in is_fraud), amounts, channels, strict=True)
+    ]
+    alert_costs = [np.where(np.isfinite(cost[:, _CHALLENGE]), cost[:, _CHALLENGE], cost[:, _DECLINE]) for cost in costs]
     figure, axes = new_figure("cost", _HEIGHT, _WIDTH)
     axes.axhline(1.0, color=QUIET, linewidth=1, linestyle=(0, (3, 2)))
     said, highest = [], 1.0
     for model in models:
         folds = [
-            relative_costs(scores.values, cost[:, _CHALLENGE], cost[:, _APPROVE])
-            for scores, cost in zip(model.scores, costs, strict=True)
+            relative_costs(scores.values, of_alert, cost[:, _APPROVE])
+            for scores, of_alert, cost in zip(model.scores, alert_costs, costs, strict=True)
         ]
         known = [curve for curve in folds if curve is not None]
         if not known:
@@ -180,7 +185,7 @@ def _cost(
         axes.plot(ALERT_SHARES[1:], curve[1:], color=model.colour, linewidth=2.2, linestyle=model.line)
         lowest = int(np.argmin(curve))
         said.append(f"{model.name}: lowest at {_percent(ALERT_SHARES[lowest])} alerts, {_percent(curve[lowest])}")
-        point = _policy_point(experiment, model, costs, amounts)
+        point = _policy_point(experiment, model, costs, amounts, channels)
         if point is not None:
             axes.plot(
                 max(point[0], _LOWEST_ALERTS), point[1], "D", color=model.colour, markersize=6, clip_on=False, zorder=3
@@ -198,7 +203,8 @@ def _cost(
         "Cost",
         as_svg(figure),
         "Cost by the share of alerts. " + "; ".join(said),
-        "Line: the riskiest share of the transactions is challenged, whatever the amount; mean of the folds. Diamond:"
+        "Line: the riskiest share of the transactions is challenged, whatever the amount, or declined where the channel"
+        " has no challenge; mean of the folds. Diamond:"
         " what the policy does, which knows the amount and may decline. Dashed: everything is approved.",
         _key(models),
     )
@@ -209,11 +215,13 @@ def _policy_point(
     model: ScoredModel,
     costs: Sequence[NDArray[np.float64]],
     amounts: Sequence[NDArray[np.float64]],
+    channels: Sequence[NDArray[np.int64]],
 ) -> tuple[float, float] | None:
     """Mean over the folds of the policy's share of alerts and of its relative cost, of folds that have both."""
     points = []
-    for scores, cost, of in zip(model.scores, costs, amounts, strict=True):
-        chosen = np.array([ACTIONS.index(action) for action in experiment.policy.decide(scores.probabilities, of)])
+    for scores, cost, of, channel in zip(model.scores, costs, amounts, channels, strict=True):
+        actions = experiment.policy.decide(scores.probabilities, of, channel)
+        chosen = np.array([ACTIONS.index(action) for action in actions])
         approving = cost[:, _APPROVE].sum()
         if approving:
             incurred = np.take_along_axis(cost, chosen[:, None], axis=1).sum()

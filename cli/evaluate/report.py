@@ -141,6 +141,9 @@ def _costs(document: EvaluationReport, digits: int) -> dict[str, str]:
         "challenge of a genuine transaction": money(costs.challenge_cost_minor),
         "decline of a genuine transaction": f"{money(costs.decline_cost_minor)} + {100 * costs.lost_margin:g} % of it",
         "fraud that a challenge stops": f"{100 * costs.challenge_stops_fraud:g} %",
+        "channels with a challenge": ", ".join(channel.value for channel in costs.challenge_channels) or "none",
+        "chargeback of an approved fraud": money(costs.chargeback_fee_minor),
+        "alert": money(costs.alert_cost_minor + costs.alert_price_minor),
     }
 
 

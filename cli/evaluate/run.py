@@ -205,6 +205,7 @@ def _judge(
         card_ids=dataset.cards[rows],
         days=dataset.days[rows],
         probabilities=probabilities,
+        channels=dataset.kernel["channel"][rows].astype(np.int64),
         policy=experiment.policy,
     )
 

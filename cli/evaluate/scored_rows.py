@@ -26,7 +26,8 @@ def scored_rows(experiment: Experiment, fold: ScoredFold) -> pa.Table:
     """
     dataset, rows = experiment.dataset, fold.rows.test.rows
     amounts = dataset.columns["amount"][rows].astype(np.float64)
-    actions = experiment.policy.decide(fold.ours.probabilities, amounts)
+    channels = dataset.kernel["channel"][rows].astype(np.int64)
+    actions = experiment.policy.decide(fold.ours.probabilities, amounts, channels)
     columns: dict[str, Any] = {
         "row": pa.array(dataset.columns["row"][rows], pa.int64()),
         "occurred_at": pa.array(dataset.columns["occurred_at"][rows], pa.int64()).cast(pa.timestamp("ms", "UTC")),

@@ -15,7 +15,7 @@ import msgspec
 
 from adapters.runtime.files import write_atomically
 from adapters.runtime.logs import set_up_logging
-from adapters.runtime.policy_file import read_policies
+from adapters.runtime.policy_file import read_control, read_policies
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
@@ -57,7 +57,7 @@ def up(plan: Path | None, wait_seconds: float, *, no_traffic: bool, foreground: 
     if plan is not None and no_traffic:
         raise Misconfigured("--plan configures the generator, and --no-traffic starts none: use one of them")
     settings = read_settings()
-    read_policies(settings)  # fails here rather than in every process
+    read_control(settings, read_policies(settings).decision)  # fails here rather than in every process
     home = StackHome(settings)
     selected = None if no_traffic else plan or (home.plan if home.plan.exists() else DEFAULT_PLAN)
     if foreground:

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from adapters.runtime.policy_file import Policies
-from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.cost_policy import DecisionPolicy, channels_of
 from cardwatch.detector.detector import Detector
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.events import Action
@@ -100,6 +100,7 @@ def _evaluate(detector: Detector, rows: TrainingSet, policies: Policies) -> tupl
         card_ids=rows.card_ids.astype(str),
         days=rows.days,
         probabilities=probabilities,
+        channels=channels_of(rows.features),
         policy=policies.decision,
     )
     performance = Performance(
@@ -124,6 +125,7 @@ def _evaluate_baselines(training: TrainingSet, unseen: TrainingSet, policies: Po
             card_ids=unseen.card_ids.astype(str),
             days=unseen.days,
             probabilities=baseline.probabilities,
+            channels=channels_of(unseen.features),
             actions=policy.decide_by_rules(unseen.features)[0] if baseline.probabilities is None else None,
             policy=policy,
         )
@@ -133,7 +135,8 @@ def _evaluate_baselines(training: TrainingSet, unseen: TrainingSet, policies: Po
 
 def _measurable(detector: Detector, rows: TrainingSet, policy: DecisionPolicy) -> MeasuredPerformance | None:
     margins = detector.margins(rows.features)
-    actions = policy.decide(detector.probabilities(margins), rows.amount_minor.astype(np.float64))
+    amounts = rows.amount_minor.astype(np.float64)
+    actions = policy.decide(detector.probabilities(margins), amounts, channels_of(rows.features))
     would_decline = np.array([action is Action.DECLINE for action in actions], np.bool_)
     is_measured = is_measurable(would_decline, rows.amount_minor, None)
     return measurable_performance(margins, rows.is_fraud, rows.weight, is_measured)

@@ -71,9 +71,9 @@ def server_options(arguments: Sequence[str], settings: Settings) -> ServerOption
 def _service(settings: Settings) -> ServerOptions:
     # BentoML restarts a failing worker again and again, so check here what a worker reads.
     if settings.policy_file is not None:
-        from adapters.runtime.policy_file import read_policies  # noqa: PLC0415 (it imports numpy)
+        from adapters.runtime.policy_file import read_control, read_policies  # noqa: PLC0415 (it imports numpy)
 
-        read_policies(settings)
+        read_control(settings, read_policies(settings).decision)
     read_keys(settings.keys_file)
     require_tracing(settings)
     shown, address = f"CARDWATCH_SCORING_URL={str(settings.scoring_url)!r}", urlsplit(plain(settings.scoring_url))

@@ -19,7 +19,7 @@ from adapters.feature_store.lmdb import data_file
 from adapters.feature_store.open import open_reader
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.model_folder import ModelFolder
-from adapters.runtime.policy_file import read_policies
+from adapters.runtime.policy_file import read_control, read_policies
 from adapters.runtime.settings import Settings
 from adapters.scoring.api_keys import KeyRing, RateLimit
 from adapters.tracing.open import tracing_of
@@ -97,6 +97,7 @@ def build_application(settings: Settings, bentoml_app: ASGIApp) -> ScoringApplic
     """Return the warmed-up application of a worker, whose models are being loaded."""
     metrics, manager = prepare_worker(settings)
     policy = read_policies(settings).decision
+    control = read_control(settings, policy)
     file = None if settings.store_url else data_file(settings.store)
     states = CardStateReader(partial(open_reader, settings), file, time.monotonic)
     tables = ReferenceTableStore(settings.tables)
@@ -105,8 +106,8 @@ def build_application(settings: Settings, bentoml_app: ASGIApp) -> ScoringApplic
     admission = Admission(keys, RateLimit(1.0 / settings.scoring_workers), settings.deadline_ms, metrics.count_shed)
     warm_kernel()
     warm_scoring(policy)
-    api = ScoringApi(manager, PreviewScorer(states, tables, policy), examples, admission, metrics)
-    documentation = Documentation(manager, examples, tables, policy)
+    api = ScoringApi(manager, PreviewScorer(states, tables, policy, control), examples, admission, metrics)
+    documentation = Documentation(manager, examples, tables, policy, control)
     endpoints, tracing = api.endpoints() | documentation.endpoints(), tracing_of(settings, "scoring")
     direct = api.direct_endpoints()
     if tracing is not None:

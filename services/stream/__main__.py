@@ -14,7 +14,7 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.open import open_store
 from adapters.kafka.topics import ensure_topics
 from adapters.runtime.clock import epoch_ms
-from adapters.runtime.policy_file import read_policies
+from adapters.runtime.policy_file import read_control, read_policies
 from adapters.runtime.process import Process, run_service
 from adapters.runtime.settings import Settings
 from adapters.scoring.client import ScoringClient
@@ -62,6 +62,7 @@ def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
     """Build the worker and run it until the process stops, or until an error that no retry cures is raised."""
     settings = process.settings
     policy = read_policies(settings).decision
+    control = read_control(settings, policy)
     ensure_topics(settings.kafka, partitions=settings.partitions)
     with (
         open_batch_tracer(settings, "stream") as tracer,
@@ -71,7 +72,7 @@ def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
         worker = StreamWorker(
             store,
             ReferenceTableStore(settings.tables),
-            DecisionEngine(scorer, policy, epoch_ms),
+            DecisionEngine(scorer, policy, epoch_ms, control),
             settings.partitioning,
             ArchivedLog(settings.archive, settings.index_url),
             Observers(metrics, process.health.turn, tracer),

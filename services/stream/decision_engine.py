@@ -8,8 +8,9 @@ from functools import partial
 from itertools import compress
 from typing import Final, NamedTuple
 
+from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import DecisionPolicy
-from cardwatch.decision.decide import DegradedReason, Scored, apply_policy, query_scorer, score
+from cardwatch.decision.decide import DegradedReason, Scored, apply_policy, query_scorer, require_control, score
 from cardwatch.decision.folding import concatenate_without_repeats
 from cardwatch.decision.records import decisions_of_record
 from cardwatch.events import Decision
@@ -33,10 +34,20 @@ class DecidedBatches(NamedTuple):
 
 
 class DecisionEngine:
-    """Decides batches with a remote scorer. `epoch_ms` is the wall clock, for latency only."""
+    """Decides batches with a remote scorer. `epoch_ms` is the wall clock, for latency only.
 
-    def __init__(self, scorer: Scorer, policy: DecisionPolicy, epoch_ms: Callable[[], float]) -> None:
-        self._policy, self._epoch_ms = policy, epoch_ms
+    `control` chooses the transactions of the policy's control share; the constructor raises `ValueError` without it.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        policy: DecisionPolicy,
+        epoch_ms: Callable[[], float],
+        control: ControlSample | None = None,
+    ) -> None:
+        require_control(policy, control)
+        self._policy, self._epoch_ms, self._control = policy, epoch_ms, control
         self._score_rows = partial(query_scorer, scorer, policy)
         self._policy_version: Final = policy.version
 
@@ -46,7 +57,7 @@ class DecisionEngine:
         records = [
             record for batch in batches for record in compress(batch.records, (~batch.folded.rows.duplicates).tolist())
         ]
-        return ScoredBatches(records, score(folded, self._score_rows))
+        return ScoredBatches(records, score(self._policy, folded, self._score_rows))
 
     def decide(self, batches: Sequence[Batch]) -> DecidedBatches:
         """Decide one or more batches: `score`, then `apply_policy`."""
@@ -55,7 +66,7 @@ class DecisionEngine:
     def apply_policy(self, batches: ScoredBatches) -> DecidedBatches:
         """Decide scored batches."""
         records, scored = batches
-        outcomes = apply_policy(self._policy, scored)
+        outcomes = apply_policy(self._policy, scored, self._control)
         decisions = decisions_of_record(
             scored.folded, records, outcomes, policy_version=self._policy_version, now_ms=self._epoch_ms()
         )

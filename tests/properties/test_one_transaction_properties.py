@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.cost_policy import ChannelShares, DecisionPolicy
 from cardwatch.decision.decide import decide
 from cardwatch.decision.folding import fold_transactions
 from cardwatch.decision.one_transaction import OneTransaction
 from cardwatch.detector.calibration import Calibration
 from cardwatch.detector.detector import Detector
-from cardwatch.events import Transaction
+from cardwatch.events import Channel, Transaction
 from cardwatch.features.columns import encode
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.hashing import identity_hashes
@@ -64,6 +64,12 @@ POLICIES = st.builds(
     challenge_stops_fraud=st.sampled_from([0, 0.9, 1]),
     decline_cost_minor=st.sampled_from([0, 500.0]),
     lost_margin=st.sampled_from([0.0, 0.05, 1]),
+    challenge_channels=st.sets(st.sampled_from(Channel)).map(tuple),
+    liability=st.builds(ChannelShares, **dict.fromkeys(ChannelShares.__struct_fields__, st.sampled_from([0, 0.3, 1]))),
+    chargeback_fee_minor=st.sampled_from([0, 1_500]),
+    alert_price_minor=st.sampled_from([0, 7.5]),
+    currency=st.sampled_from([None, EXAMPLE.currency, "XTS"]),
+    rates=st.sampled_from([{}, {EXAMPLE.currency: 1.1}]),
 )
 
 
@@ -99,9 +105,10 @@ def test_one_compiled_call_gives_the_bits_of_the_batch_path(
         probabilities = model.probabilities(margins)
         scores = Scores(model_version="1", model_digest="", margins=margins, probabilities=probabilities, reasons=[[]])
         [outcome] = decide(policy, folded, lambda *_, scores=scores: scores)
-        assert by_one.tobytes() == by_batch.tobytes()
-        assert one.features.tobytes() == folded.rows.features.tobytes()
-        if folded.rows.duplicates[0]:
+        if policy.rate_of(transaction.currency) is not None:
+            assert by_one.tobytes() == by_batch.tobytes()
+            assert one.features.tobytes() == folded.rows.features.tobytes()
+        if folded.rows.duplicates[0] or outcome.degraded_reason is not None:
             assert decided is None
         else:
             assert decided == (folded.rows.sequences[0], outcome.margin, outcome.probability, outcome.action)

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import DecisionPolicy
-from cardwatch.decision.decide import DegradationCause, DegradedReason, ScoreRows, decide
+from cardwatch.decision.decide import DegradationCause, DegradedReason, Outcome, ScoreRows, decide, require_control
 from cardwatch.decision.folding import FoldedTransactions, cards_of, fold_transactions
 from cardwatch.decision.one_transaction import OneTransaction
 from cardwatch.decision.records import Preview, previews
@@ -45,11 +46,16 @@ _NO_ALERTS: Final = UnexplainedAlerts([], np.empty((0, len(FEATURES)), np.float3
 class PreviewScorer:
     """Makes previews from stored card states, by the same path as the stream worker's decisions of record.
 
+    `control` chooses the transactions of the policy's control share; the constructor raises `ValueError` without it.
     `is_remote`: whether card states are read over a network, so that a preview does not belong on the serving thread.
     """
 
-    def __init__(self, states: CardStateReader, tables: Tables, policy: DecisionPolicy) -> None:
-        self._states, self._tables, self._policy = states, tables, policy
+    def __init__(
+        self, states: CardStateReader, tables: Tables, policy: DecisionPolicy, control: ControlSample | None = None
+    ) -> None:
+        require_control(policy, control)
+        self._states, self._tables, self._policy, self._control = states, tables, policy, control
+        self._costs_decide_alone: Final = not policy.rules and not policy.control.share
         self._policy_version: Final = policy.version
         self._one: Final = OneTransaction(policy)
         self.is_remote: Final = states.is_remote
@@ -75,8 +81,8 @@ class PreviewScorer:
         unavailable: DegradedReason | None = None,
     ) -> list[Preview]:
         """Return the previews of what `fold` returned. If `unavailable` gives a reason, nothing is scored."""
-        outcomes = decide(self._policy, folded, score_rows, unavailable or no_store)
-        return previews(folded, outcomes, policy_version=self._policy_version, states_known=no_store is None)
+        outcomes = decide(self._policy, folded, score_rows, unavailable or no_store, self._control)
+        return self._previews(folded, outcomes, no_store)
 
     def preview(
         self, transactions: Sequence[Transaction], champion: LoadedModel | None, no_champion: str
@@ -89,20 +95,28 @@ class PreviewScorer:
         if champion is None:
             unavailable = DegradedReason(DegradationCause.NO_CHAMPION, no_champion)
             return self.decide(folded, no_store, lambda *_: unavailable, unavailable), _NO_ALERTS
-        made = self.decide(folded, no_store, partial(_score_rows, champion))
+        outcomes = decide(self._policy, folded, partial(_score_rows, champion), no_store, self._control)
+        made = self._previews(folded, outcomes, no_store)
         alerts = [
             i
-            for i, preview in enumerate(made)
-            if preview.action is not Action.APPROVE and not preview.repeated and not preview.degraded
+            for i, (preview, outcome) in enumerate(zip(made, outcomes, strict=True))
+            if outcome.is_alert_of_model and not preview.repeated
         ]
         return made, UnexplainedAlerts(alerts, folded.rows.features[alerts]) if alerts else _NO_ALERTS
+
+    def _previews(
+        self, folded: FoldedTransactions, outcomes: Sequence[Outcome], no_store: DegradedReason | None
+    ) -> list[Preview]:
+        return previews(folded, outcomes, policy_version=self._policy_version, states_known=no_store is None)
 
     def preview_one(self, transaction: Transaction, champion: LoadedModel) -> tuple[Preview, UnexplainedAlerts] | None:
         """Return what `preview` returns for this transaction, in less than half of the time.
 
-        Return None, where `preview` must be called instead: if the rules decide, or if the card has seen the
-        transaction. Only one thread may call this.
+        Return None, where `preview` must be called instead: if the rules decide, if the card has seen the transaction,
+        or if more than costs decides, because the policy has rules or a control share. Only one thread may call this.
         """
+        if not self._costs_decide_alone:
+            return None
         try:
             state = self._states.load((transaction.card_id,))
         except StoreUnavailable:

@@ -17,7 +17,7 @@ from adapters.aws.s3 import Bucket
 from adapters.aws.sagemaker_scorer import EndpointScorer
 from adapters.feature_store.dynamodb import DynamoDbStore
 from adapters.runtime.logs import set_up_logging
-from adapters.runtime.policy_file import read_policies
+from adapters.runtime.policy_file import read_control, read_policies
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import InvalidRecord, Misconfigured
 from cardwatch.events import Transaction, decode
@@ -45,7 +45,8 @@ class ScoreFunction:
         self._tables = ReferenceTableCache(Bucket(settings.data_bucket), settings.tables, time.monotonic)
         states = CardStateReader(partial(DynamoDbStore, settings.store_url, readonly=True), None, time.monotonic)
         scorer = EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000)
-        self._previews = RemotePreviewScorer(PreviewScorer(states, self._tables, policy), scorer, policy)
+        previews = PreviewScorer(states, self._tables, policy, read_control(settings, policy))
+        self._previews = RemotePreviewScorer(previews, scorer, policy)
         warm_kernel()
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.scoring.wire_format import DEADLINE_HEADER, NO_CHAMPION
+from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.features.reference_choice import Tables
 from services.scoring.api.example import ExampleSource
@@ -54,8 +55,16 @@ class Documentation:
     newest reference table has changed, so that requests for it cost little.
     """
 
-    def __init__(self, manager: ModelManager, source: ExampleSource, tables: Tables, policy: DecisionPolicy) -> None:
+    def __init__(
+        self,
+        manager: ModelManager,
+        source: ExampleSource,
+        tables: Tables,
+        policy: DecisionPolicy,
+        control: ControlSample | None = None,
+    ) -> None:
         self._manager, self._source, self._tables, self._policy = manager, source, tables, policy
+        self._control = control
         self._made_for: tuple[str, ...] = ()
         self._document = b""
 
@@ -69,7 +78,9 @@ class Documentation:
         served = (champion.version.version, champion.version.digest) if champion else (no_champion,)
         made_for = (*served, self._source.newest_table().table_id)
         if made_for != self._made_for:
-            examples = make_examples(self._source, self._tables, self._policy, champion, no_champion)
+            examples = make_examples(
+                self._source, self._tables, self._policy, champion, no_champion, control=self._control
+            )
             self._document = msgspec.json.encode(openapi(examples))
             self._made_for = made_for
         return Response(self._document)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from adapters.scoring.wire_format import CSV, JSON, ExampleRequest, encode_scores
+from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.decision.records import Preview
 from cardwatch.features.definitions import SCHEMA_HASH
@@ -102,11 +103,17 @@ class DocumentExamples(Struct, frozen=True):
 
 
 def make_examples(
-    source: ExampleSource, tables: Tables, policy: DecisionPolicy, champion: LoadedModel | None, no_champion: str
+    source: ExampleSource,
+    tables: Tables,
+    policy: DecisionPolicy,
+    champion: LoadedModel | None,
+    no_champion: str,
+    *,
+    control: ControlSample | None = None,
 ) -> DocumentExamples:
     """Return the examples of a service with these tables and this champion; `no_champion` says why there is none."""
     transactions = source.of_new_cards()
-    scorer = PreviewScorer(_NO_STATES, tables, policy)
+    scorer = PreviewScorer(_NO_STATES, tables, policy, control)
     folded, _ = scorer.fold(transactions)
     features = folded.rows.features
     row = [None if np.isnan(value) else float(str(value)) for value in features[0]]  # the fewest digits

@@ -17,7 +17,7 @@ from adapters.aws.sqs import Queue
 from adapters.feature_store.dynamodb_outbox import DynamoDbOutbox
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.logs import set_up_logging
-from adapters.runtime.policy_file import read_policies
+from adapters.runtime.policy_file import read_control, read_policies
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured, StoreUnavailable
 from cardwatch.warm_up import warm_kernel
@@ -39,6 +39,7 @@ class StreamFunction:
         if missing := [f"CARDWATCH_{name.upper()}" for name in NEEDED if not getattr(settings, name)]:
             raise Misconfigured(f"{', '.join(missing)}: this function needs them, and they are not set")
         set_up_logging(settings, "stream")
+        policy = read_policies(settings).decision
         bucket = Bucket(settings.data_bucket)
         self._tables = ReferenceTableCache(bucket, settings.tables, time.monotonic)
         self._metrics = InvocationMetrics(DecisionLog())
@@ -47,8 +48,9 @@ class StreamFunction:
             self._tables,
             DecisionEngine(
                 EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000),
-                read_policies(settings).decision,
+                policy,
                 epoch_ms,
+                read_control(settings, policy),
             ),
             DecisionDelivery(
                 KinesisWriter(settings.decisions_stream).write, bucket.put, Queue(settings.dead_letters_queue).send

@@ -28,6 +28,7 @@ def labelled(count: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 
 def test_the_score_of_the_rules_is_the_number_of_rules_that_fire() -> None:
     features = np.zeros((3, len(FEATURE_NAMES)), np.float32)
+    features[:, column("is_ecommerce")] = 1.0
     features[1:, column("count_1h")] = 8.0
     features[2, column("small_count_1h")] = 3.0
     assert rule_scores(features, DecisionPolicy()).tolist() == [0.0, 1.0, 2.0]

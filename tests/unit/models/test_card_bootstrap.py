@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy
 from models.card_bootstrap import (
     JudgedRows,
     WeightedMetrics,
@@ -43,7 +43,9 @@ def test_a_weight_means_that_many_cards_with_the_same_rows(
 ) -> None:
     scores, is_fraud, cards, days = (np.array(column) for column in zip(*rows, strict=True))
     probabilities, amounts = scores / 4, 100 * (1 + days)
-    costs = row_costs_minor(POLICY, POLICY.decide(probabilities, amounts.astype(np.float64)), is_fraud, amounts)
+    channels = cards % len(CHANNELS)
+    actions = POLICY.decide(probabilities, amounts.astype(np.float64), channels)
+    costs = row_costs_minor(POLICY, actions, is_fraud, amounts, channels)
     judged = JudgedRows(
         scores=scores.astype(np.float32),
         is_fraud=is_fraud,
@@ -67,6 +69,7 @@ def test_a_weight_means_that_many_cards_with_the_same_rows(
         card_ids=copied_cards,
         days=days[at],
         probabilities=probabilities[at],
+        channels=channels[at],
         policy=POLICY,
     )
     for name in measured.keys() - {"card_precision"}:

@@ -7,9 +7,10 @@ import pytest
 from msgspec import structs
 from numpy.typing import ArrayLike
 
-from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy
 from cardwatch.detector.calibration import Calibration
 from cardwatch.detector.detector import DetectorFacts
+from cardwatch.events import Channel
 from models.evaluation import Evaluation, card_precision, evaluate, recall_at_one_false_positive_per, relative_cost
 from models.model_card import model_card
 from models.training import TrainingSettings
@@ -61,6 +62,7 @@ def test_without_fraud_or_without_genuine_rows_a_number_is_none() -> None:
             card_ids=["a", "b"],
             days=[0, 0],
             probabilities=np.array([0.1, 0.2]),
+            channels=np.zeros(2, np.int64),
         )
         assert found.roc_auc is None
         assert found.recall_at_fpr_0_1_percent is None
@@ -73,7 +75,7 @@ def test_no_rows_give_an_evaluation_without_metrics() -> None:
     nothing = np.empty(0)
     found = evaluate(
         nothing, nothing.astype(np.bool_), amount_minor=nothing.astype(np.int64), card_ids=[], days=[],
-        probabilities=nothing,
+        probabilities=nothing, channels=nothing.astype(np.int64),
     )  # fmt: skip
     assert structs.asdict(found) == dict.fromkeys(Evaluation.__struct_fields__) | {"rows": 0, "frauds": 0}
 
@@ -114,9 +116,16 @@ def test_relative_cost_is_the_cost_of_the_decisions_over_that_of_approving_all()
         np.array([0.5, 0.5, 0.5, 0.5]),
         np.array([True, False, True, False]),
         np.array([10_000, 10_000, 50, 50]),
+        np.full(4, CHANNELS.index(Channel.ECOMMERCE)),
         policy,
     )
     assert share == pytest.approx((1_000 + 100 + 50) / 10_050)
+
+
+def test_costs_without_channels_are_refused_because_they_depend_on_them() -> None:
+    one = np.array([0.5])
+    with pytest.raises(ValueError, match="channels"):
+        evaluate(one, one > 0, amount_minor=np.array([1]), card_ids=["a"], days=[0], probabilities=one)
 
 
 def test_the_model_card_has_the_metrics_and_a_dash_for_missing_ones() -> None:

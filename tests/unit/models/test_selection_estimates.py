@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from cardwatch.decision.cost_policy import DecisionPolicy, incurred_cost_minor
-from cardwatch.events import Action
+from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy, incurred_cost_minor
+from cardwatch.events import Action, Channel
 from cardwatch.label_states import LabelState
 from models.selection_estimates import (
     Bounds,
@@ -23,6 +24,11 @@ FRAUD, GENUINE, CENSORED = LabelState.KNOWN_FRAUD, LabelState.PRESUMED_GENUINE, 
 POLICY = DecisionPolicy()
 
 
+def online(rows: int) -> NDArray[np.int64]:
+    """The channel with a challenge, for each row."""
+    return np.full(rows, CHANNELS.index(Channel.ECOMMERCE), np.int64)
+
+
 def test_a_weight_counts_a_row_several_times() -> None:
     scores, is_fraud = np.array([0.9, 0.8, 0.7, 0.2]), np.array([True, False, True, False])
     weight = np.array([2, 1, 3, 4])
@@ -33,8 +39,10 @@ def test_a_weight_counts_a_row_several_times() -> None:
     actions = [Action.DECLINE, Action.CHALLENGE, Action.APPROVE, Action.APPROVE]
     amounts = np.array([1_000, 2_000, 3_000, 4_000])
     all_actions = [actions[row] for row in repeated]
-    assert weighted_cost_minor(POLICY, actions, is_fraud, amounts, weight) == pytest.approx(
-        incurred_cost_minor(POLICY, all_actions, is_fraud[repeated], amounts[repeated].astype(np.float64))
+    assert weighted_cost_minor(POLICY, actions, is_fraud, amounts, online(4), weight) == pytest.approx(
+        incurred_cost_minor(
+            POLICY, all_actions, is_fraud[repeated], amounts[repeated].astype(np.float64), online(len(repeated))
+        )
     )
 
 
@@ -56,7 +64,9 @@ def test_a_censored_transaction_costs_what_either_outcome_would() -> None:
     states, amounts = np.array([CENSORED, CENSORED, FRAUD], np.int8), np.array([10_000, 10_000, 5_000])
     actions = [Action.APPROVE, Action.DECLINE, Action.APPROVE]
     # Approving costs the amount or nothing, declining 500 + 5 % of the amount or nothing, the known fraud 5,000.
-    assert cost_bounds_minor(POLICY, actions, states, amounts) == Bounds(5_000.0, 5_000.0 + 10_000.0 + 1_000.0)
+    assert cost_bounds_minor(POLICY, actions, states, amounts, online(3)) == Bounds(
+        5_000.0, 5_000.0 + 10_000.0 + 1_000.0
+    )
 
 
 CASES = st.lists(
@@ -73,10 +83,12 @@ def test_bounds_hold_for_every_truth_and_are_reached(rows: list[tuple[LabelState
     choices = [[state is FRAUD] if state is not CENSORED else [False, True] for state, _, _ in rows]
     truths = [np.array(truth) for truth in product(*choices)]
     recalls = [float(caught[truth].mean()) for truth in truths if truth.any()]
-    costs = [incurred_cost_minor(POLICY, actions, truth, amounts.astype(np.float64)) for truth in truths]
+    costs = [
+        incurred_cost_minor(POLICY, actions, truth, amounts.astype(np.float64), online(len(rows))) for truth in truths
+    ]
     found = recall_bounds(states.astype(np.int8), caught)
     assert (found is None) == (not recalls)
     if found is not None:
         assert (found.low, found.high) == pytest.approx((min(recalls), max(recalls)))
-    bounds = cost_bounds_minor(POLICY, actions, states.astype(np.int8), amounts)
+    bounds = cost_bounds_minor(POLICY, actions, states.astype(np.int8), amounts, online(len(rows)))
     assert (bounds.low, bounds.high) == pytest.approx((min(costs), max(costs)))

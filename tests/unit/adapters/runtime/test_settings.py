@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from adapters.runtime.policy_file import Policies, read_policies
+from adapters.runtime.policy_file import Policies, read_control, read_policies, read_policy_file
 from adapters.runtime.settings import Secret, Settings, StoreUrl, read_settings, tls_of
+from cardwatch.decision.control_share import ControlShare
+from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy
 from cardwatch.errors import Misconfigured
+from cardwatch.events import Channel
+
+EXAMPLES = Path(__file__).parents[4] / "examples" / "policies"
 
 
 def test_without_variables_the_local_stack_chooses() -> None:
@@ -167,6 +173,14 @@ def test_a_broken_policy_file_is_refused_by_name(tmp_path: Path, content: str) -
         ("[decision]\nlost_margin = 5\n", "$.decision.lost_margin"),
         ("[decision]\nchallenge_stops_fraud = 1.1\n", "$.decision.challenge_stops_fraud"),
         ('currency = "euro"\n', "$.currency"),
+        ('[decision]\ncurrency = "EUR"\n', "decision.currency: write the currency at the top"),
+        ("[decision.rates]\nUSD = 0.9\n", "names no currency that the rates lead to"),
+        ('currency = "EUR"\n[decision.rates]\nEUR = 1.0\n', "EUR is the currency of the file"),
+        ('currency = "EUR"\n[decision.rates]\nUSD = 0\n', "$.decision.rates"),
+        ('[decision]\nchallenge_channels = ["web"]\n', "$.decision.challenge_channels"),
+        ("[decision.liability]\nonline = 0.5\n", "online"),
+        ("[decision.control]\nshare = 0.1\n", "cap_minor"),
+        ('[[decision.rules]]\nreason = "X"\naction = "decline"\n', "reason"),
     ],
 )
 def test_a_misspelt_key_or_an_impossible_cost_is_refused_instead_of_ignored(
@@ -177,6 +191,51 @@ def test_a_misspelt_key_or_an_impossible_cost_is_refused_instead_of_ignored(
     with pytest.raises(Misconfigured) as caught:
         read_policies(Settings(policy_file=file))
     assert named in str(caught.value)
+
+
+def test_the_example_policy_file_is_read_and_says_what_it_is_about() -> None:
+    policies = read_policy_file(EXAMPLES / "issuer.toml")
+    assert policies.currency == policies.decision.currency == "EUR"
+    assert [rule.reason for rule in policies.decision.rules] == [
+        "POLICY_COUNTRY_BLOCKED",
+        "POLICY_GAMBLING_AT_NIGHT",
+        "POLICY_LARGE_AMOUNT_ONLINE",
+    ]
+
+
+def test_a_policy_file_of_before_keeps_its_costs(tmp_path: Path) -> None:
+    """Every key that it could have; what it does not name has defaults that add no cost."""
+    file = tmp_path / "policy.toml"
+    file.write_text(
+        'currency = "EUR"\n[decision]\nchallenge_cost_minor = 50\nchallenge_stops_fraud = 0.8\n'
+        "decline_cost_minor = 400\nlost_margin = 0.1\nrule_speed_kmh = 900\nrule_small_count_1h = 4\n"
+    )
+    policy = read_policies(Settings(policy_file=file)).decision
+    online = np.full(1, CHANNELS.index(Channel.ECOMMERCE))
+    costs = policy.expected_costs(np.array([0.25]), np.array([1_000.0]), online)
+    # 0.25 * 1000; 250 * 0.2 + 0.75 * 50; 0.75 * (400 + 100).
+    np.testing.assert_allclose(costs, [[250.0, 87.5, 375.0]])
+    assert (policy.rule_speed_kmh, policy.rule_small_count_1h) == (900, 4)
+
+
+@pytest.mark.parametrize("key", ["", "too short"])
+def test_a_control_share_without_a_good_key_is_refused_and_the_key_is_not_shown(key: str) -> None:
+    policy = DecisionPolicy(control=ControlShare(share=0.02, cap_minor=5_000))
+    with pytest.raises(Misconfigured) as caught:
+        read_control(Settings(control_key=Secret(key)), policy)
+    assert str(caught.value).startswith("CARDWATCH_CONTROL_KEY: ")
+    assert "decision.control.share" in str(caught.value)
+    assert not key or key not in str(caught.value)
+
+
+def test_the_key_of_the_control_share_chooses_and_is_masked() -> None:
+    settings = read_settings({"CARDWATCH_CONTROL_KEY": "a key of at least 16 characters"})
+    policy = DecisionPolicy(control=ControlShare(share=0.02, cap_minor=5_000))
+    assert read_control(settings, DecisionPolicy()) is None
+    sample = read_control(settings, policy)
+    assert sample is not None
+    assert sample.contains("t-1", 1.0)
+    assert "16 characters" not in repr(settings)
 
 
 def test_a_policy_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:

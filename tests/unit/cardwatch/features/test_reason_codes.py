@@ -130,6 +130,7 @@ def test_every_code_of_the_features_has_conditions_a_text_and_examples() -> None
     assert codes == list(dict.fromkeys(REASONS))
     assert {code for code, _, _ in TRUE_AND_FALSE} == set(codes)
     rules = {"RULE_SPEED", "RULE_VELOCITY", "RULE_CARD_TESTING", "RULE_AMOUNT"}
+    rules |= {"RULE_DEVICE", "RULE_MERCHANT", "RULE_ALL_NEW"}
     assert set(REASON_TEXTS) == {*codes, NEUTRAL_CODE, *rules}
     assert all(REASON_TEXTS.values())
     assert set(codes) > SUPPORTING_CODES
@@ -159,7 +160,13 @@ def test_conditions_say_what_they_compare() -> None:
 def test_what_the_rules_challenge_by_the_speed_is_an_impossible_place_too() -> None:
     """The rule's limits are higher, so that no recorded RULE_SPEED contradicts the model's code."""
     policy = DecisionPolicy()
-    fast = row({"speed_from_last_kmh": policy.rule_speed_kmh + 1, "distance_from_last_km": policy.rule_distance_km + 1})
+    fast = row(
+        {
+            "is_ecommerce": 1,
+            "speed_from_last_kmh": policy.rule_speed_kmh + 1,
+            "distance_from_last_km": policy.rule_distance_km + 1,
+        }
+    )
     assert policy.decide_by_rules(fast)[1] == [["RULE_SPEED"]]
     assert "PLACE_IMPOSSIBLE" in true_codes(fast)[0]
 

@@ -69,6 +69,11 @@ def test_a_decision_by_the_rules_says_why() -> None:
     assert "\nreasons      none" in text
 
 
+def test_a_code_of_the_policy_file_is_named_as_one() -> None:
+    text = described(structs.replace(DECLINED, reasons=["POLICY_COUNTRY_BLOCKED"]))
+    assert "POLICY_COUNTRY_BLOCKED a rule of the policy file" in text
+
+
 def test_a_decision_of_the_control_share_says_what_it_replaces() -> None:
     text = described(structs.replace(DECISION, control_propensity=0.02))
     assert "decision     approve instead of decline, as one of the control share of 2.00%" in text

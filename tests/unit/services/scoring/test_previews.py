@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
 from adapters.feature_store.lmdb import data_file
 from adapters.scoring.wire_format import (
     JSON,
 )
+from cardwatch.decision.control_share import ControlSample, ControlShare
+from cardwatch.decision.overlay_rules import OverlayRule, RuleCondition
 from cardwatch.decision.records import Preview
-from cardwatch.events import EPOCH, Action, Decision, encode, utc_day
+from cardwatch.events import EPOCH, Action, Channel, Decision, encode, utc_day
 from cardwatch.features.hashing import known_identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, WINDOW_DAYS, ReferenceTable
 from cardwatch.partitioning import UNCHECKED
@@ -51,6 +54,7 @@ def expected_answer(decision: Decision) -> dict[str, Any]:
         "reasons": decision.reasons,
         "degraded": decision.degraded,
         "degraded_reason": decision.degraded_reason,
+        "control_propensity": decision.control_propensity,
         "repeated": False,
     }
 
@@ -86,6 +90,27 @@ def test_a_preview_equals_the_decision_of_the_stream_by_model_and_by_rules(
     together = service.decide(PAYMENTS)
     assert [decision.sequence for decision in together] != [decision.sequence for decision in alone]
     assert service.score_batch(PAYMENTS) == [expected_answer(decision) for decision in together]
+
+
+def test_previews_follow_the_rules_and_the_control_share_of_the_policy_as_decisions_do(service: Service) -> None:
+    rules = [
+        OverlayRule(reason=f"POLICY_{action.name}", action=action, when=(RuleCondition(name="channel", one_of=names),))
+        for action, names in ((Action.DECLINE, ("atm",)), (Action.CHALLENGE, ("swipe", "chip")))
+    ]
+    control = ControlShare(share=0.5, cap_minor=1e9)
+    policy = structs.replace(POLICY, decline_cost_minor=50, rules=tuple(rules), control=control)
+    service.use_policy(policy, ControlSample(b"a key of at least 16 bytes"))
+    alone = [service.decide([asked])[0] for asked in PAYMENTS]
+    assert [service.score(asked) for asked in PAYMENTS] == [expected_answer(decision) for decision in alone]
+    assert service.score_batch(PAYMENTS) == [expected_answer(decision) for decision in service.decide(PAYMENTS)]
+    by_rule = [decision for decision in alone if decision.reasons[:1] == ["POLICY_DECLINE"]]
+    assert {decision.action for decision in by_rule} == {Action.DECLINE}
+    # Where the model alone would approve, the rule is the only reason; else its reasons follow.
+    assert {len(decision.reasons) > 1 for decision in alone if "POLICY_CHALLENGE" in decision.reasons} == {True, False}
+    chosen = [decision for decision in alone if decision.control_propensity is not None]
+    assert chosen
+    assert {(decision.action, decision.control_propensity) for decision in chosen} == {(Action.APPROVE, 0.5)}
+    assert {decision.transaction.channel for decision in chosen}.isdisjoint({Channel.ATM, Channel.CHIP, Channel.SWIPE})
 
 
 def test_a_batch_over_the_day_on_which_the_table_becomes_stale_is_decided_by_both(service: Service) -> None:

@@ -27,6 +27,7 @@ from adapters.scoring.wire_format import (
     decode_scores,
     encode_rows,
 )
+from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import NoChampion, RegistryUnavailable
 from cardwatch.events import Channel, Decision, Transaction, encode
@@ -60,7 +61,7 @@ OWN = "key-of-the-stack"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CARDS = 12
 TREES = 8
-POLICY = DecisionPolicy()
+POLICY = DecisionPolicy(challenge_channels=tuple(Channel))  # so that rules and model challenge in each channel
 
 
 def payments(count: int, seed: int, prefix: str = "t", start: datetime = NOON) -> list[Transaction]:
@@ -186,15 +187,21 @@ class Service:
         self.manager.refresh()
         self.keys = {scope: self._add(scope.value, scope) for scope in KeyScope}
         self.slow_key = self._add("slow", *KeyScope, rate=1e-3)
+        self.policy = POLICY
+        self.control: ControlSample | None = None
         self.use_states(CardStateReader(lambda: store, data_file(folder / "store"), time.monotonic))
 
     def use_states(self, states: CardStateReader) -> None:
         admission = Admission(KeyRing(OWN, self.folder / "keys"), RateLimit(), 10_000, self.metrics.count_shed)
         examples = ExampleSource(self.tables, states, ExampleTransactionFile(self.tables.folder).read)
-        previews = PreviewScorer(states, self.tables, POLICY)
+        previews = PreviewScorer(states, self.tables, self.policy, self.control)
         self.api = ScoringApi(self.manager, previews, examples, admission, self.metrics)
-        documentation = Documentation(self.manager, examples, self.tables, POLICY)
+        documentation = Documentation(self.manager, examples, self.tables, self.policy, self.control)
         self.routes = Routes(self.api.endpoints() | documentation.endpoints(), self.metrics)
+
+    def use_policy(self, policy: DecisionPolicy, control: ControlSample) -> None:
+        self.policy, self.control = policy, control
+        self.use_states(CardStateReader(lambda: self.store, data_file(self.folder / "store"), time.monotonic))
 
     def _add(self, name: str, *scopes: KeyScope, rate: float | None = None) -> str:
         return str(add_key(self.folder / "keys", name=name, scopes=scopes, rate_per_second=rate, created_at=NOON)[0])
@@ -240,7 +247,9 @@ class Service:
             for offset, transaction in enumerate(transactions)
         ]
         batch = fold_batch(self.store, self.tables, UNCHECKED, 0, 0, records)
-        return DecisionEngine(InvocationsScorer(self), POLICY, lambda: 1e12).decide([batch]).decisions
+        return (
+            DecisionEngine(InvocationsScorer(self), self.policy, lambda: 1e12, self.control).decide([batch]).decisions
+        )
 
 
 class InvocationsScorer:

@@ -124,11 +124,11 @@ def test_shadow_scores_are_recorded_and_do_not_change_the_decision(tmp_path: Pat
 def test_reasons_are_requested_above_the_probability_at_which_a_payment_is_not_approved(
     tmp_path: Path,
 ) -> None:
-    # By the default costs a challenge is cheaper than approving from p = 100 / (0.9 amount + 100) on: 500.00 from
-    # 100 / 45,100, 10.00 from 100 / 1,000.
+    # No challenge is feasible in a shop. By the default costs declining is cheaper than approving from
+    # p = (500 + 0.05 amount) / (1.05 amount + 500) on: 500.00 from 3,000 / 53,000, 10.00 from 550 / 1,550.
     scorer = HalfOfAmount()
     decided_with(tmp_path, scorer, payment(0, amount_minor=50_000), payment(1))
-    assert scorer.reasons_above == pytest.approx([100 / 45_100, 100 / 1_000], rel=1e-8)
+    assert scorer.reasons_above == pytest.approx([3_000 / 53_000, 550 / 1_550], rel=1e-8)
 
 
 def test_without_a_model_the_rules_decide_and_say_so(tmp_path: Path) -> None:

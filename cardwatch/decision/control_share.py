@@ -1,0 +1,48 @@
+"""The control share: a known part of the would-be declines is approved, so that their outcome becomes known.
+
+Which transactions these are depends on nothing but their ids and a secret key, so that replay chooses the same ones and
+nobody without the key can tell which ones will be approved. An analysis weights each by 1 / share (Horvitz and Thompson
+1952). Above the cap nothing is approved, so about larger amounts only bounds are known.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+MINIMUM_KEY_BYTES: Final = 16
+
+
+class ControlShare(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which would-be declines of the model are approved: none by default."""
+
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """Share of them, which is the propensity that their decisions record."""
+    cap_minor: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
+    """Largest amount that is approved so, in minor units of the policy's currency."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a share without a cap, which would approve nothing."""
+        if self.share and not self.cap_minor:
+            raise ValueError("a control share needs cap_minor, the largest amount that is approved so")
+
+
+class ControlSample:
+    """Chooses transactions by HMAC-SHA256 of their ids. Raises `ValueError` for a key of less than 16 bytes."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < MINIMUM_KEY_BYTES:
+            raise ValueError(f"the key of the control share has less than {MINIMUM_KEY_BYTES} bytes")
+        self._key = key
+
+    def contains(self, transaction_id: str, share: float) -> bool:
+        """Return whether the transaction is chosen, as a share of all ids is; a larger share keeps those chosen.
+
+        >>> sample = ControlSample(b"a key of at least 16 bytes")
+        >>> sample.contains("t-1", 0.0), sample.contains("t-1", 1.0)
+        (False, True)
+        """
+        digest = hmac.digest(self._key, transaction_id.encode(), "sha256")
+        return int.from_bytes(digest[:8]) < share * 2.0**64
