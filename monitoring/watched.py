@@ -1,4 +1,4 @@
-"""Columns that are monitored for drift and for missing values: all features except those that change by themselves."""
+"""Columns that are monitored for drift and for missing values, and what is known about them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,38 @@ _LABELS = "depends on which labels have arrived"
 _GROWS = "changes as a card's history grows"
 _FILLS = "grows for the first 30 days of a log"
 
-NOT_WATCHED: Final[dict[str, str]] = {
-    "distance_from_usual_km": "the mean of a card's locations converges as its history grows",
-    "gap_to_mean": "the mean of a card's gaps converges as its history grows",
-    "amount_to_max": "falls as a card's history grows, because its largest amount can only rise",
+WATCHED: Final[tuple[str, ...]] = (*FEATURE_NAMES, MARGIN)
+"""All columns in which drift is measured."""
+
+CODES: Final = frozenset({"merchant_category"})
+"""Columns whose values are codes: the distance of two values has no meaning."""
+
+DEPENDS_ON_LABELS: Final = frozenset(
+    {
+        "merchant_risk_recent",
+        "merchant_risk_7d",
+        "merchant_risk_30d",
+        "merchant_days_since_fraud",
+        "merchant_fraud_run",
+        "merchant_fraud_run_days",
+        "merchant_fraud_run_local",
+        "merchant_fraud_cards",
+        "exposure",
+        "exposed_merchants",
+        "days_since_exposure",
+        "device_frauds",
+    }
+)
+"""Columns that depend on which labels have arrived."""
+
+CHANGES_BY_ITSELF: Final[dict[str, str]] = {
+    **dict.fromkeys(sorted(DEPENDS_ON_LABELS), _LABELS),
+    "distance_from_usual_km": _GROWS,
+    "gap_to_mean": _GROWS,
+    "amount_to_max": _GROWS,
     "seconds_since_small": _GROWS,
     "seconds_since_declined": _GROWS,
+    "weekday_habit": _GROWS,
     "merchant_is_new": _GROWS,
     "days_since_merchant": _GROWS,
     "new_merchant_count_24h": _GROWS,
@@ -28,33 +54,16 @@ NOT_WATCHED: Final[dict[str, str]] = {
     "days_since_country": _GROWS,
     "device_is_new": _GROWS,
     "days_since_device": _GROWS,
-    "history_length": "grows by construction",
-    "history_days": "grows by construction",
+    "history_length": _GROWS,
+    "history_days": _GROWS,
     "count_30d": _FILLS,
     "amount_30d": _FILLS,
-    "amount_24h_to_30d": "falls for the first 30 days of a log",
-    "merchant_count_30d": f"{_FILLS}, and reacts later than merchant_count_7d",
-    "weekday": "calendar: windows that are not complete weeks differ from each other",
-    "merchant_risk_recent": _LABELS,
-    "merchant_risk_7d": _LABELS,
-    "merchant_risk_30d": _LABELS,
-    "merchant_days_since_fraud": _LABELS,
-    "merchant_fraud_run": _LABELS,
-    "merchant_fraud_run_days": _LABELS,
-    "merchant_fraud_run_local": _LABELS,
-    "merchant_fraud_cards": _LABELS,
-    "exposure": _LABELS,
-    "exposed_merchants": _LABELS,
-    "days_since_exposure": _LABELS,
+    "amount_24h_to_30d": _FILLS,
+    "merchant_count_30d": _FILLS,
     "device_cards": _FILLS,
-    "device_frauds": _LABELS,
     "device_age": _FILLS,
-    "merchant_category": "a code: the distance of two values has no meaning",
-    "speed_from_last_kmh": "a few impossible speeds outweigh all others",
 }
-"""Features that are not monitored, with the reason."""
-
-WATCHED: Final[tuple[str, ...]] = (*(name for name in FEATURE_NAMES if name not in NOT_WATCHED), MARGIN)
+"""Columns that change although nothing has changed, and why. They are compared if it is known by how much."""
 
 _NULL_IF_NEW = "is missing for what is new to a card, which becomes rarer as its history grows"
 

@@ -24,14 +24,16 @@ from cardwatch.progress import DECAYED, STABLE, SUSPECTED, NullShareChange
 class DriftResult(Struct, frozen=True, kw_only=True):
     """Distance between the current rows and the reference rows.
 
-    `scores` is the distance per compared column: 0 for equal distributions, higher is further apart. `drifted` names
-    the columns over their threshold, furthest first; `share` is their part of the compared columns (0..1).
+    `scores` is the distance per compared column: 0 for equal distributions, higher is further apart. `thresholds` are
+    the distances from which on these columns have drifted. `drifted` names the columns that have, furthest first;
+    `share` is their part of the compared columns (0..1).
     `not_compared` are the columns that cannot be compared, each with the reason.
     """
 
     drifted: list[str]
     share: float
     scores: dict[str, float]
+    thresholds: dict[str, float]
     not_compared: dict[str, str]
 
 

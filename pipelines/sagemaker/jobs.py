@@ -6,9 +6,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.aws.object_keys import TABLES_PREFIX
 from adapters.aws.s3_archive import EVERYTHING, S3Archive
@@ -26,14 +23,14 @@ from cardwatch.progress import Bootstrapped, RetrainingEnded
 from cardwatch.registry import ModelVersion
 from pipelines.sagemaker.execution import CandidateVerdict, ExecutionArtifacts, TrainingSetInfo
 from pipelines.sagemaker.training_files import (
-    features_from_parquet,
-    features_to_parquet,
+    recent_from_parquet,
+    recent_to_parquet,
     rows_from_parquet,
     rows_to_parquet,
 )
 from pipelines.steps.comparison import Comparison, compare_champion_challenger
 from pipelines.steps.contract_learning import learn_data_contract
-from pipelines.steps.fitting import CandidateModel, fit_candidate, recent_rows
+from pipelines.steps.fitting import CandidateModel, RecentRows, fit_candidate, recent_rows
 from pipelines.steps.registration import describe, require_first_champion
 from pipelines.steps.training_set import TrainingSet, assemble_training_set, newest_closed_day, replay_log
 
@@ -50,7 +47,7 @@ class RetrainingJob(NamedTuple):
 class CandidateReference(NamedTuple):
     """What the monitor compares the days of a champion with: feature rows of the newest days, and the data contract."""
 
-    recent: NDArray[np.float32]
+    recent: RecentRows
     contract: DataContract | None
 
 
@@ -60,7 +57,7 @@ def assemble(job: RetrainingJob, as_of: date) -> None:
     job.artifacts.put_training_set(
         info,
         rows=rows_to_parquet(rows),
-        recent=features_to_parquet(reference.recent),
+        recent=recent_to_parquet(reference.recent),
         contract=encode_contract(reference.contract) if reference.contract else None,
     )
 
@@ -74,7 +71,7 @@ def fit(job: RetrainingJob, model_folder: Path) -> None:
     rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint, info.label_coverage)
     contract = job.artifacts.contract()
     reference = CandidateReference(
-        features_from_parquet(job.artifacts.recent_rows()), decode_contract(contract) if contract else None
+        recent_from_parquet(job.artifacts.recent_rows()), decode_contract(contract) if contract else None
     )
     candidate = _fit(job, rows, reference, info)
     name = job.artifacts.name

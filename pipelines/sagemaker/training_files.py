@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cardwatch.features.definitions import FEATURES
 from cardwatch.label_states import LabelCoverage
+from pipelines.steps.fitting import RecentRows
 from pipelines.steps.training_set import TrainingSet
 
 _FEATURES: Final = "features"
@@ -48,14 +49,15 @@ def rows_from_parquet(content: bytes, fingerprint: str, label_coverage: LabelCov
     )
 
 
-def features_to_parquet(features: NDArray[np.float32]) -> bytes:
-    """Feature rows alone, float32 [n, features]."""
-    return _written({_FEATURES: _as_lists(features)})
+def recent_to_parquet(recent: RecentRows) -> bytes:
+    """The rows of the drift reference."""
+    return _written({_FEATURES: _as_lists(recent.features), "day": pa.array(recent.days)})
 
 
-def features_from_parquet(content: bytes) -> NDArray[np.float32]:
-    """The inverse of `features_to_parquet`."""
-    return _as_matrix(pq.read_table(pa.BufferReader(content)))
+def recent_from_parquet(content: bytes) -> RecentRows:
+    """The inverse of `recent_to_parquet`."""
+    table = pq.read_table(pa.BufferReader(content))
+    return RecentRows(features=_as_matrix(table), days=table["day"].to_numpy().astype(np.int64))
 
 
 def _written(columns: dict[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from adapters.runtime.files import read_folder
 from cardwatch.data_contract.contract import CONTRACT_FILE, DataContract, encode_contract
 from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import FEATURE_NAMES
+from cardwatch.features.reference_table import DAY_MS
 from cardwatch.promotion.split import NotEnoughHistory, TemporalSplit
 from cardwatch.registry import digest_of
 from cardwatch.training_policy import TrainingPolicy
@@ -29,12 +30,14 @@ from models.training import TrainingSettings, WeightedRows
 from pipelines.steps.training_set import ReplayedLog, TrainingSet
 
 REFERENCE_FILE: Final = "reference.parquet"
-REFERENCE_DAYS: Final = 7
-"""Days of the drift reference, and of its extensions: whole weeks, so that every weekday has the same weight."""
-REFERENCE_ROWS: Final = 5_000
+REFERENCE_DAYS: Final = 28
+"""Days of the drift reference: whole weeks, so that every weekday has the same weight, and four of them, so that the
+usual change from week to week is known."""
+DAYS_PER_WEEK: Final = 7
+REFERENCE_ROWS: Final = 20_000
 """Maximum number of rows in the drift reference."""
 REFERENCE_ENOUGH_ROWS: Final = 2_000
-"""Number of rows from which one week is enough. A comparison samples as many."""
+"""Number of rows from which `REFERENCE_DAYS` are enough."""
 REFERENCE_MINIMUM_ROWS: Final = 500
 """Minimum number of rows. With fewer, no column of the reference could be compared."""
 RELIABILITY_FILE: Final = "reliability.svg"
@@ -54,9 +57,16 @@ class CandidateModel(Struct, frozen=True, kw_only=True):
     fingerprint: str
 
 
+class RecentRows(Struct, frozen=True, kw_only=True):
+    """Feature rows, float32 [n, features], NaN where missing, and their event days since 1970, int64 [n]."""
+
+    features: NDArray[np.float32]
+    days: NDArray[np.int64]
+
+
 def fit_candidate(
     training: TrainingSet,
-    recent: NDArray[np.float32],
+    recent: RecentRows,
     folder: Path,
     settings: TrainingSettings = SETTINGS,
     policy: TrainingPolicy = POLICY,
@@ -92,33 +102,35 @@ def fit_candidate(
 
 def recent_rows(
     history: ReplayedLog, as_of: date, split: TemporalSplit, excluded_days: frozenset[date] = frozenset()
-) -> NDArray[np.float32]:
-    """Return the drift reference: feature rows of the week that ends with day `as_of`, float32 [n, features].
+) -> RecentRows:
+    """Return the drift reference: feature rows of the newest `REFERENCE_DAYS` days up to `as_of`, evenly spaced.
 
     Rows of later days have no influence: the log may hold newer days, and single transactions of a wrong clock. Rows of
-    `excluded_days` are left out. While there are fewer than `REFERENCE_ENOUGH_ROWS` rows, the week before is added,
-    until the training window of `split` is covered. The rows are evenly spaced in the log. Drift is measured on
-    features, so they need no mature labels.
+    `excluded_days` are left out; as many days before them take their place. Days before the training window of `split`
+    are not used. While there are fewer than `REFERENCE_ENOUGH_ROWS` rows, the week before is added. Drift is measured
+    on features, so the rows need no mature labels.
 
     Raises `NotEnoughHistory` for fewer than `REFERENCE_MINIMUM_ROWS`.
     """
-    until = as_of + timedelta(days=1)
-    first = until - timedelta(days=REFERENCE_DAYS)
-    recent = np.flatnonzero(history.rows_between(first, until, excluded_days))
-    while len(recent) < REFERENCE_ENOUGH_ROWS and first > split.train_from:
-        first -= timedelta(days=REFERENCE_DAYS)
-        recent = np.flatnonzero(history.rows_between(first, until, excluded_days))
+    rows = np.flatnonzero(history.rows_between(split.train_from, as_of + timedelta(days=1), excluded_days))
+    days = history.occurred_at_ms[rows] // DAY_MS
+    age = np.unique(-days, return_inverse=True)[1]  # in days that have rows
+    used = REFERENCE_DAYS
+    while (age < used).sum() < min(REFERENCE_ENOUGH_ROWS, len(rows)):
+        used += DAYS_PER_WEEK
+    recent = rows[age < used]
     if len(recent) < REFERENCE_MINIMUM_ROWS:
         raise NotEnoughHistory(
-            f"there are {len(recent)} transactions from {first} to {as_of}, and {REFERENCE_MINIMUM_ROWS} are needed as "
-            "reference: without them drift could never be measured"
+            f"there are {len(recent)} transactions from {split.train_from} to {as_of}, {REFERENCE_MINIMUM_ROWS} are "
+            "needed as reference: without them drift could never be measured"
         )
-    log.info("the drift reference are the days %s to %s, with %d transactions", first, as_of, len(recent))
-    spread = np.linspace(0, len(recent) - 1, min(len(recent), REFERENCE_ROWS)).astype(np.int64)
-    return history.features[recent[spread]]
+    log.info("the drift reference are %d days until %s, with %d transactions", used, as_of, len(recent))
+    chosen = recent[np.linspace(0, len(recent) - 1, min(len(recent), REFERENCE_ROWS)).astype(np.int64)]
+    return RecentRows(features=history.features[chosen], days=history.occurred_at_ms[chosen] // DAY_MS)
 
 
-def reference_table(detector: Detector, recent: NDArray[np.float32]) -> pa.Table:
-    """Return the rows as columns with the names of the features, and the detector's `margin` for each row."""
-    columns = {name: pa.array(recent[:, position]) for position, name in enumerate(FEATURE_NAMES)}
-    return pa.table({**columns, "margin": pa.array(detector.margins(recent))})
+def reference_table(detector: Detector, recent: RecentRows) -> pa.Table:
+    """Return the rows as columns with the names of the features, the `margin` of the detector, and the event `day`."""
+    columns = {name: pa.array(recent.features[:, position]) for position, name in enumerate(FEATURE_NAMES)}
+    margins = detector.margins(recent.features)
+    return pa.table({**columns, "margin": pa.array(margins), "day": pa.array(recent.days)})

@@ -9,26 +9,19 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from msgspec import Struct
-from numpy.typing import NDArray
 
 from cardwatch.data_contract.contract import CONTRACT_FILE, DataContract, decode_contract
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.errors import CorruptModel, SchemaMismatch
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.registry import ModelRegistry, ModelVersion
+from monitoring.feature_drift import DriftReference
+from monitoring.watched import MARGIN
 
 log = logging.getLogger(__name__)
 
 REFERENCE_FILE: Final = "reference.parquet"
-MARGIN: Final = "margin"
-
-
-class ReferenceRows(Struct, frozen=True):
-    """Rows from which drift is measured: float32 [n, features] and the champion's margins on them, float32 [n]."""
-
-    features: NDArray[np.float32]
-    margins: NDArray[np.float32]
+DAY: Final = "day"
 
 
 def judged_performance_of(registry: ModelRegistry, version: str) -> MeasuredPerformance | None:
@@ -52,7 +45,7 @@ def judged_performance(champion: ModelVersion) -> MeasuredPerformance | None:
         return None
 
 
-def load_reference(registry: ModelRegistry, champion: ModelVersion) -> ReferenceRows:
+def load_reference(registry: ModelRegistry, champion: ModelVersion) -> DriftReference:
     """Return the champion's reference rows.
 
     Raises `SchemaMismatch` if the champion was trained on another feature schema, and `CorruptModel` if the rows are
@@ -65,11 +58,15 @@ def load_reference(registry: ModelRegistry, champion: ModelVersion) -> Reference
         )
     files = registry.files(champion)
     try:
-        table = pq.read_table(pa.BufferReader(files[REFERENCE_FILE]), columns=[*FEATURE_NAMES, MARGIN])
+        table = pq.read_table(pa.BufferReader(files[REFERENCE_FILE]), columns=[*FEATURE_NAMES, MARGIN, DAY])
     except (KeyError, OSError, ValueError) as error:
         raise CorruptModel(f"version {champion.version} has no usable {REFERENCE_FILE}: {error}") from error
     columns = [table[name].to_numpy().astype(np.float32) for name in FEATURE_NAMES]
-    return ReferenceRows(np.stack(columns, axis=1), table[MARGIN].to_numpy().astype(np.float32))
+    return DriftReference(
+        features=np.stack(columns, axis=1),
+        margins=table[MARGIN].to_numpy().astype(np.float32),
+        days=table[DAY].to_numpy().astype(np.int64),
+    )
 
 
 def load_contract(registry: ModelRegistry, champion: ModelVersion) -> DataContract | None:

@@ -26,7 +26,7 @@ from cardwatch.drift.policy import DriftPolicy
 from cardwatch.label_maturity import end_of_day, newest_mature_day
 from cardwatch.label_states import LabelCoverage
 from cardwatch.registry import ModelRegistry, ModelVersion
-from monitoring.evidently_drift import FeatureDrift
+from monitoring.feature_drift import FeatureDrift
 from monitoring.null_shares import NullShares
 from services.monitor.champions import judged_performance, load_contract, load_reference
 from services.monitor.outcomes import Outcomes, count_outcomes
@@ -71,7 +71,7 @@ class Observer:
         immature_days = [each for each in _days_until(day, policy.maturity_days) if each not in excluded]
         decisions = of_this_schema(self._archive.decisions(min([*drift_days, *immature_days, day]), day))
         recent = _of_days(decisions, drift_days)
-        drift = reference.drift.compare(feature_matrix(recent), _margins(recent, champion.version))
+        drift = reference.drift.compare(feature_matrix(recent), _margins(recent, champion.version), day)
         mature = self._archive.decisions(mature_days[0], mature_days[-1]) if mature_days else decisions
         mature = _of_days(mature, mature_days)
         labels = self._archive.labels(end_of_day(day))
@@ -130,7 +130,7 @@ class Observer:
             rows = load_reference(self._registry, champion)
             self._reference = _Reference(
                 champion.version,
-                FeatureDrift(rows.features, rows.margins),
+                FeatureDrift(rows),
                 NullShares(rows.features),
                 load_contract(self._registry, champion),
             )

@@ -18,13 +18,15 @@ from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from cardwatch.data_contract.contract import check_day
 from cardwatch.data_contract.finding import DataFinding
+from cardwatch.drift.policy import DriftPolicy
 from cardwatch.events import LAST_DAY, Transaction
 from cardwatch.features.definitions import FEATURE_NAMES
 from cardwatch.label_maturity import end_of_day
 from cardwatch.simulation.settings import SimulationSettings
 from models.training import TrainingSettings
-from monitoring.evidently_drift import FeatureDrift
+from monitoring.feature_drift import DriftReference, FeatureDrift
 from monitoring.null_shares import NullShares
+from monitoring.watched import WATCHED
 from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import REFERENCE_FILE, fit_candidate, recent_rows
 from pipelines.steps.training_set import ReplayedLog, assemble_training_set, newest_closed_day, replay_log
@@ -57,8 +59,8 @@ def log(archive: Archive) -> ReplayedLog:
 
 
 @pytest.fixture(scope="module")
-def reference(archive: Archive, log: ReplayedLog, tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float32]:
-    """The rows that lie in the folder of a trained model: features, and the margin in the last column."""
+def reference(archive: Archive, log: ReplayedLog, tmp_path_factory: pytest.TempPathFactory) -> DriftReference:
+    """The rows that lie in the folder of a trained model."""
     split = log.split(AS_OF, maturity_days=5, evaluation_days=7)
     rows = assemble_training_set(log, archive.labels(end_of_day(AS_OF)), AS_OF, split)
     candidate = fit_candidate(
@@ -68,7 +70,11 @@ def reference(archive: Archive, log: ReplayedLog, tmp_path_factory: pytest.TempP
         TrainingSettings(trees=30, threads=1),
     )
     table = pq.read_table(candidate.folder / REFERENCE_FILE)
-    return np.stack([table[name].to_numpy() for name in (*FEATURE_NAMES, "margin")], axis=1).astype(np.float32)
+    return DriftReference(
+        features=np.stack([table[name].to_numpy() for name in FEATURE_NAMES], axis=1).astype(np.float32),
+        margins=table["margin"].to_numpy().astype(np.float32),
+        days=table["day"].to_numpy().astype(np.int64),
+    )
 
 
 def rows_of(log: ReplayedLog, first: date, last: date) -> NDArray[np.float32]:
@@ -107,27 +113,27 @@ def test_training_ends_with_the_newest_closed_day_and_not_with_the_wrong_clock(a
     assert newest_closed_day(archive) == WORLD.first_day + timedelta(days=DAYS - 1)
 
 
-def test_the_reference_has_all_rows_of_the_week_before(log: ReplayedLog, reference: NDArray[np.float32]) -> None:
-    np.testing.assert_array_equal(reference[:, :-1], rows_of(log, AS_OF - timedelta(days=6), AS_OF))
+def test_the_reference_has_all_rows_of_the_four_weeks_before(log: ReplayedLog, reference: DriftReference) -> None:
+    np.testing.assert_array_equal(reference.features, rows_of(log, AS_OF - timedelta(days=27), AS_OF))
 
 
-def test_without_a_change_there_are_no_findings_about_the_data(
-    log: ReplayedLog, reference: NDArray[np.float32]
-) -> None:
-    drift, null_shares = FeatureDrift(reference[:, :-1], reference[:, -1]), NullShares(reference[:, :-1])
+def test_without_a_change_there_are_no_findings_about_the_data(log: ReplayedLog, reference: DriftReference) -> None:
+    drift, null_shares = FeatureDrift(reference), NullShares(reference.features)
     for number in range(TRAINED_DAYS, LOST_DAY):
         day = WORLD.first_day + timedelta(days=number)
         assert null_shares.changes(rows_of(log, day, day)) == {}
     for day in (AS_OF + timedelta(days=7), AS_OF + timedelta(days=14)):
         week = rows_of(log, day - timedelta(days=6), day)
-        assert drift.compare(week, np.resize(reference[:, -1], len(week))).not_compared == {}
+        found = drift.compare(week, np.resize(reference.margins, len(week)), day)
+        assert set(found.not_compared) <= {name for name in WATCHED if name.startswith(("days_since", "seconds_since"))}
+        assert found.share < DriftPolicy().drift_share
 
 
 def test_a_lost_field_is_a_finding_of_every_feature_that_needs_it_on_the_same_day(
-    log: ReplayedLog, reference: NDArray[np.float32]
+    log: ReplayedLog, reference: DriftReference
 ) -> None:
     day = WORLD.first_day + timedelta(days=LOST_DAY)
-    changes = NullShares(reference[:, :-1]).changes(rows_of(log, day, day))
+    changes = NullShares(reference.features).changes(rows_of(log, day, day))
     assert set(changes) == {
         "device_is_new",
         "device_cards",

@@ -37,7 +37,7 @@ from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from cli.demo.recorder import Recorder
 from cli.demo.screen import render
-from monitoring.evidently_drift import FeatureDrift
+from monitoring.feature_drift import DriftReference, FeatureDrift
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan
 from services.generator.plan_runner import PlanRunner
@@ -138,9 +138,9 @@ def test_the_monitor_monitors_own_days_after_any_progress_records(given: list[by
 
 
 def test_the_monitor_observes_a_day_that_the_archive_does_not_hold(tmp_path: Path) -> None:
-    reference = FeatureDrift(np.zeros((1_000, len(FEATURES)), np.float32), np.zeros(1_000, np.float32))
-    empty = np.zeros((0, len(FEATURES)), np.float32)
-    assert reference.compare(empty, np.zeros(0, np.float32)).share == 0
+    zeros = np.zeros((1_000, len(FEATURES)), np.float32)
+    rows = DriftReference(features=zeros, margins=zeros[:, 0], days=np.zeros(1_000, np.int64))
+    assert FeatureDrift(rows).compare(zeros[:0], zeros[:0, 0], FIRST_DAY).share == 0
     ArchiveWriter(tmp_path, "").close()
     archive = Archive(tmp_path, "")
     for day in (FIRST_DAY, LAST_DAY):

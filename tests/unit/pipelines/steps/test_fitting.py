@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from numpy.typing import NDArray
 
 from adapters.archive.reader import Archive
 from adapters.archive.writer import ArchiveWriter, transaction_row
@@ -26,7 +25,7 @@ from cardwatch.promotion.split import NotEnoughHistory, TemporalSplit
 from cardwatch.training_policy import TrainingPolicy
 from models.search import Search
 from models.training import TrainingSettings
-from pipelines.steps.fitting import fit_candidate, recent_rows
+from pipelines.steps.fitting import RecentRows, fit_candidate, recent_rows
 from pipelines.steps.training_set import ReplayedLog, TrainingSet, newest_closed_day
 
 FIRST = date(2025, 1, 6)
@@ -79,10 +78,16 @@ def with_rows(log: ReplayedLog, places: list[int], days: list[date]) -> Replayed
     )
 
 
-def days_of(log: ReplayedLog, reference: NDArray[np.float32]) -> dict[date, int]:
+def days_of(log: ReplayedLog, reference: RecentRows) -> dict[date, int]:
     """Return the number of rows of the reference per day."""
-    days = log.occurred_at_ms[reference[:, 0].astype(np.int64)] // DAY_MS
+    days = log.occurred_at_ms[reference.features[:, 0].astype(np.int64)] // DAY_MS
+    np.testing.assert_array_equal(reference.days, days)
     return {date(1970, 1, 1) + timedelta(days=int(day)): int((days == day).sum()) for day in np.unique(days)}
+
+
+def assert_same(first: RecentRows, second: RecentRows) -> None:
+    np.testing.assert_array_equal(first.features, second.features)
+    np.testing.assert_array_equal(first.days, second.days)
 
 
 def steady(rows: int) -> ReplayedLog:
@@ -92,22 +97,22 @@ def steady(rows: int) -> ReplayedLog:
 STEADY = steady(300)
 
 
-def test_the_reference_are_the_seven_whole_days_that_end_with_the_day() -> None:
-    assert days_of(STEADY, recent_rows(STEADY, AS_OF, SPLIT)) == {day_of(number): 300 for number in range(23, 30)}
-    earlier = AS_OF - timedelta(days=3)
-    assert days_of(STEADY, recent_rows(STEADY, earlier, SPLIT)) == {day_of(number): 300 for number in range(20, 27)}
+def test_the_reference_are_the_28_whole_days_that_end_with_the_day() -> None:
+    assert days_of(STEADY, recent_rows(STEADY, AS_OF, SPLIT)) == {day_of(number): 300 for number in range(2, 30)}
+    earlier = AS_OF - timedelta(days=1)
+    assert days_of(STEADY, recent_rows(STEADY, earlier, SPLIT)) == {day_of(number): 300 for number in range(1, 29)}
 
 
-def test_a_large_week_is_reduced_to_evenly_spaced_rows() -> None:
-    log = steady(1_500)
+def test_many_rows_are_reduced_to_evenly_spaced_ones() -> None:
+    log = steady(1_000)
     reference = recent_rows(log, AS_OF, SPLIT)
-    assert len(reference) == 5_000  # of 10,500
-    assert all(abs(rows - 5_000 / 7) < 2 for rows in days_of(log, reference).values())
+    assert len(reference.features) == 20_000  # of 28,000
+    assert all(abs(rows - 20_000 / 28) < 2 for rows in days_of(log, reference).values())
 
 
 def test_one_transaction_of_the_far_future_changes_nothing() -> None:
     poisoned = with_rows(STEADY, [0], [LAST_DAY])
-    np.testing.assert_array_equal(recent_rows(poisoned, AS_OF, SPLIT), recent_rows(STEADY, AS_OF, SPLIT))
+    assert_same(recent_rows(poisoned, AS_OF, SPLIT), recent_rows(STEADY, AS_OF, SPLIT))
 
 
 @given(
@@ -118,29 +123,30 @@ def test_one_transaction_of_the_far_future_changes_nothing() -> None:
 def test_rows_after_the_day_never_change_the_reference(added: list[tuple[int, date]]) -> None:
     places, days = map(list, zip(*added, strict=True))
     later = with_rows(STEADY, places, days)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(recent_rows(later, AS_OF, SPLIT), recent_rows(STEADY, AS_OF, SPLIT))
+    assert_same(recent_rows(later, AS_OF, SPLIT), recent_rows(STEADY, AS_OF, SPLIT))
 
 
 def test_duplicates_are_left_out() -> None:
     every_second = np.arange(len(STEADY.features)) % 2 == 1
     reference = recent_rows(structs.replace(STEADY, duplicates=every_second), AS_OF, SPLIT)
-    assert not np.any(reference[:, 0] % 2)
+    assert not np.any(reference.features[:, 0] % 2)
 
 
 def test_while_there_are_few_rows_the_weeks_before_are_added() -> None:
-    log = steady(100)  # 700 and 1,400 are fewer than 2,000
-    assert days_of(log, recent_rows(log, AS_OF, SPLIT)) == {day_of(number): 100 for number in range(9, 30)}
+    log = log_of({day_of(number): 60 for number in range(40)})  # 28 days have 1,680 rows, 35 have 2,100
+    as_of = day_of(39)
+    assert days_of(log, recent_rows(log, as_of, SPLIT)) == {day_of(number): 60 for number in range(5, 40)}
 
 
-def test_no_week_is_added_before_the_one_in_which_training_begins() -> None:
+def test_no_day_before_the_training_window_is_used() -> None:
     log, late = steady(100), structs.replace(SPLIT, train_from=AS_OF - timedelta(days=13))
     assert days_of(log, recent_rows(log, AS_OF, late)) == {day_of(number): 100 for number in range(16, 30)}
 
 
 def test_too_few_rows_are_refused_with_the_numbers() -> None:
-    with pytest.raises(NotEnoughHistory, match="480 transactions from 2025-01-01 to 2025-02-04, and 500 are needed"):
-        recent_rows(steady(16), AS_OF, SPLIT)  # 30 days, in five weeks
-    assert len(recent_rows(steady(17), AS_OF, SPLIT)) == 510
+    with pytest.raises(NotEnoughHistory, match=f"480 transactions from {FIRST} to {AS_OF}, 500 are needed"):
+        recent_rows(steady(16), AS_OF, SPLIT)  # 30 days
+    assert len(recent_rows(steady(17), AS_OF, SPLIT).features) == 510
 
 
 def test_the_default_day_is_the_newest_closed_one_in_spite_of_wrong_clocks(tmp_path: Path) -> None:
@@ -192,11 +198,15 @@ def training_set(rows: int = 2_000) -> TrainingSet:
     )
 
 
+def recent_of(rows: TrainingSet) -> RecentRows:
+    return RecentRows(features=rows.features[:600], days=rows.days[:600])
+
+
 def test_a_row_that_stands_for_several_raises_the_probabilities(tmp_path: Path) -> None:
     rows = training_set()
     frauds_weigh_more = structs.replace(rows, weight=np.where(rows.is_fraud, 5.0, 1.0).astype(np.float32))
     plain, weighted = (
-        fit_candidate(each, rows.features[:600], tmp_path / name, SETTINGS).detector
+        fit_candidate(each, recent_of(rows), tmp_path / name, SETTINGS).detector
         for name, each in (("plain", rows), ("weighted", frauds_weigh_more))
     )
     expected = [float(detector.probabilities(detector.margins(rows.features)).mean()) for detector in (plain, weighted)]
@@ -205,7 +215,7 @@ def test_a_row_that_stands_for_several_raises_the_probabilities(tmp_path: Path) 
 
 def test_a_candidate_is_trained_on_all_cards_with_out_of_fold_calibration(tmp_path: Path) -> None:
     rows = training_set()
-    candidate = fit_candidate(rows, rows.features[:600], tmp_path, SETTINGS, TrainingPolicy(calibration_folds=3))
+    candidate = fit_candidate(rows, recent_of(rows), tmp_path, SETTINGS, TrainingPolicy(calibration_folds=3))
     facts = candidate.detector.facts
     assert (facts.rows, facts.frauds, facts.calibration_folds) == (2_000, int(rows.is_fraud.sum()), 3)
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -217,7 +227,7 @@ def test_a_candidate_is_trained_on_all_cards_with_out_of_fold_calibration(tmp_pa
 def test_a_search_is_stored_with_the_model_and_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     rows, policy = training_set(), TrainingPolicy(calibration_folds=2, trials=2, maximum_trees=15, maximum_depth=3)
     first, second = (
-        fit_candidate(rows, rows.features[:600], tmp_path / name, SETTINGS, policy) for name in ("first", "second")
+        fit_candidate(rows, recent_of(rows), tmp_path / name, SETTINGS, policy) for name in ("first", "second")
     )
     assert first.digest == second.digest
     search = msgspec.json.decode((tmp_path / "first" / "trials.json").read_bytes(), type=Search)
@@ -225,8 +235,7 @@ def test_a_search_is_stored_with_the_model_and_the_same_rows_give_the_same_bytes
     assert first.detector.facts.settings == structs.asdict(search.chosen)
 
 
-def test_the_reference_leaves_out_quarantined_days() -> None:
+def test_the_reference_leaves_out_quarantined_days_and_takes_others_instead() -> None:
     excluded = frozenset({day_of(25), day_of(26)})
     reference = recent_rows(STEADY, AS_OF, SPLIT, excluded)
-    # Five days have 1,500 rows, fewer than 2,000, so the week before is added.
-    assert days_of(STEADY, reference) == {day_of(number): 300 for number in range(16, 30) if number not in (25, 26)}
+    assert days_of(STEADY, reference) == {day_of(number): 300 for number in range(30) if number not in (25, 26)}
