@@ -14,7 +14,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from benchmarks.selective_labels.decided_days import DecidedDay, PolicyWorld
-from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy
+from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, channels_of
 from cardwatch.drift.assessment import Assessment, DayObservation, DriftState, assess
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
@@ -42,7 +42,7 @@ class SilentWorld(NamedTuple):
 
 @pytest.fixture(scope="module")
 def world() -> SilentWorld:
-    settings = SimulationSettings(seed=5, cards=1_200, fraud_share=0.008, labels=SILENT)
+    settings = SimulationSettings(seed=6, cards=2_000, labels=SILENT)
     running = PolicyWorld(settings, DecisionPolicy())
     history = [running.run_day() for _ in range(HISTORY_DAYS + HOLDOUT_DAYS)]
     running.train(history[7:HISTORY_DAYS], history)
@@ -52,7 +52,8 @@ def world() -> SilentWorld:
     is_fraud = np.concatenate([day.is_fraud for day in history[HISTORY_DAYS:]])
     amounts = np.concatenate([day.amount_minor for day in history[HISTORY_DAYS:]])
     margins = running.detector.margins(features)
-    decided = DecisionPolicy().decide(running.detector.probabilities(margins), amounts.astype(np.float64))
+    probabilities = running.detector.probabilities(margins)
+    decided = DecisionPolicy().decide(probabilities, amounts.astype(np.float64), channels_of(features))
     would_decline = np.array([ACTIONS.index(action) == DECLINE for action in decided])
     ones = np.ones(len(is_fraud), np.float32)
     judged = measurable_performance(margins, is_fraud, ones, is_measurable(would_decline, amounts, None))
