@@ -161,7 +161,7 @@ def test_the_model_contains_the_drift_reference(bench: Bench) -> None:
     files = bench.registry.files(bench.registry.champion())
     sample = pq.read_table(pa.BufferReader(files["reference.parquet"]))
 
-    assert sample.column_names == [*FEATURE_NAMES, "margin"]
+    assert sample.column_names == [*FEATURE_NAMES, "margin", "day"]
     assert sample.num_rows > REFERENCE_ENOUGH_ROWS  # the week of the bootstrap, in spite of the transaction of 9998
     margins = Detector.from_files(files).margins(sample.drop_columns("margin").to_pandas().to_numpy("float32"))
     assert margins.tolist() == sample["margin"].to_pylist()
