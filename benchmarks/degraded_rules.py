@@ -1,4 +1,4 @@
-"""What the rules find that decide without a model, on simulated worlds: `python -m benchmarks.degraded_rules`.
+"""Recall and precision of the rules that decide without a model: `python -m benchmarks.degraded_rules`.
 
 The thresholds were chosen on the seeds 11 to 13, within a budget of three alerts for a thousand transactions; by
 default other seeds are measured.
@@ -26,7 +26,7 @@ CARDS: Final = 2_000
 
 
 class RuleRow(Struct, frozen=True, kw_only=True):
-    """What one rule finds, or all together: counts, and the amount of the fraud that it finds as a share of all."""
+    """Alerts and frauds found by one rule, or by all together, and the share of the fraud's amount that is found."""
 
     name: str
     transactions: int

@@ -1,4 +1,4 @@
-"""What is known about the outcome of decided transactions at a point in time, and what each of them stands for.
+"""Label states: whether the outcome of a decided transaction is known at a point in time, and the weight of its row.
 
 A declined payment never happens, so nobody charges it back: without a report its outcome stays unknown. This is the
 problem of selective labels (Lakkaraju et al., "The selective labels problem", KDD 2017): such a row must not count as
@@ -23,7 +23,7 @@ States = NDArray[np.int8]
 """A `LabelState` of each transaction, int8 [n]."""
 
 NO_LABEL, SAYS_GENUINE, SAYS_FRAUD = -1, 0, 1
-"""What the newest label of a transaction says."""
+"""Codes of the newest label of a transaction."""
 
 
 class LabelState(IntEnum):

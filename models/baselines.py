@@ -32,7 +32,7 @@ _BLOCK: Final = 65_536
 
 
 class BaselineScores(Struct, frozen=True, kw_only=True):
-    """What a baseline says about n rows.
+    """Scores of a baseline for n rows.
 
     `scores` is float64 [n], higher is riskier. `probabilities` of fraud are float64 [n] in 0..1, for the cost policy;
     None for the rules, whose actions are those of `DecisionPolicy.decide_by_rules`.

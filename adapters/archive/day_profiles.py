@@ -21,12 +21,12 @@ from cardwatch.data_contract.profile import (
 )
 from cardwatch.data_contract.quarantine import newest_days
 from cardwatch.data_contract.records import CODE_COLUMNS, KEY_COLUMNS, OPTIONAL_COLUMNS, CodeColumn, DayRecords
+from cardwatch.features.reference_table import DAY_MS
 from cardwatch.label_maturity import end_of_day
 
 KNOWN_DAYS: Final = 7
 """Number of days before a day whose cards, merchants and devices are known on it: every weekday once."""
 _EPOCH: Final = date(1970, 1, 1)
-_DAY_MS: Final = 86_400_000
 
 
 class DayProfiler:
@@ -71,7 +71,7 @@ def records_of(transactions: pa.Table) -> DayRecords:
 
 def labels_observed(labels: pa.Table, days: Sequence[date]) -> list[int]:
     """Return the number of labels that were observed on each of the days."""
-    observed = labels["observed_at"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy() // _DAY_MS
+    observed = labels["observed_at"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy() // DAY_MS
     return [int(np.count_nonzero(observed == (day - _EPOCH).days)) for day in days]
 
 

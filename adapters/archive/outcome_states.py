@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from adapters.archive.arrow_columns import epoch_ms
 from cardwatch.events import Action
+from cardwatch.features.reference_table import DAY_MS
 from cardwatch.label_states import NO_LABEL, SAYS_FRAUD, SAYS_GENUINE, Flags, States, label_states, monitored_weights
 
-_DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -46,8 +47,7 @@ def declined(decisions: pa.Table) -> Flags:
 
 def states_of(decisions: pa.Table, labels: pa.Table, day: date, maturity_days: int) -> States:
     """Return the label states of decisions at the end of `day`, int8 [n]; `labels` are those observed by then."""
-    occurred_at_ms = decisions["occurred_at"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy()
-    ages = (day - _EPOCH).days - occurred_at_ms // _DAY_MS
+    ages = (day - _EPOCH).days - epoch_ms(decisions) // DAY_MS
     return label_states(
         newest_label_codes(decisions["transaction_id"], labels), declined(decisions), ages, maturity_days
     )

@@ -67,12 +67,8 @@ class Archive:
         return self._read(TRANSACTIONS, first, last)
 
     def transaction_columns(self, first: date, last: date, columns: Sequence[str]) -> pa.Table:
-        """Return some columns of the transactions of the days, in no order."""
-        schema = pa.schema([SCHEMAS[TRANSACTIONS].field(name) for name in columns])
-        tables = [
-            pq.read_table(path, schema=schema, partitioning=None) for path, _ in self.files(TRANSACTIONS, first, last)
-        ]
-        return pa.concat_tables(tables) if tables else schema.empty_table()
+        """Return some columns of the transactions of the days, and their positions, in log order."""
+        return self._read(TRANSACTIONS, first, last, [*LOG_POSITION, *columns])
 
     def decisions(self, first: date, last: date) -> pa.Table:
         """Return the decisions on transactions of the days, in log order of the transactions."""

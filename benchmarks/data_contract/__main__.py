@@ -34,7 +34,7 @@ _FIRST_DAY, _FIRST_DAYS = date(2025, 1, 6), 730
 
 
 class CheckedWorld(Struct, frozen=True, kw_only=True):
-    """What was found in one world. `checked` and `quarantined` count days.
+    """The findings in one world. `checked` and `quarantined` count days.
 
     `delay` is the number of days from the onset of a fault to the first day with a finding on its column, None if there
     was none.

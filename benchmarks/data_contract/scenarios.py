@@ -1,4 +1,4 @@
-"""What happens in the worlds on which the data contract is measured: nothing, harmless changes, faults of a source."""
+"""Kinds of worlds on which the data contract is measured: calm ones, harmless changes, and faults of a source."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _COLUMN_OF_PLACE: Final = "latitude"
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
-    """What happens from day `ONSET` on. `column` is the one that a fault changes, empty without a fault.
+    """A kind of world, which changes on day `ONSET`. `column` is the one that a fault changes, empty without a fault.
 
     `change` changes the records, `no_labels`: no label arrives any more.
     """

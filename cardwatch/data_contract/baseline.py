@@ -1,4 +1,4 @@
-"""What the days of a reference have in common: the distributions with which codes and amounts of a day are compared."""
+"""Distributions of codes and amounts over the days of a reference, with which those of a day are compared."""
 
 from __future__ import annotations
 

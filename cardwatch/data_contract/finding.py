@@ -34,7 +34,7 @@ ALL_RECORDS: Final = "records"
 
 
 class DataFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a check has found on one day.
+    """A value of one day that the contract does not allow.
 
     `column` is a field of transactions, `ALL_RECORDS` or `labels`; `channel` is None for all channels. `seen` is the
     measured value; values from `low` to `high` would have been right. Their unit is that of the check, see `Check`.
@@ -58,5 +58,5 @@ class DataFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def subject(self) -> tuple[str, str, str | None]:
-        """What the finding is about: check, column and channel."""
+        """Check, column and channel of the finding."""
         return self.check, self.column, self.channel

@@ -31,7 +31,7 @@ _HOURS_PER_RADIAN: Final = 12.0 / math.pi
 
 
 class Subject(NamedTuple):
-    """What a value is about."""
+    """The check that a value is measured for, and the column and channel that it is measured on."""
 
     check: Check
     column: str

@@ -90,7 +90,7 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     alert_cost_minor: _MinorUnits = 0.0
     """Cost of handling an alert, whatever it turns out to be."""
     alert_price_minor: _MinorUnits = 0.0
-    """What an alert costs beyond that, because investigators are few; see `cardwatch.decision.alert_capacity`."""
+    """Price of an alert that limits how many there are to what investigators can check (`decision.alert_capacity`)."""
 
     rules: tuple[OverlayRule, ...] = ()
     """Rules that make decisions stricter, whatever model or degraded rules say."""

@@ -1,4 +1,4 @@
-"""What the control share costs: the expected loss of the would-be declines that were approved for learning."""
+"""Cost of the control share: the expected loss of the would-be declines that were approved for learning."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class OverlayRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Overlay(Struct, frozen=True):
-    """What the rules ask for one transaction: the strictest action, and the reasons of all rules that hold."""
+    """Result of the rules for one transaction: the strictest action, and the reasons of all rules that hold."""
 
     action: Action
     reasons: list[str]

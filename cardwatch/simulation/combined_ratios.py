@@ -21,7 +21,7 @@ class Excess(NamedTuple):
 
 
 class _Factor(NamedTuple):
-    """What an event multiplies from `from_day` on, in the order of the onsets."""
+    """The ratio of an event, by which it multiplies a quantity from `from_day` on. Factors sort by their onsets."""
 
     from_day: int
     position: int
@@ -36,7 +36,7 @@ _LIMITS: Final = {
     "ratio of fraud_prevalence": MAX_RATIO,
     "ratio of unit_change": MAX_UNIT_RATIO,
 }
-"""What all events of a day may multiply together: as much as one of them may."""
+"""Largest product of the ratios of all events of a day, by quantity: that of a single event."""
 
 
 def find_excess(events: Sequence[TimelineEvent | DataFault]) -> Excess | None:

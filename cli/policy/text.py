@@ -1,4 +1,4 @@
-"""What the commands of `cardwatch policy` print."""
+"""Output of the commands of `cardwatch policy`, as text."""
 
 from __future__ import annotations
 

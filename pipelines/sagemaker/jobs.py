@@ -45,7 +45,7 @@ class RetrainingJob(NamedTuple):
 
 
 class CandidateReference(NamedTuple):
-    """What the monitor compares the days of a champion with: feature rows of the newest days, and the data contract."""
+    """References of a champion for monitoring: feature rows of the newest days, and the data contract."""
 
     recent: RecentRows
     contract: DataContract | None

@@ -23,7 +23,7 @@ from adapters.kafka.topics import create_topics, end_offsets
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.events import Action, Label, Transaction, decode, encode
-from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, DayMonitored, decode_progress
+from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, decode_progress
 from cardwatch.records import Record
 from cardwatch.simulation.label_settings import LabelSettings
 from cardwatch.simulation.selection import SelectionSettings
@@ -33,22 +33,14 @@ from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.servers import unready_reason
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
+from tests.monitored_days import stable_day
 from tests.unit.services.records_of_others import DECISION
 
 WORLD = SimulationSettings(seed=3, cards=50, fraud_share=0.05)
 RATE = 80
 FAR_AWAY = date(2030, 1, 1)
 SELECTIVE = structs.replace(WORLD, labels=LabelSettings(selection=SelectionSettings(confirmed_share=0.5)))
-MONITORED = DayMonitored(
-    day=FAR_AWAY,
-    champion_version="1",
-    average_precision=None,
-    baseline_average_precision=None,
-    matured_frauds=0,
-    drifted_features=[],
-    drift_share=0.0,
-    state="stable",
-)
+MONITORED = stable_day(FAR_AWAY)
 
 
 def until(what: str, reached: Callable[[], bool], seconds: float = 60.0) -> None:

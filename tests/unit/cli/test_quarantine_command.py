@@ -12,6 +12,7 @@ from cardwatch.progress import DayMonitored, Progress, QuarantineReleased
 from cli import quarantine as command
 from cli.main import main
 from tests.day_records import day_number
+from tests.monitored_days import stable_day
 
 
 def monitored(number: int, *, column: str | None = None) -> DayMonitored:
@@ -24,17 +25,7 @@ def monitored(number: int, *, column: str | None = None) -> DayMonitored:
         affects_from=day,
         sentence=f"{column} is missing in 100% of the records",
     )
-    return DayMonitored(
-        day=day,
-        champion_version="1",
-        average_precision=None,
-        baseline_average_precision=None,
-        matured_frauds=0,
-        drifted_features=[],
-        drift_share=0.0,
-        state="stable",
-        data_findings=[finding] if column else [],
-    )
+    return stable_day(day, *([finding] if column else []))
 
 
 @pytest.fixture

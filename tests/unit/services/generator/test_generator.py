@@ -20,7 +20,7 @@ from adapters.runtime.process import Process
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Action, Label, Transaction, encode
-from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, DayMonitored, Progress, RateEnded, RetrainingEnded
+from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, Progress, RateEnded, RetrainingEnded
 from cardwatch.simulation.label_settings import LabelSettings
 from cardwatch.simulation.selection import SelectionSettings
 from cardwatch.simulation.settings import SimulationSettings
@@ -30,6 +30,7 @@ from services.generator.decisions import DecidedActions
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan, read_plan
 from services.generator.plan_runner import PlanRunner
+from tests.monitored_days import stable_day
 from tests.unit.services.records_of_others import DECISION
 
 FIRST = date(2025, 1, 6)
@@ -55,21 +56,8 @@ def archived(day: date) -> DayArchived:
     return DayArchived(day=day, transactions=0, decisions=0, labels=0, table_id="")
 
 
-def monitored(day: date) -> DayMonitored:
-    return DayMonitored(
-        day=day,
-        champion_version="1",
-        average_precision=None,
-        baseline_average_precision=None,
-        matured_frauds=0,
-        drifted_features=[],
-        drift_share=0.0,
-        state="stable",
-    )
-
-
 def immediate_answer(day: date) -> list[Progress]:
-    return [archived(day), monitored(day)]
+    return [archived(day), stable_day(day)]
 
 
 class FakeProgress:
@@ -215,7 +203,7 @@ def test_an_interrupted_plan_sends_the_rest_and_nothing_twice(run: Callable[...,
         CHAMPION,
         emitted(on(1)),
         archived(on(1)),
-        monitored(on(1)),
+        stable_day(on(1)),
     ]
     sender = run(FakeProgress(*records), sent_before=half, history_days=1, live_days=3, live_rate_per_second=FAST)
     assert sender.resumed_after == emitted(on(1))
@@ -241,7 +229,7 @@ def test_the_fixed_rate_phase_follows_the_same_days_after_an_interruption(proces
         assert ended.transactions == 20
         return [each for each in sender.transactions if each in expected]
 
-    both = [record for day in (on(0), on(1)) for record in (emitted(day), archived(day), monitored(day))]
+    both = [record for day in (on(0), on(1)) for record in (emitted(day), archived(day), stable_day(day))]
     assert sent_after() == expected
     assert sent_after(*both, sent_before=expected[:5]) == expected[5:]
 
