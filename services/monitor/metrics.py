@@ -10,6 +10,7 @@ from msgspec import structs
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from adapters.kafka.skipped_records import SkippedRecords
+from cardwatch.data_contract.finding import ALL_RECORDS
 from cardwatch.data_contract.quarantine import QuarantineState
 from cardwatch.progress import STATES, DayMonitored, Progress, RetrainingEnded
 from cardwatch.topics import PROGRESS
@@ -36,7 +37,7 @@ class MonitorMetrics:
         self._drifted = gauge("drifted_features", "How many features have drifted.")
         self._not_compared = gauge("features_not_compared", "How many features cannot be compared.")
         self._null_shares = gauge("null_share_changes", "How many features are missing much more or less often.")
-        self._findings = gauge("data_findings", "What breaks the data contract on the newest monitored day.", "column")
+        self._findings = gauge("data_findings", "Findings of the data contract on the newest monitored day.", "column")
         self._quarantined = gauge("quarantined_days", "Days that are excluded from training and judging.")
         self._frauds = gauge("matured_frauds", "Frauds among the newest matured days.")
         self._state = gauge("state", "1 for the state that the champion is in.", "state")
@@ -80,9 +81,14 @@ class MonitorMetrics:
             self._version.set(int(record.champion_version))
 
     def set_quarantine(self, quarantine: QuarantineState) -> None:
-        """Set the number of excluded days, and of the newest day's findings that block, by column."""
+        """Set the number of excluded days, and of the newest day's findings that block, by column.
+
+        A column without a finding has no series, except `ALL_RECORDS`: so a panel shows 0 where all data are right, and
+        nothing where nothing was checked.
+        """
         self._quarantined.set(len(quarantine.excluded_days))
-        self._findings.clear()  # a column that is right again has no series
+        self._findings.clear()
+        self._findings.labels(ALL_RECORDS).set(0)
         for column, findings in Tally(finding.column for finding in quarantine.open_findings).items():
             self._findings.labels(column).set(findings)
 

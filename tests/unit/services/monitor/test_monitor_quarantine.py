@@ -26,6 +26,7 @@ def test_no_retraining_starts_while_the_data_contract_fails_and_its_days_are_lef
     [(_, parameters)] = parts.deployments.requested
     assert parameters["excluded_days"] == [on(day).isoformat() for day in range(first, last + 1)]
     assert parts.counted.get_sample_value("cardwatch_monitor_data_findings", {"column": "device_id"}) is None
+    assert parts.counted.get_sample_value("cardwatch_monitor_data_findings", {"column": "records"}) == 0.0
     assert parts.counted.get_sample_value("cardwatch_monitor_quarantined_days") == last + 1 - first
 
 
