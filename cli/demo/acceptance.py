@@ -92,7 +92,7 @@ def _happened(day: date | None, done: str, not_done: str) -> AcceptanceCheck:
 
 def _recovered(before: float | None, after: float | None, swapped: float | None) -> AcceptanceCheck:
     if before is None or after is None or swapped is None:
-        return AcceptanceCheck(False, "no mature day after the swap to see a recovery")
+        return AcceptanceCheck(False, "no day after the swap to see a recovery")
     loss = before - after
     regained = (swapped - after) / loss if loss > 0 else 0.0
     return AcceptanceCheck(

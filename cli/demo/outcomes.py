@@ -1,7 +1,12 @@
-"""Decisions and what became of them: the archive's rows in arrays, and what can be said about any slice of them."""
+"""Decisions and the truth about them: the archive's rows in arrays, and what can be said about any slice of them.
+
+The demo simulates its world, so it knows every fraud, also what the bank never learns. Known labels alone would
+mislead: the more fraud a model declines, the more of it stays without a label, and the rest looks harder to rank.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Set
 from datetime import date, timedelta
 
 import numpy as np
@@ -13,16 +18,20 @@ from adapters.archive.outcome_states import states_of
 from adapters.archive.reader import Archive
 from cardwatch.events import EPOCH, Action
 from cardwatch.label_states import LabelState
+from cardwatch.simulation.emitter import transaction_id
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
+from cardwatch.simulation.transaction_array import Typology
 from models.evaluation import Evaluation, evaluate
 
 
 class Quality(Struct, frozen=True, kw_only=True):
-    """Quality of some decisions, as far as their outcome is known. Values are in minor units.
+    """Quality of some decisions by the simulated truth. Values are in minor units.
 
     Declined fraud is caught; of challenged fraud the share is caught that a challenge stops, so `frauds_caught` is an
     expected number. Average precision, and recall at a false-positive rate of 0.1 %, are those of the recorded margins;
     None where there is no fraud to rank, or nothing else. `alarms` counts challenges and declines. `censored`:
-    declined transactions whose outcome nobody knows; they count among `transactions` and `alarms`, and nowhere else.
+    declined transactions of which the bank never learned what they were.
     """
 
     transactions: int
@@ -39,7 +48,8 @@ class Quality(Struct, frozen=True, kw_only=True):
 class DecisionOutcomes(Struct, frozen=True, kw_only=True):
     """Decisions as arrays of one length. `margins` is NaN where the rules alone decided.
 
-    `stopped` is the probability with which the action stops fraud: 0 for approvals, 1 for declines.
+    `stopped` is the probability with which the action stops fraud: 0 for approvals, 1 for declines. `frauds` is the
+    truth; `censored` marks what was declined and has no label.
     """
 
     days: NDArray[np.datetime64]
@@ -57,7 +67,7 @@ class DecisionOutcomes(Struct, frozen=True, kw_only=True):
 
     def quality(self) -> Quality:
         """Return the quality of these decisions."""
-        scored = self._where(~np.isnan(self.margins) & ~self.censored)
+        scored = self._where(~np.isnan(self.margins))
         ranked = scored._ranked() if scored.frauds.any() and not scored.frauds.all() else None
         caught = self.stopped[self.frauds]
         amounts = self.amounts_minor[self.frauds]
@@ -91,11 +101,20 @@ class DecisionOutcomes(Struct, frozen=True, kw_only=True):
         return DecisionOutcomes(**{name: getattr(self, name)[chosen] for name in self.__struct_fields__})
 
 
-def read_outcomes(archive: Archive, first: date, last: date, challenge_stops_fraud: float) -> DecisionOutcomes:
-    """The decisions of these days with the labels that were known at the end of `last`.
+def true_frauds(world: SimulationSettings, days: int) -> set[str]:
+    """Return the ids of all fraudulent transactions of the first `days` days of a world without reacting fraudsters."""
+    simulation, frauds = Simulation(world), set()
+    for number in range(days):
+        rows = simulation.simulate_day(number).transactions
+        numbers = rows["number"][rows["typology"] != Typology.GENUINE]
+        frauds |= {transaction_id(number, each) for each in numbers.tolist()}
+    return frauds
 
-    They are taken as mature: without a label a declined transaction is censored, and any other genuine.
-    """
+
+def read_outcomes(
+    archive: Archive, first: date, last: date, *, frauds: Set[str], challenge_stops_fraud: float
+) -> DecisionOutcomes:
+    """The decisions of these days. `frauds` are the ids of the transactions that are fraud in truth."""
     decided = archive.decisions(first, last)
     known = archive.labels(EPOCH + (last + timedelta(days=1) - EPOCH.date()))
     states = states_of(decided, known, last, 0)
@@ -107,6 +126,6 @@ def read_outcomes(archive: Archive, first: date, last: date, challenge_stops_fra
         margins=decided["margin"].fill_null(pa.scalar(float("nan"), pa.float32())).to_numpy().astype(np.float32),
         amounts_minor=decided["amount_minor"].to_numpy().astype(np.int64),
         stopped=np.array([stops[str(action)] for action in decided["action"].to_pylist()], np.float64),
-        frauds=states == LabelState.KNOWN_FRAUD,
+        frauds=np.array([name in frauds for name in decided["transaction_id"].to_pylist()], np.bool_),
         censored=states == LabelState.CENSORED,
     )

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from cli.charts import ALARM, CAUGHT, INK, MISSED, QUIET, SERIES, as_svg, new_figure, variable_of
+from cli.charts import ALARM, CAUGHT, INK, MISSED, SERIES, as_svg, new_figure, variable_of
 from cli.demo.formatting import by_version, milliseconds
 from cli.demo.summary import Facts, Timings
 
@@ -32,7 +32,7 @@ def average_precision(facts: Facts) -> str:
     for phase in facts.phases:
         days = [day for day in facts.days if phase.first_day <= day.day <= phase.last_day]
         colour = by_version(SERIES, days[-1].version)
-        alone = [(day.day, day.quality.average_precision) for day in days if day.quality]
+        alone = [(day.day, day.quality.average_precision) for day in days]
         axes.plot(*_columns(alone), "o", color=colour, alpha=0.35, markersize=3.5, markeredgewidth=0)
         rolling = [(day.day, day.average_precision) for day in days]
         axes.plot(*_columns(rolling), color=colour, linewidth=2.2, solid_capstyle="round")
@@ -46,7 +46,6 @@ def average_precision(facts: Facts) -> str:
         )
     axes.set_ylim(0, 1)
     axes.set_ylabel("average precision")
-    _shade_unjudged(axes, facts)
     _days_below(axes, facts)
     _moments(axes, facts)
     return as_svg(figure)
@@ -77,18 +76,16 @@ def drift(facts: Facts) -> str:
 
 
 def fraud_value(facts: Facts) -> str:
-    """Value of fraud per day, caught and missed, on days whose labels are all in."""
+    """Value of fraud per day, caught and missed."""
     figure, axes = new_figure("fraud-value")
-    judged = [(day.day, day.quality) for day in facts.days if day.quality is not None]
-    days = [_edge(day) for day, _ in judged]
-    caught = [quality.caught_minor / 100 for _, quality in judged]
-    missed = [quality.missed_minor / 100 for _, quality in judged]
+    days = [_edge(day.day) for day in facts.days]
+    caught = [day.quality.caught_minor / 100 for day in facts.days]
+    missed = [day.quality.missed_minor / 100 for day in facts.days]
     axes.bar(days, caught, width=0.8, align="edge", color=CAUGHT)
     axes.bar(days, missed, width=0.8, align="edge", bottom=caught, color=MISSED)
     axes.set_ylabel(f"{facts.currency} per day".strip())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.margins(y=0.05)
-    _shade_unjudged(axes, facts)
     _days_below(axes, facts)
     _moments(axes, facts)
     return as_svg(figure)
@@ -133,12 +130,6 @@ def _days_below(axes: Any, facts: Facts) -> None:
     locator = AutoDateLocator(minticks=4, maxticks=9)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
-
-
-def _shade_unjudged(axes: Any, facts: Facts) -> None:
-    unjudged = [_edge(day.day) for day in facts.days if day.quality is None]
-    if unjudged:
-        axes.axvspan(unjudged[0], unjudged[-1] + 1, facecolor=QUIET, edgecolor="none", alpha=0.1)
 
 
 def _moments(axes: Any, facts: Facts) -> None:

@@ -58,7 +58,7 @@ def _plots(summary: DemoSummary) -> list[Plot]:
             plots.average_precision(facts),
             "Average precision by simulated day. " + _in_words(facts),
             "Line: over up to five days, never across a change or a swap. Dots: each day alone. "
-            "Dotted: the phase as a whole. Shaded: days whose labels are not all in.",
+            "Dotted: the phase as a whole. All by the simulated truth, of which the bank learns only a part.",
             _versions(facts),
         ),
         Plot(
@@ -71,7 +71,7 @@ def _plots(summary: DemoSummary) -> list[Plot]:
             "Value of fraud per day",
             plots.fraud_value(facts),
             "Value of fraud per day, stacked: caught below, missed above.",
-            "Caught means challenged or declined. Shaded: days whose labels are not all in.",
+            "By the simulated truth. Of challenged fraud the part counts as caught that a challenge stops.",
             [("caught", "caught"), ("missed", "missed")],
         ),
     ]

@@ -28,6 +28,7 @@ from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import PROGRESS, STREAM_GROUP, TRANSACTIONS
 from cli.demo.final_screen import closing as closing_screen
 from cli.demo.observer import Positions, TopicObserver, live_positions
+from cli.demo.outcomes import true_frauds
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import Recorder
 from cli.demo.report import write_report
@@ -151,7 +152,9 @@ class DemoRun:
         snapshot = self._recorder.snapshot()
         archive = Archive(stack.settings.archive, stack.settings.index_url)
         progress = list(_valid_progress(committed_records(stack.settings, PROGRESS, {})))
-        return summarise(snapshot, archive, progress, measure(self._recorder.measured(), snapshot, counts))
+        frauds = true_frauds(self._simulation, self._plan.history_days + self._plan.live_days)
+        timings = measure(self._recorder.measured(), snapshot, counts)
+        return summarise(snapshot, archive, progress, timings, frauds)
 
     def _report(self, summary: DemoSummary) -> Path:
         folder = self._output or self._settings.reports

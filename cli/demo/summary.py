@@ -3,13 +3,16 @@
 Everything here is counted in simulated days. The change happens at the start of a day, detection and promotion
 at the end of one; the promoted model decides from the next day on. So the days in between are the phase `after`:
 
-    first live day        change            promotion              last mature day
-    |----- before --------|----- after --------|----- swapped --------|--- not judged ---|
+    first live day        change            promotion              last live day
+    |----- before --------|----- after --------|----- swapped --------|
+
+Quality is that of the simulated truth, see `cli.demo.outcomes`: what the bank knew by then is in the records of
+`progress`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
@@ -19,7 +22,6 @@ import numpy as np
 from msgspec import Struct
 
 from adapters.archive.reader import Archive
-from cardwatch.label_maturity import newest_mature_day
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cli.demo.acceptance import AcceptanceCheck, checks
 from cli.demo.outcomes import DecisionOutcomes, Quality, read_outcomes
@@ -33,7 +35,7 @@ _DAY: Final = timedelta(days=1)
 
 
 class Phase(Struct, frozen=True, kw_only=True):
-    """A run of mature days, both ends included, on which nothing changed on our side."""
+    """A run of days, both ends included, on which nothing changed on our side."""
 
     name: str
     first_day: date
@@ -58,7 +60,7 @@ class VerdictSummary(Struct, frozen=True, kw_only=True):
 
 
 class DaySummary(Struct, frozen=True, kw_only=True):
-    """A live day. `quality` is of this day alone, None if its labels are not all in.
+    """A live day. `quality` is of this day alone.
 
     `average_precision` is over up to `ROLLING_DAYS` days that end with this one, never across a change or a swap.
     Drift is what the monitor reported at the end of the day.
@@ -66,7 +68,7 @@ class DaySummary(Struct, frozen=True, kw_only=True):
 
     day: date
     version: str | None
-    quality: Quality | None
+    quality: Quality
     average_precision: float | None
     drift_share: float
     drifted_features: list[str]
@@ -152,19 +154,25 @@ def measure(measured: MeasuredLoad, snapshot: DemoSnapshot, counts: TopicAudit) 
     )
 
 
-def summarise(snapshot: DemoSnapshot, archive: Archive, progress: Sequence[Progress], timings: Timings) -> DemoSummary:
-    """The result of the demo whose last snapshot is `snapshot`. `progress` is the whole topic, in order."""
+def summarise(
+    snapshot: DemoSnapshot, archive: Archive, progress: Sequence[Progress], timings: Timings, frauds: Set[str]
+) -> DemoSummary:
+    """The result of the demo whose last snapshot is `snapshot`. `progress` is the whole topic, in order.
+
+    `frauds` are the ids of all fraudulent transactions, see `cli.demo.outcomes.true_frauds`.
+    """
     plan = snapshot.plan
     last_day = max(
         (told.day for told in progress if isinstance(told, DayEmitted) and told.decided), default=plan.first_live_day
     )
-    last_mature = newest_mature_day(last_day, plan.maturity_days)
-    outcomes = read_outcomes(archive, plan.first_live_day, last_day, plan.challenge_stops_fraud)
+    outcomes = read_outcomes(
+        archive, plan.first_live_day, last_day, frauds=frauds, challenge_stops_fraud=plan.challenge_stops_fraud
+    )
     detections = [_found(told) for told in progress if isinstance(told, DriftDetected)]
     verdicts = [_judged(told) for told in progress if isinstance(told, RetrainingEnded)]
     detection = _first(detections, plan.change_day)
     promotion = _first([verdict for verdict in verdicts if verdict.promoted], plan.change_day)
-    phases = _phases(plan, promotion, last_mature, outcomes)
+    phases = _phases(plan, promotion, last_day, outcomes)
     counts = timings.counts
     verdict = checks(
         {phase.name: phase.quality.average_precision for phase in phases},
@@ -207,19 +215,19 @@ def _first(turns: Sequence[VerdictSummary], change_day: date | None) -> VerdictS
 
 
 def _phases(
-    plan: DemoPlan, promotion: VerdictSummary | None, last_mature: date, outcomes: DecisionOutcomes
+    plan: DemoPlan, promotion: VerdictSummary | None, last_day: date, outcomes: DecisionOutcomes
 ) -> list[Phase]:
-    """The phases that have a mature day, in order."""
+    """The phases that have a day, in order."""
     starts = {"before": plan.first_live_day}
     if plan.change_day is not None:
         starts["after"] = plan.change_day
     if promotion is not None:
         starts["swapped"] = promotion.day + _DAY
-    ends = [*(start - _DAY for start in list(starts.values())[1:]), last_mature]
+    ends = [*(start - _DAY for start in list(starts.values())[1:]), last_day]
     return [
         Phase(name=name, first_day=first, last_day=last, quality=outcomes.between(first, last).quality())
         for (name, first), end in zip(starts.items(), ends, strict=True)
-        if first <= (last := min(end, last_mature))
+        if first <= (last := min(end, last_day))
     ]
 
 
@@ -249,7 +257,7 @@ def _day(day: date, phases: Sequence[Phase], outcomes: DecisionOutcomes, told: D
     return DaySummary(
         day=day,
         version=alone.version(),
-        quality=alone.quality() if phase is not None else None,
+        quality=alone.quality(),
         average_precision=rolling,
         drift_share=told.drift_share if told else 0.0,
         drifted_features=sorted(told.drifted_features) if told else [],

@@ -30,7 +30,7 @@ def headings(facts: Facts) -> list[str]:
 
 
 def phase_rows(facts: Facts) -> list[Row]:
-    """Return the quality of each phase, over days whose labels have matured."""
+    """Return the quality of each phase, by the simulated truth."""
     currency = facts.currency
 
     def row(name: str, cell: Callable[[Quality], str], *, is_key: bool = False) -> Row:
@@ -45,7 +45,7 @@ def phase_rows(facts: Facts) -> list[Row]:
         row("frauds caught", lambda seen: f"{count(seen.frauds_caught)} ({share(seen.frauds_caught, seen.frauds)})"),
         row("value caught", lambda seen: _value(seen, currency)),
         row("value missed", lambda seen: money(seen.missed_minor, currency)),
-        row("declined, outcome unknown", lambda seen: count(seen.censored)),
+        row("declined, no label", lambda seen: count(seen.censored)),
         row("alarms per fraud caught", lambda seen: _per(seen.alarms, seen.frauds_caught)),
     ]
 

@@ -16,7 +16,11 @@ from adapters.archive.reader import Archive
 from benchmarks.demo_seeds import of_summary
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cardwatch.records import Record
+from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.simulation import Simulation
+from cardwatch.simulation.transaction_array import Typology
 from cli.demo.acceptance import checks
+from cli.demo.outcomes import true_frauds
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import MeasuredLoad
 from cli.demo.report import write_report
@@ -147,7 +151,8 @@ def summary(
 ) -> DemoSummary:
     snapshot = DemoSnapshot(plan=plan(change_day), elapsed_seconds=60.0, currency="EUR")
     timings = measure(MeasuredLoad(np.array(latencies_ms, np.float64), 2.0), snapshot, counts(lost=lost))
-    return summarise(snapshot, SmallArchive(rows), progress, timings)
+    frauds = {row.transaction_id for row in rows if row.is_fraud}
+    return summarise(snapshot, SmallArchive(rows), progress, timings, frauds)
 
 
 def rows_of_a_closed_loop() -> list[Row]:
@@ -156,12 +161,12 @@ def rows_of_a_closed_loop() -> list[Row]:
     return [row for number, rank in enumerate(ranks) for row in ranked(number, [rank])]
 
 
-def test_phases_end_where_the_change_the_promotion_and_the_mature_days_end() -> None:
+def test_phases_end_where_the_change_the_promotion_and_the_live_days_end() -> None:
     phases = summary(rows_of_a_closed_loop(), loop()).facts.phases
     assert [(phase.name, phase.first_day, phase.last_day) for phase in phases] == [
         ("before", day(0), day(2)),
         ("after", day(3), day(5)),
-        ("swapped", day(6), day(7)),  # the labels of day 8 are not all in at its end
+        ("swapped", day(6), day(8)),
     ]
 
 
@@ -184,24 +189,37 @@ def test_caught_fraud_is_what_was_declined_and_the_share_of_challenges_that_stop
         Row(0, "e", 4.0, False, "decline", 3_000),
     ]
     quality = summary(rows, loop()).facts.days[0].quality
-    assert quality is not None
     assert (quality.frauds, quality.frauds_caught, quality.alarms) == (3, 1.75, 4)
     assert (quality.caught_minor, quality.missed_minor) == (850, 100)  # 700 and three quarters of 200
-    # Nobody said what the riskiest one was: it is in no ranking, where it would be a false alarm at the top.
-    assert (quality.censored, quality.average_precision) == (1, 1.0)
+    # Nobody said what the riskiest one was: it is genuine, and ranks before the three frauds.
+    assert quality.censored == 1
+    assert quality.average_precision == pytest.approx((1 / 2 + 2 / 3 + 3 / 4) / 3)
 
 
 def test_decisions_without_a_score_count_as_transactions_but_are_not_ranked() -> None:
     rows = [*ranked(0, [1]), Row(0, "degraded", None, True, "challenge")]
     quality = summary(rows, loop()).facts.days[0].quality
-    assert quality is not None
     assert (quality.transactions, quality.frauds) == (5, 2)
     assert quality.average_precision == pytest.approx(1.0)
 
 
-def test_a_label_that_was_not_known_at_the_end_is_not_used() -> None:
+def test_fraud_without_a_label_counts_because_the_simulation_knows_it() -> None:
     quality = summary(rows_of_a_closed_loop(), loop()).facts.days[DAYS - 1].quality
-    assert quality is None
+    assert quality.frauds == 1  # its label comes after the last day
+
+
+def test_the_true_frauds_are_those_of_the_simulated_events() -> None:
+    world = SimulationSettings(seed=3, cards=400, fraud_share=0.05)
+    simulation = Simulation(world)
+    days = [simulation.day(number) for number in range(6)]
+    expected = {
+        transaction.transaction_id
+        for events in days
+        for transaction, truth in zip(events.transactions, events.truth, strict=True)
+        if truth.typology is not Typology.GENUINE
+    }
+    assert len(expected) > 5
+    assert true_frauds(world, 6) == expected
 
 
 def test_delays_count_whole_days_and_the_transactions_decided_in_them() -> None:
@@ -259,7 +277,7 @@ def test_without_a_change_any_retraining_is_one_too_many() -> None:
 
 def test_without_any_drift_the_phase_after_the_change_lasts_to_the_end() -> None:
     facts = summary(rows_of_a_closed_loop(), emitted()).facts
-    assert [(phase.name, phase.last_day) for phase in facts.phases] == [("before", day(2)), ("after", day(7))]
+    assert [(phase.name, phase.last_day) for phase in facts.phases] == [("before", day(2)), ("after", day(8))]
     assert not facts.closed
     assert facts.change_to_detection is None
 
