@@ -76,8 +76,8 @@ class PolicyWorld:
         amounts = rows["amount_minor"].astype(np.int64)
         return DecidedDay(day, ids, features, margins, probabilities, actions, is_fraud, amounts, events.labels)
 
-    def train(self, days: list[DecidedDay], observed: list[DecidedDay]) -> None:
-        """Train a detector on `days` with the labels of `observed`. It decides from the next day on.
+    def train(self, days: list[DecidedDay], observed: list[DecidedDay]) -> Detector:
+        """Train and return a detector on `days` with the labels of `observed`. It decides from the next day on.
 
         The trees are fitted on four fifths of the rows and calibrated on the others.
         """
@@ -92,8 +92,4 @@ class PolicyWorld:
             calibration_is_fraud=is_fraud[held_out],
             settings=TrainingSettings(threads=1),
         ).detector
-
-    @property
-    def detector(self) -> Detector | None:
-        """The detector that decides."""
         return self._detector

@@ -45,14 +45,13 @@ def world() -> SilentWorld:
     settings = SimulationSettings(seed=6, cards=2_000, labels=SILENT)
     running = PolicyWorld(settings, DecisionPolicy())
     history = [running.run_day() for _ in range(HISTORY_DAYS + HOLDOUT_DAYS)]
-    running.train(history[7:HISTORY_DAYS], history)
+    detector = running.train(history[7:HISTORY_DAYS], history)
     live = [running.run_day() for _ in range(LIVE_DAYS)]
-    assert running.detector is not None
     features = np.concatenate([day.features for day in history[HISTORY_DAYS:]])
     is_fraud = np.concatenate([day.is_fraud for day in history[HISTORY_DAYS:]])
     amounts = np.concatenate([day.amount_minor for day in history[HISTORY_DAYS:]])
-    margins = running.detector.margins(features)
-    probabilities = running.detector.probabilities(margins)
+    margins = detector.margins(features)
+    probabilities = detector.probabilities(margins)
     decided = DecisionPolicy().decide(probabilities, amounts.astype(np.float64), channels_of(features))
     would_decline = np.array([ACTIONS.index(action) == DECLINE for action in decided])
     ones = np.ones(len(is_fraud), np.float32)
