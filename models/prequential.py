@@ -63,11 +63,13 @@ class Fold(Struct, frozen=True, kw_only=True):
 
 
 class FoldTestRows(Struct, frozen=True, kw_only=True):
-    """Indexes of the test rows, int64. `removed_rows` rows of `removed_cards` compromised cards are excluded."""
+    """Indexes of the test rows, int64. `removed_rows` rows of `removed_cards` compromised cards are excluded, and
+    `censored_rows` whose outcome nobody knows."""
 
     rows: NDArray[np.int64]
     removed_rows: int
     removed_cards: int
+    censored_rows: int = 0
 
 
 def make_folds(protocol: PrequentialProtocol, *, first_day: int, last_day: int) -> list[Fold]:

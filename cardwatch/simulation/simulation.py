@@ -34,7 +34,8 @@ class SimulatedDay(NamedTuple):
 
     `transactions` are records of this day with the truth, in order of time unless a fault says otherwise. `reports` are
     all labels of these transactions, whenever they will be observed. `labels` are those that were observed on this day,
-    in order of time, about transactions of this day or earlier ones.
+    in order of time, about transactions of this day or earlier ones. `actions` are the decisions on `transactions`,
+    None if everything was approved.
     """
 
     number: int
@@ -42,6 +43,7 @@ class SimulatedDay(NamedTuple):
     transactions: TransactionArray
     reports: LabelArray
     labels: LabelArray
+    actions: Actions | None
 
 
 class _BegunDay(NamedTuple):
@@ -156,7 +158,7 @@ class Simulation:
         reports["merchant_number"] = sent_numbers[reports["number"]]  # a report names the merchant as the record does
         self._labels.add(reports)
         self._unobserved = records
-        return SimulatedDay(number, begun.day, records, reports, self._labels.take_before(begun.end_ms))
+        return SimulatedDay(number, begun.day, records, reports, self._labels.take_before(begun.end_ms), actions)
 
     def observe_declines(self, number: int, is_declined: NDArray[np.bool_]) -> None:
         """Let the fraudsters see which transactions of the newest day, day `number`, were declined.

@@ -51,9 +51,9 @@ class Dataset(Struct, frozen=True, kw_only=True):
 
     `days`: days since 1970. `cards`: each transaction's card as a place among the `card_count` distinct ones, whose
     ids are `card_names`.
-    `observed_at_ms`: when its fraud became known. `columns`: all fields that the file has; `fields`: how
-    the mapping gives them and the others; `kernel`: the same transactions as the kernel reads them. `left_out` rows of
-    the file have a negative amount and are not among them.
+    `censored`: nobody knows its outcome. `observed_at_ms`: when its fraud became known. `columns`: all fields that the
+    file has; `fields`: how the mapping gives them and the others; `kernel`: the same transactions as the kernel reads
+    them. `left_out` rows of the file have a negative amount and are not among them.
     """
 
     columns: Columns
@@ -64,6 +64,7 @@ class Dataset(Struct, frozen=True, kw_only=True):
     card_count: int
     card_names: NDArray[np.object_]
     is_fraud: NDArray[np.bool_]
+    censored: NDArray[np.bool_]
     observed_at_ms: NDArray[np.int64]
     left_out: int = 0
 
@@ -102,6 +103,7 @@ def read_dataset(path: Path, mapping: Mapping, refuse: Refuse, score_columns: Se
         card_count=len(cards.names) - 1,
         card_names=cards.names[:-1],
         is_fraud=columns.pop("is_fraud"),
+        censored=columns.pop("censored"),
         observed_at_ms=columns.pop("observed_at"),
         columns=columns,
         kernel=_kernel_rows(columns, mapping.transaction),

@@ -13,14 +13,25 @@ from numpy.typing import NDArray
 from adapters.archive.tabular import TextBatch
 from cli.evaluate import identifiers, parsing
 from cli.evaluate.identifiers import parse_identifiers
-from cli.evaluate.mapping import CODE_RULES, Amount, Code, Degrees, FraudFlag, Identifier, Joinable, Mapping, Time
+from cli.evaluate.mapping import (
+    CODE_RULES,
+    Amount,
+    CensoredFlag,
+    Code,
+    Degrees,
+    FraudFlag,
+    Identifier,
+    Joinable,
+    Mapping,
+    Time,
+)
 from cli.evaluate.rejects import Fault
 from cli.evaluate.score_fields import parse_score_columns
 from models.prequential import DAY_MS
 
 Columns = dict[str, Any]
 """Our field -> its n values: numpy arrays of numbers, `parsing.Coded` texts."""
-FieldSpec = Identifier | Time | Amount | Code | Degrees | FraudFlag
+FieldSpec = Identifier | Time | Amount | Code | Degrees | FraudFlag | CensoredFlag
 """Any entry of a mapping that names a column."""
 
 
@@ -77,6 +88,9 @@ def parse_batch(batch: TextBatch, mapping: Mapping, score_columns: Sequence[str]
         "amount": parsing.parse_amounts(*read(ours.amount, required=True), ours.amount),
         "is_fraud": parsing.parse_fraud(*read(label.is_fraud, required=True), label.is_fraud),
     }
+    columns["censored"] = np.zeros(len(batch.numbers), np.bool_)
+    if label.censored is not None:
+        columns["censored"] = parsing.parse_censored(read(label.censored)[0], label.censored) & ~columns["is_fraud"]
     if ours.transaction_id is not None:
         columns["transaction_id"] = parse_identifiers(*read(ours.transaction_id, required=True), ours.transaction_id)
     for name, spec in (

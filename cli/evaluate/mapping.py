@@ -161,11 +161,25 @@ class TransactionFields(Strict, frozen=True, kw_only=True):
     card_range: Identifier | None = None
 
 
+class CensoredFlag(Strict, frozen=True, kw_only=True):
+    """The column that says whose outcome nobody knows, such as the decision, and the `values` that mean it.
+
+    Case is ignored; every other value, and a missing one, means that the label says the outcome.
+    """
+
+    column: ColumnName
+    values: Annotated[list[str], Meta(min_length=1)]
+
+
 class LabelFields(Strict, frozen=True, kw_only=True):
-    """The columns of the fraud label; without `observed_at` it is known `delay_days` after the transaction."""
+    """The columns of the fraud label; without `observed_at` it is known `delay_days` after the transaction.
+
+    Rows that are `censored` and not labelled as fraud are neither trained on nor tested.
+    """
 
     is_fraud: FraudFlag
     observed_at: Time | None = None
+    censored: CensoredFlag | None = None
 
 
 class Mapping(Strict, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cardwatch.events import MAX_AMOUNT_MINOR, to_epoch_ms
-from cli.evaluate.mapping import CODE_RULES, Amount, Code, Degrees, FraudFlag, Time
+from cli.evaluate.mapping import CODE_RULES, Amount, CensoredFlag, Code, Degrees, FraudFlag, Time
 from cli.evaluate.numbers import cast_where_possible, has_commas, have_lost_digits, parse_numbers
 
 # pyarrow's stubs do not know which array a compute function gives for which.
@@ -170,6 +170,11 @@ def parse_fraud(texts: Texts, refuse: Refuse, spec: FraudFlag) -> Mask:
         means = ", ".join(sorted(spec.fraud_values)), ", ".join(sorted(spec.genuine_values))
         refuse(~known & ~is_null(texts), f"means neither fraud ({means[0]}) nor genuine ({means[1]})")
     return fraud
+
+
+def parse_censored(texts: Texts, spec: CensoredFlag) -> Mask:
+    """Which transactions have a value that means that nobody knows their outcome."""
+    return _is_one_of(pc.utf8_lower(texts), frozenset(value.lower() for value in spec.values))
 
 
 def _iso_ms(texts: Texts) -> Arrow:

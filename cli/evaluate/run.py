@@ -54,13 +54,17 @@ class Period(Struct, frozen=True, kw_only=True):
 
 
 class FoldResult(Struct, frozen=True, kw_only=True):
-    """Results of a fold. `train.frauds` counts frauds known when the test began; `test` excludes compromised cards."""
+    """Results of a fold. `train.frauds` counts frauds known when the test began; `test` excludes compromised cards.
+
+    `censored_rows`: test rows whose outcome nobody knows. They are neither in `test` nor in the metrics.
+    """
 
     fold: int
     train: Period
     test: Period
     removed_rows: int
     removed_cards: int
+    censored_rows: int
     metrics: Metrics
 
 
@@ -137,6 +141,7 @@ def measure_fold(experiment: Experiment, scored: ScoredFold) -> FoldResult:
         test=_period(fold.test_from, fold.test_until, dataset.is_fraud[chosen.test.rows]),
         removed_rows=chosen.test.removed_rows,
         removed_cards=chosen.test.removed_cards,
+        censored_rows=chosen.test.censored_rows,
         metrics=measure(experiment, chosen, scored.ours),
     )
 
@@ -186,7 +191,11 @@ def summarise(results: Sequence[Mapping[str, float | None]]) -> Summary:
 
 def _choose_rows(fold: Fold, dataset: Dataset, known_from: NDArray[np.int64]) -> ChosenRows:
     train, known_fraud = select_training_rows(fold, dataset.days, dataset.is_fraud, known_from)
+    is_known = ~dataset.censored[train]
+    train, known_fraud = train[is_known], known_fraud[is_known]
     test = select_test_rows(fold, dataset.days, dataset.is_fraud, known_from, dataset.cards)
+    is_censored = dataset.censored[test.rows]
+    test = structs.replace(test, rows=test.rows[~is_censored], censored_rows=int(is_censored.sum()))
     _check_fold(fold, known_fraud, test)
     return ChosenRows(fold=fold, train=train, known_fraud=known_fraud, test=test)
 

@@ -10,11 +10,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adapters.archive.layout import SCHEMAS, UTC_MS
-from cardwatch.events import AuthorizationOutcome, Channel
+from cardwatch.events import Action, AuthorizationOutcome, Channel
+from cardwatch.label_states import NO_LABEL, LabelState, label_states
 from cardwatch.simulation.cities import COUNTRIES
 from cardwatch.simulation.emitter import transaction_id
 from cardwatch.simulation.labels import newest_labels
 from cardwatch.simulation.population import Population
+from cardwatch.simulation.selection import DECLINE
 from cardwatch.simulation.simulation import SimulatedDay
 from cardwatch.simulation.tokens import opaque
 from cardwatch.simulation.transaction_array import NO_DEVICE, Typology
@@ -32,6 +34,11 @@ TRANSACTION_COLUMNS: Final = pa.schema(
 )
 """The fields of a transaction, whether its newest label is fraud, and when that becomes known (null without one)."""
 
+DECIDED_COLUMNS: Final = pa.schema(
+    [*TRANSACTION_COLUMNS, pa.field("action", pa.string()), pa.field("label_state", pa.string())]
+)
+"""The same with the decision, and what is known of the outcome in the end, see `cardwatch.label_states`."""
+
 _TRUTH_TYPES: Final[list[tuple[str, pa.DataType]]] = [
     ("transaction_id", pa.string()),
     ("typology", pa.string()),
@@ -46,6 +53,8 @@ genuine transactions."""
 _TYPOLOGIES: Final = pa.array([typology.name.lower() for typology in Typology])
 _CHANNELS: Final = pa.array([channel.value for channel in Channel])
 _OUTCOMES: Final = pa.array([None, AuthorizationOutcome.APPROVED.value, AuthorizationOutcome.DECLINED.value])
+_ACTIONS: Final = pa.array([action.value for action in Action])
+_STATES: Final = pa.array([state.name.lower() for state in LabelState])
 _NO_FRAUD: Final = (Typology.GENUINE, Typology.FRIENDLY_FRAUD)
 
 
@@ -60,7 +69,10 @@ class DayTables:
         self._latitude, self._longitude = population.merchants.latitude, population.merchants.longitude
 
     def transactions(self, day: SimulatedDay) -> pa.Table:
-        """Return the day's transactions with what is reported about them, schema `TRANSACTION_COLUMNS`."""
+        """Return the day's transactions with what is reported about them.
+
+        The schema is `TRANSACTION_COLUMNS`, or `DECIDED_COLUMNS` if the day was decided.
+        """
         rows = day.transactions
         cards, merchants = rows["card"], rows["merchant"]
         newest = newest_labels(day.reports)
@@ -87,7 +99,15 @@ class DayTables:
             "is_fraud": pa.array(observed_at > 0),
             "observed_at": _masked(_moments(observed_at), observed_at == 0),
         }
-        return pa.table(columns, schema=TRANSACTION_COLUMNS)
+        if day.actions is None:
+            return pa.table(columns, schema=TRANSACTION_COLUMNS)
+        says = np.full(len(rows), NO_LABEL, np.int8)
+        says[newest["number"]] = newest["is_fraud"]
+        mature = np.zeros(len(rows), np.int64)
+        states = label_states(says[rows["number"]], day.actions == DECLINE, mature, 0)
+        columns["action"] = _ACTIONS.take(pa.array(day.actions, pa.int8()))
+        columns["label_state"] = _STATES.take(pa.array(states, pa.int8()))
+        return pa.table(columns, schema=DECIDED_COLUMNS)
 
     def truth(self, day: SimulatedDay) -> pa.Table:
         """Return the truth of the day's transactions, schema `TRUTH_COLUMNS`."""

@@ -17,7 +17,7 @@ from adapters.runtime.files import atomic_folder
 from cardwatch.simulation.labels import newest_labels
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import SimulatedDay
-from cli.simulate.columns import TRANSACTION_COLUMNS, TRUTH_COLUMNS, DayTables
+from cli.simulate.columns import DECIDED_COLUMNS, TRANSACTION_COLUMNS, TRUTH_COLUMNS, DayTables
 
 ROWS_PER_GROUP: Final = 131_072
 """Rows of a row group. A world has the same bytes however many days are in memory at a time, which is one."""
@@ -25,6 +25,8 @@ TRANSACTIONS_FILE: Final = "transactions.parquet"
 TRUTH_FILE: Final = "truth.parquet"
 TIMELINE_FILE: Final = "timeline.json"
 LABELS_FILE: Final = "labels.json"
+APPROVED: Final = {"decisions": "none", "others": "approved"}
+"""What `labels.json` says of a world without decisions: its labels are those of approved transactions."""
 
 
 class WorldCounts(NamedTuple):
@@ -63,19 +65,25 @@ class GroupWriter:
 
 
 def write_world(
-    out: Path, days: Iterable[SimulatedDay], tables: DayTables, settings: SimulationSettings
+    out: Path,
+    days: Iterable[SimulatedDay],
+    tables: DayTables,
+    settings: SimulationSettings,
+    decisions: dict[str, str] | None = None,
 ) -> WorldCounts:
     """Write the files of these days and settings into the new folder `out`. Raises `Misconfigured` if it cannot.
 
-    If anything fails, nothing is left behind.
+    `decisions` describes where the decisions come from, None if everything was approved. If anything fails, nothing is
+    left behind.
     """
     transactions = reported = 0
     campaigns: set[int] = set()
     with atomic_folder(out) as folder, ExitStack() as stack:
         _write_json(folder / TIMELINE_FILE, dated(settings))
-        maturity = {"maturity_days": settings.labels.maturity_days}
-        _write_json(folder / LABELS_FILE, msgspec.to_builtins(settings.labels) | maturity)
-        rows = GroupWriter(folder / TRANSACTIONS_FILE, TRANSACTION_COLUMNS)
+        written = {"maturity_days": settings.labels.maturity_days, **(decisions or APPROVED)}
+        _write_json(folder / LABELS_FILE, msgspec.to_builtins(settings.labels) | written)
+        schema = TRANSACTION_COLUMNS if decisions is None else DECIDED_COLUMNS
+        rows = GroupWriter(folder / TRANSACTIONS_FILE, schema)
         stack.callback(rows.close)
         truth = GroupWriter(folder / TRUTH_FILE, TRUTH_COLUMNS)
         stack.callback(truth.close)
