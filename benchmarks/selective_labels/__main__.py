@@ -20,8 +20,8 @@ from benchmarks.selective_labels.decided_days import PolicyWorld
 from benchmarks.selective_labels.estimators import (
     METHODS,
     Estimates,
+    RepeatedEstimate,
     ScoredPopulation,
-    Summary,
     covered,
     draws,
     summaries,
@@ -53,16 +53,16 @@ class Measured(Struct, frozen=True, kw_only=True):
     declined: int
     above: int
     truth: Estimates
-    estimates: dict[str, dict[str, Summary]]
+    estimates: dict[str, dict[str, RepeatedEstimate]]
     control_rows: float
-    price_minor: Summary
+    price_minor: RepeatedEstimate
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=301)
     parser.add_argument("--cards", type=int, default=100_000)
-    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.02, 0.1])
     parser.add_argument("--confirmed-shares", type=float, nargs="+", default=[0.0, 0.6])
     parser.add_argument("--output", type=Path, help="JSON file for the results")
@@ -120,7 +120,7 @@ def measure(
         truth=truth(rows, policy),
         estimates=summaries([estimates for estimates, _ in drawn]),
         control_rows=float(np.mean([exploration.control_rows for _, exploration in drawn])),
-        price_minor=Summary.of([exploration.price_minor for _, exploration in drawn]),
+        price_minor=RepeatedEstimate.of([exploration.price_minor for _, exploration in drawn]),
     )
 
 
@@ -160,7 +160,7 @@ def markdown(found: list[Measured]) -> str:
     return table(head, rows)
 
 
-def _shown(summary: Summary, form: str, unit: float = 1) -> str:
+def _shown(summary: RepeatedEstimate, form: str, unit: float = 1) -> str:
     return f"{summary.mean / unit:{form}} ({summary.deviation / unit:{form}})"
 
 

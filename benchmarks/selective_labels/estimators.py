@@ -117,7 +117,7 @@ def draws(
         yield estimates, Exploration(control_rows=int(is_control.sum()), price_minor=spent)
 
 
-class Summary(Struct, frozen=True, kw_only=True):
+class RepeatedEstimate(Struct, frozen=True, kw_only=True):
     """Mean of an estimate over repetitions, its standard deviation, and the standard error of the mean."""
 
     mean: float
@@ -125,17 +125,17 @@ class Summary(Struct, frozen=True, kw_only=True):
     error: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Summary:
+    def of(cls, values: Sequence[float]) -> RepeatedEstimate:
         """Summarise the values of all repetitions."""
         deviation = float(np.std(values, ddof=1))
         return cls(mean=float(np.mean(values)), deviation=deviation, error=deviation / len(values) ** 0.5)
 
 
-def summaries(repeated: Sequence[dict[str, Estimates]]) -> dict[str, dict[str, Summary]]:
+def summaries(repeated: Sequence[dict[str, Estimates]]) -> dict[str, dict[str, RepeatedEstimate]]:
     """Return method -> estimated quantity -> its summary."""
     return {
         method: {
-            name: Summary.of([getattr(estimates[method], name) for estimates in repeated])
+            name: RepeatedEstimate.of([getattr(estimates[method], name) for estimates in repeated])
             for name in Estimates.__struct_fields__
         }
         for method in METHODS
