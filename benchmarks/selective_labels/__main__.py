@@ -27,7 +27,7 @@ from benchmarks.selective_labels.estimators import (
     summaries,
     truth,
 )
-from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.cost_policy import DecisionPolicy, channels_of
 from cardwatch.detector.detector import Detector
 from cardwatch.simulation.settings import SimulationSettings
 from infra.aws.markdown_tables import table
@@ -94,7 +94,9 @@ def decided_week(settings: SimulationSettings, policy: DecisionPolicy, detector:
     for number in range(WARM_UP_DAYS + WEEK):
         day = world.run_day()
         if number >= WARM_UP_DAYS:
-            parts.append(ScoredPopulation(day.margins, day.actions, day.is_fraud, day.amount_minor))
+            parts.append(
+                ScoredPopulation(day.margins, day.actions, day.is_fraud, day.amount_minor, channels_of(day.features))
+            )
     return ScoredPopulation(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 

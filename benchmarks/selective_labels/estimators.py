@@ -21,12 +21,16 @@ METHODS: Final = ("silence counts as genuine", "censored rows left out", "contro
 
 
 class ScoredPopulation(NamedTuple):
-    """n transactions with the truth: scores, the actions that the policy wants (positions in `ACTIONS`), amounts."""
+    """n transactions with the truth: scores, the actions that the policy wants (positions in `ACTIONS`), amounts.
+
+    `channels` as `channels_of` returns them.
+    """
 
     margins: NDArray[np.float32]
     actions: NDArray[np.int8]
     is_fraud: NDArray[np.bool_]
     amount_minor: NDArray[np.int64]
+    channels: NDArray[np.int64]
 
     def where(self, chosen: NDArray[np.bool_]) -> ScoredPopulation:
         """Return the chosen rows."""
@@ -65,7 +69,12 @@ class _Costs(NamedTuple):
         # The cost is that of the policy itself: it declines control rows, too.
         wanted, amounts = [ACTIONS[action] for action in population.actions.tolist()], population.amount_minor
         every = np.ones(len(amounts), np.bool_)
-        return cls(*(row_costs_minor(policy, wanted, truth, amounts).incurred for truth in (every, ~every)))
+        return cls(
+            *(
+                row_costs_minor(policy, wanted, truth, amounts, population.channels).incurred
+                for truth in (every, ~every)
+            )
+        )
 
 
 def truth(population: ScoredPopulation, policy: DecisionPolicy) -> Estimates:
@@ -93,7 +102,7 @@ def draws(
     would_decline = population.actions == DECLINE
     costs = _Costs.of(population, policy)
     declines = [ACTIONS[DECLINE]] * len(population.margins)
-    declining = row_costs_minor(policy, declines, population.is_fraud, population.amount_minor)
+    declining = row_costs_minor(policy, declines, population.is_fraud, population.amount_minor, population.channels)
     price = declining.of_approval - declining.incurred
     for _ in range(count):
         is_control = would_decline & (rng.random(len(would_decline)) < share)

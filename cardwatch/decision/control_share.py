@@ -23,6 +23,11 @@ class ControlShare(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cap_minor: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
     """Largest amount that is approved so, in minor units of the policy's currency."""
 
+    @property
+    def largest_minor(self) -> float | None:
+        """The largest amount about which control rows tell, in minor units; None if the share is 0."""
+        return self.cap_minor if self.share else None
+
     def __post_init__(self) -> None:
         """Raise `ValueError` for a share without a cap, which would approve nothing."""
         if self.share and not self.cap_minor:

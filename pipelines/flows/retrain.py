@@ -89,7 +89,14 @@ def train_and_register(
     """Run the steps that both flows share and return the new version with its comparison."""
     policies = read_policies(settings)
     archive = Archive(settings.archive, settings.index_url)
-    rows = assemble_training_set(history, archive.labels(end_of_day(as_of)), as_of, split, excluded_days)
+    rows = assemble_training_set(
+        history,
+        archive.labels(end_of_day(as_of)),
+        as_of,
+        split,
+        excluded_days,
+        largest_control_minor=policies.decision.control.largest_minor,
+    )
     contract = learn_data_contract(archive, as_of, excluded_days)
     recent = recent_rows(history, as_of, split, excluded_days)
     with TemporaryDirectory(prefix="cardwatch-") as folder:

@@ -147,7 +147,14 @@ def _training_set(
     day = as_of or newest_closed_day(archive)
     split = history.split(day, maturity_days=job.policies.drift.maturity_days, evaluation_days=evaluation_days)
     excluded = quarantined_days(job, day)
-    rows = assemble_training_set(history, archive.labels(end_of_day(day)), day, split, excluded)
+    rows = assemble_training_set(
+        history,
+        archive.labels(end_of_day(day)),
+        day,
+        split,
+        excluded,
+        largest_control_minor=job.policies.decision.control.largest_minor,
+    )
     reference = CandidateReference(
         recent_rows(history, day, split, excluded), learn_data_contract(archive, day, excluded)
     )

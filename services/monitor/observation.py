@@ -83,7 +83,9 @@ class Observer:
             not_compared=drift.not_compared,
             null_share_changes=reference.null_shares.changes(feature_matrix(_of_days(decisions, [day]))),
             data_findings=findings,
-            performance=measure_performance(mature, labels, champion.version),
+            performance=measure_performance(
+                mature, labels, champion.version, largest_control_minor=self._decision_policy.control.largest_minor
+            ),
             judged_performance=judged_performance(champion),
             label_coverage=LabelCoverage.of(
                 np.concatenate(

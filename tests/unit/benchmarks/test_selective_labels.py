@@ -13,7 +13,7 @@ from benchmarks.selective_labels.estimators import (
     summaries,
     truth,
 )
-from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy
+from cardwatch.decision.cost_policy import ACTIONS, CHANNELS, DecisionPolicy
 
 POLICY = DecisionPolicy()
 SILENT, LEFT_OUT, WEIGHTED = METHODS
@@ -25,9 +25,12 @@ def population(rows: int = 6_000) -> ScoredPopulation:
     rng = np.random.default_rng(11)
     probabilities = np.where(rng.random(rows) < 0.03, rng.beta(4, 1.5, rows), rng.beta(0.3, 60, rows))
     amounts = np.exp(rng.normal(8.0, 0.8, rows)).astype(np.int64)
-    actions = POLICY.decide(probabilities, amounts.astype(np.float64))
+    channels = rng.integers(0, len(CHANNELS), rows)
+    actions = POLICY.decide(probabilities, amounts.astype(np.float64), channels)
     codes = np.array([ACTIONS.index(action) for action in actions], np.int8)
-    return ScoredPopulation(probabilities.astype(np.float32), codes, rng.random(rows) < probabilities, amounts)
+    return ScoredPopulation(
+        probabilities.astype(np.float32), codes, rng.random(rows) < probabilities, amounts, channels
+    )
 
 
 @pytest.mark.parametrize("confirmed_share", [0.0, 0.6])
@@ -68,7 +71,11 @@ def test_rows_that_no_control_row_stands_for_are_not_covered() -> None:
 
 def test_the_price_of_exploration_is_what_approving_costs_more_than_declining() -> None:
     rows = ScoredPopulation(
-        np.array([1.0, 0.9], np.float32), np.array([2, 2], np.int8), np.array([True, False]), np.array([3_000, 2_000])
+        np.array([1.0, 0.9], np.float32),
+        np.array([2, 2], np.int8),
+        np.array([True, False]),
+        np.array([3_000, 2_000]),
+        np.zeros(2, np.int64),
     )
     [(_, exploration)] = draws(rows, POLICY, share=1.0, confirmed_share=0.0, count=1, seed=1)
     # The fraud of 3,000 is approved; the genuine sale of 2,000 is not declined, which would cost 500 and 5 % of it.
