@@ -106,8 +106,8 @@ def monitored_weights(
 
     What is measured must not depend on how many customers answer for declined payments, and it must be measurable
     before the policy decides anything, to be compared. So the population is what the policy does not decline, and with
-    a control share also what it would decline up to `largest_control_minor`, for which control rows stand. Declined
-    rows have 0, also those with a label. Other arguments as in `control_weights`.
+    a control share also what the model alone would decline up to `largest_control_minor`, for which control rows stand.
+    Declined rows have 0, also those with a label. Other arguments as in `control_weights`.
     """
     weights = control_weights(
         states, is_declined, amount_minor, control_propensity, largest_control_minor=largest_control_minor
@@ -118,12 +118,18 @@ def monitored_weights(
 
 
 def is_measurable(
-    would_decline: Flags, amount_minor: NDArray[np.integer[Any]], largest_control_minor: float | None
+    would_decline: Flags,
+    amount_minor: NDArray[np.integer[Any]],
+    largest_control_minor: float | None,
+    declined_by_rules: Flags | None = None,
 ) -> Flags:
-    """Return the population of `monitored_weights`, bool [n], for a policy that would decline these transactions."""
+    """Return the population of `monitored_weights`, bool [n], for a model that would decline these transactions.
+
+    `declined_by_rules`: as in `control_weights`. They are outside, whatever the model would do.
+    """
     largest = -np.inf if largest_control_minor is None else largest_control_minor
     measurable: Flags = ~would_decline | (amount_minor <= largest)
-    return measurable
+    return measurable if declined_by_rules is None else measurable & ~declined_by_rules
 
 
 def control_weights(
@@ -133,6 +139,7 @@ def control_weights(
     control_propensity: NDArray[np.float64],
     *,
     largest_control_minor: float | None = None,
+    declined_by_rules: Flags | None = None,
 ) -> NDArray[np.float32]:
     """Return the number of transactions that each row stands for, float32 [n], at least 0.
 
@@ -142,12 +149,17 @@ def control_weights(
     `largest_control_minor`: the largest amount that the policy's control share covers, None without a control share.
     Declined rows up to that amount have 0, also those with a label, because the control rows already stand for them:
     with both, frauds that customers report would count twice. Sums of (weight x outcome) are then unbiased for rows up
-    to that amount. Of the declined rows above it only those with a label count, so that nothing but bounds can be given
-    for them.
+    to that amount.
+
+    `declined_by_rules`: bool [n], the declined rows in which rules of the policy file or degraded rules had a part,
+    None for none. A control share takes only what the model alone declines, so control rows do not stand for these. Of
+    them and of the declined rows above the largest amount only those with a label count: nothing but bounds can be
+    given for them.
     """
     is_control = ~np.isnan(control_propensity)
     weights = np.where(is_control, 1.0 / np.where(is_control, control_propensity, 1.0), 1.0)
     if largest_control_minor is not None:
-        weights[is_declined & (amount_minor <= largest_control_minor)] = 0.0
+        is_covered = is_declined & (amount_minor <= largest_control_minor)
+        weights[is_covered if declined_by_rules is None else is_covered & ~declined_by_rules] = 0.0
     weights[~is_observed(states)] = 0.0
     return weights.astype(np.float32)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adapters.archive.arrow_columns import epoch_ms
+from cardwatch.decision.overlay_rules import RULE_PREFIX
 from cardwatch.events import Action
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.label_states import NO_LABEL, SAYS_FRAUD, SAYS_GENUINE, Flags, States, label_states, monitored_weights
@@ -42,6 +43,16 @@ def declined(decisions: pa.Table) -> Flags:
     """Return which decisions are declines, bool [n]."""
     is_declined = pc.equal(decisions["action"], pa.scalar(Action.DECLINE.value))
     flags: Flags = is_declined.to_numpy(zero_copy_only=False).astype(np.bool_)
+    return flags
+
+
+def declined_by_rules(decisions: pa.Table) -> Flags:
+    """Return which decisions are declines in which rules had a part, bool [n]: degraded rules or the policy file's."""
+    reasons = decisions["reasons"].combine_chunks()
+    is_of_policy = pc.starts_with(pc.list_flatten(reasons), RULE_PREFIX)
+    by_rules = decisions["degraded"].to_numpy(zero_copy_only=False).astype(np.bool_)
+    by_rules[pc.list_parent_indices(reasons).filter(is_of_policy).to_numpy()] = True
+    flags: Flags = declined(decisions) & by_rules
     return flags
 
 

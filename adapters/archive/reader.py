@@ -27,7 +27,7 @@ from adapters.runtime.settings import Settings
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 
-ACTION_COLUMNS: Final = (*LOG_POSITION, "action", "control_propensity")
+ACTION_COLUMNS: Final = (*LOG_POSITION, "action", "reasons", "degraded", "control_propensity")
 """Columns of decisions that say whether and why the outcome of a transaction can be observed."""
 
 

@@ -138,7 +138,7 @@ def _measurable(detector: Detector, rows: TrainingSet, policy: DecisionPolicy) -
     amounts = rows.amount_minor.astype(np.float64)
     actions = policy.decide(detector.probabilities(margins), amounts, channels_of(rows.features))
     would_decline = np.array([action is Action.DECLINE for action in actions], np.bool_)
-    is_measured = is_measurable(would_decline, rows.amount_minor, policy.control.largest_minor)
+    is_measured = is_measurable(would_decline, rows.amount_minor, policy.control.largest_minor, rows.declined_by_rules)
     return measurable_performance(margins, rows.is_fraud, rows.weight, is_measured)
 
 

@@ -22,7 +22,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from adapters.archive.log_files import log_offsets
-from adapters.archive.outcome_states import control_propensities, declined, newest_label_codes
+from adapters.archive.outcome_states import control_propensities, declined, declined_by_rules, newest_label_codes
 from adapters.archive.reader import Archive
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import Misconfigured
@@ -53,10 +53,10 @@ class ReplayedLog(Struct, frozen=True, kw_only=True):
     """Features and card states of the complete archive. Rows are in log order: by partition, then offset.
 
     `transactions` has the columns that training and reports use. `features` is float32 [rows, features], NaN where
-    missing. `duplicates` marks repeated transactions, which have no features, and `declined` the ones that were
-    declined. `control_propensity` is float64 [rows]: that of control rows, NaN for all others. `states` has dtype
-    STATE, the states of `cards` after the last row; `card_partitions` are their partitions. `ends` is the next offset
-    of each partition.
+    missing. `duplicates` marks repeated transactions, which have no features, `declined` the ones that were declined,
+    and `declined_by_rules` those of them in whose decision rules had a part. `control_propensity` is float64 [rows]:
+    that of control rows, NaN for all others. `states` has dtype STATE, the states of `cards` after the last row;
+    `card_partitions` are their partitions. `ends` is the next offset of each partition.
     """
 
     transactions: pa.Table
@@ -64,6 +64,7 @@ class ReplayedLog(Struct, frozen=True, kw_only=True):
     features: NDArray[np.float32]
     duplicates: NDArray[np.bool_]
     declined: NDArray[np.bool_]
+    declined_by_rules: NDArray[np.bool_]
     control_propensity: NDArray[np.float64]
     cards: list[str]
     card_partitions: NDArray[np.int64]
@@ -101,13 +102,16 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
 
     `features` is float32 [n, features], NaN where missing; amounts are in minor units. Censored transactions are no
     rows. `weight` is float32 [n]: how many transactions the row stands for, 1 or, for a control row, 1 / its
-    propensity. An estimate that is to hold for all transactions must use it. `label_coverage` counts the transactions
-    of both windows, also those that are no rows. Training sets with equal content have equal fingerprints.
+    propensity. An estimate that is to hold for all transactions must use it. `declined_by_rules` marks the rows with a
+    label that were declined, and not by the model alone: control rows do not stand for their like. `label_coverage`
+    counts the transactions of both windows, also those that are no rows. Training sets with equal content have equal
+    fingerprints.
     """
 
     features: NDArray[np.float32]
     is_fraud: NDArray[np.bool_]
     weight: NDArray[np.float32]
+    declined_by_rules: NDArray[np.bool_]
     amount_minor: NDArray[np.int64]
     occurred_at_ms: NDArray[np.int64]
     card_ids: NDArray[np.object_]
@@ -196,6 +200,7 @@ def assemble_training_set(
         of_windows["amount_minor"].to_numpy(),
         history.control_propensity[mature],
         largest_control_minor=largest_control_minor,
+        declined_by_rules=history.declined_by_rules[mature],
     )
     used = weight > 0
     rows = np.flatnonzero(mature)[used]
@@ -217,6 +222,7 @@ def assemble_training_set(
         features=history.features[rows],
         is_fraud=is_fraud,
         weight=weight[used],
+        declined_by_rules=history.declined_by_rules[rows],
         amount_minor=chosen["amount_minor"].to_numpy().astype(np.int64),
         occurred_at_ms=history.occurred_at_ms[rows],
         card_ids=np.array(chosen["card_id"].to_pylist(), np.object_),
@@ -227,8 +233,9 @@ def assemble_training_set(
 
 
 def _decided(transactions: pa.Table, actions: pa.Table) -> dict[str, NDArray[Any]]:
-    """Return `declined` and `control_propensity` of each transaction, by its position in the log."""
+    """Return what `ReplayedLog` says about the decision of each transaction, by its position in the log."""
     is_declined = np.zeros(transactions.num_rows, np.bool_)
+    is_by_rules = np.zeros(transactions.num_rows, np.bool_)
     propensity = np.full(transactions.num_rows, np.nan)
     partitions, offsets = transactions["partition"].to_numpy(), log_offsets(transactions)
     decided_partitions, decided_offsets = actions["partition"].to_numpy(), log_offsets(actions)
@@ -236,8 +243,9 @@ def _decided(transactions: pa.Table, actions: pa.Table) -> dict[str, NDArray[Any
         rows, decided = np.flatnonzero(partitions == partition), np.flatnonzero(decided_partitions == partition)
         _, at, of = np.intersect1d(offsets[rows], decided_offsets[decided], assume_unique=True, return_indices=True)
         is_declined[rows[at]] = declined(actions)[decided[of]]
+        is_by_rules[rows[at]] = declined_by_rules(actions)[decided[of]]
         propensity[rows[at]] = control_propensities(actions)[decided[of]]
-    return {"declined": is_declined, "control_propensity": propensity}
+    return {"declined": is_declined, "declined_by_rules": is_by_rules, "control_propensity": propensity}
 
 
 def _fingerprint(
@@ -252,7 +260,9 @@ def _fingerprint(
         "windows": split,
         "schema_hash": SCHEMA_HASH,
         "decided": hashlib.sha256(
-            history.declined[before].tobytes() + history.control_propensity[before].tobytes()
+            history.declined[before].tobytes()
+            + history.declined_by_rules[before].tobytes()
+            + history.control_propensity[before].tobytes()
         ).hexdigest(),
     }
     if excluded_days:

@@ -92,5 +92,19 @@ def test_declined_rows_that_control_rows_stand_for_do_not_count_a_second_time() 
     assert found == pytest.approx([0.0, 1.0, 10.0, 1.0])
 
 
+def test_control_rows_do_not_stand_for_declines_in_which_rules_had_a_part() -> None:
+    states = np.array([LabelState.KNOWN_FRAUD, LabelState.KNOWN_FRAUD, LabelState.CENSORED, LabelState.KNOWN_FRAUD])
+    found = control_weights(
+        states.astype(np.int8),
+        np.array([False, True, True, True]),
+        np.full(4, 20),
+        np.array([0.1, NONE, NONE, NONE]),
+        largest_control_minor=50,
+        declined_by_rules=np.array([False, True, True, False]),
+    )
+    # The model's decline is among the ten of the control row; the rules' counts if it is reported, and else nothing.
+    assert found.tolist() == [10.0, 1.0, 0.0, 0.0]
+
+
 def test_without_a_control_share_reported_declines_count_once() -> None:
     assert weights([LabelState.KNOWN_FRAUD], [True], [50], [NONE]) == [1.0]

@@ -37,3 +37,5 @@ def test_the_population_is_what_is_not_declined_and_with_a_share_the_declines_th
     declines, amounts = np.array([True, True, False]), np.array([50, 51, 99])
     assert is_measurable(declines, amounts, None).tolist() == [False, False, True]
     assert is_measurable(declines, amounts, 50).tolist() == [True, False, True]
+    by_rules = np.array([True, False, True])
+    assert is_measurable(declines, amounts, 50, by_rules).tolist() == [False, False, False]

@@ -51,6 +51,7 @@ def rows() -> TrainingSet:
         features=features,
         is_fraud=is_fraud,
         weight=np.ones(8, np.float32),
+        declined_by_rules=np.zeros(8, np.bool_),
         amount_minor=np.full(8, 25_000, np.int64),
         occurred_at_ms=np.array(occurred_at_ms, np.int64),
         card_ids=np.array([f"card-{number}" for number in range(8)], np.object_),

@@ -61,13 +61,22 @@ def label(name: str, observed_at: datetime, *, is_fraud: bool = True, offset: in
 
 
 def decision(
-    partition: int, offset: int, table_id: str = "", *, action: str = "approve", propensity: float | None = None
+    partition: int,
+    offset: int,
+    table_id: str = "",
+    *,
+    action: str = "approve",
+    reasons: Sequence[str] = (),
+    degraded: bool = False,
+    propensity: float | None = None,
 ) -> dict[str, object]:
     return {
         "partition": partition,
         "log_offset": offset,
         "table_id": table_id,
         "action": action,
+        "reasons": list(reasons),
+        "degraded": degraded,
         "control_propensity": propensity,
     }
 
@@ -108,6 +117,8 @@ DECISIONS = pa.schema(
         ("log_offset", pa.int64()),
         ("table_id", pa.string()),
         ("action", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("degraded", pa.bool_()),
         ("control_propensity", pa.float64()),
     ]
 )
@@ -324,6 +335,22 @@ def test_control_rows_stand_for_the_declined_ones_that_their_share_covers() -> N
     # The amount of t<n> is 1,000 + n: a share up to 1,002 covers t2, and not t3.
     assert weights(1_002) == {"t1": 4.0, "t3": 1.0, "t4": 1.0}
     assert weights(None) == {"t1": 4.0, "t2": 1.0, "t3": 1.0, "t4": 1.0}
+
+
+def test_control_rows_stand_for_no_decline_in_which_rules_had_a_part() -> None:
+    history = decided_days(
+        decision(0, 1, propensity=0.25),
+        decision(0, 2, action="decline", reasons=["AMOUNT", "NEW_DEVICE"]),
+        decision(0, 3, action="decline", reasons=["POLICY_COUNTRY", "AMOUNT"]),
+        decision(0, 4, action="decline", reasons=["RULE_AMOUNT"], degraded=True),
+    )
+    known = labels(*(label(f"t{n}", day(5)) for n in (1, 2, 3, 4)))
+    rows = assemble_training_set(history, known, date(2025, 1, 30), MONTH, largest_control_minor=9_999)
+    weights = dict(zip(rows.transaction_ids.tolist(), rows.weight.tolist(), strict=True))
+    assert weights == {"t1": 4.0, "t3": 1.0, "t4": 1.0}
+    assert rows.declined_by_rules.tolist() == [False, True, True]
+    silent = assemble_training_set(history, labels(), date(2025, 1, 30), MONTH, largest_control_minor=9_999)
+    assert silent.transaction_ids.tolist() == ["t1"] and silent.label_coverage.censored == 3
 
 
 def test_decisions_are_found_by_their_position_and_change_the_fingerprint() -> None:
