@@ -54,10 +54,16 @@ def test_rows_without_weight_are_no_rows() -> None:
 def test_censored_transactions_open_the_recall_to_both_sides() -> None:
     # Two known frauds, one caught; one censored transaction would be caught, and one would not.
     states = np.array([FRAUD, FRAUD, CENSORED, CENSORED, GENUINE], np.int8)
-    caught = np.array([True, False, True, False, True])
-    assert recall_bounds(states, caught) == Bounds(1 / 3, 2 / 3)
-    assert recall_bounds(np.array([FRAUD, FRAUD], np.int8), np.array([True, False])) == Bounds(0.5, 0.5)
-    assert recall_bounds(np.array([GENUINE], np.int8), np.array([True])) is None
+    stopped = np.array([1.0, 0.0, 1.0, 0.0, 1.0])
+    assert recall_bounds(states, stopped) == Bounds(1 / 3, 2 / 3)
+    assert recall_bounds(np.array([FRAUD, FRAUD], np.int8), np.array([1.0, 0.0])) == Bounds(0.5, 0.5)
+    assert recall_bounds(np.array([GENUINE], np.int8), np.array([1.0])) is None
+
+
+def test_a_challenged_fraud_is_caught_in_the_share_that_a_challenge_stops() -> None:
+    # 0.9 of two known frauds; a declined one more makes it 1.9 of 3.
+    states, stopped = np.array([FRAUD, FRAUD, CENSORED], np.int8), np.array([0.9, 0.0, 1.0])
+    assert recall_bounds(states, stopped) == Bounds(pytest.approx(0.45), pytest.approx(1.9 / 3))
 
 
 def test_a_censored_transaction_costs_what_either_outcome_would() -> None:
@@ -69,24 +75,26 @@ def test_a_censored_transaction_costs_what_either_outcome_would() -> None:
     )
 
 
+STOPS = {Action.APPROVE: 0.0, Action.CHALLENGE: POLICY.challenge_stops_fraud, Action.DECLINE: 1.0}
 CASES = st.lists(
-    st.tuples(st.sampled_from([FRAUD, GENUINE, CENSORED]), st.booleans(), st.integers(50, 100_000)),
+    st.tuples(st.sampled_from([FRAUD, GENUINE, CENSORED]), st.sampled_from(Action), st.integers(50, 100_000)),
     min_size=1,
     max_size=6,
 )
 
 
 @given(CASES)
-def test_bounds_hold_for_every_truth_and_are_reached(rows: list[tuple[LabelState, bool, int]]) -> None:
-    states, caught, amounts = (np.array(column) for column in zip(*rows, strict=True))
-    actions = [Action.DECLINE if stops else Action.APPROVE for stops in caught.tolist()]
+def test_bounds_hold_for_every_truth_and_are_reached(rows: list[tuple[LabelState, Action, int]]) -> None:
+    states, amounts = (np.array([row[column] for row in rows]) for column in (0, 2))
+    actions = [action for _, action, _ in rows]
+    stopped = np.array([STOPS[action] for action in actions])
     choices = [[state is FRAUD] if state is not CENSORED else [False, True] for state, _, _ in rows]
     truths = [np.array(truth) for truth in product(*choices)]
-    recalls = [float(caught[truth].mean()) for truth in truths if truth.any()]
+    recalls = [float(stopped[truth].mean()) for truth in truths if truth.any()]
     costs = [
         incurred_cost_minor(POLICY, actions, truth, amounts.astype(np.float64), online(len(rows))) for truth in truths
     ]
-    found = recall_bounds(states.astype(np.int8), caught)
+    found = recall_bounds(states.astype(np.int8), stopped)
     assert (found is None) == (not recalls)
     if found is not None:
         assert (found.low, found.high) == pytest.approx((min(recalls), max(recalls)))
