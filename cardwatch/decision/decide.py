@@ -80,25 +80,32 @@ class Outcome(Struct, frozen=True, gc=False):
         return self.action is not Action.APPROVE and self.model_action not in {None, Action.APPROVE}
 
 
-ScoreRows: TypeAlias = Callable[
-    [NDArray[np.float32], NDArray[np.float64], Sequence[Transaction]], Scores | DegradedReason
-]
-"""Scores feature rows, float32 [n, features], or returns why it cannot. Also gets the amounts in minor units of the
-policy's currency, float64 [n], and the transactions of these rows."""
+class ScorableRows(NamedTuple):
+    """n transactions that the model decides: features, float32 [n, features], and what the policy needs of each.
+
+    `amounts_minor`: float64 [n], in minor units of the policy's currency; `channels`: int64 [n], as of `channels_of`.
+    """
+
+    features: NDArray[np.float32]
+    amounts_minor: NDArray[np.float64]
+    channels: NDArray[np.int64]
+    transactions: Sequence[Transaction]
+
+
+ScoreRows: TypeAlias = Callable[[ScorableRows], Scores | DegradedReason]
+"""Scores rows, or returns why it cannot."""
 
 
 class Scored(NamedTuple):
     """Folded transactions with the scores of those that the model decides, in their order.
 
-    `degraded`: for each transaction the reason why the rules decide it, None where the model does. `amounts_minor`:
-    float64 [scored], in minor units of the policy's currency; `channels`: int64 [scored], as of `channels_of`. `scores`
-    is None if the model decides none.
+    `degraded`: for each transaction the reason why the rules decide it, None where the model does. `rows` are the
+    others, and `scores` theirs; without scores both are None.
     """
 
     folded: FoldedTransactions
     degraded: Sequence[DegradedReason | None]
-    amounts_minor: NDArray[np.float64]
-    channels: NDArray[np.int64]
+    rows: ScorableRows | None
     scores: Scores | None
 
 
@@ -124,7 +131,7 @@ def decide(
     >>> cards, card_index = cards_of([transaction])
     >>> folded = fold_transactions(Tables(), empty_states(len(cards)), card_index, [transaction])
     >>> timeout = DegradedReason(DegradationCause.SCORING, "no answer within 5 s")
-    >>> [outcome] = decide(DecisionPolicy(), folded, lambda rows, amounts, transactions: timeout)
+    >>> [outcome] = decide(DecisionPolicy(), folded, lambda rows: timeout)
     >>> outcome.action.value, outcome.probability, outcome.degraded_reason.text
     ('approve', None, 'no answer within 5 s')
     """
@@ -154,11 +161,13 @@ def score(
         rates = [rates[i] for i in scorable]
     amounts_minor = np.array([transaction.amount_minor for transaction in transactions], np.float64)
     amounts_minor *= np.array(rates, np.float64)
-    scores = score_rows(features, amounts_minor, transactions) if transactions else None
-    channels = channels_of(features)
+    if not transactions:
+        return Scored(folded, reasons, None, None)
+    rows = ScorableRows(features, amounts_minor, channels_of(features), transactions)
+    scores = score_rows(rows)
     if isinstance(scores, DegradedReason):
-        return Scored(folded, [reason or scores for reason in reasons], np.empty(0), channels[:0], None)
-    return Scored(folded, reasons, amounts_minor, channels, scores)
+        return Scored(folded, [reason or scores for reason in reasons], None, None)
+    return Scored(folded, reasons, rows, scores)
 
 
 def apply_policy(policy: DecisionPolicy, scored: Scored, control: ControlSample | None = None) -> list[Outcome]:
@@ -171,14 +180,14 @@ def apply_policy(policy: DecisionPolicy, scored: Scored, control: ControlSample 
     Raises `ValueError` if the policy has a control share and `control` is None.
     """
     require_control(policy, control)
-    reasons, scores = scored.degraded, scored.scores
-    outcomes = [] if scores is None else _decide_by_model(policy, scored, scores)
+    reasons, rows, scores = scored.degraded, scored.rows, scored.scores
+    outcomes = [] if rows is None or scores is None else _decide_by_model(policy, rows, scores)
     if len(outcomes) < len(reasons):
         either = iter(outcomes), iter(_decide_by_rules(policy, scored.folded.rows.features, reasons))
         outcomes = [next(either[reason is not None]) for reason in reasons]
     overlays = _apply_rules(policy, scored.folded, outcomes) if policy.rules else {}
-    if control is not None and policy.control.share:
-        _approve_control_share(policy, scored.folded.transactions, outcomes, overlays.keys(), control)
+    if control is not None and policy.control.share and rows is not None:
+        _approve_control_share(policy, rows, outcomes, overlays.keys(), control)
     return outcomes
 
 
@@ -188,23 +197,17 @@ def require_control(policy: DecisionPolicy, control: ControlSample | None) -> No
         raise ValueError("the policy has a control share, so a ControlSample is needed")
 
 
-def query_scorer(
-    scorer: Scorer,
-    policy: DecisionPolicy,
-    rows: NDArray[np.float32],
-    amounts_minor: NDArray[np.float64],
-    transactions: Sequence[Transaction],
-) -> Scores | DegradedReason:
+def query_scorer(scorer: Scorer, policy: DecisionPolicy, rows: ScorableRows) -> Scores | DegradedReason:
     """Query a remote scorer, with reasons for all rows that may become alerts.
 
     With the first two arguments bound it is a `ScoreRows`.
     """
     try:
         return scorer.score(
-            rows,
-            policy.alarming_probabilities(amounts_minor, channels_of(rows)),
+            rows.features,
+            policy.alarming_probabilities(rows.amounts_minor, rows.channels),
             schema_hash=SCHEMA_HASH,
-            transaction_ids=[transaction.transaction_id for transaction in transactions],
+            transaction_ids=[transaction.transaction_id for transaction in rows.transactions],
         )
     except NoModelServed as error:
         return DegradedReason(DegradationCause.NO_CHAMPION, str(error))
@@ -224,7 +227,7 @@ def _currency_reason(policy: DecisionPolicy, currency: str) -> DegradedReason:
     return DegradedReason(DegradationCause.CURRENCY, text)
 
 
-def _decide_by_model(policy: DecisionPolicy, scored: Scored, scores: Scores) -> list[Outcome]:
+def _decide_by_model(policy: DecisionPolicy, rows: ScorableRows, scores: Scores) -> list[Outcome]:
     shadow, no_shadow = scores.shadow, [None] * len(scores.margins)
     version, digest = scores.model_version, scores.model_digest
     shadow_version = shadow.model_version if shadow else None
@@ -243,7 +246,7 @@ def _decide_by_model(policy: DecisionPolicy, scored: Scored, scores: Scores) -> 
             action,
         )
         for action, codes, margin, probability, shadow_margin, shadow_probability in zip(
-            policy.decide(scores.probabilities, scored.amounts_minor, scored.channels),
+            policy.decide(scores.probabilities, rows.amounts_minor, rows.channels),
             scores.reasons,
             scores.margins.tolist(),
             scores.probabilities.tolist(),
@@ -278,17 +281,19 @@ def _apply_rules(policy: DecisionPolicy, folded: FoldedTransactions, outcomes: l
 
 def _approve_control_share(
     policy: DecisionPolicy,
-    transactions: Sequence[Transaction],
+    rows: ScorableRows,
     outcomes: list[Outcome],
     overlaid: Collection[int],
     control: ControlSample,
 ) -> None:
     """Approve the chosen part of the declines that the model wants and no rule of the policy file has touched."""
     share, cap_minor = policy.control.share, policy.control.cap_minor
+    scored = zip(rows.transactions, rows.amounts_minor.tolist(), strict=True)
     for row, outcome in enumerate(outcomes):
+        if outcome.degraded_reason is not None:
+            continue
+        transaction, amount_minor = next(scored)
         if outcome.model_action is not Action.DECLINE or row in overlaid:
             continue
-        transaction = transactions[row]
-        amount_minor = transaction.amount_minor * (policy.rate_of(transaction.currency) or 1.0)
         if amount_minor <= cap_minor and control.contains(transaction.transaction_id, share):
             outcomes[row] = structs.replace(outcome, action=Action.APPROVE, reasons=[], control_propensity=share)

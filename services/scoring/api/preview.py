@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import DecisionPolicy
-from cardwatch.decision.decide import DegradationCause, DegradedReason, Outcome, ScoreRows, decide, require_control
+from cardwatch.decision.decide import (
+    DegradationCause,
+    DegradedReason,
+    Outcome,
+    ScorableRows,
+    ScoreRows,
+    decide,
+    require_control,
+)
 from cardwatch.decision.folding import FoldedTransactions, cards_of, fold_transactions
 from cardwatch.decision.one_transaction import OneTransaction
 from cardwatch.decision.records import Preview, previews
@@ -141,13 +149,13 @@ class PreviewScorer:
         return made, UnexplainedAlerts([0], self._one.features.copy())
 
 
-def _score_rows(champion: LoadedModel, rows: NDArray[np.float32], *_: object) -> Scores:
+def _score_rows(champion: LoadedModel, rows: ScorableRows) -> Scores:
     """Score with a loaded model, without reasons: a `ScoreRows`."""
-    margins = champion.detector.margins(rows)
+    margins = champion.detector.margins(rows.features)
     return Scores(
         model_version=champion.version.version,
         model_digest=champion.version.digest,
         margins=margins,
         probabilities=champion.detector.probabilities(margins),
-        reasons=[[]] * len(rows),
+        reasons=[[]] * len(rows.features),
     )

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from cardwatch.decision.control_share import ControlSample, ControlShare
 from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy
-from cardwatch.decision.decide import DegradationCause, DegradedReason, Outcome, ScoreRows, decide
+from cardwatch.decision.decide import DegradationCause, DegradedReason, Outcome, ScorableRows, ScoreRows, decide
 from cardwatch.decision.exploration_price import exploration_price
 from cardwatch.decision.folding import cards_of, fold_transactions
 from cardwatch.decision.overlay_rules import OverlayRule, RuleCondition
@@ -39,13 +39,13 @@ class Tables:
 
 
 def scores_of(probability: float) -> ScoreRows:
-    def score_rows(rows: np.ndarray, *_: object) -> Scores:
+    def score_rows(rows: ScorableRows) -> Scores:
         return Scores(
             model_version="1",
             model_digest="",
-            margins=np.zeros(len(rows), np.float32),
-            probabilities=np.full(len(rows), probability),
-            reasons=[["AMOUNT"]] * len(rows),
+            margins=np.zeros(len(rows.features), np.float32),
+            probabilities=np.full(len(rows.features), probability),
+            reasons=[["AMOUNT"]] * len(rows.features),
         )
 
     return score_rows
@@ -90,6 +90,16 @@ def test_amounts_above_the_cap_are_declined_in_the_currency_of_the_policy() -> N
         structs.replace(PAYMENTS[0], transaction_id=str(amount), amount_minor=amount) for amount in (5_000, 5_001)
     ]
     assert control_ids(policy, payments, scores_of(0.95), KEY) == {"5000"}
+
+
+def test_the_cap_applies_to_each_transaction_where_rules_decide_others_between_them() -> None:
+    policy = DecisionPolicy(currency="EUR", rates={"USD": 2.0}, control=ControlShare(share=1.0, cap_minor=10_000))
+    amounts = [("JPY", 1), ("EUR", 10_001), ("JPY", 1), ("USD", 5_000), ("EUR", 10_000), ("JPY", 1), ("USD", 5_001)]
+    payments = [
+        structs.replace(PAYMENTS[0], transaction_id=f"{currency} {amount} {i}", currency=currency, amount_minor=amount)
+        for i, (currency, amount) in enumerate(amounts)
+    ]
+    assert control_ids(policy, payments, scores_of(0.95), KEY) == {"USD 5000 3", "EUR 10000 4"}
 
 
 def test_a_decline_that_a_rule_of_the_policy_file_wants_is_never_approved() -> None:
