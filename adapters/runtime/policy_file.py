@@ -50,7 +50,8 @@ def read_control(settings: Settings, policy: DecisionPolicy) -> ControlSample | 
     except ValueError as error:
         raise Misconfigured(
             f"CARDWATCH_CONTROL_KEY: {error}; the policy file has a control share (decision.control.share). Set one key"
-            " for all processes that decide, for example that of `openssl rand -hex 32`, or remove the share"
+            " for all processes that decide, for example that of `openssl rand -hex 32` (on AWS as a secret that the"
+            " variable control_key_secret_arn of Terraform names), or remove the share"
         ) from error
 
 

@@ -82,6 +82,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     control_key: Secret = Secret("")
     """Key by which the transactions of the policy's control share are chosen, at least 16 characters; the same for all
     processes that decide."""
+    control_key_secret: str = ""
+    """Name or ARN of the secret of AWS Secrets Manager that holds `control_key`, which the functions on AWS read."""
     java: str = ""
     """Java of the embedded broker: a path or a name on the PATH."""
 

@@ -24,7 +24,7 @@ locals {
     }
   }
 
-  function_environment = {
+  function_environment = merge(local.control_key_environment, {
     CARDWATCH_STORE_URL          = "dynamodb://${aws_dynamodb_table.cards.name}?region=${var.region}"
     CARDWATCH_ENDPOINT           = local.endpoint_name
     CARDWATCH_DATA_BUCKET        = module.data_bucket.name
@@ -33,7 +33,11 @@ locals {
     CARDWATCH_DEADLINE_MS        = tostring(var.deadline_ms)
     CARDWATCH_LOG_FORMAT         = "json"
     CARDWATCH_HOME               = "/tmp/cardwatch" # /tmp is a function's only writable folder
-  }
+  })
+
+  # The functions read the secret themselves, so that its value is neither in the state of Terraform nor in their settings.
+  control_key_secrets     = compact([var.control_key_secret_arn])
+  control_key_environment = { for arn in local.control_key_secrets : "CARDWATCH_CONTROL_KEY_SECRET" => arn }
 }
 
 resource "aws_cloudwatch_log_group" "functions" {
@@ -212,7 +216,7 @@ data "aws_iam_policy_document" "function_network" {
   }
 }
 
-# Permissions of both functions: reference tables, the endpoint and the data key.
+# Permissions of both functions: reference tables, the endpoint, the data key and the control share's key.
 data "aws_iam_policy_document" "deciding" {
   statement {
     sid       = "ListReferenceTables"
@@ -242,6 +246,16 @@ data "aws_iam_policy_document" "deciding" {
     sid       = "UseTheKeyOfData"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
     resources = [aws_kms_key.data.arn]
+  }
+
+  dynamic "statement" {
+    for_each = local.control_key_secrets
+
+    content {
+      sid       = "ReadTheKeyOfTheControlShare"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [statement.value]
+    }
   }
 }
 

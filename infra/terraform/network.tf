@@ -125,8 +125,13 @@ resource "aws_vpc_endpoint" "gateway" {
 }
 
 locals {
-  # Lambda's pollers call these two from within the network to read from MSK.
-  interface_endpoints = setunion(var.interface_endpoints, local.on_msk ? ["lambda", "sts"] : [])
+  # Lambda's pollers call lambda and sts from within the network to read from MSK, and the functions read the key of the
+  # control share.
+  interface_endpoints = setunion(
+    var.interface_endpoints,
+    local.on_msk ? ["lambda", "sts"] : [],
+    length(local.control_key_secrets) > 0 ? ["secretsmanager"] : [],
+  )
 }
 
 resource "aws_vpc_endpoint" "interface" {

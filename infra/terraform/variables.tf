@@ -242,6 +242,18 @@ variable "ingress" {
   }
 }
 
+variable "control_key_secret_arn" {
+  description = "ARN of a secret of Secrets Manager with the key of the policy's control share, at least 16 characters, made outside of Terraform and encrypted with the account's key of Secrets Manager or with the key of data. Empty: the policy has no control share."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.control_key_secret_arn == "" || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$", var.control_key_secret_arn))
+    error_message = "control_key_secret_arn is the ARN of a secret of Secrets Manager, or empty. It is not the key itself."
+  }
+}
+
 variable "transactions_shards" {
   description = "Number of shards of the stream of transactions, 0 for on demand. The stream function runs once for each shard, so this also limits its concurrency."
   type        = number

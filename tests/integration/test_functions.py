@@ -191,6 +191,27 @@ def test_a_setting_that_is_missing_is_named(cloud: Cloud, monkeypatch: pytest.Mo
             handle({}, CONTEXT)
 
 
+@pytest.mark.proves("moto", "the key of the control share is read from Secrets Manager")
+def test_functions_with_a_control_share_read_its_key_from_a_secret_and_do_not_start_without(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transactions: Sequence[Transaction]
+) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[decision.control]\nshare = 0.5\ncap_minor = 5000\n", encoding="utf-8")
+    monkeypatch.setenv("CARDWATCH_POLICY_FILE", str(file))
+    for handle in (stream_handler.handle, score_handler.handle):
+        with pytest.raises(Misconfigured, match="CARDWATCH_CONTROL_KEY"):
+            handle({}, CONTEXT)
+    monkeypatch.setenv("CARDWATCH_CONTROL_KEY_SECRET", f"{cloud.bucket}-control")
+    for handle in (stream_handler.handle, score_handler.handle):
+        with pytest.raises(Misconfigured, match=f"the secret {cloud.bucket}-control refuses a call"):
+            handle({}, CONTEXT)
+    secrets = cloud.client("secretsmanager")
+    made = secrets.create_secret(Name=f"{cloud.bucket}-control", SecretString="a key of at least 16 characters")
+    monkeypatch.setenv("CARDWATCH_CONTROL_KEY_SECRET", made["ARN"])
+    assert stream_handler.handle(event_of(of(transactions)), CONTEXT) == {"batchItemFailures": []}
+    assert score_handler.handle({"body": encode(transactions[-1]).decode()}, CONTEXT)["statusCode"] == 200
+
+
 @pytest.mark.proves("moto", "a preview reads the states in DynamoDB")
 @pytest.mark.parametrize("encoded", [False, True])
 def test_a_preview_reads_the_states_of_the_stream_and_changes_nothing(

@@ -78,7 +78,9 @@ def size_of(variables: Variables) -> Size:
         instances=int(variables.numbers("scoring_instances")["min"]) * variants,
         variants=variants,
         capture_share=variables.number("capture_percent") / 100,
-        endpoints=len(variables.words("interface_endpoints")) + (2 if on_msk else 0),
+        endpoints=len(variables.words("interface_endpoints"))
+        + (2 if on_msk else 0)
+        + (1 if variables.text("control_key_secret_arn") else 0),
         endpoint_zones=int(variables.number("interface_endpoint_zones")),
         score_kept_warm=int(variables.number("score_provisioned_concurrency")),
         firewall=variables.flag("waf"),

@@ -148,6 +148,13 @@ run "plan" {
   # --- Who may do what
 
   assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.deciding.statement : !contains(statement.actions, "secretsmanager:GetSecretValue")
+    ]) && !contains(keys(aws_vpc_endpoint.interface), "secretsmanager")
+    error_message = "Without a control share the functions read a secret."
+  }
+
+  assert {
     condition = toset(flatten([
       for statement in data.aws_iam_policy_document.scoring.statement : statement.resources if statement.sid == "ReadModels"
       ])) == toset([
@@ -250,5 +257,30 @@ run "a_neighbour_shares_what_an_account_has_once" {
   assert {
     condition     = aws_scheduler_schedule.daily.state == "DISABLED" && length(aws_cloudwatch_metric_alarm.daily_missing) == 0
     error_message = "There is an alarm for a disabled schedule."
+  }
+}
+
+run "the_functions_read_the_key_of_the_control_share" {
+  command = plan
+
+  variables {
+    control_key_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cardwatch-control-AbCdEf"
+  }
+
+  assert {
+    condition     = local.function_environment["CARDWATCH_CONTROL_KEY_SECRET"] == var.control_key_secret_arn
+    error_message = "A function that decides does not know where the key of the control share is."
+  }
+
+  assert {
+    condition = flatten([
+      for statement in data.aws_iam_policy_document.deciding.statement : statement.resources if contains(statement.actions, "secretsmanager:GetSecretValue")
+    ]) == [var.control_key_secret_arn]
+    error_message = "The functions that decide may not read the key of the control share, or read other secrets."
+  }
+
+  assert {
+    condition     = contains(keys(aws_vpc_endpoint.interface), "secretsmanager")
+    error_message = "Secrets Manager cannot be reached."
   }
 }

@@ -48,6 +48,7 @@ run "nonsense" {
 
     # Stream and API
     ingress                       = "carrier pigeons"
+    control_key_secret_arn        = "the key itself"
     transactions_shards           = -1
     decisions_shards              = 1.5
     stream_retention_hours        = 1
@@ -93,7 +94,7 @@ run "nonsense" {
   expect_failures = [
     var.name, var.daily_schedule, var.region, var.tags, var.image_tag, var.images, var.alarm_email, var.vpc_cidr,
     var.zones, var.interface_endpoints, var.log_retention_days, var.key_deletion_days, var.old_version_days, var.capture_days, var.ingress,
-    var.transactions_shards, var.decisions_shards, var.stream_retention_hours, var.stream_batch_size,
+    var.control_key_secret_arn, var.transactions_shards, var.decisions_shards, var.stream_retention_hours, var.stream_batch_size,
     var.stream_memory_mb, var.stream_timeout_seconds, var.deadline_ms, var.score_memory_mb,
     var.score_timeout_seconds, var.score_provisioned_concurrency, var.api_requests_per_second, var.api_burst,
     var.api_requests_per_day, var.waf_requests_per_address, var.lag_alarm_seconds, var.silence_alarm_minutes,

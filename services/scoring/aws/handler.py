@@ -15,6 +15,7 @@ import msgspec
 from adapters.aws.reference_table_cache import ReferenceTableCache
 from adapters.aws.s3 import Bucket
 from adapters.aws.sagemaker_scorer import EndpointScorer
+from adapters.aws.secrets_manager import with_control_key
 from adapters.feature_store.dynamodb import DynamoDbStore
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_control, read_policies
@@ -45,7 +46,7 @@ class ScoreFunction:
         self._tables = ReferenceTableCache(Bucket(settings.data_bucket), settings.tables, time.monotonic)
         states = CardStateReader(partial(DynamoDbStore, settings.store_url, readonly=True), None, time.monotonic)
         scorer = EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000)
-        previews = PreviewScorer(states, self._tables, policy, read_control(settings, policy))
+        previews = PreviewScorer(states, self._tables, policy, read_control(with_control_key(settings, policy), policy))
         self._previews = RemotePreviewScorer(previews, scorer, policy)
         warm_kernel()
 

@@ -13,6 +13,7 @@ from adapters.aws.kinesis import KinesisWriter
 from adapters.aws.reference_table_cache import ReferenceTableCache
 from adapters.aws.s3 import Bucket
 from adapters.aws.sagemaker_scorer import EndpointScorer
+from adapters.aws.secrets_manager import with_control_key
 from adapters.aws.sqs import Queue
 from adapters.feature_store.dynamodb_outbox import DynamoDbOutbox
 from adapters.runtime.clock import epoch_ms
@@ -50,7 +51,7 @@ class StreamFunction:
                 EndpointScorer(settings, timeout_seconds=settings.deadline_ms / 1_000),
                 policy,
                 epoch_ms,
-                read_control(settings, policy),
+                read_control(with_control_key(settings, policy), policy),
             ),
             DecisionDelivery(
                 KinesisWriter(settings.decisions_stream).write, bucket.put, Queue(settings.dead_letters_queue).send
