@@ -93,6 +93,13 @@ class NullShareChange(Struct, frozen=True, kw_only=True):
     current: Proportion
 
 
+class ActionShareChange(Struct, frozen=True, kw_only=True):
+    """Shares of an action: in the champion's drift reference, decided again by model and policy, and in newest days."""
+
+    reference: Proportion
+    current: Proportion
+
+
 class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     """The monitor has processed `day`, and any retraining that this day started has ended.
 
@@ -102,7 +109,10 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     those that were missing much more or less often on `day` than in the training data. `data_findings` are what breaks
     the champion's data contract: those that block quarantine the days that they affect. None of these has an influence
     on `state`. `label_coverage` counts the decisions on the matured days of `average_precision` and on the newest days
-    by what is known of their outcomes. Records of earlier versions have none of them.
+    by what is known of their outcomes. `estimated_average_precision` is the average precision of the newest days as
+    the probabilities of their scores expect it, `estimate_of_matured` the same of the days of `average_precision`, so
+    that both can be compared; see `cardwatch.drift.estimated_performance`. `action_share_changes` are the actions that
+    are much more or less frequent than before. Records of earlier versions have none of them.
     """
 
     day: date
@@ -117,6 +127,9 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     null_share_changes: dict[str, NullShareChange] = {}
     data_findings: list[DataFinding] = []
     label_coverage: LabelCoverage | None = None
+    estimated_average_precision: Proportion | None = None
+    estimate_of_matured: Proportion | None = None
+    action_share_changes: dict[str, ActionShareChange] = {}
 
     def __post_init__(self) -> None:
         """Replace the state name of earlier versions; raises `ValueError` for an unknown state."""

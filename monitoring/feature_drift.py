@@ -48,12 +48,14 @@ class DriftReference(Struct, frozen=True, kw_only=True):
     """Rows from which drift is measured: whole weeks of days, the newest week last.
 
     `features`: float32 [n, features], NaN where missing. `margins`: float32 [n], the margins of the champion. `days`:
-    int64 [n], the event days since 1970.
+    int64 [n], the event days since 1970. `probabilities`: float64 [n], calibrated ones of the champion, None for
+    champions of earlier versions.
     """
 
     features: Rows
     margins: Rows
     days: NDArray[np.int64]
+    probabilities: NDArray[np.float64] | None = None
 
     def weeks(self) -> list[SampledRows]:
         """Return samples of each week of days that have rows, oldest week first; without rows there is none.

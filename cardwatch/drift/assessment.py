@@ -18,7 +18,7 @@ from cardwatch.drift.performance import MeasuredPerformance, relative_loss, stan
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
 from cardwatch.label_maturity import newest_mature_day
 from cardwatch.label_states import LabelCoverage
-from cardwatch.progress import DECAYED, STABLE, SUSPECTED, NullShareChange
+from cardwatch.progress import DECAYED, STABLE, SUSPECTED, ActionShareChange, NullShareChange
 
 
 class DriftResult(Struct, frozen=True, kw_only=True):
@@ -42,8 +42,9 @@ class DayObservation(Struct, frozen=True, kw_only=True):
 
     `performance` is measured on the newest mature days, None if no decision of the champion has mature labels.
     `judged_performance` is its performance when it was judged, None if unknown: then the first sufficient `performance`
-    is the baseline. `not_compared` and `null_share_changes` are findings about the data, see `DayMonitored`: they are
-    among the reasons of the assessment, and have no influence on it. `data_findings` break the data contract: while one
+    is the baseline. `not_compared`, `null_share_changes` and `action_share_changes` are findings, see `DayMonitored`:
+    they are among the reasons of the assessment, and have no influence on it. The estimates are not even reasons: they
+    do not see a kind of fraud that the model takes for genuine. `data_findings` break the data contract: while one
     of them blocks, there is no retraining.
     """
 
@@ -57,6 +58,9 @@ class DayObservation(Struct, frozen=True, kw_only=True):
     performance: MeasuredPerformance | None
     judged_performance: MeasuredPerformance | None
     label_coverage: LabelCoverage | None = None
+    estimated_average_precision: float | None = None
+    estimate_of_matured: float | None = None
+    action_share_changes: dict[str, ActionShareChange] = {}
 
 
 class PastRetraining(Struct, frozen=True, kw_only=True):
@@ -217,10 +221,14 @@ def _loss_reasons(
 
 
 def _data_findings(observation: DayObservation) -> list[str]:
-    """Return sentences on the data contract, missing values, and features that cannot be compared."""
+    """Return sentences on the data contract, missing values, actions, and features that cannot be compared."""
     changes = [
         f"{name} {change.reference:.0%} to {change.current:.0%}"
         for name, change in observation.null_share_changes.items()
+    ]
+    actions = [
+        f"{action} {change.reference:.2%} to {change.current:.2%}"
+        for action, change in observation.action_share_changes.items()
     ]
     names_of: dict[str, list[str]] = {}
     for name, reason in observation.not_compared.items():
@@ -228,5 +236,6 @@ def _data_findings(observation: DayObservation) -> list[str]:
     return [
         *sentences_of(observation.data_findings),
         *([f"the share of missing values has changed: {', '.join(changes)}"] if changes else []),
+        *([f"the share of decisions has changed: {', '.join(actions)}"] if actions else []),
         *(f"cannot be compared, because {reason}: {', '.join(names)}" for reason, names in names_of.items()),
     ]

@@ -138,6 +138,9 @@ def _observation(record: DayMonitored, judged_performance: MeasuredPerformance |
         null_share_changes=record.null_share_changes,
         data_findings=record.data_findings,
         label_coverage=record.label_coverage,
+        estimated_average_precision=record.estimated_average_precision,
+        estimate_of_matured=record.estimate_of_matured,
+        action_share_changes=record.action_share_changes,
         performance=(
             None
             if record.average_precision is None
@@ -161,5 +164,8 @@ def _day_monitored(observation: DayObservation, assessment: Assessment) -> DayMo
         null_share_changes=observation.null_share_changes,
         data_findings=observation.data_findings,
         label_coverage=observation.label_coverage,
+        estimated_average_precision=observation.estimated_average_precision,
+        estimate_of_matured=observation.estimate_of_matured,
+        action_share_changes=observation.action_share_changes,
         state=assessment.state,
     )

@@ -130,7 +130,8 @@ def recent_rows(
 
 
 def reference_table(detector: Detector, recent: RecentRows) -> pa.Table:
-    """Return the rows as columns with the names of the features, the `margin` of the detector, and the event `day`."""
+    """Return the rows as columns with the names of the features, and `margin`, `probability` and event `day`."""
     columns = {name: pa.array(recent.features[:, position]) for position, name in enumerate(FEATURE_NAMES)}
     margins = detector.margins(recent.features)
-    return pa.table({**columns, "margin": pa.array(margins), "day": pa.array(recent.days)})
+    scores = {"margin": pa.array(margins), "probability": pa.array(detector.probabilities(margins))}
+    return pa.table({**columns, **scores, "day": pa.array(recent.days)})

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 REFERENCE_FILE: Final = "reference.parquet"
 DAY: Final = "day"
+PROBABILITY: Final = "probability"
 
 
 def judged_performance_of(registry: ModelRegistry, version: str) -> MeasuredPerformance | None:
@@ -58,7 +59,8 @@ def load_reference(registry: ModelRegistry, champion: ModelVersion) -> DriftRefe
         )
     files = registry.files(champion)
     try:
-        table = pq.read_table(pa.BufferReader(files[REFERENCE_FILE]), columns=[*FEATURE_NAMES, MARGIN, DAY])
+        table = pq.read_table(pa.BufferReader(files[REFERENCE_FILE]))
+        table.select([*FEATURE_NAMES, MARGIN, DAY])
     except (KeyError, OSError, ValueError) as error:
         raise CorruptModel(f"version {champion.version} has no usable {REFERENCE_FILE}: {error}") from error
     columns = [table[name].to_numpy().astype(np.float32) for name in FEATURE_NAMES]
@@ -66,6 +68,7 @@ def load_reference(registry: ModelRegistry, champion: ModelVersion) -> DriftRefe
         features=np.stack(columns, axis=1),
         margins=table[MARGIN].to_numpy().astype(np.float32),
         days=table[DAY].to_numpy().astype(np.int64),
+        probabilities=table[PROBABILITY].to_numpy() if PROBABILITY in table.column_names else None,
     )
 
 

@@ -33,6 +33,13 @@ class MonitorMetrics:
         self._day = gauge("day_timestamp_seconds", "The newest monitored day, its midnight in UTC.")
         self._performance = gauge("average_precision", "Of the champion's decisions on the newest matured days.")
         self._baseline = gauge("baseline_average_precision", "Average precision that the champion is compared with.")
+        self._estimated = gauge(
+            "estimated_average_precision", "Of the newest decisions, as their probabilities expect it, without labels."
+        )
+        self._estimate_of_matured = gauge(
+            "estimate_of_matured_average_precision", "The estimate for the days of the measured average precision."
+        )
+        self._actions = gauge("action_share_changes", "How many actions are much more or less frequent than before.")
         self._drift_share = gauge("drift_share", "Part of the features that have drifted from the training data.")
         self._drifted = gauge("drifted_features", "How many features have drifted.")
         self._not_compared = gauge("features_not_compared", "How many features cannot be compared.")
@@ -54,6 +61,8 @@ class MonitorMetrics:
         )
         self._performance.set(nan)
         self._baseline.set(nan)
+        self._estimated.set(nan)
+        self._estimate_of_matured.set(nan)
         for verdict in VERDICTS:
             self._retrainings.labels(verdict)
         for outcome in AlertOutcome:
@@ -67,6 +76,9 @@ class MonitorMetrics:
         # A new champion has no performance for some days. NaN replaces the value of the old champion.
         self._performance.set(_or_nan(record.average_precision))
         self._baseline.set(_or_nan(record.baseline_average_precision))
+        self._estimated.set(_or_nan(record.estimated_average_precision))
+        self._estimate_of_matured.set(_or_nan(record.estimate_of_matured))
+        self._actions.set(len(record.action_share_changes))
         self._drift_share.set(record.drift_share)
         self._drifted.set(len(record.drifted_features))
         self._not_compared.set(len(record.not_compared))

@@ -31,6 +31,7 @@ from monitoring.null_shares import NullShares
 from services.monitor.champions import judged_performance, load_contract, load_reference
 from services.monitor.outcomes import Outcomes, count_outcomes
 from services.monitor.performance import measure_performance
+from services.monitor.scores import ActionShares, estimated_average_precision
 
 
 class _Reference(NamedTuple):
@@ -39,6 +40,7 @@ class _Reference(NamedTuple):
     version: str
     drift: FeatureDrift
     null_shares: NullShares
+    action_shares: ActionShares
     contract: DataContract | None
 
 
@@ -87,6 +89,9 @@ class Observer:
                 mature, labels, champion.version, largest_control_minor=self._decision_policy.control.largest_minor
             ),
             judged_performance=judged_performance(champion),
+            estimated_average_precision=estimated_average_precision(recent, champion.version),
+            estimate_of_matured=estimated_average_precision(mature, champion.version),
+            action_share_changes=reference.action_shares.changes(recent, champion.version),
             label_coverage=LabelCoverage.of(
                 np.concatenate(
                     [
@@ -134,6 +139,7 @@ class Observer:
                 champion.version,
                 FeatureDrift(rows),
                 NullShares(rows.features),
+                ActionShares(rows, self._decision_policy),
                 load_contract(self._registry, champion),
             )
         return self._reference

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score
 
 from adapters.archive.outcome_states import monitored_weights_of, states_of
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.label_states import LabelState
+from services.monitor.scores import scored_by
 
 
 def measure_performance(
@@ -28,9 +28,7 @@ def measure_performance(
     not change with the share of declined payments for which customers answer, and compares with
     `models.selection_estimates.measurable_performance` of the model when it was judged.
     """
-    own = decisions.filter(
-        pc.and_(pc.equal(decisions["model_version"], pa.scalar(champion_version)), decisions["margin"].is_valid())
-    )
+    own = scored_by(decisions, champion_version)
     states = states_of(own, labels, date.max, 0)
     weights = monitored_weights_of(own, states, largest_control_minor=largest_control_minor)
     counts = weights > 0

@@ -161,10 +161,12 @@ def test_the_model_contains_the_drift_reference(bench: Bench) -> None:
     files = bench.registry.files(bench.registry.champion())
     sample = pq.read_table(pa.BufferReader(files["reference.parquet"]))
 
-    assert sample.column_names == [*FEATURE_NAMES, "margin", "day"]
+    assert sample.column_names == [*FEATURE_NAMES, "margin", "probability", "day"]
     assert sample.num_rows > REFERENCE_ENOUGH_ROWS  # the week of the bootstrap, in spite of the transaction of 9998
-    margins = Detector.from_files(files).margins(sample.drop_columns(["margin", "day"]).to_pandas().to_numpy("float32"))
+    detector = Detector.from_files(files)
+    margins = detector.margins(sample.select(list(FEATURE_NAMES)).to_pandas().to_numpy("float32"))
     assert margins.tolist() == sample["margin"].to_pylist()
+    assert detector.probabilities(margins).tolist() == sample["probability"].to_pylist()
 
 
 def test_after_bootstrap_store_and_stream_are_at_the_end_of_history(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from msgspec import structs
 from cardwatch import progress
 from cardwatch.data_contract.finding import DataFinding
 from cardwatch.errors import InvalidRecord
-from cardwatch.progress import DayMonitored, NullShareChange, QuarantineReleased, decode_progress
+from cardwatch.progress import ActionShareChange, DayMonitored, NullShareChange, QuarantineReleased, decode_progress
 
 MONITORED = DayMonitored(
     day=date(2025, 3, 3),
@@ -32,13 +32,18 @@ def test_findings_about_the_data_are_read_as_they_were_written() -> None:
         MONITORED,
         not_compared={"count_1h": "there are fewer than 500 decisions: 10"},
         null_share_changes={"device_age": NullShareChange(reference=0.5, current=1.0)},
+        action_share_changes={"decline": ActionShareChange(reference=0.01, current=0.05)},
+        estimated_average_precision=0.6,
+        estimate_of_matured=0.5,
     )
     assert decode_progress(msgspec.json.encode(found)) == found
 
 
 def test_a_record_of_an_earlier_version_has_no_findings_about_the_data() -> None:
     written = msgspec.json.decode(msgspec.json.encode(MONITORED))
-    del written["not_compared"], written["null_share_changes"]
+    for name in ("not_compared", "null_share_changes", "action_share_changes", "estimated_average_precision"):
+        del written[name]
+    del written["estimate_of_matured"]
     assert decode_progress(msgspec.json.encode(written)) == MONITORED
 
 
