@@ -2,7 +2,7 @@
 
 A detector is trained on a small world, scores a week of a large one, and the cost policy decides it. Then control
 shares and answers of customers are drawn many times, and each method's estimates are compared with the truth. It takes
-about a quarter of an hour on one core, and 3 GB.
+about ten minutes on one core.
 """
 
 from __future__ import annotations

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.document import RESULTS
+from benchmarks.selective_labels.__main__ import Measured, markdown
 from benchmarks.selective_labels.estimators import (
     METHODS,
     ScoredPopulation,
@@ -15,6 +20,7 @@ from benchmarks.selective_labels.estimators import (
 )
 from cardwatch.decision.cost_policy import ACTIONS, CHANNELS, DecisionPolicy
 
+ROOT = Path(__file__).resolve().parents[3]
 POLICY = DecisionPolicy()
 SILENT, LEFT_OUT, WEIGHTED = METHODS
 CAP = 10_000
@@ -81,3 +87,14 @@ def test_the_price_of_exploration_is_what_approving_costs_more_than_declining() 
     # The fraud of 3,000 is approved; the genuine sale of 2,000 is not declined, which would cost 500 and 5 % of it.
     assert exploration.control_rows == 2
     assert exploration.price_minor == pytest.approx(3_000 - (500 + 0.05 * 2_000))
+
+
+def test_the_documentation_shows_the_measured_figures_which_are_unbiased_at_100_000_cards() -> None:
+    found = msgspec.json.decode((RESULTS.parent / "selective_labels.json").read_bytes(), type=list[Measured])
+    assert markdown(found).strip() in (ROOT / "docs" / "label-states.md").read_text(encoding="utf-8")
+    large = [each for each in found if each.cards == 100_000]
+    assert len(large) == 4
+    for each in large:
+        for name in ("frauds", "cost_minor"):
+            weighted = each.estimates[WEIGHTED][name]
+            assert abs(weighted.mean - getattr(each.truth, name)) < 4 * weighted.error
