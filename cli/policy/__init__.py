@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -54,17 +55,28 @@ def report(path: Path | None, days: int) -> None:
 @click.argument("alerts_a_day", type=click.IntRange(min=0))
 @_FILE
 @_DAYS
-def capacity(alerts_a_day: int, path: Path | None, days: int) -> None:
+@click.option(
+    "--model", "version", help="Version in the registry at CARDWATCH_MLFLOW_URL; by default that which decided."
+)
+def capacity(alerts_a_day: int, path: Path | None, days: int, version: str | None) -> None:
     """Print the price of an alert at which the model's last days would have had at most ALERTS_A_DAY alerts a day.
 
-    Put the line into the table [decision] of the policy file. The version of the policy changes with it.
+    Put the line into the table [decision] of the policy file. The version of the policy changes with it. Before a
+    challenger is promoted, name it with --model: it has other probabilities, so it needs another price.
     """
-    from cli.policy.decided_rows import read_decided_rows  # noqa: PLC0415 (numba is slow to import)
+    from adapters.model_registry.mlflow_registry import MlflowRegistry  # noqa: PLC0415 (numba is slow to import)
+    from cli.policy.decided_rows import read_decided_rows, rescored  # noqa: PLC0415 (as above)
     from cli.policy.text import capacity_lines  # noqa: PLC0415 (as above)
 
     settings = read_settings()
     chosen = _policy(settings, path)
-    for line in capacity_lines(chosen, read_decided_rows(_archive(settings), chosen, days), alerts_a_day):
+    rows = read_decided_rows(_archive(settings), chosen, days)
+    if version is not None:
+        if not settings.mlflow_url:
+            raise Misconfigured(f"CARDWATCH_MLFLOW_URL is empty: name the registry that has version {version}")
+        with closing(MlflowRegistry(settings.mlflow_url)) as registry:
+            rows = rescored(rows, registry, version)
+    for line in capacity_lines(chosen, rows, alerts_a_day):
         click.echo(line)
 
 

@@ -7,14 +7,16 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from adapters.archive.reader import Archive
 from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy
+from cardwatch.detector.detector import Detector
 from cardwatch.errors import Misconfigured
 from cardwatch.events import Channel, Transaction
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
+from cardwatch.registry import ModelVersions
 
 _POSITION: Final = ["partition", "log_offset"]
 _OF_DECISION: Final = ["transaction_id", "card_id", "merchant_id", "occurred_at", "amount_minor", "merchant_category"]
@@ -65,6 +67,19 @@ def read_decided_rows(archive: Archive, policy: DecisionPolicy, days: int) -> De
         channels=np.array([CHANNELS.index(each.channel) for each in transactions], np.int64),
         propensities=kept["control_propensity"].to_numpy(zero_copy_only=False).astype(np.float64),
     )
+
+
+def rescored(rows: DecidedRows, registry: ModelVersions, version: str) -> DecidedRows:
+    """Return the rows with the probabilities that this version of the model gives them, whoever has decided them.
+
+    Raises `Misconfigured` if the registry has no such version, `ModelRefused` if it needs other features or its files
+    are not those that were registered.
+    """
+    registered = registry.version(version)
+    if registered is None:
+        raise Misconfigured(f"the registry has no version {version} of the model")
+    detector = Detector.from_files(registry.files(registered))
+    return structs.replace(rows, probabilities=detector.probabilities(detector.margins(rows.features)))
 
 
 def _transaction(row: dict[str, Any]) -> Transaction:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from msgspec import structs
 
+from adapters.archive.reader import Archive
 from adapters.archive.writer import ArchiveWriter, decision_row, transaction_row
 from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.detector.detector import FACTS_FILE, TREES_FILE
+from cardwatch.errors import Misconfigured
 from cardwatch.events import Action, Channel
+from cardwatch.registry import ModelVersion
 from cardwatch.topics import DECISIONS, TRANSACTIONS
+from cardwatch.warm_up import one_split_detector
 from cli.main import main
+from cli.policy.decided_rows import read_decided_rows, rescored
+from cli.policy.text import capacity_lines
 from tests.unit.services.records_of_others import DAY, DECISION, PAYMENT
 
 AMOUNTS = (100_000, 50_000, 20_000, 10_000)
@@ -42,6 +50,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+class OneVersion:
+    """A registry with version 2, which takes every row with an amount for fraud."""
+
+    def version(self, version: str, /) -> ModelVersion | None:
+        return ModelVersion(version="2", run_id="", tags={}) if version == "2" else None
+
+    def files(self, _version: ModelVersion, /) -> dict[str, bytes]:
+        detector = one_split_detector()
+        return {FACTS_FILE: msgspec.json.encode(detector.facts), TREES_FILE: detector._trees.to_bytes()}
+
+
 POLICY = 'currency = "EUR"\n[decision]\ndecline_cost_minor = 1e9\n'
 RULE = '[[decision.rules]]\nreason = "POLICY_HALF"\naction = "decline"\nwhen = [{ name = "amount", below = 1 }]\n'
 
@@ -67,6 +86,21 @@ def test_the_price_of_an_alert_keeps_the_capacity(home: Path) -> None:
     priced = run(home, POLICY + line + "\n", "report")
     assert "challenge by costs: 2.0 a day" in priced
     assert run(home, POLICY, "capacity", "4")[-1] == "alert_price_minor = 0.0"
+
+
+def test_a_challenger_has_a_price_of_its_own_before_it_is_promoted(home: Path) -> None:
+    archive, policy = Archive(home / "archive"), DecisionPolicy(currency="EUR", decline_cost_minor=1e9)
+    rows = read_decided_rows(archive, policy, 7)
+    found = rescored(rows, OneVersion(), "2")
+    # It is certain, so declining costs nothing: the third alert saves its amount instead of 0.45 * 20000 - 50.
+    assert (rows.probabilities.tolist(), found.probabilities.tolist()) == ([0.5] * 4, [1.0] * 4)
+    assert float(capacity_lines(policy, found, 2)[-1].partition(" = ")[2]) == pytest.approx(20_000)
+    with pytest.raises(Misconfigured, match="no version 3"):
+        rescored(rows, OneVersion(), "3")
+    (home / "policy.toml").write_text(POLICY)
+    arguments = ["policy", "capacity", "2", "--model", "2", "--file", str(home / "policy.toml")]
+    told = CliRunner().invoke(main, arguments)
+    assert told.exit_code == 2 and "CARDWATCH_MLFLOW_URL is empty" in told.output
 
 
 def test_a_report_counts_actions_hits_of_rules_and_the_control_share(home: Path) -> None:
