@@ -4,7 +4,7 @@ Costs are per transaction in minor units of the policy's currency. Approving fra
 bear, and a chargeback. A challenge annoys a genuine customer and stops most fraud; it exists only in channels that can
 ask for a second factor. A decline stops all fraud, but costs the margin of a genuine sale and some goodwill. So the
 threshold on the probability depends on amount and channel: at the same probability a cup of coffee is approved and a
-television is challenged. docs/policy.md explains every key, with sources.
+television is challenged. docs/policy.md explains every key, and what its numbers rest on.
 """
 
 from __future__ import annotations
