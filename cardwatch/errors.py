@@ -21,6 +21,7 @@
     ├── ObjectMissing          a required object is not in its bucket
     ├── CorruptTable           a file of a reference table is damaged or cannot be read
     │   └── FormerTable        it is intact, in the stored form of another version of Cardwatch
+    ├── CorruptVerdict         a file of a verdict's bundle is missing or cannot be read
     ├── ModelRefused           a model that must not be used
     │   ├── NoChampion         (retriable)
     │   ├── CorruptModel
@@ -136,6 +137,10 @@ class CorruptTable(CardwatchError):
 
 class FormerTable(CorruptTable):
     """A file of a reference table is intact, in the stored form of another version of Cardwatch."""
+
+
+class CorruptVerdict(CardwatchError):
+    """A file of a verdict's bundle is missing or cannot be read. The message names the file."""
 
 
 class ModelRefused(CardwatchError):

@@ -91,14 +91,24 @@ class MlflowRegistry:
             )
         return files
 
-    def _file_names(self, version: ModelVersion) -> list[str]:
-        params = {"run_id": version.run_id, "path": ARTIFACTS}
+    def run_files(self, version: ModelVersion, folder: str) -> dict[str, bytes]:
+        """Return the files in a folder of the artifacts of the version's run, by name; empty if there is none."""
+        return {
+            name: self._content("/get-artifact", {"run_id": version.run_id, "path": f"{folder}/{name}"})
+            for name in self._file_names(version, folder)
+        }
+
+    def _file_names(self, version: ModelVersion, folder: str = ARTIFACTS) -> list[str]:
+        params = {"run_id": version.run_id, "path": folder}
         listing = self._checked(self._send("GET", "/artifacts/list", params=params))
         return [Path(file["path"]).name for file in listing.get("files", []) if not file.get("is_dir")]
 
     def _file(self, version: ModelVersion, name: str) -> bytes:
         params = {"name": MODEL, "version": version.version, "path": name}
-        response = self._request("GET", "/model-versions/get-artifact", params=params)
+        return self._content("/model-versions/get-artifact", params)
+
+    def _content(self, path: str, params: Mapping[str, str]) -> bytes:
+        response = self._request("GET", path, params=params)
         if response.is_error:
             raise self._refusal(response)
         return response.content

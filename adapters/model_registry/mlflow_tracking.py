@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from adapters.model_registry.mlflow_access import PREFIX, MlflowAccess
@@ -39,13 +40,13 @@ class MlflowTracking:
         fingerprint: str,
         params: Mapping[str, object] | None = None,
         metrics: Mapping[str, float | None] | None = None,
-        texts: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, bytes] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
         """Log a detector's folder as a run, register it, and return the number of the new version.
 
-        `texts` are further artifacts by file name, such as the model card. Metrics that are None are left out. `tags`
-        are tags of the version besides `digest`, `schema_hash` and `fingerprint`. The version has no alias yet.
+        `artifacts` are further files by path, such as the model card. Metrics that are None are left out. `tags` are
+        tags of the version besides `digest`, `schema_hash` and `fingerprint`. The version has no alias yet.
         Raises `RegistryUnavailable` if the server does not answer or refuses.
         """
         self._require_server()
@@ -61,8 +62,7 @@ class MlflowTracking:
                     if number is not None:
                         client.log_metric(run_id, key, number)
                 client.log_artifacts(run_id, str(folder), ARTIFACTS)
-                for name, text in (texts or {}).items():
-                    client.log_text(run_id, text, name)
+                self._log_artifacts(client, run_id, artifacts or {})
                 client.set_terminated(run_id)
                 identity = {"digest": digest_of(files), "schema_hash": schema_hash, "fingerprint": fingerprint}
                 return self._register(client, run_id, {**(tags or {}), **identity})
@@ -98,6 +98,14 @@ class MlflowTracking:
         experiment_id = client.create_experiment(EXPERIMENT) if found is None else found.experiment_id
         run_id: str = client.create_run(experiment_id, run_name=run_name).info.run_id
         return run_id
+
+    def _log_artifacts(self, client: MlflowClient, run_id: str, artifacts: Mapping[str, bytes]) -> None:
+        with TemporaryDirectory(prefix="cardwatch-") as folder:
+            for name, content in artifacts.items():
+                path = Path(folder) / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content)
+            client.log_artifacts(run_id, folder)
 
     def _register(self, client: MlflowClient, run_id: str, tags: dict[str, Any]) -> str:
         if not client.search_registered_models(f"name = '{MODEL}'"):

@@ -9,13 +9,13 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from adapters.runtime.addresses import plain
-from adapters.runtime.renamed_keys import rename_keys
+from adapters.runtime.renamed_keys import refuse_keys, rename_keys
 from adapters.runtime.settings import Settings
 from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import CurrencyCode, DecisionPolicy
 from cardwatch.drift.policy import RENAMED_FIELDS, DriftPolicy
 from cardwatch.errors import Misconfigured
-from cardwatch.promotion.gate import PromotionPolicy
+from cardwatch.promotion.policy import REMOVED_FIELDS, PromotionPolicy, contradictions
 from cardwatch.training_policy import TrainingPolicy
 
 
@@ -61,11 +61,14 @@ def read_policy_file(path: Path) -> Policies:
         content = msgspec.toml.decode(path.read_bytes())
         if "drift" in content:
             content["drift"] = rename_keys(content["drift"], RENAMED_FIELDS, f"policy file {path}")
+        refuse_keys(content.get("promotion"), REMOVED_FIELDS, f"policy file {path}: promotion")
         policies = msgspec.convert(content, Policies)
     except UnicodeDecodeError as error:
         raise Misconfigured(f"policy file {path}: is not UTF-8 text; is it a TOML file?") from error
     except (OSError, msgspec.DecodeError) as error:
         raise Misconfigured(f"policy file {path}: {error}") from error
+    if found := contradictions(policies.drift, policies.promotion):
+        raise Misconfigured(f"policy file {path}: " + "; ".join(found))
     return structs.replace(policies, decision=_in_currency(policies, path, content.get("decision", {})))
 
 

@@ -1,10 +1,12 @@
-"""Old names of keys in files that users write. They are accepted for one version."""
+"""Old keys in files that users write. Renamed ones are accepted for one version, removed ones are refused."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from typing import Any
+
+from cardwatch.errors import Misconfigured
 
 log = logging.getLogger(__name__)
 
@@ -21,3 +23,10 @@ def rename_keys(content: Any, names: Mapping[str, str], source: str) -> Any:
     for key in old_keys:
         log.warning("%s: %s is called %s now; the old name is accepted for one version", source, key, names[key])
     return {names[key] if key in old_keys else key: value for key, value in content.items()}
+
+
+def refuse_keys(content: Any, remedies: Mapping[str, str], source: str) -> None:
+    """Raise `Misconfigured`, with the remedy, if `content` is a mapping with a key that was removed."""
+    for key in content if isinstance(content, dict) else ():
+        if key in remedies:
+            raise Misconfigured(f"{source}.{key} was removed; {remedies[key]}")

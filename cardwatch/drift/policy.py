@@ -45,10 +45,10 @@ class DriftPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     design_effect: float = 1.0
     with_drift: EvidenceThreshold = EvidenceThreshold(loss=0.1, standard_errors=1.2, days=2)
     without_drift: EvidenceThreshold = EvidenceThreshold(loss=0.2, standard_errors=3.3, days=3)
-    judge_days: int = 3
+    judge_days: int = 7
     new_training_days: int = 4
     cooldown_days_after_promotion: int = 10
-    cooldown_days_after_refusal: int = 3
+    cooldown_days_after_refusal: int = 7
 
 
 RENAMED_FIELDS = {

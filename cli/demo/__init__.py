@@ -29,7 +29,7 @@ CHANGE_AFTER_DAYS: Final = 14
     "--fraud-share", default=0.003, type=FiniteRange(0.0, 0.05), help="Part of all transactions that is fraud."
 )
 @click.option("--history-days", default=60, type=click.IntRange(min=20), help="What the first champion is trained on.")
-@click.option("--live-days", default=45, type=click.IntRange(min=1), help="Simulated days streamed at the most.")
+@click.option("--live-days", default=60, type=click.IntRange(min=1), help="Simulated days streamed at the most.")
 @click.option("--days-after", default=12, type=click.IntRange(min=1), help="How many of them after a promotion.")
 @click.option(
     "--rate", default=300.0, type=FiniteRange(min=1.0), help="Transactions a second while latency is measured."

@@ -21,8 +21,8 @@ from adapters.runtime.settings import Settings
 from cardwatch.label_maturity import end_of_day
 from cardwatch.promotion.split import TemporalSplit
 from pipelines.flows.tasks import as_task, begin_run, require_live_run
-from pipelines.steps import comparison, contract_learning, fitting, training_set
-from pipelines.steps.comparison import Comparison
+from pipelines.steps import assembled_inputs, comparison, contract_learning, fitting, training_set
+from pipelines.steps.comparison import Comparison, ScoredCandidate
 from pipelines.steps.fitting import CandidateModel, recent_rows
 from pipelines.steps.registration import promote, register
 from pipelines.steps.training_set import EVALUATION_DAYS, MATURITY_DAYS, ReplayedLog
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 replay_log = as_task(training_set.replay_log)
 assemble_training_set = as_task(training_set.assemble_training_set)
 learn_data_contract = as_task(contract_learning.learn_data_contract)
+describe_inputs = as_task(assembled_inputs.describe_inputs)
 fit_candidate = as_task(fitting.fit_candidate)
 compare_champion_challenger = as_task(comparison.compare_champion_challenger)
 
@@ -51,7 +52,8 @@ def retrain(
     """
     settings = begin_run()
     history = replay_archive(settings)
-    split = history.split(as_of_day, maturity_days=maturity_days, evaluation_days=judge_days)
+    excluded = frozenset(excluded_days or ())
+    split = history.split(as_of_day, maturity_days=maturity_days, evaluation_days=judge_days, excluded_days=excluded)
     version, compared = train_and_register(
         settings,
         history,
@@ -59,7 +61,7 @@ def retrain(
         split,
         name=f"retrain {as_of_day}",
         because=reasons,
-        excluded_days=frozenset(excluded_days or ()),
+        excluded_days=excluded,
     )
     return {
         "version": version,
@@ -89,14 +91,16 @@ def train_and_register(
     """Run the steps that both flows share and return the new version with its comparison."""
     policies = read_policies(settings)
     archive = Archive(settings.archive, settings.index_url)
+    labels = archive.labels(end_of_day(as_of))
     rows = assemble_training_set(
         history,
-        archive.labels(end_of_day(as_of)),
+        labels,
         as_of,
         split,
         excluded_days,
         largest_control_minor=policies.decision.control.largest_minor,
     )
+    inputs = describe_inputs(archive, history, labels, as_of, split, excluded_days)
     contract = learn_data_contract(archive, as_of, excluded_days)
     recent = recent_rows(history, as_of, split, excluded_days)
     with TemporaryDirectory(prefix="cardwatch-") as folder:
@@ -105,7 +109,8 @@ def train_and_register(
             training, recent, Path(folder) / "challenger", policy=policies.training, contract=contract
         )
         with closing(MlflowRegistry(settings.mlflow_url)) as registry:
-            compared = compare_champion_challenger(registry, candidate.detector, rows, split, policies)
+            scored = ScoredCandidate(candidate.detector, candidate.digest)
+            compared = compare_champion_challenger(registry, scored, rows, split, policies, inputs)
             return publish(settings, registry, candidate, compared, split, name, because, excluded_days), compared
 
 

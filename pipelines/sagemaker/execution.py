@@ -7,6 +7,7 @@
     models/EXECUTION/JOB/output/model.tar.gz   the candidate, at the path where SageMaker stores a training job's output
     models/EXECUTION/judged.json               verdict of the gate, and the tags to register the candidate with
     models/EXECUTION/verdict.json, model_card.md   the same for people
+    models/EXECUTION/verdict/                  bundle of the verdict, see adapters.model_registry.verdict_bundle
 
 An execution never changes the artifacts of another one.
 """
@@ -23,12 +24,13 @@ from adapters.aws.s3 import Bucket
 from cardwatch.data_contract.contract import CONTRACT_FILE
 from cardwatch.errors import ObjectMissing
 from cardwatch.label_states import LabelCoverage
-from cardwatch.promotion.gate import Verdict
+from cardwatch.promotion.evidence import AssembledInputs
 from cardwatch.promotion.split import TemporalSplit
+from cardwatch.promotion.verdict import VERDICT_FOLDER, Verdict
 
 
 class TrainingSetInfo(Struct, frozen=True, kw_only=True):
-    """Day, windows and content fingerprint of a training set, and the label states of its transactions.
+    """Day, windows and content fingerprint of a training set, label states of its transactions, and its origin.
 
     `excluded_days` are the quarantined days that it leaves out.
     """
@@ -37,6 +39,7 @@ class TrainingSetInfo(Struct, frozen=True, kw_only=True):
     split: TemporalSplit = field(name="windows")
     fingerprint: str
     label_coverage: LabelCoverage
+    inputs: AssembledInputs
     excluded_days: list[date] = []
 
 
@@ -86,8 +89,10 @@ class ExecutionArtifacts:
             raise ObjectMissing(f"execution {self.name} has no *{TRAINING_OUTPUT}: no training job has ended")
         return self.bucket.get(max(found, key=lambda each: (each.stored_at, each.key)).key)
 
-    def put_verdict(self, verdict: CandidateVerdict, documents: dict[str, str]) -> None:
-        """Store a verdict, and documents by file name."""
+    def put_verdict(self, verdict: CandidateVerdict, documents: dict[str, str], bundle: dict[str, bytes]) -> None:
+        """Store a verdict, documents by file name, and the files of the verdict's bundle."""
+        for name, content in bundle.items():
+            self.bucket.put(model_key(self.name, f"{VERDICT_FOLDER}/{name}"), content)
         for name, document in documents.items():
             self.bucket.put(model_key(self.name, name), document.encode())
         self.bucket.put(self._verdict, _pretty(verdict))

@@ -28,7 +28,8 @@ from pipelines.sagemaker.training_files import (
     rows_from_parquet,
     rows_to_parquet,
 )
-from pipelines.steps.comparison import Comparison, compare_champion_challenger
+from pipelines.steps.assembled_inputs import describe_inputs
+from pipelines.steps.comparison import Comparison, ScoredCandidate, compare_champion_challenger
 from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import CandidateModel, RecentRows, fit_candidate, recent_rows
 from pipelines.steps.registration import describe, require_first_champion
@@ -145,11 +146,17 @@ def _training_set(
     tables = ReferenceTableStore(job.folder / "tables")
     history = replay_log(archive, tables.all(), tables.former_days())
     day = as_of or newest_closed_day(archive)
-    split = history.split(day, maturity_days=job.policies.drift.maturity_days, evaluation_days=evaluation_days)
     excluded = quarantined_days(job, day)
+    split = history.split(
+        day,
+        maturity_days=job.policies.drift.maturity_days,
+        evaluation_days=evaluation_days,
+        excluded_days=excluded,
+    )
+    labels = archive.labels(end_of_day(day))
     rows = assemble_training_set(
         history,
-        archive.labels(end_of_day(day)),
+        labels,
         day,
         split,
         excluded,
@@ -163,6 +170,7 @@ def _training_set(
         split=split,
         fingerprint=rows.fingerprint,
         label_coverage=rows.label_coverage,
+        inputs=describe_inputs(archive, history, labels, day, split, excluded),
         excluded_days=sorted(excluded),
     )
     return rows, reference, info
@@ -189,8 +197,10 @@ def _compare(
     job: RetrainingJob, detector: Detector, identity: dict[str, str], rows: TrainingSet, info: TrainingSetInfo
 ) -> tuple[Comparison, CandidateVerdict]:
     """Compare a candidate with the champion, and store the result."""
-    comparison = compare_champion_challenger(job.registry, detector, rows, info.split, job.policies)
     digest = identity["digest"]
+    comparison = compare_champion_challenger(
+        job.registry, ScoredCandidate(detector, digest), rows, info.split, job.policies, info.inputs
+    )
     because = [f"execution {job.artifacts.name}"]
     description = describe(
         detector.facts, comparison, info.split, digest=digest, because=because, excluded_days=info.excluded_days
@@ -198,5 +208,5 @@ def _compare(
     verdict = CandidateVerdict(
         as_of=info.as_of, digest=digest, verdict=comparison.verdict, tags={**description.tags, **identity}
     )
-    job.artifacts.put_verdict(verdict, description.documents)
+    job.artifacts.put_verdict(verdict, description.documents, description.bundle)
     return comparison, verdict

@@ -1,7 +1,8 @@
 """Registration of a compared candidate, and promotion of the version if the gate promoted it.
 
 A version has its verdict from its first moment: in the tags `verdict` (promoted or refused), `verdict_reasons` (JSON),
-`average_precision` and `frauds` (of the evaluation), and in the artifact `verdict.json` of its run. The tag
+`verdict_digest`, `average_precision` and `frauds` (of the evaluation), in the artifact `verdict.json` of its run, and
+with everything that it rests on in the folder `verdict` (`adapters.model_registry.verdict_bundle`). The tag
 `label_coverage` (JSON) says of how many transactions of its training set the outcome was known, presumed or censored;
 `measurable` (JSON, `MeasuredPerformance` or null) is what monitoring compares its decisions with.
 """
@@ -19,19 +20,23 @@ from adapters.model_registry.mlflow_tracking import MlflowTracking
 from cardwatch.detector.detector import DetectorFacts
 from cardwatch.errors import CorruptModel, ModelRefused
 from cardwatch.features.definitions import SCHEMA_HASH
-from cardwatch.promotion.gate import Verdict
 from cardwatch.promotion.split import TemporalSplit
-from cardwatch.registry import CHALLENGER, CHAMPION
+from cardwatch.promotion.verdict import VERDICT_FOLDER, Verdict
+from cardwatch.registry import CHALLENGER, CHAMPION, digest_of
 from models.model_card import model_card
 from pipelines.steps.comparison import TRAINED_UNTIL, Comparison
 from pipelines.steps.fitting import CandidateModel
 
 
 class ModelDescription(Struct, frozen=True, kw_only=True):
-    """Tags and documents (by file name) that are registered with a model, in MLflow and in SageMaker."""
+    """What is registered with a model, in MLflow and in SageMaker.
+
+    `documents` and the files of the verdict's `bundle` are by file name.
+    """
 
     tags: dict[str, str]
     documents: dict[str, str]
+    bundle: dict[str, bytes]
 
 
 def describe(
@@ -48,12 +53,14 @@ def describe(
     `excluded_days` are the quarantined days that it was neither trained nor judged on.
     """
     training_window = _training_window(split)
+    bundle = comparison.bundle.files()
     return ModelDescription(
         tags={
             **training_window,
             **_evaluation_window(comparison),
             "because": _json(because),
             "excluded_days": _json(sorted(excluded_days)),
+            "verdict_digest": digest_of(bundle),
             "verdict": "promoted" if comparison.verdict.promoted else "refused",
             "verdict_reasons": _json(comparison.verdict.reasons),
             "average_precision": _json(comparison.challenger.average_precision),
@@ -63,8 +70,9 @@ def describe(
         },
         documents={
             "model_card.md": model_card(facts, comparison.challenger, digest=digest, notes=training_window),
-            "verdict.json": msgspec.json.format(msgspec.json.encode(comparison)).decode(),
+            "verdict.json": msgspec.json.format(msgspec.json.encode(_document(comparison))).decode(),
         },
+        bundle=bundle,
     )
 
 
@@ -91,9 +99,27 @@ def register(
         fingerprint=candidate.fingerprint,
         params={**facts.settings, **counts, **_training_window(split), **_evaluation_window(comparison)},
         metrics=_metrics(comparison),
-        texts=description.documents,
+        artifacts={
+            **{document: text.encode() for document, text in description.documents.items()},
+            **{f"{VERDICT_FOLDER}/{file}": content for file, content in description.bundle.items()},
+        },
         tags=description.tags,
     )
+
+
+def _document(comparison: Comparison) -> dict[str, object]:
+    return {
+        "verdict": comparison.verdict,
+        "challenger": comparison.challenger,
+        "champion": comparison.champion,
+        "champion_version": comparison.champion_version,
+        "baselines": comparison.baselines,
+        "label_coverage": comparison.label_coverage,
+        "measurable": comparison.measurable,
+        "judge_from": comparison.evaluated_from,
+        "judge_until": comparison.evaluated_until,
+        "excluded_days": comparison.bundle.report.excluded_days,
+    }
 
 
 def promote(registry: MlflowRegistry, version: str, candidate: CandidateModel, verdict: Verdict) -> None:

@@ -85,7 +85,14 @@ class ReplayedLog(Struct, frozen=True, kw_only=True):
         excluded = np.isin(days, [_day_number(day) for day in sorted(excluded_days)])
         return _days_between(days, first, until) & ~self.duplicates & ~excluded
 
-    def split(self, as_of: date, *, maturity_days: int, evaluation_days: int) -> TemporalSplit:
+    def split(
+        self,
+        as_of: date,
+        *,
+        maturity_days: int,
+        evaluation_days: int,
+        excluded_days: frozenset[date] = frozenset(),
+    ) -> TemporalSplit:
         """Return the windows at the end of day `as_of`. Raises `NotEnoughHistory` if the log is too short."""
         return temporal_split(
             as_of,
@@ -94,6 +101,7 @@ class ReplayedLog(Struct, frozen=True, kw_only=True):
             evaluation_days=evaluation_days,
             train_days=TRAIN_DAYS,
             minimum_train_days=MINIMUM_TRAIN_DAYS,
+            excluded_days=excluded_days,
         )
 
 
@@ -157,7 +165,7 @@ def replay_log(
         cards=[card for of_partition in cards for card in of_partition.cards],
         card_partitions=np.repeat(archived.partitions, [len(of_partition.cards) for of_partition in cards]),
         states=np.concatenate([of_partition.states for of_partition in cards]),
-        ends=_ends(transactions["partition"].to_numpy(), log_offsets(transactions)),
+        ends=next_offsets(transactions),
     )
     log.info("replayed %d transactions of %d cards", len(replayed.features), len(replayed.cards))
     return replayed
@@ -254,8 +262,8 @@ def _fingerprint(
     before = history.occurred_at_ms < (_day_number(as_of) + 1) * DAY_MS
     seen = history.transactions.filter(pa.array(before))
     content: dict[str, Any] = {
-        "log_ends": _ends(seen["partition"].to_numpy(), seen["log_offset"].to_numpy()),
-        "label_ends": _ends(labels["partition"].to_numpy(), labels["log_offset"].to_numpy()),
+        "log_ends": next_offsets(seen),
+        "label_ends": next_offsets(labels),
         "as_of": as_of,
         "windows": split,
         "schema_hash": SCHEMA_HASH,
@@ -270,7 +278,9 @@ def _fingerprint(
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 
-def _ends(partitions: NDArray[Any], offsets: NDArray[Any]) -> dict[int, int]:
+def next_offsets(rows: pa.Table) -> dict[int, int]:
+    """Return the offset after the newest of these rows in each partition."""
+    partitions, offsets = rows["partition"].to_numpy(), log_offsets(rows)
     return {int(partition): int(offsets[partitions == partition].max()) + 1 for partition in np.unique(partitions)}
 
 

@@ -255,7 +255,7 @@ def test_a_champion_that_cannot_be_replaced_fires_an_alert_until_the_policy_allo
     expect_alerts: Callable[..., AbstractContextManager[None]],
 ) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text("[promotion]\nminimum_average_precision_ratio = 100.0\n")
+    policy.write_text("[promotion]\nminimum_gain = 1.0\n")
     plan = tmp_path / "plan.json"
     plan.write_bytes(
         msgspec.json.encode({"world": CHANGING, "history_days": 30, "live_days": 60, "wait_timeout_seconds": 900})

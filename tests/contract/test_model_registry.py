@@ -67,7 +67,7 @@ def register(url: str, folder: Path) -> str:
         fingerprint="f",
         params={"trees": 3},
         metrics={"average_precision": 0.5, "roc_auc": None},
-        texts={"model_card.md": "# A card"},
+        artifacts={"model_card.md": b"# A card", "verdict/rows.parquet": b"rows"},
         tags={"day": "2030-01-01"},
     )
 
@@ -108,6 +108,8 @@ def test_what_is_registered_is_found_under_its_alias_and_comes_back_byte_for_byt
     assert registry.version(version) == champion
 
     assert registry.files(champion) == FILES
+    assert registry.run_files(champion, "verdict") == {"rows.parquet": b"rows"}
+    assert registry.run_files(champion, "no such folder") == {}
 
 
 def test_an_alias_moves_to_the_version_that_it_is_given_last(

@@ -36,7 +36,7 @@ from cardwatch.features.hashing import identity_hashes
 from cardwatch.features.known_frauds import ReferenceLabel
 from cardwatch.features.reference_builder import ReferenceBuilder
 from cardwatch.progress import Bootstrapped
-from cardwatch.promotion.gate import PromotionPolicy
+from cardwatch.promotion.policy import PromotionPolicy
 from cardwatch.registry import CHALLENGER
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
@@ -45,6 +45,7 @@ from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from pipelines.__main__ import prefect_environment
 from pipelines.steps.fitting import REFERENCE_ENOUGH_ROWS
+from tests.promotion_policies import ANY_CHALLENGER_WINS, NO_CHALLENGER_WINS, policy_toml
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -53,17 +54,6 @@ DAYS = 30
 LAST_DAY = WORLD.first_day + timedelta(days=DAYS - 1)
 PARTITIONS = 4
 SECONDS = 240.0
-
-NO_CHALLENGER_WINS = PromotionPolicy(minimum_rows=1, minimum_frauds=1, minimum_average_precision_ratio=100.0)
-ANY_CHALLENGER_WINS = PromotionPolicy(
-    minimum_rows=1,
-    minimum_frauds=1,
-    minimum_average_precision=0.0,
-    minimum_average_precision_ratio=0.0,
-    minimum_recall_ratio=0.0,
-    maximum_cost_ratio=1e9,
-    calibration_factor=1e9,
-)
 
 
 def partition_of(card_id: str) -> int:
@@ -114,7 +104,7 @@ class Bench:
 
     def use(self, policy: PromotionPolicy) -> None:
         assert self.settings.policy_file is not None
-        self.settings.policy_file.write_bytes(msgspec.toml.encode({"promotion": policy}))
+        self.settings.policy_file.write_bytes(policy_toml(policy))
 
     def run(self, flow: str, **parameters: object) -> str:
         """Run a flow until it has completed, and return the id of the run."""
@@ -208,8 +198,8 @@ def test_a_refused_challenger_is_registered_with_its_verdict_and_the_champion_st
     assert challenger.tags["verdict"] == "refused"
     assert challenger.tags["because"] == '["a test requests it"]'
     reasons = msgspec.json.decode(challenger.tags["verdict_reasons"], type=list[str])
-    assert reasons[0].startswith("judged on days 2025-01-28 to 2025-01-30; ")
-    assert any(reason.startswith("FAILED: average precision") for reason in reasons)
+    assert reasons[0].startswith("judged on days 2025-01-24 to 2025-01-30; ")
+    assert any(reason.startswith("FAILED: saves ") for reason in reasons)
     assert set(reasons) < set(bench.log_of(run_id))
 
 
@@ -229,7 +219,7 @@ def test_the_compared_model_is_promoted_and_the_same_archive_gives_the_same_byte
 
 def test_a_run_that_fails_says_why(bench: Bench) -> None:
     with pytest.raises(
-        CardwatchError, match=r"ended as Failed: .*22 are needed: 14 to train, 3 to judge, 5 for labels"
+        CardwatchError, match=r"ended as Failed: .*26 are needed: 14 to train, 7 to judge, 5 for labels"
     ):
         bench.run("retrain", as_of_day=str(date(2025, 1, 15)), reasons=[])
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
@@ -20,7 +21,7 @@ from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.settings import Settings
 from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import SCHEMA_HASH
-from cardwatch.promotion.gate import PromotionPolicy
+from cardwatch.promotion.policy import PromotionPolicy
 from cardwatch.registry import CHAMPION
 from cardwatch.simulation.settings import SimulationSettings
 from cli.main import main
@@ -28,17 +29,18 @@ from infra.local_stack.stack import LocalStack
 from tests.archived_world import archive_world
 from tests.folder_contents import contents
 from tests.former_version import FORMER_SCHEMA, former_model, make_states_former, make_tables_former
+from tests.promotion_policies import ANY_CHALLENGER_WINS, policy_toml
 from tests.unit.services.records_of_others import DECISION
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
 WORLD, DAYS, PARTITIONS = SimulationSettings(seed=5, cards=200, fraud_share=0.02), 30, 2
-ANY_MODEL = PromotionPolicy(minimum_rows=1, minimum_frauds=1, minimum_average_precision=0.0, calibration_factor=1e9)
-NO_MODEL = PromotionPolicy(minimum_rows=1, minimum_frauds=1, minimum_average_precision=1.0, calibration_factor=1e9)
+ANY_MODEL = ANY_CHALLENGER_WINS
+NO_MODEL = replace(ANY_MODEL, minimum_average_precision=1.0)
 
 
 def use(policy_file: Path, policy: PromotionPolicy) -> None:
-    policy_file.write_bytes(msgspec.toml.encode({"promotion": policy}))
+    policy_file.write_bytes(policy_toml(policy))
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,6 @@ from cardwatch.events import Decision, Label, Transaction, decode, encode
 from cardwatch.features.columns import card_index
 from cardwatch.features.state import STATE
 from cardwatch.ports import Scores
-from cardwatch.promotion.gate import PromotionPolicy
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
@@ -44,6 +43,7 @@ from services.archive.aws.daily_job import archive_day
 from services.archive.aws.repartition import partition_of
 from services.stream.batch import Batch
 from services.stream.decision_engine import DecisionEngine
+from tests import promotion_policies
 
 REGION = "eu-central-1"
 GROUP = "cardwatch-test"
@@ -72,19 +72,9 @@ POLICIES = Policies(
         cooldown_days_after_refusal=1,
         drift_share=2.0,  # never
     ),
-    promotion=PromotionPolicy(
-        minimum_rows=1,
-        minimum_frauds=1,
-        minimum_average_precision=0.0,
-        minimum_average_precision_ratio=0.0,
-        minimum_recall_ratio=0.0,
-        maximum_cost_ratio=1e9,
-        calibration_factor=1e9,
-    ),
+    promotion=promotion_policies.ANY_CHALLENGER_WINS,
 )
-NO_CHALLENGER_WINS = structs.replace(
-    POLICIES, promotion=structs.replace(POLICIES.promotion, minimum_average_precision_ratio=100.0)
-)
+NO_CHALLENGER_WINS = structs.replace(POLICIES, promotion=promotion_policies.NO_CHALLENGER_WINS)
 
 
 class Killed(BaseException):

@@ -19,6 +19,7 @@ from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_endpoint import Endpoint
 from adapters.aws.sagemaker_registry import Registration, SageMakerRegistry
 from adapters.model_registry.model_folder import pack_model, unpack_model
+from adapters.model_registry.verdict_bundle import check_bundle
 from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import Detector
 from cardwatch.errors import (
@@ -37,7 +38,8 @@ from cardwatch.registry import digest_of
 from pipelines.sagemaker import handler
 from pipelines.sagemaker.execution import ExecutionArtifacts
 from pipelines.sagemaker.jobs import assemble, bootstrap, fit, judge
-from pipelines.steps.comparison import compare_champion_challenger
+from pipelines.steps.assembled_inputs import describe_inputs
+from pipelines.steps.comparison import ScoredCandidate, compare_champion_challenger
 from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import fit_candidate, recent_rows
 from pipelines.steps.training_set import assemble_training_set, replay_log
@@ -115,11 +117,15 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     bank.bucket.fetch_folder("tables/", bank.folder / "tables")
     log = replay_log(archive, ReferenceTableStore(bank.folder / "tables").all())
     split = log.split(LAST_DAY, maturity_days=1, evaluation_days=2)
-    rows = assemble_training_set(log, archive.labels(end_of_day(LAST_DAY)), LAST_DAY, split)
+    labels = archive.labels(end_of_day(LAST_DAY))
+    rows = assemble_training_set(log, labels, LAST_DAY, split)
+    inputs = describe_inputs(archive, log, labels, LAST_DAY, split)
     training = rows.between(split.train_from, split.evaluate_from)
     contract = learn_data_contract(archive, LAST_DAY)
     candidate = fit_candidate(training, recent_rows(log, LAST_DAY, split), bank.new_folder(), contract=contract)
-    comparison = compare_champion_challenger(SageMakerRegistry(GROUP), candidate.detector, rows, split, POLICIES)
+    comparison = compare_champion_challenger(
+        SageMakerRegistry(GROUP), ScoredCandidate(candidate.detector, candidate.digest), rows, split, POLICIES, inputs
+    )
 
     assert version.digest == candidate.digest
     assert version.tags["fingerprint"] == candidate.fingerprint
@@ -128,6 +134,9 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     assert comparison.champion_version == "1"
     documents = {"detector.json", "reliability.svg", "data_contract.json"}
     assert set(files) == {"model.ubj", "trees.bin", "reference.parquet", *documents}
+    bundle = {name: bank.bucket.get(f"models/same-model/verdict/{name}") for name in comparison.bundle.files()}
+    assert check_bundle(bundle, stored.tags["verdict_digest"]) == []
+    assert inputs.feature_parity.rows > 0
     assert b"# Card-fraud detector" in bank.bucket.get("models/same-model/model_card.md")
 
 
@@ -271,7 +280,7 @@ def test_a_refused_candidate_ends_the_retraining_and_the_champion_stays(
     train(stand.bank, "refused", NO_CHALLENGER_WINS)
     verdict = invoke(stand, monkeypatch, action="verdict", execution="refused")
     assert verdict["promoted"] is False
-    assert any(reason.startswith("FAILED: average precision") for reason in verdict["reasons"])
+    assert any(reason.startswith("FAILED: ") and "of the champion's cost" in reason for reason in verdict["reasons"])
     assert S3ProgressLog(stand.bank.bucket).of_day(LAST_DAY, ProgressPart.RETRAINING) == [
         RetrainingEnded(day=LAST_DAY, challenger_version=None, promoted=False, reasons=verdict["reasons"])
     ]

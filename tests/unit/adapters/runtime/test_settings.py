@@ -137,14 +137,29 @@ def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) ->
 
 def test_old_names_in_a_policy_file_are_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "policy.toml"
-    file.write_text("[drift]\nlearnable_days = 5\ndays_after_promotion = 20\ncooldown_days_after_refusal = 4\n")
+    file.write_text("[drift]\nlearnable_days = 5\ndays_after_promotion = 20\ncooldown_days_after_refusal = 8\n")
     drift = read_policies(Settings(policy_file=file)).drift
     assert drift.new_training_days == 5
-    assert (drift.cooldown_days_after_promotion, drift.cooldown_days_after_refusal) == (20, 4)
+    assert (drift.cooldown_days_after_promotion, drift.cooldown_days_after_refusal) == (20, 8)
     assert [message.partition(": ")[2].partition(";")[0] for message in caplog.messages] == [
         "learnable_days is called new_training_days now",
         "days_after_promotion is called cooldown_days_after_promotion now",
     ]
+
+
+@pytest.mark.parametrize("key", ["minimum_average_precision_ratio", "minimum_recall_ratio", "maximum_cost_ratio"])
+def test_a_requirement_of_the_former_gate_is_refused_with_the_remedy(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(f"[promotion]\n{key} = 1.05\n")
+    with pytest.raises(Misconfigured, match=f"promotion.{key} was removed; the saving is tested now: remove the key"):
+        read_policies(Settings(policy_file=file))
+
+
+def test_settings_that_defeat_the_gate_are_refused_together(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[drift]\njudge_days = 3\ncooldown_days_after_refusal = 3\n")
+    with pytest.raises(Misconfigured, match=r"judge_days is 3, and must be whole weeks.*; the cooldowns allow 10"):
+        read_policies(Settings(policy_file=file))
 
 
 def test_a_name_given_twice_is_refused(tmp_path: Path) -> None:

@@ -1,23 +1,28 @@
-"""The comparison with a champion that cannot score the rows, because it needs features of a former schema."""
+"""The comparison of a challenger with a champion, and with one that needs features of a former schema."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 from msgspec import structs
 
+from adapters.model_registry.verdict_bundle import check_bundle
 from adapters.runtime.policy_file import Policies
+from cardwatch.detector.detector import FACTS_FILE, TREES_FILE
 from cardwatch.events import to_epoch_ms
-from cardwatch.features.definitions import FEATURE_NAMES
+from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.label_states import LabelCoverage
-from cardwatch.promotion.gate import PromotionPolicy
+from cardwatch.promotion.evidence import AssembledInputs, FeatureParity, JudgedCoverage
+from cardwatch.promotion.policy import PromotionPolicy
 from cardwatch.promotion.split import TemporalSplit
 from cardwatch.registry import ModelVersion
 from cardwatch.warm_up import one_split_detector
-from pipelines.steps.comparison import compare_champion_challenger
+from pipelines.steps.comparison import Comparison, ScoredCandidate, compare_champion_challenger
 from pipelines.steps.training_set import TrainingSet
 from tests.former_version import FORMER_SCHEMA
+from tests.promotion_policies import ANY_CHALLENGER_WINS
 
 FIRST = datetime(2025, 1, 6, 12, tzinfo=UTC)
 SPLIT = TemporalSplit(
@@ -61,12 +66,38 @@ def rows() -> TrainingSet:
     )
 
 
-def test_the_challenger_is_judged_like_a_first_model_and_the_verdict_says_why() -> None:
-    gate = PromotionPolicy(minimum_rows=1, minimum_frauds=1, calibration_factor=1e9)
-    compared = compare_champion_challenger(
-        FormerChampion(), one_split_detector(), rows(), SPLIT, structs.replace(Policies(), promotion=gate)
+INPUTS = AssembledInputs(
+    as_of=(FIRST + timedelta(days=4)).date(),
+    excluded_days=[],
+    log_ends={0: 8},
+    label_ends={0: 4},
+    transactions={(FIRST + timedelta(days=number)).date(): 3 for number in range(4)},
+    feature_parity=FeatureParity(rows=8, differing=0, features=[]),
+)
+
+
+class Champion(FormerChampion):
+    """A registry with a champion that was trained on days before the second one."""
+
+    def champion(self) -> ModelVersion:
+        tags = {"schema_hash": SCHEMA_HASH, "trained_until": str((FIRST + timedelta(days=1)).date()), "digest": "d"}
+        return ModelVersion(version="4", run_id="", tags=tags)
+
+    def files(self, _version: ModelVersion, /) -> dict[str, bytes]:
+        detector = one_split_detector()
+        return {TREES_FILE: detector._trees.to_bytes(), FACTS_FILE: msgspec.json.encode(detector.facts)}
+
+
+def compare(registry: FormerChampion, judged: TrainingSet, gate: PromotionPolicy) -> Comparison:
+    policies = structs.replace(Policies(), promotion=gate)
+    return compare_champion_challenger(
+        registry, ScoredCandidate(one_split_detector(), "digest"), judged, SPLIT, policies, INPUTS
     )
-    assert compared.verdict.promoted
+
+
+def test_the_challenger_is_judged_like_a_first_model_and_the_verdict_says_why() -> None:
+    compared = compare(FormerChampion(), rows(), ANY_CHALLENGER_WINS)
+    assert compared.verdict.promoted, compared.verdict.reasons
     assert (compared.champion, compared.champion_version) == (None, None)
     assert compared.verdict.reasons[0].endswith("the champion (version 4) needs other features and cannot be compared")
     assert compared.challenger.average_precision == 1.0
@@ -75,19 +106,65 @@ def test_the_challenger_is_judged_like_a_first_model_and_the_verdict_says_why() 
 def test_a_challenger_that_fails_the_gate_for_first_models_is_not_promoted() -> None:
     flawed = rows()
     flawed.features[:] = -flawed.features  # no amount is positive: the detector sees no fraud
-    gate = PromotionPolicy(minimum_rows=1, minimum_frauds=1, minimum_average_precision=0.9, calibration_factor=1e9)
-    compared = compare_champion_challenger(
-        FormerChampion(), one_split_detector(), flawed, SPLIT, structs.replace(Policies(), promotion=gate)
-    )
+    compared = compare(FormerChampion(), flawed, structs.replace(ANY_CHALLENGER_WINS, minimum_average_precision=0.9))
     assert not compared.verdict.promoted
+
+
+def test_only_days_on_which_neither_model_was_trained_are_judged() -> None:
+    # The champion was trained on the first of four days with two rows each, and with three transactions each.
+    compared = compare(Champion(), rows(), ANY_CHALLENGER_WINS)
+    inputs, evidence = compared.bundle.inputs, compared.bundle.evidence
+
+    assert inputs.judged_from == (FIRST + timedelta(days=1)).date()
+    assert len(evidence.days) == 6
+    assert inputs.label_coverage == JudgedCoverage(transactions=9, judged=6, frauds=3)
+    assert (inputs.champion_version, inputs.champion_digest, inputs.challenger_digest) == ("4", "d", "digest")
+    assert compared.champion == compared.challenger
+
+
+def test_quarantined_days_of_the_window_are_stated_in_the_verdict() -> None:
+    quarantined = (FIRST + timedelta(days=2)).date()
+    inputs = structs.replace(INPUTS, excluded_days=[(FIRST - timedelta(days=9)).date(), quarantined])
+    judged = rows()
+    kept = judged.days != int(judged.days.min()) + 2
+    columns = {name: value[kept] for name, value in structs.asdict(judged).items() if isinstance(value, np.ndarray)}
+    compared = compare_champion_challenger(
+        Champion(),
+        ScoredCandidate(one_split_detector(), "digest"),
+        structs.replace(judged, **columns),
+        SPLIT,
+        structs.replace(Policies(), promotion=ANY_CHALLENGER_WINS),
+        inputs,
+    )
+
+    assert compared.bundle.report.excluded_days == [quarantined]
+    assert check_bundle(compared.bundle.files()) == []
+    assert f"judged on 2 days ({quarantined} left out as quarantined)" in compared.verdict.reasons[2 + 1]
+
+
+def test_the_same_model_is_not_promoted_over_itself() -> None:
+    gate = structs.replace(ANY_CHALLENGER_WINS, minimum_gain=0.0)
+    compared = compare(Champion(), rows(), gate)
+
+    assert not compared.verdict.promoted
+    assert any("saves 0.0 % of the champion's cost" in reason for reason in compared.verdict.reasons)
 
 
 def test_the_baselines_are_trained_on_the_days_before_and_judged_on_the_same_rows() -> None:
     split = structs.replace(SPLIT, evaluate_from=(FIRST + timedelta(days=2)).date())
-    compared = compare_champion_challenger(FormerChampion(), one_split_detector(), rows(), split, Policies())
-    assert set(compared.baselines) == {"rules", "logistic_regression"}
+    policies = structs.replace(Policies(), promotion=ANY_CHALLENGER_WINS)
+    compared = compare_champion_challenger(
+        FormerChampion(), ScoredCandidate(one_split_detector(), "digest"), rows(), split, policies, INPUTS
+    )
+    assert set(compared.baselines) == set(compared.bundle.report.baselines) == {"rules", "logistic_regression"}
     assert {each.rows for each in compared.baselines.values()} == {compared.challenger.rows} == {4}
     rules, regression = compared.baselines["rules"], compared.baselines["logistic_regression"]
     # No rule fires: everything is approved. The regression has learned that a row with an amount is fraud.
     assert (rules.average_precision, rules.expected_cost) == (0.5, 1.0)
     assert regression.average_precision == 1.0
+
+
+def test_the_bundle_of_a_comparison_holds() -> None:
+    files = compare(Champion(), rows(), ANY_CHALLENGER_WINS).bundle.files()
+
+    assert check_bundle(files) == []
