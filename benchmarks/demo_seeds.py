@@ -21,8 +21,8 @@ from adapters.runtime.settings import child_environment, read_settings
 from benchmarks.world_means import estimate
 from cli.demo.report import SUMMARY_NAME
 from cli.demo.summary import DemoSummary
-from cli.evaluate.curves import wilson_interval
 from infra.aws.markdown_tables import table
+from models.wilson import wilson_interval
 
 HELD_OUT_SEEDS: Final = range(31, 41)
 """Seeds that were not used while the world and the features were developed."""

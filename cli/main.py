@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "upgrade": ("cli.upgrade", "Bring the stack's data to this version, after an update."),
     "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),
     "verdict": ("cli.verdict", "Fetch, show and check the verdict on a model version."),
+    "stress": ("cli.stress", "Test monitoring and retraining on many simulated worlds."),
     "evaluate": ("cli.evaluate", "Train and test a model on your own transactions."),
     "replay": ("cli.replay", "Write the archived log as feature rows, on all cores."),
     "backfill": ("cli.backfill", "Write the archived log as feature rows, with Spark."),

@@ -8,13 +8,13 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from models.wilson import wilson_interval
+
 BINS: Final = 10
 """Bins of the expected calibration error, with equal weights of rows in each."""
 PLOT_BINS: Final = 10
 """Bins of the reliability plot, with equal numbers of expected frauds in each."""
 _TINY: Final = 1e-12
-_Z: Final = 1.96
-"""Quantile of the normal distribution for an interval of 95 %."""
 
 
 class CalibrationQuality(Struct, frozen=True, kw_only=True):
@@ -102,9 +102,7 @@ def reliability_points(
 
 def _point(expected: float, frauds: float, rows: float) -> ReliabilityPoint:
     rate = frauds / rows
-    middle, spread = rate + _Z**2 / (2 * rows), _Z * np.sqrt(rate * (1 - rate) / rows + (_Z / (2 * rows)) ** 2)
-    scale = 1 + _Z**2 / rows
-    low, high = float(max(middle - spread, 0.0) / scale), float(min((middle + spread) / scale, 1.0))
+    low, high = wilson_interval(rate * rows, rows)
     return ReliabilityPoint(expected / rows, rate, rows, low, high)
 
 

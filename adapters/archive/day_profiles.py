@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from adapters.archive.arrow_columns import codes_with_missing, epoch_ms, hashes
 from adapters.archive.log_files import log_offsets
-from adapters.archive.reader import Archive
+from adapters.archive.tables import ArchivedTables
 from cardwatch.data_contract.profile import (
     DayProfile,
     KnownKeys,
@@ -32,7 +32,7 @@ _EPOCH: Final = date(1970, 1, 1)
 class DayProfiler:
     """Makes profiles of archived days. The keys of the newest days are kept in memory, because every day needs them."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: ArchivedTables) -> None:
         self._archive = archive
         self._keys: dict[date, KnownKeys] = {}
 
@@ -75,6 +75,6 @@ def labels_observed(labels: pa.Table, days: Sequence[date]) -> list[int]:
     return [int(np.count_nonzero(observed == (day - _EPOCH).days)) for day in days]
 
 
-def labels_of_newest_days(archive: Archive, day: date, days: int) -> list[int]:
+def labels_of_newest_days(archive: ArchivedTables, day: date, days: int) -> list[int]:
     """Return the number of labels observed on `day` and the `days - 1` days before it, newest first."""
     return labels_observed(archive.labels(end_of_day(day)), [day - timedelta(days=number) for number in range(days)])

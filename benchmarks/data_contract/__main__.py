@@ -20,8 +20,8 @@ from msgspec import Struct
 from benchmarks.data_contract.monitored_world import monitor_world
 from benchmarks.data_contract.scenarios import AS_OF, CALM, FAULT, HARMLESS, ONSET, Scenario, scenarios
 from cardwatch.simulation.settings import SimulationSettings
-from cli.evaluate.curves import wilson_interval
 from infra.aws.markdown_tables import table
+from models.wilson import wilson_interval
 
 HELD_OUT_SEEDS: Final = range(6_000, 6_030)
 """Seeds that were not used while checks and thresholds were developed. The calm scenario takes all of them, harmless

@@ -17,8 +17,8 @@ from msgspec import Struct
 from benchmarks.gate.score_worlds import PLANS
 from benchmarks.gate.trials import GATE, GateTrial, JudgedWorld, large_trials, small_trials
 from benchmarks.gate.worlds import ScoredWorld
-from cli.evaluate.curves import wilson_interval
 from infra.aws.markdown_tables import table
+from models.wilson import wilson_interval
 
 METHODS = (GATE, "studentised", "percentile", "normal")
 MINIMUM_GAINS = (0.0, 0.05, 0.1)

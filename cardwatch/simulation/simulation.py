@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from cardwatch.events import Label, Transaction, to_epoch_ms
@@ -91,9 +92,7 @@ class Simulation:
 
     def __init__(self, settings: SimulationSettings) -> None:
         self.settings = settings
-        events = settings.events()
-        self._events = [event for event in events if not isinstance(event, DataFault)]
-        self._faults = [event for event in events if isinstance(event, DataFault)]
+        self._set_events(settings)
         self._streams = RandomStreams(settings.seed)
         self.population = Population(settings, self._streams)
         self._subscriptions = Subscriptions(self.population, self._streams.initial(RandomStream.SUBSCRIPTIONS))
@@ -105,6 +104,29 @@ class Simulation:
         self._next_day = 0
         self._begun: _BegunDay | None = None
         self._unobserved: TransactionArray | None = None
+
+    def branch(self, settings: SimulationSettings) -> Simulation:
+        """Return an independent copy in which the days from the next one on follow `settings`.
+
+        They may differ from those of this simulation in `timeline`, `change_day` and `labels`. Raises `ValueError` if
+        they differ in anything else, also in what began before the next day, or if a day has not ended.
+        """
+        same = structs.replace(
+            settings, timeline=self.settings.timeline, change_day=self.settings.change_day, labels=self.settings.labels
+        )
+        if same != self.settings:
+            raise ValueError("a branch may only differ in timeline, change_day and labels")
+        if self._begun is not None:
+            raise ValueError(f"day {self._begun.number} has not ended")
+        here, there = (
+            [event for event in each.events() if event.from_day < self._next_day] for each in (self.settings, settings)
+        )
+        if here != there:
+            raise ValueError(f"a branch cannot change what began before day {self._next_day}")
+        twin = deepcopy(self)
+        twin.settings = settings
+        twin._set_events(settings)
+        return twin
 
     def simulate_day(self, number: int) -> SimulatedDay:
         """Return day `number`, on which everything is approved, as arrays.
@@ -204,6 +226,11 @@ class Simulation:
             labels=self._emitter.labels(simulated.labels),
             truth=[Truth(Typology(typology), campaign, day) for typology, campaign, day in zip(*truth, strict=True)],
         )
+
+    def _set_events(self, settings: SimulationSettings) -> None:
+        events = settings.events()
+        self._events = [event for event in events if not isinstance(event, DataFault)]
+        self._faults = [event for event in events if isinstance(event, DataFault)]
 
     def _complete(self, number: int, transactions: TransactionArray) -> None:
         """Fill the columns that need the whole day."""

@@ -9,6 +9,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from models.wilson import wilson_interval
+
 RECALLS: Final = np.linspace(0.01, 1.0, 100)
 """Recalls at which the precisions of the folds are averaged."""
 
@@ -19,8 +21,6 @@ PROBABILITY_BINS: Final = np.array([0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 
 """Edges of the bins of a calibration curve. They are narrow where probabilities are low, because fraud is rare and the
 policy challenges at one per cent already."""
 
-NORMAL_95: Final = 1.959964
-"""Quantile of the normal distribution for 95 %."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -79,18 +79,6 @@ def calibration_curve(probabilities: Floats, is_fraud: NDArray[np.bool_]) -> lis
         low, high = wilson_interval(frauds, rows)
         bins.append(CalibrationBin(float(probabilities[inside].mean()), frauds / rows, low, high, rows, frauds))
     return bins
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a share (Wilson 1927).
-
-    >>> [round(end, 4) for end in wilson_interval(0, 10)]
-    [0.0, 0.2775]
-    """
-    share, z2 = successes / trials, NORMAL_95**2
-    centre = share + z2 / (2 * trials)
-    spread = NORMAL_95 * float(np.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2)))
-    return max(0.0, (centre - spread) / (1 + z2 / trials)), min(1.0, (centre + spread) / (1 + z2 / trials))
 
 
 def relative_costs(scores: Floats, of_alert: Floats, of_approval: Floats) -> NDArray[np.float64] | None:

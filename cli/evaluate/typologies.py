@@ -15,11 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from cardwatch.errors import Misconfigured
-from cli.evaluate.curves import wilson_interval
 from cli.evaluate.dataset import Dataset, Text
 from cli.evaluate.scored_fold import ScoredFold
 from cli.evaluate.tables import results_table
 from models.evaluation import threshold_at_one_false_positive_per
+from models.wilson import wilson_interval
 
 COLUMNS: Final = ("transaction_id", "typology")
 GENUINE: Final = "genuine"

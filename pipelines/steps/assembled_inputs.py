@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adapters.archive.log_files import log_offsets
-from adapters.archive.reader import Archive
+from adapters.archive.tables import ArchivedTables
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.promotion.evidence import AssembledInputs, FeatureParity
@@ -23,7 +23,7 @@ _OFFSET_BITS = 48
 
 
 def describe_inputs(
-    archive: Archive,
+    archive: ArchivedTables,
     history: ReplayedLog,
     labels: pa.Table,
     as_of: date,
@@ -47,7 +47,11 @@ def describe_inputs(
 
 
 def compare_features(
-    history: ReplayedLog, archive: Archive, first: date, until: date, excluded_days: frozenset[date] = frozenset()
+    history: ReplayedLog,
+    archive: ArchivedTables,
+    first: date,
+    until: date,
+    excluded_days: frozenset[date] = frozenset(),
 ) -> FeatureParity:
     """Compare replayed features with those that decisions of [first, until) recorded, bit by bit.
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Final
 
 from adapters.archive.day_profiles import DayProfiler, known_days, labels_observed
-from adapters.archive.reader import Archive
+from adapters.archive.tables import ArchivedTables
 from cardwatch.data_contract.contract import MAXIMUM_DAYS, MINIMUM_DAYS, DataContract, learn_contract
 from cardwatch.data_contract.quarantine import newest_days
 from cardwatch.label_maturity import end_of_day
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def learn_data_contract(
-    archive: Archive, as_of: date, excluded_days: frozenset[date] = frozenset()
+    archive: ArchivedTables, as_of: date, excluded_days: frozenset[date] = frozenset()
 ) -> DataContract | None:
     """Return the contract of the newest closed days up to `as_of`, without those that are excluded.
 

@@ -161,7 +161,7 @@ def replay_log(
         occurred_at_ms=np.concatenate([batch.occurred_at_ms for batch in batches]),
         features=np.concatenate([batch.folded.features for batch in batches]),
         duplicates=np.concatenate([batch.folded.duplicates for batch in batches]),
-        **_decided(transactions, archive.actions()),
+        **decided_columns(transactions, archive.actions()),
         cards=[card for of_partition in cards for card in of_partition.cards],
         card_partitions=np.repeat(archived.partitions, [len(of_partition.cards) for of_partition in cards]),
         states=np.concatenate([of_partition.states for of_partition in cards]),
@@ -240,7 +240,7 @@ def assemble_training_set(
     )
 
 
-def _decided(transactions: pa.Table, actions: pa.Table) -> dict[str, NDArray[Any]]:
+def decided_columns(transactions: pa.Table, actions: pa.Table) -> dict[str, NDArray[Any]]:
     """Return what `ReplayedLog` says about the decision of each transaction, by its position in the log."""
     is_declined = np.zeros(transactions.num_rows, np.bool_)
     is_by_rules = np.zeros(transactions.num_rows, np.bool_)

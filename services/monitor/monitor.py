@@ -18,7 +18,7 @@ from services.monitor.champions import judged_performance_of
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.observation import Observer
 from services.monitor.outcomes import summarize
-from services.monitor.retraining import Retrainer
+from services.monitor.retraining import RunsRetraining
 
 log = logging.getLogger(__name__)
 
@@ -26,18 +26,19 @@ log = logging.getLogger(__name__)
 class Monitor:
     """Monitors finished days one at a time, in order. A retraining belongs to the day that started it.
 
-    The state is built from progress records alone, so that a restart changes nothing.
+    The state is built from progress records alone, so that a restart changes nothing. `reports` is the folder of drift
+    reports; None: no report is written.
     """
 
     def __init__(
         self,
         observer: Observer,
         registry: ModelRegistry,
-        retrainer: Retrainer,
+        retrainer: RunsRetraining,
         publish: Callable[[Progress], None],
         *,
         policy: DriftPolicy,
-        reports: Path,
+        reports: Path | None,
         retry: StoppableRetry,
         metrics: MonitorMetrics,
     ) -> None:
@@ -67,7 +68,8 @@ class Monitor:
         )
         log.info("%s", assessed.summary)
         if assessed.drift_detected is not None:
-            self._observer.save_report(self._reports / f"drift-{day}.html")
+            if self._reports is not None:
+                self._observer.save_report(self._reports / f"drift-{day}.html")
             self._publish(assessed.drift_detected)
         if assessed.retraining_started is not None:
             self._publish(assessed.retraining_started)

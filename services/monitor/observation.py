@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from adapters.archive.day_profiles import DayProfiler, known_days, labels_of_newest_days
 from adapters.archive.feature_rows import feature_matrix, of_this_schema
 from adapters.archive.outcome_states import states_of
-from adapters.archive.reader import Archive
+from adapters.archive.tables import ArchivedTables
 from cardwatch.data_contract.contract import CONTRACT_FILE, DataContract, check_day
 from cardwatch.data_contract.finding import ALL_RECORDS, Check, DataFinding
 from cardwatch.data_contract.labels import MAXIMUM_LABEL_DAYS
@@ -49,7 +49,7 @@ class Observer:
 
     def __init__(
         self,
-        archive: Archive,
+        archive: ArchivedTables,
         registry: ModelRegistry,
         policy: DriftPolicy,
         decision_policy: DecisionPolicy | None = None,

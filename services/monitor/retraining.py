@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -25,6 +25,13 @@ MAX_RUNS: Final = 3
 POLL_SECONDS: Final = 0.25
 SERVING_TIMEOUT_SECONDS: Final = 60.0
 """Time after a promotion until a warning says that the scoring service still serves another version."""
+
+
+class RunsRetraining(Protocol):
+    """Whatever trains and judges a challenger when the monitor asks for it."""
+
+    def retrain(self, started: RetrainingStarted, /) -> RetrainingEnded:
+        """Train a challenger on the data known at the end of that day, have it judged, and return how it ended."""
 
 
 class Retrainer:

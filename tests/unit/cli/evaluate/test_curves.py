@@ -14,9 +14,9 @@ from cli.evaluate.curves import (
     mean_curve,
     precisions_at_recalls,
     relative_costs,
-    wilson_interval,
 )
 from cli.evaluate.scored_fold import calibrated
+from models.wilson import wilson_interval
 
 ROWS = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=30)
 
