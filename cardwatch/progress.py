@@ -100,6 +100,18 @@ class ActionShareChange(Struct, frozen=True, kw_only=True):
     current: Proportion
 
 
+class Signal(Struct, frozen=True, kw_only=True):
+    """What the monitor has noticed: one of `cardwatch.drift.signals.SIGNALS` with its severity, in a sentence.
+
+    `since` is the first of the consecutive days with a signal of this name.
+    """
+
+    name: str
+    severity: str
+    since: date
+    sentence: str
+
+
 class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     """The monitor has processed `day`, and any retraining that this day started has ended.
 
@@ -109,10 +121,11 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     those that were missing much more or less often on `day` than in the training data. `data_findings` are what breaks
     the champion's data contract: those that block quarantine the days that they affect. None of these has an influence
     on `state`. `label_coverage` counts the decisions on the matured days of `average_precision` and on the newest days
-    by what is known of their outcomes. `estimated_average_precision` is the average precision of the newest days as
-    the probabilities of their scores expect it, `estimate_of_matured` the same of the days of `average_precision`, so
-    that both can be compared; see `cardwatch.drift.estimated_performance`. `action_share_changes` are the actions that
-    are much more or less frequent than before. Records of earlier versions have none of them.
+    by what is known of their outcomes. `estimated_average_precision` is the average precision of the newest days as the
+    probabilities of their scores expect it, `estimate_of_matured` the same of the days of `average_precision`, so that
+    both can be compared; see `cardwatch.drift.estimated_performance`. `action_share_changes` are the actions that are
+    much more or less frequent than before. `signals` are all of these as sentences, with severities. Records of earlier
+    versions have none of them.
     """
 
     day: date
@@ -130,6 +143,7 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     estimated_average_precision: Proportion | None = None
     estimate_of_matured: Proportion | None = None
     action_share_changes: dict[str, ActionShareChange] = {}
+    signals: list[Signal] = []
 
     def __post_init__(self) -> None:
         """Replace the state name of earlier versions; raises `ValueError` for an unknown state."""

@@ -13,12 +13,26 @@ from datetime import date, timedelta
 from msgspec import Struct, structs
 
 from cardwatch.data_contract.finding import DataFinding
-from cardwatch.data_contract.quarantine import blocked_reasons, sentences_of
+from cardwatch.data_contract.quarantine import blocked_reasons
 from cardwatch.drift.performance import MeasuredPerformance, relative_loss, standard_errors_lost
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
+from cardwatch.drift.signals import (
+    ALERT,
+    DATA_DRIFT,
+    PERFORMANCE,
+    RETRAIN,
+    RETRAINING_WAITS,
+    WATCH,
+    action_signals,
+    contract_signals,
+    coverage_signals,
+    not_compared_signals,
+    null_share_signals,
+    signals,
+)
 from cardwatch.label_maturity import newest_mature_day
 from cardwatch.label_states import LabelCoverage
-from cardwatch.progress import DECAYED, STABLE, SUSPECTED, ActionShareChange, NullShareChange
+from cardwatch.progress import DECAYED, STABLE, SUSPECTED, ActionShareChange, NullShareChange, Signal
 
 
 class DriftResult(Struct, frozen=True, kw_only=True):
@@ -88,12 +102,20 @@ class DriftState(Struct, frozen=True, kw_only=True):
 
 
 class Assessment(Struct, frozen=True, kw_only=True):
-    """Assessment of a day: `state` is one of `cardwatch.progress.STATES`, `reasons` are sentences with the numbers."""
+    """Assessment of a day: `state` is one of `cardwatch.progress.STATES`, `signals` say why, with the numbers.
+
+    Each signal begins on this day; `with_beginnings` gives it its first day.
+    """
 
     state: str
     retrain: bool
     baseline: MeasuredPerformance | None
-    reasons: list[str]
+    signals: list[Signal]
+
+    @property
+    def reasons(self) -> list[str]:
+        """The sentences of the signals."""
+        return [signal.sentence for signal in self.signals]
 
 
 def assess(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> tuple[DriftState, Assessment]:
@@ -108,15 +130,22 @@ def assess(drift_state: DriftState, observation: DayObservation, policy: DriftPo
         *_cooldown(drift_state, observation.day, policy),
     ]
     baseline = observation.judged_performance or drift_state.first_performance
+    retrain, day = decayed and not obstacles, observation.day
+    severity = RETRAIN if retrain else ALERT if decayed else WATCH
+    losses = _loss_reasons(drift_state, observation.performance, baseline, policy)
     return drift_state, Assessment(
         state=DECAYED if decayed else SUSPECTED if drift or loss else STABLE,
-        retrain=decayed and not obstacles,
+        retrain=retrain,
         baseline=baseline,
-        reasons=[
-            *_drift_reasons(drift_state, observation, policy),
-            *_loss_reasons(drift_state, observation.performance, baseline, policy),
-            *(obstacles if decayed else []),
-            *_data_findings(observation),
+        signals=[
+            *signals(day, DATA_DRIFT, WATCH, _drift_reasons(drift_state, observation, policy)),
+            *signals(day, PERFORMANCE, severity, losses),
+            *signals(day, RETRAINING_WAITS, WATCH, obstacles if decayed else []),
+            *contract_signals(day, observation.data_findings),
+            *null_share_signals(day, observation.null_share_changes),
+            *action_signals(day, observation.action_share_changes),
+            *not_compared_signals(day, observation.not_compared),
+            *coverage_signals(day, observation.label_coverage),
         ],
     )
 
@@ -186,7 +215,8 @@ def _missing_training_days(drift_state: DriftState, day: date, policy: DriftPoli
 
 
 def _cooldown(drift_state: DriftState, day: date, policy: DriftPolicy) -> list[str]:
-    if (last := drift_state.last_retraining) is None:
+    last = drift_state.last_retraining
+    if last is None or last.day >= day:  # a retraining of this day follows from it, also if it is assessed again
         return []
     days = policy.cooldown_days_after_promotion if last.promoted else policy.cooldown_days_after_refusal
     until = last.day + timedelta(days=days)
@@ -217,25 +247,4 @@ def _loss_reasons(
         f"average precision {current.average_precision:.3f} over {current.frauds} matured frauds, baseline "
         f"{baseline.average_precision:.3f}: {relative_loss(baseline, current):.0%} lost, "
         f"{errors:.1f} standard errors, {drift_state.days_of_loss} days in a row"
-    ]
-
-
-def _data_findings(observation: DayObservation) -> list[str]:
-    """Return sentences on the data contract, missing values, actions, and features that cannot be compared."""
-    changes = [
-        f"{name} {change.reference:.0%} to {change.current:.0%}"
-        for name, change in observation.null_share_changes.items()
-    ]
-    actions = [
-        f"{action} {change.reference:.2%} to {change.current:.2%}"
-        for action, change in observation.action_share_changes.items()
-    ]
-    names_of: dict[str, list[str]] = {}
-    for name, reason in observation.not_compared.items():
-        names_of.setdefault(reason, []).append(name)
-    return [
-        *sentences_of(observation.data_findings),
-        *([f"the share of missing values has changed: {', '.join(changes)}"] if changes else []),
-        *([f"the share of decisions has changed: {', '.join(actions)}"] if actions else []),
-        *(f"cannot be compared, because {reason}: {', '.join(names)}" for reason, names in names_of.items()),
     ]

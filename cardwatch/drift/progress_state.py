@@ -12,6 +12,7 @@ from cardwatch.data_contract.quarantine import QuarantineState, after_day, after
 from cardwatch.drift.assessment import Assessment, DayObservation, DriftState, after_retraining, assess
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
+from cardwatch.drift.signals import with_beginnings
 from cardwatch.progress import (
     DECAYED,
     DayArchived,
@@ -22,6 +23,7 @@ from cardwatch.progress import (
     QuarantineReleased,
     RetrainingEnded,
     RetrainingStarted,
+    Signal,
 )
 
 
@@ -55,6 +57,7 @@ class ProgressState:
         self._live: set[date] = set()
         self._archived: list[date] = []
         self._monitored: set[date] = set()
+        self._signals: list[Signal] = []
 
     def add(self, record: Progress) -> None:
         """Add the next progress record."""
@@ -72,6 +75,7 @@ class ProgressState:
                 self._drift_state = after_retraining(self._drift_state, record.day, promoted=record.promoted)
             case DayMonitored() if record.day not in self._monitored:
                 self._monitored.add(record.day)
+                self._signals = record.signals
                 observation = _observation(record, self._judged_performance_of(record.champion_version))
                 self._drift_state, _ = assess(self._drift_state, observation, self._policy)
                 self.quarantine = quarantine_after([record], self.quarantine)
@@ -97,13 +101,15 @@ class ProgressState:
         findings = with_since(self.quarantine, observation.data_findings)
         observation = structs.replace(observation, data_findings=findings)
         _, assessment = assess(self._drift_state, observation, self._policy)
+        before = self._signals if version == self._drift_state.champion_version else []
+        found = with_beginnings(assessment.signals, before)
         state, reasons = assessment.state, assessment.reasons
         is_new = state == DECAYED and version not in self._decayed_versions
         starts = assessment.retrain and day not in self.started
         return AssessedDay(
             DriftDetected(day=day, champion_version=version, reasons=reasons) if is_new else None,
             self._retraining(observation, reasons) if starts else None,
-            _day_monitored(observation, assessment),
+            structs.replace(_day_monitored(observation, assessment), signals=found),
             f"{day}: version {version} is {state}" + (f" ({'; '.join(reasons)})" if reasons else ""),
         )
 

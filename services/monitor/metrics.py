@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections.abc import Iterable
 from datetime import UTC, datetime, time
 from math import nan
 
@@ -12,7 +13,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from adapters.kafka.skipped_records import SkippedRecords
 from cardwatch.data_contract.finding import ALL_RECORDS
 from cardwatch.data_contract.quarantine import QuarantineState
-from cardwatch.progress import STATES, DayMonitored, Progress, RetrainingEnded
+from cardwatch.drift.signals import SEVERITIES, SIGNALS
+from cardwatch.progress import STATES, DayMonitored, Progress, RetrainingEnded, Signal
 from cardwatch.topics import PROGRESS
 from services.monitor.outcomes import AlertOutcome, Outcomes
 
@@ -47,6 +49,12 @@ class MonitorMetrics:
         self._findings = gauge("data_findings", "Findings of the data contract on the newest monitored day.", "column")
         self._quarantined = gauge("quarantined_days", "Days that are excluded from training and judging.")
         self._frauds = gauge("matured_frauds", "Frauds among the newest matured days.")
+        self._signals = gauge(
+            "signals",
+            "What was noticed on the newest monitored day: sentences of each name and severity.",
+            "signal",
+            "severity",
+        )
         self._state = gauge("state", "1 for the state that the champion is in.", "state")
         self._version = gauge("champion_version", "The version that the newest monitored day is about.")
         self._labels = gauge(
@@ -87,10 +95,18 @@ class MonitorMetrics:
         if record.label_coverage is not None:
             for name, count in structs.asdict(record.label_coverage).items():
                 self._labels.labels(name).set(count)
+        self._set_signals(record.signals)
         for state in STATES:
             self._state.labels(state).set(state == record.state)
         if record.champion_version.isdecimal():
             self._version.set(int(record.champion_version))
+
+    def _set_signals(self, signals: Iterable[Signal]) -> None:
+        """Set the number of signals by name and severity, 0 for those that are not there."""
+        counts = Tally((signal.name, signal.severity) for signal in signals)
+        for name in SIGNALS:
+            for severity in SEVERITIES:
+                self._signals.labels(name, severity).set(counts[name, severity])
 
     def set_quarantine(self, quarantine: QuarantineState) -> None:
         """Set the number of excluded days, and of the newest day's findings that block, by column.
