@@ -13,12 +13,13 @@ from typing import Any, Final
 import httpx
 
 from adapters.model_registry.mlflow_access import MlflowAccess
+from adapters.model_registry.mlmodel import MLMODEL_FILE
 from adapters.runtime.addresses import without_userinfo
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
 from cardwatch.registry import CHAMPION, MODEL, ModelVersion, digest_of
 
 ARTIFACTS: Final = "detector"
-"""Folder of a run's artifacts that contains exactly the detector's files."""
+"""Folder of a run's artifacts that contains exactly the detector's files, and `MLmodel` for MLflow's own tools."""
 
 _API: Final = "/api/2.0/mlflow"
 _MAX_VERSIONS: Final = 2**31
@@ -82,7 +83,7 @@ class MlflowRegistry:
 
     def files(self, version: ModelVersion) -> dict[str, bytes]:
         """Return the version's files by name. Raises `CorruptModel` if they have changed since the registration."""
-        files = {name: self._file(version, name) for name in self._file_names(version)}
+        files = {name: self._file(version, name) for name in self._file_names(version) if name != MLMODEL_FILE}
         found = digest_of(files)
         if found != version.digest:
             raise CorruptModel(

@@ -10,15 +10,24 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
+import mlflow as mlflow_client
+import msgspec
+import numpy as np
+import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
 from adapters.model_registry.mlflow_registry import MlflowRegistry
-from adapters.model_registry.mlflow_tracking import MlflowTracking
+from adapters.model_registry.mlflow_tracking import DatasetInfo, MlflowTracking
 from adapters.runtime.files import read_folder
 from adapters.runtime.ports import free_ports
 from adapters.runtime.settings import Settings, child_environment
+from cardwatch.detector.detector import FACTS_FILE, TREES_FILE, Detector
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
+from cardwatch.features.definitions import FEATURE_NAMES
 from cardwatch.registry import CHAMPION, MODEL, digest_of
+from cardwatch.warm_up import one_split_detector
 from infra.local_stack.servers import server_spec
 from infra.local_stack.supervisor import Supervisor
 
@@ -139,6 +148,129 @@ def test_files_changed_after_registration_are_refused_with_both_digests(
 def test_the_digest_is_what_sha256sum_would_print(folder: Path) -> None:
     # cd folder && sha256sum * | sha256sum
     assert digest_of(read_folder(folder)) == "e02d0121cd7b2cd92a77acfa3ecefd0ebe2f3e7dcc8a8574e190d5959550ef2f"
+
+
+def test_the_run_of_a_version_has_its_tags_its_artifacts_and_the_rows_that_it_rests_on(
+    mlflow: tuple[str, Path], registry: MlflowRegistry, folder: Path
+) -> None:
+    training = DatasetInfo(
+        name="transactions",
+        context="training",
+        digest="f" * 64,
+        source='{"log_ends":{"0":7}}',
+        profile='{"rows":5}',
+    )
+    number = MlflowTracking(mlflow[0]).log_model(
+        folder,
+        run_name="test",
+        schema_hash="s",
+        fingerprint="f" * 64,
+        artifacts={"reliability.svg": b"<svg/>"},
+        tags={"code_version": "1.2.3", "flow_run": "run-7", "label_ends": '{"0":3}'},
+        datasets=[training],
+    )
+    version = registry.version(number)
+    assert version is not None
+    client = MlflowClient(mlflow[0], mlflow[0])
+    run = client.get_run(version.run_id)
+
+    expected = {"code_version": "1.2.3", "flow_run": "run-7", "label_ends": '{"0":3}', "fingerprint": "f" * 64}
+    assert {name: run.data.tags[name] for name in expected} == expected
+    assert {name: version.tags[name] for name in expected} == expected
+    [logged] = run.inputs.dataset_inputs
+    found = logged.dataset
+    assert (found.name, found.digest) == ("transactions", "f" * 36)
+    assert (found.source, found.profile) == (training.source, training.profile)
+    assert msgspec.json.decode(found.schema)["mlflow_colspec"][0]["name"] == FEATURE_NAMES[0]
+    assert [(tag.key, tag.value) for tag in logged.tags] == [("mlflow.data.context", "training")]
+    assert {file.path for file in client.list_artifacts(version.run_id)} == {"detector", "reliability.svg"}
+
+
+mlflow_warns = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")
+"""Of its own type hints, when `mlflow.pyfunc` is imported."""
+
+
+@pytest.fixture
+def mlflow_uri(mlflow: tuple[str, Path]) -> Iterator[str]:
+    """The address of the server, at which MLflow's own functions look for models meanwhile."""
+    before = mlflow_client.get_tracking_uri(), mlflow_client.get_registry_uri()
+    mlflow_client.set_tracking_uri(mlflow[0])
+    mlflow_client.set_registry_uri(mlflow[0])
+    yield mlflow[0]
+    mlflow_client.set_tracking_uri(before[0])
+    mlflow_client.set_registry_uri(before[1])
+
+
+def one_split_files() -> dict[str, bytes]:
+    detector = one_split_detector()
+    return {TREES_FILE: detector._trees.to_bytes(), FACTS_FILE: msgspec.json.encode(detector.facts)}
+
+
+def save(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def feature_rows(count: int) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    rows = (random.random((count, len(FEATURE_NAMES))) * 500).astype(np.float32)
+    rows[random.random(rows.shape) < 0.3] = np.nan
+    return pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+
+
+@mlflow_warns
+def test_mlflow_itself_loads_a_version_by_its_address_and_predicts_the_same_bits(
+    mlflow_uri: str, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    files = one_split_files()
+    number = register(mlflow_uri, save(tmp_path / "model", files))
+    registry.set_alias(CHAMPION, number)
+    detector, rows = Detector.from_files(files), feature_rows(200)
+    margins = detector.margins(rows.to_numpy())
+
+    for address in (f"models:/{MODEL}/{number}", f"models:/{MODEL}@{CHAMPION}"):
+        loaded = mlflow_client.pyfunc.load_model(address)
+        found = loaded.predict(rows.set_index(np.arange(200) + 1_000))
+        assert found.columns.tolist() == ["margin", "probability"]
+        assert found.index[0] == 1_000
+        assert found["margin"].to_numpy().tobytes() == margins.tobytes()
+        assert found["probability"].to_numpy().tobytes() == detector.probabilities(margins).tobytes()
+        shuffled = rows[rows.columns[::-1]]
+        assert loaded.predict(shuffled)["margin"].to_numpy().tobytes() == margins.tobytes()
+
+    signature = mlflow_client.models.get_model_info(f"models:/{MODEL}/{number}").signature
+    assert signature.inputs.input_names() == list(FEATURE_NAMES)
+    assert {str(kind) for kind in signature.inputs.input_types()} == {"DataType.float"}
+    assert signature.outputs.input_names() == ["margin", "probability"]
+    version = registry.version(number)
+    assert version is not None
+    assert registry.files(version) == files
+
+
+@mlflow_warns
+def test_mlflow_refuses_rows_without_a_feature_and_rows_of_another_type(
+    mlflow_uri: str, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    number = register(mlflow_uri, save(tmp_path / "model", one_split_files()))
+    loaded = mlflow_client.pyfunc.load_model(f"models:/{MODEL}/{number}")
+    with pytest.raises(MlflowException, match="missing inputs"):
+        loaded.predict(feature_rows(2).drop(columns="amount"))
+    with pytest.raises(MlflowException, match="float64"):
+        loaded.predict(feature_rows(2).astype(np.float64))
+
+
+@mlflow_warns
+def test_mlflow_does_not_load_files_that_were_damaged(
+    mlflow_uri: str, mlflow: tuple[str, Path], registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    version = registry.version(register(mlflow_uri, save(tmp_path / "model", one_split_files())))
+    assert version is not None
+    [stored] = mlflow[1].glob(f"*/{version.run_id}/artifacts/detector/{TREES_FILE}")
+    stored.write_bytes(stored.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(CorruptModel, match="MLmodel says"):
+        mlflow_client.pyfunc.load_model(f"models:/{MODEL}/{version.version}")
 
 
 class BasicAuth(BaseHTTPRequestHandler):
