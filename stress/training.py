@@ -13,12 +13,12 @@ from adapters.runtime.files import read_folder
 from adapters.runtime.policy_file import Policies
 from cardwatch.label_maturity import end_of_day
 from cardwatch.promotion.verdict import Verdict
-from cardwatch.registry import ModelVersion
+from cardwatch.registry import ModelVersion, digest_of
 from pipelines.steps.assembled_inputs import describe_inputs
 from pipelines.steps.comparison import ScoredCandidate, compare_champion_challenger
 from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import SETTINGS, fit_candidate, recent_rows
-from pipelines.steps.registration import describe
+from pipelines.steps.registration import TrainingOrigin, version_tags
 from pipelines.steps.training_set import ReplayedLog, assemble_training_set, decided_columns
 from stress.memory_registry import MemoryRegistry
 from stress.world import StressWorld
@@ -80,13 +80,7 @@ def train_and_register(
     compared = compare_champion_challenger(
         registry, ScoredCandidate(candidate.detector, candidate.digest), rows, split, policies, inputs
     )
-    description = describe(
-        candidate.detector.facts,
-        compared,
-        split,
-        digest=candidate.digest,
-        because=because,
-        excluded_days=excluded_days,
-    )
-    version = registry.register(files, description.tags, promoted=compared.verdict.promoted)
+    origin = TrainingOrigin(because=because, flow_run="", policies=policies)
+    tags = version_tags(compared, origin, verdict_digest=digest_of(compared.bundle.files()))
+    version = registry.register(files, tags, promoted=compared.verdict.promoted)
     return version, compared.verdict

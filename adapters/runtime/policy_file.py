@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 from adapters.runtime.addresses import plain
 from adapters.runtime.renamed_keys import refuse_keys, rename_keys
@@ -22,9 +22,11 @@ from cardwatch.training_policy import TrainingPolicy
 class Policies(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The tables of the file. Keys that a table omits have their defaults.
 
-    `currency` (ISO 4217) is that of the costs; None if the file does not say, and then amounts are taken as they are.
-    `decision` has it too.
+    `owner` is who answers for the models, as model cards name it. `currency` (ISO 4217) is that of the costs; None if
+    the file does not say, and then amounts are taken as they are. `decision` has it too.
     """
+
+    owner: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
 
     currency: CurrencyCode | None = None
     decision: DecisionPolicy = field(default_factory=DecisionPolicy)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 from msgspec import structs
-from prefect import flow
+from prefect import flow, runtime
 
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
@@ -24,8 +24,11 @@ from pipelines.flows.tasks import as_task, begin_run, require_live_run
 from pipelines.steps import assembled_inputs, comparison, contract_learning, fitting, training_set
 from pipelines.steps.comparison import Comparison, ScoredCandidate
 from pipelines.steps.fitting import CandidateModel, recent_rows
-from pipelines.steps.registration import promote, register
+from pipelines.steps.registration import TrainingOrigin, promote, register
 from pipelines.steps.training_set import EVALUATION_DAYS, MATURITY_DAYS, ReplayedLog
+
+REPORT_DAYS: Final = 28
+"""Age in days from which on a drift report is no cause of a retraining any more."""
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +114,23 @@ def train_and_register(
         with closing(MlflowRegistry(settings.mlflow_url)) as registry:
             scored = ScoredCandidate(candidate.detector, candidate.digest)
             compared = compare_champion_challenger(registry, scored, rows, split, policies, inputs)
-            return publish(settings, registry, candidate, compared, split, name, because, excluded_days), compared
+            origin = TrainingOrigin(
+                because=because,
+                flow_run=str(runtime.flow_run.id or ""),
+                policies=policies,
+                reports=newest_drift_report(settings.reports, as_of),
+            )
+            return publish(settings, registry, candidate, compared, origin, name), compared
+
+
+def newest_drift_report(reports: Path, as_of: date) -> dict[str, bytes]:
+    """Return the monitor's newest drift report up to a day by its path among a run's artifacts; empty if there is none.
+
+    The monitor writes one on each day on which a drift begins. The report's name has its day.
+    """
+    names = (f"drift-{as_of - timedelta(days=age)}.html" for age in range(REPORT_DAYS))
+    found = next((reports / name for name in names if (reports / name).is_file()), None)
+    return {f"reports/{found.name}": found.read_bytes()} if found else {}
 
 
 @as_task
@@ -120,22 +139,12 @@ def publish(
     registry: MlflowRegistry,
     candidate: CandidateModel,
     compared: Comparison,
-    split: TemporalSplit,
+    origin: TrainingOrigin,
     name: str,
-    because: list[str],
-    excluded_days: frozenset[date],
 ) -> str:
     """Register the candidate, set the aliases by its verdict, and return its version."""
     require_live_run(settings)
-    version = register(
-        MlflowTracking(settings.mlflow_url),
-        candidate,
-        compared,
-        split,
-        name=name,
-        because=because,
-        excluded_days=excluded_days,
-    )
+    version = register(MlflowTracking(settings.mlflow_url), candidate, compared, origin, name=name)
     promote(registry, version, candidate, compared.verdict)
     log.info("version %s %s", version, "is champion" if compared.verdict.promoted else "was refused")
     return version

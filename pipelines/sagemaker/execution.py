@@ -6,7 +6,7 @@
     training/EXECUTION/data_contract.json      expectations of a day's data; absent if there were too few days
     models/EXECUTION/JOB/output/model.tar.gz   the candidate, at the path where SageMaker stores a training job's output
     models/EXECUTION/judged.json               verdict of the gate, and the tags to register the candidate with
-    models/EXECUTION/verdict.json, model_card.md   the same for people
+    models/EXECUTION/verdict.json, model_card.md, reliability_judged.svg   the same for people
     models/EXECUTION/verdict/                  bundle of the verdict, see adapters.model_registry.verdict_bundle
 
 An execution never changes the artifacts of another one.

@@ -32,7 +32,7 @@ from pipelines.steps.assembled_inputs import describe_inputs
 from pipelines.steps.comparison import Comparison, ScoredCandidate, compare_champion_challenger
 from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import CandidateModel, RecentRows, fit_candidate, recent_rows
-from pipelines.steps.registration import describe, require_first_champion
+from pipelines.steps.registration import TrainingOrigin, describe, require_first_champion
 from pipelines.steps.training_set import TrainingSet, assemble_training_set, newest_closed_day, replay_log
 
 
@@ -201,10 +201,9 @@ def _compare(
     comparison = compare_champion_challenger(
         job.registry, ScoredCandidate(detector, digest), rows, info.split, job.policies, info.inputs
     )
-    because = [f"execution {job.artifacts.name}"]
-    description = describe(
-        detector.facts, comparison, info.split, digest=digest, because=because, excluded_days=info.excluded_days
-    )
+    name = job.artifacts.name
+    origin = TrainingOrigin(because=[f"execution {name}"], flow_run=name, policies=job.policies)
+    description = describe(detector.facts, comparison, origin, digest=digest)
     verdict = CandidateVerdict(
         as_of=info.as_of, digest=digest, verdict=comparison.verdict, tags={**description.tags, **identity}
     )

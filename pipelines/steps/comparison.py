@@ -35,6 +35,7 @@ from cardwatch.promotion.verdict import Verdict
 from cardwatch.registry import CHAMPION, ModelRegistry
 from models.baselines import baseline_scores
 from models.evaluation import Evaluation, evaluate
+from models.model_card.subject import TrainingPopulation
 from models.selection_estimates import measurable_performance
 from pipelines.steps.scoring_time import measure_scoring_time
 from pipelines.steps.training_set import TrainingSet
@@ -51,7 +52,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     `champion` and `champion_version` are None if there was no champion of this version's feature schema. `baselines`
     are the evaluations of `models.baselines` by name. `label_coverage` counts the transactions of the whole training
     set, also those without an outcome; `measurable` is the part of the challenger's performance that monitoring can
-    measure once it decides. `bundle` is everything that the verdict rests on.
+    measure once it decides. `population` describes the rows that the challenger was trained on. `bundle` is everything
+    that the verdict rests on.
     """
 
     verdict: Verdict
@@ -63,6 +65,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     evaluated_until: date
     label_coverage: LabelCoverage
     measurable: MeasuredPerformance | None
+    population: TrainingPopulation
     bundle: VerdictBundle
 
 
@@ -129,6 +132,9 @@ def compare_champion_challenger(
         evaluated_until=split.evaluate_until,
         label_coverage=rows.label_coverage,
         measurable=_measurable(evidence.challenger, unseen, policies.decision),
+        population=TrainingPopulation.of(
+            training.features, training.is_fraud, training.card_ids.astype(str), training.days
+        ),
         bundle=VerdictBundle(
             evidence=evidence,
             inputs=judged_inputs,

@@ -4,28 +4,42 @@ A version has its verdict from its first moment: in the tags `verdict` (promoted
 `verdict_digest`, `average_precision` and `frauds` (of the evaluation), in the artifact `verdict.json` of its run, and
 with everything that it rests on in the folder `verdict` (`adapters.model_registry.verdict_bundle`). The tag
 `label_coverage` (JSON) says of how many transactions of its training set the outcome was known, presumed or censored;
+`log_ends` and `label_ends` (JSON) are the positions up to which both logs were read, `code_version` and `flow_run` what
+trained it, with the reasons in `because` (JSON); `excluded_days` (JSON) are the quarantined days that were left out;
 `measurable` (JSON, `MeasuredPerformance` or null) is what monitoring compares its decisions with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date
-
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from adapters.model_registry.mlflow_registry import MlflowRegistry
-from adapters.model_registry.mlflow_tracking import MlflowTracking
+from adapters.model_registry.mlflow_tracking import DatasetInfo, MlflowTracking
+from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import DetectorFacts
 from cardwatch.errors import CorruptModel, ModelRefused
 from cardwatch.features.definitions import SCHEMA_HASH
-from cardwatch.promotion.split import TemporalSplit
-from cardwatch.promotion.verdict import VERDICT_FOLDER, Verdict
+from cardwatch.promotion.verdict import VERDICT_FOLDER, Verdict, VerdictReport
 from cardwatch.registry import CHALLENGER, CHAMPION, digest_of
-from models.model_card import model_card
+from models.model_card.page import model_card
+from models.model_card.subject import CardPolicies, CardSubject, TrainingPopulation
+from models.reliability import reliability_points
+from models.reliability_plot import reliability_svg
 from pipelines.steps.comparison import TRAINED_UNTIL, Comparison
 from pipelines.steps.fitting import CandidateModel
+
+
+class TrainingOrigin(Struct, frozen=True, kw_only=True):
+    """How a candidate came about: the reasons for its training, the run that trained it, and the policies.
+
+    `reports` are further files of the run by path, such as the drift report that led to the training.
+    """
+
+    because: list[str]
+    flow_run: str
+    policies: Policies
+    reports: dict[str, bytes] = field(default_factory=dict)
 
 
 class ModelDescription(Struct, frozen=True, kw_only=True):
@@ -39,72 +53,132 @@ class ModelDescription(Struct, frozen=True, kw_only=True):
     bundle: dict[str, bytes]
 
 
-def describe(
-    facts: DetectorFacts,
-    comparison: Comparison,
-    split: TemporalSplit,
-    *,
-    digest: str,
-    because: list[str],
-    excluded_days: Iterable[date] = (),
-) -> ModelDescription:
-    """Return the description of a compared candidate. `because` are the reasons for its training.
-
-    `excluded_days` are the quarantined days that it was neither trained nor judged on.
-    """
-    training_window = _training_window(split)
+def describe(facts: DetectorFacts, comparison: Comparison, origin: TrainingOrigin, *, digest: str) -> ModelDescription:
+    """Return the description of a compared candidate."""
     bundle = comparison.bundle.files()
+    verdict_digest = digest_of(bundle)
     return ModelDescription(
-        tags={
-            **training_window,
-            **_evaluation_window(comparison),
-            "because": _json(because),
-            "excluded_days": _json(sorted(excluded_days)),
-            "verdict_digest": digest_of(bundle),
-            "verdict": "promoted" if comparison.verdict.promoted else "refused",
-            "verdict_reasons": _json(comparison.verdict.reasons),
-            "average_precision": _json(comparison.challenger.average_precision),
-            "frauds": _json(comparison.challenger.frauds),
-            "label_coverage": _json(comparison.label_coverage),
-            "measurable": _json(comparison.measurable),
-        },
+        tags=version_tags(comparison, origin, verdict_digest=verdict_digest),
         documents={
-            "model_card.md": model_card(facts, comparison.challenger, digest=digest, notes=training_window),
+            "model_card.md": model_card(_card_subject(facts, comparison, origin, digest, verdict_digest)),
             "verdict.json": msgspec.json.format(msgspec.json.encode(_document(comparison))).decode(),
+            "reliability_judged.svg": _reliability(comparison),
         },
         bundle=bundle,
     )
 
 
+def version_tags(comparison: Comparison, origin: TrainingOrigin, *, verdict_digest: str) -> dict[str, str]:
+    """Return the tags of a version. `verdict_digest` is that of the files of the verdict's bundle."""
+    inputs = comparison.bundle.inputs
+    return {
+        **_training_window(comparison),
+        **_evaluation_window(comparison),
+        "because": _json(origin.because),
+        "flow_run": origin.flow_run,
+        "code_version": inputs.code_version,
+        "log_ends": _json(inputs.log_ends),
+        "label_ends": _json(inputs.label_ends),
+        "excluded_days": _json(sorted(inputs.excluded_days)),
+        "verdict_digest": verdict_digest,
+        "verdict": "promoted" if comparison.verdict.promoted else "refused",
+        "verdict_reasons": _json(comparison.verdict.reasons),
+        "average_precision": _json(comparison.challenger.average_precision),
+        "frauds": _json(comparison.challenger.frauds),
+        "label_coverage": _json(comparison.label_coverage),
+        "measurable": _json(comparison.measurable),
+    }
+
+
 def register(
-    tracking: MlflowTracking,
-    candidate: CandidateModel,
-    comparison: Comparison,
-    split: TemporalSplit,
-    *,
-    name: str,
-    because: list[str],
-    excluded_days: Iterable[date] = (),
+    tracking: MlflowTracking, candidate: CandidateModel, comparison: Comparison, origin: TrainingOrigin, *, name: str
 ) -> str:
     """Log and register a compared candidate in MLflow and return its version. For the rest see `describe`."""
     facts = candidate.detector.facts
-    description = describe(
-        facts, comparison, split, digest=candidate.digest, because=because, excluded_days=excluded_days
-    )
+    description = describe(facts, comparison, origin, digest=candidate.digest)
     counts = {"rows": facts.rows, "frauds": facts.frauds}
     return tracking.log_model(
         candidate.folder,
         run_name=name,
         schema_hash=SCHEMA_HASH,
         fingerprint=candidate.fingerprint,
-        params={**facts.settings, **counts, **_training_window(split), **_evaluation_window(comparison)},
+        params={**facts.settings, **counts, **_training_window(comparison), **_evaluation_window(comparison)},
         metrics=_metrics(comparison),
         artifacts={
             **{document: text.encode() for document, text in description.documents.items()},
             **{f"{VERDICT_FOLDER}/{file}": content for file, content in description.bundle.items()},
+            **origin.reports,
         },
         tags=description.tags,
+        feature_names=facts.feature_names,
+        datasets=_datasets(candidate.fingerprint, comparison, description.tags["verdict_digest"]),
     )
+
+
+def _card_subject(
+    facts: DetectorFacts, comparison: Comparison, origin: TrainingOrigin, digest: str, verdict_digest: str
+) -> CardSubject:
+    bundle, policies = comparison.bundle, origin.policies
+    return CardSubject(
+        digest=digest,
+        facts=facts,
+        population=comparison.population,
+        evidence=bundle.evidence,
+        inputs=bundle.inputs,
+        report=bundle.report,
+        challenger=comparison.challenger,
+        champion=comparison.champion,
+        baselines=comparison.baselines,
+        label_coverage=comparison.label_coverage,
+        measurable=comparison.measurable,
+        policies=CardPolicies(
+            decision=bundle.decision,
+            promotion=bundle.promotion,
+            drift=policies.drift,
+            training=policies.training,
+            owner=policies.owner,
+        ),
+        because=origin.because,
+        flow_run=origin.flow_run,
+        verdict_digest=verdict_digest,
+    )
+
+
+def _reliability(comparison: Comparison) -> str:
+    rows = comparison.bundle.evidence
+    points = reliability_points(rows.challenger.probabilities, rows.is_fraud, rows.weight)
+    return reliability_svg(points, f"{len(rows.days):,} judged rows, on days after the training")
+
+
+def _datasets(fingerprint: str, comparison: Comparison, verdict_digest: str) -> list[DatasetInfo]:
+    """The rows that the model was trained and judged on, with the positions in the logs up to which they were read."""
+    inputs = comparison.bundle.inputs
+    source = {
+        "as_of": inputs.as_of,
+        "log_ends": inputs.log_ends,
+        "label_ends": inputs.label_ends,
+        "excluded_days": sorted(inputs.excluded_days),
+    }
+    return [
+        DatasetInfo(
+            name="training rows",
+            context="training",
+            digest=fingerprint,
+            source=_json({**source, **_training_window(comparison), "fingerprint": fingerprint}),
+            profile=_profile(comparison.population),
+        ),
+        DatasetInfo(
+            name="judged rows",
+            context="evaluation",
+            digest=verdict_digest,
+            source=_json({**source, **_evaluation_window(comparison), "verdict_digest": verdict_digest}),
+            profile=_profile(comparison.bundle.report),
+        ),
+    ]
+
+
+def _profile(rows: TrainingPopulation | VerdictReport) -> str:
+    return _json({name: getattr(rows, name) for name in ("rows", "frauds", "cards", "days")})
 
 
 def _document(comparison: Comparison) -> dict[str, object]:
@@ -144,8 +218,9 @@ def require_first_champion(verdict: Verdict) -> None:
         raise ModelRefused("the first model is not good enough to be champion: " + "; ".join(verdict.reasons))
 
 
-def _training_window(split: TemporalSplit) -> dict[str, str]:
-    return {"trained_from": str(split.train_from), TRAINED_UNTIL: str(split.evaluate_from)}
+def _training_window(comparison: Comparison) -> dict[str, str]:
+    inputs = comparison.bundle.inputs
+    return {"trained_from": str(inputs.trained_from), TRAINED_UNTIL: str(inputs.evaluated_from)}
 
 
 def _evaluation_window(comparison: Comparison) -> dict[str, str]:

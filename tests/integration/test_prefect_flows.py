@@ -1,5 +1,6 @@
 """The flows on a real Prefect server, MLflow server and broker, over a small simulated history."""
 
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from mlflow.tracking import MlflowClient
 from msgspec import structs
 
 from adapters.archive.reference_tables import ReferenceTableStore
@@ -145,6 +147,33 @@ def test_bootstrap_registers_a_champion_that_can_be_loaded(bench: Bench) -> None
     assert version.tags["trained_from"] == str(WORLD.first_day)
     assert version.tags["trained_until"] == str(WORLD.first_day + timedelta(days=18))
     assert version.tags["judged_until"] == str(WORLD.first_day + timedelta(days=25))
+
+
+def test_the_run_of_a_version_says_what_made_it_and_has_its_documents(bench: Bench) -> None:
+    version = bench.registry.version("1")
+    assert version is not None
+    client = MlflowClient(bench.settings.mlflow_url)
+    run = client.get_run(version.run_id)
+
+    assert httpx.get(
+        f"{bench.settings.prefect_url}/api/flow_runs/{version.tags['flow_run']}", trust_env=False
+    ).is_success
+    ends = {str(partition): end for partition, end in bench.log_ends.items()}
+    assert msgspec.json.decode(version.tags["log_ends"]) == ends
+    assert run.data.tags["code_version"] == version.tags["code_version"] == importlib.metadata.version("cardwatch")
+    training, judged = sorted(run.inputs.dataset_inputs, key=lambda each: each.dataset.name, reverse=True)
+    assert training.dataset.digest == version.tags["fingerprint"][:36]
+    assert judged.dataset.digest == version.tags["verdict_digest"][:36]
+    source = msgspec.json.decode(training.dataset.source)
+    assert source["fingerprint"] == version.tags["fingerprint"]
+    assert source["log_ends"] == ends
+
+    paths = {file.path for file in client.list_artifacts(version.run_id)}
+    assert {"model_card.md", "reliability_judged.svg", "verdict", "detector"} <= paths
+    card = Path(client.download_artifacts(version.run_id, "model_card.md", str(bench.settings.home))).read_text()
+    assert "Verdict: **promoted**" in card
+    assert "there is no champion to compare with" in card
+    assert f"| run that trained it | {version.tags['flow_run']} |" in card
 
 
 def test_the_model_contains_the_drift_reference(bench: Bench) -> None:

@@ -137,7 +137,11 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     bundle = {name: bank.bucket.get(f"models/same-model/verdict/{name}") for name in comparison.bundle.files()}
     assert check_bundle(bundle, stored.tags["verdict_digest"]) == []
     assert inputs.feature_parity.rows > 0
-    assert b"# Card-fraud detector" in bank.bucket.get("models/same-model/model_card.md")
+    card = bank.bucket.get("models/same-model/model_card.md").decode()
+    assert f"# Card-fraud detector {candidate.digest[:12]}" in card
+    assert "| run that trained it | same-model |" in card
+    assert "The champion was version 1." in card
+    assert bank.bucket.get("models/same-model/reliability_judged.svg").startswith(b"<svg")
 
 
 class SageMakerWithUpdates:

@@ -8,12 +8,8 @@ from msgspec import structs
 from numpy.typing import ArrayLike
 
 from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy
-from cardwatch.detector.calibration import Calibration
-from cardwatch.detector.detector import DetectorFacts
 from cardwatch.events import Channel
 from models.evaluation import Evaluation, card_precision, evaluate, recall_at_one_false_positive_per, relative_cost
-from models.model_card import model_card
-from models.training import TrainingSettings
 
 
 def test_ranking_metrics_of_four_rows() -> None:
@@ -126,20 +122,3 @@ def test_costs_without_channels_are_refused_because_they_depend_on_them() -> Non
     one = np.array([0.5])
     with pytest.raises(ValueError, match="channels"):
         evaluate(one, one > 0, amount_minor=np.array([1]), card_ids=["a"], days=[0], probabilities=one)
-
-
-def test_the_model_card_has_the_metrics_and_a_dash_for_missing_ones() -> None:
-    facts = DetectorFacts(
-        schema_hash="s", feature_names=("a", "b"), rows=1_000, frauds=5, fingerprint="f",
-        settings=structs.asdict(TrainingSettings()),
-        calibration=Calibration(margins=[0.0, 1.0], probabilities=[0.1, 0.2]),
-    )  # fmt: skip
-    evaluation = Evaluation(
-        rows=200, frauds=0, roc_auc=None, average_precision=0.71234, recall_at_fpr_0_1_percent=None,
-        recall_at_fpr_1_percent=None, card_precision_at_100=None, expected_cost=None,
-    )  # fmt: skip
-    page = model_card(facts, evaluation, digest="0123456789abcdef", notes={"train days": "2030-01-01 to 2030-02-01"})
-    assert "| frauds | 5 (0.500%) |" in page
-    assert "| average precision | 0.7123 |" in page
-    assert "| roc auc | - |" in page
-    assert "| train days | 2030-01-01 to 2030-02-01 |" in page

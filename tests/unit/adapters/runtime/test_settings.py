@@ -210,12 +210,24 @@ def test_a_misspelt_key_or_an_impossible_cost_is_refused_instead_of_ignored(
 
 def test_the_example_policy_file_is_read_and_says_what_it_is_about() -> None:
     policies = read_policy_file(EXAMPLES / "issuer.toml")
+    assert policies.owner == "Fraud analytics"
     assert policies.currency == policies.decision.currency == "EUR"
     assert [rule.reason for rule in policies.decision.rules] == [
         "POLICY_COUNTRY_BLOCKED",
         "POLICY_GAMBLING_AT_NIGHT",
         "POLICY_LARGE_AMOUNT_ONLINE",
     ]
+
+
+def test_the_owner_is_optional_changes_no_version_and_is_not_empty(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text('owner = "The fraud team"\n')
+    policies = read_policy_file(file)
+    assert (policies.owner, Policies().owner) == ("The fraud team", None)
+    assert policies.decision.version == Policies().decision.version
+    file.write_text('owner = ""\n')
+    with pytest.raises(Misconfigured, match="owner"):
+        read_policy_file(file)
 
 
 def test_a_policy_file_of_before_keeps_its_costs(tmp_path: Path) -> None:
