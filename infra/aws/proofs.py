@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from cardwatch.errors import Misconfigured
 from infra.aws.markdown_tables import read_page, table, with_generated
+from infra.pytest_marks import calls, functions, literal, marked_tests, parsed
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROOFS_PAGE: Final = ROOT / "docs" / "aws.md"
@@ -76,10 +77,10 @@ def proofs(root: Path = ROOT) -> list[Proof]:
 def extensions(root: Path = ROOT) -> list[Extension]:
     """Return the registered calls of our extension of moto, sorted."""
     return sorted(
-        Extension(_literal(call.args[0]), _literal(call.args[1]), _first_paragraph(function))
+        Extension(literal(call.args[0]), literal(call.args[1]), _first_paragraph(function))
         for path in sorted((root / "infra" / "moto").rglob("*.py"))
-        for function in _functions(_parsed(path))
-        for call in _calls(function.decorator_list, "patch")
+        for function in functions(parsed(path))
+        for call in calls(function.decorator_list, "patch")
     )
 
 
@@ -102,27 +103,12 @@ def _sections() -> Iterator[str]:
 
 
 def _marked(path: Path, root: Path) -> Iterator[Proof]:
-    file = path.relative_to(root).as_posix()
-    tree = _parsed(path)
-    for call in _calls(_module_marks(tree), "proves"):
-        yield _proof(call, f"`{file}`", file)
-    for function in _functions(tree):
-        for call in _calls(function.decorator_list, "proves"):
-            yield _proof(call, f"`{file}`: {function.name.removeprefix('test_').replace('_', ' ')}", file)
-
-
-def _proof(call: ast.Call, evidence: str, file: str) -> Proof:
-    kind, claim = (_literal(argument) for argument in call.args)
-    if kind not in KINDS:
-        raise Misconfigured(f"{file}, line {call.lineno}: {kind!r} is none of {', '.join(KINDS)}")
-    return Proof(kind, claim, evidence)
-
-
-def _module_marks(tree: ast.Module) -> Iterator[ast.expr]:
-    """Yield the marks of a module's `pytestmark`, which is one mark or a list."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(getattr(name, "id", "") == "pytestmark" for name in node.targets):
-            yield from node.value.elts if isinstance(node.value, ast.List) else [node.value]
+    for mark in marked_tests(path, root, "proves"):
+        kind, claim = mark.arguments
+        if kind not in KINDS:
+            raise Misconfigured(f"{mark.file}, line {mark.line}: {kind!r} is none of {', '.join(KINDS)}")
+        test = f": {mark.test.removeprefix('test_').replace('_', ' ')}" if mark.test else ""
+        yield Proof(kind, claim, f"`{mark.file}`{test}")
 
 
 def _asserted(path: Path, root: Path) -> Iterator[Proof]:
@@ -132,25 +118,6 @@ def _asserted(path: Path, root: Path) -> Iterator[Proof]:
             run = found["run"].replace("_", " ")
         else:
             yield Proof("plan", f"refused: {found['refused'].removesuffix('.')}", f"`{file}`: {run}")
-
-
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"), filename=str(path))
-
-
-def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
-
-
-def _calls(nodes: Iterable[ast.expr], name: str) -> Iterator[ast.Call]:
-    """Yield the nodes that call a function or an attribute `name`."""
-    for node in nodes:
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == name:
-            yield node
-
-
-def _literal(node: ast.expr) -> str:
-    return str(ast.literal_eval(node))
 
 
 def _first_paragraph(function: ast.FunctionDef) -> str:

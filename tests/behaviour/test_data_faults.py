@@ -31,6 +31,7 @@ def constant_category(number: int, records: DayRecords) -> DayRecords:
     return structs.replace(records, codes={**records.codes, "merchant_category": constant})
 
 
+@pytest.mark.rubric("monitor-2")
 @pytest.mark.parametrize(
     ("world", "column"),
     [

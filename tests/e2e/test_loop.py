@@ -60,6 +60,7 @@ def facts(run: Run) -> dict[str, Any]:
     return json.loads(summary.read_text())["facts"]  # type: ignore[no-any-return]
 
 
+@pytest.mark.rubric("infra-3")
 @pytest.mark.timeout(900)
 def test_fraud_is_caught_the_model_wears_out_is_retrained_promoted_and_recovers(facts: dict[str, Any]) -> None:
     phases = {phase["name"]: phase["quality"]["average_precision"] for phase in facts["phases"]}

@@ -81,6 +81,7 @@ def rows_of(log: ReplayedLog, first: date, last: date) -> NDArray[np.float32]:
     return log.features[log.rows_between(first, last + timedelta(days=1))]
 
 
+@pytest.mark.rubric("data-1")
 def test_the_contract_of_archived_days_accepts_usual_days_and_names_the_lost_field(archive: Archive) -> None:
     contract = learn_data_contract(archive, AS_OF)
     assert contract is not None

@@ -266,6 +266,7 @@ def test_every_day_is_monitored_once_and_in_order(world: World) -> None:
     assert [record.day for record in monitored(world)] == [FIRST + timedelta(days=day) for day in range(12)]
 
 
+@pytest.mark.rubric("monitor-7")
 def test_performance_is_that_of_matured_days_and_of_labels_known_by_then(world: World) -> None:
     days = monitored(world)
     assert [day.average_precision for day in days[:3]] == [None, None, 1.0]

@@ -215,6 +215,7 @@ def test_bootstrap_again_changes_nothing(bench: Bench) -> None:
     assert bench.registry.champion() == before
 
 
+@pytest.mark.rubric("infra-4")
 def test_a_refused_challenger_is_registered_with_its_verdict_and_the_champion_stays(bench: Bench) -> None:
     bench.use(NO_CHALLENGER_WINS)
     before = bench.registry.champion()
@@ -232,6 +233,7 @@ def test_a_refused_challenger_is_registered_with_its_verdict_and_the_champion_st
     assert set(reasons) < set(bench.log_of(run_id))
 
 
+@pytest.mark.rubric("infra-1")
 def test_the_compared_model_is_promoted_and_the_same_archive_gives_the_same_bytes(bench: Bench) -> None:
     refused = bench.registry.alias(CHALLENGER)
     assert refused is not None

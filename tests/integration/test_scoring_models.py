@@ -33,6 +33,7 @@ from tests.integration.scoring_load import (
 )
 
 
+@pytest.mark.rubric("infra-7")
 def test_of_twenty_swaps_under_load_no_request_fails_and_no_answer_mixes_two_models(
     stack: Stack, detectors: Detectors, versions: tuple[str, str], rows: Rows, until: Until, record_property: Record
 ) -> None:

@@ -191,6 +191,7 @@ def test_an_invalid_transaction_is_refused_with_its_field(stack: Stack) -> None:
     assert stack.post("/v1/score", b"\xff{").status_code == 422
 
 
+@pytest.mark.rubric("data-5")
 def test_no_request_data_is_in_the_log(stack: Stack) -> None:
     stack.post("/v1/score", msgspec.json.encode({**TRANSACTION, "card_id": "card-not-to-be-logged"}))
     log = stack.log.read_text()

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +67,7 @@ def cards_logs(draw: st.DrawFn) -> list[Transaction]:
     return log
 
 
+@pytest.mark.rubric("data-7")
 @given(cards_logs())
 @settings(deadline=None, max_examples=200)
 def test_every_feature_follows_its_definition(log: list[Transaction]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -142,6 +143,7 @@ def test_the_order_of_arrival_changes_no_table(events: list[Event], data: st.Dat
     assert ids(tables(shuffled)) == ids(tables(events))
 
 
+@pytest.mark.rubric("data-4")
 @few
 @given(histories, st.integers(1, DAYS))
 def test_a_table_uses_only_what_was_known_before_its_day(events: list[Event], valid: int) -> None:

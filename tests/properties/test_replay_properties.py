@@ -158,6 +158,7 @@ def replayed(
         return by_position(folder / "out")
 
 
+@pytest.mark.rubric("monitor-3")
 @given(logs, st.lists(st.integers(1, 20), min_size=1, max_size=4), st.integers(1, 40), st.integers(1, 20))
 @settings(deadline=None, max_examples=40)
 def test_stream_requests_and_replay_give_the_same_bits(

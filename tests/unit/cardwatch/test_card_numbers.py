@@ -91,6 +91,7 @@ def test_ids_that_are_long_numbers_are_no_card_numbers(low: int, high: int, allo
     assert sum(map(has_prefix_of_brand, numbers)) / len(numbers) <= allowed
 
 
+@pytest.mark.rubric("data-5")
 def test_card_numbers_in_free_text_are_masked() -> None:
     text = "Export of card 4111 1111 1111 1111, then 5500-0055-5555-5559; order 1234567890123"
     assert mask_card_numbers(text) == "Export of card [card number], then [card number]; order 1234567890123"

@@ -109,6 +109,7 @@ def test_card_numbers_are_recognised_by_length_and_check_digit(text: str, expect
     assert looks_like_card_number(text) is expected
 
 
+@pytest.mark.rubric("data-5")
 @EACH_IDENTIFIER
 def test_an_identifier_that_is_a_card_number_is_refused(field: str) -> None:
     with pytest.raises(InvalidRecord, match="looks like a card number") as refused:

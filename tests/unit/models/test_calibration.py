@@ -50,6 +50,7 @@ def test_it_is_a_logistic_regression_on_both_logarithms() -> None:
     assert ours == pytest.approx((float(theirs.intercept_[0]), *theirs.coef_[0]), abs=0.01)
 
 
+@pytest.mark.rubric("infra-2")
 def test_probabilities_add_up_to_the_frauds() -> None:
     """The intercept has no penalty, so its derivative of the loss, the sum of all errors, is 0."""
     margins, is_fraud = drawn(BetaCalibration(intercept=1.0, low=1.0, high=1.0), 20_000, seed=3)

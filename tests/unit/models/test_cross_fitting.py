@@ -33,6 +33,7 @@ def test_all_rows_of_a_card_are_in_one_fold_wherever_they_stand(cards: list[str]
     assert found.tolist() == [int(card_folds([card], folds)[0]) for card in cards]
 
 
+@pytest.mark.rubric("infra-2")
 def test_a_fold_has_no_influence_on_its_own_margins() -> None:
     data, fold = rows(600), np.arange(600) % 3
     before = out_of_fold_margins(data, fold, SETTINGS)

@@ -30,6 +30,7 @@ def test_equal_shares_are_no_change() -> None:
     assert NullShares(rows(2_000, device_age=0.5)).changes(rows(3_000, device_age=0.5)) == {}
 
 
+@pytest.mark.rubric("monitor-2")
 def test_a_feature_that_becomes_missing_is_named_with_both_shares() -> None:
     changes = NullShares(rows(2_000, device_is_new=0.5)).changes(rows(3_000, device_is_new=1.0))
     assert changes == {"device_is_new": NullShareChange(reference=0.5, current=1.0)}

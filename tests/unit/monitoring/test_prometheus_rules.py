@@ -64,6 +64,7 @@ def test_configuration_and_rules_are_valid(file: str, promtool: Callable[..., st
     assert "2 rule files found" in promtool("check", "config", "--lint=all", "--lint-fatal", str(FOLDER / file))
 
 
+@pytest.mark.rubric("monitor-4")
 def test_every_rule_passes_its_promtool_tests(promtool: Callable[..., str]) -> None:
     with ThreadPoolExecutor(2) as pool:
         outputs = list(pool.map(lambda file: promtool("test", "rules", str(file)), TESTS))

@@ -71,6 +71,7 @@ def is_online(row: Row) -> bool:
     return row["channel"] == ONLINE
 
 
+@pytest.mark.rubric("data-1")
 @pytest.mark.parametrize(
     ("change", "subject"),
     [

@@ -81,6 +81,7 @@ def test_a_saved_detector_gives_the_same_bits(fitted: FittedDetector, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == [FACTS_FILE, MODEL_FILE, TREES_FILE]
 
 
+@pytest.mark.rubric("infra-1")
 def test_the_same_data_gives_the_same_files_and_another_setting_gives_others() -> None:
     same, again, other = (
         digest_of(trained_on("amount_1h", settings=settings).files)
@@ -90,6 +91,7 @@ def test_the_same_data_gives_the_same_files_and_another_setting_gives_others() -
     assert same != other
 
 
+@pytest.mark.rubric("infra-1")
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot restrict the cores of a process")
 def test_one_core_trains_the_same_model_as_all_of_them() -> None:
     train = (
@@ -116,6 +118,7 @@ def test_no_rows_give_no_scores(detector: Detector) -> None:
     assert detector.reasons(nothing) == []
 
 
+@pytest.mark.rubric("infra-2")
 def test_more_of_what_is_risky_is_riskier(detector: Detector) -> None:
     calm, risky = rows(200, seed=4), rows(200, seed=4)
     calm[:, column("country_is_new")], risky[:, column("country_is_new")] = 0.0, 3.0

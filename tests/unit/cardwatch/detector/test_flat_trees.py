@@ -94,6 +94,7 @@ def edited(name: str, index: int, value: Any) -> FlatTrees:
     return stump()._replace(**{name: array})
 
 
+@pytest.mark.rubric("monitor-5")
 @pytest.mark.parametrize(
     "invalid",
     [

@@ -99,6 +99,7 @@ def test_a_small_loss_with_drift_makes_the_model_decayed_on_the_second_day() -> 
     assert last(on(0, LESS, DRIFT), on(1, LESS, DRIFT)).state == DECAYED
 
 
+@pytest.mark.rubric("monitor-7")
 def test_a_large_loss_without_drift_makes_the_model_decayed_on_the_third_day() -> None:
     days = [on(day, FAR_LESS) for day in range(3)]
     assert last(*days[:2]).state == SUSPECTED

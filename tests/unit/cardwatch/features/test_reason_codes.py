@@ -125,6 +125,7 @@ def test_a_code_is_given_where_it_is_true_and_not_where_it_is_false(code: str, t
         assert given == (expected if is_true else [NEUTRAL_CODE]), values
 
 
+@pytest.mark.rubric("data-4")
 def test_every_code_of_the_features_has_conditions_a_text_and_examples() -> None:
     codes = [each.code for each in REASON_CODES]
     assert codes == list(dict.fromkeys(REASONS))

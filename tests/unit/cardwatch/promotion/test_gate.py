@@ -77,6 +77,7 @@ def test_without_a_champion_only_the_checks_of_the_challenger_alone_apply() -> N
     assert not any("champion's" in reason for reason in report.verdict.reasons)
 
 
+@pytest.mark.rubric("infra-4")
 @pytest.mark.parametrize(
     ("policy", "sentence"),
     [
@@ -180,6 +181,7 @@ def test_days_that_were_left_out_and_unknown_outcomes_are_said() -> None:
     assert "noted: no decision of these days recorded features to compare the replayed ones with" in reasons
 
 
+@pytest.mark.rubric("model-6")
 def test_a_slice_with_enough_frauds_must_not_cost_more_by_the_margin() -> None:
     # The challenger finds all fraud on the chip, and none at cash machines, where the champion finds all.
     rows = evidence(cards=1_000, frauds=400, champion_misses=0.9, challenger_misses=0.0)
@@ -222,6 +224,7 @@ def test_the_verdict_says_what_could_have_been_found() -> None:
     assert any(reason.startswith("FAILED: the costs differ for 1 cards") for reason in reasons)
 
 
+@pytest.mark.rubric("model-5")
 def test_a_challenger_that_decides_as_a_baseline_is_refused() -> None:
     rows = evidence()
     report = judged(replace(rows, champion=None, baselines={"rules": rows.challenger.actions}))

@@ -68,6 +68,7 @@ def test_equal_features_are_counted_and_missing_values_are_equal(log: ReplayedLo
     assert (parity.rows, parity.differing, parity.features) == (4, 0, [])
 
 
+@pytest.mark.rubric("monitor-3")
 def test_one_bit_in_one_feature_is_a_difference(log: ReplayedLog) -> None:
     recorded = log.features.copy()
     recorded[4, 7] = np.nextafter(recorded[4, 7], np.float32(np.inf))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import numpy as np
+import pytest
 from msgspec import structs
 
 from adapters.model_registry.verdict_bundle import check_bundle
@@ -150,6 +151,7 @@ def test_the_same_model_is_not_promoted_over_itself() -> None:
     assert any("saves 0.0 % of the champion's cost" in reason for reason in compared.verdict.reasons)
 
 
+@pytest.mark.rubric("model-5")
 def test_the_baselines_are_trained_on_the_days_before_and_judged_on_the_same_rows() -> None:
     split = structs.replace(SPLIT, evaluate_from=(FIRST + timedelta(days=2)).date())
     policies = structs.replace(Policies(), promotion=ANY_CHALLENGER_WINS)

@@ -167,6 +167,7 @@ def three_days() -> ReplayedLog:
     )
 
 
+@pytest.mark.rubric("data-4")
 def test_a_label_observed_after_t_is_not_used() -> None:
     seen_in_time = label("t1", end_of_day(date(2025, 1, 30)) - timedelta(milliseconds=1))
     seen_too_late = label("t2", end_of_day(date(2025, 1, 30)), offset=1)

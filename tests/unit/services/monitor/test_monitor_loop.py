@@ -56,6 +56,7 @@ def test_a_day_is_monitored_when_it_is_archived_and_not_before(parts: Parts) -> 
     assert [(record.day, record.state) for record in parts.monitored()] == [(on(0), "stable")]
 
 
+@pytest.mark.rubric("monitor-4")
 def test_a_decayed_model_is_retrained_and_every_day_is_published_in_order(parts: Parts) -> None:
     parts.run(parts.monitor(), *live(*ALL_DAYS))
     around = [record for record in parts.published() if record.day == on(RETRAINED_ON)]

@@ -15,6 +15,7 @@ def parts(tmp_path: Path) -> Parts:
     return Parts(tmp_path)
 
 
+@pytest.mark.rubric("monitor-2")
 def test_no_retraining_starts_while_the_data_contract_fails_and_its_days_are_left_out_afterwards(parts: Parts) -> None:
     first, last = RETRAINED_ON - 1, RETRAINED_ON + 4
     parts.observer.broken = {on(day) for day in range(first, last + 1)}

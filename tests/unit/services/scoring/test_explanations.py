@@ -26,6 +26,7 @@ ROUNDING = TREES * 2.0**-24 * LARGEST / 2.0
 """Maximum rounding error of a float32 sum below 4 of one leaf per tree: half of the last bit per addition."""
 
 
+@pytest.mark.rubric("infra-5")
 def test_contributions_add_up_to_the_margin_and_the_reasons_are_those_of_the_score(service: Service) -> None:
     assert ROUNDING < 1e-6
     alerts = 0
@@ -46,6 +47,7 @@ def test_contributions_add_up_to_the_margin_and_the_reasons_are_those_of_the_sco
     assert 0 < alerts < len(PAYMENTS)
 
 
+@pytest.mark.rubric("infra-5")
 def test_a_recorded_decision_is_explained_from_its_record_as_it_is(service: Service) -> None:
     for decision in service.decide(PAYMENTS):
         reply = service.request("POST", "/v1/explain/features", encode(decision))
