@@ -128,6 +128,8 @@ def explain_silence(broker: KafkaConnection) -> str:
             f"the listener at {host}:{port} speaks TLS, but {_PROTOCOL}={broker.security_protocol}: set it to "
             f"{wanted}, and {PREFIX}CA_FILE if this machine does not know the authority of its certificate"
         )
+    if broker.uses_tls and ends_handshakes(host, port):
+        return no_tls(broker).text  # on a busy machine the client is too late to say so
     if not broker.uses_sasl:
         wanted = "SASL_SSL" if broker.uses_tls else "SASL_PLAINTEXT, or SASL_SSL with TLS"
         return (
@@ -181,12 +183,25 @@ def unreachable(
 
 def speaks_tls(host: str, port: int) -> bool:
     """Whether a TLS handshake succeeds there, with any certificate, or is refused in TLS."""
+    failure = _failed_handshake(host, port)
+    return failure is None or _is_alert(failure)
+
+
+def ends_handshakes(host: str, port: int) -> bool:
+    """Whether the listener ends a TLS handshake without TLS: it closes the connection, or answers something else."""
+    failure = _failed_handshake(host, port)
+    return failure is not None and not isinstance(failure, TimeoutError) and not _is_alert(failure)
+
+
+def _failed_handshake(host: str, port: int) -> OSError | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with socket.create_connection((host, port), PROBE_SECONDS) as plain, context.wrap_socket(plain):
-            return True
-    except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")
-    except OSError:
-        return False
+            return None
+    except OSError as error:
+        return error
+
+
+def _is_alert(failure: OSError) -> bool:
+    return isinstance(failure, ssl.SSLError) and "ALERT" in (failure.reason or "")
