@@ -56,7 +56,7 @@ def stress(
 ) -> None:
     """Test the loop (monitor, retrain, judge, promote) on simulated worlds, without servers.
 
-    A world takes about half a minute of one core. Worlds whose results are in the folder are not run again, so that an
+    A world takes 15 to 80 seconds of one core. Worlds whose results are in the folder are not run again, so that an
     interrupted test goes on. The tables say what the loop did, and what its promotions cost in truth.
     """
     settings = read_settings()

@@ -72,6 +72,7 @@ class StressWorld:
         """Return an independent copy that goes on with other settings, see `Simulation.branch`."""
         twin = StressWorld.__new__(StressWorld)
         twin._begin(self.features.branch(settings), self.archive.branch(), list(self.days), self._policy)
+        twin._has_labels = self._has_labels
         return twin
 
     def stop_labels(self) -> None:

@@ -54,6 +54,19 @@ def test_a_fault_of_the_data_is_found_on_its_first_day_and_its_days_are_excluded
     assert len(monitored(shared)) == 2  # branches leave the trunk as it was
 
 
+def test_without_a_source_of_labels_none_arrives_in_any_branch(shared: MonitoredLoop) -> None:
+    silent = shared.branch(CALM)
+    silent.world.stop_labels()
+    both = [shared.branch(CALM), silent.branch(CALM)]
+    counts = []
+    for loop in both:
+        before = loop.world.archive.all_labels().num_rows
+        loop.run_live_day()
+        counts.append(loop.world.archive.all_labels().num_rows - before)
+    assert counts[0] > 0
+    assert counts[1] == 0
+
+
 def test_a_retraining_is_judged_against_the_champion_and_leaves_excluded_days_out(shared: MonitoredLoop) -> None:
     loop = shared.branch(CALM)
     day = loop.world.days[-1].day
