@@ -1,6 +1,6 @@
 """What the stream worker needs of each Kafka client, on a real broker: membership, positions, transactions, threads.
 
-All tests use the same slots, because a static member keeps its partitions for the session timeout.
+Nearly all tests use the same slots, because a static member keeps its partitions for the session timeout.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Member:
         self.broker = broker
         self.owned: set[int] = set()
         self.revoked: list[int] = []
+        self.assignments = 0
         self.on_revoked = lambda: None
         self.begin = end_offsets(broker, TRANSACTIONS)
         self.log = TransactionalLog(broker, slot, on_assigned=self._assigned, on_revoked=self._revoked)
@@ -81,6 +82,7 @@ class Member:
 
     def _assigned(self, partitions: list[int]) -> dict[int, int]:
         self.owned |= set(partitions)
+        self.assignments += 1
         committed = self.log.committed(partitions)
         return {partition: max(self.begin[partition], committed.get(partition, 0)) for partition in partitions}
 
@@ -369,6 +371,15 @@ def test_partitions_move_between_workers_after_the_batch_in_flight_is_committed(
                 assert {record.partition for record in records} == {mine}
                 member.log.commit(outgoing(records), positions(records))
     assert decisions(broker, begin, 40) == list(range(40))
+
+
+def test_a_worker_whose_last_batch_takes_longer_than_its_poll_joins_once(broker: KafkaConnection) -> None:
+    with Member(broker) as first:
+        first.joined()
+        first.on_revoked = lambda: time.sleep(0.2)  # as a commit does
+        with Member(broker, f"slot-of-{broker.client}") as second:  # a new member, so that the others join anew
+            first.until(lambda: len(first.owned) == len(second.owned) == 1, second)
+            assert second.assignments <= 2  # the second one where a join took longer than a heartbeat
 
 
 def test_a_request_that_the_library_never_ends_aborts_the_batch_and_the_next_log_commits_it(

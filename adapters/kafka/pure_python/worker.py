@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import IllegalStateError, KafkaError, RetriableError
+from kafka.future import Future
 from kafka.structs import ConsumerGroupMetadata
 
 from adapters.kafka.diagnosis import Cause
@@ -58,6 +59,7 @@ class PurePythonWorker:
         while True:
             remaining = max(deadline - time.monotonic(), 0.0)
             self._take_up_resumed()
+            self._keep_result_of_join()
             try:
                 polled = self._consumer.poll(int(1_000 * remaining), max_records=limit)
             except KafkaError as error:
@@ -136,6 +138,17 @@ class PurePythonWorker:
         if not fetcher._next_partition_records:
             fetcher._next_partition_records = None
 
+    def _keep_result_of_join(self) -> None:
+        """Let the library take up a join that ends between two polls.
+
+        kafka-python 3.0.12 discards it and joins anew, which makes the other members join anew too. Workers whose
+        polls are short beside the time that they spend on a batch rebalance for minutes then.
+        """
+        coordinator = self._consumer._coordinator
+        task = coordinator._join_task
+        if task is not None and not isinstance(task, _JoinInProgress):
+            coordinator._join_task = _JoinInProgress(task)
+
     def _assign(self, partitions: list[int]) -> None:
         self.seek(self._on_assigned(partitions))
 
@@ -144,6 +157,16 @@ class PurePythonWorker:
             self._membership = None  # others may own the partitions already
         self._on_revoked(partitions)
         self._membership = None
+
+
+class _JoinInProgress:
+    """A request to join the group, which counts as pending until the library has awaited its result."""
+
+    is_done: Final = False
+
+    def __init__(self, task: Future) -> None:
+        self.add_callback = task.add_callback
+        self.add_errback = task.add_errback
 
 
 class _Interrupted(Exception):
