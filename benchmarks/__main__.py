@@ -23,6 +23,7 @@ SUITES: Final = {
     "baselines": "benchmarks.serving_baselines",
     "startup": "benchmarks.startup",
     "memory": "benchmarks.memory",
+    "monitoring": "benchmarks.monitoring",
     "function": "benchmarks.stream_function",
     "stream": "benchmarks.stream.suite",
 }

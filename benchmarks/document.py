@@ -21,6 +21,7 @@ SECTIONS: Final = {
     "Trees": ("predict_", "contributions_"),
     "One request for a preview, step by step": ("step_",),
     "The stream function on AWS": ("function_",),
+    "Monitoring": ("monitoring_",),
 }
 """Titles with the beginnings of the metrics' names."""
 HEAD: Final = ("metric", "value", "compared with", "ratio", "goal", "how")

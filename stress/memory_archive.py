@@ -104,6 +104,10 @@ class MemoryArchive:
         """Return the decisions on transactions of the days, both included, in log order."""
         return self._between(DECISIONS, first, last)
 
+    def decision_columns(self, first: date, last: date, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of the decisions on transactions of the days, and their positions, in log order."""
+        return self.decisions(first, last).select([*LOG_POSITION, *columns])
+
     def actions(self) -> pa.Table:
         """Return what was decided about every transaction (`ACTION_COLUMNS`), in log order of the transactions."""
         return self.decisions(date.min, date.max).select(list(ACTION_COLUMNS))

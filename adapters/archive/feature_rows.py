@@ -61,8 +61,9 @@ def write_feature_rows(path: Path, batches: Iterable[pa.Table]) -> int:
 
 
 def of_this_schema(decisions: pa.Table) -> pa.Table:
-    """Return the archived decisions whose features have this version's schema."""
-    return decisions.filter(pc.equal(decisions["feature_schema"], pa.scalar(SCHEMA_HASH)))
+    """Return the archived decisions whose features have this version's schema. If all have it, nothing is copied."""
+    are_of_schema = pc.equal(decisions["feature_schema"], pa.scalar(SCHEMA_HASH))
+    return decisions if pc.all(are_of_schema).as_py() else decisions.filter(are_of_schema)
 
 
 def feature_matrix(rows: pa.Table) -> NDArray[np.float32]:

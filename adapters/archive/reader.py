@@ -74,6 +74,10 @@ class Archive:
         """Return the decisions on transactions of the days, in log order of the transactions."""
         return self._read(DECISIONS, first, last)
 
+    def decision_columns(self, first: date, last: date, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of the decisions on transactions of the days, and their positions, in log order."""
+        return self._read(DECISIONS, first, last, [*LOG_POSITION, *columns])
+
     def actions(self) -> pa.Table:
         """Return what was decided about every transaction (`ACTION_COLUMNS`), in log order of the transactions."""
         return self._read(DECISIONS, columns=ACTION_COLUMNS)

@@ -24,5 +24,8 @@ class ArchivedTables(Protocol):
     def decisions(self, first: date, last: date, /) -> pa.Table:
         """Return the decisions on transactions of the days, in log order of the transactions."""
 
+    def decision_columns(self, first: date, last: date, columns: Sequence[str], /) -> pa.Table:
+        """Return some columns of the decisions on transactions of the days, and their positions, in log order."""
+
     def labels(self, observed_before: datetime, /) -> pa.Table:
         """Return all labels that were observed before this time, in the order of the label log."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from adapters.archive.day_profiles import DayProfiler, known_days, labels_of_newest_days
 from adapters.archive.feature_rows import feature_matrix, of_this_schema
+from adapters.archive.layout import SCHEMAS
 from adapters.archive.outcome_states import states_of
 from adapters.archive.tables import ArchivedTables
 from cardwatch.data_contract.contract import CONTRACT_FILE, DataContract, check_day
@@ -26,12 +27,29 @@ from cardwatch.drift.policy import DriftPolicy
 from cardwatch.label_maturity import end_of_day, newest_mature_day
 from cardwatch.label_states import LabelCoverage
 from cardwatch.registry import ModelRegistry, ModelVersion
+from cardwatch.topics import DECISIONS
 from monitoring.feature_drift import FeatureDrift
 from monitoring.null_shares import NullShares
 from services.monitor.champions import judged_performance, load_contract, load_reference
 from services.monitor.outcomes import Outcomes, count_outcomes
 from services.monitor.performance import measure_performance
 from services.monitor.scores import ActionShares, estimated_average_precision
+
+DECIDED_COLUMNS: Final = (
+    "transaction_id",
+    "occurred_at",
+    "amount_minor",
+    "model_version",
+    "margin",
+    "probability",
+    "action",
+    "reasons",
+    "degraded",
+    "control_propensity",
+)
+"""Columns of decisions that say what was decided and how certain the model was."""
+SCORED_COLUMNS: Final = (*DECIDED_COLUMNS, "channel", "feature_schema", "features")
+"""Those, and what the model saw."""
 
 
 class _Reference(NamedTuple):
@@ -71,11 +89,11 @@ class Observer:
         excluded = quarantine.excluded_days | affected_days(findings)
         drift_days, mature_days = drift_window(day, policy, excluded), performance_window(day, policy, excluded)
         immature_days = [each for each in _days_until(day, policy.maturity_days) if each not in excluded]
-        decisions = of_this_schema(self._archive.decisions(min([*drift_days, *immature_days, day]), day))
+        first = min([*drift_days, *immature_days, day])
+        decisions = of_this_schema(self._archive.decision_columns(first, day, SCORED_COLUMNS))
         recent = _of_days(decisions, drift_days)
         drift = reference.drift.compare(feature_matrix(recent), _margins(recent, champion.version), day)
-        mature = self._archive.decisions(mature_days[0], mature_days[-1]) if mature_days else decisions
-        mature = _of_days(mature, mature_days)
+        mature = self._decided(mature_days)
         labels = self._archive.labels(end_of_day(day))
         return DayObservation(
             day=day,
@@ -102,6 +120,12 @@ class Observer:
             ),
         )
 
+    def _decided(self, days: Sequence[date]) -> pa.Table:
+        """Return the decisions on these days without features, which take nine tenths of the memory."""
+        if not days:
+            return SCHEMAS[DECISIONS].empty_table()
+        return _of_days(self._archive.decision_columns(days[0], days[-1], DECIDED_COLUMNS), days)
+
     def _check_contract(self, day: date, reference: _Reference, quarantine: QuarantineState) -> list[DataFinding]:
         """Return what breaks the champion's data contract on `day`."""
         if reference.contract is None:
@@ -121,7 +145,7 @@ class Observer:
         if mature_day in excluded_days:
             return {}
         return count_outcomes(
-            self._archive.decisions(mature_day, mature_day),
+            self._decided([mature_day]),
             self._archive.transactions(mature_day, mature_day),
             self._archive.labels(end_of_day(day)),
             challenge_stops_fraud=self._decision_policy.challenge_stops_fraud,
@@ -164,9 +188,10 @@ def _days_until(last: date, days: int) -> list[date]:
 
 
 def _of_days(decisions: pa.Table, days: Sequence[date]) -> pa.Table:
-    """Return the rows whose event day is one of `days`."""
+    """Return the rows whose event day is one of `days`: the same table if all are, because a copy takes memory."""
     of_rows = pc.cast(decisions["occurred_at"], pa.date32())
-    return decisions.filter(pc.is_in(of_rows, value_set=pa.array(days, pa.date32())))
+    are_wanted = pc.is_in(of_rows, value_set=pa.array(days, pa.date32()))
+    return decisions if pc.all(are_wanted).as_py() else decisions.filter(are_wanted)
 
 
 def _no_contract(day: date, version: str) -> DataFinding:

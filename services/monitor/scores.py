@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adapters.archive.feature_rows import feature_matrix
 from adapters.archive.outcome_states import declined
-from cardwatch.decision.cost_policy import DecisionPolicy, channels_of
+from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy, channels_of
 from cardwatch.drift.action_shares import action_share_changes
 from cardwatch.drift.estimated_performance import estimate_performance
-from cardwatch.events import Action
 from cardwatch.features.definitions import column
 from cardwatch.progress import ActionShareChange
 from monitoring.feature_drift import DriftReference
@@ -35,17 +32,23 @@ class ActionShares:
     def __init__(self, reference: DriftReference, policy: DecisionPolicy) -> None:
         self._policy = policy
         known = reference.probabilities
-        self._reference = Counter[str]() if known is None else self._counts(known, reference.features)
+        self._reference = Counter[str]()
+        if known is not None:
+            amounts = reference.features[:, column("amount")].astype(np.float64) * MINOR_PER_UNIT
+            self._reference = self._counts(known, amounts, channels_of(reference.features))
 
     def changes(self, decisions: pa.Table, champion_version: str) -> dict[str, ActionShareChange]:
         """Return the actions whose share has changed in the decisions of the champion, see `action_share_changes`."""
         own = scored_by(decisions, champion_version)
-        return action_share_changes(self._reference, self._counts(_probabilities(own), feature_matrix(own)))
+        amounts = own["amount_minor"].to_numpy().astype(np.float64)
+        channels = pc.index_in(own["channel"], value_set=pa.array([channel.value for channel in CHANNELS]))
+        counts = self._counts(_probabilities(own), amounts, channels.to_numpy().astype(np.int64))
+        return action_share_changes(self._reference, counts)
 
-    def _counts(self, probabilities: NDArray[np.float64], features: NDArray[np.float32]) -> Counter[str]:
-        amounts = features[:, column("amount")].astype(np.float64) * MINOR_PER_UNIT
-        actions: Sequence[Action] = self._policy.decide(probabilities, amounts, channels_of(features))
-        return Counter(action.value for action in actions)
+    def _counts(
+        self, probabilities: NDArray[np.float64], amounts_minor: NDArray[np.float64], channels: NDArray[np.int64]
+    ) -> Counter[str]:
+        return Counter(action.value for action in self._policy.decide(probabilities, amounts_minor, channels))
 
 
 def estimated_average_precision(decisions: pa.Table, champion_version: str) -> float | None:

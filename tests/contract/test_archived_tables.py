@@ -146,6 +146,13 @@ def test_both_archives_give_the_same_decisions(recorded: _Recorded) -> None:
     assert {"approve"} < set(both[0]["action"].to_pylist())
 
 
+def test_both_archives_give_the_same_columns_of_decisions(recorded: _Recorded) -> None:
+    columns = ["transaction_id", "margin", "reasons"]
+    both = [archive.decision_columns(day(0), day(DAYS), columns) for archive in (recorded.memory, recorded.files)]
+    assert both[0].column_names == ["partition", "log_offset", *columns]
+    assert both[0].combine_chunks().equals(both[1].combine_chunks())
+
+
 def test_both_archives_give_the_same_actions(recorded: _Recorded) -> None:
     assert recorded.memory.actions().combine_chunks().equals(recorded.files.actions().combine_chunks())
 

@@ -34,7 +34,8 @@ def decisions(
         "margin": pa.array([1.0 if scored else None] * count, pa.float32()),
         "probability": pa.array(probabilities if scored else [None] * count, pa.float64()),
         "action": actions or ["approve"] * count,
-        "features": pa.array(features_of(count).tolist(), pa.list_(pa.float32())),
+        "amount_minor": [10_000] * count,
+        "channel": ["ecommerce"] * count,
     }
     schema = pa.schema([field for field in SCHEMAS[DECISIONS] if field.name in columns])
     return pa.table(columns).select(schema.names).cast(schema)
