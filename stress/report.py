@@ -20,6 +20,7 @@ MAXIMUM_DELAY_DAYS: Final = 3
 MINIMUM_REGAINED: Final = 0.9
 MAXIMUM_QUARANTINED: Final = 1 / 365
 DAYS_PER_YEAR: Final = 365
+_WITHOUT_LABELS: Final = [scenario.name for scenario in SCENARIOS if scenario.no_labels]
 _AFTER_ONSET: Final = HISTORY_DAYS + LIVE_DAYS - ONSET_DAY
 _BEFORE_ONSET: Final = ONSET_DAY - HISTORY_DAYS
 
@@ -52,7 +53,10 @@ def goals(outcomes: Sequence[WorldOutcome], maturity_days: int) -> list[Goal]:
     harmful = Proportion(sum(any(map(_is_harmful, one.retrainings)) for one in outcomes), len(outcomes))
     faults = _of(outcomes, Expectation.QUARANTINE)
     retrained = Proportion(sum(bool(one.retrainings) for one in faults), len(faults))
-    found = Proportion(sum(one.found_on is not None and one.found_on <= ONSET_DAY + 1 for one in faults), len(faults))
+    wrong = [one for one in faults if one.scenario not in _WITHOUT_LABELS]
+    found = Proportion(sum(one.found_on is not None and one.found_on <= ONSET_DAY + 1 for one in wrong), len(wrong))
+    silent = [one for one in faults if one.scenario in _WITHOUT_LABELS]
+    missing_labels = Proportion(sum(one.found_on is not None for one in silent), len(silent))
     quiet = _of(outcomes, Expectation.NOTHING)
     seeds = {one.seed: one.quarantined_before for one in outcomes}
     calm_days = len(seeds) * _BEFORE_ONSET + len(quiet) * _AFTER_ONSET
@@ -79,10 +83,16 @@ def goals(outcomes: Sequence[WorldOutcome], maturity_days: int) -> list[Goal]:
             reached=retrained.count == 0 if faults else None,
         ),
         Goal(
-            measure="faults found within a day",
-            goal="all that change a watched column by more than its threshold",
+            measure="faults of a watched column found within a day",
+            goal="all",
             seen=str(found),
-            reached=None,
+            reached=found.count == found.total if wrong else None,
+        ),
+        Goal(
+            measure="sources of labels that stop: found, and after how many days",
+            goal="all",
+            seen=f"{missing_labels}: {_days_to_find(silent)}",
+            reached=missing_labels.count == missing_labels.total if silent else None,
         ),
         Goal(
             measure="calm or harmless days quarantined",
@@ -115,6 +125,10 @@ def goals(outcomes: Sequence[WorldOutcome], maturity_days: int) -> list[Goal]:
             reached=median(regained) >= MINIMUM_REGAINED if regained else None,
         ),
     ]
+
+
+def _days_to_find(faults: Sequence[WorldOutcome]) -> str:
+    return spread([one.found_on - ONSET_DAY for one in faults if one.found_on is not None], "{:.0f}")
 
 
 def report(outcomes: Sequence[WorldOutcome], policy: DriftPolicy) -> str:

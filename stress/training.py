@@ -18,6 +18,7 @@ from pipelines.steps.assembled_inputs import describe_inputs
 from pipelines.steps.comparison import ScoredCandidate, compare_champion_challenger
 from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import SETTINGS, fit_candidate, recent_rows
+from pipelines.steps.refit import RefitRows, refit_promoted
 from pipelines.steps.registration import TrainingOrigin, version_tags
 from pipelines.steps.training_set import ReplayedLog, assemble_training_set, decided_columns
 from stress.memory_registry import MemoryRegistry
@@ -67,19 +68,22 @@ def train_and_register(
     labels = archive.labels(end_of_day(as_of))
     rows = assemble_training_set(history, labels, as_of, split, excluded_days)
     inputs = describe_inputs(archive, history, labels, as_of, split, excluded_days)
+    recent = recent_rows(history, as_of, split, excluded_days)
+    contract = learn_data_contract(archive, as_of, excluded_days)
     with TemporaryDirectory(prefix="cardwatch-stress-") as folder:
         candidate = fit_candidate(
             rows.between(split.train_from, split.evaluate_from),
-            recent_rows(history, as_of, split, excluded_days),
+            recent,
             Path(folder) / "challenger",
             SETTINGS,
             policies.training,
-            contract=learn_data_contract(archive, as_of, excluded_days),
+            contract=contract,
         )
-        files = read_folder(candidate.folder)
-    compared = compare_champion_challenger(
-        registry, ScoredCandidate(candidate.detector, candidate.digest), rows, split, policies, inputs
-    )
+        scored = ScoredCandidate(candidate.detector, candidate.digest)
+        compared = compare_champion_challenger(registry, scored, rows, split, policies, inputs)
+        again = RefitRows(rows, split, recent, contract)
+        refit, compared = refit_promoted(candidate.detector.facts, compared, again, Path(folder) / "refit", policies)
+        files = read_folder((refit or candidate).folder)
     origin = TrainingOrigin(because=because, flow_run="", policies=policies)
     tags = version_tags(compared, origin, verdict_digest=digest_of(compared.bundle.files()))
     version = registry.register(files, tags, promoted=compared.verdict.promoted)

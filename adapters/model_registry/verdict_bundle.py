@@ -1,6 +1,6 @@
 """The bundle of a verdict: everything that it rests on, as files from which it can be computed again offline.
 
-    rows.parquet    the judged rows: scores and decisions of both models, labels, weights, cards as numbers, slices
+    rows.parquet    the judged rows: scores and decisions of the models, labels, weights, cards as numbers, slices
     policy.json     costs of decisions, and requirements of the gate
     inputs.json     days, digests of the models, log positions, label coverage, feature parity, scoring times
     verdict.json    the verdict, with all measurements and the seed of the resamples
@@ -41,7 +41,7 @@ MANIFEST_FILE: Final = "manifest.json"
 
 _TOLERANCE: Final = 1e-9
 """Relative difference of numbers that is rounding: libraries of linear algebra add in different orders."""
-_MODELS: Final = ("challenger", "champion")
+_MODELS: Final = ("challenger", "champion", "refit")
 _BASELINE, _SLICE = "baseline_", "slice_"
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ def _rows_to_parquet(evidence: Evidence) -> bytes:
         "is_fraud": evidence.is_fraud,
         "weight": evidence.weight,
     }
-    for name, model in zip(_MODELS, (evidence.challenger, evidence.champion), strict=True):
+    for name, model in zip(_MODELS, (evidence.challenger, evidence.champion, evidence.refit), strict=True):
         if model is not None:
             columns[f"{name}_margin"] = model.margins
             columns[f"{name}_probability"] = model.probabilities
@@ -182,6 +182,7 @@ def _rows_from_parquet(content: bytes) -> Evidence:
             weight=table["weight"].to_numpy(),
             challenger=models["challenger"],
             champion=models.get("champion"),
+            refit=models.get("refit"),
             baselines={
                 name.removeprefix(_BASELINE).removesuffix("_action"): _places(table, name, ACTIONS)
                 for name in table.column_names

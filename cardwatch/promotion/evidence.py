@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct, field
@@ -64,7 +64,8 @@ class JudgedInputs(Struct, frozen=True, kw_only=True):
 
     The judged days are [`judged_from`, `judged_until`) without `excluded_days`, which may also lie outside of it.
     `log_ends` and `label_ends` are the next offsets per partition of transactions and of labels. `trained` says in
-    words on which days the models were trained.
+    words on which days the models were trained. `refit_digest` is that of the model that was fitted again and is
+    registered in place of the judged one, None if the judged one is.
     """
 
     as_of: date
@@ -86,6 +87,12 @@ class JudgedInputs(Struct, frozen=True, kw_only=True):
     scoring_time: ScoringTime
     code_version: str
     numpy_version: str
+    refit_digest: str | None = None
+
+    @property
+    def trained_until(self) -> date:
+        """The first day after the training window of the registered model."""
+        return self.evaluated_from if self.refit_digest is None else self.judged_until
 
     @property
     def excluded_judged_days(self) -> list[date]:
@@ -113,7 +120,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     `days` are days since 1970, `cards` any numbers that say which rows have the same card, `channels` places in
     `CHANNELS`, all int64 [n]. `weight` is the inverse of the probability with which the row's outcome became known,
     float64 [n]. `baselines` are the actions of simpler rules or models, int8 [n], and `slices` the names of slices,
-    text [n], by the name of the division.
+    text [n], by the name of the division. `refit` are scores and decisions of the challenger's settings fitted again
+    with these days, each row by trees that have not seen its card; see `cardwatch.promotion.refit`.
     """
 
     days: NDArray[np.int64]
@@ -126,11 +134,14 @@ class Evidence(Struct, frozen=True, kw_only=True):
     champion: JudgedModel | None
     baselines: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     slices: dict[str, NDArray[np.str_]] = field(default_factory=dict)
+    refit: JudgedModel | None = None
 
     def in_canonical_order(self) -> Evidence:
         """Return the same rows, ordered by their content without the cards: sums then give the same bits."""
         models = [self.challenger, *([self.champion] if self.champion else [])]
-        keys = [
+        refits = [self.refit] if self.refit else []
+        keys: list[NDArray[Any]] = [
+            *(column for model in refits for column in (model.actions, model.probabilities, model.margins)),
             *self.slices.values(),
             *self.baselines.values(),
             *(model.actions for model in models),
@@ -157,6 +168,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
             champion=self.champion and self.champion.at(rows),
             baselines={name: actions[rows] for name, actions in self.baselines.items()},
             slices={name: values[rows] for name, values in self.slices.items()},
+            refit=self.refit and self.refit.at(rows),
         )
 
     def costs_minor(self, policy: DecisionPolicy, actions: NDArray[np.int8]) -> NDArray[np.float64]:

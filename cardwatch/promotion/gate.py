@@ -20,6 +20,7 @@ from cardwatch.promotion.card_sums import sums_by_card
 from cardwatch.promotion.evidence import APPROVE, Evidence, JudgedInputs, JudgedModel
 from cardwatch.promotion.paired_bootstrap import RESAMPLES, RESAMPLES_OF_A_SLICE, bound_saving
 from cardwatch.promotion.policy import PromotionPolicy
+from cardwatch.promotion.refit import with_refit
 from cardwatch.promotion.requirements import all_requirements
 from cardwatch.promotion.score_quality import ScoreQuality, measure_quality
 from cardwatch.promotion.slices import UNKNOWN
@@ -69,13 +70,12 @@ def judge(
             slices=_slices(evidence, champion_cost, cost, approval, promotion, min(resamples, RESAMPLES_OF_A_SLICE)),
         )
     checks = all_requirements(report, inputs, promotion)
-    return structs.replace(
-        report,
-        verdict=Verdict(
-            promoted=all(check.passed is not False for check in checks),
-            reasons=[_judged_days(inputs), *(check.reason for check in checks)],
-        ),
+    verdict = Verdict(
+        promoted=all(check.passed is not False for check in checks),
+        reasons=[_judged_days(inputs), *(check.reason for check in checks)],
     )
+    judged = structs.replace(report, verdict=verdict)
+    return with_refit(judged, evidence, decision=decision, promotion=promotion)
 
 
 def _judged_days(inputs: JudgedInputs) -> str:

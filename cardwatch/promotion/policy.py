@@ -57,6 +57,10 @@ class PromotionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     maximum_latency_ratio: _Ratio = 3.0
     """Time to score a row, over the champion's. A row that takes at most `free_latency_us` always passes."""
     free_latency_us: float = 50.0
+    refit: bool = True
+    """Whether a promoted challenger is fitted again with the judged days, see `cardwatch.promotion.refit`."""
+    refit_margin: _Share = 0.05
+    """How much more the model fitted again may cost on the judged rows, as a share of the judged one's cost."""
 
 
 REMOVED_FIELDS: Final = dict.fromkeys(
@@ -81,6 +85,12 @@ def contradictions(drift: DriftPolicy, promotion: PromotionPolicy) -> list[str]:
         found.append(
             f"drift.judge_days is {drift.judge_days}, and must be whole weeks (7, 14, ...): fraud and spending follow "
             "the days of the week"
+        )
+    if promotion.refit and drift.cooldown_days_after_promotion < promotion.minimum_days:
+        found.append(
+            f"drift.cooldown_days_after_promotion is {drift.cooldown_days_after_promotion}, and must be at least "
+            f"promotion.minimum_days ({promotion.minimum_days}): a promoted model is fitted again with its judged "
+            "days, so the next challenger can be judged on later ones only. Lengthen it, or set promotion.refit = false"
         )
     trials = trials_per_month(drift)
     a_month = trials * promotion.error_rate_per_trial

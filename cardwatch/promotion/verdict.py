@@ -54,11 +54,23 @@ class BaselineResult(Struct, frozen=True, kw_only=True):
     saving_at_most: float | None
 
 
+class RefitResult(Struct, frozen=True, kw_only=True):
+    """What the judged challenger costs on the judged rows, and what its settings cost that were fitted with them, too.
+
+    Both in minor units. `passed`: whether the model fitted again is registered in place of the judged one.
+    """
+
+    judged_cost_minor: float
+    cost_minor: float
+    passed: bool
+
+
 class VerdictReport(Struct, frozen=True, kw_only=True):
     """The verdict on n judged rows with its measurements. Without a champion there is nothing to compare with.
 
     `days` and `cards` are how many different ones the rows have. `excluded_days` are the days between the first and the
-    last judged one that were quarantined: their rows were not judged.
+    last judged one that were quarantined: their rows were not judged. `refit` is None if the challenger was not fitted
+    again.
     """
 
     verdict: Verdict
@@ -72,3 +84,4 @@ class VerdictReport(Struct, frozen=True, kw_only=True):
     saving: SavingBound | None
     slices: list[SliceResult]
     baselines: dict[str, BaselineResult]
+    refit: RefitResult | None = None

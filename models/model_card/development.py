@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from cardwatch.detector.detector import DetectorFacts
+from cardwatch.promotion.evidence import JudgedInputs
 from cardwatch.promotion.verdict import BaselineResult
 from models.evaluation import Evaluation
 from models.model_card.markdown import bullets, count, days, key_values, percent, plain, ratio, table
@@ -25,7 +26,7 @@ def data(subject: CardSubject) -> str:
     windows = table(
         ["", "training", "judging"],
         [
-            ["days", f"{inputs.trained_from} to before {inputs.evaluated_from}", _judged_days(subject)],
+            ["days", f"{inputs.trained_from} to before {inputs.trained_until}", _judged_days(subject)],
             ["days with rows", count(population.days), count(subject.report.days)],
             ["quarantined days left out", days(subject.excluded_training_days), days(inputs.excluded_judged_days)],
             ["transactions", count(population.rows), f"{count(judged.judged)} of {count(judged.transactions)}"],
@@ -82,9 +83,17 @@ def method(subject: CardSubject) -> str:
                 "calibration": _calibration(facts),
                 "rows, frauds": f"{count(facts.rows)}, {count(facts.frauds)} ({percent(facts.base_rate)})",
                 "fingerprint of rows and settings": f"`{facts.fingerprint}`",
+                "fitted again with the judged days": _fitted_again(subject.inputs),
             }
         )
     )
+
+
+def _fitted_again(inputs: JudgedInputs) -> str:
+    if inputs.refit_digest is None:
+        return "no: this is the judged model"
+    judged = inputs.challenger_digest[:12]
+    return f"yes: the figures of this card are those of the judged model `{judged}`, which has the same settings"
 
 
 def alternatives(subject: CardSubject) -> str:

@@ -92,7 +92,7 @@ class CardSubject(Struct, frozen=True, kw_only=True):
     @property
     def excluded_training_days(self) -> list[date]:
         """The quarantined days of the training window, in order."""
-        first, until = self.inputs.trained_from, self.inputs.evaluated_from
+        first, until = self.inputs.trained_from, self.inputs.trained_until
         return sorted(day for day in self.inputs.excluded_days if first <= day < until)
 
 

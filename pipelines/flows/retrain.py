@@ -22,8 +22,10 @@ from cardwatch.label_maturity import end_of_day
 from cardwatch.promotion.split import TemporalSplit
 from pipelines.flows.tasks import as_task, begin_run, require_live_run
 from pipelines.steps import assembled_inputs, comparison, contract_learning, fitting, training_set
+from pipelines.steps import refit as refit_step
 from pipelines.steps.comparison import Comparison, ScoredCandidate
 from pipelines.steps.fitting import CandidateModel, recent_rows
+from pipelines.steps.refit import RefitRows
 from pipelines.steps.registration import TrainingOrigin, promote, register
 from pipelines.steps.training_set import EVALUATION_DAYS, MATURITY_DAYS, ReplayedLog
 
@@ -38,6 +40,7 @@ learn_data_contract = as_task(contract_learning.learn_data_contract)
 describe_inputs = as_task(assembled_inputs.describe_inputs)
 fit_candidate = as_task(fitting.fit_candidate)
 compare_champion_challenger = as_task(comparison.compare_champion_challenger)
+refit_promoted = as_task(refit_step.refit_promoted)
 
 
 @flow(name="retrain")  # type: ignore[untyped-decorator]
@@ -114,13 +117,17 @@ def train_and_register(
         with closing(MlflowRegistry(settings.mlflow_url)) as registry:
             scored = ScoredCandidate(candidate.detector, candidate.digest)
             compared = compare_champion_challenger(registry, scored, rows, split, policies, inputs)
+            again = RefitRows(rows, split, recent, contract)
+            refit, compared = refit_promoted(
+                candidate.detector.facts, compared, again, Path(folder) / "refit", policies
+            )
             origin = TrainingOrigin(
                 because=because,
                 flow_run=str(runtime.flow_run.id or ""),
                 policies=policies,
                 reports=newest_drift_report(settings.reports, as_of),
             )
-            return publish(settings, registry, candidate, compared, origin, name), compared
+            return publish(settings, registry, refit or candidate, compared, origin, name), compared
 
 
 def newest_drift_report(reports: Path, as_of: date) -> dict[str, bytes]:

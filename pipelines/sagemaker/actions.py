@@ -80,12 +80,15 @@ class ActionHandler(NamedTuple):
         return ExecutionArtifacts(self.bucket, action.execution).verdict()
 
     def _register(self, action: RegisterAction) -> str:
-        """Register the compared candidate. Raises `CorruptModel` if `model_data_url` has another digest."""
+        """Register the compared candidate. Raises `CorruptModel` if its archive has another digest than the verdict.
+
+        The archive is at `model_data_url`, unless the candidate was fitted again.
+        """
         judged = self._verdict(action)
-        bucket, key = parse_object_url(action.model_data_url)
-        version, files = unpack_model(Bucket(bucket).get(key))
+        version, files = unpack_model(self._archive(action, is_refit=judged.is_refit))
         if version.digest != judged.digest:
-            raise CorruptModel(f"{action.model_data_url} has digest {version.digest}, {judged.digest} was judged")
+            where = "the model fitted again" if judged.is_refit else action.model_data_url
+            raise CorruptModel(f"{where} has digest {version.digest}, the verdict says {judged.digest}")
         because = msgspec.json.encode(action.reasons).decode()
         registration = Registration(
             execution=action.execution,
@@ -95,6 +98,12 @@ class ActionHandler(NamedTuple):
             approved=not action.manual_approval,
         )
         return self.registry.register(self.bucket, registration).arn
+
+    def _archive(self, action: RegisterAction, *, is_refit: bool) -> bytes:
+        if is_refit:
+            return ExecutionArtifacts(self.bucket, action.execution).refit_archive()
+        bucket, key = parse_object_url(action.model_data_url)
+        return Bucket(bucket).get(key)
 
     def _status(self, action: EndpointStatusAction) -> str:
         """Return the state of the update. A model in service ends its retraining."""

@@ -5,6 +5,7 @@
     training/EXECUTION/recent.parquet          feature rows of the drift reference
     training/EXECUTION/data_contract.json      expectations of a day's data; absent if there were too few days
     models/EXECUTION/JOB/output/model.tar.gz   the candidate, at the path where SageMaker stores a training job's output
+    models/EXECUTION/refit/model.tar.gz        the promoted candidate, fitted again with the judged days
     models/EXECUTION/judged.json               verdict of the gate, and the tags to register the candidate with
     models/EXECUTION/verdict.json, model_card.md, reliability_judged.svg   the same for people
     models/EXECUTION/verdict/                  bundle of the verdict, see adapters.model_registry.verdict_bundle
@@ -44,10 +45,14 @@ class TrainingSetInfo(Struct, frozen=True, kw_only=True):
 
 
 class CandidateVerdict(Struct, frozen=True, kw_only=True):
-    """Verdict on the candidate with this digest, and the tags to register it with."""
+    """Verdict on a candidate, and the tags to register it with.
+
+    `digest` is that of the model to register: with `is_refit` the one that was fitted again, else the judged one.
+    """
 
     as_of: date
     digest: str
+    is_refit: bool = False
     verdict: Verdict
     tags: dict[str, str]
 
@@ -89,6 +94,14 @@ class ExecutionArtifacts:
             raise ObjectMissing(f"execution {self.name} has no *{TRAINING_OUTPUT}: no training job has ended")
         return self.bucket.get(max(found, key=lambda each: (each.stored_at, each.key)).key)
 
+    def put_refit(self, archive: bytes) -> None:
+        """Store the `model.tar.gz` of the candidate that was fitted again."""
+        self.bucket.put(self._refit, archive)
+
+    def refit_archive(self) -> bytes:
+        """Return the `model.tar.gz` of the candidate that was fitted again."""
+        return self.bucket.get(self._refit)
+
     def put_verdict(self, verdict: CandidateVerdict, documents: dict[str, str], bundle: dict[str, bytes]) -> None:
         """Store a verdict, documents by file name, and the files of the verdict's bundle."""
         for name, content in bundle.items():
@@ -100,6 +113,10 @@ class ExecutionArtifacts:
     def verdict(self) -> CandidateVerdict:
         """Return the verdict on the candidate."""
         return msgspec.json.decode(self.bucket.get(self._verdict), type=CandidateVerdict)
+
+    @property
+    def _refit(self) -> str:
+        return model_key(self.name, "refit/model.tar.gz")
 
     @property
     def _verdict(self) -> str:

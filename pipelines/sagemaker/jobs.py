@@ -11,7 +11,7 @@ from adapters.aws.object_keys import TABLES_PREFIX
 from adapters.aws.s3_archive import EVERYTHING, S3Archive
 from adapters.aws.s3_progress import ProgressPart, S3ProgressLog
 from adapters.aws.sagemaker_registry import Package, Registration, SageMakerRegistry
-from adapters.model_registry.model_folder import unpack_model, write_model
+from adapters.model_registry.model_folder import pack_model, unpack_model, write_model
 from adapters.runtime.files import read_folder
 from adapters.runtime.policy_file import Policies
 from cardwatch.data_contract.contract import DataContract, decode_contract, encode_contract
@@ -32,6 +32,7 @@ from pipelines.steps.assembled_inputs import describe_inputs
 from pipelines.steps.comparison import Comparison, ScoredCandidate, compare_champion_challenger
 from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import CandidateModel, RecentRows, fit_candidate, recent_rows
+from pipelines.steps.refit import RefitRows, refit_promoted
 from pipelines.steps.registration import TrainingOrigin, describe, require_first_champion
 from pipelines.steps.training_set import TrainingSet, assemble_training_set, newest_closed_day, replay_log
 
@@ -64,31 +65,23 @@ def assemble(job: RetrainingJob, as_of: date) -> None:
 
 
 def fit(job: RetrainingJob, model_folder: Path) -> None:
-    """Fit a candidate on the training window, and write it to the folder that SageMaker stores after a training job.
-
-    The candidate has no version before its registration; until then its version is the name of its execution.
-    """
+    """Fit a candidate on the training window, and write it to the folder that SageMaker stores after a training job."""
     info = job.artifacts.training_set_info()
     rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint, info.label_coverage)
-    contract = job.artifacts.contract()
-    reference = CandidateReference(
-        recent_from_parquet(job.artifacts.recent_rows()), decode_contract(contract) if contract else None
-    )
-    candidate = _fit(job, rows, reference, info)
-    name = job.artifacts.name
-    write_model(
-        model_folder,
-        ModelVersion(version=name, run_id=name, tags=identity_tags(candidate)),
-        read_folder(candidate.folder),
-    )
+    candidate = _fit(job, rows, _stored_reference(job), info)
+    write_model(model_folder, _unregistered(job, candidate), read_folder(candidate.folder))
 
 
 def judge(job: RetrainingJob) -> Comparison:
-    """Compare the candidate with the champion, and store the verdict. A refused candidate ends the retraining."""
+    """Compare the candidate with the champion, fit a promoted one again with the judged days, and store the verdict.
+
+    A refused candidate ends the retraining.
+    """
     info = job.artifacts.training_set_info()
     candidate, files = unpack_model(job.artifacts.candidate_archive())
     rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint, info.label_coverage)
-    comparison, _ = _compare(job, Detector.from_files(files), candidate.tags, rows, info)
+    scored = ScoredCandidate(Detector.from_files(files), candidate.tags["digest"])
+    comparison, _, _ = _compare(job, scored, rows, _stored_reference(job), info)
     if not comparison.verdict.promoted:
         ended = RetrainingEnded(
             day=info.as_of, challenger_version=None, promoted=False, reasons=comparison.verdict.reasons
@@ -109,13 +102,14 @@ def bootstrap(job: RetrainingJob, as_of: date | None, *, image: str, holdout_day
         return found
     rows, reference, info = _training_set(job, as_of, evaluation_days=holdout_days)
     candidate = _fit(job, rows, reference, info)
-    comparison, verdict = _compare(job, candidate.detector, identity_tags(candidate), rows, info)
+    scored = ScoredCandidate(candidate.detector, candidate.digest)
+    comparison, verdict, refit = _compare(job, scored, rows, reference, info)
     require_first_champion(comparison.verdict)
     package = job.registry.register(
         job.artifacts.bucket,
         Registration(
             execution=job.artifacts.name,
-            files=read_folder(candidate.folder),
+            files=read_folder((refit or candidate).folder),
             tags=verdict.tags,
             image=image,
             approved=True,
@@ -130,9 +124,9 @@ def bootstrap(job: RetrainingJob, as_of: date | None, *, image: str, holdout_day
     return package
 
 
-def identity_tags(candidate: CandidateModel) -> dict[str, str]:
+def identity_tags(digest: str, fingerprint: str) -> dict[str, str]:
     """Return the tags by which registries and scoring services verify the files of a model."""
-    return {"digest": candidate.digest, "schema_hash": SCHEMA_HASH, "fingerprint": candidate.fingerprint}
+    return {"digest": digest, "schema_hash": SCHEMA_HASH, "fingerprint": fingerprint}
 
 
 def _training_set(
@@ -193,19 +187,46 @@ def _fit(job: RetrainingJob, rows: TrainingSet, reference: CandidateReference, i
     )
 
 
+def _stored_reference(job: RetrainingJob) -> CandidateReference:
+    contract = job.artifacts.contract()
+    recent = recent_from_parquet(job.artifacts.recent_rows())
+    return CandidateReference(recent, decode_contract(contract) if contract else None)
+
+
+def _unregistered(job: RetrainingJob, candidate: CandidateModel) -> ModelVersion:
+    """Return a candidate as a version. It has no number yet, so the name of its execution stands for it."""
+    name = job.artifacts.name
+    return ModelVersion(version=name, run_id=name, tags=identity_tags(candidate.digest, candidate.fingerprint))
+
+
 def _compare(
-    job: RetrainingJob, detector: Detector, identity: dict[str, str], rows: TrainingSet, info: TrainingSetInfo
-) -> tuple[Comparison, CandidateVerdict]:
-    """Compare a candidate with the champion, and store the result."""
-    digest = identity["digest"]
-    comparison = compare_champion_challenger(
-        job.registry, ScoredCandidate(detector, digest), rows, info.split, job.policies, info.inputs
-    )
+    job: RetrainingJob,
+    candidate: ScoredCandidate,
+    rows: TrainingSet,
+    reference: CandidateReference,
+    info: TrainingSetInfo,
+) -> tuple[Comparison, CandidateVerdict, CandidateModel | None]:
+    """Compare a candidate with the champion, fit it again if it was promoted, and store the result.
+
+    Returns the comparison, the verdict and the model that was fitted again, None if the judged one is registered.
+    """
+    comparison = compare_champion_challenger(job.registry, candidate, rows, info.split, job.policies, info.inputs)
+    again = RefitRows(rows, info.split, reference.recent, reference.contract)
+    facts = candidate.detector.facts
+    refit, comparison = refit_promoted(facts, comparison, again, job.folder / "refit", job.policies)
     name = job.artifacts.name
     origin = TrainingOrigin(because=[f"execution {name}"], flow_run=name, policies=job.policies)
-    description = describe(detector.facts, comparison, origin, digest=digest)
+    digest = refit.digest if refit else candidate.digest
+    registered = refit.detector if refit else candidate.detector
+    description = describe(registered.facts, comparison, origin, digest=digest)
     verdict = CandidateVerdict(
-        as_of=info.as_of, digest=digest, verdict=comparison.verdict, tags={**description.tags, **identity}
+        as_of=info.as_of,
+        digest=digest,
+        is_refit=refit is not None,
+        verdict=comparison.verdict,
+        tags={**description.tags, **identity_tags(digest, rows.fingerprint)},
     )
+    if refit is not None:
+        job.artifacts.put_refit(pack_model(_unregistered(job, refit), read_folder(refit.folder)))
     job.artifacts.put_verdict(verdict, description.documents, description.bundle)
-    return comparison, verdict
+    return comparison, verdict, refit

@@ -30,7 +30,7 @@ from cardwatch.promotion.evidence import (
 )
 from cardwatch.promotion.gate import judge
 from cardwatch.promotion.slices import slices_of
-from cardwatch.promotion.split import TemporalSplit
+from cardwatch.promotion.split import NotEnoughHistory, TemporalSplit
 from cardwatch.promotion.verdict import Verdict
 from cardwatch.registry import CHAMPION, ModelRegistry
 from models.baselines import baseline_scores
@@ -107,11 +107,17 @@ def compare_champion_challenger(
     them. A champion of another feature schema cannot score these rows, so the challenger is judged like a first model.
     The baselines of `models.baselines` are trained on the same rows as the challenger.
 
-    Raises `CorruptModel` if the champion's files do not have the registered digest.
+    Raises `CorruptModel` if the champion's files do not have the registered digest, and `NotEnoughHistory` if the
+    champion was trained on all days of the window.
     """
     champion = _registered_champion(registry)
     start = max(split.evaluate_from, champion.trained_until)
     unseen = rows.between(start, split.evaluate_until)
+    if not len(unseen.days):
+        raise NotEnoughHistory(
+            f"there is no row to judge on from {start} to before {split.evaluate_until}: {champion.trained}. "
+            "Retrain when more days are mature"
+        )
     training = rows.between(split.train_from, split.evaluate_from)
     baselines = _judge_baselines(training, unseen, policies.decision)
     evidence = _evidence(challenger.detector, champion.detector, unseen, policies.decision, baselines)
@@ -132,9 +138,7 @@ def compare_champion_challenger(
         evaluated_until=split.evaluate_until,
         label_coverage=rows.label_coverage,
         measurable=_measurable(evidence.challenger, unseen, policies.decision),
-        population=TrainingPopulation.of(
-            training.features, training.is_fraud, training.card_ids.astype(str), training.days
-        ),
+        population=population_of(training),
         bundle=VerdictBundle(
             evidence=evidence,
             inputs=judged_inputs,
@@ -143,6 +147,11 @@ def compare_champion_challenger(
             report=report,
         ),
     )
+
+
+def population_of(training: TrainingSet) -> TrainingPopulation:
+    """Describe the rows that a model was trained on."""
+    return TrainingPopulation.of(training.features, training.is_fraud, training.card_ids.astype(str), training.days)
 
 
 def _registered_champion(registry: ModelRegistry) -> _Champion:
@@ -206,7 +215,13 @@ def _measurable(model: JudgedModel, rows: TrainingSet, policy: DecisionPolicy) -
 
 def _judged_model(detector: Detector, rows: TrainingSet, policy: DecisionPolicy) -> JudgedModel:
     margins = detector.margins(rows.features)
-    probabilities = detector.probabilities(margins)
+    return judged_model(margins, detector.probabilities(margins), rows, policy)
+
+
+def judged_model(
+    margins: NDArray[np.float32], probabilities: NDArray[np.float64], rows: TrainingSet, policy: DecisionPolicy
+) -> JudgedModel:
+    """Return the scores of a model on these rows with what the policy decides by them."""
     decided = policy.decide(probabilities, rows.amount_minor.astype(np.float64), channels_of(rows.features))
     return JudgedModel(margins=margins, probabilities=probabilities, actions=places_of(decided))
 

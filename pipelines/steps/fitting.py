@@ -49,12 +49,18 @@ log = logging.getLogger(__name__)
 
 
 class CandidateModel(Struct, frozen=True, kw_only=True):
-    """A fitted model: `digest` is that of the files in `folder`, `fingerprint` that of its training set."""
+    """A fitted model: `digest` is that of the files in `folder`, `fingerprint` that of its training set.
+
+    `held_out_margins`, float32 [n], and `held_out_probabilities`, float64 [n], are those of its training rows, each by
+    trees and a calibration that were fitted without its card.
+    """
 
     detector: Detector
     folder: Path
     digest: str
     fingerprint: str
+    held_out_margins: NDArray[np.float32]
+    held_out_probabilities: NDArray[np.float64]
 
 
 class RecentRows(Struct, frozen=True, kw_only=True):
@@ -97,7 +103,14 @@ def fit_candidate(
         (folder / CONTRACT_FILE).write_bytes(encode_contract(contract))
     digest = digest_of(read_folder(folder))
     log.info("fitted the model %s", digest[:12])
-    return CandidateModel(detector=detector, folder=folder, digest=digest, fingerprint=training.fingerprint)
+    return CandidateModel(
+        detector=detector,
+        folder=folder,
+        digest=digest,
+        fingerprint=training.fingerprint,
+        held_out_margins=fit.margins,
+        held_out_probabilities=fit.probabilities,
+    )
 
 
 def recent_rows(

@@ -6,7 +6,8 @@ with everything that it rests on in the folder `verdict` (`adapters.model_regist
 `label_coverage` (JSON) says of how many transactions of its training set the outcome was known, presumed or censored;
 `log_ends` and `label_ends` (JSON) are the positions up to which both logs were read, `code_version` and `flow_run` what
 trained it, with the reasons in `because` (JSON); `excluded_days` (JSON) are the quarantined days that were left out;
-`measurable` (JSON, `MeasuredPerformance` or null) is what monitoring compares its decisions with.
+`measurable` (JSON, `MeasuredPerformance` or null) is what monitoring compares its decisions with. `judged_digest` is
+that of the model that was judged: not the version's `digest` if it was fitted again with the judged days.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def version_tags(comparison: Comparison, origin: TrainingOrigin, *, verdict_dige
         "label_ends": _json(inputs.label_ends),
         "excluded_days": _json(sorted(inputs.excluded_days)),
         "verdict_digest": verdict_digest,
+        "judged_digest": inputs.challenger_digest,
         "verdict": "promoted" if comparison.verdict.promoted else "refused",
         "verdict_reasons": _json(comparison.verdict.reasons),
         "average_precision": _json(comparison.challenger.average_precision),
@@ -204,8 +206,8 @@ def promote(registry: MlflowRegistry, version: str, candidate: CandidateModel, v
     registered = registry.version(version)
     if registered is None or registered.digest != candidate.digest:
         raise CorruptModel(
-            f"version {version} is not what was judged: its digest is "
-            f"{registered.digest if registered else 'missing'}, {candidate.digest} was judged"
+            f"version {version} is not what the verdict is about: its digest is "
+            f"{registered.digest if registered else 'missing'}, {candidate.digest} was to be registered"
         )
     registry.set_alias(CHALLENGER, version)
     if verdict.promoted:
@@ -220,7 +222,7 @@ def require_first_champion(verdict: Verdict) -> None:
 
 def _training_window(comparison: Comparison) -> dict[str, str]:
     inputs = comparison.bundle.inputs
-    return {"trained_from": str(inputs.trained_from), TRAINED_UNTIL: str(inputs.evaluated_from)}
+    return {"trained_from": str(inputs.trained_from), TRAINED_UNTIL: str(inputs.trained_until)}
 
 
 def _evaluation_window(comparison: Comparison) -> dict[str, str]:

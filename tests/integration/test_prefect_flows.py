@@ -54,6 +54,8 @@ pytestmark = pytest.mark.timeout(900)
 WORLD = SimulationSettings(seed=5, cards=200, fraud_share=0.02)
 DAYS = 30
 LAST_DAY = WORLD.first_day + timedelta(days=DAYS - 1)
+FIRST_CHAMPION_DAY = LAST_DAY - timedelta(days=4)
+"""The challengers of the last day are judged on four days that this champion has not seen."""
 PARTITIONS = 4
 SECONDS = 240.0
 
@@ -132,7 +134,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         bench = Bench(stack, archive_history(settings))
         bench.use(ANY_CHALLENGER_WINS)
         with closing(bench.flows), closing(bench.registry):
-            bench.run("bootstrap")
+            bench.run("bootstrap", as_of_day=str(FIRST_CHAMPION_DAY))
             yield bench
 
 
@@ -143,10 +145,11 @@ def test_bootstrap_registers_a_champion_that_can_be_loaded(bench: Bench) -> None
 
     assert detector.facts.schema_hash == SCHEMA_HASH == version.schema_hash
     assert version.tags["verdict"] == "promoted"
-    # Thirty days, the last five not mature, seven held out: eighteen to train on.
+    # Of 26 days the last five are not mature, and seven are judged. Then the model is fitted again with these seven.
     assert version.tags["trained_from"] == str(WORLD.first_day)
-    assert version.tags["trained_until"] == str(WORLD.first_day + timedelta(days=18))
-    assert version.tags["judged_until"] == str(WORLD.first_day + timedelta(days=25))
+    assert version.tags["judged_from"] == str(WORLD.first_day + timedelta(days=14))
+    assert version.tags["judged_until"] == version.tags["trained_until"] == str(WORLD.first_day + timedelta(days=21))
+    assert version.digest != version.tags["judged_digest"]
 
 
 def test_the_run_of_a_version_says_what_made_it_and_has_its_documents(bench: Bench) -> None:
@@ -203,7 +206,7 @@ def test_bootstrap_writes_a_progress_record(bench: Bench) -> None:
     version = bench.registry.version("1")
     assert version is not None
     assert record == Bootstrapped(
-        day=LAST_DAY, champion_version="1", average_precision=float(version.tags["average_precision"])
+        day=FIRST_CHAMPION_DAY, champion_version="1", average_precision=float(version.tags["average_precision"])
     )
 
 
@@ -228,8 +231,8 @@ def test_a_refused_challenger_is_registered_with_its_verdict_and_the_champion_st
     assert challenger.tags["verdict"] == "refused"
     assert challenger.tags["because"] == '["a test requests it"]'
     reasons = msgspec.json.decode(challenger.tags["verdict_reasons"], type=list[str])
-    assert reasons[0].startswith("judged on days 2025-01-24 to 2025-01-30; ")
-    assert any(reason.startswith("FAILED: saves ") for reason in reasons)
+    assert reasons[0].startswith("judged on days 2025-01-27 to 2025-01-30; ")
+    assert any(reason.startswith("FAILED: ") and "of the champion's cost" in reason for reason in reasons)
     assert set(reasons) < set(bench.log_of(run_id))
 
 
@@ -245,7 +248,10 @@ def test_the_compared_model_is_promoted_and_the_same_archive_gives_the_same_byte
     assert champion.version != refused.version
     assert champion == bench.registry.alias(CHALLENGER)
     assert champion.tags["verdict"] == "promoted"
-    assert (champion.digest, champion.tags["fingerprint"]) == (refused.digest, refused.tags["fingerprint"])
+    same = ("judged_digest", "fingerprint")
+    assert [champion.tags[tag] for tag in same] == [refused.tags[tag] for tag in same]
+    assert champion.digest != champion.tags["judged_digest"] == refused.digest
+    assert champion.tags["trained_until"] == champion.tags["judged_until"] != refused.tags["trained_until"]
 
 
 def test_a_run_that_fails_says_why(bench: Bench) -> None:

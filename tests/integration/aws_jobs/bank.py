@@ -75,6 +75,8 @@ POLICIES = Policies(
     promotion=promotion_policies.ANY_CHALLENGER_WINS,
 )
 NO_CHALLENGER_WINS = structs.replace(POLICIES, promotion=promotion_policies.NO_CHALLENGER_WINS)
+AS_JUDGED = structs.replace(POLICIES, promotion=structs.replace(POLICIES.promotion, refit=False))
+"""The judged model itself is registered."""
 
 
 class Killed(BaseException):

@@ -11,6 +11,7 @@ from models.training import TrainingSettings
 from pipelines.sagemaker.jobs import bootstrap
 from pipelines.steps import fitting
 from tests.integration.aws_jobs.bank import (
+    AS_JUDGED,
     GROUP,
     HISTORY_DAYS,
     IMAGE,
@@ -51,7 +52,7 @@ def history(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Bank:
 @pytest.fixture(scope="package")
 def stand(history: Bank) -> Stand:
     """The first champion, behind the endpoint for a few days."""
-    first = bootstrap(history.run("first"), None, image=IMAGE, holdout_days=3)
+    first = bootstrap(history.run("first", AS_JUDGED), None, image=IMAGE, holdout_days=3)
     history.serve(first)
     for _ in range(WATCHED_DAYS):
         history.archive(history.live().day)

@@ -42,8 +42,10 @@ from pipelines.steps.assembled_inputs import describe_inputs
 from pipelines.steps.comparison import ScoredCandidate, compare_champion_challenger
 from pipelines.steps.contract_learning import learn_data_contract
 from pipelines.steps.fitting import fit_candidate, recent_rows
+from pipelines.steps.refit import RefitRows, refit_promoted
 from pipelines.steps.training_set import assemble_training_set, replay_log
 from tests.integration.aws_jobs.bank import (
+    AS_JUDGED,
     GROUP,
     IMAGE,
     LAST_DAY,
@@ -126,11 +128,17 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     comparison = compare_champion_challenger(
         SageMakerRegistry(GROUP), ScoredCandidate(candidate.detector, candidate.digest), rows, split, POLICIES, inputs
     )
+    again = RefitRows(rows, split, recent_rows(log, LAST_DAY, split), contract)
+    refit, comparison = refit_promoted(candidate.detector.facts, comparison, again, bank.new_folder(), POLICIES)
 
     assert version.digest == candidate.digest
+    assert refit is not None
+    fitted_again, _ = unpack_model(bank.bucket.get("models/same-model/refit/model.tar.gz"))
+    assert fitted_again.digest == refit.digest != candidate.digest
     assert version.tags["fingerprint"] == candidate.fingerprint
     stored = ExecutionArtifacts(bank.bucket, "same-model").verdict()
     assert stored.verdict == comparison.verdict
+    assert (stored.digest, stored.is_refit) == (refit.digest, True)
     assert comparison.champion_version == "1"
     documents = {"detector.json", "reliability.svg", "data_contract.json"}
     assert set(files) == {"model.ubj", "trees.bin", "reference.parquet", *documents}
@@ -138,7 +146,7 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     assert check_bundle(bundle, stored.tags["verdict_digest"]) == []
     assert inputs.feature_parity.rows > 0
     card = bank.bucket.get("models/same-model/model_card.md").decode()
-    assert f"# Card-fraud detector {candidate.digest[:12]}" in card
+    assert f"# Card-fraud detector {refit.digest[:12]}" in card
     assert "| run that trained it | same-model |" in card
     assert "The champion was version 1." in card
     assert bank.bucket.get("models/same-model/reliability_judged.svg").startswith(b"<svg")
@@ -240,6 +248,8 @@ def test_a_promoted_candidate_is_registered_and_served_and_its_retraining_ends(
     assert champion.arn == arn
     assert champion.version.version == "2"
     assert champion.version.tags["because"] == '["it decayed"]'
+    assert champion.version.digest == ExecutionArtifacts(stand.bank.bucket, execution).verdict().digest
+    assert champion.version.digest != champion.version.tags["judged_digest"]
 
     update = {"action": "update", "execution": execution, "model_package_arn": arn, "scoring": SCORING}
     config = invoke(stand, monkeypatch, **update)["endpoint_config"]
@@ -291,17 +301,23 @@ def test_a_refused_candidate_ends_the_retraining_and_the_champion_stays(
     assert SageMakerRegistry(GROUP).champion() == stand.first.version
 
 
-def test_a_model_other_than_the_compared_one_is_not_registered(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(stand.bank, "swapped")
-    other = "models/swapped/job-2/output/model.tar.gz"
-    version, files = unpack_model(stand.bank.bucket.get("models/swapped/job-1/output/model.tar.gz"))
+@pytest.mark.parametrize(
+    ("policies", "archive"), [(AS_JUDGED, "job-2/output/model.tar.gz"), (POLICIES, "refit/model.tar.gz")]
+)
+def test_a_model_other_than_the_compared_one_is_not_registered(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, policies: Policies, archive: str
+) -> None:
+    execution = f"swapped-{next(NUMBERS)}"
+    train(stand.bank, execution, policies)
+    other = f"models/{execution}/{archive}"
+    version, files = unpack_model(stand.bank.bucket.get(f"models/{execution}/job-1/output/model.tar.gz"))
     files["detector.json"] += b"\n"
     changed = structs.replace(version, tags={**version.tags, "digest": digest_of(files)})
     stand.bank.bucket.put(other, pack_model(changed, files))
-    event = {"action": "register", "execution": "swapped", "image": IMAGE, "reasons": [], "manual_approval": False}
-    with pytest.raises(CorruptModel, match="was judged"):
+    event = {"action": "register", "execution": execution, "image": IMAGE, "reasons": [], "manual_approval": False}
+    with pytest.raises(CorruptModel, match="the verdict says"):
         invoke(stand, monkeypatch, **event, model_data_url=f"s3://{stand.bank.bucket.name}/{other}")
-    assert SageMakerRegistry(GROUP).find_by_execution("swapped") is None
+    assert SageMakerRegistry(GROUP).find_by_execution(execution) is None
 
 
 def test_a_registered_model_with_changed_files_is_refused(stand: Stand) -> None:

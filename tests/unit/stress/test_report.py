@@ -62,9 +62,18 @@ def test_one_harmful_promotion_misses_the_goal() -> None:
 def test_a_fault_must_not_be_trained_on_and_is_found_within_a_day() -> None:
     prompt, late = world("clock", found_on=ONSET_DAY + 1), world("clock", found_on=ONSET_DAY + 2)
     unseen = world("clock", retrainings=[retraining(90, 1.0, 1.0, promoted=False)])
-    assert goal("faults found", prompt, late, unseen).seen.startswith("1 of 3")
+    found = goal("faults of a watched column", prompt, late, unseen)
+    assert (found.seen.split(" (")[0], found.reached) == ("1 of 3", False)
+    assert goal("faults of a watched column", prompt).reached is True
     assert goal("worlds with a fault", prompt, late).reached is True
     assert goal("worlds with a fault", prompt, unseen).reached is False
+
+
+def test_a_source_of_labels_that_stops_has_no_column_and_is_counted_apart() -> None:
+    silent = world("no-labels", found_on=ONSET_DAY + 2)
+    assert goal("faults of a watched column", silent).reached is None
+    found = goal("sources of labels", silent, world("no-labels", found_on=None))
+    assert (found.seen.split(" (")[0], found.seen.split(": ")[1], found.reached) == ("1 of 2", "2 (2 to 2)", False)
 
 
 def test_days_before_the_onset_count_once_for_each_seed() -> None:

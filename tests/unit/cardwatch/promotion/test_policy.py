@@ -24,3 +24,12 @@ def test_judged_days_must_be_whole_weeks() -> None:
         [found] = contradictions(replace(DriftPolicy(), judge_days=days), PromotionPolicy())
         assert found.startswith(f"drift.judge_days is {days}, and must be whole weeks")
     assert not contradictions(replace(DriftPolicy(), judge_days=14), PromotionPolicy())
+
+
+def test_a_model_fitted_again_needs_enough_new_days_before_the_next_challenger() -> None:
+    hasty = replace(DriftPolicy(), cooldown_days_after_promotion=6)
+    lenient = PromotionPolicy(error_rate_per_month=0.5)
+    [found] = contradictions(hasty, lenient)
+    assert found.startswith("drift.cooldown_days_after_promotion is 6, and must be at least promotion.minimum_days (7)")
+    assert not contradictions(hasty, replace(lenient, refit=False))
+    assert not contradictions(replace(hasty, cooldown_days_after_promotion=7), lenient)

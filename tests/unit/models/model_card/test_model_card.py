@@ -188,6 +188,15 @@ def test_data_and_alternatives_come_from_the_comparison() -> None:
     assert "| trees | 77 |" in section(page, "Method")
 
 
+def test_a_model_that_was_fitted_again_says_which_model_the_figures_are_of() -> None:
+    judged = subject()
+    again = structs.replace(judged, inputs=structs.replace(judged.inputs, refit_digest="e" * 64))
+    assert "| fitted again with the judged days | no: this is the judged model |" in model_card(judged)
+    page = model_card(again)
+    assert "| yes: the figures of this card are those of the judged model `cccccccccccc`, which has" in page
+    assert "| days | 2025-01-02 to before 2025-03-10 |" in page
+
+
 def test_each_judged_day_has_its_cost() -> None:
     # On the third day, rows 2, 9, ... 58: frauds are the odd ones with a card below 25, so 9, 23, 37; none is missed.
     text = section(model_card(subject()), "Stability")

@@ -17,7 +17,7 @@ from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.label_states import LabelCoverage
 from cardwatch.promotion.evidence import AssembledInputs, FeatureParity, JudgedCoverage
 from cardwatch.promotion.policy import PromotionPolicy
-from cardwatch.promotion.split import TemporalSplit
+from cardwatch.promotion.split import NotEnoughHistory, TemporalSplit
 from cardwatch.registry import ModelVersion
 from cardwatch.warm_up import one_split_detector
 from pipelines.steps.comparison import Comparison, ScoredCandidate, compare_champion_challenger
@@ -121,6 +121,15 @@ def test_only_days_on_which_neither_model_was_trained_are_judged() -> None:
     assert inputs.label_coverage == JudgedCoverage(transactions=9, judged=6, frauds=3)
     assert (inputs.champion_version, inputs.champion_digest, inputs.challenger_digest) == ("4", "d", "digest")
     assert compared.champion == compared.challenger
+
+
+def test_without_a_day_that_the_champion_has_not_seen_nothing_can_be_judged() -> None:
+    class TrainedOnAll(Champion):
+        def champion(self) -> ModelVersion:
+            return ModelVersion(version="4", run_id="", tags={**super().champion().tags, "trained_until": "2025-01-10"})
+
+    with pytest.raises(NotEnoughHistory, match="no row to judge on from 2025-01-10 to before 2025-01-10: the champion"):
+        compare(TrainedOnAll(), rows(), ANY_CHALLENGER_WINS)
 
 
 def test_quarantined_days_of_the_window_are_stated_in_the_verdict() -> None:
