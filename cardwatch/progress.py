@@ -116,6 +116,8 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     """The monitor has processed `day`, and any retraining that this day started has ended.
 
     `average_precision` is that of the decisions on the newest matured days, None before enough labels have matured.
+    `missed_frauds` of the champion's `matured_decisions` on these days were approved frauds, and
+    `baseline_missed_per_10000` is the rate per 10,000 decisions that this is compared with.
     `drifted_features` are the features whose distribution differs from the champion's training data. `not_compared`
     are the monitored features whose distribution cannot be compared, each with the reason; `null_share_changes` are
     those that were missing much more or less often on `day` than in the training data. `data_findings` are what breaks
@@ -144,6 +146,9 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     estimate_of_matured: Proportion | None = None
     action_share_changes: dict[str, ActionShareChange] = {}
     signals: list[Signal] = []
+    missed_frauds: Number = 0
+    matured_decisions: Number = 0
+    baseline_missed_per_10000: Annotated[float, Meta(ge=0)] | None = None
 
     def __post_init__(self) -> None:
         """Replace the state name of earlier versions; raises `ValueError` for an unknown state."""

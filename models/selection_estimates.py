@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.events import Action
 from cardwatch.label_states import Flags, LabelState, States
@@ -74,6 +75,20 @@ def measurable_performance(
     if precision is None:
         return None
     return MeasuredPerformance(average_precision=precision, frauds=int(is_fraud[counts].sum()))
+
+
+def count_missed_frauds(
+    would_approve: Flags, is_fraud: Flags, weight: NDArray[np.floating[Any]], *, transactions: int
+) -> MissedFrauds | None:
+    """Return how much fraud a model approves on the n judged rows, None if these are no days with `transactions`.
+
+    `would_approve`: bool [n]. `transactions` counts all of the judged days, also those that are no rows because their
+    outcome is censored: a rate per decision must not rise because more is declined. Fraud that another model declined,
+    and that nobody reported, is missing without a control share.
+    """
+    if not transactions:
+        return None
+    return MissedFrauds(frauds=float(weight[would_approve & is_fraud].sum()), decisions=transactions)
 
 
 class Bounds(NamedTuple):

@@ -1,8 +1,8 @@
 """What each signal of the drift policy contributes: the same days assessed again without it.
 
 The first champion's days are assessed by `cardwatch.drift.assessment` as they were observed, and once more without data
-drift, and without the small losses that count only beside a drift. Decisions do not depend on assessments before the
-first promotion, so nothing has to be simulated again.
+drift, without each of the two measures of performance, and without both. Decisions do not depend on assessments before
+the first promotion, so nothing has to be simulated again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Final
 from msgspec import Struct, structs
 
 from cardwatch.drift.assessment import DayObservation, DriftState, assess
-from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.missed_frauds import MissedFrauds
+from cardwatch.drift.performance import JudgedMeasures, MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.progress import DECAYED
 from stress.outcome import MonitoredDay, WorldOutcome
@@ -24,10 +25,21 @@ _FIRST_DAY: Final = date(2025, 1, 6)
 """Any day: the assessment depends on differences of days."""
 
 Change = Callable[[DayObservation], DayObservation]
+
+
+def _without_average_precision(observation: DayObservation) -> DayObservation:
+    """Return the observation with a perfect one: the number of frauds decides whether missed frauds are assessed."""
+    performance = observation.performance
+    perfect = performance and structs.replace(performance, average_precision=1.0)
+    return structs.replace(observation, performance=perfect)
+
+
 VARIANTS: Final[dict[str, Change]] = {
     "all signals": lambda observation: observation,
     "without data drift": lambda observation: structs.replace(observation, drift_share=0.0),
-    "without labels": lambda observation: structs.replace(observation, performance=None),
+    "without missed frauds": lambda observation: structs.replace(observation, missed=None),
+    "without average precision": _without_average_precision,
+    "without labels": lambda observation: structs.replace(observation, performance=None, missed=None),
 }
 
 
@@ -63,7 +75,7 @@ def ablation(outcomes: Sequence[WorldOutcome], policy: DriftPolicy) -> dict[str,
     return {name: [assess_again(outcome, policy, change) for outcome in outcomes] for name, change in VARIANTS.items()}
 
 
-def _observation(monitored: MonitoredDay, judged: MeasuredPerformance | None) -> DayObservation:
+def _observation(monitored: MonitoredDay, judged: JudgedMeasures) -> DayObservation:
     measured = monitored.average_precision
     return DayObservation(
         day=_FIRST_DAY + timedelta(days=monitored.day),
@@ -75,5 +87,9 @@ def _observation(monitored: MonitoredDay, judged: MeasuredPerformance | None) ->
         performance=None
         if measured is None
         else MeasuredPerformance(average_precision=measured, frauds=monitored.matured_frauds),
-        judged_performance=judged,
+        judged_performance=judged.performance,
+        missed=MissedFrauds(frauds=monitored.missed_frauds, decisions=monitored.matured_decisions)
+        if monitored.matured_decisions
+        else None,
+        judged_missed=judged.missed,
     )

@@ -9,9 +9,9 @@ from typing import Final
 from msgspec import Struct
 
 from adapters.runtime.policy_file import Policies
-from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.performance import JudgedMeasures
 from cardwatch.progress import DayMonitored, DriftDetected, RetrainingEnded, RetrainingStarted
-from services.monitor.champions import judged_performance_of
+from services.monitor.champions import judged_measures_of
 from stress.harm import HeldRows
 from stress.hindsight import train_in_hindsight
 from stress.loop import FIRST_VERSION, MonitoredLoop
@@ -73,6 +73,8 @@ class MonitoredDay(Struct, frozen=True, kw_only=True):
     day: int
     average_precision: float | None
     matured_frauds: int
+    missed_frauds: int
+    matured_decisions: int
     drift_share: float
     is_blocked: bool
     estimated_average_precision: float | None
@@ -85,8 +87,8 @@ class WorldOutcome(Struct, frozen=True, kw_only=True):
     `found_on` and `detected_on`: the first day, from the onset on, with a finding of the data contract that blocks, and
     on which the champion is decayed. `alarms_before`: days before the onset on which it was decayed.
     `quarantined_days`: days whose data were excluded, before and from the onset on. `cost_ratio`: the true cost of the
-    first champion in the 14 days after the onset over its cost in the same days without a change. `judged` is the first
-    champion's performance when it was judged, `monitored` are the days that it decided. `cpu_seconds`: the processor
+    first champion in the 14 days after the onset over its cost in the same days without a change. `judged` are the
+    first champion's measures when it was judged, `monitored` are the days that it decided. `cpu_seconds`: the processor
     time from the onset on.
     """
 
@@ -101,7 +103,7 @@ class WorldOutcome(Struct, frozen=True, kw_only=True):
     retrainings: list[Retraining]
     cost_ratio: float
     regained: Regained | None
-    judged: MeasuredPerformance | None
+    judged: JudgedMeasures
     monitored: list[MonitoredDay]
     cpu_seconds: float
 
@@ -149,7 +151,7 @@ def outcome_of(
         retrainings=_retrainings(loop, held, policies, first_day),
         cost_ratio=changed / unchanged,
         regained=regained,
-        judged=judged_performance_of(loop.registry, FIRST_VERSION),
+        judged=judged_measures_of(loop.registry, FIRST_VERSION),
         monitored=[
             _monitored(record, number(record.day)) for record in monitored if record.champion_version == FIRST_VERSION
         ],
@@ -162,6 +164,8 @@ def _monitored(record: DayMonitored, day: int) -> MonitoredDay:
         day=day,
         average_precision=record.average_precision,
         matured_frauds=record.matured_frauds,
+        missed_frauds=record.missed_frauds,
+        matured_decisions=record.matured_decisions,
         drift_share=record.drift_share,
         is_blocked=any(finding.blocks for finding in record.data_findings),
         estimated_average_precision=record.estimated_average_precision,

@@ -1,20 +1,27 @@
 """Daily assessment of the champion: stable, suspected of drift, or decayed. Pure functions of the observations.
 
 There are two kinds of evidence. Data drift is known immediately but proves nothing alone: customers may change their
-habits while fraud is caught as before. A loss of average precision on mature labels is the damage itself, but it is
-known days late and is noisy, because a week holds some 80 frauds. Drift alone never triggers retraining; together with
-drift, a smaller loss suffices.
+habits while fraud is caught as before. A loss of performance on mature labels is the damage itself, but it is known
+days late and is noisy, because a week holds some 80 frauds. Drift alone never triggers retraining; together with drift,
+a smaller loss suffices. Two measures show a loss: less average precision, and more missed frauds per decision.
 """
 
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from msgspec import Struct, structs
 
 from cardwatch.data_contract.finding import DataFinding
 from cardwatch.data_contract.quarantine import blocked_reasons
-from cardwatch.drift.performance import MeasuredPerformance, relative_loss, standard_errors_lost
+from cardwatch.drift.missed_frauds import MissedFrauds, rate_ratio, standard_errors_risen
+from cardwatch.drift.performance import (
+    JudgedMeasures,
+    MeasuredPerformance,
+    relative_loss,
+    standard_errors_lost,
+)
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
 from cardwatch.drift.signals import (
     ALERT,
@@ -56,10 +63,11 @@ class DayObservation(Struct, frozen=True, kw_only=True):
 
     `performance` is measured on the newest mature days, None if no decision of the champion has mature labels.
     `judged_performance` is its performance when it was judged, None if unknown: then the first sufficient `performance`
-    is the baseline. `not_compared`, `null_share_changes` and `action_share_changes` are findings, see `DayMonitored`:
-    they are among the reasons of the assessment, and have no influence on it. The estimates are not even reasons: they
-    do not see a kind of fraud that the model takes for genuine. `data_findings` break the data contract: while one
-    of them blocks, there is no retraining.
+    is the baseline. `missed` and `judged_missed` are the same for missed frauds: over the same days, None without a
+    decision of the champion. `not_compared`, `null_share_changes` and `action_share_changes` are findings, see
+    `DayMonitored`: they are among the reasons of the assessment, and have no influence on it. The estimates are not
+    even reasons: they do not see a kind of fraud that the model takes for genuine. `data_findings` break the data
+    contract: while one of them blocks, there is no retraining.
     """
 
     day: date
@@ -75,6 +83,8 @@ class DayObservation(Struct, frozen=True, kw_only=True):
     estimated_average_precision: float | None = None
     estimate_of_matured: float | None = None
     action_share_changes: dict[str, ActionShareChange] = {}
+    missed: MissedFrauds | None = None
+    judged_missed: MissedFrauds | None = None
 
 
 class PastRetraining(Struct, frozen=True, kw_only=True):
@@ -88,12 +98,13 @@ class DriftState(Struct, frozen=True, kw_only=True):
     """State carried from day to day. It depends only on the observations and retrainings so far.
 
     `days_of_loss` and `days_of_large_loss` count the latest consecutive days on which the loss reached the threshold
-    `with_drift` and `without_drift`. `first_performance` is the champion's first sufficient performance. `drift_since`
-    is the first day of the drift whose newest day is `last_drift`.
+    `with_drift` and `without_drift`, by either measure. `first_performance` and `first_missed` are the champion's first
+    sufficient measurements. `drift_since` is the first day of the drift whose newest day is `last_drift`.
     """
 
     champion_version: str | None = None
     first_performance: MeasuredPerformance | None = None
+    first_missed: MissedFrauds | None = None
     days_of_loss: int = 0
     days_of_large_loss: int = 0
     drift_since: date | None = None
@@ -104,12 +115,14 @@ class DriftState(Struct, frozen=True, kw_only=True):
 class Assessment(Struct, frozen=True, kw_only=True):
     """Assessment of a day: `state` is one of `cardwatch.progress.STATES`, `signals` say why, with the numbers.
 
-    Each signal begins on this day; `with_beginnings` gives it its first day.
+    `baseline` and `baseline_missed` are what the observation was compared with. Each signal begins on this day;
+    `with_beginnings` gives it its first day.
     """
 
     state: str
     retrain: bool
     baseline: MeasuredPerformance | None
+    baseline_missed: MissedFrauds | None
     signals: list[Signal]
 
     @property
@@ -129,14 +142,15 @@ def assess(drift_state: DriftState, observation: DayObservation, policy: DriftPo
         *_missing_training_days(drift_state, observation.day, policy),
         *_cooldown(drift_state, observation.day, policy),
     ]
-    baseline = observation.judged_performance or drift_state.first_performance
+    baseline = _baseline(drift_state, observation)
     retrain, day = decayed and not obstacles, observation.day
     severity = RETRAIN if retrain else ALERT if decayed else WATCH
-    losses = _loss_reasons(drift_state, observation.performance, baseline, policy)
+    losses = _loss_reasons(drift_state, observation, policy)
     return drift_state, Assessment(
         state=DECAYED if decayed else SUSPECTED if drift or loss else STABLE,
         retrain=retrain,
-        baseline=baseline,
+        baseline=baseline.performance,
+        baseline_missed=baseline.missed,
         signals=[
             *signals(day, DATA_DRIFT, WATCH, _drift_reasons(drift_state, observation, policy)),
             *signals(day, PERFORMANCE, severity, losses),
@@ -160,20 +174,32 @@ def _next_state(drift_state: DriftState, observation: DayObservation, policy: Dr
         drift_state = DriftState(
             champion_version=observation.champion_version, last_retraining=drift_state.last_retraining
         )
-    performance = observation.performance
-    sufficient = performance if performance is not None and performance.frauds >= policy.minimum_frauds else None
-    first_performance = drift_state.first_performance or sufficient
-    baseline = observation.judged_performance or first_performance
+    if _is_sufficient(observation, policy):
+        drift_state = structs.replace(
+            drift_state,
+            first_performance=drift_state.first_performance or observation.performance,
+            first_missed=drift_state.first_missed or observation.missed,
+        )
 
     def count(days: int, threshold: EvidenceThreshold) -> int:
-        return days + 1 if _reaches(baseline, sufficient, threshold, policy) else 0
+        return days + 1 if any(_losses(drift_state, observation, threshold, policy)) else 0
 
     return structs.replace(
         drift_state,
-        first_performance=first_performance,
         days_of_loss=count(drift_state.days_of_loss, policy.with_drift),
         days_of_large_loss=count(drift_state.days_of_large_loss, policy.without_drift),
         **_drift_days(drift_state, observation, policy),
+    )
+
+
+def _is_sufficient(observation: DayObservation, policy: DriftPolicy) -> bool:
+    return observation.performance is not None and observation.performance.frauds >= policy.minimum_frauds
+
+
+def _baseline(drift_state: DriftState, observation: DayObservation) -> JudgedMeasures:
+    return JudgedMeasures(
+        performance=observation.judged_performance or drift_state.first_performance,
+        missed=observation.judged_missed or drift_state.first_missed,
     )
 
 
@@ -185,7 +211,26 @@ def _drift_days(drift_state: DriftState, observation: DayObservation, policy: Dr
     return {"last_drift": observation.day, "drift_since": observation.day}
 
 
-def _reaches(
+class _Losses(NamedTuple):
+    """Which measures have reached a threshold."""
+
+    of_precision: bool
+    by_missed_frauds: bool
+
+
+def _losses(
+    drift_state: DriftState, observation: DayObservation, threshold: EvidenceThreshold, policy: DriftPolicy
+) -> _Losses:
+    if not _is_sufficient(observation, policy):
+        return _Losses(of_precision=False, by_missed_frauds=False)
+    baseline = _baseline(drift_state, observation)
+    return _Losses(
+        of_precision=_has_lost(baseline.performance, observation.performance, threshold, policy),
+        by_missed_frauds=_misses_more(baseline.missed, observation.missed, threshold, policy),
+    )
+
+
+def _has_lost(
     baseline: MeasuredPerformance | None,
     current: MeasuredPerformance | None,
     threshold: EvidenceThreshold,
@@ -195,6 +240,15 @@ def _reaches(
         return False
     errors = standard_errors_lost(baseline, current, policy.design_effect)
     return relative_loss(baseline, current) >= threshold.loss and errors >= threshold.standard_errors
+
+
+def _misses_more(
+    baseline: MissedFrauds | None, current: MissedFrauds | None, threshold: EvidenceThreshold, policy: DriftPolicy
+) -> bool:
+    if baseline is None or current is None:
+        return False
+    errors = standard_errors_risen(baseline, current, policy.missed_design_effect)
+    return rate_ratio(baseline, current) >= threshold.missed_ratio and errors >= threshold.missed_standard_errors
 
 
 def _drift_is_recent(drift_state: DriftState, day: date, policy: DriftPolicy) -> bool:
@@ -234,17 +288,27 @@ def _drift_reasons(drift_state: DriftState, observation: DayObservation, policy:
     return []
 
 
-def _loss_reasons(
-    drift_state: DriftState,
-    current: MeasuredPerformance | None,
-    baseline: MeasuredPerformance | None,
-    policy: DriftPolicy,
-) -> list[str]:
-    if current is None or baseline is None or not drift_state.days_of_loss:
-        return []
-    errors = standard_errors_lost(baseline, current, policy.design_effect)
-    return [
-        f"average precision {current.average_precision:.3f} over {current.frauds} matured frauds, baseline "
-        f"{baseline.average_precision:.3f}: {relative_loss(baseline, current):.0%} lost, "
-        f"{errors:.1f} standard errors, {drift_state.days_of_loss} days in a row"
-    ]
+def _loss_reasons(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> list[str]:
+    reached = _losses(drift_state, observation, policy.with_drift, policy)
+    baseline, lasting = _baseline(drift_state, observation), f"{drift_state.days_of_loss} days of loss in a row"
+    reasons = []
+    if reached.of_precision and baseline.performance and observation.performance:
+        before, now = baseline.performance, observation.performance
+        errors = standard_errors_lost(before, now, policy.design_effect)
+        reasons.append(
+            f"average precision {now.average_precision:.3f} over {now.frauds} matured frauds, baseline "
+            f"{before.average_precision:.3f}: {relative_loss(before, now):.0%} lost, {errors:.1f} standard errors, "
+            f"{lasting}"
+        )
+    if reached.by_missed_frauds and baseline.missed and observation.missed:
+        missed_before, missed = baseline.missed, observation.missed
+        errors = standard_errors_risen(missed_before, missed, policy.missed_design_effect)
+        reasons.append(
+            f"{_rate(missed)}, baseline {_rate(missed_before)}: {rate_ratio(missed_before, missed):.1f} times as many, "
+            f"{errors:.1f} standard errors, {lasting}"
+        )
+    return reasons
+
+
+def _rate(missed: MissedFrauds) -> str:
+    return f"{missed.per_10000:.1f} missed frauds per 10,000 decisions ({missed.frauds:.0f} in {missed.decisions:,})"

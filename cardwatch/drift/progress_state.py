@@ -10,7 +10,8 @@ from msgspec import structs
 
 from cardwatch.data_contract.quarantine import QuarantineState, after_day, after_release, with_since
 from cardwatch.drift.assessment import Assessment, DayObservation, DriftState, after_retraining, assess
-from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.missed_frauds import MissedFrauds
+from cardwatch.drift.performance import JudgedMeasures, MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.drift.signals import with_beginnings
 from cardwatch.progress import (
@@ -43,15 +44,15 @@ class AssessedDay(NamedTuple):
 class ProgressState:
     """State of monitoring: a function of the progress records in their order, so that a restart rebuilds it.
 
-    A record that is added again changes nothing. `judged_performance_of` returns the performance of a version when it
-    was judged. `quarantine` says which days are excluded, see `cardwatch.data_contract.quarantine`.
+    A record that is added again changes nothing. `judged_measures_of` returns the measures of a version when it was
+    judged. `quarantine` says which days are excluded, see `cardwatch.data_contract.quarantine`.
     """
 
-    def __init__(self, policy: DriftPolicy, judged_performance_of: Callable[[str], MeasuredPerformance | None]) -> None:
+    def __init__(self, policy: DriftPolicy, judged_measures_of: Callable[[str], JudgedMeasures]) -> None:
         self.started: dict[date, RetrainingStarted] = {}
         self.ended: dict[date, RetrainingEnded] = {}
         self.quarantine = QuarantineState()
-        self._policy, self._judged_performance_of = policy, judged_performance_of
+        self._policy, self._judged_measures_of = policy, judged_measures_of
         self._drift_state = DriftState()
         self._decayed_versions: set[str] = set()
         self._live: set[date] = set()
@@ -76,7 +77,7 @@ class ProgressState:
             case DayMonitored() if record.day not in self._monitored:
                 self._monitored.add(record.day)
                 self._signals = record.signals
-                observation = _observation(record, self._judged_performance_of(record.champion_version))
+                observation = _observation(record, self._judged_measures_of(record.champion_version))
                 self._drift_state, _ = assess(self._drift_state, observation, self._policy)
                 self.quarantine = quarantine_after([record], self.quarantine)
             case QuarantineReleased():
@@ -133,7 +134,7 @@ def quarantine_after(records: Iterable[Progress], state: QuarantineState | None 
     return state
 
 
-def _observation(record: DayMonitored, judged_performance: MeasuredPerformance | None) -> DayObservation:
+def _observation(record: DayMonitored, judged: JudgedMeasures) -> DayObservation:
     """Return the observation from which `_day_monitored` made `record`."""
     return DayObservation(
         day=record.day,
@@ -152,18 +153,28 @@ def _observation(record: DayMonitored, judged_performance: MeasuredPerformance |
             if record.average_precision is None
             else MeasuredPerformance(average_precision=record.average_precision, frauds=record.matured_frauds)
         ),
-        judged_performance=judged_performance,
+        judged_performance=judged.performance,
+        missed=(
+            MissedFrauds(frauds=record.missed_frauds, decisions=record.matured_decisions)
+            if record.matured_decisions
+            else None
+        ),
+        judged_missed=judged.missed,
     )
 
 
 def _day_monitored(observation: DayObservation, assessment: Assessment) -> DayMonitored:
     performance, baseline = observation.performance, assessment.baseline
+    missed, baseline_missed = observation.missed, assessment.baseline_missed
     return DayMonitored(
         day=observation.day,
         champion_version=observation.champion_version,
         average_precision=performance.average_precision if performance else None,
         baseline_average_precision=baseline.average_precision if baseline else None,
         matured_frauds=performance.frauds if performance else 0,
+        missed_frauds=round(missed.frauds) if missed else 0,
+        matured_decisions=missed.decisions if missed else 0,
+        baseline_missed_per_10000=baseline_missed.per_10000 if baseline_missed else None,
         drifted_features=observation.drifted_features,
         drift_share=observation.drift_share,
         not_compared=observation.not_compared,

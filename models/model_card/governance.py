@@ -11,6 +11,7 @@ import msgspec
 
 from cardwatch.data_contract.finding import Check
 from cardwatch.data_contract.thresholds import THRESHOLDS
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.policy import EvidenceThreshold
 from cardwatch.promotion.policy import MONTH_DAYS, PromotionPolicy, trials_per_month
 from models.model_card.markdown import bullets, count, key_values, percent, plain, ratio, table
@@ -35,9 +36,9 @@ def monitoring(subject: CardSubject) -> str:
             "data drift": f"the newest {drift.drift_days} days against the reference of the model; drift from "
             f"{percent(drift.drift_share)} drifted features on, relevant for {drift.drift_memory_days} days; never "
             "retrains alone",
-            "performance": f"average precision of the newest {drift.performance_days} mature days, from "
-            f"{drift.minimum_frauds} frauds on; labels are mature after {drift.maturity_days} days",
-            "baseline of performance": baseline,
+            "performance": f"average precision and missed frauds of the newest {drift.performance_days} mature days, "
+            f"from {drift.minimum_frauds} frauds on; labels are mature after {drift.maturity_days} days",
+            "baseline of performance": f"{baseline}; {_missed(subject.missed)}",
             "retraining, while a drift is relevant": _evidence(drift.with_drift),
             "retraining, without a drift": _evidence(drift.without_drift),
             "and in any case": f"{drift.judge_days + drift.new_training_days} days of loss in a row, of which "
@@ -149,9 +150,16 @@ def _champion(subject: CardSubject) -> list[str]:
 
 def _evidence(threshold: EvidenceThreshold) -> str:
     return (
-        f"a loss of {percent(threshold.loss)} of the baseline and {threshold.standard_errors:g} standard errors on "
-        f"{threshold.days} days in a row"
+        f"a loss of {percent(threshold.loss)} of the baseline and {threshold.standard_errors:g} standard errors, or "
+        f"{threshold.missed_ratio:g} times the missed frauds and {threshold.missed_standard_errors:g} standard errors, "
+        f"on {threshold.days} days in a row"
     )
+
+
+def _missed(missed: MissedFrauds | None) -> str:
+    if missed is None:
+        return "missed frauds unknown"
+    return f"{missed.per_10000:.1f} missed frauds per 10,000 decisions ({missed.frauds:.0f} in {missed.decisions:,})"
 
 
 def _thresholds() -> Iterator[list[str]]:

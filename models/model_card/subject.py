@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.detector.detector import DetectorFacts
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.label_states import LabelCoverage
@@ -70,7 +71,8 @@ class CardSubject(Struct, frozen=True, kw_only=True):
     `evidence`, `inputs` and `report` are those of its verdict. `challenger` is its evaluation on the judged rows,
     `champion` that of the model before it, None if there was none to compare with, and `baselines` those of simpler
     models, by name. `label_coverage` counts the transactions of both windows, `measurable` is what monitoring can
-    measure of the performance. `because` are the reasons of the training, `flow_run` the run that did it.
+    measure of the performance, `missed` counts the judged frauds that the model approves. `because` are the reasons of
+    the training, `flow_run` the run that did it.
     """
 
     digest: str
@@ -84,6 +86,7 @@ class CardSubject(Struct, frozen=True, kw_only=True):
     baselines: Mapping[str, Evaluation]
     label_coverage: LabelCoverage
     measurable: MeasuredPerformance | None
+    missed: MissedFrauds | None
     policies: CardPolicies
     because: list[str]
     flow_run: str

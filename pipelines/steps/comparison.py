@@ -16,6 +16,7 @@ from adapters.model_registry.verdict_bundle import VerdictBundle
 from adapters.runtime.policy_file import Policies
 from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, channels_of
 from cardwatch.detector.detector import Detector
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.events import Action
 from cardwatch.features.definitions import SCHEMA_HASH
@@ -36,7 +37,7 @@ from cardwatch.registry import CHAMPION, ModelRegistry
 from models.baselines import baseline_scores
 from models.evaluation import Evaluation, evaluate
 from models.model_card.subject import TrainingPopulation
-from models.selection_estimates import measurable_performance
+from models.selection_estimates import count_missed_frauds, measurable_performance
 from pipelines.steps.scoring_time import measure_scoring_time
 from pipelines.steps.training_set import TrainingSet
 
@@ -52,8 +53,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     `champion` and `champion_version` are None if there was no champion of this version's feature schema. `baselines`
     are the evaluations of `models.baselines` by name. `label_coverage` counts the transactions of the whole training
     set, also those without an outcome; `measurable` is the part of the challenger's performance that monitoring can
-    measure once it decides. `population` describes the rows that the challenger was trained on. `bundle` is everything
-    that the verdict rests on.
+    measure once it decides, `missed` counts the frauds that it approves. `population` describes the rows that the
+    challenger was trained on. `bundle` is everything that the verdict rests on.
     """
 
     verdict: Verdict
@@ -65,6 +66,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     evaluated_until: date
     label_coverage: LabelCoverage
     measurable: MeasuredPerformance | None
+    missed: MissedFrauds | None
     population: TrainingPopulation
     bundle: VerdictBundle
 
@@ -138,6 +140,12 @@ def compare_champion_challenger(
         evaluated_until=split.evaluate_until,
         label_coverage=rows.label_coverage,
         measurable=_measurable(evidence.challenger, unseen, policies.decision),
+        missed=count_missed_frauds(
+            evidence.challenger.actions == ACTIONS.index(Action.APPROVE),
+            unseen.is_fraud,
+            unseen.weight,
+            transactions=judged_inputs.label_coverage.transactions,
+        ),
         population=population_of(training),
         bundle=VerdictBundle(
             evidence=evidence,

@@ -6,8 +6,9 @@ with everything that it rests on in the folder `verdict` (`adapters.model_regist
 `label_coverage` (JSON) says of how many transactions of its training set the outcome was known, presumed or censored;
 `log_ends` and `label_ends` (JSON) are the positions up to which both logs were read, `code_version` and `flow_run` what
 trained it, with the reasons in `because` (JSON); `excluded_days` (JSON) are the quarantined days that were left out;
-`measurable` (JSON, `MeasuredPerformance` or null) is what monitoring compares its decisions with. `judged_digest` is
-that of the model that was judged: not the version's `digest` if it was fitted again with the judged days.
+`measurable` (JSON, `MeasuredPerformance` or null) and `missed_frauds` (JSON, `MissedFrauds` or null) are what
+monitoring compares its decisions with. `judged_digest` is that of the model that was judged: not the version's `digest`
+if it was fitted again with the judged days.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def version_tags(comparison: Comparison, origin: TrainingOrigin, *, verdict_dige
         "frauds": _json(comparison.challenger.frauds),
         "label_coverage": _json(comparison.label_coverage),
         "measurable": _json(comparison.measurable),
+        "missed_frauds": _json(comparison.missed),
     }
 
 
@@ -133,6 +135,7 @@ def _card_subject(
         baselines=comparison.baselines,
         label_coverage=comparison.label_coverage,
         measurable=comparison.measurable,
+        missed=comparison.missed,
         policies=CardPolicies(
             decision=bundle.decision,
             promotion=bundle.promotion,
@@ -192,6 +195,7 @@ def _document(comparison: Comparison) -> dict[str, object]:
         "baselines": comparison.baselines,
         "label_coverage": comparison.label_coverage,
         "measurable": comparison.measurable,
+        "missed_frauds": comparison.missed,
         "judge_from": comparison.evaluated_from,
         "judge_until": comparison.evaluated_until,
         "excluded_days": comparison.bundle.report.excluded_days,

@@ -1,9 +1,9 @@
-"""Data of a champion in the registry: its performance when it was judged, and the reference rows for drift."""
+"""Data of a champion in the registry: its measures when it was judged, and the reference rows for drift."""
 
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cardwatch.data_contract.contract import CONTRACT_FILE, DataContract, decode_contract
-from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.missed_frauds import MissedFrauds
+from cardwatch.drift.performance import JudgedMeasures, MeasuredPerformance
 from cardwatch.errors import CorruptModel, SchemaMismatch
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.registry import ModelRegistry, ModelVersion
@@ -24,25 +25,36 @@ REFERENCE_FILE: Final = "reference.parquet"
 DAY: Final = "day"
 PROBABILITY: Final = "probability"
 
+_Measure = TypeVar("_Measure")
 
-def judged_performance_of(registry: ModelRegistry, version: str) -> MeasuredPerformance | None:
-    """Return the `judged_performance` of a version, None also if the registry does not have it (any more)."""
+
+def judged_measures_of(registry: ModelRegistry, version: str) -> JudgedMeasures:
+    """Return the `judged_measures` of a version, which are unknown if the registry does not have it (any more)."""
     found = registry.version(version)
     if found is None:
         log.warning("version %s is not in the registry: its performance when it was judged is unknown", version)
-        return None
-    return judged_performance(found)
+        return JudgedMeasures(performance=None, missed=None)
+    return judged_measures(found)
 
 
-def judged_performance(champion: ModelVersion) -> MeasuredPerformance | None:
+def judged_measures(champion: ModelVersion) -> JudgedMeasures:
     """Return what of the champion's performance monitoring can measure, as it was judged.
 
-    None if its tags do not say it. Champions of earlier versions have only the average precision over all rows, those
-    included that they would decline; monitoring measures less, so their first measured performance is the baseline.
+    A measure that its tags do not say is None. Champions of earlier versions have only the average precision over all
+    rows, those included that they would decline; monitoring measures less, so their first measurements are the
+    baseline.
     """
+    tags = champion.tags
+    return JudgedMeasures(
+        performance=_decoded(tags.get("measurable", ""), MeasuredPerformance),
+        missed=_decoded(tags.get("missed_frauds", ""), MissedFrauds),
+    )
+
+
+def _decoded(tag: str, measure: type[_Measure]) -> _Measure | None:
     try:
-        return msgspec.json.decode(champion.tags["measurable"], type=MeasuredPerformance | None)
-    except (KeyError, msgspec.DecodeError):
+        return msgspec.json.decode(tag, type=measure)
+    except msgspec.DecodeError:  # also null, and the empty text of a version without the tag
         return None
 
 

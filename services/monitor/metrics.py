@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from adapters.kafka.skipped_records import SkippedRecords
 from cardwatch.data_contract.finding import ALL_RECORDS
 from cardwatch.data_contract.quarantine import QuarantineState
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.signals import SEVERITIES, SIGNALS
 from cardwatch.progress import STATES, DayMonitored, Progress, RetrainingEnded, Signal
 from cardwatch.topics import PROGRESS
@@ -35,6 +36,12 @@ class MonitorMetrics:
         self._day = gauge("day_timestamp_seconds", "The newest monitored day, its midnight in UTC.")
         self._performance = gauge("average_precision", "Of the champion's decisions on the newest matured days.")
         self._baseline = gauge("baseline_average_precision", "Average precision that the champion is compared with.")
+        self._missed = gauge(
+            "missed_frauds_per_10000", "Approved frauds per 10,000 of the champion's decisions on the same days."
+        )
+        self._baseline_missed = gauge(
+            "baseline_missed_frauds_per_10000", "Missed frauds that the champion is compared with."
+        )
         self._estimated = gauge(
             "estimated_average_precision", "Of the newest decisions, as their probabilities expect it, without labels."
         )
@@ -69,6 +76,8 @@ class MonitorMetrics:
         )
         self._performance.set(nan)
         self._baseline.set(nan)
+        self._missed.set(nan)
+        self._baseline_missed.set(nan)
         self._estimated.set(nan)
         self._estimate_of_matured.set(nan)
         for verdict in VERDICTS:
@@ -84,6 +93,8 @@ class MonitorMetrics:
         # A new champion has no performance for some days. NaN replaces the value of the old champion.
         self._performance.set(_or_nan(record.average_precision))
         self._baseline.set(_or_nan(record.baseline_average_precision))
+        self._missed.set(_missed_per_10000(record))
+        self._baseline_missed.set(_or_nan(record.baseline_missed_per_10000))
         self._estimated.set(_or_nan(record.estimated_average_precision))
         self._estimate_of_matured.set(_or_nan(record.estimate_of_matured))
         self._actions.set(len(record.action_share_changes))
@@ -130,6 +141,12 @@ class MonitorMetrics:
         for (outcome, currency), total in outcomes.items():
             self._matured.labels(outcome.value).inc(total.transactions)
             self._amounts.labels(outcome.value, currency).inc(total.amount_minor)
+
+
+def _missed_per_10000(record: DayMonitored) -> float:
+    if not record.matured_decisions:
+        return nan
+    return MissedFrauds(frauds=record.missed_frauds, decisions=record.matured_decisions).per_10000
 
 
 def _or_nan(value: float | None) -> float:

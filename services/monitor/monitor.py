@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 
 from adapters.runtime.retry import StoppableRetry
-from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.performance import JudgedMeasures
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.drift.progress_state import ProgressState
 from cardwatch.progress import Progress, RetrainingStarted
 from cardwatch.registry import ModelRegistry, ModelVersion
-from services.monitor.champions import judged_performance_of
+from services.monitor.champions import judged_measures_of
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.observation import Observer
 from services.monitor.outcomes import summarize
@@ -45,7 +45,7 @@ class Monitor:
         self._observer, self._registry, self._retrainer = observer, registry, retrainer
         self._metrics = metrics
         self._publish_record, self._policy, self._reports, self._retry = publish, policy, reports, retry
-        self._state = ProgressState(policy, cache(self._judged_performance_of))
+        self._state = ProgressState(policy, cache(self._judged_measures_of))
 
     def add(self, record: Progress) -> None:
         """Add a progress record to the state; `work` acts on it."""
@@ -106,8 +106,8 @@ class Monitor:
             log.warning("version %s, the champion of %s, is not in the registry: the present one counts", version, day)
         return self._retry.call(self._registry.champion, doing="reading the champion")
 
-    def _judged_performance_of(self, version: str) -> MeasuredPerformance | None:
+    def _judged_measures_of(self, version: str) -> JudgedMeasures:
         return self._retry.call(
-            lambda: judged_performance_of(self._registry, version),
+            lambda: judged_measures_of(self._registry, version),
             doing=f"reading version {version}",
         )

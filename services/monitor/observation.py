@@ -30,9 +30,9 @@ from cardwatch.registry import ModelRegistry, ModelVersion
 from cardwatch.topics import DECISIONS
 from monitoring.feature_drift import FeatureDrift
 from monitoring.null_shares import NullShares
-from services.monitor.champions import judged_performance, load_contract, load_reference
+from services.monitor.champions import judged_measures, load_contract, load_reference
 from services.monitor.outcomes import Outcomes, count_outcomes
-from services.monitor.performance import measure_performance
+from services.monitor.performance import count_missed_frauds, measure_performance
 from services.monitor.scores import ActionShares, estimated_average_precision
 
 DECIDED_COLUMNS: Final = (
@@ -94,7 +94,7 @@ class Observer:
         recent = _of_days(decisions, drift_days)
         drift = reference.drift.compare(feature_matrix(recent), _margins(recent, champion.version), day)
         mature = self._decided(mature_days)
-        labels = self._archive.labels(end_of_day(day))
+        labels, judged = self._archive.labels(end_of_day(day)), judged_measures(champion)
         return DayObservation(
             day=day,
             champion_version=champion.version,
@@ -106,7 +106,9 @@ class Observer:
             performance=measure_performance(
                 mature, labels, champion.version, largest_control_minor=self._decision_policy.control.largest_minor
             ),
-            judged_performance=judged_performance(champion),
+            judged_performance=judged.performance,
+            missed=count_missed_frauds(mature, labels, champion.version),
+            judged_missed=judged.missed,
             estimated_average_precision=estimated_average_precision(recent, champion.version),
             estimate_of_matured=estimated_average_precision(mature, champion.version),
             action_share_changes=reference.action_shares.changes(recent, champion.version),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score
 
-from adapters.archive.outcome_states import monitored_weights_of, states_of
+from adapters.archive.outcome_states import control_propensities, monitored_weights_of, states_of
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.events import Action
 from cardwatch.label_states import LabelState
 from services.monitor.scores import scored_by
 
@@ -37,3 +41,18 @@ def measure_performance(
         return None
     precision = average_precision_score(is_fraud, own["margin"].to_numpy()[counts], sample_weight=weights[counts])
     return MeasuredPerformance(average_precision=float(precision), frauds=int(is_fraud.sum()))
+
+
+def count_missed_frauds(decisions: pa.Table, labels: pa.Table, champion_version: str) -> MissedFrauds | None:
+    """Return how many of the champion's decisions were approved frauds, None without a decision of its own.
+
+    Which decisions are its own, and what their labels say, is as in `measure_performance`. Control rows are decisions,
+    but no missed frauds: the model would have declined them.
+    """
+    own = scored_by(decisions, champion_version)
+    if not own.num_rows:
+        return None
+    is_approved = pc.equal(own["action"], pa.scalar(Action.APPROVE.value)).to_numpy(zero_copy_only=False)
+    is_fraud = states_of(own, labels, date.max, 0) == LabelState.KNOWN_FRAUD
+    is_missed = is_fraud & is_approved.astype(np.bool_) & np.isnan(control_propensities(own))
+    return MissedFrauds(frauds=int(is_missed.sum()), decisions=own.num_rows)

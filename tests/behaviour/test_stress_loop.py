@@ -12,6 +12,7 @@ from adapters.runtime.policy_file import Policies
 from cardwatch.progress import DayMonitored, RetrainingEnded, RetrainingStarted
 from cardwatch.simulation.faults import UnitChange
 from cardwatch.simulation.settings import SimulationSettings
+from services.monitor.champions import judged_measures
 from stress.harm import HeldWorld
 from stress.loop import MonitoredLoop
 
@@ -41,6 +42,15 @@ def test_every_live_day_is_monitored_with_the_champion_that_decided_it(shared: M
     decisions = shared.world.archive.decisions(shared.world.days[0].day, shared.world.days[-1].day)
     assert set(decisions["model_version"].to_pylist()) == {"1"}
     assert len(set(decisions["occurred_at"].to_numpy().astype("datetime64[D]"))) == 2
+
+
+def test_the_first_champion_knows_how_much_fraud_it_misses_among_the_judged_transactions(shared: MonitoredLoop) -> None:
+    measures = judged_measures(shared.registry.champion())
+    assert measures.missed is not None and measures.performance is not None
+    # Of 42 days the newest 5 are not mature, and the 7 before them are judged.
+    judged = shared.world.days[HISTORY_DAYS - 12 : HISTORY_DAYS - 5]
+    assert measures.missed.decisions == sum(int((~day.duplicates).sum()) for day in judged)
+    assert 0 < measures.missed.frauds <= measures.performance.frauds
 
 
 def test_a_fault_of_the_data_is_found_on_its_first_day_and_its_days_are_excluded(shared: MonitoredLoop) -> None:

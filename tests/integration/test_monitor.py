@@ -20,6 +20,7 @@ from adapters.archive.layout import SCHEMAS
 from adapters.archive.reader import Archive
 from adapters.archive.writer import ArchiveWriter, decision_row, label_row, transaction_row
 from adapters.prefect import RunState
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import CorruptModel
@@ -43,7 +44,7 @@ from services.monitor.champions import load_reference
 from services.monitor.monitor import Monitor
 from services.monitor.observation import Observer
 from services.monitor.outcomes import AlertOutcome, OutcomeTotal
-from services.monitor.performance import measure_performance
+from services.monitor.performance import count_missed_frauds, measure_performance
 from tests.monitors import monitor_of
 
 FIRST = date(2025, 3, 3)
@@ -272,6 +273,9 @@ def test_performance_is_that_of_matured_days_and_of_labels_known_by_then(world: 
     assert [day.average_precision for day in days[:3]] == [None, None, 1.0]
     # on day 4 the days 0, 1 and 2 are mature, with 19 known frauds each; the twentieth is not known and scores low
     assert (days[4].average_precision, days[4].matured_frauds) == (1.0, 57)
+    # everything is approved; the first sufficient measurement, of day 2, is the baseline: 19 of 400
+    assert (days[4].missed_frauds, days[4].matured_decisions) == (57, 1_200)
+    assert days[4].baseline_missed_per_10000 == 475.0
     assert {day.baseline_average_precision for day in days} == {0.95}
 
 
@@ -331,6 +335,9 @@ def test_decisions_of_other_versions_and_degraded_ones_do_not_count() -> None:
     assert measure_performance(decisions, labels, "1") == MeasuredPerformance(average_precision=0.5, frauds=1)
     assert measure_performance(decisions, labels, "2") == MeasuredPerformance(average_precision=1.0, frauds=1)
     assert measure_performance(decisions, labels, "3") is None
+    assert count_missed_frauds(decisions, labels, "1") == MissedFrauds(frauds=1, decisions=2)
+    assert count_missed_frauds(decisions, labels, "2") == MissedFrauds(frauds=1, decisions=1)
+    assert count_missed_frauds(decisions, labels, "3") is None
 
 
 def test_the_newest_label_of_a_transaction_counts() -> None:
@@ -399,3 +406,15 @@ def test_a_declined_transaction_without_a_label_is_not_taken_for_genuine() -> No
     # A control row at the lowest margin stands for two frauds: precision 1 at recall 1/3, then 3/4 at full recall.
     found = measured(decided("control-fraud", 1.0, approve, 0.5), largest=100_000)
     assert found == MeasuredPerformance(average_precision=pytest.approx(1 / 3 + 2 / 3 * 3 / 4), frauds=2)
+
+
+def test_missed_frauds_are_those_that_the_model_itself_approved() -> None:
+    noon, row = datetime(2025, 3, 3, 12, tzinfo=UTC), features(1, 1, moved=False)[0]
+    actions = {"missed": Action.APPROVE, "challenged": Action.CHALLENGE, "declined": Action.DECLINE}
+    made = [structs.replace(decision(name, noon, row, "1", 1.0), action=action) for name, action in actions.items()]
+    control = structs.replace(decision("control", noon, row, "1", 9.0), control_propensity=0.5)
+    decisions = pa.Table.from_pylist([decision_row(each) for each in (*made, control)], schema=SCHEMAS[DECISIONS])
+    label_list = [label(name, noon, noon) for name in (*actions, "control")]
+    labels = pa.Table.from_pylist([label_row(each, 0, 0) for _, each in label_list], schema=SCHEMAS[LABELS])
+    assert count_missed_frauds(decisions, labels, "1") == MissedFrauds(frauds=1, decisions=4)
+    assert count_missed_frauds(decisions, labels.slice(0, 0), "1") == MissedFrauds(frauds=0, decisions=4)

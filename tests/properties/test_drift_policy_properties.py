@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from cardwatch.drift.assessment import DayObservation, DriftState, after_retraining, assess
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance, standard_errors_lost
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.features.definitions import FEATURE_NAMES
@@ -83,6 +84,25 @@ def test_more_drift_never_makes_a_model_less_decayed(
         calm, before = assess(calm, less, POLICY)
         moved, after = assess(moved, more, POLICY)
         assert after.state == DECAYED or before.state != DECAYED
+
+
+@given(
+    counts=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 100)), min_size=1, max_size=40),
+    judged=st.integers(0, 100),
+)
+def test_more_missed_frauds_never_make_a_model_less_decayed(counts: list[tuple[int, int]], judged: int) -> None:
+    kept = MeasuredPerformance(average_precision=0.5, frauds=100)
+    few, many = DriftState(), DriftState()
+    baseline = MissedFrauds(frauds=judged, decisions=28_000)
+    for (count, more), seen in zip(counts, observations([(kept, 0.0)] * len(counts), kept), strict=True):
+        before, after = (
+            structs.replace(seen, missed=MissedFrauds(frauds=frauds, decisions=28_000), judged_missed=baseline)
+            for frauds in (count, count + more)
+        )
+        few, less = assess(few, before, POLICY)
+        many, worse = assess(many, after, POLICY)
+        assert worse.state == DECAYED or less.state != DECAYED
+        assert less.state != DECAYED or count >= POLICY.without_drift.missed_ratio * judged
 
 
 @given(first=measured, second=measured, design_effect=st.floats(0.5, 5))

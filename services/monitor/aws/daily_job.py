@@ -37,7 +37,7 @@ from adapters.runtime.clock import epoch_ms
 from adapters.runtime.jobs import day_of, required, run_job
 from adapters.runtime.policy_file import read_policies
 from cardwatch.decision.cost_policy import DecisionPolicy
-from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.performance import JudgedMeasures
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.drift.progress_state import ProgressState
 from cardwatch.errors import ArchiveUnavailable
@@ -46,7 +46,7 @@ from cardwatch.label_maturity import newest_mature_day
 from cardwatch.progress import Progress
 from cardwatch.registry import ModelRegistry
 from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
-from services.monitor.champions import judged_performance_of
+from services.monitor.champions import judged_measures_of
 from services.monitor.observation import Observer
 from services.monitor.outcomes import summarize
 
@@ -108,10 +108,10 @@ def restore_state(job: MonitorJob, records: Sequence[Progress]) -> ProgressState
     """Return the state after the days before."""
 
     @cache
-    def judged_performance(version: str) -> MeasuredPerformance | None:
-        return judged_performance_of(job.registry, version)
+    def judged_measures(version: str) -> JudgedMeasures:
+        return judged_measures_of(job.registry, version)
 
-    state = ProgressState(job.policy, judged_performance)
+    state = ProgressState(job.policy, judged_measures)
     for record in records:
         state.add(record)
     state.count_open_retrainings_as_refused()

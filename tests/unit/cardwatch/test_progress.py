@@ -35,6 +35,9 @@ def test_findings_about_the_data_are_read_as_they_were_written() -> None:
         action_share_changes={"decline": ActionShareChange(reference=0.01, current=0.05)},
         estimated_average_precision=0.6,
         estimate_of_matured=0.5,
+        missed_frauds=40,
+        matured_decisions=28_000,
+        baseline_missed_per_10000=12.5,
     )
     assert decode_progress(msgspec.json.encode(found)) == found
 
@@ -43,7 +46,8 @@ def test_a_record_of_an_earlier_version_has_no_findings_about_the_data() -> None
     written = msgspec.json.decode(msgspec.json.encode(MONITORED))
     for name in ("not_compared", "null_share_changes", "action_share_changes", "estimated_average_precision"):
         del written[name]
-    del written["estimate_of_matured"]
+    for name in ("estimate_of_matured", "missed_frauds", "matured_decisions", "baseline_missed_per_10000"):
+        del written[name]
     assert decode_progress(msgspec.json.encode(written)) == MONITORED
 
 

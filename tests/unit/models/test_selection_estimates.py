@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy, incurred_cost_minor
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.events import Action, Channel
 from cardwatch.label_states import LabelState
 from models.selection_estimates import (
     Bounds,
     cost_bounds_minor,
+    count_missed_frauds,
     recall_bounds,
     weighted_average_precision,
     weighted_cost_minor,
@@ -49,6 +51,15 @@ def test_a_weight_counts_a_row_several_times() -> None:
 def test_rows_without_weight_are_no_rows() -> None:
     assert weighted_average_precision(np.array([0.9, 0.1]), np.array([True, True]), np.array([0.0, 1.0])) == 1.0
     assert weighted_average_precision(np.array([0.9, 0.1]), np.array([True, False]), np.array([0.0, 1.0])) is None
+
+
+def test_approved_frauds_count_with_their_weight_and_over_all_transactions() -> None:
+    would_approve = np.array([True, True, False, True])
+    is_fraud = np.array([True, True, True, False])
+    weight = np.array([1.0, 2.5, 1.0, 1.0])
+    found = count_missed_frauds(would_approve, is_fraud, weight, transactions=10)
+    assert found == MissedFrauds(frauds=3.5, decisions=10)
+    assert count_missed_frauds(would_approve, is_fraud, weight, transactions=0) is None
 
 
 def test_censored_transactions_open_the_recall_to_both_sides() -> None:

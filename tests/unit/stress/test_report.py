@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.missed_frauds import MissedFrauds
+from cardwatch.drift.performance import JudgedMeasures, MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from stress.outcome import Regained, Retraining, WorldOutcome
 from stress.report import Goal, Proportion, goals, report, spread
@@ -24,7 +25,10 @@ QUIET = WorldOutcome(
     retrainings=[],
     cost_ratio=1.0,
     regained=None,
-    judged=MeasuredPerformance(average_precision=0.6, frauds=100),
+    judged=JudgedMeasures(
+        performance=MeasuredPerformance(average_precision=0.6, frauds=100),
+        missed=MissedFrauds(frauds=40, decisions=28_000),
+    ),
     monitored=[],
     cpu_seconds=20.0,
 )

@@ -7,6 +7,7 @@ from msgspec import structs
 
 from cardwatch.data_contract.finding import DataFinding
 from cardwatch.drift.assessment import Assessment, DayObservation, DriftState, after_retraining, assess
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy, EvidenceThreshold
 from cardwatch.progress import DECAYED, STABLE, SUSPECTED, NullShareChange
@@ -18,8 +19,11 @@ POLICY = DriftPolicy(
     drift_memory_days=4,
     minimum_frauds=30,
     design_effect=1.0,
-    with_drift=EvidenceThreshold(loss=0.1, standard_errors=1.0, days=2),
-    without_drift=EvidenceThreshold(loss=0.3, standard_errors=3.0, days=3),
+    missed_design_effect=2.0,
+    with_drift=EvidenceThreshold(loss=0.1, standard_errors=1.0, days=2, missed_ratio=1.5, missed_standard_errors=1.5),
+    without_drift=EvidenceThreshold(
+        loss=0.3, standard_errors=3.0, days=3, missed_ratio=1.5, missed_standard_errors=3.0
+    ),
     judge_days=2,
     new_training_days=2,
     cooldown_days_after_promotion=10,
@@ -32,6 +36,9 @@ LESS = MeasuredPerformance(
 FAR_LESS = MeasuredPerformance(
     average_precision=0.2, frauds=100
 )  # two thirds: 0.4 / sqrt((0.24 + 0.16) / 100) = 6.3 errors
+FEW = MissedFrauds(frauds=40, decisions=10_000)
+MORE = MissedFrauds(frauds=64, decisions=10_000)  # 1.6 times: 8.02 - 6.35 = 1.67 standard errors of 2 / 4 * 2 = 1
+MANY = MissedFrauds(frauds=120, decisions=10_000)  # 3 times: 10.97 - 6.35 = 4.6 standard errors
 DRIFT, NO_DRIFT = 0.5, 0.0
 
 
@@ -45,6 +52,7 @@ def on(day: int, performance: MeasuredPerformance | None, drift: float = NO_DRIF
         "null_share_changes": {},
         "performance": performance,
         "judged_performance": GOOD,
+        "judged_missed": FEW,
     }
     return DayObservation(**{**seen, **changes})  # type: ignore[arg-type]
 
@@ -178,7 +186,7 @@ def test_reasons_contain_the_numbers() -> None:
     assert last(on(0, LESS, DRIFT), on(1, LESS, DRIFT)).reasons == [
         "50% of the features have drifted, threshold 20%: amount",
         "average precision 0.500 over 100 matured frauds, baseline 0.600: 17% lost, 1.4 standard errors, "
-        "2 days in a row",
+        "2 days of loss in a row",
         "retraining waits for 4 days of loss in a row",
     ]
 
@@ -211,3 +219,49 @@ def test_a_decayed_model_is_not_retrained_while_the_data_contract_fails() -> Non
     ]
     reported = structs.replace(broken, blocks=False)
     assert last(*days, on(9, FAR_LESS, data_findings=[reported])).retrain
+
+
+def test_far_more_missed_frauds_make_a_model_decayed_that_ranks_as_well_as_ever() -> None:
+    days = [on(day, GOOD, missed=MANY) for day in range(4)]
+    assert [last(*days[:seen]).state for seen in (1, 2, 3)] == [STABLE, SUSPECTED, DECAYED]
+    assert not last(*days[:3]).retrain  # judged on 2 days and trained on 2, as after a loss of average precision
+    assert last(*days).retrain
+
+
+def test_a_few_more_missed_frauds_count_beside_a_drift_only() -> None:
+    assert last(*(on(day, GOOD, missed=MORE) for day in range(50))).state == SUSPECTED
+    assert last(*(on(day, GOOD, DRIFT, missed=MORE) for day in range(2))).state == DECAYED
+
+
+def test_a_certain_but_small_rise_of_missed_frauds_is_no_loss() -> None:
+    busy = MissedFrauds(frauds=40_000, decisions=10_000_000)
+    slightly_more = MissedFrauds(frauds=56_000, decisions=10_000_000)  # 1.4 times, many standard errors
+    days = [on(day, GOOD, DRIFT, missed=slightly_more, judged_missed=busy) for day in range(9)]
+    assert last(*days).state == SUSPECTED  # for the drift
+    assert last(*days).reasons == ["50% of the features have drifted, threshold 20%: amount"]
+
+
+def test_days_of_loss_count_whichever_measure_shows_it() -> None:
+    assert last(on(0, LESS, DRIFT), on(1, GOOD, DRIFT, missed=MORE)).state == DECAYED
+    assert last(on(0, LESS, DRIFT), on(1, GOOD, DRIFT, missed=FEW)).state == SUSPECTED
+
+
+def test_the_reasons_state_the_rates_of_missed_frauds() -> None:
+    assert last(*(on(day, GOOD, missed=MANY) for day in range(3))).reasons == [
+        "120.0 missed frauds per 10,000 decisions (120 in 10,000), baseline 40.0 missed frauds per 10,000 decisions "
+        "(40 in 10,000): 3.0 times as many, 4.6 standard errors, 3 days of loss in a row",
+        "retraining waits for 4 days of loss in a row",
+    ]
+
+
+def test_without_judged_missed_frauds_the_first_sufficient_window_is_the_baseline() -> None:
+    few = structs.replace(GOOD, frauds=29)
+    before = [on(0, few, missed=MANY, judged_missed=None), on(1, GOOD, missed=FEW, judged_missed=None)]
+    assert last(*before).baseline_missed == FEW
+    assert last(*before, *(on(day, GOOD, missed=MANY, judged_missed=None) for day in range(2, 6))).retrain
+
+
+def test_missed_frauds_are_not_assessed_with_too_few_mature_frauds_or_without_a_baseline() -> None:
+    few = structs.replace(GOOD, frauds=29)
+    assert last(*(on(day, few, missed=MANY) for day in range(9))).state == STABLE
+    assert last(*(on(day, GOOD, missed=None) for day in range(9))).state == STABLE

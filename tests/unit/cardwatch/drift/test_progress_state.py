@@ -2,20 +2,26 @@
 
 from datetime import date
 
+import pytest
+from msgspec import structs
+
 from cardwatch.data_contract.finding import DataFinding
 from cardwatch.drift.assessment import DayObservation
-from cardwatch.drift.performance import MeasuredPerformance
+from cardwatch.drift.missed_frauds import MissedFrauds
+from cardwatch.drift.performance import JudgedMeasures, MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.drift.progress_state import AssessedDay, ProgressState
-from cardwatch.progress import Progress, QuarantineReleased
+from cardwatch.progress import DayMonitored, Progress, QuarantineReleased
 from tests.day_records import day_number
 
 GOOD = MeasuredPerformance(average_precision=0.9, frauds=200)
 LOST = MeasuredPerformance(average_precision=0.2, frauds=200)
+FEW, MANY = MissedFrauds(frauds=40.0, decisions=28_000), MissedFrauds(frauds=160.0, decisions=28_000)
+JUDGED = JudgedMeasures(performance=GOOD, missed=FEW)
 
 
 def state_of(records: list[Progress]) -> ProgressState:
-    state = ProgressState(DriftPolicy(), lambda _version: GOOD)
+    state = ProgressState(DriftPolicy(), lambda _version: JUDGED)
     for record in records:
         state.add(record)
     return state
@@ -77,3 +83,16 @@ def test_released_days_are_trained_on_again() -> None:
     started = monitor(records, observation(20, LOST)).retraining_started
     assert started is not None
     assert started.excluded_days == [day_number(19)]
+
+
+def test_days_of_more_missed_frauds_are_counted_over_restarts() -> None:
+    records: list[Progress] = []
+    required = DriftPolicy().judge_days + DriftPolicy().new_training_days
+    days = [
+        structs.replace(observation(number, GOOD), missed=MANY, judged_missed=FEW) for number in range(required + 1)
+    ]
+    started = [monitor(records, day).retraining_started is not None for day in days]
+    assert started == [False] * (required - 1) + [True] * 2
+    [first, *_] = [record for record in records if isinstance(record, DayMonitored)]
+    assert (first.missed_frauds, first.matured_decisions) == (160, 28_000)
+    assert first.baseline_missed_per_10000 == pytest.approx(10_000 * 40 / 28_000)

@@ -15,6 +15,7 @@ from cardwatch.decision.control_share import ControlShare
 from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy
 from cardwatch.detector.calibration import Calibration
 from cardwatch.detector.detector import DetectorFacts
+from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.events import Channel
@@ -100,6 +101,7 @@ def subject(
         "baselines": {"rules": evaluation(0.25), "logistic_regression": evaluation(0.35)},
         "label_coverage": LabelCoverage(known_fraud=65, presumed_genuine=4_000, censored=35, immature=0),
         "measurable": MeasuredPerformance(average_precision=0.625, frauds=21),
+        "missed": MissedFrauds(frauds=12, decisions=4_000),
         "policies": CardPolicies(
             decision=decision, promotion=promotion, drift=DriftPolicy(), training=TrainingPolicy(), owner=None
         ),
@@ -209,9 +211,11 @@ def test_a_retraining_policy_is_the_monitoring_plan() -> None:
     text = section(model_card(subject(policies=policies)), "Monitoring plan")
     assert "19 days of loss in a row, of which 14 are judged" in text
     assert "average precision 0.625 over 21 frauds" in text
+    assert "30.0 missed frauds per 10,000 decisions (12 in 4,000)" in text
     assert "| volume | factor 2 |" in text
     assert "| clock | 2 h |" in text
-    assert "the first measured week" in section(model_card(subject(measurable=None)), "Monitoring plan")
+    unknown = section(model_card(subject(measurable=None, missed=None)), "Monitoring plan")
+    assert "the first measured week will be it; missed frauds unknown" in unknown
 
 
 def test_a_first_champion_is_compared_with_nothing_and_the_page_says_so() -> None:

@@ -189,6 +189,20 @@ def test_without_mature_labels_the_performance_is_nan_and_not_that_of_an_earlier
     assert isnan(performance() or 0.0)
 
 
+def test_the_rate_of_missed_frauds_and_its_baseline_are_shown(parts: Parts) -> None:
+    def shown() -> list[float | None]:
+        names = ("missed_frauds_per_10000", "baseline_missed_frauds_per_10000")
+        return [parts.counted.get_sample_value(f"cardwatch_monitor_{name}") for name in names]
+
+    parts.run(parts.monitor(), *live(0))
+    assert [isnan(value or 0.0) for value in shown()] == [True, True]  # its observer counts none
+    counted = structs.replace(
+        parts.monitored()[0], missed_frauds=60, matured_decisions=30_000, baseline_missed_per_10000=12.5
+    )
+    parts.metrics.set_day(counted)
+    assert shown() == [20.0, 12.5]
+
+
 def test_findings_about_the_data_are_counted_in_the_metrics(parts: Parts) -> None:
     parts.run(parts.monitor(), *live(0))
     found = structs.replace(
