@@ -104,6 +104,7 @@ class MonitoredLoop:
                 evaluation_days=self.policies.drift.judge_days,
                 because=started.reasons,
                 excluded_days=frozenset(started.excluded_days),
+                half_life_days=self.policies.training.half_life_days,
             )
         except NotEnoughHistory as error:
             return RetrainingEnded(day=started.day, challenger_version=None, promoted=False, reasons=[str(error)])

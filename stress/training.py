@@ -53,6 +53,7 @@ def train_and_register(
     evaluation_days: int,
     because: list[str],
     excluded_days: frozenset[date] = frozenset(),
+    half_life_days: float | None = None,
 ) -> tuple[ModelVersion, Verdict]:
     """Train a challenger on what is known at the end of `as_of`, and promote it if the gate does, as the flows do.
 
@@ -72,7 +73,7 @@ def train_and_register(
     contract = learn_data_contract(archive, as_of, excluded_days)
     with TemporaryDirectory(prefix="cardwatch-stress-") as folder:
         candidate = fit_candidate(
-            rows.between(split.train_from, split.evaluate_from),
+            rows.between(split.train_from, split.evaluate_from).with_half_life(half_life_days),
             recent,
             Path(folder) / "challenger",
             SETTINGS,
@@ -81,10 +82,10 @@ def train_and_register(
         )
         scored = ScoredCandidate(candidate.detector, candidate.digest)
         compared = compare_champion_challenger(registry, scored, rows, split, policies, inputs)
-        again = RefitRows(rows, split, recent, contract)
+        again = RefitRows(rows, split, recent, contract, half_life_days)
         refit, compared = refit_promoted(candidate.detector.facts, compared, again, Path(folder) / "refit", policies)
         files = read_folder((refit or candidate).folder)
-    origin = TrainingOrigin(because=because, flow_run="", policies=policies)
+    origin = TrainingOrigin(because=because, flow_run="", policies=policies, half_life_days=half_life_days)
     tags = version_tags(compared, origin, verdict_digest=digest_of(compared.bundle.files()))
     version = registry.register(files, tags, promoted=compared.verdict.promoted)
     return version, compared.verdict

@@ -82,11 +82,18 @@ def method(subject: CardSubject) -> str:
                 **settings,
                 "calibration": _calibration(facts),
                 "rows, frauds": f"{count(facts.rows)}, {count(facts.frauds)} ({percent(facts.base_rate)})",
+                "weight of training rows": _row_weights(subject.half_life_days),
                 "fingerprint of rows and settings": f"`{facts.fingerprint}`",
                 "fitted again with the judged days": _fitted_again(subject.inputs),
             }
         )
     )
+
+
+def _row_weights(half_life_days: float | None) -> str:
+    if half_life_days is None:
+        return "every day counts the same"
+    return f"halves every {half_life_days:g} days into the past: the training follows a change"
 
 
 def _fitted_again(inputs: JudgedInputs) -> str:

@@ -72,7 +72,7 @@ class CardSubject(Struct, frozen=True, kw_only=True):
     `champion` that of the model before it, None if there was none to compare with, and `baselines` those of simpler
     models, by name. `label_coverage` counts the transactions of both windows, `measurable` is what monitoring can
     measure of the performance, `missed` counts the judged frauds that the model approves. `because` are the reasons of
-    the training, `flow_run` the run that did it.
+    the training, `flow_run` the run that did it. `half_life_days` is that of the weights of training rows.
     """
 
     digest: str
@@ -91,6 +91,7 @@ class CardSubject(Struct, frozen=True, kw_only=True):
     because: list[str]
     flow_run: str
     verdict_digest: str
+    half_life_days: float | None = None
 
     @property
     def excluded_training_days(self) -> list[date]:

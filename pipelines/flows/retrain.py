@@ -68,6 +68,7 @@ def retrain(
         name=f"retrain {as_of_day}",
         because=reasons,
         excluded_days=excluded,
+        half_life_days=read_policies(settings).training.half_life_days,
     )
     return {
         "version": version,
@@ -93,8 +94,12 @@ def train_and_register(
     name: str,
     because: list[str],
     excluded_days: frozenset[date] = frozenset(),
+    half_life_days: float | None = None,
 ) -> tuple[str, Comparison]:
-    """Run the steps that both flows share and return the new version with its comparison."""
+    """Run the steps that both flows share and return the new version with its comparison.
+
+    `half_life_days`: see `TrainingSet.with_half_life`.
+    """
     policies = read_policies(settings)
     archive = Archive(settings.archive, settings.index_url)
     labels = archive.labels(end_of_day(as_of))
@@ -110,14 +115,14 @@ def train_and_register(
     contract = learn_data_contract(archive, as_of, excluded_days)
     recent = recent_rows(history, as_of, split, excluded_days)
     with TemporaryDirectory(prefix="cardwatch-") as folder:
-        training = rows.between(split.train_from, split.evaluate_from)
+        training = rows.between(split.train_from, split.evaluate_from).with_half_life(half_life_days)
         candidate = fit_candidate(
             training, recent, Path(folder) / "challenger", policy=policies.training, contract=contract
         )
         with closing(MlflowRegistry(settings.mlflow_url)) as registry:
             scored = ScoredCandidate(candidate.detector, candidate.digest)
             compared = compare_champion_challenger(registry, scored, rows, split, policies, inputs)
-            again = RefitRows(rows, split, recent, contract)
+            again = RefitRows(rows, split, recent, contract, half_life_days)
             refit, compared = refit_promoted(
                 candidate.detector.facts, compared, again, Path(folder) / "refit", policies
             )
@@ -126,6 +131,7 @@ def train_and_register(
                 flow_run=str(runtime.flow_run.id or ""),
                 policies=policies,
                 reports=newest_drift_report(settings.reports, as_of),
+                half_life_days=half_life_days,
             )
             return publish(settings, registry, refit or candidate, compared, origin, name), compared
 

@@ -68,7 +68,7 @@ def fit(job: RetrainingJob, model_folder: Path) -> None:
     """Fit a candidate on the training window, and write it to the folder that SageMaker stores after a training job."""
     info = job.artifacts.training_set_info()
     rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint, info.label_coverage)
-    candidate = _fit(job, rows, _stored_reference(job), info)
+    candidate = _fit(job, rows, _stored_reference(job), info, job.policies.training.half_life_days)
     write_model(model_folder, _unregistered(job, candidate), read_folder(candidate.folder))
 
 
@@ -81,7 +81,8 @@ def judge(job: RetrainingJob) -> Comparison:
     candidate, files = unpack_model(job.artifacts.candidate_archive())
     rows = rows_from_parquet(job.artifacts.training_rows(), info.fingerprint, info.label_coverage)
     scored = ScoredCandidate(Detector.from_files(files), candidate.tags["digest"])
-    comparison, _, _ = _compare(job, scored, rows, _stored_reference(job), info)
+    half_life_days = job.policies.training.half_life_days
+    comparison, _, _ = _compare(job, scored, rows, _stored_reference(job), info, half_life_days)
     if not comparison.verdict.promoted:
         ended = RetrainingEnded(
             day=info.as_of, challenger_version=None, promoted=False, reasons=comparison.verdict.reasons
@@ -176,8 +177,14 @@ def quarantined_days(job: RetrainingJob, as_of: date) -> frozenset[date]:
     return quarantine_after(records).excluded_days
 
 
-def _fit(job: RetrainingJob, rows: TrainingSet, reference: CandidateReference, info: TrainingSetInfo) -> CandidateModel:
-    training = rows.between(info.split.train_from, info.split.evaluate_from)
+def _fit(
+    job: RetrainingJob,
+    rows: TrainingSet,
+    reference: CandidateReference,
+    info: TrainingSetInfo,
+    half_life_days: float | None = None,
+) -> CandidateModel:
+    training = rows.between(info.split.train_from, info.split.evaluate_from).with_half_life(half_life_days)
     return fit_candidate(
         training,
         reference.recent,
@@ -205,17 +212,19 @@ def _compare(
     rows: TrainingSet,
     reference: CandidateReference,
     info: TrainingSetInfo,
+    half_life_days: float | None = None,
 ) -> tuple[Comparison, CandidateVerdict, CandidateModel | None]:
     """Compare a candidate with the champion, fit it again if it was promoted, and store the result.
 
     Returns the comparison, the verdict and the model that was fitted again, None if the judged one is registered.
     """
     comparison = compare_champion_challenger(job.registry, candidate, rows, info.split, job.policies, info.inputs)
-    again = RefitRows(rows, info.split, reference.recent, reference.contract)
+    again = RefitRows(rows, info.split, reference.recent, reference.contract, half_life_days)
     facts = candidate.detector.facts
     refit, comparison = refit_promoted(facts, comparison, again, job.folder / "refit", job.policies)
     name = job.artifacts.name
-    origin = TrainingOrigin(because=[f"execution {name}"], flow_run=name, policies=job.policies)
+    because = [f"execution {name}"]
+    origin = TrainingOrigin(because=because, flow_run=name, policies=job.policies, half_life_days=half_life_days)
     digest = refit.digest if refit else candidate.digest
     registered = refit.detector if refit else candidate.detector
     description = describe(registered.facts, comparison, origin, digest=digest)

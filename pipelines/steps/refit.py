@@ -25,12 +25,16 @@ log = logging.getLogger(__name__)
 
 
 class RefitRows(NamedTuple):
-    """The rows of both windows of `split`, the drift reference and the data contract, as for the judged challenger."""
+    """The rows of both windows of `split`, the drift reference, the data contract, and the half-life of rows in days.
+
+    They are those of the judged challenger.
+    """
 
     rows: TrainingSet
     split: TemporalSplit
     recent: RecentRows
     contract: DataContract | None
+    half_life_days: float | None
 
 
 def refit_promoted(
@@ -46,7 +50,7 @@ def refit_promoted(
         return None, compared
     rows = data.rows.between(data.split.train_from, data.split.evaluate_until)
     candidate = fit_candidate(
-        rows,
+        rows.with_half_life(data.half_life_days),
         data.recent,
         folder,
         msgspec.convert(facts.settings, TrainingSettings),

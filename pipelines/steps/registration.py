@@ -8,7 +8,7 @@ with everything that it rests on in the folder `verdict` (`adapters.model_regist
 trained it, with the reasons in `because` (JSON); `excluded_days` (JSON) are the quarantined days that were left out;
 `measurable` (JSON, `MeasuredPerformance` or null) and `missed_frauds` (JSON, `MissedFrauds` or null) are what
 monitoring compares its decisions with. `judged_digest` is that of the model that was judged: not the version's `digest`
-if it was fitted again with the judged days.
+if it was fitted again with the judged days. `half_life_days` (JSON) is that of the weights of training rows.
 """
 
 from __future__ import annotations
@@ -35,13 +35,15 @@ from pipelines.steps.fitting import CandidateModel
 class TrainingOrigin(Struct, frozen=True, kw_only=True):
     """How a candidate came about: the reasons for its training, the run that trained it, and the policies.
 
-    `reports` are further files of the run by path, such as the drift report that led to the training.
+    `reports` are further files of the run by path, such as the drift report that led to the training. `half_life_days`
+    is that of the rows' weights, None if all counted the same.
     """
 
     because: list[str]
     flow_run: str
     policies: Policies
     reports: dict[str, bytes] = field(default_factory=dict)
+    half_life_days: float | None = None
 
 
 class ModelDescription(Struct, frozen=True, kw_only=True):
@@ -84,6 +86,7 @@ def version_tags(comparison: Comparison, origin: TrainingOrigin, *, verdict_dige
         "excluded_days": _json(sorted(inputs.excluded_days)),
         "verdict_digest": verdict_digest,
         "judged_digest": inputs.challenger_digest,
+        "half_life_days": _json(origin.half_life_days),
         "verdict": "promoted" if comparison.verdict.promoted else "refused",
         "verdict_reasons": _json(comparison.verdict.reasons),
         "average_precision": _json(comparison.challenger.average_precision),
@@ -146,6 +149,7 @@ def _card_subject(
         because=origin.because,
         flow_run=origin.flow_run,
         verdict_digest=verdict_digest,
+        half_life_days=origin.half_life_days,
     )
 
 

@@ -138,6 +138,17 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         columns = {name: value[rows] for name, value in structs.asdict(self).items() if isinstance(value, np.ndarray)}
         return structs.replace(self, **columns)
 
+    def with_half_life(self, half_life_days: float | None) -> TrainingSet:
+        """Return the rows with weights that halve in so many days, and have the same sum. None changes nothing.
+
+        This is exponential forgetting: what was fraud before a change tells less about what is fraud now (Klinkenberg,
+        "Learning drifting concepts: example selection vs. example weighting", Intelligent Data Analysis 8, 2004).
+        """
+        if half_life_days is None or not len(self.weight):
+            return self
+        aged = self.weight * 0.5 ** ((self.days.max() - self.days) / half_life_days)
+        return structs.replace(self, weight=(aged * (self.weight.sum() / aged.sum())).astype(np.float32))
+
 
 def replay_log(
     archive: Archive, tables: Sequence[ReferenceTable], former: Mapping[str, date] | None = None

@@ -122,13 +122,14 @@ def test_the_jobs_train_the_model_that_the_steps_of_the_flow_train(stand: Stand)
     labels = archive.labels(end_of_day(LAST_DAY))
     rows = assemble_training_set(log, labels, LAST_DAY, split)
     inputs = describe_inputs(archive, log, labels, LAST_DAY, split)
-    training = rows.between(split.train_from, split.evaluate_from)
+    half_life_days = POLICIES.training.half_life_days
+    training = rows.between(split.train_from, split.evaluate_from).with_half_life(half_life_days)
     contract = learn_data_contract(archive, LAST_DAY)
     candidate = fit_candidate(training, recent_rows(log, LAST_DAY, split), bank.new_folder(), contract=contract)
     comparison = compare_champion_challenger(
         SageMakerRegistry(GROUP), ScoredCandidate(candidate.detector, candidate.digest), rows, split, POLICIES, inputs
     )
-    again = RefitRows(rows, split, recent_rows(log, LAST_DAY, split), contract)
+    again = RefitRows(rows, split, recent_rows(log, LAST_DAY, split), contract, half_life_days)
     refit, comparison = refit_promoted(candidate.detector.facts, comparison, again, bank.new_folder(), POLICIES)
 
     assert version.digest == candidate.digest

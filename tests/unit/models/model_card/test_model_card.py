@@ -199,6 +199,12 @@ def test_a_model_that_was_fitted_again_says_which_model_the_figures_are_of() -> 
     assert "| days | 2025-01-02 to before 2025-03-10 |" in page
 
 
+def test_the_half_life_of_training_rows_is_stated() -> None:
+    assert "| weight of training rows | every day counts the same |" in model_card(subject())
+    aged = model_card(subject(half_life_days=7.0))
+    assert "| weight of training rows | halves every 7 days into the past: the training follows a change |" in aged
+
+
 def test_each_judged_day_has_its_cost() -> None:
     # On the third day, rows 2, 9, ... 58: frauds are the odd ones with a card below 25, so 9, 23, 37; none is missed.
     text = section(model_card(subject()), "Stability")

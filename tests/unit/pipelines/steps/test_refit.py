@@ -65,7 +65,7 @@ class Trained:
         self.candidate = fit_candidate(first, recent, folder / "challenger", SETTINGS, policies.training)
         scored = ScoredCandidate(self.candidate.detector, self.candidate.digest)
         self.compared = compare_champion_challenger(FormerChampion(), scored, training, SPLIT_IN_HALF, policies, INPUTS)
-        self.data = RefitRows(training, SPLIT_IN_HALF, recent, None)
+        self.data = RefitRows(training, SPLIT_IN_HALF, recent, None, None)
 
     def again(self) -> tuple[CandidateModel | None, Comparison]:
         facts = self.candidate.detector.facts
@@ -99,6 +99,25 @@ def test_the_record_names_both_models_and_can_be_checked(tmp_path: Path) -> None
     assert tags["judged_digest"] == trained.candidate.digest
     assert (tags["trained_until"], tags["judged_until"]) == (str(SPLIT.evaluate_until), str(SPLIT.evaluate_until))
     assert check_bundle(compared.bundle.files()) == []
+
+
+def test_rows_of_the_older_days_count_less_with_a_half_life(tmp_path: Path) -> None:
+    """High amounts are fraud on the judged days only: with equal weights they are so half of the time."""
+    trained = Trained(tmp_path, rows(), POLICIES)
+    clean = trained.data.rows
+    is_old = np.arange(DAYS * CARDS) < 2 * CARDS
+    changed = structs.replace(clean, is_fraud=clean.is_fraud & ~is_old)
+    high = np.flatnonzero(clean.is_fraud)[-1:]
+
+    def probability(half_life_days: float | None) -> float:
+        trained.data = trained.data._replace(rows=changed, half_life_days=half_life_days)
+        refit, _ = trained.again()
+        assert refit is not None
+        return float(refit.detector.probabilities(refit.detector.margins(clean.features[high]))[0])
+
+    # With a half-life of half a day, four days weigh 1/64, 1/16, 1/4 and 1: 0.94 of the weight is that of the last two.
+    assert probability(None) == pytest.approx(0.5, abs=0.1)
+    assert probability(0.5) == pytest.approx(0.94, abs=0.05)
 
 
 def test_it_is_compared_by_trees_that_have_not_seen_the_card(tmp_path: Path) -> None:
