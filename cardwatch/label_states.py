@@ -97,7 +97,7 @@ def is_observed(states: States) -> Flags:
 def monitored_weights(
     states: States,
     is_declined: Flags,
-    amount_minor: NDArray[np.integer[Any]],
+    amount_minor: NDArray[np.number[Any]],
     control_propensity: NDArray[np.float64],
     *,
     largest_control_minor: float | None = None,
@@ -119,7 +119,7 @@ def monitored_weights(
 
 def is_measurable(
     would_decline: Flags,
-    amount_minor: NDArray[np.integer[Any]],
+    amount_minor: NDArray[np.number[Any]],
     largest_control_minor: float | None,
     declined_by_rules: Flags | None = None,
 ) -> Flags:
@@ -135,7 +135,7 @@ def is_measurable(
 def control_weights(
     states: States,
     is_declined: Flags,
-    amount_minor: NDArray[np.integer[Any]],
+    amount_minor: NDArray[np.number[Any]],
     control_propensity: NDArray[np.float64],
     *,
     largest_control_minor: float | None = None,
@@ -146,7 +146,8 @@ def control_weights(
     A row whose outcome is not observed has 0. A control row has 1 / `control_propensity`, float64 [n], which is NaN for
     all other rows; these have 1.
 
-    `largest_control_minor`: the largest amount that the policy's control share covers, None without a control share.
+    `largest_control_minor`: the largest amount that the policy's control share covers, None without a control share. It
+    and `amount_minor` are in the currency of the policy; an amount is NaN, and not covered, if there is no rate for it.
     Declined rows up to that amount have 0, also those with a label, because the control rows already stand for them:
     with both, frauds that customers report would count twice. Sums of (weight x outcome) are then unbiased for rows up
     to that amount.

@@ -42,7 +42,7 @@ MANIFEST_FILE: Final = "manifest.json"
 _TOLERANCE: Final = 1e-9
 """Relative difference of numbers that is rounding: libraries of linear algebra add in different orders."""
 _MODELS: Final = ("challenger", "champion", "refit")
-_BASELINE, _SLICE = "baseline_", "slice_"
+_BASELINE, _SLICE, _OVERLAY = "baseline_", "slice_", "overlay_action"
 
 T = TypeVar("T")
 
@@ -152,6 +152,8 @@ def _rows_to_parquet(evidence: Evidence) -> bytes:
         "is_fraud": evidence.is_fraud,
         "weight": evidence.weight,
     }
+    if evidence.overlay is not None:
+        columns[_OVERLAY] = _names(evidence.overlay, ACTIONS)
     for name, model in zip(_MODELS, (evidence.challenger, evidence.champion, evidence.refit), strict=True):
         if model is not None:
             columns[f"{name}_margin"] = model.margins
@@ -193,6 +195,7 @@ def _rows_from_parquet(content: bytes) -> Evidence:
                 for name in table.column_names
                 if name.startswith(_SLICE)
             },
+            overlay=_places(table, _OVERLAY, ACTIONS) if _OVERLAY in table.column_names else None,
         )
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise CorruptVerdict(f"{ROWS_FILE} cannot be read: {error}") from error

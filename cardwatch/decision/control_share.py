@@ -10,7 +10,9 @@ from __future__ import annotations
 import hmac
 from typing import Annotated, Final
 
+import numpy as np
 from msgspec import Meta, Struct
+from numpy.typing import NDArray
 
 MINIMUM_KEY_BYTES: Final = 16
 
@@ -32,6 +34,20 @@ class ControlShare(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Raise `ValueError` for a share without a cap, which would approve nothing."""
         if self.share and not self.cap_minor:
             raise ValueError("a control share needs cap_minor, the largest amount that is approved so")
+
+    def covers(
+        self, by_model: NDArray[np.bool_], amounts_minor: NDArray[np.float64] | NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Return from which of n transactions the share is drawn, bool [n].
+
+        `by_model`: bool [n], the declines of the model that no rule of the policy file has touched. Amounts are in
+        minor units of the policy's currency, NaN where they are not known.
+
+        >>> ControlShare(share=0.1, cap_minor=500.0).covers(np.array([True, True]), np.array([500.0, 501.0])).tolist()
+        [True, False]
+        """
+        covered: NDArray[np.bool_] = by_model & (amounts_minor <= self.cap_minor) & (self.share > 0.0)
+        return covered
 
 
 class ControlSample:

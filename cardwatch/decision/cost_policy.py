@@ -146,11 +146,17 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         >>> DecisionPolicy().decide(np.array([0.001, 0.02, 0.9]), np.full(3, 10_000.0), online)
         [<Action.APPROVE: 'approve'>, <Action.CHALLENGE: 'challenge'>, <Action.DECLINE: 'decline'>]
         """
+        return [ACTIONS[place] for place in self.choose(probabilities, amounts_minor, channels).tolist()]
+
+    def choose(
+        self, probabilities: NDArray[np.float64], amounts_minor: NDArray[np.float64], channels: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the actions of `decide` as places in `ACTIONS`, int64 [n]."""
         from cardwatch.decision.expected_costs import cheapest_actions  # noqa: PLC0415 (as above)
 
         choices = np.empty(len(probabilities), np.int64)
         cheapest_actions(probabilities, amounts_minor, channels, self.costs, choices)
-        return [ACTIONS[choice] for choice in choices.tolist()]
+        return choices
 
     @cached_property
     def costs(self) -> NDArray[np.float64]:

@@ -287,13 +287,11 @@ def _approve_control_share(
     control: ControlSample,
 ) -> None:
     """Approve the chosen part of the declines that the model wants and no rule of the policy file has touched."""
-    share, cap_minor = policy.control.share, policy.control.cap_minor
-    scored = zip(rows.transactions, rows.amounts_minor.tolist(), strict=True)
-    for row, outcome in enumerate(outcomes):
-        if outcome.degraded_reason is not None:
-            continue
-        transaction, amount_minor = next(scored)
-        if outcome.model_action is not Action.DECLINE or row in overlaid:
-            continue
-        if amount_minor <= cap_minor and control.contains(transaction.transaction_id, share):
-            outcomes[row] = structs.replace(outcome, action=Action.APPROVE, reasons=[], control_propensity=share)
+    by_model = [row for row, outcome in enumerate(outcomes) if outcome.degraded_reason is None]
+    is_candidate = np.array([outcomes[row].model_action is Action.DECLINE and row not in overlaid for row in by_model])
+    for scored in np.flatnonzero(policy.control.covers(is_candidate, rows.amounts_minor)).tolist():
+        if control.contains(rows.transactions[scored].transaction_id, policy.control.share):
+            row = by_model[scored]
+            outcomes[row] = structs.replace(
+                outcomes[row], action=Action.APPROVE, reasons=[], control_propensity=policy.control.share
+            )

@@ -7,9 +7,9 @@ stricter and never milder, because a rule that approves would hide from the mode
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -30,6 +30,8 @@ FIELDS: Final = {
 
 RULE_PREFIX: Final = "POLICY_"
 """Tells a reason code of the policy file from those of models and of the degraded rules."""
+FieldColumns: TypeAlias = Callable[[str], Sequence[str | None]]
+"""Returns the values that n transactions have in one of the `FIELDS`, None where one has none."""
 RuleReason = Annotated[str, Meta(pattern=rf"^{RULE_PREFIX}[A-Z0-9_]{{1,40}}\Z")]
 
 
@@ -39,7 +41,7 @@ class RuleCondition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     It is false where the field or the feature is missing.
 
     >>> rows = np.full((1, len(FEATURE_NAMES)), 600, np.float32)
-    >>> RuleCondition(name="amount", at_least=500.0).holds_for(rows, []).tolist()
+    >>> RuleCondition(name="amount", at_least=500.0).holds_for(rows, fields_of([])).tolist()
     [True]
     """
 
@@ -70,12 +72,11 @@ class RuleCondition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             if not FIELDS[self.name].fullmatch(value):
                 raise ValueError(f"{self.name}: {value!r} is no value of this field")
 
-    def holds_for(self, features: NDArray[np.float32], transactions: Sequence[Transaction]) -> NDArray[np.bool_]:
-        """Return for which of n feature rows, float32 [n, features], and transactions the condition holds, bool [n]."""
+    def holds_for(self, features: NDArray[np.float32], fields: FieldColumns) -> NDArray[np.bool_]:
+        """Return for which of n transactions, with features float32 [n, features], the condition holds, bool [n]."""
         if self.name in FIELDS:
-            values = (getattr(transaction, self.name) for transaction in transactions)
-            texts = (value.value if isinstance(value, Channel) else value for value in values)
-            return np.fromiter((text in self.one_of for text in texts), np.bool_, len(transactions))
+            values = fields(self.name)
+            return np.fromiter((value in self.one_of for value in values), np.bool_, len(values))
         feature = features[:, column(self.name)]
         with np.errstate(invalid="ignore"):
             holds = ~np.isnan(feature)
@@ -106,11 +107,11 @@ class OverlayRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         if self.else_decline and self.action is not Action.CHALLENGE:
             raise ValueError(f"{self.reason}: else_decline is for rules whose action is challenge")
 
-    def holds_for(self, features: NDArray[np.float32], transactions: Sequence[Transaction]) -> NDArray[np.bool_]:
+    def holds_for(self, features: NDArray[np.float32], fields: FieldColumns) -> NDArray[np.bool_]:
         """Return for which of n rows all conditions hold, bool [n]."""
         holds = np.ones(len(features), np.bool_)
         for condition in self.when:
-            holds &= condition.holds_for(features, transactions)
+            holds &= condition.holds_for(features, fields)
         return holds
 
 
@@ -129,19 +130,59 @@ def evaluate_rules(
 ) -> dict[int, Overlay]:
     """Return the overlays of the rows for which a rule holds and has an effect, by their position."""
     overlays: dict[int, Overlay] = {}
-    for rule in rules:
-        for row in np.flatnonzero(rule.holds_for(features, transactions)).tolist():
-            action = rule.action
-            if action is Action.CHALLENGE and transactions[row].channel not in challenge_channels:
-                if not rule.else_decline:
-                    continue
-                action = Action.DECLINE
+    for reason, action, rows in _effects(rules, features, fields_of(transactions), challenge_channels):
+        for row in rows.tolist():
             before = overlays.get(row)
             if before is None:
-                overlays[row] = Overlay(action, [rule.reason])
+                overlays[row] = Overlay(action, [reason])
             else:
-                overlays[row] = Overlay(stricter(before.action, action), [*before.reasons, rule.reason])
+                overlays[row] = Overlay(stricter(before.action, action), [*before.reasons, reason])
     return overlays
+
+
+def strictest_actions(
+    rules: Sequence[OverlayRule],
+    features: NDArray[np.float32],
+    fields: FieldColumns,
+    challenge_channels: Sequence[Channel],
+) -> NDArray[np.int8]:
+    """Return the strictest action that rules ask for in each of n rows, int8 [n], by its place in `ACTIONS`.
+
+    It is 0, the place of an approval, where no rule holds and has an effect.
+    """
+    strictest = np.zeros(len(features), np.int8)
+    for _, action, rows in _effects(rules, features, fields, challenge_channels):
+        strictest[rows] = np.maximum(strictest[rows], _STRICTNESS[action])
+    return strictest
+
+
+def fields_of(transactions: Sequence[Transaction]) -> FieldColumns:
+    """Return the fields of these transactions."""
+
+    def values_of(name: str) -> list[str | None]:
+        values = (getattr(transaction, name) for transaction in transactions)
+        return [value.value if isinstance(value, Channel) else value for value in values]
+
+    return values_of
+
+
+def _effects(
+    rules: Sequence[OverlayRule],
+    features: NDArray[np.float32],
+    fields: FieldColumns,
+    challenge_channels: Sequence[Channel],
+) -> Iterator[tuple[str, Action, NDArray[np.int64]]]:
+    """Yield reason and action of each rule with the rows for which it holds and has this action."""
+    for rule in rules:
+        holds = rule.holds_for(features, fields)
+        if rule.action is not Action.CHALLENGE:
+            yield rule.reason, rule.action, np.flatnonzero(holds)
+            continue
+        channels, with_challenge = fields("channel"), {channel.value for channel in challenge_channels}
+        can_challenge = np.fromiter((channel in with_challenge for channel in channels), np.bool_, len(channels))
+        yield rule.reason, Action.CHALLENGE, np.flatnonzero(holds & can_challenge)
+        if rule.else_decline:
+            yield rule.reason, Action.DECLINE, np.flatnonzero(holds & ~can_challenge)
 
 
 _STRICTNESS: Final = {Action.APPROVE: 0, Action.CHALLENGE: 1, Action.DECLINE: 2}

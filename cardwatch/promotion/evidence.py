@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy
+from cardwatch.decision.policy_actions import control_propensities, costs_under_labels
 from cardwatch.events import Action
 
 APPROVE: Final = ACTIONS.index(Action.APPROVE)
@@ -36,12 +37,19 @@ class ScoringTime(Struct, frozen=True, kw_only=True):
 class JudgedCoverage(Struct, frozen=True, kw_only=True):
     """Labels of the judged days: the transactions of these days, those of them that are judged, and their frauds.
 
-    The others have no known outcome, such as declined ones that nobody investigated.
+    `unpriced` have a currency for which the policy has no rate: the degraded rules decide them, whatever the model. The
+    others have no known outcome, such as declined ones that nobody investigated.
     """
 
     transactions: int
     judged: int
     frauds: int
+    unpriced: int = 0
+
+    @property
+    def without_outcome(self) -> int:
+        """The transactions whose outcome is not known."""
+        return self.transactions - self.judged - self.unpriced
 
 
 class AssembledInputs(Struct, frozen=True, kw_only=True):
@@ -101,7 +109,10 @@ class JudgedInputs(Struct, frozen=True, kw_only=True):
 
 
 class JudgedModel(Struct, frozen=True, kw_only=True):
-    """Margins, float32 [n], calibrated probabilities, float64 [n], and places in `ACTIONS`, int8 [n], of a model."""
+    """Margins, float32 [n], calibrated probabilities, float64 [n], and places in `ACTIONS`, int8 [n], of a model.
+
+    The actions are those of model and rules, before the control share.
+    """
 
     margins: NDArray[np.float32]
     probabilities: NDArray[np.float64]
@@ -118,15 +129,17 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """The n judged rows.
 
     `days` are days since 1970, `cards` any numbers that say which rows have the same card, `channels` places in
-    `CHANNELS`, all int64 [n]. `weight` is the inverse of the probability with which the row's outcome became known,
-    float64 [n]. `baselines` are the actions of simpler rules or models, int8 [n], and `slices` the names of slices,
-    text [n], by the name of the division. `refit` are scores and decisions of the challenger's settings fitted again
-    with these days, each row by trees that have not seen its card; see `cardwatch.promotion.refit`.
+    `CHANNELS`, all int64 [n]. `amount_minor` is in minor units of the policy's currency. `weight` is the inverse of the
+    probability with which the row's outcome became known, float64 [n]. `baselines` are the actions of simpler rules or
+    models, int8 [n], and `slices` the names of slices, text [n], by the name of the division. `overlay` is what the
+    rules of the policy file ask for, int8 [n] of places in `ACTIONS`, None if there are none; all actions contain it.
+    `refit` are scores and decisions of the challenger's settings fitted again with these days, each row by trees that
+    have not seen its card; see `cardwatch.promotion.refit`.
     """
 
     days: NDArray[np.int64]
     cards: NDArray[np.int64]
-    amount_minor: NDArray[np.int64]
+    amount_minor: NDArray[np.int64] | NDArray[np.float64]
     channels: NDArray[np.int64]
     is_fraud: NDArray[np.bool_]
     weight: NDArray[np.float64]
@@ -135,6 +148,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     baselines: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     slices: dict[str, NDArray[np.str_]] = field(default_factory=dict)
     refit: JudgedModel | None = None
+    overlay: NDArray[np.int8] | None = None
 
     def in_canonical_order(self) -> Evidence:
         """Return the same rows, ordered by their content without the cards: sums then give the same bits."""
@@ -143,6 +157,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
         keys: list[NDArray[Any]] = [
             *(column for model in refits for column in (model.actions, model.probabilities, model.margins)),
             *self.slices.values(),
+            *([] if self.overlay is None else [self.overlay]),
             *self.baselines.values(),
             *(model.actions for model in models),
             *(model.probabilities for model in models),
@@ -169,14 +184,27 @@ class Evidence(Struct, frozen=True, kw_only=True):
             baselines={name: actions[rows] for name, actions in self.baselines.items()},
             slices={name: values[rows] for name, values in self.slices.items()},
             refit=self.refit and self.refit.at(rows),
+            overlay=None if self.overlay is None else self.overlay[rows],
         )
 
     def costs_minor(self, policy: DecisionPolicy, actions: NDArray[np.int8]) -> NDArray[np.float64]:
-        """Return what each of these actions costs under the labels, in minor units without the weight, float64 [n]."""
-        costs = policy.expected_costs(
-            self.is_fraud.astype(np.float64), self.amount_minor.astype(np.float64), self.channels
-        )
-        return np.take_along_axis(costs, actions.astype(np.int64)[:, None], axis=1)[:, 0]
+        """Return what these actions cost under the labels, in minor units without the weight, float64 [n].
+
+        Where the control share would approve some of them, it is the expected cost.
+        """
+        return costs_under_labels(policy, actions, self._overlay, self.is_fraud, self.amount_minor, self.channels)
+
+    def alert_shares(self, policy: DecisionPolicy, actions: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Return the probability with which each row is an alert by these actions, float64 [n].
+
+        It is 0 or 1, but for declines of which the control share approves a part.
+        """
+        approved = control_propensities(policy, actions, self._overlay, self.amount_minor)
+        return np.where(actions == APPROVE, 0.0, 1.0 - approved)
+
+    @property
+    def _overlay(self) -> NDArray[np.int8]:
+        return np.zeros(len(self.days), np.int8) if self.overlay is None else self.overlay
 
 
 def places_of(actions: list[Action]) -> NDArray[np.int8]:

@@ -54,7 +54,7 @@ def judge(
         days=len(np.unique(evidence.days)),
         excluded_days=inputs.excluded_judged_days,
         cards=len(np.unique(evidence.cards)),
-        challenger=_quality(evidence, evidence.challenger, cost, approval),
+        challenger=_quality(evidence, evidence.challenger, decision, cost, approval),
         champion=None,
         saving=None,
         slices=[],
@@ -65,7 +65,7 @@ def judge(
         sums = sums_by_card(evidence.cards, champion_cost - cost, champion_cost)
         report = structs.replace(
             report,
-            champion=_quality(evidence, evidence.champion, champion_cost, approval),
+            champion=_quality(evidence, evidence.champion, decision, champion_cost, approval),
             saving=bound_saving(sums, error_rate=promotion.error_rate_per_trial, resamples=resamples, seed=SEED),
             slices=_slices(evidence, champion_cost, cost, approval, promotion, min(resamples, RESAMPLES_OF_A_SLICE)),
         )
@@ -91,12 +91,16 @@ def _weighted_costs(evidence: Evidence, decision: DecisionPolicy, actions: NDArr
 
 
 def _quality(
-    evidence: Evidence, model: JudgedModel, cost: NDArray[np.float64], approval: NDArray[np.float64]
+    evidence: Evidence,
+    model: JudgedModel,
+    decision: DecisionPolicy,
+    cost: NDArray[np.float64],
+    approval: NDArray[np.float64],
 ) -> ScoreQuality:
     return measure_quality(
         margins=model.margins,
         probabilities=model.probabilities,
-        is_alert=model.actions != APPROVE,
+        alert_share=evidence.alert_shares(decision, model.actions),
         cost_minor=cost,
         approval_cost_minor=approval,
         is_fraud=evidence.is_fraud,

@@ -53,11 +53,17 @@ def _amount_of_evidence(report: VerdictReport, inputs: JudgedInputs, policy: Pro
         report.days >= policy.minimum_days,
         f"judged on {report.days} days{excluded}, at least {policy.minimum_days} are needed",
     )
-    if coverage.judged < coverage.transactions:
+    if coverage.without_outcome > 0:
         yield Requirement(
             None,
-            f"{coverage.transactions - coverage.judged:,} of the {coverage.transactions:,} transactions of these days "
+            f"{coverage.without_outcome:,} of the {coverage.transactions:,} transactions of these days "
             "have no known outcome and were not judged",
+        )
+    if coverage.unpriced:
+        yield Requirement(
+            None,
+            f"{coverage.unpriced:,} transactions of these days are in a currency for which the policy has no rate: "
+            "rules decide them, whatever the model, and they were not judged",
         )
 
 
@@ -173,8 +179,7 @@ def _alerts(report: VerdictReport, inputs: JudgedInputs, policy: PromotionPolicy
         f"{alerts:,.0f} alerts{shown}{before}; at least {_percent(policy.minimum_alert_precision)} must be fraud",
     )
     if policy.maximum_alerts_per_day is not None:
-        unknown = inputs.label_coverage.transactions - inputs.label_coverage.judged
-        a_day = (alerts + unknown) / report.days
+        a_day = (alerts + inputs.label_coverage.without_outcome) / report.days
         yield Requirement(
             a_day <= policy.maximum_alerts_per_day,
             f"at most {a_day:,.1f} alerts a day, {policy.maximum_alerts_per_day:,g} can be checked",

@@ -92,15 +92,19 @@ def measure_quality(
     *,
     margins: NDArray[np.float32],
     probabilities: NDArray[np.float64],
-    is_alert: NDArray[np.bool_],
+    alert_share: NDArray[np.float64],
     cost_minor: NDArray[np.float64],
     approval_cost_minor: NDArray[np.float64],
     is_fraud: NDArray[np.bool_],
     weight: NDArray[np.float64],
 ) -> ScoreQuality:
-    """Return the quality of a model on n rows, of which there is at least one. Costs include the weight."""
+    """Return the quality of a model on n rows, of which there is at least one. Costs include the weight.
+
+    `alert_share`: the probability with which each row is an alert, float64 [n], see `Evidence.alert_shares`.
+    """
     cost, of_approval = math.fsum(cost_minor), math.fsum(approval_cost_minor)
-    alerts = math.fsum(weight[is_alert])
+    alert_weight = weight * alert_share
+    alerts = math.fsum(alert_weight)
     return ScoreQuality(
         average_precision=average_precision(margins, is_fraud, weight),
         recall=recall_at_false_positive_rate(margins, is_fraud, weight, 0.001),
@@ -109,7 +113,7 @@ def measure_quality(
         expected_frauds=math.fsum(probabilities * weight),
         weighted_frauds=math.fsum(weight[is_fraud]),
         alerts=alerts,
-        alert_precision=math.fsum(weight[is_alert & is_fraud]) / alerts if alerts > 0 else None,
+        alert_precision=math.fsum(alert_weight[is_fraud]) / alerts if alerts > 0 else None,
         cost_minor=cost,
         relative_cost=cost / of_approval if of_approval > 0 else None,
     )

@@ -82,7 +82,7 @@ def replay_archive(settings: Settings) -> ReplayedLog:
     """Replay the complete archive through the feature kernel."""
     archive = Archive(settings.archive, settings.index_url)
     tables = ReferenceTableStore(settings.tables)
-    return replay_log(archive, tables.all(), tables.former_days())
+    return replay_log(archive, tables.all(), tables.former_days(), policy=read_policies(settings).decision)
 
 
 def train_and_register(
@@ -103,14 +103,7 @@ def train_and_register(
     policies = read_policies(settings)
     archive = Archive(settings.archive, settings.index_url)
     labels = archive.labels(end_of_day(as_of))
-    rows = assemble_training_set(
-        history,
-        labels,
-        as_of,
-        split,
-        excluded_days,
-        largest_control_minor=policies.decision.control.largest_minor,
-    )
+    rows = assemble_training_set(history, labels, as_of, split, excluded_days, policy=policies.decision)
     inputs = describe_inputs(archive, history, labels, as_of, split, excluded_days)
     contract = learn_data_contract(archive, as_of, excluded_days)
     recent = recent_rows(history, as_of, split, excluded_days)

@@ -139,7 +139,7 @@ def _training_set(
     stored.fetch_files(EVERYTHING)
     job.artifacts.bucket.fetch_folder(TABLES_PREFIX, job.folder / "tables")
     tables = ReferenceTableStore(job.folder / "tables")
-    history = replay_log(archive, tables.all(), tables.former_days())
+    history = replay_log(archive, tables.all(), tables.former_days(), policy=job.policies.decision)
     day = as_of or newest_closed_day(archive)
     excluded = quarantined_days(job, day)
     split = history.split(
@@ -149,14 +149,7 @@ def _training_set(
         excluded_days=excluded,
     )
     labels = archive.labels(end_of_day(day))
-    rows = assemble_training_set(
-        history,
-        labels,
-        day,
-        split,
-        excluded,
-        largest_control_minor=job.policies.decision.control.largest_minor,
-    )
+    rows = assemble_training_set(history, labels, day, split, excluded, policy=job.policies.decision)
     reference = CandidateReference(
         recent_rows(history, day, split, excluded), learn_data_contract(archive, day, excluded)
     )

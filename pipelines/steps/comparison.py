@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from adapters.model_registry.verdict_bundle import VerdictBundle
 from adapters.runtime.policy_file import Policies
 from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, channels_of
+from cardwatch.decision.policy_actions import actions_by_model, actions_by_rules
 from cardwatch.detector.detector import Detector
 from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
@@ -22,12 +23,12 @@ from cardwatch.events import Action
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.label_states import LabelCoverage, is_measurable
 from cardwatch.promotion.evidence import (
+    APPROVE,
     AssembledInputs,
     Evidence,
     JudgedCoverage,
     JudgedInputs,
     JudgedModel,
-    places_of,
 )
 from cardwatch.promotion.gate import judge
 from cardwatch.promotion.slices import slices_of
@@ -79,10 +80,10 @@ class ScoredCandidate(NamedTuple):
 
 
 class _JudgedBaseline(NamedTuple):
-    """Scores of a baseline, float64 [n], higher is riskier, and its actions."""
+    """Scores of a baseline, float64 [n], higher is riskier, and its actions as places in `ACTIONS`, int8 [n]."""
 
     scores: NDArray[np.float64]
-    actions: list[Action]
+    actions: NDArray[np.int8]
 
 
 class _Champion(NamedTuple):
@@ -107,14 +108,16 @@ def compare_champion_challenger(
 
     Only days of the evaluation window on which neither model was trained are used; the verdict's first reason names
     them. A champion of another feature schema cannot score these rows, so the challenger is judged like a first model.
-    The baselines of `models.baselines` are trained on the same rows as the challenger.
+    The baselines of `models.baselines` are trained on the same rows as the challenger. All of them decide as the stream
+    worker does with `policies.decision`, under which `rows` must have been assembled. Rows in a currency without a rate
+    are not judged, because the degraded rules decide them, whatever the model.
 
     Raises `CorruptModel` if the champion's files do not have the registered digest, and `NotEnoughHistory` if the
     champion was trained on all days of the window.
     """
     champion = _registered_champion(registry)
     start = max(split.evaluate_from, champion.trained_until)
-    unseen = rows.between(start, split.evaluate_until)
+    unpriced, unseen = without_rate(rows.between(start, split.evaluate_until))
     if not len(unseen.days):
         raise NotEnoughHistory(
             f"there is no row to judge on from {start} to before {split.evaluate_until}: {champion.trained}. "
@@ -123,17 +126,19 @@ def compare_champion_challenger(
     training = rows.between(split.train_from, split.evaluate_from)
     baselines = _judge_baselines(training, unseen, policies.decision)
     evidence = _evidence(challenger.detector, champion.detector, unseen, policies.decision, baselines)
-    judged_inputs = _judged_inputs(challenger, champion, unseen, split, start, inputs)
+    judged_inputs = _judged_inputs(challenger, champion, unseen, unpriced, split, start, inputs)
     report = judge(evidence, judged_inputs, decision=policies.decision, promotion=policies.promotion)
     for reason in report.verdict.reasons:
         log.info("%s", reason)
     return Comparison(
         verdict=report.verdict,
-        challenger=_evaluate_model(evidence.challenger, unseen, policies.decision),
-        champion=_evaluate_model(evidence.champion, unseen, policies.decision) if evidence.champion else None,
+        challenger=_evaluate_model(evidence.challenger, evidence, unseen, policies.decision),
+        champion=(
+            _evaluate_model(evidence.champion, evidence, unseen, policies.decision) if evidence.champion else None
+        ),
         champion_version=champion.version,
         baselines={
-            name: _evaluate(baseline.scores, baseline.actions, unseen, policies.decision)
+            name: _evaluate(baseline.scores, baseline.actions, evidence, unseen, policies.decision)
             for name, baseline in baselines.items()
         },
         evaluated_from=start,
@@ -144,7 +149,7 @@ def compare_champion_challenger(
             evidence.challenger.actions == ACTIONS.index(Action.APPROVE),
             unseen.is_fraud,
             unseen.weight,
-            transactions=judged_inputs.label_coverage.transactions,
+            transactions=judged_inputs.label_coverage.transactions - unpriced,
         ),
         population=population_of(training),
         bundle=VerdictBundle(
@@ -160,6 +165,12 @@ def compare_champion_challenger(
 def population_of(training: TrainingSet) -> TrainingPopulation:
     """Describe the rows that a model was trained on."""
     return TrainingPopulation.of(training.features, training.is_fraud, training.card_ids.astype(str), training.days)
+
+
+def without_rate(rows: TrainingSet) -> tuple[int, TrainingSet]:
+    """Return the number of rows for whose currency the policy has no rate, and the other rows, which are judged."""
+    has_rate = ~np.isnan(rows.policy_amount_minor)
+    return int((~has_rate).sum()), rows.at(has_rate)
 
 
 def _registered_champion(registry: ModelRegistry) -> _Champion:
@@ -190,26 +201,26 @@ def _evidence(
     return Evidence(
         days=rows.days,
         cards=cards.astype(np.int64),
-        amount_minor=rows.amount_minor,
+        amount_minor=rows.policy_amount_minor,
         channels=channels_of(rows.features),
         is_fraud=rows.is_fraud,
         weight=rows.weight.astype(np.float64),
         challenger=_judged_model(challenger, rows, policy),
         champion=_judged_model(champion, rows, policy) if champion else None,
-        baselines={name: places_of(baseline.actions) for name, baseline in baselines.items()},
+        baselines={name: baseline.actions for name, baseline in baselines.items()},
         slices=slices_of(rows.features),
+        overlay=rows.overlay if policy.rules else None,
     )
 
 
 def _judge_baselines(training: TrainingSet, rows: TrainingSet, policy: DecisionPolicy) -> dict[str, _JudgedBaseline]:
     found = baseline_scores(training.features, training.is_fraud, rows.features, policy, training.weight)
-    amounts = rows.amount_minor.astype(np.float64)
     return {
         name: _JudgedBaseline(
             scores=baseline.scores,
-            actions=policy.decide_by_rules(rows.features)[0]
+            actions=actions_by_rules(policy, rows.features, rows.overlay)
             if baseline.probabilities is None
-            else policy.decide(baseline.probabilities, amounts, channels_of(rows.features)),
+            else _actions(baseline.probabilities, rows, policy),
         )
         for name, baseline in found.items()
     }
@@ -217,7 +228,8 @@ def _judge_baselines(training: TrainingSet, rows: TrainingSet, policy: DecisionP
 
 def _measurable(model: JudgedModel, rows: TrainingSet, policy: DecisionPolicy) -> MeasuredPerformance | None:
     would_decline = model.actions == ACTIONS.index(Action.DECLINE)
-    is_measured = is_measurable(would_decline, rows.amount_minor, policy.control.largest_minor, rows.declined_by_rules)
+    by_rules = rows.declined_by_rules | (would_decline & (rows.overlay != APPROVE))
+    is_measured = is_measurable(would_decline, rows.policy_amount_minor, policy.control.largest_minor, by_rules)
     return measurable_performance(model.margins, rows.is_fraud, rows.weight, is_measured)
 
 
@@ -230,14 +242,19 @@ def judged_model(
     margins: NDArray[np.float32], probabilities: NDArray[np.float64], rows: TrainingSet, policy: DecisionPolicy
 ) -> JudgedModel:
     """Return the scores of a model on these rows with what the policy decides by them."""
-    decided = policy.decide(probabilities, rows.amount_minor.astype(np.float64), channels_of(rows.features))
-    return JudgedModel(margins=margins, probabilities=probabilities, actions=places_of(decided))
+    return JudgedModel(margins=margins, probabilities=probabilities, actions=_actions(probabilities, rows, policy))
+
+
+def _actions(probabilities: NDArray[np.float64], rows: TrainingSet, policy: DecisionPolicy) -> NDArray[np.int8]:
+    channels = channels_of(rows.features)
+    return actions_by_model(policy, probabilities, rows.policy_amount_minor, channels, rows.overlay)
 
 
 def _judged_inputs(
     challenger: ScoredCandidate,
     champion: _Champion,
     rows: TrainingSet,
+    unpriced: int,
     split: TemporalSplit,
     start: date,
     inputs: AssembledInputs,
@@ -259,7 +276,7 @@ def _judged_inputs(
         log_ends=inputs.log_ends,
         label_ends=inputs.label_ends,
         label_coverage=JudgedCoverage(
-            transactions=transactions, judged=len(rows.days), frauds=int(rows.is_fraud.sum())
+            transactions=transactions, judged=len(rows.days), frauds=int(rows.is_fraud.sum()), unpriced=unpriced
         ),
         feature_parity=inputs.feature_parity,
         scoring_time=measure_scoring_time(challenger.detector, champion.detector, rows.features),
@@ -269,19 +286,24 @@ def _judged_inputs(
 
 
 def _evaluate(
-    scores: NDArray[np.floating[Any]], actions: Sequence[Action], rows: TrainingSet, policy: DecisionPolicy
+    scores: NDArray[np.floating[Any]],
+    actions: NDArray[np.int8],
+    evidence: Evidence,
+    rows: TrainingSet,
+    policy: DecisionPolicy,
 ) -> Evaluation:
-    return evaluate(
+    """Evaluate scores without weights; the cost is that of the same decisions as in the verdict."""
+    approval = float(evidence.costs_minor(policy, np.full(len(rows.days), APPROVE, np.int8)).sum())
+    found = evaluate(
         scores,
         rows.is_fraud,
         amount_minor=rows.amount_minor,
         card_ids=rows.card_ids.astype(str),
         days=rows.days,
-        channels=channels_of(rows.features),
-        actions=actions,
-        policy=policy,
     )
+    cost = float(evidence.costs_minor(policy, actions).sum())
+    return structs.replace(found, expected_cost=cost / approval if approval else None)
 
 
-def _evaluate_model(model: JudgedModel, rows: TrainingSet, policy: DecisionPolicy) -> Evaluation:
-    return _evaluate(model.margins, [ACTIONS[place] for place in model.actions.tolist()], rows, policy)
+def _evaluate_model(model: JudgedModel, evidence: Evidence, rows: TrainingSet, policy: DecisionPolicy) -> Evaluation:
+    return _evaluate(model.margins, model.actions, evidence, rows, policy)

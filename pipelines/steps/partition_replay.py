@@ -6,7 +6,7 @@ card). Training and `cardwatch replay` use this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,14 +59,21 @@ class CardStates:
 
 
 def replay_partition(
-    log: FileLog, partition: int, reference_tables: ReferenceTables, cards: CardStates, *, batch_rows: int = BATCH_ROWS
+    log: FileLog,
+    partition: int,
+    reference_tables: ReferenceTables,
+    cards: CardStates,
+    *,
+    further_columns: Sequence[str] = (),
+    batch_rows: int = BATCH_ROWS,
 ) -> Iterator[ReplayedBatch]:
     """Replay one partition and update `cards`. A transaction without a recorded table uses the table of its day.
 
-    All transactions of a card are in one partition, so partitions are independent of each other.
+    All transactions of a card are in one partition, so partitions are independent of each other. The transactions of a
+    batch have `KERNEL_COLUMNS` and `further_columns`.
     """
     recorded = _RecordedTables(log.recorded_tables(partition, batch_rows=batch_rows), reference_tables)
-    for batch in log.transactions(partition, KERNEL_COLUMNS, batch_rows=batch_rows):
+    for batch in log.transactions(partition, [*KERNEL_COLUMNS, *further_columns], batch_rows=batch_rows):
         rows = arrow_kernel_rows(batch)
         index = cards.index(batch["card_id"])
         occurred_at_ms = np.ascontiguousarray(rows["occurred_at_ms"])

@@ -57,11 +57,12 @@ def refit_promoted(
         structs.replace(policies.training, trials=0),
         contract=data.contract,
     )
-    judged = np.flatnonzero(rows.days >= (compared.evaluated_from - EPOCH.date()).days)
+    is_judged = (rows.days >= (compared.evaluated_from - EPOCH.date()).days) & ~np.isnan(rows.policy_amount_minor)
+    judged = np.flatnonzero(is_judged)
     refit = judged_model(
         candidate.held_out_margins[judged],
         candidate.held_out_probabilities[judged],
-        rows.between(compared.evaluated_from, data.split.evaluate_until),
+        rows.at(is_judged),
         policies.decision,
     )
     bundle = compared.bundle

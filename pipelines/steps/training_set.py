@@ -21,11 +21,16 @@ import pyarrow.compute as pc
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from adapters.archive.arrow_columns import KERNEL_COLUMNS
 from adapters.archive.log_files import log_offsets
 from adapters.archive.outcome_states import control_propensities, declined, declined_by_rules, newest_label_codes
+from adapters.archive.policy_amounts import amounts_in_currency_of
 from adapters.archive.reader import Archive
+from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.overlay_rules import FIELDS, FieldColumns, strictest_actions
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import Misconfigured
+from cardwatch.events import Action
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS, ReferenceTable
 from cardwatch.features.replay import ReferenceTables
@@ -109,11 +114,12 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     """Feature rows and their labels, in log order. All arrays have the same length n.
 
     `features` is float32 [n, features], NaN where missing; amounts are in minor units. Censored transactions are no
-    rows. `weight` is float32 [n]: how many transactions the row stands for, 1 or, for a control row, 1 / its
-    propensity. An estimate that is to hold for all transactions must use it. `declined_by_rules` marks the rows with a
-    label that were declined, and not by the model alone: control rows do not stand for their like. `label_coverage`
-    counts the transactions of both windows, also those that are no rows. Training sets with equal content have equal
-    fingerprints.
+    rows. `policy_amount_minor` is float64 [n]: the amounts in the policy's currency, NaN where the policy has no rate.
+    `overlay` is int8 [n]: the strictest action that rules of the policy file ask for, see `strictest_actions`. `weight`
+    is float32 [n]: how many transactions the row stands for, 1 or, for a control row, 1 / its propensity. An estimate
+    that is to hold for all transactions must use it. `declined_by_rules` marks the rows with a label that were
+    declined, and not by the model alone: control rows do not stand for their like. `label_coverage` counts the
+    transactions of both windows, also those that are no rows. Training sets with equal content have equal fingerprints.
     """
 
     features: NDArray[np.float32]
@@ -121,6 +127,8 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
     weight: NDArray[np.float32]
     declined_by_rules: NDArray[np.bool_]
     amount_minor: NDArray[np.int64]
+    policy_amount_minor: NDArray[np.float64]
+    overlay: NDArray[np.int8]
     occurred_at_ms: NDArray[np.int64]
     card_ids: NDArray[np.object_]
     transaction_ids: NDArray[np.object_]
@@ -134,7 +142,10 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
 
     def between(self, first: date, until: date) -> TrainingSet:
         """Return the rows whose event day is in [first, until)."""
-        rows = _days_between(self.days, first, until)
+        return self.at(_days_between(self.days, first, until))
+
+    def at(self, rows: NDArray[np.bool_]) -> TrainingSet:
+        """Return the rows that are chosen in `rows`, bool [n]."""
         columns = {name: value[rows] for name, value in structs.asdict(self).items() if isinstance(value, np.ndarray)}
         return structs.replace(self, **columns)
 
@@ -150,20 +161,40 @@ class TrainingSet(Struct, frozen=True, kw_only=True):
         return structs.replace(self, weight=(aged * (self.weight.sum() / aged.sum())).astype(np.float32))
 
 
+def columns_for(policy: DecisionPolicy) -> list[str]:
+    """Return the columns of transactions that the policy needs to decide them, beside features and amounts."""
+    named = {condition.name for rule in policy.rules for condition in rule.when}
+    asks = any(rule.action is Action.CHALLENGE for rule in policy.rules)
+    wanted = {*named, *(["channel"] if asks else []), *(["currency"] if policy.currency else [])}
+    return [name for name in FIELDS if name in wanted]
+
+
 def replay_log(
-    archive: Archive, tables: Sequence[ReferenceTable], former: Mapping[str, date] | None = None
+    archive: Archive,
+    tables: Sequence[ReferenceTable],
+    former: Mapping[str, date] | None = None,
+    *,
+    policy: DecisionPolicy | None = None,
 ) -> ReplayedLog:
     """Replay the complete archive, starting from empty card states. `tables` are all tables that were ever built.
 
-    `former`: the ids of tables that `cardwatch upgrade` has replaced, and their first days.
+    `former`: the ids of tables that `cardwatch upgrade` has replaced, and their first days. `policy`: the columns that
+    it needs are kept (`columns_for`).
     """
+    further = columns_for(policy) if policy else []
     archived, reference_tables = archive.log(), ReferenceTables(tables, former)
     batches: list[ReplayedBatch] = []
     cards: list[CardStates] = []
     for partition in archived.partitions:
         cards.append(CardStates())
-        for batch in replay_partition(archived, partition, reference_tables, cards[-1]):
-            batches.append(batch._replace(transactions=batch.transactions.select(_COLUMNS)))
+        for batch in replay_partition(
+            archived,
+            partition,
+            reference_tables,
+            cards[-1],
+            further_columns=[name for name in further if name not in KERNEL_COLUMNS],
+        ):
+            batches.append(batch._replace(transactions=batch.transactions.select([*_COLUMNS, *further])))
     if not batches:
         raise Misconfigured("the archive is empty: there is nothing to train on")
     transactions = pa.concat_tables([batch.transactions for batch in batches])
@@ -201,28 +232,32 @@ def assemble_training_set(
     split: TemporalSplit,
     excluded_days: frozenset[date] = frozenset(),
     *,
-    largest_control_minor: float | None = None,
+    policy: DecisionPolicy | None = None,
 ) -> TrainingSet:
     """Return the rows of both windows, with the labels that were observed before the end of day `as_of`.
 
-    `largest_control_minor`: the largest amount that the policy's control share covers, see `control_weights`. Rows of
-    `excluded_days` are left out, see `cardwatch.data_contract.quarantine`.
+    `policy` is that under which models are judged, by default one without rules, rates and control share; `history`
+    must have its columns (`columns_for`). Control rows stand for declines up to its largest amount, see
+    `control_weights`. Rows of `excluded_days` are left out, see `cardwatch.data_contract.quarantine`.
     """
+    policy = policy or DecisionPolicy()
     known = labels.filter(pc.less(labels["observed_at"], pa.scalar(end_of_day(as_of), labels["observed_at"].type)))
     mature = history.rows_between(split.train_from, split.evaluate_until, excluded_days)
     of_windows = history.transactions.filter(pa.array(mature))
     codes = newest_label_codes(of_windows["transaction_id"], known)
     states = label_states(codes, history.declined[mature], np.zeros(len(codes), np.int64), 0)
+    amounts = amounts_in_currency_of(policy, of_windows)
     weight = control_weights(
         states,
         history.declined[mature],
-        of_windows["amount_minor"].to_numpy(),
+        amounts,
         history.control_propensity[mature],
-        largest_control_minor=largest_control_minor,
+        largest_control_minor=policy.control.largest_minor,
         declined_by_rules=history.declined_by_rules[mature],
     )
     used = weight > 0
     rows = np.flatnonzero(mature)[used]
+    features = history.features[rows]
     chosen, is_fraud = of_windows.filter(pa.array(used)), states[used] == LabelState.KNOWN_FRAUD
     coverage = LabelCoverage.of(states)
     fingerprint = _fingerprint(history, known, as_of, split, excluded_days)
@@ -238,17 +273,23 @@ def assemble_training_set(
         split.evaluate_until,
     )
     return TrainingSet(
-        features=history.features[rows],
+        features=features,
         is_fraud=is_fraud,
         weight=weight[used],
         declined_by_rules=history.declined_by_rules[rows],
         amount_minor=chosen["amount_minor"].to_numpy().astype(np.int64),
+        policy_amount_minor=amounts[used],
+        overlay=strictest_actions(policy.rules, features, _fields_of(chosen), policy.challenge_channels),
         occurred_at_ms=history.occurred_at_ms[rows],
         card_ids=np.array(chosen["card_id"].to_pylist(), np.object_),
         transaction_ids=np.array(chosen["transaction_id"].to_pylist(), np.object_),
         fingerprint=fingerprint,
         label_coverage=coverage,
     )
+
+
+def _fields_of(transactions: pa.Table) -> FieldColumns:
+    return lambda name: transactions[name].to_pylist()
 
 
 def decided_columns(transactions: pa.Table, actions: pa.Table) -> dict[str, NDArray[Any]]:

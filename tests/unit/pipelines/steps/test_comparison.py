@@ -11,8 +11,11 @@ from msgspec import structs
 
 from adapters.model_registry.verdict_bundle import check_bundle
 from adapters.runtime.policy_file import Policies
+from cardwatch.decision.control_share import ControlShare
+from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy
+from cardwatch.decision.overlay_rules import OverlayRule, RuleCondition
 from cardwatch.detector.detector import FACTS_FILE, TREES_FILE
-from cardwatch.events import to_epoch_ms
+from cardwatch.events import Action, to_epoch_ms
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.label_states import LabelCoverage
 from cardwatch.promotion.evidence import AssembledInputs, FeatureParity, JudgedCoverage
@@ -59,6 +62,8 @@ def rows() -> TrainingSet:
         weight=np.ones(8, np.float32),
         declined_by_rules=np.zeros(8, np.bool_),
         amount_minor=np.full(8, 25_000, np.int64),
+        policy_amount_minor=np.full(8, 25_000.0),
+        overlay=np.zeros(8, np.int8),
         occurred_at_ms=np.array(occurred_at_ms, np.int64),
         card_ids=np.array([f"card-{number}" for number in range(8)], np.object_),
         transaction_ids=np.array([f"t-{number}" for number in range(8)], np.object_),
@@ -89,8 +94,10 @@ class Champion(FormerChampion):
         return {TREES_FILE: detector._trees.to_bytes(), FACTS_FILE: msgspec.json.encode(detector.facts)}
 
 
-def compare(registry: FormerChampion, judged: TrainingSet, gate: PromotionPolicy) -> Comparison:
-    policies = structs.replace(Policies(), promotion=gate)
+def compare(
+    registry: FormerChampion, judged: TrainingSet, gate: PromotionPolicy, decision: DecisionPolicy | None = None
+) -> Comparison:
+    policies = structs.replace(Policies(), promotion=gate, decision=decision or DecisionPolicy())
     return compare_champion_challenger(
         registry, ScoredCandidate(one_split_detector(), "digest"), judged, SPLIT, policies, INPUTS
     )
@@ -179,3 +186,41 @@ def test_the_bundle_of_a_comparison_holds() -> None:
     files = compare(Champion(), rows(), ANY_CHALLENGER_WINS).bundle.files()
 
     assert check_bundle(files) == []
+
+
+def test_models_and_baselines_are_judged_with_the_rules_and_the_control_share_of_the_policy() -> None:
+    # Of the seven judged rows the model declines three frauds of 250.00. A rule of the policy declines the last fraud
+    # and the last genuine payment, which costs 500 and 5 % of 25,000. A quarter of the two other declines is approved.
+    policy = DecisionPolicy(
+        rules=(
+            OverlayRule(
+                reason="POLICY_DE", action=Action.DECLINE, when=(RuleCondition(name="country", one_of=("DE",)),)
+            ),
+        ),
+        control=ControlShare(share=0.25, cap_minor=25_000),
+    )
+    judged = structs.replace(rows(), overlay=np.array([0] * 5 + [ACTIONS.index(Action.DECLINE)] * 2 + [0], np.int8))
+    compared = compare(FormerChampion(), judged, ANY_CHALLENGER_WINS, policy)
+    quality = compared.bundle.report.challenger
+
+    assert quality.cost_minor == 2 * 0.25 * 25_000 + 500 + 0.05 * 25_000
+    assert quality.alerts == 2 * 0.75 + 2
+    assert compared.challenger.expected_cost == quality.cost_minor / (3 * 25_000)
+    # The rules alone decline what the rule of the policy declines, and lose two frauds.
+    assert compared.bundle.report.baselines["rules"].cost_minor == 2 * 25_000 + 500 + 0.05 * 25_000
+    # What the rule declines is not measured in production. Control rows stand for the other declines.
+    assert compared.measurable is not None and compared.measurable.frauds == 2
+    assert check_bundle(compared.bundle.files()) == []
+
+
+def test_amounts_are_judged_in_the_currency_of_the_policy_and_rows_without_a_rate_are_left_out() -> None:
+    judged = rows()
+    judged.policy_amount_minor[:2] = np.nan
+    judged.policy_amount_minor[2:] = 10_000.0
+    compared = compare(FormerChampion(), judged, ANY_CHALLENGER_WINS, DecisionPolicy(currency="EUR"))
+
+    assert compared.bundle.inputs.label_coverage == JudgedCoverage(transactions=12, judged=5, frauds=2, unpriced=2)
+    assert compared.bundle.report.baselines["rules"].cost_minor == 2 * 10_000
+    noted = [reason for reason in compared.verdict.reasons if reason.startswith("noted")]
+    assert noted[0] == "noted: 5 of the 12 transactions of these days have no known outcome and were not judged"
+    assert noted[1].startswith("noted: 2 transactions of these days are in a currency for which the policy has no rate")

@@ -192,6 +192,8 @@ def training_set(rows: int = 2_000) -> TrainingSet:
         weight=np.ones(rows, np.float32),
         declined_by_rules=np.zeros(rows, np.bool_),
         amount_minor=np.full(rows, 1_000, np.int64),
+        policy_amount_minor=np.full(rows, 1_000.0),
+        overlay=np.zeros(rows, np.int8),
         occurred_at_ms=start_ms + np.arange(rows, dtype=np.int64) * 28 * DAY_MS // rows,
         card_ids=np.array([f"card-{number % 100}" for number in range(rows)], np.object_),
         transaction_ids=np.array([f"t-{number}" for number in range(rows)], np.object_),

@@ -19,6 +19,8 @@ def rows(days: list[int], weight: list[float]) -> TrainingSet:
         weight=np.array(weight, np.float32),
         declined_by_rules=np.zeros(count, np.bool_),
         amount_minor=np.zeros(count, np.int64),
+        policy_amount_minor=np.zeros(count),
+        overlay=np.zeros(count, np.int8),
         occurred_at_ms=np.array(days, np.int64) * DAY_MS + 3_600_000,
         card_ids=np.full(count, "card", np.object_),
         transaction_ids=np.full(count, "t", np.object_),

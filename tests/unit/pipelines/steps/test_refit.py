@@ -42,6 +42,8 @@ def rows() -> TrainingSet:
         weight=np.ones(count, np.float32),
         declined_by_rules=np.zeros(count, np.bool_),
         amount_minor=np.full(count, 25_000, np.int64),
+        policy_amount_minor=np.full(count, 25_000.0),
+        overlay=np.zeros(count, np.int8),
         occurred_at_ms=occurred_at_ms,
         card_ids=np.array([f"card-{number % CARDS}" for number in range(count)], np.object_),
         transaction_ids=np.array([f"t-{number}" for number in range(count)], np.object_),
@@ -118,6 +120,17 @@ def test_rows_of_the_older_days_count_less_with_a_half_life(tmp_path: Path) -> N
     # With a half-life of half a day, four days weigh 1/64, 1/16, 1/4 and 1: 0.94 of the weight is that of the last two.
     assert probability(None) == pytest.approx(0.5, abs=0.1)
     assert probability(0.5) == pytest.approx(0.94, abs=0.05)
+
+
+def test_rows_without_a_rate_are_in_neither_comparison(tmp_path: Path) -> None:
+    training = rows()
+    training.policy_amount_minor[-10:] = np.nan
+    _, compared = Trained(tmp_path, training, POLICIES).again()
+    held_out = compared.bundle.evidence.refit
+
+    assert held_out is not None
+    assert len(held_out.margins) == compared.bundle.report.rows == 2 * CARDS - 10
+    assert check_bundle(compared.bundle.files()) == []
 
 
 def test_it_is_compared_by_trees_that_have_not_seen_the_card(tmp_path: Path) -> None:

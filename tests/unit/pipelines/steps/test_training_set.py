@@ -8,7 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from cardwatch.decision.control_share import ControlShare
+from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy
+from cardwatch.decision.overlay_rules import OverlayRule, RuleCondition
 from cardwatch.errors import CardwatchError, Misconfigured
+from cardwatch.events import Action
 from cardwatch.features.definitions import column
 from cardwatch.features.hashing import identity_hash
 from cardwatch.features.reference_table import MERCHANT_VALUES, ReferenceTable
@@ -28,7 +32,9 @@ def day(number: int) -> datetime:
     return datetime(2025, 1, 1, 12, tzinfo=UTC) + timedelta(days=number - 1)
 
 
-def transaction(name: str, at: datetime, *, offset: int, partition: int = 0, card: str = "card-a") -> dict[str, object]:
+def transaction(
+    name: str, at: datetime, *, offset: int, partition: int = 0, card: str = "card-a", **fields: str
+) -> dict[str, object]:
     return {
         "transaction_id": name,
         "card_id": card,
@@ -47,6 +53,7 @@ def transaction(name: str, at: datetime, *, offset: int, partition: int = 0, car
         "previous_outcome": None,
         "partition": partition,
         "log_offset": offset,
+        **fields,
     }
 
 
@@ -323,6 +330,11 @@ def test_history_without_decisions_has_nothing_that_is_censored() -> None:
     assert rows.label_coverage.censored == 0
 
 
+def covering(largest_minor: float | None) -> DecisionPolicy:
+    share = ControlShare() if largest_minor is None else ControlShare(share=0.25, cap_minor=largest_minor)
+    return DecisionPolicy(control=share)
+
+
 def test_control_rows_stand_for_the_declined_ones_that_their_share_covers() -> None:
     history = decided_days(
         decision(0, 1, propensity=0.25), decision(0, 2, action="decline"), decision(0, 3, action="decline")
@@ -330,7 +342,7 @@ def test_control_rows_stand_for_the_declined_ones_that_their_share_covers() -> N
     known = labels(label("t1", day(3)), label("t2", day(3)), label("t3", day(3)))
 
     def weights(largest: float | None) -> dict[str, float]:
-        rows = assemble_training_set(history, known, date(2025, 1, 30), MONTH, largest_control_minor=largest)
+        rows = assemble_training_set(history, known, date(2025, 1, 30), MONTH, policy=covering(largest))
         return dict(zip(rows.transaction_ids.tolist(), rows.weight.tolist(), strict=True))
 
     # The amount of t<n> is 1,000 + n: a share up to 1,002 covers t2, and not t3.
@@ -346,12 +358,55 @@ def test_control_rows_stand_for_no_decline_in_which_rules_had_a_part() -> None:
         decision(0, 4, action="decline", reasons=["RULE_AMOUNT"], degraded=True),
     )
     known = labels(*(label(f"t{n}", day(5)) for n in (1, 2, 3, 4)))
-    rows = assemble_training_set(history, known, date(2025, 1, 30), MONTH, largest_control_minor=9_999)
+    rows = assemble_training_set(history, known, date(2025, 1, 30), MONTH, policy=covering(9_999))
     weights = dict(zip(rows.transaction_ids.tolist(), rows.weight.tolist(), strict=True))
     assert weights == {"t1": 4.0, "t3": 1.0, "t4": 1.0}
     assert rows.declined_by_rules.tolist() == [False, True, True]
-    silent = assemble_training_set(history, labels(), date(2025, 1, 30), MONTH, largest_control_minor=9_999)
+    silent = assemble_training_set(history, labels(), date(2025, 1, 30), MONTH, policy=covering(9_999))
     assert silent.transaction_ids.tolist() == ["t1"] and silent.label_coverage.censored == 3
+
+
+IN_EUROS = DecisionPolicy(
+    currency="EUR",
+    rates={"JPY": 0.5},
+    control=ControlShare(share=0.25, cap_minor=600),
+    rules=(
+        OverlayRule(
+            reason="POLICY_RANGE", action=Action.DECLINE, when=(RuleCondition(name="card_range", one_of=("r",)),)
+        ),
+        OverlayRule(
+            reason="POLICY_COUNTRY", action=Action.CHALLENGE, when=(RuleCondition(name="country", one_of=("JP",)),)
+        ),
+    ),
+)
+
+
+def test_amounts_and_what_rules_ask_for_follow_the_policy() -> None:
+    log = [
+        transaction("t1", day(1), offset=0, country="JP", channel="ecommerce", card_range="r"),
+        transaction("t2", day(1), offset=1, country="JP", channel="ecommerce", currency="JPY"),
+        transaction("t3", day(1), offset=2, country="JP", currency="XTS"),
+    ]
+    history = replay_log(FewRows(log), [], policy=IN_EUROS)
+    rows = assemble_training_set(history, labels(), date(2025, 1, 30), MONTH, policy=IN_EUROS)
+    first, second, third = rows.policy_amount_minor.tolist()
+    assert (first, second) == (float(rows.amount_minor[0]), rows.amount_minor[1] / 2)
+    assert np.isnan(third)  # there is no rate for XTS
+    # A chip has no challenge, so the rule of the country has no effect on the third.
+    assert [ACTIONS[place] for place in rows.overlay] == [Action.DECLINE, Action.CHALLENGE, Action.APPROVE]
+
+
+def test_a_control_share_covers_amounts_in_the_currency_of_the_policy() -> None:
+    # The amount of t<n> is 1,000 + n, which is half as much in euros: 501, and above the cap without a rate.
+    log = [
+        transaction(f"t{n}", day(n), offset=n, currency=currency)
+        for n, currency in ((1, "JPY"), (2, "JPY"), (3, "EUR"))
+    ]
+    decided = [decision(0, 1, propensity=0.25), decision(0, 2, action="decline"), decision(0, 3, action="decline")]
+    history = replay_log(FewRows(log, decided), [], policy=IN_EUROS)
+    known = labels(label("t2", day(3)), label("t3", day(3)))
+    rows = assemble_training_set(history, known, date(2025, 1, 30), MONTH, policy=IN_EUROS)
+    assert dict(zip(rows.transaction_ids.tolist(), rows.weight.tolist(), strict=True)) == {"t1": 4.0, "t3": 1.0}
 
 
 def test_decisions_are_found_by_their_position_and_change_the_fingerprint() -> None:
