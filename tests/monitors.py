@@ -14,6 +14,7 @@ from adapters.runtime.retry import StoppableRetry
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.progress import Progress
 from services.monitor.metrics import MonitorMetrics
+from services.monitor.model_reports import ModelReports
 from services.monitor.monitor import Monitor
 from services.monitor.retraining import Retrainer
 
@@ -29,6 +30,7 @@ def monitor_of(
     reports: Path,
     metrics: MonitorMetrics | None = None,
     stopping: Event | None = None,
+    model_reports: ModelReports | None = None,
 ) -> Monitor:
     """Return a monitor that retries and polls without pauses until `stopping` is set."""
     retry = StoppableRetry(stopping or Event(), Health(), retry_seconds=0.0)
@@ -41,4 +43,5 @@ def monitor_of(
         reports=reports,
         retry=retry,
         metrics=metrics or MonitorMetrics(CollectorRegistry()),
+        model_reports=model_reports,
     )

@@ -1,6 +1,6 @@
 """The model registry on an MLflow server, over HTTP. MLflow itself takes seconds to import, so it is not imported.
 
-Versions and aliases use the REST API of MLflow 3. Files use the endpoint of MLflow's web interface, which works for all
+Versions and aliases use the REST API of MLflow 3. Files use the endpoints of MLflow's web interface, which work for all
 artifact stores.
 """
 
@@ -83,7 +83,9 @@ class MlflowRegistry:
 
     def files(self, version: ModelVersion) -> dict[str, bytes]:
         """Return the version's files by name. Raises `CorruptModel` if they have changed since the registration."""
-        files = {name: self._file(version, name) for name in self._file_names(version) if name != MLMODEL_FILE}
+        files = {
+            name: self._file(version, name) for name in self.run_file_names(version, ARTIFACTS) if name != MLMODEL_FILE
+        }
         found = digest_of(files)
         if found != version.digest:
             raise CorruptModel(
@@ -96,10 +98,18 @@ class MlflowRegistry:
         """Return the files in a folder of the artifacts of the version's run, by name; empty if there is none."""
         return {
             name: self._content("/get-artifact", {"run_id": version.run_id, "path": f"{folder}/{name}"})
-            for name in self._file_names(version, folder)
+            for name in self.run_file_names(version, folder)
         }
 
-    def _file_names(self, version: ModelVersion, folder: str = ARTIFACTS) -> list[str]:
+    def put_run_file(self, version: ModelVersion, path: str, content: bytes) -> None:
+        """Write a file to the artifacts of the version's run, over one that is there. MLflow takes at most 10 MB."""
+        params = {"run_uuid": version.run_id, "path": path}
+        response = self._request("POST", "/ajax-api/2.0/mlflow/upload-artifact", params=params, content=content)
+        if response.is_error:
+            raise self._refusal(response)
+
+    def run_file_names(self, version: ModelVersion, folder: str) -> list[str]:
+        """Return the names of the files in a folder of the artifacts of the version's run; empty if there is none."""
         params = {"run_id": version.run_id, "path": folder}
         listing = self._checked(self._send("GET", "/artifacts/list", params=params))
         return [Path(file["path"]).name for file in listing.get("files", []) if not file.get("is_dir")]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
 from msgspec import structs
 from prefect import flow, runtime
@@ -28,9 +28,6 @@ from pipelines.steps.fitting import CandidateModel, recent_rows
 from pipelines.steps.refit import RefitRows
 from pipelines.steps.registration import TrainingOrigin, promote, register
 from pipelines.steps.training_set import EVALUATION_DAYS, MATURITY_DAYS, ReplayedLog
-
-REPORT_DAYS: Final = 28
-"""Age in days from which on a drift report is no cause of a retraining any more."""
 
 log = logging.getLogger(__name__)
 
@@ -123,20 +120,9 @@ def train_and_register(
                 because=because,
                 flow_run=str(runtime.flow_run.id or ""),
                 policies=policies,
-                reports=newest_drift_report(settings.reports, as_of),
                 half_life_days=half_life_days,
             )
             return publish(settings, registry, refit or candidate, compared, origin, name), compared
-
-
-def newest_drift_report(reports: Path, as_of: date) -> dict[str, bytes]:
-    """Return the monitor's newest drift report up to a day by its path among a run's artifacts; empty if there is none.
-
-    The monitor writes one on each day on which a drift begins. The report's name has its day.
-    """
-    names = (f"drift-{as_of - timedelta(days=age)}.html" for age in range(REPORT_DAYS))
-    found = next((reports / name for name in names if (reports / name).is_file()), None)
-    return {f"reports/{found.name}": found.read_bytes()} if found else {}
 
 
 @as_task

@@ -14,7 +14,7 @@ if it was fitted again with the judged days. `half_life_days` (JSON) is that of 
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import Struct, structs
 
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import DatasetInfo, MlflowTracking
@@ -35,14 +35,12 @@ from pipelines.steps.fitting import CandidateModel
 class TrainingOrigin(Struct, frozen=True, kw_only=True):
     """How a candidate came about: the reasons for its training, the run that trained it, and the policies.
 
-    `reports` are further files of the run by path, such as the drift report that led to the training. `half_life_days`
-    is that of the rows' weights, None if all counted the same.
+    `half_life_days` is that of the rows' weights, None if all counted the same.
     """
 
     because: list[str]
     flow_run: str
     policies: Policies
-    reports: dict[str, bytes] = field(default_factory=dict)
     half_life_days: float | None = None
 
 
@@ -114,7 +112,6 @@ def register(
         artifacts={
             **{document: text.encode() for document, text in description.documents.items()},
             **{f"{VERDICT_FOLDER}/{file}": content for file, content in description.bundle.items()},
-            **origin.reports,
         },
         tags=description.tags,
         feature_names=facts.feature_names,

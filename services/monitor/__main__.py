@@ -15,6 +15,7 @@ from adapters.runtime.retry import StoppableRetry
 from adapters.scoring.client import ServedVersionClient
 from services.monitor.loop import follow
 from services.monitor.metrics import MonitorMetrics
+from services.monitor.model_reports import ModelReports
 from services.monitor.monitor import Monitor
 from services.monitor.observation import Observer
 from services.monitor.retraining import Retrainer
@@ -49,6 +50,7 @@ def work(process: Process, metrics: MonitorMetrics) -> None:
             reports=settings.reports,
             retry=retry,
             metrics=metrics,
+            model_reports=ModelReports(registry),
         )
         follow(monitor, reader, retry)
 

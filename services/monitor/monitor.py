@@ -16,6 +16,7 @@ from cardwatch.progress import Progress, RetrainingStarted
 from cardwatch.registry import ModelRegistry, ModelVersion
 from services.monitor.champions import judged_measures_of
 from services.monitor.metrics import MonitorMetrics
+from services.monitor.model_reports import ModelReports
 from services.monitor.observation import Observer
 from services.monitor.outcomes import summarize
 from services.monitor.retraining import RunsRetraining
@@ -27,10 +28,11 @@ class Monitor:
     """Monitors finished days one at a time, in order. A retraining belongs to the day that started it.
 
     The state is built from progress records alone, so that a restart changes nothing. `reports` is the folder of drift
-    reports; None: no report is written.
+    reports; None: no report is written. `model_reports` stores records and reports with the model versions; None: they
+    are not stored there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (its parts, most of them by name)
         self,
         observer: Observer,
         registry: ModelRegistry,
@@ -41,9 +43,10 @@ class Monitor:
         reports: Path | None,
         retry: StoppableRetry,
         metrics: MonitorMetrics,
+        model_reports: ModelReports | None = None,
     ) -> None:
         self._observer, self._registry, self._retrainer = observer, registry, retrainer
-        self._metrics = metrics
+        self._metrics, self._model_reports = metrics, model_reports
         self._publish_record, self._policy, self._reports, self._retry = publish, policy, reports, retry
         self._state = ProgressState(policy, cache(self._judged_measures_of))
 
@@ -52,6 +55,8 @@ class Monitor:
         self._state.add(record)
         self._metrics.set_day(record)
         self._metrics.set_quarantine(self._state.quarantine)
+        if self._model_reports is not None:
+            self._model_reports.add(record)
 
     def work(self) -> None:
         """Monitor every waiting day. Steps completed before a restart are not repeated."""
@@ -67,15 +72,19 @@ class Monitor:
             )
         )
         log.info("%s", assessed.summary)
+        report = None
         if assessed.drift_detected is not None:
             if self._reports is not None:
-                self._observer.save_report(self._reports / f"drift-{day}.html")
+                report = self._reports / f"drift-{day}.html"
+                self._observer.save_report(report)
             self._publish(assessed.drift_detected)
         if assessed.retraining_started is not None:
             self._publish(assessed.retraining_started)
         if day in self._state.started and day not in self._state.ended:
             self._retrain(self._state.started[day])
         self._publish(assessed.monitored)
+        if self._model_reports is not None:
+            self._model_reports.store(assessed.monitored, report)
         excluded_days = self._state.quarantine.excluded_days
         outcomes = self._retry.call(
             lambda: self._observer.matured_outcomes(day, excluded_days),

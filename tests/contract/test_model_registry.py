@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from msgspec import structs
 
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import DatasetInfo, MlflowTracking
@@ -119,6 +120,21 @@ def test_what_is_registered_is_found_under_its_alias_and_comes_back_byte_for_byt
     assert registry.files(champion) == FILES
     assert registry.run_files(champion, "verdict") == {"rows.parquet": b"rows"}
     assert registry.run_files(champion, "no such folder") == {}
+
+
+def test_a_file_is_added_to_the_run_of_a_version_and_written_again_without_touching_the_model(
+    mlflow: tuple[str, Path], registry: MlflowRegistry, folder: Path
+) -> None:
+    version = registry.version(register(mlflow[0], folder))
+    assert version is not None
+    for content in (b"[1]", b"[1, 2]"):
+        registry.put_run_file(version, "monitoring/days.json", content)
+
+    assert registry.run_file_names(version, "monitoring") == ["days.json"]
+    assert registry.run_files(version, "monitoring") == {"days.json": b"[1, 2]"}
+    assert registry.files(version) == FILES
+    with pytest.raises(RegistryUnavailable, match="upload-artifact"):
+        registry.put_run_file(structs.replace(version, run_id="no such run"), "monitoring/days.json", b"[]")
 
 
 def test_an_alias_moves_to_the_version_that_it_is_given_last(
