@@ -100,6 +100,13 @@ class ActionShareChange(Struct, frozen=True, kw_only=True):
     current: Proportion
 
 
+class RecallBounds(Struct, frozen=True, kw_only=True):
+    """Share of the fraud that decisions stopped, in number: at least `low`, at most `high`."""
+
+    low: Proportion
+    high: Proportion
+
+
 class Signal(Struct, frozen=True, kw_only=True):
     """What the monitor has noticed: one of `cardwatch.drift.signals.SIGNALS` with its severity, in a sentence.
 
@@ -126,7 +133,9 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     by what is known of their outcomes. `estimated_average_precision` is the average precision of the newest days as the
     probabilities of their scores expect it, `estimate_of_matured` the same of the days of `average_precision`, so that
     both can be compared; see `cardwatch.drift.estimated_performance`. `action_share_changes` are the actions that are
-    much more or less frequent than before. `signals` are all of these as sentences, with severities. Records of earlier
+    much more or less frequent than before. `recall_bounds` are those of the decisions on the matured days, whoever made
+    them: declined transactions without an outcome may all be fraud or none of it, see `models.selection_estimates`;
+    None if there may have been no fraud. `signals` are all of these as sentences, with severities. Records of earlier
     versions have none of them.
     """
 
@@ -145,6 +154,7 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     estimated_average_precision: Proportion | None = None
     estimate_of_matured: Proportion | None = None
     action_share_changes: dict[str, ActionShareChange] = {}
+    recall_bounds: RecallBounds | None = None
     signals: list[Signal] = []
     missed_frauds: Number = 0
     matured_decisions: Number = 0

@@ -126,21 +126,3 @@ def _recalls(caught: float, frauds: int, stopped: NDArray[np.float64]) -> NDArra
     counts = frauds + np.arange(len(of_further))
     recalls: NDArray[np.float64] = (caught + of_further)[counts > 0] / counts[counts > 0]
     return recalls
-
-
-def cost_bounds_minor(
-    policy: DecisionPolicy,
-    actions: Sequence[Action],
-    states: States,
-    amount_minor: NDArray[np.integer[Any]],
-    channels: NDArray[np.int64],
-) -> Bounds:
-    """Return bounds of the cost of these actions on n transactions in minor units.
-
-    Every transaction whose outcome is not observed may be fraud or genuine, whichever is cheaper (`low`) or dearer.
-    """
-    is_fraud = states == LabelState.KNOWN_FRAUD
-    is_open = np.isin(states, (LabelState.CENSORED, LabelState.IMMATURE))
-    genuine = row_costs_minor(policy, actions, is_fraud, amount_minor, channels).incurred
-    fraud = row_costs_minor(policy, actions, is_fraud | is_open, amount_minor, channels).incurred
-    return Bounds(float(np.minimum(genuine, fraud).sum()), float(np.maximum(genuine, fraud).sum()))

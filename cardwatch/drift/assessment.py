@@ -39,7 +39,7 @@ from cardwatch.drift.signals import (
 )
 from cardwatch.label_maturity import newest_mature_day
 from cardwatch.label_states import LabelCoverage
-from cardwatch.progress import DECAYED, STABLE, SUSPECTED, ActionShareChange, NullShareChange, Signal
+from cardwatch.progress import DECAYED, STABLE, SUSPECTED, ActionShareChange, NullShareChange, RecallBounds, Signal
 
 
 class DriftResult(Struct, frozen=True, kw_only=True):
@@ -65,9 +65,9 @@ class DayObservation(Struct, frozen=True, kw_only=True):
     `judged_performance` is its performance when it was judged, None if unknown: then the first sufficient `performance`
     is the baseline. `missed` and `judged_missed` are the same for missed frauds: over the same days, None without a
     decision of the champion. `not_compared`, `null_share_changes` and `action_share_changes` are findings, see
-    `DayMonitored`: they are among the reasons of the assessment, and have no influence on it. The estimates are not
-    even reasons: they do not see a kind of fraud that the model takes for genuine. `data_findings` break the data
-    contract: while one of them blocks, there is no retraining.
+    `DayMonitored`: they are among the reasons of the assessment, and have no influence on it. `recall_bounds` and the
+    estimates are not even reasons: estimates do not see a kind of fraud that the model takes for genuine.
+    `data_findings` break the data contract: while one of them blocks, there is no retraining.
     """
 
     day: date
@@ -85,6 +85,7 @@ class DayObservation(Struct, frozen=True, kw_only=True):
     action_share_changes: dict[str, ActionShareChange] = {}
     missed: MissedFrauds | None = None
     judged_missed: MissedFrauds | None = None
+    recall_bounds: RecallBounds | None = None
 
 
 class PastRetraining(Struct, frozen=True, kw_only=True):

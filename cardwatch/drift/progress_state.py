@@ -148,6 +148,7 @@ def _observation(record: DayMonitored, judged: JudgedMeasures) -> DayObservation
         estimated_average_precision=record.estimated_average_precision,
         estimate_of_matured=record.estimate_of_matured,
         action_share_changes=record.action_share_changes,
+        recall_bounds=record.recall_bounds,
         performance=(
             None
             if record.average_precision is None
@@ -184,5 +185,6 @@ def _day_monitored(observation: DayObservation, assessment: Assessment) -> DayMo
         estimated_average_precision=observation.estimated_average_precision,
         estimate_of_matured=observation.estimate_of_matured,
         action_share_changes=observation.action_share_changes,
+        recall_bounds=observation.recall_bounds,
         state=assessment.state,
     )

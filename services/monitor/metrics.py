@@ -48,6 +48,10 @@ class MonitorMetrics:
         self._estimate_of_matured = gauge(
             "estimate_of_matured_average_precision", "The estimate for the days of the measured average precision."
         )
+        self._least_recall = gauge(
+            "least_recall", "Least possible share of the fraud on the matured days that decisions stopped."
+        )
+        self._most_recall = gauge("most_recall", "Largest possible share, whatever was declined and not explained.")
         self._actions = gauge("action_share_changes", "How many actions are much more or less frequent than before.")
         self._drift_share = gauge("drift_share", "Part of the features that have drifted from the training data.")
         self._drifted = gauge("drifted_features", "How many features have drifted.")
@@ -80,6 +84,8 @@ class MonitorMetrics:
         self._baseline_missed.set(nan)
         self._estimated.set(nan)
         self._estimate_of_matured.set(nan)
+        self._least_recall.set(nan)
+        self._most_recall.set(nan)
         for verdict in VERDICTS:
             self._retrainings.labels(verdict)
         for outcome in AlertOutcome:
@@ -97,6 +103,9 @@ class MonitorMetrics:
         self._baseline_missed.set(_or_nan(record.baseline_missed_per_10000))
         self._estimated.set(_or_nan(record.estimated_average_precision))
         self._estimate_of_matured.set(_or_nan(record.estimate_of_matured))
+        bounds = record.recall_bounds
+        self._least_recall.set(nan if bounds is None else bounds.low)
+        self._most_recall.set(nan if bounds is None else bounds.high)
         self._actions.set(len(record.action_share_changes))
         self._drift_share.set(record.drift_share)
         self._drifted.set(len(record.drifted_features))

@@ -32,7 +32,7 @@ from monitoring.feature_drift import FeatureDrift
 from monitoring.null_shares import NullShares
 from services.monitor.champions import judged_measures, load_contract, load_reference
 from services.monitor.outcomes import Outcomes, count_outcomes
-from services.monitor.performance import count_missed_frauds, measure_performance
+from services.monitor.performance import bound_recall, count_missed_frauds, measure_performance
 from services.monitor.scores import ActionShares, estimated_average_precision
 
 DECIDED_COLUMNS: Final = (
@@ -95,6 +95,7 @@ class Observer:
         drift = reference.drift.compare(feature_matrix(recent), _margins(recent, champion.version), day)
         mature = self._decided(mature_days)
         labels, judged = self._archive.labels(end_of_day(day)), judged_measures(champion)
+        mature_states = states_of(mature, labels, day, policy.maturity_days)
         return DayObservation(
             day=day,
             champion_version=champion.version,
@@ -112,10 +113,11 @@ class Observer:
             estimated_average_precision=estimated_average_precision(recent, champion.version),
             estimate_of_matured=estimated_average_precision(mature, champion.version),
             action_share_changes=reference.action_shares.changes(recent, champion.version),
+            recall_bounds=bound_recall(mature, mature_states, self._decision_policy),
             label_coverage=LabelCoverage.of(
                 np.concatenate(
                     [
-                        states_of(mature, labels, day, policy.maturity_days),
+                        mature_states,
                         states_of(_of_days(decisions, immature_days), labels, day, policy.maturity_days),
                     ]
                 )

@@ -10,10 +10,13 @@ import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score
 
 from adapters.archive.outcome_states import control_propensities, monitored_weights_of, states_of
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.events import Action
-from cardwatch.label_states import LabelState
+from cardwatch.label_states import LabelState, States
+from cardwatch.progress import RecallBounds
+from models.selection_estimates import recall_bounds
 from services.monitor.scores import scored_by
 
 
@@ -56,3 +59,15 @@ def count_missed_frauds(decisions: pa.Table, labels: pa.Table, champion_version:
     is_fraud = states_of(own, labels, date.max, 0) == LabelState.KNOWN_FRAUD
     is_missed = is_fraud & is_approved.astype(np.bool_) & np.isnan(control_propensities(own))
     return MissedFrauds(frauds=int(is_missed.sum()), decisions=own.num_rows)
+
+
+def bound_recall(decisions: pa.Table, states: States, policy: DecisionPolicy) -> RecallBounds | None:
+    """Return bounds of the share of fraud that these decisions stopped, by the label states of their transactions.
+
+    All decisions count, also those of other versions and of rules. Above the largest amount of a control share, and
+    without one, nothing better than bounds is known of what was declined. None if there may have been no fraud.
+    """
+    stops = {Action.APPROVE: 0.0, Action.CHALLENGE: policy.challenge_stops_fraud, Action.DECLINE: 1.0}
+    places = pc.index_in(decisions["action"], value_set=pa.array([action.value for action in stops]))
+    bounds = recall_bounds(states, np.array(list(stops.values()))[places.to_numpy()])
+    return None if bounds is None else RecallBounds(low=bounds.low, high=bounds.high)

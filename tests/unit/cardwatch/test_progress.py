@@ -9,7 +9,14 @@ from msgspec import structs
 from cardwatch import progress
 from cardwatch.data_contract.finding import DataFinding
 from cardwatch.errors import InvalidRecord
-from cardwatch.progress import ActionShareChange, DayMonitored, NullShareChange, QuarantineReleased, decode_progress
+from cardwatch.progress import (
+    ActionShareChange,
+    DayMonitored,
+    NullShareChange,
+    QuarantineReleased,
+    RecallBounds,
+    decode_progress,
+)
 
 MONITORED = DayMonitored(
     day=date(2025, 3, 3),
@@ -38,6 +45,7 @@ def test_findings_about_the_data_are_read_as_they_were_written() -> None:
         missed_frauds=40,
         matured_decisions=28_000,
         baseline_missed_per_10000=12.5,
+        recall_bounds=RecallBounds(low=0.25, high=0.5),
     )
     assert decode_progress(msgspec.json.encode(found)) == found
 
@@ -48,6 +56,7 @@ def test_a_record_of_an_earlier_version_has_no_findings_about_the_data() -> None
         del written[name]
     for name in ("estimate_of_matured", "missed_frauds", "matured_decisions", "baseline_missed_per_10000"):
         del written[name]
+    del written["recall_bounds"]
     assert decode_progress(msgspec.json.encode(written)) == MONITORED
 
 
