@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,16 +18,17 @@ from cardwatch.features.definitions import column
 from cardwatch.progress import ActionShareChange
 from monitoring.feature_drift import DriftReference
 
-MINOR_PER_UNIT = 100.0
-"""Minor units of the feature `amount`, which is in units of the currency."""
+MINOR_PER_FEATURE_UNIT: Final = 100.0
+"""The kernel divides minor units by 100 in every currency, whatever its number of decimals, so this is its inverse."""
 
 
 class ActionShares:
     """Compares actions with those that a champion and the policy give on its drift reference.
 
     Both sides are decided by model and policy alone: rules of the policy file, the control share and degraded decisions
-    would differ from the reference although nothing has changed. A champion of an earlier version has no probabilities
-    in its reference: then no change is found.
+    would differ from the reference although nothing has changed. Amounts are not converted to the policy's currency on
+    either side, because neither table has one. A champion of an earlier version has no probabilities in its reference:
+    then no change is found.
     """
 
     def __init__(self, reference: DriftReference, policy: DecisionPolicy) -> None:
@@ -34,7 +36,7 @@ class ActionShares:
         known = reference.probabilities
         self._reference = Counter[str]()
         if known is not None:
-            amounts = reference.features[:, column("amount")].astype(np.float64) * MINOR_PER_UNIT
+            amounts = reference.features[:, column("amount")].astype(np.float64) * MINOR_PER_FEATURE_UNIT
             self._reference = self._counts(known, amounts, channels_of(reference.features))
 
     def changes(self, decisions: pa.Table, champion_version: str) -> dict[str, ActionShareChange]:
