@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, incurred_cost_minor
 from cardwatch.events import Action
+from cardwatch.promotion.score_quality import average_precision, roc_auc
 
 CARDS_A_DAY: Final = 100
 """Cards that investigators can check in a day, as in the Fraud Detection Handbook."""
@@ -55,10 +55,10 @@ def evaluate(  # noqa: PLR0913 (columns of the same rows, all by name)
     of the policy for calibrated `probabilities`; without either it is None. It needs `channels`, as
     `cardwatch.decision.cost_policy.channels_of` returns them.
     """
-    both = bool(is_fraud.any()) and not bool(is_fraud.all())
     if channels is None and not (actions is None and probabilities is None):
         raise ValueError("the costs of decisions depend on the channels: give them with probabilities and actions")
     policy = policy or DecisionPolicy()
+    each_once = np.ones(len(is_fraud))
     cost = None
     if channels is not None:
         if actions is None and probabilities is not None:
@@ -67,8 +67,8 @@ def evaluate(  # noqa: PLR0913 (columns of the same rows, all by name)
     return Evaluation(
         rows=len(is_fraud),
         frauds=int(is_fraud.sum()),
-        roc_auc=float(roc_auc_score(is_fraud, scores)) if both else None,
-        average_precision=float(average_precision_score(is_fraud, scores)) if is_fraud.any() else None,
+        roc_auc=roc_auc(scores, is_fraud, each_once),
+        average_precision=average_precision(scores, is_fraud, each_once),
         recall_at_fpr_0_1_percent=recall_at_one_false_positive_per(1_000, scores, is_fraud),
         recall_at_fpr_1_percent=recall_at_one_false_positive_per(100, scores, is_fraud),
         card_precision_at_100=card_precision(scores, is_fraud, card_ids, days),

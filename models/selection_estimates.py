@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.events import Action
 from cardwatch.label_states import Flags, LabelState, States
+from cardwatch.promotion.score_quality import average_precision
 from models.evaluation import row_costs_minor
 
 
@@ -35,9 +35,7 @@ def weighted_average_precision(
     0.75
     """
     counts = weight > 0
-    if not is_fraud[counts].any():
-        return None
-    return float(average_precision_score(is_fraud[counts], scores[counts], sample_weight=weight[counts]))
+    return average_precision(scores[counts], is_fraud[counts], weight[counts].astype(np.float64))
 
 
 def weighted_cost_minor(

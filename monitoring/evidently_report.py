@@ -1,4 +1,8 @@
-"""Evidently's public API: distances of columns, and the report on them as one HTML file."""
+"""Evidently's public API: distances of columns, and the report on them as one HTML file.
+
+Evidently is imported on the first call: it takes two thirds of the time in which the monitor starts, and is only needed
+once a column is over its threshold.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,14 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from cardwatch.drift.distances import Values
+
+if TYPE_CHECKING:
+    from evidently import Dataset
 
 WASSERSTEIN: Final = "wasserstein"
 """Evidently's name of the distance of `cardwatch.drift.distances.normed_wasserstein`."""
@@ -25,12 +31,6 @@ def _without_warnings() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
-
-
-with _without_warnings():
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import MissingValueCount, ValueDrift
-    from evidently.presets import DataDriftPreset
 
 
 class ComparedColumn(NamedTuple):
@@ -53,10 +53,14 @@ def evidently_distances(
     """Return Evidently's distance of each of `columns`, which have values on both sides."""
     if not columns:
         return {}
-    metrics = [
-        ValueDrift(column=name, method=column.method, threshold=column.threshold) for name, column in columns.items()
-    ]
     with _without_warnings():
+        from evidently import Report  # noqa: PLC0415 (see above)
+        from evidently.metrics import ValueDrift  # noqa: PLC0415
+
+        metrics = [
+            ValueDrift(column=name, method=column.method, threshold=column.threshold)
+            for name, column in columns.items()
+        ]
         snapshot = Report(metrics, include_tests=False).run(
             _dataset(current, columns, columns), _dataset(reference, columns, columns)
         )
@@ -79,13 +83,17 @@ def write_report(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = [*columns, *missing]
-    preset = DataDriftPreset(
-        columns=list(columns),
-        drift_share=drift_share,
-        per_column_method={name: column.method for name, column in columns.items()},
-        per_column_threshold={name: column.threshold for name, column in columns.items()},
-    )
     with _without_warnings():
+        from evidently import Report  # noqa: PLC0415 (see above)
+        from evidently.metrics import MissingValueCount  # noqa: PLC0415
+        from evidently.presets import DataDriftPreset  # noqa: PLC0415
+
+        preset = DataDriftPreset(
+            columns=list(columns),
+            drift_share=drift_share,
+            per_column_method={name: column.method for name, column in columns.items()},
+            per_column_threshold={name: column.threshold for name, column in columns.items()},
+        )
         snapshot = Report([preset, *(MissingValueCount(column=name) for name in missing)], include_tests=False).run(
             _dataset(current, shown, columns), _dataset(reference, shown, columns)
         )
@@ -94,6 +102,9 @@ def write_report(
 
 def _dataset(sampled: SampledRows, shown: Iterable[str], columns: Mapping[str, ComparedColumn]) -> Dataset:
     """Return the columns `shown` as a table. Each ends with its missing values: a column is compared by itself."""
+    import pandas as pd  # noqa: PLC0415 (see above)
+    from evidently import DataDefinition, Dataset  # noqa: PLC0415
+
     names = list(shown)
     codes = [name for name in names if name in columns and columns[name].method == JENSEN_SHANNON]
     numbers = [name for name in names if name not in codes]

@@ -7,7 +7,6 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.metrics import average_precision_score
 
 from adapters.archive.outcome_states import control_propensities, monitored_weights_of, states_of
 from cardwatch.decision.cost_policy import DecisionPolicy
@@ -16,6 +15,7 @@ from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.events import Action
 from cardwatch.label_states import LabelState, States
 from cardwatch.progress import RecallBounds
+from cardwatch.promotion.score_quality import average_precision
 from models.selection_estimates import recall_bounds
 from services.monitor.scores import scored_by
 
@@ -40,10 +40,10 @@ def measure_performance(
     weights = monitored_weights_of(own, states, largest_control_minor=largest_control_minor)
     counts = weights > 0
     is_fraud = states[counts] == LabelState.KNOWN_FRAUD
-    if not is_fraud.any():
+    precision = average_precision(own["margin"].to_numpy()[counts], is_fraud, weights[counts].astype(np.float64))
+    if precision is None:
         return None
-    precision = average_precision_score(is_fraud, own["margin"].to_numpy()[counts], sample_weight=weights[counts])
-    return MeasuredPerformance(average_precision=float(precision), frauds=int(is_fraud.sum()))
+    return MeasuredPerformance(average_precision=precision, frauds=int(is_fraud.sum()))
 
 
 def count_missed_frauds(decisions: pa.Table, labels: pa.Table, champion_version: str) -> MissedFrauds | None:

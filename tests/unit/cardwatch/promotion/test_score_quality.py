@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, brier_score_loss
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from cardwatch.promotion.score_quality import (
     average_precision,
     brier_score,
     expected_calibration_error,
     recall_at_false_positive_rate,
+    roc_auc,
 )
 
 
@@ -22,7 +23,25 @@ def test_average_precision_is_that_of_scikit_learn_also_with_ties_and_weights() 
         )
 
 
-def test_average_precision_without_fraud_is_unknown() -> None:
+def test_the_area_under_the_roc_curve_is_that_of_scikit_learn_also_with_ties_and_weights() -> None:
+    random = np.random.default_rng(6)
+    for _ in range(50):
+        scores, is_fraud, weight = random.integers(0, 6, 30), random.random(30) < 0.3, random.integers(1, 4, 30)
+        is_fraud[:2] = True, False
+        assert roc_auc(scores.astype(np.float64), is_fraud, weight.astype(np.float64)) == pytest.approx(
+            roc_auc_score(is_fraud, scores, sample_weight=weight)
+        )
+
+
+def test_the_area_under_the_roc_curve_counts_pairs_in_order_and_ties_half() -> None:
+    # The fraud with 0.9 is above both genuine rows, that with 0.5 equals one and is above none: 2.5 of 4 pairs.
+    scores, is_fraud = np.array([0.9, 0.8, 0.5, 0.5]), np.array([True, False, True, False])
+    assert roc_auc(scores, is_fraud, np.ones(4)) == pytest.approx(2.5 / 4)
+
+
+def test_ranking_of_one_class_is_unknown() -> None:
+    for fraud in (True, False):
+        assert roc_auc(np.ones(3), np.full(3, fraud), np.ones(3)) is None
     assert average_precision(np.ones(3), np.zeros(3, np.bool_), np.ones(3)) is None
 
 
