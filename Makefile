@@ -12,8 +12,9 @@ ENGINE = $(if $(EMBEDDED),,$(shell $(BIN)/python -m infra.compose engine))
 PROFILES ?= demo observability
 # The name of an environment in infra/terraform/envs.
 ENV ?= sandbox
-# Kernels are compiled once, before the two test processes start.
-PYTEST = $(BIN)/python -m cardwatch.warm_up && $(BIN)/pytest -n 2 --dist loadfile -m "not long and not spark and not compose"
+# Kernels are compiled once, before the two test processes start. Tests start some hundred processes, so bytecode is kept
+# also where the environment says PYTHONDONTWRITEBYTECODE.
+PYTEST = export PYTHONDONTWRITEBYTECODE= && $(BIN)/python -m cardwatch.warm_up && $(BIN)/pytest -n 2 --dist loadfile -m "not long and not spark and not compose"
 COMPOSE = $(ENGINE) $(addprefix --profile ,$(PROFILES))
 
 help: ## list the targets
@@ -101,5 +102,5 @@ $(STAMP): uv.lock pyproject.toml
 	    echo "make: $(PYTHON) has no venv; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/pip || { echo "making .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check "uv==$$(awk '/^name = "uv"$$/ { getline; gsub(/[^0-9.]/, ""); print }' uv.lock)"
-	@$(BIN)/uv sync --frozen --quiet
+	@$(BIN)/uv sync --frozen --quiet --compile-bytecode
 	@touch $@
