@@ -67,7 +67,7 @@ def train_and_register(
         excluded_days=excluded_days,
     )
     labels = archive.labels(end_of_day(as_of))
-    rows = assemble_training_set(history, labels, as_of, split, excluded_days)
+    rows = assemble_training_set(history, labels, as_of, split, excluded_days, policy=policies.decision)
     inputs = describe_inputs(archive, history, labels, as_of, split, excluded_days)
     recent = recent_rows(history, as_of, split, excluded_days)
     contract = learn_data_contract(archive, as_of, excluded_days)
