@@ -16,7 +16,7 @@ from cardwatch.events import Action
 from cardwatch.label_states import LabelState, States
 from cardwatch.progress import RecallBounds
 from cardwatch.promotion.score_quality import average_precision
-from models.selection_estimates import recall_bounds
+from cardwatch.recall_bounds import recall_bounds
 from services.monitor.scores import scored_by
 
 

@@ -154,7 +154,7 @@ def test_the_command_of_the_runbook_puts_back_the_former_champion(
 ) -> None:
     former, present = register(mlflow[0], folder), register(mlflow[0], folder)
     registry.set_alias(CHAMPION, present)
-    page = (Path(__file__).parents[2] / "docs" / "runbook" / "former-champion.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "former-champion.md").read_text(encoding="utf-8")
     look, move, _ = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     commands = (look + move).replace("http://127.0.0.1:5000", mlflow[0]).replace("FORMER=3", f"FORMER={former}")
     shown = subprocess.run(["bash", "-euc", commands], check=True, capture_output=True, text=True).stdout  # noqa: S607 (as a reader types it)
