@@ -12,6 +12,8 @@ the judged model is registered.
 
 from __future__ import annotations
 
+import math
+
 from msgspec import structs
 
 from cardwatch.decision.cost_policy import DecisionPolicy
@@ -38,7 +40,7 @@ def compare_refit(
 ) -> RefitResult:
     """Compare what the challenger and `refit` cost on the judged rows. The order of the rows has no influence."""
     judged_cost, cost = (
-        float((evidence.costs_minor(decision, model.actions) * evidence.weight).sum())
+        math.fsum(evidence.costs_minor(decision, model.actions) * evidence.weight)
         for model in (evidence.challenger, refit)
     )
     return RefitResult(

@@ -55,6 +55,18 @@ def test_rows_count_with_their_weights() -> None:
     assert compare_refit(doubled, doubled.refit, decision=COSTS, promotion=POLICY).cost_minor == 2 * 3 * 5_000
 
 
+def test_the_order_of_the_rows_has_no_influence_on_the_last_bit() -> None:
+    rows = evidence()
+    uneven = replace(rows, weight=np.random.default_rng(1).random(len(rows.days)) + 0.1)
+    again = refitted(uneven, 60)
+    results = set()
+    for seed in range(20):
+        shuffled = again.at(np.random.default_rng(seed).permutation(len(rows.days)))
+        assert shuffled.refit is not None
+        results.add(compare_refit(shuffled, shuffled.refit, decision=COSTS, promotion=POLICY).cost_minor)
+    assert len(results) == 1
+
+
 def test_the_verdict_says_which_model_is_registered() -> None:
     better, worse = (
         judge(
