@@ -9,6 +9,7 @@ a smaller loss suffices. Two measures show a loss: less average precision, and m
 from __future__ import annotations
 
 from datetime import date, timedelta
+from math import isfinite
 from typing import NamedTuple
 
 from msgspec import Struct, structs
@@ -305,7 +306,7 @@ def _loss_reasons(drift_state: DriftState, observation: DayObservation, policy: 
         missed_before, missed = baseline.missed, observation.missed
         errors = standard_errors_risen(missed_before, missed, policy.missed_design_effect)
         reasons.append(
-            f"{_rate(missed)}, baseline {_rate(missed_before)}: {rate_ratio(missed_before, missed):.1f} times as many, "
+            f"{_rate(missed)}, baseline {_rate(missed_before)}: {_times(rate_ratio(missed_before, missed))}"
             f"{errors:.1f} standard errors, {lasting}"
         )
     return reasons
@@ -313,3 +314,7 @@ def _loss_reasons(drift_state: DriftState, observation: DayObservation, policy: 
 
 def _rate(missed: MissedFrauds) -> str:
     return f"{missed.per_10000:.1f} missed frauds per 10,000 decisions ({missed.frauds:.0f} in {missed.decisions:,})"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} times as many, " if isfinite(ratio) else ""

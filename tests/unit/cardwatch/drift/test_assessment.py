@@ -254,6 +254,13 @@ def test_the_reasons_state_the_rates_of_missed_frauds() -> None:
     ]
 
 
+def test_a_rise_from_no_missed_frauds_is_stated_without_a_ratio() -> None:
+    none = MissedFrauds(frauds=0, decisions=10_000)
+    [sentence] = last(on(0, GOOD, missed=MANY, judged_missed=none)).reasons
+    assert "baseline 0.0 missed frauds per 10,000 decisions (0 in 10,000): " in sentence
+    assert "inf" not in sentence
+
+
 def test_without_judged_missed_frauds_the_first_sufficient_window_is_the_baseline() -> None:
     few = structs.replace(GOOD, frauds=29)
     before = [on(0, few, missed=MANY, judged_missed=None), on(1, GOOD, missed=FEW, judged_missed=None)]
