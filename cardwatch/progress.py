@@ -134,7 +134,7 @@ class DayMonitored(Struct, frozen=True, kw_only=True, tag="day_monitored"):
     probabilities of their scores expect it, `estimate_of_matured` the same of the days of `average_precision`, so that
     both can be compared; see `cardwatch.drift.estimated_performance`. `action_share_changes` are the actions that are
     much more or less frequent than before. `recall_bounds` are those of the decisions on the matured days, whoever made
-    them: declined transactions without an outcome may all be fraud or none of it, see `models.selection_estimates`;
+    them: declined transactions without an outcome may all be fraud or none of it, see `cardwatch.recall_bounds`;
     None if there may have been no fraud. `signals` are all of these as sentences, with severities. Records of earlier
     versions have none of them.
     """
