@@ -20,10 +20,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from adapters.runtime.files import read_folder
+from cardwatch.decision.control_share import ControlShare
 from cardwatch.decision.cost_policy import ACTIONS, CHANNELS, DecisionPolicy
 from cardwatch.errors import CorruptVerdict
 from cardwatch.events import Action, Channel
@@ -111,9 +112,20 @@ def check_bundle(files: Mapping[str, bytes], digest: str | None = None) -> list[
     if digest is not None and (actual := digest_of(files)) != digest:
         faults.append(f"the bundle has digest {actual}, the registry recorded {digest}")
     bundle = VerdictBundle.from_files(files)
-    again = judge(bundle.evidence, bundle.inputs, decision=bundle.decision, promotion=bundle.promotion)
+    decision = (
+        bundle.decision if _counts_control_share(files) else structs.replace(bundle.decision, control=ControlShare())
+    )
+    again = judge(bundle.evidence, bundle.inputs, decision=decision, promotion=bundle.promotion)
     faults += _rows_of_other_days(bundle)
     return faults + _differences(msgspec.to_builtins(bundle.report), msgspec.to_builtins(again), "verdict")
+
+
+def _counts_control_share(files: Mapping[str, bytes]) -> bool:
+    """Return whether the verdict counts the control share: those of former versions do not (decision 25).
+
+    Their inputs do not say how many rows have no rate either.
+    """
+    return "unpriced" in _decoded(files, INPUTS_FILE, dict[str, Any])["label_coverage"]
 
 
 def _rows_of_other_days(bundle: VerdictBundle) -> list[str]:

@@ -22,6 +22,7 @@ from adapters.model_registry.verdict_bundle import (
     VerdictBundle,
     check_bundle,
 )
+from cardwatch.decision.control_share import ControlShare
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import CorruptVerdict
 from cardwatch.promotion.gate import judge
@@ -76,6 +77,23 @@ def test_a_bundle_comes_back_byte_for_byte_and_its_verdict_holds(first: bool) ->
 
     assert VerdictBundle.from_files(stored).files() == stored
     assert check_bundle(stored, digest_of(stored)) == []
+
+
+def test_the_verdict_of_a_former_version_holds_whatever_the_control_share_of_its_policy() -> None:
+    """It judged the cost policy alone, and its files have neither rows of rules nor a model that was fitted again."""
+    stored = bundle()
+    shared = replace(stored.decision, control=ControlShare(share=0.1, cap_minor=10_000.0))
+    facts = msgspec.json.decode(stored.files()[INPUTS_FILE])
+    report = msgspec.json.decode(stored.files()[VERDICT_FILE])
+    del facts["refit_digest"], facts["label_coverage"]["unpriced"], report["refit"]
+    former = {
+        **replace(stored, decision=shared).files(),
+        INPUTS_FILE: msgspec.json.encode(facts),
+        VERDICT_FILE: msgspec.json.encode(report),
+    }
+
+    assert check_bundle(with_manifest(former)) == []
+    assert check_bundle(replace(stored, decision=shared).files()) != []  # a verdict of today counts the share
 
 
 def test_the_manifest_has_the_digests_of_the_files(files: Files) -> None:
