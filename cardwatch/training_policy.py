@@ -22,7 +22,8 @@ class TrainingPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     scores and reasons are published.
 
     In a retraining, which follows a change, a row counts half as much as one that is `half_life_days` younger; None:
-    all count the same. A first champion learns from all days alike.
+    all count the same. With less than a day the oldest rows would have a weight of 0 as float32. A first champion
+    learns from all days alike.
     """
 
     calibration_folds: Annotated[int, Meta(ge=2, le=20)] = 5
@@ -34,4 +35,4 @@ class TrainingPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     early_stopping_trees: Annotated[int, Meta(ge=1, le=300)] = 30
     maximum_trees: Annotated[int, Meta(ge=1, le=300)] = 300
     maximum_depth: Annotated[int, Meta(ge=2, le=6)] = 6
-    half_life_days: Annotated[float, Meta(gt=0.0, le=3_650.0)] | None = 7.0
+    half_life_days: Annotated[float, Meta(ge=1.0, le=3_650.0)] | None = 7.0

@@ -1,5 +1,6 @@
 """Weights of rows that halve with their age."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from msgspec import structs
 
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.label_states import LabelCoverage
+from cardwatch.training_policy import TrainingPolicy
 from pipelines.steps.training_set import TrainingSet
 
 
@@ -58,3 +60,11 @@ def test_the_sum_stays_and_younger_rows_gain(ages: list[tuple[int, float]], half
     gain = (after.weight / before.weight)[np.argsort(before.days, kind="stable")]
     assert (np.diff(gain) >= -1e-4 * gain[1:]).all()
     assert structs.replace(after, weight=before.weight).days.tolist() == before.days.tolist()
+
+
+def test_with_the_shortest_half_life_the_oldest_row_of_the_window_still_has_a_weight() -> None:
+    shortest = msgspec.convert({"half_life_days": 1.0}, TrainingPolicy).half_life_days
+    # 97 days, the longest window with the judged week: 2^-96 of the newest row.
+    assert rows([0, 96], [1.0, 1.0]).with_half_life(shortest).weight[0] > 0
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"half_life_days": 0.1}, TrainingPolicy)
