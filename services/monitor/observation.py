@@ -16,6 +16,7 @@ from adapters.archive.day_profiles import DayProfiler, known_days, labels_of_new
 from adapters.archive.feature_rows import feature_matrix, of_this_schema
 from adapters.archive.layout import SCHEMAS
 from adapters.archive.outcome_states import states_of
+from adapters.archive.policy_amounts import with_amounts_in_currency_of
 from adapters.archive.tables import ArchivedTables
 from cardwatch.data_contract.contract import CONTRACT_FILE, DataContract, check_day
 from cardwatch.data_contract.finding import ALL_RECORDS, Check, DataFinding
@@ -93,7 +94,7 @@ class Observer:
         decisions = of_this_schema(self._archive.decision_columns(first, day, SCORED_COLUMNS))
         recent = _of_days(decisions, drift_days)
         drift = reference.drift.compare(feature_matrix(recent), _margins(recent, champion.version), day)
-        mature = self._decided(mature_days)
+        mature = self._in_currency(self._decided(mature_days), mature_days)
         labels, judged = self._archive.labels(end_of_day(day)), judged_measures(champion)
         mature_states = states_of(mature, labels, day, policy.maturity_days)
         return DayObservation(
@@ -129,6 +130,14 @@ class Observer:
         if not days:
             return SCHEMAS[DECISIONS].empty_table()
         return _of_days(self._archive.decision_columns(days[0], days[-1], DECIDED_COLUMNS), days)
+
+    def _in_currency(self, decisions: pa.Table, days: Sequence[date]) -> pa.Table:
+        """Return the decisions of these days with amounts as the control share of the policy takes them."""
+        policy = self._decision_policy
+        if policy.currency is None or policy.control.largest_minor is None or not days:
+            return decisions
+        transactions = self._archive.transaction_columns(days[0], days[-1], ["currency"])
+        return with_amounts_in_currency_of(policy, decisions, transactions)
 
     def _check_contract(self, day: date, reference: _Reference, quarantine: QuarantineState) -> list[DataFinding]:
         """Return what breaks the champion's data contract on `day`."""

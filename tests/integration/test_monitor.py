@@ -20,6 +20,9 @@ from adapters.archive.layout import SCHEMAS
 from adapters.archive.reader import Archive
 from adapters.archive.writer import ArchiveWriter, decision_row, label_row, transaction_row
 from adapters.prefect import RunState
+from cardwatch.data_contract.quarantine import QuarantineState
+from cardwatch.decision.control_share import ControlShare
+from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.drift.missed_frauds import MissedFrauds
 from cardwatch.drift.performance import MeasuredPerformance
 from cardwatch.drift.policy import DriftPolicy
@@ -86,6 +89,7 @@ class World:
         self.aliases = {CHAMPION: "1"}
         self.topic: list[Progress] = []
         self.days = 0
+        self.control_propensity: float | None = None
         self._save_reference("1", moved=False)
         self._save_reference("2", moved=True)
 
@@ -170,6 +174,7 @@ class World:
             decision(f"t-{day}-{n}", noon, rows[n], version, float(scores[n]), offset=day * ROWS + n)
             for n in range(ROWS)
         ]
+        decisions = [structs.replace(each, control_propensity=self.control_propensity) for each in decisions]
         late = [timedelta(days=30 if n == 0 else 1) for n in range(FRAUDS)]
         labels = [label(f"t-{day}-{n}", noon, noon + late[n], offset=day * FRAUDS + n) for n in range(FRAUDS)]
         self.writer.write(
@@ -406,6 +411,26 @@ def test_a_declined_transaction_without_a_label_is_not_taken_for_genuine() -> No
     # A control row at the lowest margin stands for two frauds: precision 1 at recall 1/3, then 3/4 at full recall.
     found = measured(decided("control-fraud", 1.0, approve, 0.5), largest=100_000)
     assert found == MeasuredPerformance(average_precision=pytest.approx(1 / 3 + 2 / 3 * 3 / 4), frauds=2)
+
+
+def test_the_largest_amount_of_a_control_share_is_in_the_currency_of_the_policy(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.control_propensity = 0.5
+    monitor = world.monitor()
+    for _ in range(4):
+        world.pass_day(monitor)
+    world.writer.close()
+    newest = FIRST + timedelta(days=3)
+
+    def measured(cap_minor: float) -> MeasuredPerformance | None:
+        control = ControlShare(share=0.5, cap_minor=cap_minor)
+        policy = DecisionPolicy(currency="USD", rates={"EUR": 0.5}, control=control)
+        observer = Observer(Archive(world.folder / "archive"), world, POLICY, policy)
+        return observer.observe(newest, world.champion(), QuarantineState()).performance
+
+    # The control rows are over EUR 10, which are USD 5.
+    assert measured(500.0) is not None
+    assert measured(499.0) is None
 
 
 def test_missed_frauds_are_those_that_the_model_itself_approved() -> None:
