@@ -37,6 +37,7 @@ def work(process: Process, metrics: MonitorMetrics) -> None:
     ensure_topics(settings.kafka, partitions=settings.partitions)
     with (
         closing(MlflowRegistry(settings.mlflow_url)) as registry,
+        closing(ModelReports(registry)) as model_reports,
         closing(PrefectDeployments(settings.prefect_url)) as deployments,
         closing(ServedVersionClient(settings)) as served_version,
         closing(ProgressReader(settings.kafka, metrics.skipped.add)) as reader,
@@ -50,7 +51,7 @@ def work(process: Process, metrics: MonitorMetrics) -> None:
             reports=settings.reports,
             retry=retry,
             metrics=metrics,
-            model_reports=ModelReports(registry),
+            model_reports=model_reports,
         )
         follow(monitor, reader, retry)
 

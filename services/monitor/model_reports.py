@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from threading import Thread
 from typing import Final, NamedTuple, Protocol
 
@@ -33,6 +34,8 @@ MAX_REPORT_BYTES: Final = 8_000_000
 """Maximum size of a drift report. MLflow refuses files of more than 10 MB."""
 WAITING: Final = 4
 """Maximum number of days that wait for their upload."""
+CLOSE_SECONDS: Final = 2.0
+"""Maximum time that `ModelReports.close` waits for the upload that has begun."""
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +62,14 @@ class _Upload(NamedTuple):
 
 
 class ModelReports:
-    """Uploads in the background. No method waits for the registry or raises its errors."""
+    """Uploads in the background. Only `close` waits for the registry, a moment; no method raises its errors."""
 
     def __init__(self, registry: StoresArtifacts) -> None:
         self._registry = registry
         self._records: dict[date, DayMonitored] = {}
-        self._waiting: Queue[_Upload] = Queue(WAITING)
-        Thread(target=self._work, name="model-reports", daemon=True).start()
+        self._waiting: Queue[_Upload | None] = Queue(WAITING)
+        self._thread = Thread(target=self._work, name="model-reports", daemon=True)
+        self._thread.start()
 
     def add(self, record: Progress) -> None:
         """Remember the record of a monitored day; other records are ignored. A record may come again."""
@@ -86,6 +90,15 @@ class ModelReports:
         """Wait until everything that waits is uploaded or has failed."""
         self._waiting.join()
 
+    def close(self) -> None:
+        """End the thread. What still waits is dropped: the monitor that starts next uploads the days with its own."""
+        with suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
+                self._waiting.task_done()
+        self._waiting.put(None)
+        self._thread.join(CLOSE_SECONDS)
+
     def _days_of(self, version: str) -> bytes:
         """Return the newest records about a version as JSON, one per day, oldest first."""
         encoded: deque[bytes] = deque()
@@ -103,6 +116,9 @@ class ModelReports:
     def _work(self) -> None:
         while True:
             upload = self._waiting.get()
+            if upload is None:
+                self._waiting.task_done()
+                return
             try:
                 self._upload(upload)
             except (CardwatchError, OSError) as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import msgspec
 import pytest
@@ -157,3 +158,33 @@ def test_a_registry_that_does_not_answer_delays_no_day(caplog: pytest.LogCapture
     store(reports, monitored(WAITING + 5))
     reports.wait()
     assert [record.day for record in artifacts.days_of("1")] == [on(number) for number in range(WAITING + 6)]
+
+
+def uploading_threads() -> set[Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "model-reports"}
+
+
+def test_closing_ends_the_thread_and_drops_what_waits() -> None:
+    """The monitor is built anew after every error that may pass, and the registry is closed with it."""
+    artifacts, before = Artifacts(), uploading_threads()
+    reports = ModelReports(artifacts)
+    store(reports, monitored(0))
+    reports.wait()
+    [thread] = uploading_threads() - before
+    reports.close()
+    assert not thread.is_alive()
+    assert [record.day for record in artifacts.days_of("1")] == [on(0)]
+
+
+def test_a_registry_that_does_not_answer_delays_a_close_by_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_reports, "CLOSE_SECONDS", 0.01)
+    artifacts, before = Artifacts(), uploading_threads()
+    artifacts.is_open.clear()
+    reports = ModelReports(artifacts)
+    for number in range(WAITING + 2):
+        store(reports, monitored(number))
+    [thread] = uploading_threads() - before
+    reports.close()
+    artifacts.is_open.set()
+    thread.join(10)
+    assert not thread.is_alive()
