@@ -26,6 +26,8 @@ from cardwatch.errors import CardwatchError
 LOG_POSITION: Final = ("partition", "log_offset")
 """Columns with the position of a row in the log."""
 BATCH_ROWS: Final = 65_536
+_ADDED_LATER: Final = ("card_range",)
+"""Texts that files of former versions lack. They are missing values there."""
 
 
 class RowGroupRange(Struct, frozen=True):
@@ -110,7 +112,7 @@ class _Reader:
         """Read the next batch. Return False, and close the file, after the last one."""
         try:
             for batch in self._batches:
-                rows = pa.Table.from_batches([batch])
+                rows = self._with_added_columns(pa.Table.from_batches([batch]))
                 if self._row_group.first_partition != self._row_group.last_partition:
                     rows = rows.filter(pc.equal(rows["partition"], pa.scalar(self._partition, pa.int32())))
                 if rows.num_rows:
@@ -120,6 +122,12 @@ class _Reader:
             raise _damaged(self._row_group.path, error) from error
         self._file.close()
         return False
+
+    def _with_added_columns(self, rows: pa.Table) -> pa.Table:
+        for name in _ADDED_LATER:
+            if name in self._names and name not in rows.column_names:
+                rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
+        return rows.select([name for name in self._names if name in rows.column_names])
 
     def take_up_to(self, offset: int) -> pa.Table:
         """Return and remove the held rows up to this offset."""

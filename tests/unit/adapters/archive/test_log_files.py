@@ -41,6 +41,15 @@ def test_each_partition_is_read_by_itself_from_files_that_hold_several(tmp_path:
     assert {0, 2} <= set(partitions_of(find_row_groups([mixed, apart])))
 
 
+def test_rows_of_files_from_before_the_card_range_have_none(tmp_path: Path) -> None:
+    former, newer = write(tmp_path / "former", (0, 1), (0, 3)), write(tmp_path / "newer", (0, 2), (0, 4))
+    rows = pq.read_table(newer[0])
+    pq.write_table(rows.add_column(0, "card_range", pa.array(["a", "b"])), newer[0])
+    for files, expected in (([former, newer], [None, "a", None, "b"]), ([former], [None, None])):
+        found = pa.concat_tables(read_in_log_order(find_row_groups(files), 0, ["card_range"]))
+        assert found["card_range"].to_pylist() == expected
+
+
 def test_an_offset_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     files = [write(tmp_path / "a", (0, 1), (0, 2)), write(tmp_path / "b", (0, 2), (0, 3))]
     with pytest.raises(CardwatchError, match="offset 2 of partition 0 is in the archive twice"):
