@@ -24,6 +24,7 @@ SUITES: Final = {
     "startup": "benchmarks.startup",
     "memory": "benchmarks.memory",
     "monitoring": "benchmarks.monitoring",
+    "loop": "benchmarks.loop",
     "function": "benchmarks.stream_function",
     "stream": "benchmarks.stream.suite",
 }

@@ -22,6 +22,7 @@ SECTIONS: Final = {
     "One request for a preview, step by step": ("step_",),
     "The stream function on AWS": ("function_",),
     "Monitoring": ("monitoring_",),
+    "The loop on simulated worlds": ("loop_",),
 }
 """Titles with the beginnings of the metrics' names."""
 HEAD: Final = ("metric", "value", "compared with", "ratio", "goal", "how")
