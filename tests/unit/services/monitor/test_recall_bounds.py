@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.label_states import LabelState
-from cardwatch.progress import STABLE, DayMonitored, RecallBounds
+from cardwatch.progress import RecallBounds
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.performance import bound_recall
+from tests.monitored_days import stable_day
 
 POLICY = DecisionPolicy(challenge_stops_fraud=0.75)
 FRAUD, GENUINE, CENSORED = LabelState.KNOWN_FRAUD, LabelState.PRESUMED_GENUINE, LabelState.CENSORED
@@ -39,17 +40,7 @@ def test_without_any_possible_fraud_there_are_no_bounds() -> None:
 def test_the_metrics_show_the_bounds_of_the_newest_day_and_nothing_without_them() -> None:
     counted = CollectorRegistry()
     metrics = MonitorMetrics(counted)
-    record = DayMonitored(
-        day=date(2025, 3, 3),
-        champion_version="1",
-        average_precision=None,
-        baseline_average_precision=None,
-        matured_frauds=0,
-        drifted_features=[],
-        drift_share=0.0,
-        state=STABLE,
-        recall_bounds=RecallBounds(low=0.0, high=0.5),
-    )
+    record = structs.replace(stable_day(date(2025, 3, 3)), recall_bounds=RecallBounds(low=0.0, high=0.5))
 
     def shown() -> list[float]:
         names = ("least_recall", "most_recall")
