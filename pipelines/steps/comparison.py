@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import date
-from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from adapters.model_registry.verdict_bundle import VerdictBundle
 from adapters.runtime.policy_file import Policies
+from cardwatch import __version__
 from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, channels_of
 from cardwatch.decision.policy_actions import actions_by_model, actions_by_rules
 from cardwatch.detector.detector import Detector
@@ -280,7 +280,7 @@ def _judged_inputs(
         ),
         feature_parity=inputs.feature_parity,
         scoring_time=measure_scoring_time(challenger.detector, champion.detector, rows.features),
-        code_version=version("cardwatch"),
+        code_version=__version__,
         numpy_version=np.__version__,
     )
 

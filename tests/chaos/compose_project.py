@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -16,6 +17,8 @@ START_SECONDS: Final = 600.0
 HEALTHY_SECONDS: Final = 360.0
 """Maximum time from the start of a container to its first successful health check: the longest `start_period`, and a
 minute for the next checks."""
+ERRORS_PER_CONTAINER: Final = 3
+MAX_LINE_LENGTH: Final = 400
 
 
 class ComposeProject(Compose):
@@ -83,6 +86,18 @@ class ComposeProject(Compose):
     def pid(self, service: str) -> int:
         """Return the host's id of the main process in the service's first container; 0 if it is not running."""
         return int(self.run("inspect", "-f", "{{.State.Pid}}", self.containers(service)[0]))
+
+    def errors(self) -> str:
+        """Return the newest lines that say ERROR from each container, as a failed test should show them."""
+        found = []
+        for container in self.run("ps", "-a", "--format", "{{.Names}}").split():
+            if container.startswith(self.project):
+                command = [self._engine.client, "logs", "--tail", "500", container]
+                streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+                log = subprocess.run(command, env=self._environment, check=False, timeout=COMMAND_SECONDS, **streams)
+                lines = [line[:MAX_LINE_LENGTH] for line in log.stdout.splitlines() if "ERROR" in line]
+                found += [f"{container}: {line}" for line in lines[-ERRORS_PER_CONTAINER:]]
+        return "\n".join(found)
 
     def run_in(self, service: str, *command: str, stdin: str = "", seconds: float = COMMAND_SECONDS) -> str:
         """Return the output of a command in the service's first container."""

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -121,7 +122,7 @@ def command_of(process: psutil.Process) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def containers() -> Iterator[Containers]:
+def containers(request: pytest.FixtureRequest) -> Iterator[Containers]:
     engine = find_engine()
     if engine is None:
         pytest.fail("neither Docker with compose nor podman-compose is installed: nothing was tested")
@@ -135,6 +136,8 @@ def containers() -> Iterator[Containers]:
     try:
         yield Containers(compose, ports, key, grafana_password)
     finally:
+        if request.session.testsfailed:  # the containers are removed below, and their logs with them
+            sys.stderr.write(f"errors in the logs of the containers:\n{compose.errors()}\n")
         for traffic in compose.containers("traffic"):  # its profile is unknown to `down`
             compose.run("rm", "-f", traffic)
         compose.down(volumes=True)

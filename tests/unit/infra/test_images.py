@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shlex
 from functools import cache
@@ -10,6 +11,8 @@ from pathlib import Path
 import grimp
 import pytest
 import yaml
+
+import cardwatch
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("cardwatch", "adapters", "models", "monitoring", "services", "pipelines", "infra", "cli")
@@ -129,3 +132,18 @@ def test_the_image_of_the_pipelines_has_the_commands_of_compose_file_and_runbook
     called = {name for page in pages for name in re.findall(r"cli\.main[, ]+([a-z]+)", page.read_text())}
     assert called >= {"bootstrap", "tables", "store"}
     assert {f"cli.{name}" for name in called} <= copied_modules("pipelines")
+
+
+def test_the_version_of_the_package_is_that_of_the_distribution() -> None:
+    assert cardwatch.__version__ == importlib.metadata.version("cardwatch")
+
+
+def test_no_process_asks_for_a_distribution_that_images_do_not_contain() -> None:
+    """Images contain our packages as files, so `importlib.metadata` does not find them there."""
+    asking = [
+        str(file.relative_to(ROOT))
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
+        if re.search(r"""(version|distribution|metadata|requires|files)\(["']cardwatch["']\)""", file.read_text())
+    ]
+    assert asking == []
