@@ -48,7 +48,7 @@ def average_precision(
     found, alerts = _cumulated(scores, is_fraud, weight)
     with np.errstate(invalid="ignore"):
         precision = np.where(alerts > 0, found / alerts, 0.0)
-    return float((np.diff(found, prepend=0.0) * precision).sum() / found[-1])
+    return min(1.0, float((np.diff(found, prepend=0.0) * precision).sum() / found[-1]))  # rounding may exceed 1
 
 
 def roc_auc(
@@ -67,7 +67,7 @@ def roc_auc(
     recall, false_alerts = found / found[-1], alerts - found
     width = np.diff(false_alerts, prepend=0.0) / false_alerts[-1]
     height = (recall + np.append(0.0, recall[:-1])) / 2.0
-    return float((width * height).sum())
+    return min(1.0, float((width * height).sum()))
 
 
 def recall_at_false_positive_rate(

@@ -33,6 +33,16 @@ def test_the_area_under_the_roc_curve_is_that_of_scikit_learn_also_with_ties_and
         )
 
 
+def test_rounding_does_not_lift_a_perfect_order_above_1() -> None:
+    random = np.random.default_rng(7)
+    for _ in range(200):
+        rows = int(random.integers(10, 200))
+        is_fraud, weight = np.arange(rows) < rows // 3, 1.0 / random.uniform(0.01, 1.0, rows)
+        assert roc_auc(-np.arange(rows, dtype=np.float64), is_fraud, weight) == pytest.approx(1.0)
+        assert roc_auc(-np.arange(rows, dtype=np.float64), is_fraud, weight) <= 1.0
+        assert average_precision(-np.arange(rows, dtype=np.float64), is_fraud, weight) <= 1.0
+
+
 def test_the_area_under_the_roc_curve_counts_pairs_in_order_and_ties_half() -> None:
     # The fraud with 0.9 is above both genuine rows, that with 0.5 equals one and is above none: 2.5 of 4 pairs.
     scores, is_fraud = np.array([0.9, 0.8, 0.5, 0.5]), np.array([True, False, True, False])
