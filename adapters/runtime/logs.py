@@ -20,6 +20,8 @@ TRANSACTION_ID: Final = "transaction_id"
 
 MAX_CHARACTERS: Final = 500
 """Maximum length of a quoted text in a log line."""
+_LONGEST_CARD_NUMBER: Final = 73
+"""Characters of a card number of 19 digits with three separators between any two. Its mask has more than a sixth."""
 
 _TEXT_FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s  %(message)s"
 # Other packages log from WARNING on.
@@ -36,7 +38,8 @@ def one_line(text: str, *, limit: int = MAX_CHARACTERS) -> str:
 
     Control characters are escaped, card numbers masked, and what is longer than `limit` is cut.
     """
-    masked = mask_card_numbers(text)
+    # What is beyond this has no influence on the line: a name in a record can be a megabyte long.
+    masked = mask_card_numbers(text[: 6 * limit + _LONGEST_CARD_NUMBER])
     shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in masked)
     return shown if len(shown) <= limit else f"{shown[:limit]}..."
 

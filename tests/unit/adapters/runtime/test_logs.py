@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from adapters.runtime.logs import OUR_PACKAGES, about, set_up_logging
+from adapters.runtime.logs import MAX_CHARACTERS, OUR_PACKAGES, about, one_line, set_up_logging
 from adapters.runtime.settings import Settings
 
 
@@ -82,3 +83,17 @@ def test_only_at_debug_each_transaction_has_its_line_and_libraries_only_warn(log
     logging.getLogger("httpx").info("GET")
     [line] = log().splitlines()
     assert line.endswith("approved  [t-1]")
+
+
+@pytest.mark.parametrize(
+    "name", ["1 ", "4111 1111 1111 1111 ", "4 - 1 - 1 - 1 - 1 - 1 - 1 - 1 - 1 - 1 - 1 - 1 - 1 - 1 - 1 - 1 - x", "\x1b"]
+)
+def test_a_name_of_a_megabyte_in_a_foreign_record_takes_no_time_to_log(name: str) -> None:
+    """Archive and monitor log each record that they pass over, again at every start for the topic `progress`."""
+    started = time.process_time()
+    line = one_line(f"Object contains unknown field `{name * (900_000 // len(name))}`")
+    assert time.process_time() - started < 1.0
+    assert len(line) == MAX_CHARACTERS + len("...")
+    assert "4111" not in line
+    assert "4 - 1 - 1" not in line
+    assert line.isprintable()
