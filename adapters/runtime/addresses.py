@@ -17,7 +17,11 @@ from cardwatch.errors import Misconfigured
 _USERINFO: Final = re.compile(r'(?<=://)[^\s"<>]*@')
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_SECRET_NAME: Final = re.compile("passw|secret|token", re.IGNORECASE)
+_SECRET_NAME: Final = re.compile(
+    "passw|passphrase|pwd|secret|token|credential|signature|(api|access|account|auth|license|subscription)[_-]?key"
+    "|^(x-)?(pass|auth|authorization|key|sig)$",
+    re.IGNORECASE,
+)
 _FORBIDDEN: Final = re.compile(r'[\s\x00-\x1f\x7f"<>\\^`{|}]')
 
 
@@ -123,6 +127,11 @@ def split_userinfo(address: str) -> SplitAddress:
     return SplitAddress(f"{scheme}{separator}{host}{path}", unquote(username), unquote(password))
 
 
+def is_unicode(value: str) -> bool:
+    """Return whether a variable or argument was UTF-8. Python keeps other bytes as halves of surrogate pairs."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def plain(value: str) -> str:
     """Return a secret or any other string as it is."""
     return str.__str__(value)
@@ -169,6 +178,8 @@ def _normalised(raw: str) -> str:
         # Part of an unquoted password may have been taken for the host, so none of it is shown.
         raise ValueError(f"{scheme}://... has a host or port that cannot be read; in a password, @ is written as %40")
     if any(map(_SECRET_NAME.search, parse_qs(path.partition("?")[2], keep_blank_values=True))):
-        raise ValueError(f"{scheme}://... has a password after the ?, where it would be shown; give it before the host")
+        raise ValueError(
+            f"{scheme}://... has a password or key after the ?, where it would be shown; give it before the host"
+        )
     login = f"{parts[0]}{colon}{parts[1]}@" if userinfo else ""
     return f"{scheme}://{login}{host}{path}"

@@ -16,7 +16,16 @@ import msgspec
 import msgspec.inspect
 from msgspec import Meta, Struct, structs
 
-from adapters.runtime.addresses import HttpUrl, Secret, SecretUrl, SqlUrl, StoreUrl, plain, split_userinfo
+from adapters.runtime.addresses import (
+    HttpUrl,
+    Secret,
+    SecretUrl,
+    SqlUrl,
+    StoreUrl,
+    is_unicode,
+    plain,
+    split_userinfo,
+)
 from adapters.runtime.kafka_connection import MSK_IAM, KafkaClient, KafkaConnection
 from cardwatch.errors import Misconfigured
 from cardwatch.partitioning import Partitioner, Partitioning
@@ -220,7 +229,13 @@ def read_settings(environment: Mapping[str, str] | None = None, **overrides: obj
 
 
 def variables_of(prefix: str) -> dict[str, str]:
-    """Return the variables of another program, such as `MLFLOW_TRACKING_`, by their names without this prefix."""
+    """Return the variables of another program, such as `MLFLOW_TRACKING_`, by their names without this prefix.
+
+    Raises `Misconfigured`, without the value, for one that is not UTF-8: no header can carry it.
+    """
+    for key, value in os.environ.items():
+        if key.startswith(prefix) and prefix != PREFIX:
+            _require_unicode(key, value)
     return {key.removeprefix(prefix): value for key, value in os.environ.items() if value and key.startswith(prefix)}
 
 
@@ -257,6 +272,8 @@ def tls_of(settings: Settings) -> tuple[Path, Path] | None:
 
 
 def _convert(key: str, raw: str, field: structs.FieldInfo) -> object:
+    if field.type not in (Path, Path | None):
+        _require_unicode(key, raw)
     if field.type in (Count, Count | None) and not raw.isdecimal():  # msgspec also reads 4.0 and null
         raise Misconfigured(f"{key}={raw!r}: expected a whole number, 1 or more")
     try:
@@ -264,6 +281,11 @@ def _convert(key: str, raw: str, field: structs.FieldInfo) -> object:
     except msgspec.ValidationError as error:
         shown = "" if isinstance(field.default, Secret) else f"{raw!r}: "
         raise Misconfigured(f"{key}={shown}{error}{_choices(field.type)}") from error
+
+
+def _require_unicode(key: str, value: str) -> None:
+    if not is_unicode(value):
+        raise Misconfigured(f"{key}: is not UTF-8 text; set the variable in a terminal or file with that encoding")
 
 
 def _choices(kind: Any) -> str:

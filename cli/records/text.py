@@ -31,11 +31,6 @@ def escaped(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def is_unicode(argument: str) -> bool:
-    """Return whether an argument of a command was UTF-8. Other bytes become lone surrogates, which no record holds."""
-    return not any("\ud800" <= character <= "\udfff" for character in argument)
-
-
 def as_text(data: bytes) -> str | None:
     """Return the bytes as text with card numbers masked, None if they are no UTF-8 or hold control characters."""
     try:

@@ -11,9 +11,10 @@ import click
 import msgspec
 from msgspec import NODEFAULT, structs
 
+from adapters.runtime.addresses import is_unicode
 from cardwatch.errors import InvalidRecord, Misconfigured
 from cardwatch.events import AuthorizationOutcome, Channel, Transaction, decode
-from cli.records.text import is_unicode, printable
+from cli.records.text import printable
 
 _NUMBERS: Final = ("amount_minor", "latitude", "longitude")
 _HELP: Final[dict[str, str]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -162,6 +163,17 @@ def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(
     }
     with pytest.raises(Misconfigured, match=f"^{variable} cannot be sent in a header") as refused:
         calls[variable]()
+    assert "nter2" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING"])
+def test_a_login_in_another_encoding_is_refused_without_showing_it(
+    host: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "alice")
+    monkeypatch.setenv(variable, os.fsdecode("alice:hünter2".encode("latin-1")))
+    with pytest.raises(Misconfigured, match=f"^{variable}: is not UTF-8 text") as refused:
+        (MlflowRegistry if variable.startswith("MLFLOW") else PrefectDeployments)(f"http://{host}")
     assert "nter2" not in "".join(traceback.format_exception(refused.value))
 
 

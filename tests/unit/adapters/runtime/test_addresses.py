@@ -100,12 +100,18 @@ def test_an_address_of_another_scheme_is_refused_without_a_login_in_it(text: str
         ("CARDWATCH_DATABASE_URL", "postgresql://host/mlflow?user=me&sslpassword=hunter2"),
         ("CARDWATCH_STORE_URL", "redis://host:6379/0?PASSWORD=hunter2"),
         ("CARDWATCH_MLFLOW_URL", "https://host/?access_token=hunter2"),
+        ("CARDWATCH_TRACES_URL", "https://host/v1/traces?api-key=hunter2"),
+        ("CARDWATCH_TRACES_URL", "https://host/v1/traces?a=1&key=hunter2"),
+        ("CARDWATCH_PREFECT_URL", "https://host/api?apikey=hunter2"),
+        ("CARDWATCH_MLFLOW_URL", "https://host/?sig=hunter2"),
     ],
 )
 def test_a_password_behind_the_path_of_an_address_is_refused_without_showing_it(key: str, address: str) -> None:
-    with pytest.raises(Misconfigured, match=f"^{key}=.* has a password after the ") as refused:
+    with pytest.raises(Misconfigured, match=f"^{key}=.* has a password or key after the ") as refused:
         read_settings({key: address})
     assert "hunter2" not in str(refused.value)
+    for plain_option in ("redis://host/0?ssl_keyfile=key.pem", "redis://host/0?ssl_cert_reqs=none"):
+        assert plain(read_settings({"CARDWATCH_STORE_URL": plain_option}).store_url) == plain_option
     table = "dynamodb://TABLE?region=eu-central-1&endpoint=http://localhost:5000"
     assert plain(read_settings({"CARDWATCH_STORE_URL": table}).store_url) == table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,22 @@ def test_the_file_of_api_keys_is_in_home_by_default() -> None:
 def test_an_unusable_value_is_refused_with_key_and_value(key: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=f"{key}='{value}'"):
         read_settings({key: value})
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["POSTGRES_PASSWORD", "STORE_PASSWORD", "KAFKA_PASSWORD", "API_KEY", "CONTROL_KEY", "BIND", "KAFKA_USERNAME"],
+)
+def test_a_value_in_another_encoding_is_refused_with_its_key_alone(key: str) -> None:
+    addresses = {"CARDWATCH_INDEX_URL": "postgresql://me@host/archive", "CARDWATCH_STORE_URL": "redis://host:6379/0"}
+    with pytest.raises(Misconfigured, match=f"^CARDWATCH_{key}: is not UTF-8 text; ") as refused:
+        read_settings({**addresses, f"CARDWATCH_{key}": os.fsdecode("hünter2".encode("latin-1"))})
+    assert "nter2" not in str(refused.value)
+
+
+def test_a_path_may_have_any_bytes() -> None:
+    home = os.fsdecode(b"/data/f\xfcr")
+    assert read_settings({"CARDWATCH_HOME": home}).home == Path(home)
 
 
 def test_an_unknown_choice_is_refused_with_the_accepted_ones() -> None:
