@@ -73,7 +73,11 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CardwatchError as error:
-            click.echo(f"cardwatch: {without_userinfo(str(error))}", err=True)
+            from cli.records.text import escaped  # noqa: PLC0415 (--help needs none of its patterns)
+
+            # Names of columns and files, which a message may quote, can hold what a terminal would act on.
+            lines = (escaped(line) for line in without_userinfo(str(error)).split("\n"))
+            click.echo("cardwatch: " + "\n".join(lines), err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
         except OSError as error:
             if (

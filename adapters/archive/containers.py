@@ -172,7 +172,7 @@ def _open_member(path: Path) -> pa.NativeFile:
             raise MappingError(f"{path}: is {office}")
         if len(members) != 1:
             more = ", ..." if len(names) > _SHOWN_MEMBERS else ""
-            held = f" ({', '.join(names[:_SHOWN_MEMBERS])}{more})" if names else ""
+            held = f" ({mask_card_numbers(', '.join(names[:_SHOWN_MEMBERS]))}{more})" if names else ""
             raise MappingError(
                 f"{path}: is a zip archive of {len(names)} files{held}; unpack it, and give the file that holds the"
                 " transactions"

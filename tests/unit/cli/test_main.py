@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from cardwatch.errors import MappingError, Misconfigured
 from cli import main
 from cli.contracts import contracts
 
@@ -59,11 +60,15 @@ def test_no_option_takes_a_number_that_is_none(value: str) -> None:
     [
         (OSError(errno.ENOSPC, "No space left on device"), "cardwatch: No space left on device\n"),
         (PermissionError(errno.EACCES, "Permission denied", "page.json"), "cardwatch: Permission denied: page.json\n"),
+        (
+            MappingError("has no column 'time'. Its columns:\n  \x1b[2J\x07, caf\xe9, \udcff"),
+            "cardwatch: has no column 'time'. Its columns:\n  \\x1b[2J\\x07, caf\xe9, \\udcff\n",
+        ),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), ""),
     ],
 )
 def test_a_file_that_cannot_be_written_ends_a_command_with_one_line_and_a_closed_pipe_silently(
-    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> NoReturn:
         raise error
@@ -71,4 +76,4 @@ def test_a_file_that_cannot_be_written_ends_a_command_with_one_line_and_a_closed
     monkeypatch.setattr(contracts, "callback", fail)
     monkeypatch.setattr(contracts, "params", [])
     result = CliRunner().invoke(main.main, ["contracts"])
-    assert (result.exit_code, result.output) == (1, said)
+    assert (result.exit_code, result.output) == (2 if isinstance(error, Misconfigured) else 1, said)

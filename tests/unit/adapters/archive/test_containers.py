@@ -117,6 +117,10 @@ def test_compressed_text_is_read_whatever_the_file_is_called(tmp_path: Path, nam
 
 REFUSED: dict[str, tuple[bytes, str]] = {
     "two files": (zipped(("a.csv", TEXT), ("b.csv", TEXT)), "is a zip archive of 2 files (a.csv, b.csv); unpack it"),
+    "a card number as a name": (
+        zipped(("4111 1111 1111 1111.csv", TEXT), ("b.csv", TEXT)),
+        "is a zip archive of 2 files ([card number].csv, b.csv); unpack it",
+    ),
     "no file": (zipped(), "is a zip archive of 0 files; unpack it"),
     "password": (encrypted_zip(), "is a zip archive that cannot be read here (File 'a.csv' is encrypted"),
     "xlsx": (zipped(("[Content_Types].xml", b"x"), ("xl/workbook.xml", b"x")), "is an Excel workbook; save the sheet"),
