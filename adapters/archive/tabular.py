@@ -6,7 +6,7 @@ All values become text, so that both formats are parsed alike. Rows are counted 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 
@@ -25,6 +25,9 @@ from cardwatch.errors import MappingError
 
 BATCH_BYTES: Final = 8 << 20
 BATCH_ROWS: Final = 65_536
+_WRITE_AS_UTF8: Final = "write the file again with texts in UTF-8, as Parquet requires"
+_WHOLE_NUMBERS: Final = {pa.float16(): 2**11, pa.float32(): 2**24}
+"""Types of Parquet and the number up to which they hold every whole number."""
 
 Malformed = Callable[[int, str], None]
 """Callback for a row that cannot be split into columns, with its number and the reason."""
@@ -54,16 +57,25 @@ def column_names(path: Path, dialect: CsvDialect) -> list[str]:
     """Return the names of the file's columns. Raises `MappingError` if the file cannot be read."""
     if is_parquet(path):
         with _parquet(path) as file:
-            return list(file.schema_arrow.names)
+            try:
+                return list(file.schema_arrow.names)
+            except UnicodeDecodeError as error:
+                raise MappingError(f"{path}: the name of a column is not UTF-8 text; {_WRITE_AS_UTF8}") from error
     decoded_head(path, read_head(path), dialect.encoding, dialect.delimiter)
     with open_text(path) as stream, _csv(path, stream, dialect, None, lambda _row: "skip") as reader:
         return list(reader.schema.names)
 
 
-def read_text(path: Path, columns: Sequence[str], dialect: CsvDialect, malformed: Malformed) -> Iterator[TextBatch]:
-    """Yield the given columns of `path` in the order of rows. Raises `MappingError` if the file cannot be read."""
+def read_text(
+    path: Path, columns: Sequence[str], dialect: CsvDialect, malformed: Malformed, exact: Collection[str] = ()
+) -> Iterator[TextBatch]:
+    """Yield the given columns of `path` in the order of rows. Raises `MappingError` if the file cannot be read.
+
+    In the `exact` columns every digit counts: a number that its type in Parquet has rounded to fewer digits is written
+    in exponent form with these, as spreadsheets do, and not with all digits of the rounded number.
+    """
     if is_parquet(path):
-        yield from _read_parquet(path, list(columns))
+        yield from _read_parquet(path, list(columns), exact)
     else:
         yield from _read_csv(path, list(columns), dialect, malformed)
 
@@ -75,27 +87,48 @@ def _parquet(path: Path) -> pq.ParquetFile:
         raise MappingError(f"{path}: is not a readable Parquet file: {error}") from error
 
 
-def _read_parquet(path: Path, columns: list[str]) -> Iterator[TextBatch]:
+def _read_parquet(path: Path, columns: list[str], exact: Collection[str]) -> Iterator[TextBatch]:
     row = 1
     with _parquet(path) as file:
         try:
             for batch in file.iter_batches(BATCH_ROWS, columns=columns):
                 numbers = np.arange(row, row + batch.num_rows)
-                yield TextBatch(numbers, {name: _as_text(path, name, batch.column(name)) for name in columns})
+                texts = {name: _as_text(path, name, batch.column(name), numbers) for name in columns}
+                shortened = {name: _with_lost_digits(batch.column(name), texts[name]) for name in exact}
+                yield TextBatch(numbers, texts | shortened)
                 row += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             raise MappingError(f"{path}: cannot be read after row {row - 1}: {error}") from error
 
 
-def _as_text(path: Path, name: str, values: pa.Array[Any]) -> pa.StringArray:
+def _as_text(path: Path, name: str, values: pa.Array[Any], numbers: NDArray[np.int64]) -> pa.StringArray:
     if pa.types.is_duration(values.type):  # as text it would be a count of its own unit
         raise MappingError(
             f"{path}: column {name}: values of type {values.type} cannot be used; store them as numbers of seconds"
         )
     try:
-        return cast(pa.StringArray, values.cast(pa.string()))
+        texts = cast(pa.StringArray, values.cast(pa.string()))
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
         raise MappingError(f"{path}: column {name}: values of type {values.type} cannot be used") from error
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid as error:  # other programs store the bytes of any encoding as text
+        row = numbers[_first_not_utf8(texts.cast(pa.binary()))]
+        raise MappingError(f"{path}: row {row}, column {name}: is not UTF-8 text; {_WRITE_AS_UTF8}") from error
+    return texts
+
+
+def _with_lost_digits(values: pa.Array[Any], texts: pa.StringArray) -> pa.StringArray:
+    """Write the numbers beyond which a short type does not hold every whole one in exponent form."""
+    if values.type not in _WHOLE_NUMBERS:
+        return texts
+    numbers = values.to_numpy(zero_copy_only=False)
+    with np.errstate(invalid="ignore"):
+        large = np.isfinite(numbers) & (np.abs(numbers) > _WHOLE_NUMBERS[values.type])
+    if not large.any():
+        return texts
+    written = [np.format_float_scientific(number, trim="-", exp_digits=2).upper() for number in numbers[large]]
+    return cast(pa.StringArray, pc.replace_with_mask(texts, pa.array(large), pa.array(written, pa.string())))
 
 
 def _csv(

@@ -151,13 +151,14 @@ def _read_batches(
 ) -> Iterator[tuple[Columns, int]]:
     """Yield the columns of each batch without its faulty rows, and the number of rows that were left out."""
     used = list(dict.fromkeys([*mapping.columns().values(), *score_columns]))
+    exact = {name for spec in mapping.joinable() for name in spec.names}
     waiting: list[Fault] = []
 
     def malformed(row: int, reason: str) -> None:
         waiting.append(Fault(row, "", None, reason))
 
     thousands = ThousandsCheck(mapping.transaction.amount, is_text=not is_parquet(path))
-    for batch in read_text(path, used, mapping.file, malformed):
+    for batch in read_text(path, used, mapping.file, malformed, exact):
         thousands.add(batch.columns[mapping.transaction.amount.column])
         columns, faults = parse_batch(batch, mapping, score_columns)
         last = int(batch.numbers[-1]) if len(batch.numbers) else 0

@@ -54,9 +54,11 @@ def parse_identifiers(texts: Texts, refuse: Refuse, spec: Identifier, *, is_card
     """
     coded = texts.dictionary_encode()
     names = coded.dictionary
-    refuse(where(coded, pc.greater(pc.utf8_length(names), pa.scalar(_MAX_LENGTH))), "is longer than 64 characters")
+    too_long = pc.greater(pc.utf8_length(names), pa.scalar(_MAX_LENGTH))
+    refuse(where(coded, too_long), "is longer than 64 characters")
     refuse(where(coded, pc.match_substring_regex(names, _CONTROL)), "contains a control character")
     suspects = pc.match_substring_regex(names, _SUSPECT).to_numpy(zero_copy_only=False)
+    suspects = suspects & ~too_long.to_numpy(zero_copy_only=False)  # which are refused already
     if not spec.tokenize and not spec.not_card_numbers:
         is_number = is_number_of_card if is_card else holds_number_of_brand
         refuse(where(coded, _mask(names, suspects, is_number)), _CARD_NUMBER if is_card else _NUMBER_OF_BRAND)

@@ -191,6 +191,11 @@ class Mapping(Strict, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ("", "N/A", "NaN", "nan", "null", "NULL", "None")
     protocol: PrequentialProtocol = PrequentialProtocol()
 
+    def joinable(self) -> list[Joinable]:
+        """The fields of identifiers and times."""
+        specs = (getattr(part, name) for part in (self.transaction, self.label) for name in part.__struct_fields__)
+        return [spec for spec in specs if isinstance(spec, Joinable)]
+
     def columns(self) -> dict[str, str]:
         """The columns that are used: our field (`transaction.card_id`, `...card_id.columns[0]`) -> their column."""
         used = {}

@@ -12,8 +12,10 @@ from unicodedata import category
 
 import msgspec
 
+from adapters.archive.tabular import CsvDialect
 from cardwatch.errors import MappingError
 from cli.evaluate.mapping import CODE_RULES, TIME_FORMATS, Amount, Code, Identifier, Joinable, Mapping, Time
+from cli.evaluate.parsing import whole_number
 from cli.yaml_text import TextLoader, load_yaml, read_text
 
 _FACTORS: Final = frozenset({"k", "m", "mn", "b", "bn", "%", "\u2030"})
@@ -78,11 +80,10 @@ def _spelled_out(name: str, value: object) -> object:
 
 def _check(mapping: Mapping) -> None:
     """Check what the types cannot express; raise `msgspec.ValidationError` as they do."""
-    for name in ("delimiter", "quote"):
-        if not (character := getattr(mapping.file, name)).isascii():
-            raise _refusal(f"{character!r} is not ASCII: replace it in the file by another one first", f"file.{name}")
+    _check_dialect(mapping.file)
     flag = mapping.label.is_fraud
-    if both := sorted(flag.fraud_values & (flag.genuine_values or frozenset())):
+    fraud, genuine = (set(map(whole_number, values)) for values in (flag.fraud_values, flag.genuine_values or ()))
+    if both := sorted(fraud & genuine):
         raise _refusal(f"{both[0]!r} is among the values of both classes", "label.is_fraud")
     _check_time("transaction.occurred_at", mapping.transaction.occurred_at)
     if mapping.label.observed_at is not None:
@@ -99,6 +100,18 @@ def _check(mapping: Mapping) -> None:
             _check_separator(f"transaction.{name}.decimal_separator", degrees.decimal_separator)
     if (mapping.transaction.latitude is None) != (mapping.transaction.longitude is None):
         raise _refusal("latitude and longitude come together or not at all", "transaction")
+
+
+def _check_dialect(dialect: CsvDialect) -> None:
+    for name in ("delimiter", "quote"):
+        if not (character := getattr(dialect, name)).isascii():
+            raise _refusal(f"{character!r} is not ASCII: replace it in the file by another one first", f"file.{name}")
+        if character in {"\0", "\r", "\n"}:
+            raise _refusal(f"{character!r} cannot be used, because it ends a line or a text", f"file.{name}")
+    if dialect.delimiter == dialect.quote:
+        raise _refusal("delimiter and quote are the same", "file")
+    if not dialect.encoding.isprintable():
+        raise _refusal(f"{dialect.encoding!r} is not the name of an encoding", "file.encoding")
 
 
 def _check_columns(where: str, spec: Joinable) -> None:

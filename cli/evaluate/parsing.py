@@ -53,6 +53,8 @@ _OTHER_COUNT: Final = {
 _WIDTHS: Final = {"Y": "4", "j": "3", "f": "1,6"} | dict.fromkeys("mdHIMSyUWwu", "2")
 """Digits of a directive of strptime. Between directives that touch, fewer could mean several times: 10305 is 01:03:05
 or 10:30:5."""
+_LONGEST_TIME: Final = 256
+"""Characters of a time. The search for a pattern in a longer text can take minutes."""
 _SMALLEST_FRACTION: Final = 1e-6
 _UNIT_MS: Final = {
     "epoch_s": 1_000,
@@ -120,7 +122,8 @@ def parse_amounts(texts: Texts, refuse: Refuse, spec: Amount) -> NDArray[np.int6
     if spec.unit == "minor":
         fraction = np.abs(numbers - np.rint(numbers)) > _SMALLEST_FRACTION
         refuse(fraction, "has a fraction, though transaction.amount.unit is minor")
-    minor = np.rint(numbers * (10**spec.digits if spec.unit == "major" else 1))
+    with np.errstate(over="ignore"):  # what is infinite is refused below
+        minor = np.rint(numbers * (10**spec.digits if spec.unit == "major" else 1))
     minor = np.where(numbers < 0, np.minimum(minor, -1), minor)  # a refund that rounds to 0 is none of 0
     if spec.negative == "refuse":
         refuse(minor < 0, "is negative; an amount must be 0 or more")
@@ -164,9 +167,9 @@ def parse_scores(texts: Texts, refuse: Refuse, refuse_unseen: Refuse) -> NDArray
 def parse_fraud(texts: Texts, refuse: Refuse, spec: FraudFlag) -> Mask:
     """Which transactions were fraud."""
     lower = pc.replace_substring_regex(pc.utf8_lower(texts), _WHOLE_FLOAT, r"\1")
-    fraud = _is_one_of(lower, frozenset(map(_whole, spec.fraud_values)))
+    fraud = _is_one_of(lower, frozenset(map(whole_number, spec.fraud_values)))
     if spec.genuine_values is not None:
-        known = fraud | _is_one_of(lower, frozenset(map(_whole, spec.genuine_values)))
+        known = fraud | _is_one_of(lower, frozenset(map(whole_number, spec.genuine_values)))
         means = ", ".join(sorted(spec.fraud_values)), ", ".join(sorted(spec.genuine_values))
         refuse(~known & ~is_null(texts), f"means neither fraud ({means[0]}) nor genuine ({means[1]})")
     return fraud
@@ -207,7 +210,7 @@ def _strptime_ms(texts: Texts, pattern: str, form: re.Pattern[str] | None) -> Ar
     """Parse with Python's strptime; the platform's accepts 31 February as a day in March."""
     coded = texts.dictionary_encode()
     found = [
-        _strptime_one(text, pattern) if form is None or form.fullmatch(text) else None
+        _strptime_one(text, pattern) if len(text) <= _LONGEST_TIME and (form is None or form.fullmatch(text)) else None
         for text in coded.dictionary.to_pylist()
     ]
     return pa.array(found, pa.int64()).take(coded.indices)
@@ -228,7 +231,7 @@ def _counted_ms(texts: Texts, spec: Time) -> Arrow:
 
 
 def _our_code(theirs: str, name: str, pattern: str, spec: Code) -> str | None:
-    whole = _whole(theirs)
+    whole = whole_number(theirs)
     translated = spec.values.get(theirs) or spec.values.get(whole)
     if translated is not None:
         return translated
@@ -236,7 +239,8 @@ def _our_code(theirs: str, name: str, pattern: str, spec: Code) -> str | None:
     return code if re.fullmatch(pattern, code) else spec.otherwise
 
 
-def _whole(text: str) -> str:
+def whole_number(text: str) -> str:
+    """Return a label or code that was read as a float, such as 1.0, as the whole number that it was; others as is."""
     return re.sub(_WHOLE_FLOAT, r"\1", text)
 
 

@@ -16,6 +16,8 @@ from cardwatch.card_numbers import is_moment, looks_like_card_number, mask_card_
 from cardwatch.errors import MappingError
 
 MAX_SHOWN_CHARACTERS = 60
+MAX_WRITTEN_CHARACTERS: Final = 1_000
+"""Characters of a value in the file of rejected rows. A quote that is left open can make a value of megabytes."""
 MAX_SHOWN_REASONS: Final = 5
 
 
@@ -57,7 +59,7 @@ class Rejects:
         kind = fault.column, re.sub(r"\d+", "0", fault.reason)  # the same reason may name other rows
         self._reasons[kind] += 1
         self._first.setdefault(kind, fault)
-        self._write((fault.row, fault.column, without_card_numbers(fault.value or ""), fault.reason))
+        self._write((fault.row, fault.column, _cut(fault.value or "", MAX_WRITTEN_CHARACTERS), fault.reason))
 
     def reasons(self) -> list[RejectReason]:
         """Why rows were set aside, the most frequent reason first."""
@@ -150,8 +152,13 @@ def failing(path: Path) -> Refuse:
 
 def shown(value: str) -> str:
     """`value` quoted for a message: cut if long, masked if it may be a card number."""
-    value = without_card_numbers(value)
-    return repr(value if len(value) <= MAX_SHOWN_CHARACTERS else value[:MAX_SHOWN_CHARACTERS] + "...")
+    return repr(_cut(value, MAX_SHOWN_CHARACTERS))
+
+
+def _cut(value: str, limit: int) -> str:
+    """Mask card numbers in a value, and cut it; what is too far behind the cut to matter is not searched."""
+    masked = without_card_numbers(value[: 10 * limit])
+    return masked if len(masked) <= limit else masked[:limit] + "..."
 
 
 def without_card_numbers(value: str) -> str:

@@ -60,7 +60,7 @@ def read_truth(path: Path, dataset: Dataset) -> TypologiesOfRows:
     try:
         table = pq.read_table(path, columns=list(COLUMNS))
         pairs = set(zip(*(table[name].cast(pa.string()).to_pylist() for name in COLUMNS), strict=True))
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         raise Misconfigured(
             f"--truth {path}: cannot be read as Parquet with {' and '.join(COLUMNS)}: {error}"
         ) from error

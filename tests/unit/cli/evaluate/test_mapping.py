@@ -129,6 +129,12 @@ def test_the_mappings_in_the_documentation_are_valid(tmp_path: Path) -> None:
             MINIMAL + 'file: {delimiter: "\u00a7"}',
             "file.delimiter: '\u00a7' is not ASCII: replace it in the file by another one first",
         ),
+        (
+            MINIMAL + 'file: {delimiter: "\\0"}',
+            "file.delimiter: '\\x00' cannot be used, because it ends a line or a text",
+        ),
+        (MINIMAL + "file: {quote: ','}", "file: delimiter and quote are the same"),
+        (MINIMAL + 'file: {encoding: "utf\\0"}', "file.encoding: 'utf\\x00' is not the name of an encoding"),
         (MINIMAL + "file: {skip_rows: 9999999999}", "file.skip_rows: Expected a whole number <= 1000000"),
         (
             "[" * 3_000,
@@ -142,6 +148,10 @@ def test_the_mappings_in_the_documentation_are_valid(tmp_path: Path) -> None:
         (
             MINIMAL.replace("is_fraud: fraud", "is_fraud: {column: fraud, fraud: [Yes, 1], genuine: [yES]}"),
             "label.is_fraud: 'yes' is among the values of both classes",
+        ),
+        (
+            MINIMAL.replace("is_fraud: fraud", "is_fraud: {column: fraud, fraud: ['1.0'], genuine: ['1']}"),
+            "label.is_fraud: '1' is among the values of both classes",
         ),
         (
             MINIMAL.replace("occurred_at: time", "occurred_at: {column: time, format: epoch_s, start: 2024-01-01}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 
 from adapters.archive import tabular
 from cardwatch.errors import MappingError
-from cli.evaluate.dataset import read_dataset
+from cli.evaluate.dataset import Dataset, read_dataset
 from cli.evaluate.mapping_file import load_mapping
-from cli.evaluate.rejects import failing
+from cli.evaluate.rejects import failing, rejecting
+from cli.evaluate.suggest import suggest_mapping
 from tests.unit.cli.evaluate.test_files_of_others import HEADER, MINIMAL, names, read, refusal
 
 
@@ -116,3 +118,87 @@ def test_labels_and_codes_that_were_read_as_floats_are_what_the_mapping_lists(tm
     # The number of a category in a list of the file's own is no code of ISO 18245.
     message = refusal(tmp_path, HEADER.replace("fraud", "fraud,kind") + rows + "2024-03-04,c,m,1,0,7\n", mapping)
     assert "row 5, column kind: '7' is not an ISO 18245 code" in message
+
+
+def parquet(tmp_path: Path, mapping: str = MINIMAL, **columns: object) -> Dataset:
+    path = tmp_path / "data.parquet"
+    rows = {
+        "time": ["2024-03-01"] * 2,
+        "card": ["a", "b"],
+        "merchant": ["m"] * 2,
+        "amount": [1.5, 2.5],
+        "fraud": [0, 1],
+    }
+    pq.write_table(pa.table(rows | columns), path)
+    (tmp_path / "mapping.yaml").write_text(mapping)
+    return read_dataset(path, load_mapping(tmp_path / "mapping.yaml"), failing(path))
+
+
+@pytest.mark.parametrize("column", ["time", "card", "merchant", "amount", "fraud"])
+@pytest.mark.parametrize("data", [b"Caf\xe9", b"\xed\xa0\x80", b"\xff"])
+def test_texts_of_parquet_in_another_encoding_are_refused_with_row_and_column(
+    tmp_path: Path, column: str, data: bytes
+) -> None:
+    """Programs that write Parquet do not always check that a text is UTF-8, as the format requires."""
+    buffers = pa.array([b"fine", data]).buffers()
+    texts = pa.Array.from_buffers(pa.string(), 2, buffers)
+    expected = f"data.parquet: row 2, column {column}: is not UTF-8 text; write the file again with texts in UTF-8"
+    with pytest.raises(MappingError, match=expected):
+        parquet(tmp_path, **{column: texts})
+    with pytest.raises(MappingError, match=expected):
+        suggest_mapping(tmp_path / "data.parquet")
+
+
+@pytest.mark.parametrize(
+    ("kind", "exact", "rounded", "said"),
+    [
+        # Of 24 binary digits a float32 holds, and of 11 a float16.
+        (pa.float32(), 16_777_216.0, 123_456_789.0, "1.2345679E+08"),
+        (pa.float16(), 2_048.0, 2_050.0, "2.05E+03"),
+    ],
+)
+def test_an_identifier_that_its_type_has_rounded_is_refused(
+    tmp_path: Path, kind: pa.DataType, exact: float, rounded: float, said: str
+) -> None:
+    """Two cards whose numbers differ in the last digit would have become one."""
+    cards = pa.array([exact, 7.0]).cast(kind)
+    assert parquet(tmp_path, card=cards).card_names.tolist() == [str(int(exact)), "7"]
+    with pytest.raises(
+        MappingError, match=r"row 2, column card: .* is a number in exponent form.*digits are lost"
+    ) as e:
+        parquet(tmp_path, card=pa.array([exact, rounded]).cast(kind))
+    assert repr(said) in str(e.value)
+
+
+def test_a_time_that_its_type_has_rounded_is_refused_and_an_amount_is_as_near_as_its_type(tmp_path: Path) -> None:
+    seconds = MINIMAL.replace("occurred_at: time", "occurred_at: {column: time, format: epoch_s}")
+    # A float32 of this size counts in steps of 128 seconds.
+    times = pa.array([1_709_287_200.0, 1_709_287_300.0])
+    with pytest.raises(MappingError, match=r"row 1, column time: '1\.7092872E\+09' .* last digits are lost"):
+        parquet(tmp_path, seconds, time=times.cast(pa.float32()))
+    assert len(parquet(tmp_path, seconds, time=times)) == 2
+    amounts = pa.array([20_000_000.0, 30_000_000.0], pa.float32())
+    assert parquet(tmp_path, amount=amounts).columns["amount"].tolist() == [2_000_000_000, 3_000_000_000]
+
+
+@pytest.mark.parametrize("value", ["1 " * 100_000, "4111 1111 1111 1111 " * 10_000, "1.1.1" * 40_000, "m" * 200_000])
+@pytest.mark.parametrize("column", ["time", "card", "merchant", "amount", "fraud"])
+def test_a_value_of_any_length_is_refused_at_once(tmp_path: Path, column: str, value: str) -> None:
+    row = {"time": "01.03.2024103005", "card": "c", "merchant": "m", "amount": "1", "fraud": "0"}
+    data = HEADER + "".join(",".join(each.values()) + "\n" for each in (row, row | {column: value}))
+    touching = MINIMAL.replace("occurred_at: time", 'occurred_at: {column: time, format: "%d.%m.%Y%H%M%S"}')
+    started = time.process_time()
+    message = refusal(tmp_path, data, touching)
+    assert message.startswith(f"row 3, column {column}: ")
+    assert len(message) < 300
+    with rejecting(tmp_path / "rejects.csv") as rejects:
+        read_dataset(tmp_path / "data.csv", load_mapping(tmp_path / "mapping.yaml"), rejects)
+    assert (tmp_path / "rejects.csv").stat().st_size < 2_000
+    assert "4111" not in message + (tmp_path / "rejects.csv").read_text()
+    if column in {"card", "merchant"}:  # which need no form
+        suggest_mapping(tmp_path / "data.csv")
+    assert time.process_time() - started < 10.0
+
+
+def test_an_amount_beyond_every_number_is_refused_without_a_warning(tmp_path: Path) -> None:
+    assert "is too large for an amount" in refusal(tmp_path, HEADER + "2024-03-01,c,m,1e308,0\n")
