@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 import click
 
-from adapters.runtime.addresses import without_userinfo
+from adapters.runtime.addresses import is_unicode, without_userinfo
 from cardwatch.errors import CardwatchError, Misconfigured
 
 COMMANDS: Final = {
@@ -79,6 +79,14 @@ class LazyGroup(click.Group):
             lines = (escaped(line) for line in without_userinfo(str(error)).split("\n"))
             click.echo("cardwatch: " + "\n".join(lines), err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
+        except UnicodeEncodeError as error:
+            if is_unicode(error.object):
+                raise
+            click.echo(
+                f"cardwatch: {error.object!r} is not UTF-8 text; rename the file, or write the argument in UTF-8",
+                err=True,
+            )
+            ctx.exit(2)
         except OSError as error:
             if (
                 error.errno == errno.EPIPE

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from adapters.runtime.addresses import is_unicode
 from adapters.runtime.files import atomic_path
 from cardwatch.errors import Misconfigured
 
@@ -16,6 +17,9 @@ def check_outputs(inputs: Mapping[str, Path | None], outputs: Mapping[str, Path 
 
     `inputs`: what a file is, such as `the data`; `outputs`: its option. None is a file that is not wanted.
     """
+    for name, given in [*inputs.items(), *outputs.items()]:
+        if given is not None and not is_unicode(str(given)):  # the libraries of Parquet and JSON refuse it
+            raise Misconfigured(f"{name} {str(given)!r}: the name is not UTF-8; choose or link another one")
     wanted = [(option, path) for option, path in outputs.items() if path is not None]
     for place, (option, path) in enumerate(wanted):
         for meaning, given in inputs.items():

@@ -116,25 +116,32 @@ class _Writer:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with self._translated_errors():
+                self._file.close()
 
     def open(self) -> None:
         """Open the file, unless it is open, and write its header."""
         if self._file is not None:
             return
-        try:
+        with self._translated_errors():
             self._file = self._path.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise MappingError(
-                f"{self._path}: cannot be written: {error.strerror}; choose another place with --rejects"
-            ) from error
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(Fault._fields)
+            self._writer = csv.writer(self._file)
+            self._writer.writerow(Fault._fields)
 
     def write(self, row: tuple[object, ...]) -> None:
         """Write one row."""
         self.open()
-        self._writer.writerow(row)
+        with self._translated_errors():
+            self._writer.writerow(row)
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise MappingError(
+                f"{self._path}: cannot be written: {error.strerror}; choose another place with --rejects"
+            ) from error
 
 
 def failing(path: Path) -> Refuse:

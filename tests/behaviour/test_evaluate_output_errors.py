@@ -186,3 +186,25 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path: Path
         place.write_text("new")
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("option", ["--output", "--scores", "--report", "--rejects", "--data"])
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_read(tmp_path: Path, option: str) -> None:
+    """Linux allows such names, and the libraries of Parquet and JSON do not."""
+    name = tmp_path / os.fsdecode(b"caf\xe9")
+    data = data_with(tmp_path, ["1"] * ROWS)
+    data.with_name(name.name).write_bytes(data.read_bytes())
+    arguments = {"--data": data, "--mapping": HANDBOOK, "--output": tmp_path / "out.json", "--on-error": "reject"}
+    message = refusal(*(part for pair in (arguments | {option: name}).items() for part in pair))
+    assert message.startswith("the data " if option == "--data" else f"{option} ")
+    assert message.endswith(f"{str(name)!r}: the name is not UTF-8; choose or link another one")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("rows", [ROWS, 2_000])
+def test_a_full_disk_is_told_with_the_file_of_rejected_rows(tmp_path: Path, rows: int) -> None:
+    data = data_with(tmp_path, ["1"] * rows)
+    message = refused(data, "--on-error", "reject", "--rejects", "/dev/full")
+    assert message.startswith(
+        "/dev/full: cannot be written: No space left on device; choose another place with --rejects"
+    )

@@ -64,6 +64,10 @@ def test_no_option_takes_a_number_that_is_none(value: str) -> None:
             MappingError("has no column 'time'. Its columns:\n  \x1b[2J\x07, caf\xe9, \udcff"),
             "cardwatch: has no column 'time'. Its columns:\n  \\x1b[2J\\x07, caf\xe9, \\udcff\n",
         ),
+        (
+            UnicodeEncodeError("utf-8", "caf\udce9.csv", 3, 4, "surrogates not allowed"),
+            "cardwatch: 'caf\\udce9.csv' is not UTF-8 text; rename the file, or write the argument in UTF-8\n",
+        ),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), ""),
     ],
 )
@@ -76,4 +80,4 @@ def test_a_file_that_cannot_be_written_ends_a_command_with_one_line_and_a_closed
     monkeypatch.setattr(contracts, "callback", fail)
     monkeypatch.setattr(contracts, "params", [])
     result = CliRunner().invoke(main.main, ["contracts"])
-    assert (result.exit_code, result.output) == (2 if isinstance(error, Misconfigured) else 1, said)
+    assert (result.exit_code, result.output) == (2 if isinstance(error, (Misconfigured, UnicodeError)) else 1, said)
