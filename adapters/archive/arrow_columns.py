@@ -67,7 +67,12 @@ def arrow_kernel_rows(transactions: pa.Table) -> NDArray[np.void]:
 
 def epoch_ms(transactions: pa.Table) -> NDArray[np.int64]:
     """Return the times of transactions in milliseconds since 1970, int64 [n]."""
-    moments = _required(transactions, "occurred_at").cast(_MILLISECONDS)
+    try:
+        moments = _required(transactions, "occurred_at").cast(_MILLISECONDS)
+    except pa.ArrowInvalid as error:
+        raise CardwatchError(
+            f"occurred_at holds no times in whole milliseconds, as the log has them: {error}"
+        ) from error
     return cast(NDArray[np.int64], moments.view(pa.int64()).to_numpy(zero_copy_only=False))
 
 
@@ -75,7 +80,10 @@ def distinct(texts: pa.ChunkedArray[Any]) -> tuple[list[str], NDArray[np.int64]]
     """Return the distinct texts in order of appearance, and the index of each row's text. Hashes are not used."""
     encoded = _dictionary(_combined(texts))
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return encoded.dictionary.to_pylist(), codes
+    try:
+        return encoded.dictionary.to_pylist(), codes
+    except UnicodeDecodeError as error:  # other programs store the bytes of any encoding as text
+        raise CardwatchError(f"an identifier is not UTF-8 text: {error.object!r}; write the files again") from error
 
 
 def hashes(texts: pa.ChunkedArray[Any]) -> NDArray[np.uint64]:
@@ -117,7 +125,7 @@ def _codes(texts: Arrow, name: str, code: Callable[[str], int]) -> NDArray[np.in
     for position, text in enumerate(encoded.dictionary.to_pylist()):
         try:
             codes[position] = code(text)
-        except (KeyError, ValueError, IndexError, TypeError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
             raise CardwatchError(f"{text!r} in the column {name} has no code") from error
     indices = encoded.indices.fill_null(len(encoded.dictionary)) if encoded.null_count else encoded.indices
     return cast(NDArray[np.int32], codes[indices.to_numpy(zero_copy_only=False)])

@@ -80,10 +80,10 @@ def read_in_log_order(
         readers = [reader for reader in readers if reader.held.num_rows or reader.advance()]
         collected.append(merged)
         if sum(table.num_rows for table in collected) >= batch_rows:
-            yield pa.concat_tables(collected)
+            yield _concatenated(collected)
             collected = []
     if collected:
-        yield pa.concat_tables(collected)
+        yield _concatenated(collected)
 
 
 class _Reader:
@@ -179,8 +179,13 @@ def _bounds(path: Path, metadata: Any, group: int, name: str) -> tuple[int, int]
 
 def _merged(parts: list[pa.Table], partition: int) -> pa.Table:
     parts = [part for part in parts if part.num_rows]
-    merged = pa.concat_tables(parts)
+    merged = _concatenated(parts)
     return merged if len(parts) == 1 else merged.take(np.argsort(log_offsets(merged), kind="stable"))
+
+
+def _concatenated(parts: list[pa.Table]) -> pa.Table:
+    """Concatenate tables, of which those of others may have different types of one kind."""
+    return pa.concat_tables(parts, promote_options="permissive")
 
 
 def _check_follows(rows: pa.Table, last: int, partition: int) -> int:

@@ -22,6 +22,7 @@ from adapters.archive.log_files import (
     partitions_of,
     read_in_log_order,
 )
+from adapters.archive.log_of_others import require_log_of_transactions
 from adapters.runtime.addresses import Secret
 from adapters.runtime.settings import Settings
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
@@ -160,9 +161,14 @@ def open_log(folder: Path, index_url: str = "") -> FileLog:
 
 
 def transaction_files(folder: Path, index_url: str = "") -> list[Path]:
-    """Return the Parquet files of transactions in `folder`, as `open_log` does. Raises `Misconfigured` without any."""
+    """Return the Parquet files of transactions in `folder`, as `open_log` does.
+
+    Raises `Misconfigured` without any, and for files of others that are no log of transactions.
+    """
     archive = Archive(folder, index_url)
     files = [path for path, _ in archive.files(TRANSACTIONS)] if archive.exists else sorted(folder.rglob("*.parquet"))
     if not files:
         raise Misconfigured(f"there are no transactions in {folder}: neither an archive nor Parquet files")
+    if not archive.exists:
+        require_log_of_transactions(files)
     return files
