@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 import click
 
 from adapters.runtime.addresses import is_unicode, without_userinfo
+from adapters.runtime.terminal_text import escaped
 from cardwatch.errors import CardwatchError, Misconfigured
 
 COMMANDS: Final = {
@@ -73,8 +74,6 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CardwatchError as error:
-            from cli.records.text import escaped  # noqa: PLC0415 (--help needs none of its patterns)
-
             # Names of columns and files, which a message may quote, can hold what a terminal would act on.
             lines = (escaped(line) for line in without_userinfo(str(error)).split("\n"))
             click.echo("cardwatch: " + "\n".join(lines), err=True)

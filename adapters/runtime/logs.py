@@ -14,6 +14,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.settings import Settings
+from adapters.runtime.terminal_text import escaped
 from cardwatch.card_numbers import mask_card_numbers
 
 TRANSACTION_ID: Final = "transaction_id"
@@ -40,7 +41,7 @@ def one_line(text: str, *, limit: int = MAX_CHARACTERS) -> str:
     """
     # What is beyond this has no influence on the line: a name in a record can be a megabyte long.
     masked = mask_card_numbers(text[: 6 * limit + _LONGEST_CARD_NUMBER])
-    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in masked)
+    shown = escaped(masked)
     return shown if len(shown) <= limit else f"{shown[:limit]}..."
 
 

@@ -14,6 +14,7 @@ from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.settings import Settings
+from adapters.runtime.terminal_text import escaped
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Decision, Transaction, decode, from_epoch_ms
 from cardwatch.records import Record
@@ -22,7 +23,7 @@ from cli.dead_letters.letters import find_letter
 from cli.decisions.following import decisions_in
 from cli.records.position import LogPosition
 from cli.records.ranges import BackwardReader, read_range
-from cli.records.text import escaped, printable
+from cli.records.text import printable
 
 Identity: TypeAlias = tuple[str, str]
 """The identity of a transaction: its card and its id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from adapters.runtime.terminal_text import escaped
 from cardwatch.card_numbers import card_number_spans, mask_card_numbers
 
 HEX_LINE: Final = 16
@@ -19,16 +20,6 @@ def printable(text: str) -> str:
     '[card number] is no amount\\x1b[2J'
     """
     return escaped(mask_card_numbers(text))
-
-
-def escaped(text: str) -> str:
-    """Return an admitted text on one line, with everything escaped that a terminal would act on.
-
-    Identifiers of admitted transactions are no card numbers, although one in ten long ones has a valid check digit.
-    """
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def as_text(data: bytes) -> str | None:

@@ -9,13 +9,14 @@ import click
 
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import Settings
+from adapters.runtime.terminal_text import escaped
 from adapters.tracing.open import producer_span
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Transaction, encode, from_epoch_ms
 from cli.decisions.text import HEADING, one_line
 from cli.finite_range import FiniteRange
 from cli.records.broker import broker_settings
-from cli.records.text import escaped, printable
+from cli.records.text import printable
 from cli.send.delivery import Delivery, DeliveryOutcome
 from cli.send.fields import field_options, transaction_from_options
 from cli.send.lines import read_transactions

@@ -14,13 +14,13 @@ from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.settings import Settings
+from adapters.runtime.terminal_text import escaped
 from cardwatch.errors import BrokerUnavailable, InvalidRecord
 from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode
 from cardwatch.records import Headers, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, STREAM_GROUP, TRANSACTIONS
 from cli.decisions.search import DecisionScan, Identity, key_of
 from cli.records.position import LogPosition
-from cli.records.text import escaped
 
 POLL_SECONDS: Final = 0.1
 """Maximum time to wait for a record."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -81,3 +83,11 @@ def test_a_file_that_cannot_be_written_ends_a_command_with_one_line_and_a_closed
     monkeypatch.setattr(contracts, "params", [])
     result = CliRunner().invoke(main.main, ["contracts"])
     assert (result.exit_code, result.output) == (2 if isinstance(error, (Misconfigured, UnicodeError)) else 1, said)
+
+
+def test_the_command_itself_imports_no_other_part_of_it() -> None:
+    """The image of the pipelines has this module and single commands; an error message must not need another one."""
+    tree = ast.parse(Path(main.__file__).read_text("utf-8"))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported
+    assert not [name for name in imported if name and name.startswith("cli")]
