@@ -33,6 +33,7 @@ from cardwatch.partitioning import Partitioner, Partitioning
 PREFIX: Final = "CARDWATCH_"
 
 Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 LogFormat = Annotated[str, Meta(pattern=r"^(text|json)\Z")]
 LogLevel = Annotated[str, Meta(pattern=r"^(DEBUG|INFO|WARNING|ERROR)\Z")]
@@ -119,7 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Share of the transactions and requests that are traced of those without a caller's trace context. A caller's
     context decides itself."""
 
-    watch_port: Count | None = None
+    watch_port: Port | None = None
     """Port of `/livez`, `/readyz` and `/metrics`; None for no port. The scoring service uses its own port instead."""
     bind: str = ""
     """Address to listen on: empty for 127.0.0.1, and for the scoring service the host of `scoring_url`."""
@@ -274,7 +275,7 @@ def tls_of(settings: Settings) -> tuple[Path, Path] | None:
 def _convert(key: str, raw: str, field: structs.FieldInfo) -> object:
     if field.type not in (Path, Path | None):
         _require_unicode(key, raw)
-    if field.type in (Count, Count | None) and not raw.isdecimal():  # msgspec also reads 4.0 and null
+    if field.type in (Count, Port | None) and not raw.isdecimal():  # msgspec also reads 4.0 and null
         raise Misconfigured(f"{key}={raw!r}: expected a whole number, 1 or more")
     try:
         return msgspec.convert(raw, field.type, strict=False, dec_hook=_construct)

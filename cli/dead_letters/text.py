@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adapters.runtime import logs
 from cardwatch.events import DeadLetter, from_epoch_ms
 from cli.dead_letters.letters import Original, StoredLetter
 from cli.records.text import HEX_LINE, as_hex, as_text, printable
@@ -37,7 +38,8 @@ def _when(stored: StoredLetter) -> str:
 
 
 def _reason(letter: DeadLetter) -> str:
-    return printable(f"{letter.field}: {letter.reason}" if letter.field else letter.reason)
+    # A letter of another program can hold a reason of a megabyte; `dead-letters show` prints it whole.
+    return logs.one_line(f"{letter.field}: {letter.reason}" if letter.field else letter.reason)
 
 
 def _size(part: bytes | None, whole_bytes: int | None) -> str:

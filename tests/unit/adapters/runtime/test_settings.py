@@ -58,6 +58,7 @@ def test_the_file_of_api_keys_is_in_home_by_default() -> None:
         ("CARDWATCH_DEADLINE_MS", "-1"),
         ("CARDWATCH_MLFLOW_URL", "localhost:5000"),
         ("CARDWATCH_WATCH_PORT", "http"),
+        ("CARDWATCH_WATCH_PORT", "65536"),
         ("CARDWATCH_LOG_FORMAT", "xml"),
         ("CARDWATCH_PARTITIONER", "round_robin"),
         ("CARDWATCH_LOG_LEVEL", "info"),

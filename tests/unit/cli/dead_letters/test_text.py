@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from cardwatch.events import DeadLetter
 from cli.dead_letters.letters import Original, StoredLetter
@@ -33,6 +34,12 @@ def test_a_line_says_when_where_why_and_how_large() -> None:
     assert one_line(stored(b"x" * 1_200)) == (
         "2025-01-06T12:00:00Z  transactions[2] 17: $.card_id: no [card number]\\x1b (1,200 bytes)"
     )
+
+
+def test_a_long_reason_of_another_program_is_cut_in_the_list_and_shown_whole_on_its_own() -> None:
+    letter = StoredLetter(1_736_164_800_000, structs.replace(stored(b"x").letter, reason="r" * 800_000))
+    assert len(one_line(letter)) < 1_000
+    assert "r" * 800_000 in described(letter, whole(letter), shown_bytes=None, as_hexadecimal=False)
 
 
 def test_the_whole_letter_is_shown_without_card_numbers() -> None:
