@@ -9,7 +9,7 @@ a smaller loss suffices. Two measures show a loss: less average precision, and m
 from __future__ import annotations
 
 from datetime import date, timedelta
-from math import isfinite
+from math import inf, isfinite
 from typing import NamedTuple
 
 from msgspec import Struct, structs
@@ -101,7 +101,8 @@ class DriftState(Struct, frozen=True, kw_only=True):
 
     `days_of_loss` and `days_of_large_loss` count the latest consecutive days on which the loss reached the threshold
     `with_drift` and `without_drift`, by either measure. `first_performance` and `first_missed` are the champion's first
-    sufficient measurements. `drift_since` is the first day of the drift whose newest day is `last_drift`.
+    sufficient measurements. `drift_since` is the first day of the drift whose newest day is `last_drift`. `is_decayed`:
+    the champion was decayed on the newest day.
     """
 
     champion_version: str | None = None
@@ -111,6 +112,7 @@ class DriftState(Struct, frozen=True, kw_only=True):
     days_of_large_loss: int = 0
     drift_since: date | None = None
     last_drift: date | None = None
+    is_decayed: bool = False
     last_retraining: PastRetraining | None = None
 
 
@@ -138,16 +140,22 @@ def assess(drift_state: DriftState, observation: DayObservation, policy: DriftPo
     drift_state = _next_state(drift_state, observation, policy)
     drift = _drift_is_recent(drift_state, observation.day, policy)
     loss = drift_state.days_of_loss >= policy.with_drift.days
-    decayed = (drift and loss) or drift_state.days_of_large_loss >= policy.without_drift.days
+    is_certain = (drift and loss) or drift_state.days_of_large_loss >= policy.without_drift.days
+    # A loss that is as large as before and less certain, because a week had fewer frauds, is no recovery. It does not
+    # start a retraining either.
+    decayed = is_certain or (drift_state.is_decayed and not _has_recovered(drift_state, observation, policy))
+    drift_state = structs.replace(drift_state, is_decayed=decayed)
     obstacles = [
         *blocked_reasons(observation.data_findings),
         *_missing_training_days(drift_state, observation.day, policy),
         *_cooldown(drift_state, observation.day, policy),
     ]
     baseline = _baseline(drift_state, observation)
-    retrain, day = decayed and not obstacles, observation.day
+    retrain, day = is_certain and not obstacles, observation.day
     severity = RETRAIN if retrain else ALERT if decayed else WATCH
-    losses = _loss_reasons(drift_state, observation, policy)
+    losses = _loss_reasons(drift_state, observation, policy) or (
+        _not_recovered(baseline, observation) if decayed else []
+    )
     return drift_state, Assessment(
         state=DECAYED if decayed else SUSPECTED if drift or loss else STABLE,
         retrain=retrain,
@@ -192,6 +200,12 @@ def _next_state(drift_state: DriftState, observation: DayObservation, policy: Dr
         days_of_large_loss=count(drift_state.days_of_large_loss, policy.without_drift),
         **_drift_days(drift_state, observation, policy),
     )
+
+
+def _has_recovered(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> bool:
+    """Whether neither measure has the size of a loss any more, however certain it is."""
+    uncertain = structs.replace(policy.with_drift, standard_errors=-inf, missed_standard_errors=-inf)
+    return _is_sufficient(observation, policy) and not any(_losses(drift_state, observation, uncertain, policy))
 
 
 def _is_sufficient(observation: DayObservation, policy: DriftPolicy) -> bool:
@@ -310,6 +324,15 @@ def _loss_reasons(drift_state: DriftState, observation: DayObservation, policy: 
             f"{errors:.1f} standard errors, {lasting}"
         )
     return reasons
+
+
+def _not_recovered(baseline: JudgedMeasures, observation: DayObservation) -> list[str]:
+    now, before = observation.performance, baseline.performance
+    measured = "nothing can be measured today" if now is None or before is None else (
+        f"average precision {now.average_precision:.3f} over {now.frauds} matured frauds, baseline "
+        f"{before.average_precision:.3f}"
+    )  # fmt: skip
+    return [f"the champion has not recovered: {measured}"]
 
 
 def _rate(missed: MissedFrauds) -> str:

@@ -107,6 +107,38 @@ def test_a_small_loss_with_drift_makes_the_model_decayed_on_the_second_day() -> 
     assert last(on(0, LESS, DRIFT), on(1, LESS, DRIFT)).state == DECAYED
 
 
+def test_a_decayed_model_stays_decayed_while_the_same_loss_is_less_certain() -> None:
+    # With 4 frauds, 0.4 lost are 0.4 / sqrt(0.24 / 100 + 0.16 / 4) = 1.9 errors; POLICY wants 30 frauds and 3 errors.
+    few = MeasuredPerformance(average_precision=0.2, frauds=4)
+    # With 30 frauds, 0.21 lost are 0.21 / sqrt(0.0024 + 0.238 / 30) = 2.1 errors: a third, and less than 3 errors.
+    uncertain = MeasuredPerformance(average_precision=0.39, frauds=30)
+    decayed, _ = assessed(*(on(day, FAR_LESS) for day in range(3)))
+    for day, performance in enumerate((uncertain, few, None), start=3):
+        decayed, assessment = assessed(on(day, performance), drift_state=decayed)
+        assert assessment.state == DECAYED
+        assert assessment.reasons
+    assert last(*(on(day, uncertain) for day in range(9))).state == SUSPECTED  # it would not decay by itself
+
+
+def test_a_decayed_model_recovers_when_the_loss_has_gone() -> None:
+    decayed, _ = assessed(*(on(day, FAR_LESS) for day in range(3)))
+    nearly = MeasuredPerformance(average_precision=0.55, frauds=30)  # a twelfth lost, which is less than a tenth
+    assert last(on(3, nearly), drift_state=decayed).state == STABLE
+
+
+def test_a_model_that_misses_far_more_fraud_recovers_only_when_it_misses_less() -> None:
+    decayed, _ = assessed(*(on(day, GOOD, missed=MANY) for day in range(3)))
+    still = MissedFrauds(frauds=61, decisions=10_000)  # 1.525 times as many: 7.83 - 6.35 = 1.48 errors, below 1.5
+    decayed, assessment = assessed(on(3, GOOD, missed=still), drift_state=decayed)
+    assert assessment.state == DECAYED
+    assert last(on(4, GOOD, missed=FEW), drift_state=decayed).state == STABLE
+
+
+def test_a_new_champion_is_not_decayed_because_the_former_was() -> None:
+    decayed, _ = assessed(*(on(day, FAR_LESS) for day in range(3)))
+    assert last(on(3, None, champion_version="2"), drift_state=decayed).state == STABLE
+
+
 @pytest.mark.rubric("monitor-7")
 def test_a_large_loss_without_drift_makes_the_model_decayed_on_the_third_day() -> None:
     days = [on(day, FAR_LESS) for day in range(3)]
