@@ -327,12 +327,16 @@ def _loss_reasons(drift_state: DriftState, observation: DayObservation, policy: 
 
 
 def _not_recovered(baseline: JudgedMeasures, observation: DayObservation) -> list[str]:
-    now, before = observation.performance, baseline.performance
-    measured = "nothing can be measured today" if now is None or before is None else (
-        f"average precision {now.average_precision:.3f} over {now.frauds} matured frauds, baseline "
-        f"{before.average_precision:.3f}"
-    )  # fmt: skip
-    return [f"the champion has not recovered: {measured}"]
+    measured = []
+    if baseline.performance and observation.performance:
+        now, before = observation.performance, baseline.performance
+        measured.append(
+            f"average precision {now.average_precision:.3f} over {now.frauds} matured frauds, baseline "
+            f"{before.average_precision:.3f}"
+        )
+    if baseline.missed and observation.missed:
+        measured.append(f"{_rate(observation.missed)}, baseline {_rate(baseline.missed)}")
+    return [f"the champion has not recovered: {'; '.join(measured) or 'nothing can be measured'}"]
 
 
 def _rate(missed: MissedFrauds) -> str:

@@ -105,6 +105,21 @@ def test_more_missed_frauds_never_make_a_model_less_decayed(counts: list[tuple[i
         assert less.state != DECAYED or count >= POLICY.without_drift.missed_ratio * judged
 
 
+@given(seen=days_seen, judged_performance=st.none() | measured)
+def test_a_decay_of_yesterday_neither_starts_a_retraining_nor_changes_the_first_day_of_a_decay(
+    seen: list[tuple[MeasuredPerformance | None, float]], judged_performance: MeasuredPerformance | None
+) -> None:
+    kept, forgotten, decayed, certain = DriftState(), DriftState(), [], []
+    for observation in observations(seen, judged_performance):
+        kept, lasting = assess(kept, observation, POLICY)
+        forgotten, of_today = assess(structs.replace(forgotten, is_decayed=False), observation, POLICY)
+        assert lasting.retrain == of_today.retrain
+        decayed += [observation.day] if lasting.state == DECAYED else []
+        certain += [observation.day] if of_today.state == DECAYED else []
+    assert set(certain) <= set(decayed)
+    assert decayed[:1] == certain[:1]
+
+
 @given(first=measured, second=measured, design_effect=st.floats(0.5, 5))
 def test_a_loss_one_way_is_a_gain_the_other_way(
     first: MeasuredPerformance, second: MeasuredPerformance, design_effect: float

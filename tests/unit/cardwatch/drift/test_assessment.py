@@ -131,6 +131,12 @@ def test_a_model_that_misses_far_more_fraud_recovers_only_when_it_misses_less() 
     still = MissedFrauds(frauds=61, decisions=10_000)  # 1.525 times as many: 7.83 - 6.35 = 1.48 errors, below 1.5
     decayed, assessment = assessed(on(3, GOOD, missed=still), drift_state=decayed)
     assert assessment.state == DECAYED
+    assert assessment.reasons == [
+        "the champion has not recovered: average precision 0.600 over 100 matured frauds, baseline 0.600; "
+        "61.0 missed frauds per 10,000 decisions (61 in 10,000), baseline 40.0 missed frauds per 10,000 decisions "
+        "(40 in 10,000)",
+        "retraining waits for 4 days of loss in a row",
+    ]
     assert last(on(4, GOOD, missed=FEW), drift_state=decayed).state == STABLE
 
 
