@@ -12,12 +12,12 @@ from uuid import uuid4
 import click
 from msgspec import structs
 
+from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.settings import Settings, read_settings
 from adapters.scoring.client import ExampleClient
 from adapters.scoring.wire_format import ExampleRequest
 from cardwatch.errors import Misconfigured
 from cardwatch.events import encode
-from infra.local_stack.stack_home import StackHome
 
 
 class _Target(NamedTuple):

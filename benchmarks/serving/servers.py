@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 import psutil
 from msgspec import Struct, structs
 
+from adapters.local_stack.readiness import is_responding
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import Settings, child_environment
-from infra.local_stack.servers import is_responding, server_spec
+from infra.local_stack.servers import server_spec
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 MLFLOW_FOLDER: Final = "mlflow-model"

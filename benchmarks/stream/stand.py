@@ -23,6 +23,7 @@ from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.topics import end_offsets
+from adapters.local_stack.readiness import is_responding
 from adapters.runtime.kafka_connection import KafkaClient
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment
@@ -33,7 +34,6 @@ from benchmarks.stream.topic_writer import DISTINCT, Order
 from benchmarks.stream.witness import Watch
 from cardwatch.ports import StoreContents
 from cardwatch.topics import TRANSACTIONS
-from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from infra.local_stack.supervisor import ProcessSpec
 

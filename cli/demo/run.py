@@ -19,6 +19,7 @@ from adapters.archive.reader import Archive
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.progress import ProgressReader, log_skipped
 from adapters.kafka.topics import end_offsets
+from adapters.local_stack.readiness import is_responding
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings
 from cardwatch.errors import InvalidRecord, Misconfigured, Unavailable
@@ -38,7 +39,6 @@ from cli.demo.summary import DemoSummary, measure, summarise
 from cli.demo.topic_audit import TopicAudit, audit_topics, committed_records
 from cli.demo.view import open_view, save_picture
 from cli.stack.addresses import relative
-from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 
 TIMEOUT_SECONDS: Final = 300.0

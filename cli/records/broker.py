@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from adapters.kafka.topics import FIRST_RESPONSE_SECONDS, wait_for_broker
+from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.settings import PREFIX, Settings, read_settings, variables_of
 from cardwatch.errors import Misconfigured
-from infra.local_stack.stack_home import StackHome
 
 
 def broker_settings() -> Settings:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from adapters.local_stack.stack_home import StackHome, StackStatus
 from adapters.runtime.addresses import without_userinfo
-from infra.local_stack.stack_home import StackHome, StackStatus
 
 _TITLES: Final = {"scoring": "Scoring", "mlflow": "MLflow", "prefect": "Prefect", "kafka": "Kafka"}
 

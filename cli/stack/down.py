@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.settings import read_settings
 from cli.stack.addresses import relative
-from infra.local_stack.stack_home import StackHome
 
 
 @click.command()

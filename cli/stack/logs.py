@@ -12,10 +12,10 @@ from typing import BinaryIO, Final
 
 import click
 
+from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.stack.addresses import relative
-from infra.local_stack.stack_home import StackHome
 
 POLL_SECONDS: Final = 0.2
 

@@ -9,15 +9,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from adapters.local_stack.process_record import StackRecord
+from adapters.local_stack.process_tree import ProcessIdentity, memory_bytes
+from adapters.local_stack.readiness import unready_reasons
+from adapters.local_stack.stack_home import StackHome, StackStatus
 from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError
 from cli.stack.addresses import relative
-from infra.local_stack.process_record import StackRecord
-from infra.local_stack.process_tree import ProcessIdentity, memory_bytes
-from infra.local_stack.running_stack import unready_reasons
-from infra.local_stack.stack_home import StackHome, StackStatus
 
 HEADINGS: Final = ("name", "pid", "up", "MB", "address", "state")
 _RIGHT_ALIGNED: Final = ("pid", "up", "MB")

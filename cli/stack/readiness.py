@@ -11,9 +11,9 @@ from typing import Final
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from adapters.local_stack.stack_home import ProcessEndpoint, StackStatus
 from adapters.runtime.retry import poll
 from infra.local_stack.stack import SERVERS
-from infra.local_stack.stack_home import ProcessEndpoint, StackStatus
 
 DECISIONS: Final = "cardwatch_stream_decisions"
 CHECK_SECONDS: Final = 0.5

@@ -13,6 +13,8 @@ from typing import Any, Final
 import click
 import msgspec
 
+from adapters.local_stack.readiness import unready_reasons
+from adapters.local_stack.stack_home import StackHome, StackStatus
 from adapters.runtime.files import write_atomically
 from adapters.runtime.logs import set_up_logging
 from adapters.runtime.policy_file import read_control, read_policies
@@ -23,8 +25,7 @@ from cli.bootstrap import MIN_DAYS
 from cli.finite_range import FiniteRange
 from cli.stack.addresses import addresses
 from cli.stack.readiness import ReadinessMonitor, ReadinessThread, model_has_decided
-from infra.local_stack.running_stack import run_stack, unready_reasons
-from infra.local_stack.stack_home import StackHome, StackStatus
+from infra.local_stack.running_stack import run_stack
 from infra.local_stack.supervisor import rotate_log
 
 DEFAULT_PLAN: Final = Path(__file__).resolve().parents[2] / "examples" / "plans" / "endless.json"

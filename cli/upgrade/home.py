@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 from msgspec import structs
 
 from adapters.archive.index import index_file
+from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.settings import Settings
 from cardwatch.errors import Misconfigured
 from infra.local_stack.stack import LocalStack
-from infra.local_stack.stack_home import StackHome
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from infra.local_stack.process_record import end_processes, read_record
+from adapters.local_stack.process_record import end_processes, read_record
 
 
 def main() -> None:

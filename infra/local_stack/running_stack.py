@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from msgspec import structs
 
-from adapters.kafka.topics import unreachable_reason
+from adapters.local_stack.process_tree import ProcessIdentity
+from adapters.local_stack.readiness import READY_PATHS
+from adapters.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
 from adapters.runtime.addresses import plain
-from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.settings import PREFIX, Settings, text_of
-from infra.local_stack.process_tree import ProcessIdentity
-from infra.local_stack.servers import READY_PATHS, unready_reason
 from infra.local_stack.stack import ADDRESSED, SERVERS, SERVICES, LocalStack, address_setting
-from infra.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
 from infra.reporting import Report
 
 PORTS: Final = {"kafka": 9092, "scoring": 3000, "mlflow": 5000, "prefect": 4200}
@@ -63,27 +60,6 @@ def run_stack(
                 home.write(status)
                 written = status
             time.sleep(_POLL_SECONDS)
-
-
-def unready_reasons(
-    endpoints: Mapping[str, ProcessEndpoint], kafka: KafkaConnection | None = None
-) -> dict[str, str | None]:
-    """Return for each process why it is not ready, None if it is; all are checked concurrently.
-
-    `kafka` is how clients reach a broker that the stack has not started itself.
-    """
-
-    def reason(name: str) -> str | None:
-        return _unready_reason(name, endpoints[name], kafka or KafkaConnection(""))
-
-    with ThreadPoolExecutor(max(len(endpoints), 1)) as pool:
-        return dict(zip(endpoints, pool.map(reason, endpoints), strict=True))
-
-
-def _unready_reason(name: str, endpoint: ProcessEndpoint, kafka: KafkaConnection) -> str | None:
-    if not endpoint.readiness_url:
-        return unreachable_reason(structs.replace(kafka, bootstrap=endpoint.address))
-    return unready_reason(endpoint.readiness_url, name)
 
 
 def initial_status(stack: LocalStack) -> StackStatus:

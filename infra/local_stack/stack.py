@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from adapters.kafka.topics import create_topics, wait_for_broker
+from adapters.local_stack.readiness import READY_PATHS, is_responding
 from adapters.runtime.addresses import plain
 from adapters.runtime.ports import LOOPBACK, choose_ports, free_ports
 from adapters.runtime.settings import Settings, child_environment, new_api_key
 from cardwatch.errors import Misconfigured, Unavailable
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.prometheus_targets import write_targets
-from infra.local_stack.servers import READY_PATHS, is_responding, server_spec
+from infra.local_stack.servers import server_spec
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from infra.reporting import Report
 

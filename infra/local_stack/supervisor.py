@@ -14,11 +14,11 @@ from typing import Final, Self
 
 from msgspec import Struct, structs
 
+from adapters.local_stack.process_record import GRACE_SECONDS, take_ownership
+from adapters.local_stack.process_tree import ProcessIdentity, end_sessions
 from adapters.runtime.retry import poll
 from cardwatch.errors import ProcessDied, Unavailable
 from infra.local_stack.backoff import Backoff
-from infra.local_stack.process_record import GRACE_SECONDS, take_ownership
-from infra.local_stack.process_tree import ProcessIdentity, end_sessions
 from infra.local_stack.signals import defer_signals
 
 _TAIL_LINES: Final = 15

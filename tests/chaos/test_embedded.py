@@ -18,10 +18,10 @@ import psutil
 import pytest
 
 from adapters.kafka.topics import broker_answers
+from adapters.local_stack.readiness import is_responding
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cli.demo.topic_audit import audit_topics
-from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1_500)]

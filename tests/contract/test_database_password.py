@@ -18,12 +18,12 @@ from psycopg import sql
 
 from adapters.archive.reader import Archive
 from adapters.archive.writer import ArchiveWriter
+from adapters.local_stack.readiness import READY_PATHS, is_responding
 from adapters.runtime.ports import free_ports
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import Misconfigured, Unavailable
 from infra.images import servers
 from infra.images.database_login import log_in
-from infra.local_stack.servers import READY_PATHS, is_responding
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 
 COMPOSE: dict[str, Any] = yaml.safe_load((Path(__file__).resolve().parents[2] / "docker-compose.yml").read_text())

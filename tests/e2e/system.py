@@ -16,6 +16,7 @@ from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.kafka.offsets import OffsetReader, commit_offsets
 from adapters.kafka.progress import ProgressReader, publish_progress
 from adapters.kafka.topics import end_offsets
+from adapters.local_stack.readiness import is_responding
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
 from adapters.runtime.settings import Settings
@@ -27,7 +28,6 @@ from cardwatch.promotion.split import temporal_split
 from cardwatch.registry import CHAMPION
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
-from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from models.training import TrainingSettings
 from pipelines.steps.fitting import fit_candidate, recent_rows

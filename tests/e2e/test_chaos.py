@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
+from adapters.local_stack.readiness import is_responding
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.kafka_connection import KafkaClient
-from infra.local_stack.servers import is_responding
 from tests.deadlines import until
 from tests.e2e.chaos import Chaos
 from tests.e2e.evidence import (

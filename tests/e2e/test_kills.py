@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from adapters.local_stack.readiness import is_responding
 from adapters.runtime.kafka_connection import KafkaClient
 from cardwatch.topics import DECISIONS
-from infra.local_stack.servers import is_responding
 from tests.e2e.evidence import (
     UNCLOSED_SOCKETS,
     gather,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
+from adapters.local_stack.readiness import is_responding
 from adapters.runtime.addresses import HttpUrl
 from cardwatch.topics import DECISIONS
 from cli.records.ranges import read_range
-from infra.local_stack.servers import is_responding
 from tests.e2e.system import System
 from tests.integration.span_collector import SpanCollector, span_collector
 

@@ -18,14 +18,13 @@ import pytest
 
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.topics import end_offsets
+from adapters.local_stack.process_tree import ProcessIdentity
+from adapters.local_stack.readiness import is_responding, unready_reasons
+from adapters.local_stack.stack_home import StackHome, StackStatus
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from cli.demo.topic_audit import TopicAudit, audit_topics
-from infra.local_stack.process_tree import ProcessIdentity
-from infra.local_stack.running_stack import unready_reasons
-from infra.local_stack.servers import is_responding
-from infra.local_stack.stack_home import StackHome, StackStatus
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

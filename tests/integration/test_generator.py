@@ -20,6 +20,7 @@ from adapters.kafka.consumer import LogReader
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import create_topics, end_offsets
+from adapters.local_stack.readiness import unready_reason
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.events import Action, Label, Transaction, decode, encode
@@ -31,7 +32,6 @@ from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
 from infra.local_stack.embedded_kafka import EmbeddedKafka
-from infra.local_stack.servers import unready_reason
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from tests.monitored_days import stable_day
 from tests.unit.services.records_of_others import DECISION

@@ -22,6 +22,8 @@ from adapters.kafka.offsets import OffsetReader, commit_offsets
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import create_topics, end_offsets, ensure_topics, unreachable_reason, wait_for_broker
 from adapters.kafka.transactional_log import TransactionalLog
+from adapters.local_stack.readiness import unready_reasons
+from adapters.local_stack.stack_home import ProcessEndpoint
 from adapters.runtime.addresses import HttpUrl, Secret
 from adapters.runtime.kafka_connection import KafkaClient, KafkaConnection
 from adapters.runtime.retry import poll
@@ -29,8 +31,6 @@ from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured
 from cardwatch.records import Outgoing
 from cardwatch.topics import DECISIONS, STREAM_GROUP, TRANSACTIONS
-from infra.local_stack.running_stack import unready_reasons
-from infra.local_stack.stack_home import ProcessEndpoint
 from infra.local_stack.supervisor import Supervisor
 from tests.deadlines import Deadline, load_factor
 from tests.integration.secured_kafka import PASSWORD, SecuredKafka, make_certificates

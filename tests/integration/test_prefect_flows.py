@@ -25,6 +25,7 @@ from adapters.archive.writer import ArchiveWriter, label_row, transaction_row
 from adapters.feature_store.lmdb import LmdbStore
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.progress import ProgressReader
+from adapters.local_stack.readiness import is_responding
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.ports import LOOPBACK, free_ports
@@ -43,7 +44,6 @@ from cardwatch.registry import CHALLENGER
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import STREAM_GROUP
-from infra.local_stack.servers import is_responding
 from infra.local_stack.stack import LocalStack
 from pipelines.__main__ import prefect_environment
 from pipelines.steps.fitting import REFERENCE_ENOUGH_ROWS

@@ -14,13 +14,13 @@ from urllib.parse import quote
 
 import pytest
 
+from adapters.local_stack.readiness import is_responding
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.addresses import HttpUrl, Secret
 from adapters.runtime.settings import Settings
 from adapters.scoring.client import ScoringClient
 from cardwatch.errors import CardwatchError, Misconfigured, OrchestratorUnavailable, RegistryUnavailable
-from infra.local_stack.servers import is_responding
 from pipelines.__main__ import prefect_environment
 
 USER, PASSWORD = "alice", "hunter2@/#ü%"

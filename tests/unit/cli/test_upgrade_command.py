@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import FORMER_FOLDER, ReferenceTableStore
 from adapters.feature_store.lmdb import LmdbStore
+from adapters.local_stack.process_record import StackRecord
+from adapters.local_stack.process_tree import ProcessIdentity
 from cardwatch.simulation.settings import SimulationSettings
 from cli.main import main
-from infra.local_stack.process_record import StackRecord
-from infra.local_stack.process_tree import ProcessIdentity
 from tests.archived_world import archive_world
 from tests.folder_contents import contents
 from tests.former_version import make_states_former, make_tables_former

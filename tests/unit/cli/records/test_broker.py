@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from adapters.local_stack.process_record import StackRecord
+from adapters.local_stack.process_tree import ProcessIdentity
+from adapters.local_stack.stack_home import StackHome, StackStatus
 from adapters.runtime.kafka_connection import KafkaClient, KafkaConnection
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.partitioning import Partitioner
 from cli.records import broker
-from infra.local_stack.process_record import StackRecord
-from infra.local_stack.process_tree import ProcessIdentity
 from infra.local_stack.running_stack import _PUBLISHED_SETTINGS
-from infra.local_stack.stack_home import StackHome, StackStatus
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner
 from msgspec import structs
 
+from adapters.local_stack.process_record import StackRecord
+from adapters.local_stack.process_tree import ProcessIdentity
+from adapters.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
 from adapters.runtime.settings import Secret, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.stack.logs import Tail, logs
 from cli.stack.ps import process_rows
 from cli.stack.readiness import REPORT_SECONDS, ReadinessMonitor, model_has_decided
-from infra.local_stack.process_record import StackRecord
-from infra.local_stack.process_tree import ProcessIdentity
-from infra.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
 
 KEY, MLFLOW = "it's secret", "http://127.0.0.1:5000"
 

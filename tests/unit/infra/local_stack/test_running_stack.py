@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.settings import HttpUrl, Secret, Settings
 from infra.local_stack.running_stack import initial_status
 from infra.local_stack.stack import SERVERS, SERVICES, LocalStack
-from infra.local_stack.stack_home import StackHome
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from typing import Final
 import msgspec
 from msgspec import Struct, structs
 
+from adapters.local_stack.process_record import StackRecord, end_processes, read_record
+from adapters.local_stack.process_tree import ProcessIdentity
 from adapters.runtime.files import write_atomically
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import PREFIX, Settings
 from cardwatch.errors import CardwatchError, Misconfigured
-from infra.local_stack.process_record import StackRecord, end_processes, read_record
-from infra.local_stack.process_tree import ProcessIdentity
 
 _STOP_SECONDS: Final = 120.0
 """A dozen processes stop one after the other, each within a grace period of ten seconds; one second is usual."""

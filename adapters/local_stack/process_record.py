@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from adapters.local_stack.process_tree import ProcessIdentity, end_sessions
 from adapters.runtime.files import write_atomically
 from cardwatch.errors import Misconfigured
-from infra.local_stack.process_tree import ProcessIdentity, end_sessions
 
 GRACE_SECONDS: Final = 10.0
 """Seconds between SIGTERM and SIGKILL."""
