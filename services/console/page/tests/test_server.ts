@@ -1,0 +1,110 @@
+/** A server for tests: the built page under a strict policy, and the frames of `test_data.ts` in place of a system. */
+
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { BOX_DETAILS, TestSystem, decisionDetails } from "./test_data.ts";
+
+const PAGE = readFileSync(new URL("../dist/index.html", import.meta.url), "utf8");
+export const TOKEN = "token-of-the-test";
+
+/** The policy under which the page has to work: only what is in it may run, and it may call only its own server. */
+export const POLICY = [
+  "default-src 'none'",
+  `script-src ${hashesOf(/<script[^>]*>([\s\S]*?)<\/script>/g)}`,
+  `style-src ${hashesOf(/<style[^>]*>([\s\S]*?)<\/style>/g)}`,
+  "img-src data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+function hashesOf(pattern: RegExp): string {
+  return [...PAGE.matchAll(pattern)]
+    .map(([, text]) => `'sha256-${createHash("sha256").update(text!).digest("base64")}'`)
+    .join(" ");
+}
+
+export class TestServer {
+  readonly system = new TestSystem(Date.now());
+  readonly actions: string[] = [];
+  private readonly server: Server;
+  private readonly pages = new Set<ServerResponse>();
+  private timer: NodeJS.Timeout | undefined;
+
+  private constructor() {
+    this.server = createServer((request, response) => this.answer(request, response));
+  }
+
+  static async start(): Promise<TestServer> {
+    const server = new TestServer();
+    await new Promise<void>((resolve) => server.server.listen(0, "127.0.0.1", resolve));
+    server.flow();
+    return server;
+  }
+
+  get address(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** Send frames four times a second. */
+  flow(): void {
+    this.timer ??= setInterval(() => {
+      const text = this.system
+        .step()
+        .map((frame) => `data: ${JSON.stringify(frame)}\n\n`)
+        .join("");
+      for (const page of this.pages) page.write(text);
+    }, 250);
+  }
+
+  /** Cut all connections and send nothing any more, as if the console had been killed. */
+  cut(): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+    for (const page of this.pages) page.destroy();
+    this.pages.clear();
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  private answer(request: IncomingMessage, response: ServerResponse): void {
+    const path = request.url ?? "";
+    const decision = /^\/api\/decisions\/(\d+)\/(\d+)$/.exec(path);
+    if (path === "/") {
+      response
+        .writeHead(200, { "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY })
+        .end(PAGE);
+    } else if (path === "/api/live" && this.timer) {
+      response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
+      for (const frame of this.system.past()) response.write(`data: ${JSON.stringify(frame)}\n\n`);
+      this.pages.add(response);
+      request.on("close", () => this.pages.delete(response));
+    } else if (request.method === "POST") {
+      this.act(request, response);
+    } else if (decision) {
+      json(response, 200, decisionDetails(Number(decision[1]), Number(decision[2])));
+    } else if (path.startsWith("/api/boxes/")) {
+      json(response, 200, BOX_DETAILS);
+    } else {
+      json(response, 503, { error: "The test server has nothing at this address." });
+    }
+  }
+
+  private act(request: IncomingMessage, response: ServerResponse): void {
+    if (request.headers["x-cardwatch-token"] !== TOKEN)
+      return json(response, 403, { error: "The token is missing or wrong." });
+    this.actions.push(request.url!.replace("/api/processes/", ""));
+    response.writeHead(204).end();
+  }
+}
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
+}
