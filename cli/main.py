@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "down": ("cli.stack.down", "Stop the system."),
     "ps": ("cli.stack.ps", "List its processes and what they wait for."),
     "logs": ("cli.stack.logs", "Show the logs of its processes."),
+    "console": ("cli.console", "Print the address of the console, or build its page."),
     "example": ("cli.example", "Print a first request to the running scoring service, as a shell command."),
     "send": ("cli.send", "Send transactions, and print their decisions of record."),
     "decisions": ("cli.decisions", "Follow the decisions of record, and explain one of them."),

@@ -19,6 +19,7 @@ from adapters.runtime.addresses import split_userinfo
 from adapters.runtime.kafka_connection import KafkaConnection
 
 READY_PATHS: Final = {"mlflow": "/health", "prefect": "/api/health"}
+_SERVICE_READY_PATH: Final = "/readyz"
 
 
 def unready_reasons(
@@ -34,6 +35,20 @@ def unready_reasons(
 
     with ThreadPoolExecutor(max(len(endpoints), 1)) as pool:
         return dict(zip(endpoints, pool.map(reason, endpoints), strict=True))
+
+
+def metrics_page(endpoint: ProcessEndpoint) -> str | None:
+    """Return the page `/metrics` of a service, in Prometheus' text format; None without one, or without an answer.
+
+    Kafka, MLflow and Prefect have no such page.
+    """
+    if not endpoint.readiness_url.endswith(_SERVICE_READY_PATH):
+        return None
+    try:
+        response = _client().get(endpoint.readiness_url.removesuffix(_SERVICE_READY_PATH) + "/metrics")
+    except httpx.HTTPError:
+        return None
+    return response.text if response.is_success else None
 
 
 def _unready_reason(name: str, endpoint: ProcessEndpoint, kafka: KafkaConnection) -> str | None:

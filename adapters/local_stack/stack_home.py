@@ -84,7 +84,7 @@ class StackHome:
     def settings(self, given: Settings) -> Settings:
         """Return the settings for starting a stack here: `given` without the addresses of an earlier stack.
 
-        The earlier API key is kept, so that its users do not need a new one.
+        The earlier API key and the console's token are kept, so that their users do not need new ones.
         """
         last = self.last_status()
         changes: dict[str, object] = {"home": self.folder}
@@ -92,8 +92,9 @@ class StackHome:
             environment = given.to_environment()
             stale = [key for key in last.own_variables if environment.get(key) == last.environment[key]]
             changes |= {key.removeprefix(PREFIX).lower(): "" for key in stale}
-            if not given.api_key:
-                changes["api_key"] = type(given.api_key)(last.environment[f"{PREFIX}API_KEY"])
+            for key in ("api_key", "console_token"):
+                if not getattr(given, key):
+                    changes[key] = type(given.api_key)(last.environment.get(PREFIX + key.upper(), ""))
         return structs.replace(given, **changes)
 
     @contextmanager

@@ -71,6 +71,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     mlflow_url: HttpUrl = HttpUrl("")
     prefect_url: HttpUrl = HttpUrl("")
     scoring_url: HttpUrl = HttpUrl("")
+    console_url: HttpUrl = HttpUrl("")
+    """Address at which the console listens."""
+    console_token: Secret = Secret("")
+    """What a page of the console must know to change something; the local stack chooses one."""
+    console_watches: str = ""
+    """The parts that the console watches where it runs in a container: `NAME=URL of its readiness check`, separated by
+    commas. Empty for the processes of the stack in `home`."""
     store_url: StoreUrl = StoreUrl("")
     """Feature store: empty for LMDB in `home`, `redis://`, `rediss://` or `valkey://` and an address, or
     `dynamodb://TABLE?region=...&endpoint=...`."""
@@ -303,6 +310,7 @@ _URLS: Final[dict[str, tuple[type[SecretUrl], str]]] = {
     "mlflow_url": (HttpUrl, ""),
     "prefect_url": (HttpUrl, ""),
     "scoring_url": (HttpUrl, ""),
+    "console_url": (HttpUrl, ""),
     "traces_url": (HttpUrl, ""),
     "store_url": (StoreUrl, "store_password"),
     "index_url": (SqlUrl, "postgres_password"),

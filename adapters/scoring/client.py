@@ -228,6 +228,20 @@ class ExampleClient(_HttpClient):
         )
 
 
+class ExplanationClient(_HttpClient):
+    """Query the scoring service for explanations of recorded scores."""
+
+    def explanation(self, decision: bytes) -> bytes:
+        """Return the explanation of a recorded decision, JSON as it came: by the champion, whoever decided.
+
+        Raise `ScoringUnavailable` with the reason of the service if there is none.
+        """
+        response = self._request("/v1/explain/features", {"Content-Type": "application/json"}, decision)
+        if response.status != HTTPStatus.OK:
+            raise ScoringUnavailable(f"{self._name} does not explain this: {refusal_text(response.text)}")
+        return response.body
+
+
 def _authorities(configured: Path | None) -> Path | None:
     """Return the file of certificates to trust, None for the one that libcurl finds.
 

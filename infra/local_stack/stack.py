@@ -23,7 +23,7 @@ from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from infra.reporting import Report
 
 SERVERS: Final = ("kafka", "mlflow", "prefect")
-SERVICES: Final = ("scoring", "pipelines", "archive", "stream", "monitor")
+SERVICES: Final = ("scoring", "pipelines", "archive", "stream", "monitor", "console")
 """In start order. Processes stop in reverse, so that no process outlives one that it calls."""
 ADDRESSED: Final = ("kafka", "mlflow", "prefect", "scoring")
 """Processes whose address is a setting."""
@@ -53,8 +53,8 @@ class LocalStack:
     def __enter__(self) -> Self:
         given = structs.replace(self._given, home=self._given.home.absolute())
         self.supervisor = self._closing.enter_context(Supervisor(given.home))
-        ports = choose_ports({name: self._preferred_ports.get(name, 0) for name in ADDRESSED})
-        mlflow, prefect, scoring = (f"http://{LOOPBACK}:{ports[name]}" for name in ADDRESSED[1:])
+        ports = choose_ports({name: self._preferred_ports.get(name, 0) for name in (*ADDRESSED, "console")})
+        mlflow, prefect, scoring, console = (f"http://{LOOPBACK}:{port}" for port in list(ports.values())[1:])
         self._kafka = self._embedded_kafka(given, ports["kafka"])
         self.settings = structs.replace(
             given,
@@ -63,6 +63,8 @@ class LocalStack:
             prefect_url=given.prefect_url or prefect,
             scoring_url=given.scoring_url or scoring,
             api_key=given.api_key or new_api_key(),
+            console_url=given.console_url or console,
+            console_token=given.console_token or new_api_key(),
         )
         return self
 

@@ -83,14 +83,14 @@ def test_a_server_is_reached_only_by_the_services_that_call_it() -> None:
         }
         for server in ("kafka", "postgres", "valkey", "mlflow", "prefect", "scoring", "prometheus", "grafana")
     }
-    scraped = {"pipelines", "stream", "archive", "monitor", "generator"}
+    scraped = {"pipelines", "stream", "archive", "monitor", "generator", "console"}
     assert reached == {
-        "kafka": {"pipelines", "stream", "archive", "monitor", "generator", "bootstrap"},
+        "kafka": {"pipelines", "stream", "archive", "monitor", "generator", "bootstrap", "console"},
         "postgres": {"mlflow", "prefect", "pipelines", "stream", "archive", "monitor"},
         "valkey": {"pipelines", "scoring", "stream"},
-        "mlflow": {"pipelines", "scoring", "monitor", "bootstrap"} | {"postgres"},
-        "prefect": {"pipelines", "monitor", "bootstrap"} | {"postgres"},
-        "scoring": {"stream", "monitor", "bootstrap", "prometheus", "pipelines"} | {"valkey", "mlflow"},
+        "mlflow": {"console", "pipelines", "scoring", "monitor", "bootstrap"} | {"postgres"},
+        "prefect": {"console", "pipelines", "monitor", "bootstrap"} | {"postgres"},
+        "scoring": {"console", "stream", "monitor", "bootstrap", "prometheus", "pipelines"} | {"valkey", "mlflow"},
         "prometheus": {"grafana"} | scraped | {"scoring", "bootstrap"},
         "grafana": {"prometheus"},
     }
@@ -129,7 +129,9 @@ def test_grafana_has_a_password_of_its_own() -> None:
 
 @each
 def test_ports_are_published_on_this_machine_only(name: str) -> None:
-    assert all(re.match(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+$", port) for port in SERVICES[name].get("ports", []))
+    assert all(
+        re.match(r"127\.0\.0\.1:(\$\{[A-Z]+_PORT:-\d+\}):(\d+|\1)$", port) for port in SERVICES[name].get("ports", [])
+    )
 
 
 @each

@@ -16,7 +16,7 @@ import cardwatch
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("cardwatch", "adapters", "models", "monitoring", "services", "pipelines", "infra", "cli")
-IMAGES = ("generator", "stream", "scoring", "archive", "monitor", "pipelines", "lambda", "mlflow", "prefect")
+IMAGES = ("generator", "stream", "scoring", "archive", "monitor", "console", "pipelines", "lambda", "mlflow", "prefect")
 STAGE = re.compile(r"^FROM (\S+) AS (\S+)$")
 COPY = re.compile(r"^COPY (?!--from)(?P<sources>.+) (?P<target>\S+)$")
 MODULE_ARGUMENT = re.compile(r"-m[\", ]+([a-z][\w.]+)")
@@ -123,7 +123,7 @@ def test_an_image_contains_no_code_for_deployment(image: str) -> None:
 
 def test_every_image_of_the_dockerfile_is_tested() -> None:
     targets = re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    stages = {"base", "builder", "packages"}
+    stages = {"base", "builder", "packages", "console-page"}
     assert {target for target in targets if not target.endswith("-libraries")} - stages == set(IMAGES)
 
 

@@ -1,0 +1,116 @@
+"""The console as a process: `python -m services.console`. It serves the page at the address of `console_url`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from typing import Final
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
+
+from adapters.kafka.topics import ensure_topics
+from adapters.local_stack.stack_home import StackHome
+from adapters.runtime.policy_file import read_policies
+from adapters.runtime.process import Process, run_service
+from adapters.runtime.retry import StoppableRetry
+from adapters.runtime.settings import Settings
+from adapters.scoring.client import ExplanationClient
+from cardwatch.errors import Misconfigured, PortInUse
+from cardwatch.events import Action
+from services.console.broadcast import Broadcaster
+from services.console.containers import ContainerProcesses, parse_endpoints
+from services.console.decision_details import DecisionDetails
+from services.console.feed import Feed
+from services.console.follower import TopicFollower
+from services.console.guard import Guard
+from services.console.page_file import read_page
+from services.console.processes import StackProcesses, WatchedProcesses
+from services.console.routes import ConsoleRoutes
+from services.console.topic_state import TopicState
+
+MAX_CONNECTIONS: Final = 300
+MIN_TOKEN_LENGTH: Final = 16
+_START_SECONDS: Final = 10.0
+
+
+def main() -> None:
+    """Serve the console until SIGTERM."""
+    with run_service("console") as process, ExitStack() as stack:
+        settings = process.settings
+        policy = read_policies(settings).decision
+        stops = {Action.CHALLENGE.value: policy.challenge_stops_fraud, Action.DECLINE.value: 1.0}
+        state, broadcaster = TopicState(stops, time.monotonic()), Broadcaster()
+        processes = _watched(settings)
+        feed = Feed(processes, state, broadcaster)
+        client = stack.enter_context(closing(ExplanationClient(settings)))
+        host, port = _address(settings)
+        guard = Guard({f"{host}:{port}", f"localhost:{port}"}, settings.console_token)
+        routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, DecisionDetails(state, client, policy))
+        for work_of in (feed.keep_asking, feed.keep_publishing):
+            thread = threading.Thread(target=work_of, args=(process.stopping,), name=work_of.__name__, daemon=True)
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(_serve(routes.application(), settings.bind or host, port, broadcaster))
+        process.keep_working(lambda: work(process, feed))
+
+
+def _watched(settings: Settings) -> WatchedProcesses:
+    if settings.console_watches:
+        return ContainerProcesses(parse_endpoints(settings.console_watches), settings.kafka)
+    return StackProcesses(StackHome(settings), settings.kafka)
+
+
+def work(process: Process, feed: Feed) -> None:
+    """Follow the topics and build frames."""
+    settings = process.settings
+    ensure_topics(settings.kafka, partitions=settings.partitions)
+    with TopicFollower(settings.kafka) as follower:
+        feed.follow(follower, StoppableRetry(process.stopping, process.health))
+
+
+def _address(settings: Settings) -> tuple[str, int]:
+    """Return host and port under which browsers reach the console. Raises `Misconfigured` if something is missing."""
+    address = urlsplit(settings.console_url)
+    if address.port is None or address.hostname is None:
+        raise Misconfigured("CARDWATCH_CONSOLE_URL is needed: the address of the console, like http://127.0.0.1:8080")
+    if len(settings.console_token) < MIN_TOKEN_LENGTH:
+        raise Misconfigured(f"CARDWATCH_CONSOLE_TOKEN is needed, with at least {MIN_TOKEN_LENGTH} characters")
+    return address.hostname, address.port
+
+
+def _serve(application: Starlette, host: str, port: int, broadcaster: Broadcaster) -> Callable[[], None]:
+    """Serve in a thread, and return what ends it. Raises `PortInUse` if it does not listen."""
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=2,
+        lifespan="off",
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="pages", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if not server.started:
+        raise PortInUse(f"CARDWATCH_CONSOLE_URL: {host}:{port} cannot be listened on")
+
+    def end() -> None:
+        broadcaster.close()
+        server.should_exit = True
+        thread.join(timeout=_START_SECONDS)
+
+    return end
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Follows the topics under `read_committed`, and asks for positions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from typing import Final, Self
+
+from adapters.kafka.consumer import LogReader
+from adapters.kafka.offsets import OffsetReader
+from adapters.kafka.topics import end_offsets
+from adapters.runtime.kafka_connection import KafkaConnection
+from cardwatch.records import Record
+from cardwatch.topics import DEAD_LETTERS, DECISIONS, LABELS, PROGRESS, STREAM_GROUP, TRANSACTIONS
+from services.console.frames import Lane
+
+PAST_DECISIONS: Final = 500
+"""Number of past decisions per partition that a console that starts reads again."""
+
+
+class TopicFollower:
+    """Reads decisions, labels, dead letters and progress. It belongs to no group and commits nothing.
+
+    Decisions begin a little before their end and progress at its beginning, so that a console that is started later
+    shows the same timeline.
+    """
+
+    def __init__(self, broker: KafkaConnection) -> None:
+        self._broker = broker
+        self._closing = ExitStack()
+        self._past_ends: dict[tuple[str, int], int] = {}
+
+    def __enter__(self) -> Self:
+        start = {(PROGRESS, 0): 0}
+        for topic, kept in ((DECISIONS, PAST_DECISIONS), (LABELS, 0), (DEAD_LETTERS, 0)):
+            ends = end_offsets(self._broker, topic)
+            start |= {(topic, partition): max(end - kept, 0) for partition, end in ends.items()}
+            self._past_ends |= {(topic, partition): end for partition, end in ends.items() if kept}
+        self._reader = self._closing.enter_context(closing(LogReader(self._broker, start)))
+        self._committed = self._closing.enter_context(closing(OffsetReader(self._broker, STREAM_GROUP)))
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._closing.close()
+
+    def poll(self, timeout_seconds: float) -> list[Record]:
+        """Return new records, none if there are none before the timeout."""
+        return self._reader.poll(timeout_seconds)
+
+    def reads_past(self) -> bool:
+        """Whether what `poll` returns next was decided before the console was started."""
+        self._past_ends = {place: end for place, end in self._past_ends.items() if self._reader.reached(*place) < end}
+        return bool(self._past_ends)
+
+    def lanes(self, unapplied: Mapping[int, int]) -> list[Lane]:
+        """Return the positions in each partition; `unapplied` is what the workers measure, per partition they own."""
+        ends = end_offsets(self._broker, TRANSACTIONS)
+        committed = self._committed.committed(TRANSACTIONS, sorted(ends))
+        return [
+            Lane(
+                partition=partition,
+                log_end=end,
+                committed=committed.get(partition, 0),
+                applied=committed.get(partition, 0) - unapplied[partition] if partition in unapplied else None,
+            )
+            for partition, end in sorted(ends.items())
+        ]

@@ -1,0 +1,124 @@
+"""The console's HTTP interface.
+
+GET  /                                     the page
+GET  /api/live                             server-sent events, see `frames`
+GET  /api/boxes/NAME                       log tail, metrics and positions of a process
+GET  /api/decisions/PARTITION/OFFSET       one decision with its explanation
+POST /api/processes/NAME/ACTION            kill, freeze or resume a process of the stack
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from cardwatch.errors import CardwatchError, Misconfigured
+from services.console.broadcast import Broadcaster
+from services.console.decision_details import DecisionDetails
+from services.console.feed import Feed
+from services.console.guard import Guard
+from services.console.page_file import Page
+from services.console.processes import WatchedProcesses
+
+LOG_LINES = 40
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class ConsoleRoutes:
+    """The handlers. Those that read files or ask other processes run in threads."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        page: Page,
+        broadcaster: Broadcaster,
+        feed: Feed,
+        processes: WatchedProcesses,
+        details: DecisionDetails,
+    ) -> None:
+        self._guard, self._page, self._broadcaster = guard, page, broadcaster
+        self._feed, self._processes, self._details = feed, processes, details
+
+    def application(self) -> Starlette:
+        """Return the application."""
+        routes = [
+            Route("/", self._guarded(self._get_page), methods=["GET"]),
+            Route("/api/live", self._guarded(self._live), methods=["GET"]),
+            Route("/api/boxes/{name}", self._guarded(self._box), methods=["GET"]),
+            Route("/api/decisions/{partition:int}/{offset:int}", self._guarded(self._decision), methods=["GET"]),
+            Route("/api/processes/{name}/{action}", self._guarded(self._act), methods=["POST"]),
+        ]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+
+    def _guarded(self, handle: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            if (refusal := self._guard.refusal(request)) is not None:
+                return _error(refusal.status, refusal.reason)
+            try:
+                response = await handle(request)
+            except Misconfigured as error:
+                return _error(HTTPStatus.CONFLICT, str(error))
+            except CardwatchError as error:
+                return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+            response.headers.update(_HEADERS)
+            return response
+
+        return guarded
+
+    async def _get_page(self, _request: Request) -> Response:
+        headers = {"Content-Security-Policy": self._page.policy}
+        return Response(self._page.content, headers=headers, media_type="text/html")
+
+    async def _live(self, _request: Request) -> Response:
+        return StreamingResponse(self._broadcaster.subscribe(), media_type="text/event-stream")
+
+    async def _box(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        log = await run_in_threadpool(self._processes.log_tail, name, LOG_LINES)
+        metrics = [(_named(sample.name, sample.labels), sample.value) for sample in self._feed.page(name)]
+        return _json({"log": log, "metrics": [each for each in metrics if each[0].startswith("cardwatch_")]})
+
+    async def _decision(self, request: Request) -> Response:
+        parameters = request.path_params
+        found = await run_in_threadpool(self._details.find, parameters["partition"], parameters["offset"])
+        if found is None:
+            return _error(HTTPStatus.NOT_FOUND, "there is no decision about a transaction at this position")
+        return _json(found)
+
+    async def _act(self, request: Request) -> Response:
+        parameters = request.path_params
+        await run_in_threadpool(self._processes.act, parameters["name"], parameters["action"])
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _named(name: str, labels: object) -> str:
+    return name if not labels else f"{name}{{{', '.join(f'{key}={value}' for key, value in dict(labels).items())}}}"  # type: ignore[call-overload]
+
+
+def _json(content: object) -> Response:
+    return Response(msgspec.json.encode(content), media_type="application/json")
+
+
+def _error(status: HTTPStatus, reason: str) -> Response:
+    body = msgspec.json.encode({"error": reason})
+    return Response(body, status_code=status, headers=_HEADERS, media_type="application/json")
+
+
+async def _not_found(_request: Request, error: Exception) -> Response:
+    status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    return _error(status, status.phrase)

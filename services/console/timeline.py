@@ -1,0 +1,81 @@
+"""The timeline: what happened to models and processes, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from cardwatch.progress import (
+    Bootstrapped,
+    DayMonitored,
+    DriftDetected,
+    Progress,
+    QuarantineReleased,
+    RetrainingEnded,
+    RetrainingStarted,
+)
+from services.console.frames import EventFrame
+
+FAILED = "FAILED"
+PASSED = "passed: "
+
+
+class Timeline:
+    """Events in the order in which the console has learned of them."""
+
+    def __init__(self) -> None:
+        self.events: list[EventFrame] = []
+        self._served: set[str] = set()
+        self._blocked: set[str] = set()
+
+    def note(self, at_ms: float, kind: str, text: str, day: date | None = None, details: Sequence[str] = ()) -> None:
+        """Add an event at the end."""
+        self.events.append(
+            EventFrame(number=len(self.events), at_ms=at_ms, kind=kind, day=day, text=text, details=list(details))
+        )
+
+    def decided_by(self, version: str, at_ms: float, day: date) -> None:
+        """Record that this version of the model has decided a transaction of this day."""
+        if version in self._served:
+            return
+        kind, text = ("swap", f"v{version} decides its first transaction") if self._served else (
+            "live", f"the console sees the first decision; the model is v{version}"
+        )  # fmt: skip
+        self._served.add(version)
+        self.note(at_ms, kind, text, day)
+
+    def apply(self, progress: Progress, at_ms: float) -> None:
+        """Add the events of a record of `progress`; `at_ms` is its time stamp."""
+        match progress:
+            case Bootstrapped(day=day, champion_version=version, average_precision=quality):
+                self.note(at_ms, "champion", f"v{version} is the first champion, average precision {quality:.3f}", day)
+            case DayMonitored():
+                self._monitored(progress, at_ms)
+            case DriftDetected(day=day, champion_version=version, reasons=reasons):
+                self.note(at_ms, "drift", f"v{version} has decayed", day, reasons)
+            case RetrainingStarted(day=day):
+                self.note(at_ms, "retraining", "retraining on the labels known by now", day)
+            case RetrainingEnded():
+                self._judged(progress, at_ms)
+            case QuarantineReleased(day=last, first_day=first, because=because):
+                self.note(at_ms, "data", f"the days from {first} to {last} are released", last, [because])
+            case _:
+                pass
+
+    def _monitored(self, record: DayMonitored, at_ms: float) -> None:
+        blocking = {finding.column: finding for finding in record.data_findings if finding.blocks}
+        if new := blocking.keys() - self._blocked:
+            sentences = [signal.sentence for signal in record.signals]
+            self.note(at_ms, "data", f"the data contract is broken: {', '.join(sorted(new))}", record.day, sentences)
+        self._blocked = set(blocking)
+
+    def _judged(self, record: RetrainingEnded, at_ms: float) -> None:
+        name = f"v{record.challenger_version}" if record.challenger_version else "no challenger"
+        failed = [reason for reason in record.reasons if reason.startswith(FAILED)]
+        text = (
+            f"{name} is the new champion, {len(record.reasons)} checks passed"
+            if record.promoted
+            else f"{name} is refused, {len(failed)} of {len(record.reasons)} checks failed"
+        )
+        details = sorted(record.reasons, key=lambda reason: reason not in failed)
+        self.note(at_ms, "verdict", text, record.day, [reason.removeprefix(PASSED) for reason in details])
