@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "heartbeat": ("cli.heartbeat", "Publish the event time up to which a source is complete."),
     "contracts": ("cli.contracts", "Write the JSON Schemas of the topics' records."),
     "features": ("cli.features", "Write the documentation page of the features."),
+    "tour": ("cli.tour", "Write the walk through the design, as a page and for the console."),
 }
 """The module of each command, which has the name of the command, and its line in `--help`."""
 
