@@ -20,7 +20,9 @@ PAGE_DATA: Final = ROOT / "services" / "console" / "page" / "src" / "generated" 
 
 @click.command()
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("docs"))
-@click.option("--json", "data_file", type=click.Path(path_type=Path), default=PAGE_DATA, help="File for the page's data.")
+@click.option(
+    "--json", "data_file", type=click.Path(path_type=Path), default=PAGE_DATA, help="File for the page's data."
+)
 @click.option("--figures", "is_list", is_flag=True, help="List all figures that the texts may name, and write nothing.")
 def tour(folder: Path, data_file: Path, is_list: bool) -> None:
     """Write whiteboard.md into the documentation folder, and the tour's data for the page of the console."""

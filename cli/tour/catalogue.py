@@ -17,12 +17,13 @@ from cli.tour.reading import ROOT, TOUR, TourError, read_as
 from cli.tour.schema import Text
 
 QUOTED: Final = TOUR / "quoted.yaml"
-_NUMBER: Final = r"([+-]?\d+(?:,\d{3})*(?:\.\d+)?)"
+_NUMBER: Final = r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?"
 
 
 class QuotedPlace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a page states a figure whose measurement is in no file of results: a text of the page with `#` for it.
 
+    `~` in the text stands for any other number.
     `unit` is that of the figure, or empty; `%` makes a share of it.
     """
 
@@ -48,7 +49,7 @@ def quoted_figures(file: Path = QUOTED) -> Iterator[tuple[str, TourFigure]]:
         if not path.is_file():
             raise TourError(f"{file.name}: {name}.page: there is no file {place.page} in the repository")
         page = " ".join(path.read_text(encoding="utf-8").split())
-        found = re.findall(re.escape(place.text).replace(r"\#", _NUMBER), page)
+        found = re.findall(re.escape(place.text).replace(r"\~", _NUMBER).replace(r"\#", f"({_NUMBER})"), page)
         if len(found) != 1:
             raise TourError(f"{file.name}: {name}.text: {place.page} has {len(found)} places like {place.text!r}")
         text = found[0].replace(",", "")

@@ -18,9 +18,9 @@ from benchmarks.capacity import CORES_PER_BROKER, REPLICAS, UTILIZATION, Measure
 from benchmarks.document import RESULTS
 from benchmarks.harness import Metric
 from cardwatch.drift.policy import DriftPolicy
-from cardwatch.features.definitions import FEATURES
+from cardwatch.features.definitions import FAMILIES, FEATURES
 from cardwatch.features.reference_table import WINDOW_DAYS
-from cardwatch.features.state import STATE, TILES
+from cardwatch.features.state import RECENT_IDS, STATE, TILES
 from cardwatch.promotion.policy import PromotionPolicy
 from cli.tour.figures import TourFigure
 from cli.tour.reading import ROOT, TourError
@@ -51,6 +51,7 @@ def constant_figures() -> Iterator[tuple[str, TourFigure]]:
     values: dict[str, tuple[float, str, str]] = {
         "features": (len(FEATURES), "", "cardwatch/features/definitions.py"),
         "state": (STATE.itemsize, "bytes", "cardwatch/features/state.py"),
+        "recent_ids": (RECENT_IDS, "", "cardwatch/features/state.py"),
         "tiles": (TILES, "", "cardwatch/features/state.py"),
         "table_days": (WINDOW_DAYS, "", "cardwatch/features/reference_table.py"),
         "session_timeout": (SESSION_TIMEOUT_MS / 1_000, "s", "adapters/kafka/limits.py"),
@@ -72,6 +73,9 @@ def constant_figures() -> Iterator[tuple[str, TourFigure]]:
     }
     for name, (value, unit, source) in values.items():
         yield f"code.{name}", TourFigure(value, unit, source)
+    for family in FAMILIES:
+        number = sum(feature.family == family for feature in FEATURES)
+        yield f"code.family.{family.replace(' ', '_')}", TourFigure(number, "", "cardwatch/features/definitions.py")
     for name, (file, constant, unit) in _IN_SOURCES.items():
         yield f"code.{name}", TourFigure(_constant(file, constant), unit, file)
 
@@ -115,8 +119,8 @@ def _on_kafka(rate: int, costs: MeasuredCosts, prices: Prices, inputs: Inputs) -
     dollars = machines * prices.of(MACHINE) * inputs.hours_a_month
     yield from (
         ("workers", needed.workers, ""), ("partitions", needed.partitions, ""),
-        ("scoring_workers", needed.scoring_workers, ""), ("brokers_by_time", needed.brokers, ""), ("brokers_by_bytes", by_bytes, ""),
-        ("brokers", brokers, ""), ("cores", cores, ""),
+        ("scoring_workers", needed.scoring_workers, ""), ("brokers_by_time", needed.brokers, ""),
+        ("brokers_by_bytes", by_bytes, ""), ("brokers", brokers, ""), ("cores", cores, ""),
         ("worker_cores_exact", rate * costs.worker_us / _MICROSECONDS / UTILIZATION, ""),
         ("machines", machines, ""), ("core_dollars", dollars, "$"),
         ("states_per_second", needed.store_mb_per_second * 1e6, "bytes"),
@@ -141,8 +145,7 @@ def _without_table(dollars: float, writes: float, reads: float, prices: Prices, 
 def _constant(file: str, name: str) -> float:
     """Return the literal that a module assigns to a name."""
     for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body:
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(target, ast.Name) and target.id == name and node.value is not None:  # type: ignore[union-attr]
-            value: float = ast.literal_eval(node.value)  # type: ignore[union-attr]
+        if isinstance(node, ast.AnnAssign) and node.value and ast.unparse(node.target) == name:
+            value: float = ast.literal_eval(node.value)
             return value
     raise TourError(f"{file}: it assigns no constant to {name}")

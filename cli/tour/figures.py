@@ -1,7 +1,8 @@
 """A figure with its unit and source, and how it is shown: unit, rounding, thousands separators.
 
-A figure is shown with three significant digits, and an integer exactly. Times, sizes and dollars have their unit behind
-or before them; a count and a rate are bare, because the text says what is counted.
+A figure is shown with three significant digits, without zeros at the end of a fraction, and an integer exactly. Times,
+sizes and dollars have their unit behind or before them; a count and a rate are bare, because the text says what they
+count.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ DIGITS: Final = 3
 """Significant digits of a figure that asks for no other number."""
 
 _KINDS: Final = {
-    "time": {"µs": 1.0, "ms": 1e3, "s": 1e6, "min": 60e6},
+    "time": {"µs": 1.0, "ms": 1e3, "s": 1e6, "min": 60e6, "hours": 3600e6},
     "size": {"bytes": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "PB": 1e15},
     "count": {"": 1.0, "%": 0.01, "thousand": 1e3, "million": 1e6, "billion": 1e9},
     "dollars": {"$": 1.0, "$ thousand": 1e3, "$ million": 1e6},
@@ -41,8 +42,8 @@ class TourFigure(Struct, frozen=True):
 def shown(figure: TourFigure, options: str = "") -> str:
     """Return a figure as text.
 
-    `options` are a unit to convert to, a number of significant digits, and `bare` for no unit, in any order: `ms`,
-    `million 2`, `bare`. Raises `UnknownUnit` if the figure cannot be converted.
+    `options` are a unit to convert to, a number of significant digits (zeros at the end then stay), and `bare` for no
+    unit, in any order: `ms`, `million 2`, `bare`. Raises `UnknownUnit` if the figure cannot be converted.
     """
     words = options.split()
     digits = next((int(word) for word in words if word.isdecimal()), None)
@@ -54,7 +55,7 @@ def shown(figure: TourFigure, options: str = "") -> str:
     target = _target(units[0], kind) if units else own
     value = figure.value if target == own else figure.value * size / _UNITS[target][1]
     is_exact = isinstance(figure.value, int) and target == own and digits is None
-    number = f"{figure.value:,}" if is_exact else rounded_to(value, digits or DIGITS)
+    number = f"{figure.value:,}" if is_exact else _number(value, digits)
     return number if "bare" in words else _with_unit(number, target)
 
 
@@ -68,15 +69,14 @@ def own_unit(figure: TourFigure) -> str:
     return first if first in _UNITS and _UNITS[first][0] in {"time", "size"} else ""
 
 
-def rounded_to(value: float, digits: int) -> str:
-    """Return a number with so many significant digits, thousands separators and no zeros at the end of a fraction."""
+def _number(value: float, digits: int | None) -> str:
+    """Return a number with thousands separators; zeros at the end of a fraction stay only if `digits` are given."""
     if not isfinite(value):
         raise UnknownUnit(f"{value} is no finite number")
     if value == 0:
         return "0"
-    number = Decimal(f"{value:.{digits - 1}e}")
-    text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    text = f"{Decimal(f'{value:.{(digits or DIGITS) - 1}e}'):,f}"
+    return text.rstrip("0").rstrip(".") if digits is None and "." in text else text
 
 
 def _target(word: str, kind: str) -> str:

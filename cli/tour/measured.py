@@ -1,4 +1,4 @@
-"""Figures that were measured: the benchmarks' results, the other files beside them, and the picture of the last demo."""
+"""Figures that were measured: the benchmarks' results, the other files beside them, the picture of the last demo."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ _NUMBER: Final = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 _PERIODS: Final = ("before", "after", "swapped")
 """The columns of the demo's table: before the change, after it, after the swap."""
 _HOPS: Final = ("fold", "score", "policy", "wait", "commit", "apply")
+_RATE: Final = 1_000
+"""Transactions per second of the examples."""
+_SUSTAINED_RATE: Final = 15_000
+"""Transactions per second at which the benchmark measures `stream_sustained_lag`."""
+_HOUR_SECONDS: Final = 3_600
+_YEAR_SECONDS: Final = 365 * 86_400
 _PREVIEW_STEPS: Final = (
     "key", "decode", "table", "state", "encode", "fold", "margin", "probability", "action", "answer", "metrics",
 )  # fmt: skip
 
 
 def benchmark_figures(folder: Path = RESULTS) -> Iterator[tuple[str, TourFigure]]:
-    """Yield `bench.NAME`, `bench.NAME.baseline` and `bench.NAME.ratio` of each metric, and what follows from several."""
+    """Yield `bench.NAME`, `bench.NAME.baseline`, `bench.NAME.ratio` of each metric, and what follows from several."""
     path = folder / "latest.json"
     source = f"benchmarks/results/{path.name}"
     metrics: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["metrics"]
@@ -34,14 +40,29 @@ def benchmark_figures(folder: Path = RESULTS) -> Iterator[tuple[str, TourFigure]
         for field, unit in (("baseline", metric["unit"]), ("ratio", "")):
             if metric.get(field) is not None:
                 yield f"bench.{name}.{field}", TourFigure(metric[field], unit, f"{source}: {name}, {field}")
-    if all(f"stream_hop_{hop}" in metrics for hop in _HOPS) and "stream_latency_p50" in metrics:
-        hops = sum(metrics[f"stream_hop_{hop}"]["value"] for hop in _HOPS)
+    yield from _derived({name: metric["value"] for name, metric in metrics.items()}, source)
+
+
+def _derived(values: dict[str, float], source: str) -> Iterator[tuple[str, TourFigure]]:
+    """Yield figures that follow from several metrics, as far as these were measured."""
+    if all(f"stream_hop_{hop}" in values for hop in _HOPS) and "stream_latency_p50" in values:
+        hops = sum(values[f"stream_hop_{hop}"] for hop in _HOPS)
         yield "bench.stream_hops", TourFigure(hops, "ms", f"{source}: sum of stream_hop_*")
-        rest = metrics["stream_latency_p50"]["value"] - hops
+        rest = values["stream_latency_p50"] - hops
         yield "bench.stream_outside_hops", TourFigure(rest, "ms", f"{source}: stream_latency_p50 - sum of stream_hop_*")
-    if all(f"step_{step}" in metrics for step in _PREVIEW_STEPS):
-        steps = sum(metrics[f"step_{step}"]["value"] for step in _PREVIEW_STEPS)
+    if all(f"step_{step}" in values for step in _PREVIEW_STEPS):
+        steps = sum(values[f"step_{step}"] for step in _PREVIEW_STEPS)
         yield "bench.steps", TourFigure(steps, "µs", f"{source}: sum of the steps of a preview")
+    if "replay" in values:
+        yield "bench.replay_time", TourFigure(1e6 / values["replay"], "µs", f"{source}: 1 / replay")
+        year = _YEAR_SECONDS * _RATE / values["replay"]
+        yield "bench.replay_of_a_year", TourFigure(year, "s", f"{source}: a year at {_RATE:,} per second / replay")
+    if "stream_sustained_lag" in values:
+        wait = values["stream_sustained_lag"] / _SUSTAINED_RATE * 1e3
+        yield "bench.sustained_wait", TourFigure(wait, "ms", f"{source}: stream_sustained_lag / {_SUSTAINED_RATE:,}")
+    if "stream_backlog_rate" in values:
+        catch_up = _HOUR_SECONDS * _RATE / (values["stream_backlog_rate"] - _RATE)
+        yield "bench.catch_up", TourFigure(catch_up, "s", f"{source}: an hour at {_RATE:,} per second, backlog rate")
 
 
 def study_figures(folder: Path = RESULTS) -> Iterator[tuple[str, TourFigure]]:
@@ -79,9 +100,7 @@ def _precisions(rows: list[dict[str, Any]]) -> Iterator[tuple[float, float, floa
 
 def _selective_labels(rows: list[dict[str, Any]]) -> Iterator[tuple[str, float, str]]:
     for field, share in (("two_percent", 0.02), ("ten_percent", 0.1)):
-        [row] = [
-            row for row in rows if (row["cards"], row["share"], row["confirmed_share"]) == (100_000, share, 0.0)
-        ]
+        [row] = [row for row in rows if (row["cards"], row["share"], row["confirmed_share"]) == (100_000, share, 0.0)]
         estimates = row["estimates"]
         yield f"{field}.truth", row["truth"]["average_precision"], ""
         for name, method in (

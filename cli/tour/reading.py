@@ -24,7 +24,7 @@ class TourError(Misconfigured):
 
 
 def read_stops(folder: Path = TOUR) -> list[TourStop]:
-    """Return the stops, or raise `TourError` for a file that does not fit the schema, or stops that do not fit a talk."""
+    """Return the stops; raise `TourError` for a file that does not fit the schema, or stops that do not fit a talk."""
     paths = sorted(folder.glob(_STOPS))
     if not paths:
         raise TourError(f"{folder}: there are no stops, files like 01-requirements.yaml")
@@ -32,7 +32,9 @@ def read_stops(folder: Path = TOUR) -> list[TourStop]:
     if len({stop.id for stop in stops}) < len(stops):
         raise TourError(f"{folder}: two stops have the same id")
     if (minutes := sum(stop.minutes for stop in stops)) > TALK_MINUTES:
-        raise TourError(f"{folder}: the stops take {minutes} minutes, and the talk has {TALK_MINUTES}: shorten `minutes`")
+        raise TourError(
+            f"{folder}: the stops take {minutes} minutes, and the talk has {TALK_MINUTES}: shorten `minutes`"
+        )
     return stops
 
 

@@ -1,7 +1,7 @@
 """The tour as data: the stops of a talk about the system at a whiteboard, as `docs/tour` holds them.
 
-Texts are plain, with code in back-quotes as the only markup, so that a page and Markdown can show them alike. Figures in
-them are placeholders such as `{bench.stream_rate}`, which `cli.tour.resolving` replaces.
+Texts are plain, with code in back-quotes as the only markup, so that a page and Markdown can show them alike. Figures
+in them are placeholders such as `{bench.stream_rate}`, which `cli.tour.resolving` replaces.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FollowUp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RejectedAlternative(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was not chosen: why, when it would be right, and the page or file where the choice is written down."""
+    """What was not chosen: why, when it would be right, and the page about what was chosen instead."""
 
     instead: Text
     because: Text
@@ -54,7 +54,7 @@ class TourTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table; every row has as many cells as the head. `note` stands below it."""
 
     title: Text
-    head: Texts
+    head: Annotated[list[str], Meta(min_length=2)]
     rows: Annotated[list[list[str]], Meta(min_length=1)]
     note: str = ""
 
