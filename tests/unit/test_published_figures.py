@@ -1,5 +1,6 @@
 """Every figure in README and docs that has a source here equals it: the last benchmarks, the picture of the demo, or a
-constant of the code. A figure may be rounded to the digits that it shows."""
+constant of the code. A figure may be rounded to the digits that it shows. The page of the whiteboard is
+generated from the same sources: tests/unit/cli/tour."""
 
 from __future__ import annotations
 
@@ -13,14 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from adapters.kafka.limits import SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS
 from benchmarks.document import RESULTS
 from cardwatch.features.definitions import FEATURES
-from cardwatch.features.reference_table import WINDOW_DAYS
 from cardwatch.features.state import STATE
 from services.scoring.http.admission import MAX_PENDING
-from services.scoring.model.manager import POLL_SECONDS
-from services.stream.__main__ import SCORING_DEADLINE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?"
@@ -110,9 +107,6 @@ MEASURED = [
     ("docs/scoring.md", r"ONNX Runtime \| # µs \| # µs", ["predict_one_onnx", "predict_512_onnx"]),
     ("docs/scoring.md", r"Treelite GTIL \| # µs \| # µs", ["predict_one_treelite", "predict_512_treelite"]),
     ("docs/scoring.md", r"contributions of one row: # µs, XGBoost's own #", ["contributions_one", "/"]),
-    ("docs/whiteboard.md", r"folding one transaction takes # µs with LMDB", ["ask_lmdb_p50"]),
-    ("docs/whiteboard.md", r"with LMDB, and # times", ["ask_redis x"]),
-    ("docs/whiteboard.md", r"out of core \(# million transactions per second and core", ["replay M"]),
     ("docs/aws.md", r"`cardwatch store rebuild`\): # million transactions per second and core", ["replay M"]),
 ]
 """Figures and the metrics that they repeat: `name` its value, `name /` its baseline, `name x` their ratio, `name M` its
@@ -194,7 +188,6 @@ def test_the_demo_s_days_latency_and_caught_value_are_those_of_its_picture() -> 
     for name, pattern in (
         ("README.md", r"p50, p99 \| # ms, # ms \|"),
         ("docs/evidence.md", r"p50, p99 \| # ms, # ms \|"),
-        ("docs/whiteboard.md", r"\*\*# ms \(#\)\*\*"),
     ):
         shown = figures(name, pattern)
         assert equals(shown[0], float(p50)), name
@@ -208,12 +201,6 @@ CONSTANTS = [
     ("docs/scoring.md", r"\| kernel: # features", len(FEATURES)),
     ("docs/features.md", r"A feature row has # numbers", len(FEATURES)),
     ("docs/features.md", r"A card takes # bytes", STATE.itemsize),
-    ("docs/whiteboard.md", r"fixed-size state \(# KB\)", STATE.itemsize / 1_000),
-    ("docs/whiteboard.md", r"session timeout \(# s\)", SESSION_TIMEOUT_MS / 1_000),
-    ("docs/whiteboard.md", r"or, after # s, another worker", SESSION_TIMEOUT_MS / 1_000),
-    ("docs/whiteboard.md", r"\| # s: aborted", TRANSACTION_TIMEOUT_MS / 1_000),
-    ("docs/whiteboard.md", r"\| # s: the rules decide", SCORING_DEADLINE_SECONDS),
-    ("docs/whiteboard.md", r"last table for # days", WINDOW_DAYS),
     ("docs/scoring.md", r"requests beyond # pending ones", MAX_PENDING),
 ]
 
@@ -221,7 +208,6 @@ CONSTANTS = [
 @pytest.mark.parametrize(("name", "pattern", "value"), CONSTANTS)
 def test_a_figure_of_the_design_is_that_of_the_code(name: str, pattern: str, value: float) -> None:
     assert equals(*figures(name, pattern), value)
-    assert POLL_SECONDS == 2.0  # "polled every two seconds" in docs/whiteboard.md
 
 
 def test_the_duration_of_the_demo_includes_the_measured_one() -> None:
