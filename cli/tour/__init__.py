@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -35,6 +36,11 @@ def tour(folder: Path, data_file: Path, is_list: bool) -> None:
         raise Misconfigured(f"--folder {folder}: no such folder; run this in the root of the repository")
     data = tour_data(known)
     (folder / "whiteboard.md").write_text(document(data), encoding="utf-8")
-    data_file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(data_file, tour_json(data).encode())
+    write_page_data(data, data_file)
     click.echo(f"whiteboard.md written to {folder}, and the data of the page to {data_file}")
+
+
+def write_page_data(data: Mapping[str, Any], file: Path = PAGE_DATA) -> None:
+    """Write the tour for the page of the console, which must be there before the page is built."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, tour_json(data).encode())
