@@ -12,22 +12,29 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from adapters.runtime.clock import epoch_ms
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Action
+from cardwatch.live.frames import EventKind
+from cardwatch.live.fraud_counter import FraudCounter
+from cardwatch.live.rates import RateCounter
 from cardwatch.progress import Progress, RateEnded, RateStarted, decode_progress
 from cardwatch.records import Record
 from cardwatch.topics import DECISIONS, LABELS, PROGRESS, TRANSACTIONS
-from cli.demo.counters import FraudCounter, LatencyRecorder, RateCounter
+from cli.demo.latencies import LatencyRecorder
 from cli.demo.plan import DemoPlan
-from cli.demo.snapshot import DemoSnapshot, EventKind
-from cli.demo.timeline import Timeline
+from cli.demo.snapshot import DemoSnapshot
+from cli.demo.timeline import DemoTimeline
+
+REMEMBERED: Final = 5_000_000
+"""Number of decisions whose labels are awaited: more than any demo makes."""
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +79,11 @@ class Recorder:
         self._now_seconds = now_seconds
         self._started_seconds = now_seconds()
         self._lock = threading.Lock()
-        self._timeline = Timeline(self._demo)
+        self._timeline = DemoTimeline(self._demo)
         self._rate = RateCounter(self._started_seconds)
         self._latency = LatencyRecorder()
-        self._fraud = FraudCounter()
-        self._stops = {Action.CHALLENGE.value: plan.challenge_stops_fraud, Action.DECLINE.value: 1.0}
+        stops = {Action.CHALLENGE.value: plan.challenge_stops_fraud, Action.DECLINE.value: 1.0}
+        self._fraud = FraudCounter(stops, remembered=REMEMBERED)
         self._iso_day = ""
         self._measured_from_ms = math.inf
         self._measured_until_ms = math.inf
@@ -89,7 +96,7 @@ class Recorder:
     def note(self, kind: EventKind, text: str, details: Sequence[str] = ()) -> None:
         """Add an event that is on no topic, such as a started process."""
         with self._lock:
-            self._timeline.note(kind, None, text, details)
+            self._timeline.note(epoch_ms(), kind, text, list(details))
 
     def take(self, records: Sequence[Record], *, arrived_ms: float) -> None:
         """Take in records that arrived together at `arrived_ms`, on the clock of `Record.timestamp_ms`."""
@@ -113,7 +120,7 @@ class Recorder:
                 rate_per_second=self._rate.per_second(now_seconds),
                 latency_p50_ms=p50_ms,
                 latency_p99_ms=p99_ms,
-                fraud=self._fraud.view(),
+                fraud=self._fraud.money(),
                 days=list(self._demo.days),
                 events=list(self._demo.events),
             )
@@ -147,16 +154,15 @@ class Recorder:
             date.fromisoformat(iso_day)  # raises for a record of others before anything is counted
         demo.decisions += 1
         demo.degraded += decision.degraded
-        demo.currency = payment.currency
         self._latency.decided((decision.partition, decision.offset), arrived_ms)
-        self._fraud.decided(payment.transaction_id, payment.amount_minor, stopped=self._stops.get(decision.action, 0.0))
+        self._fraud.decided(payment.transaction_id, payment.amount_minor, payment.currency, decision.action)
         if not demo.measuring:
             self._iso_day = max(self._iso_day, iso_day)
         if decision.model_version is not None:
-            self._timeline.decided_by(decision.model_version, iso_day)
+            self._timeline.decided_by(decision.model_version, arrived_ms, iso_day)
 
     def _apply_progress(self, progress: Progress, sent_ms: float) -> None:
-        self._timeline.apply(progress)
+        self._timeline.apply(progress, sent_ms)
         if isinstance(progress, RateStarted):
             self._measured_from_ms = sent_ms
         elif isinstance(progress, RateEnded):

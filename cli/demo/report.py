@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from cardwatch.live.frames import EventFrame
 from cli.charts import Plot
 from cli.demo import formatting, plots
-from cli.demo.snapshot import Event
 from cli.demo.summary import DemoSummary, Facts
 from cli.demo.table import headings, headline, loop_figures, phase_rows, stream_figures
 from cli.templates import render
@@ -19,7 +19,7 @@ SUMMARY_NAME: Final = "summary.json"
 
 
 def write_report(
-    summary: DemoSummary, folder: Path, *, events: Sequence[Event], drift_report: Path | None = None
+    summary: DemoSummary, folder: Path, *, events: Sequence[EventFrame], drift_report: Path | None = None
 ) -> Path:
     """Write `demo.html` and `summary.json` into `folder` and return the path of the page.
 
@@ -33,7 +33,7 @@ def write_report(
     return page
 
 
-def _page(summary: DemoSummary, events: Sequence[Event], drift_report: str | None) -> str:
+def _page(summary: DemoSummary, events: Sequence[EventFrame], drift_report: str | None) -> str:
     facts = summary.facts
     return render(
         Path(__file__).with_name("report.html.j2"),

@@ -23,6 +23,7 @@ from adapters.local_stack.readiness import is_responding
 from adapters.prefect import PrefectDeployments
 from adapters.runtime.settings import Settings
 from cardwatch.errors import InvalidRecord, Misconfigured, Unavailable
+from cardwatch.live.frames import EventKind
 from cardwatch.progress import DayArchived, Progress, decode_progress
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
@@ -34,7 +35,6 @@ from cli.demo.plan import DemoPlan
 from cli.demo.recorder import Recorder
 from cli.demo.report import write_report
 from cli.demo.screen import render
-from cli.demo.snapshot import EventKind
 from cli.demo.summary import DemoSummary, measure, summarise
 from cli.demo.topic_audit import TopicAudit, audit_topics, committed_records
 from cli.demo.view import open_view, save_picture

@@ -12,9 +12,10 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from cardwatch.live.frames import EventFrame, EventKind
 from cli.demo.chart import Bar, bars, meter
 from cli.demo.formatting import NOTHING, by_version, count, duration, listed, milliseconds, money, ratio, share
-from cli.demo.snapshot import DemoSnapshot, Event, EventKind
+from cli.demo.snapshot import DemoSnapshot
 
 MAX_WIDTH: Final = 120
 QUIET: Final = "bright_black"
@@ -93,15 +94,15 @@ def _stream(snapshot: DemoSnapshot, width: int) -> RenderableType:
 
 
 def _fraud(snapshot: DemoSnapshot, width: int) -> RenderableType:
-    fraud, currency = snapshot.fraud, snapshot.currency
+    fraud, currency = snapshot.fraud, snapshot.fraud.currency
     return _panel(
         "fraud known so far",
         width,
-        ("known", Text(count(fraud.known))),
-        ("caught", _part(count(fraud.caught), share(fraud.caught, fraud.known))),
+        ("known", Text(count(fraud.known_frauds))),
+        ("caught", _part(count(fraud.stopped_frauds), share(fraud.stopped_frauds, fraud.known_frauds))),
         ("value", Text(money(fraud.known_minor, currency))),
-        ("caught", _part(money(fraud.caught_minor, currency), share(fraud.caught_minor, fraud.known_minor))),
-        ("alarms", Text(count(fraud.alarms))),
+        ("caught", _part(money(fraud.stopped_minor, currency), share(fraud.stopped_minor, fraud.known_minor))),
+        ("alerts", Text(count(fraud.alerts))),
     )
 
 
@@ -161,7 +162,7 @@ def _chart(snapshot: DemoSnapshot, width: int, rows: int) -> RenderableType:
     return _section("average precision on matured labels, by day", Group(*body), width)
 
 
-def _timeline(events: Sequence[Event], width: int, rows: int) -> RenderableType:
+def _timeline(events: Sequence[EventFrame], width: int, rows: int) -> RenderableType:
     details = 1 if rows < 10 else 2
     lines: list[Text] = []
     for event in reversed(events):
@@ -175,7 +176,7 @@ def _timeline(events: Sequence[Event], width: int, rows: int) -> RenderableType:
     return _section("timeline", Group(*lines, *[Text()] * (rows - len(lines))), width)
 
 
-def _event(event: Event) -> Text:
+def _event(event: EventFrame) -> Text:
     sign, style = _SIGNS.get(event.kind, ("·", QUIET))
     day = event.day.strftime("%m-%d") if event.day else ""
     return Text.assemble((f"{day:<6}", QUIET), (f" {sign}  ", style), event.text)

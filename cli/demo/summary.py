@@ -186,7 +186,7 @@ def summarise(
     )
     facts = Facts(
         plan=plan,
-        currency=snapshot.currency,
+        currency=snapshot.fraud.currency,
         closed=all(check.passed for check in verdict),
         checks=verdict,
         phases=phases,

@@ -12,8 +12,9 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from cardwatch.live.frames import EventFrame
 from cli.demo.screen import render
-from cli.demo.snapshot import DemoSnapshot, Event
+from cli.demo.snapshot import DemoSnapshot
 
 _FRAMES_PER_SECOND: Final = 3
 _POLL_SECONDS: Final = 0.2
@@ -73,7 +74,7 @@ def open_view(snapshot: Callable[[], DemoSnapshot], console: Console) -> Live | 
     )
 
 
-def plain_line(event: Event) -> str:
+def plain_line(event: EventFrame) -> str:
     """The event as one line: simulated day, kind, text, details."""
     day = event.day.isoformat() if event.day else "-"
     return f"{day:<10}  {event.kind.value:<10}  {': '.join([event.text, '; '.join(event.details)]).removesuffix(': ')}"

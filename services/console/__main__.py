@@ -21,6 +21,7 @@ from adapters.runtime.settings import Settings
 from adapters.scoring.client import ExplanationClient
 from cardwatch.errors import Misconfigured, PortInUse
 from cardwatch.events import Action
+from cardwatch.live.topic_state import TopicState
 from services.console.broadcast import Broadcaster
 from services.console.containers import ContainerProcesses, parse_endpoints
 from services.console.decision_details import DecisionDetails
@@ -30,7 +31,6 @@ from services.console.guard import Guard
 from services.console.page_file import read_page
 from services.console.processes import StackProcesses, WatchedProcesses
 from services.console.routes import ConsoleRoutes
-from services.console.topic_state import TopicState
 
 MAX_CONNECTIONS: Final = 300
 MIN_TOKEN_LENGTH: Final = 16

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from services.console.frames import BOXES, Box, BoxState, Figure
+from cardwatch.live.frames import BOXES, Box, BoxState, Figure
 from services.console.metrics_pages import kind_of
 
 KILL: Final = "kill"

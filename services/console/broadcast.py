@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from services.console.frames import Frame
+from cardwatch.live.frames import Frame
 
 QUEUE_LENGTH: Final = 40
 """Messages that may wait for a page, ten seconds of them; a slower page is disconnected, and connects again."""

@@ -10,8 +10,8 @@ from adapters.local_stack.stack_home import ProcessEndpoint
 from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import Misconfigured
+from cardwatch.live.frames import BoxState
 from services.console.boxes import FREEZE, KILL, RESUME, ProcessObservation
-from services.console.frames import BoxState
 
 _COMMANDS: Final = {KILL: "docker compose kill", FREEZE: "docker compose pause", RESUME: "docker compose unpause"}
 _UNASKED: Final = "it has not been asked yet"

@@ -12,7 +12,7 @@ from cardwatch.decision.cost_policy import ACTIONS, CHANNELS, DecisionPolicy
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Decision, decode
 from cardwatch.features.definitions import FEATURE_NAMES
-from services.console.topic_state import TopicState
+from cardwatch.live.topic_state import TopicState
 
 
 class DecisionDetails:

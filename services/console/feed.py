@@ -13,15 +13,12 @@ from adapters.local_stack.stack_home import ProcessEndpoint
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.retry import StoppableRetry
 from cardwatch.events import Action
-from cardwatch.progress import DECAYED, SUSPECTED
-from services.console.boxes import boxes_of
-from services.console.broadcast import Broadcaster
-from services.console.follower import TopicFollower
-from services.console.frames import (
+from cardwatch.live.frames import (
     Box,
     BoxState,
     DecisionLine,
     DecisionsFrame,
+    EventKind,
     Figure,
     Frame,
     Lane,
@@ -29,13 +26,17 @@ from services.console.frames import (
     MomentFrame,
     SystemState,
     Totals,
-    Traffic,
+    TrafficFigures,
 )
-from services.console.metrics_pages import MetricsHistory, Sample, samples
+from cardwatch.live.rates import RateCounter
+from cardwatch.live.topic_state import TopicState
+from cardwatch.progress import DECAYED, SUSPECTED
+from services.console.boxes import boxes_of
+from services.console.broadcast import Broadcaster
+from services.console.follower import TopicFollower
+from services.console.metrics_pages import MetricSample, MetricsHistory, samples
 from services.console.process_events import ProcessEvents
 from services.console.processes import WatchedProcesses
-from services.console.rates import RateCounter
-from services.console.topic_state import TopicState
 
 FRAME_SECONDS: Final = 0.25
 ASK_SECONDS: Final = 1.0
@@ -124,7 +125,7 @@ class Feed:
         observed = self._processes.observe()
         with self._state.lock:
             for sentence in self._events.sentences(observed, now):
-                state.timeline.note(epoch_ms(), "process", sentence, state.day)
+                state.timeline.note(epoch_ms(), EventKind.PROCESS, sentence, state.day)
         waiting = sum(max(lane.log_end - lane.committed, 0) for lane in self._lanes)
         boxes = boxes_of(observed, self._figures(waiting))
         return LiveFrame(
@@ -132,7 +133,7 @@ class Feed:
             day=state.day,
             states=self._states(boxes, by_model, by_rules),
             boxes=boxes,
-            traffic=Traffic(
+            traffic=TrafficFigures(
                 transactions_per_second=self._transactions.per_second(now),
                 by_model_per_second=by_model,
                 by_rules_per_second=by_rules,
@@ -161,7 +162,7 @@ class Feed:
             newest = list(state.lines)[-NEW_PAGE_LINES:]
             return [*state.timeline.events, *state.days, *self._history, DecisionsFrame(lines=newest)]
 
-    def page(self, name: str) -> list[Sample]:
+    def page(self, name: str) -> list[MetricSample]:
         """Return the newest metrics of a process, none if it has no page."""
         return self._metrics.newest.get(name, [])
 
@@ -219,7 +220,7 @@ class Feed:
         self._transactions.reached(total, now)
 
 
-def _samples_of(endpoint: ProcessEndpoint) -> list[Sample] | None:
+def _samples_of(endpoint: ProcessEndpoint) -> list[MetricSample] | None:
     page = metrics_page(endpoint)
     try:
         return None if page is None else samples(page)

@@ -10,9 +10,9 @@ from adapters.kafka.consumer import LogReader
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.topics import end_offsets
 from adapters.runtime.kafka_connection import KafkaConnection
+from cardwatch.live.frames import Lane
 from cardwatch.records import Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, LABELS, PROGRESS, STREAM_GROUP, TRANSACTIONS
-from services.console.frames import Lane
 
 PAST_DECISIONS: Final = 500
 """Number of past decisions per partition that a console that starts reads again."""

@@ -8,14 +8,14 @@ from typing import Final, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.console.frames import Figure
+from cardwatch.live.frames import Figure
 
 WINDOW_SECONDS: Final = 10.0
 _STEPS: Final = ("fold", "score", "commit")
 _MS: Final = 1_000.0
 
 
-class Sample(NamedTuple):
+class MetricSample(NamedTuple):
     """A measured value with its labels."""
 
     name: str
@@ -23,14 +23,14 @@ class Sample(NamedTuple):
     value: float
 
 
-Pages = Mapping[str, list[Sample]]
+Pages = Mapping[str, list[MetricSample]]
 """Process name to the samples of its page."""
 
 
-def samples(page: str) -> list[Sample]:
+def samples(page: str) -> list[MetricSample]:
     """Return the samples of a page in Prometheus' text format. Raises `ValueError` if it is malformed."""
     families = text_string_to_metric_families(page)
-    return [Sample(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
+    return [MetricSample(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
 
 
 class MetricsHistory:
@@ -118,7 +118,7 @@ def _sum(pages: Pages, kind: str, metric: str, labels: Mapping[str, str]) -> flo
     return sum(values) if values else None
 
 
-def _of(pages: Pages, kind: str, metric: str, labels: Mapping[str, str]) -> list[Sample]:
+def _of(pages: Pages, kind: str, metric: str, labels: Mapping[str, str]) -> list[MetricSample]:
     return [
         sample
         for process, page in pages.items()

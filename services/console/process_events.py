@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from cardwatch.live.frames import BoxState
 from services.console.boxes import ProcessObservation
-from services.console.frames import BoxState
 
 _AWAY: Final = {
     BoxState.DOWN: "has ended",

@@ -19,8 +19,8 @@ from adapters.local_stack.stack_home import ProcessEndpoint, StackHome, StackSta
 from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import Misconfigured
+from cardwatch.live.frames import BoxState
 from services.console.boxes import ACTIONS, FREEZE, KILL, RESUME, ProcessObservation
-from services.console.frames import BoxState
 
 OWN_BOX: Final = "console"
 """The console does not touch itself."""

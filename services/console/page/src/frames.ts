@@ -1,7 +1,7 @@
 /**
  * What the service sends: one JSON document per server-sent event, a `Frame`.
  *
- * The names are those of services/console/frames.py, which is the contract; dates are `YYYY-MM-DD`.
+ * The names are those of cardwatch/live/frames.py, which is the contract; dates are `YYYY-MM-DD`.
  */
 
 export const BOXES = [

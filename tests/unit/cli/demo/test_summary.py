@@ -14,6 +14,7 @@ import pytest
 
 from adapters.archive.reader import Archive
 from benchmarks.demo_seeds import of_summary
+from cardwatch.live.frames import EventFrame, EventKind, Money
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
@@ -24,7 +25,7 @@ from cli.demo.outcomes import true_frauds
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import MeasuredLoad
 from cli.demo.report import write_report
-from cli.demo.snapshot import DemoSnapshot, Event, EventKind
+from cli.demo.snapshot import DemoSnapshot
 from cli.demo.summary import DemoSummary, measure, summarise
 from cli.demo.table import headline
 from cli.demo.topic_audit import DecisionLedger, TopicAudit
@@ -149,7 +150,7 @@ def summary(
     lost: int = 0,
     latencies_ms: Sequence[float] = (),
 ) -> DemoSummary:
-    snapshot = DemoSnapshot(plan=plan(change_day), elapsed_seconds=60.0, currency="EUR")
+    snapshot = DemoSnapshot(plan=plan(change_day), elapsed_seconds=60.0, fraud=Money(currency="EUR"))
     timings = measure(MeasuredLoad(np.array(latencies_ms, np.float64), 2.0), snapshot, counts(lost=lost))
     frauds = {row.transaction_id for row in rows if row.is_fraud}
     return summarise(snapshot, SmallArchive(rows), progress, timings, frauds)
@@ -363,7 +364,9 @@ def test_a_second_decision_for_a_record_or_a_transaction_is_a_duplicate() -> Non
 
 def test_the_report_needs_nothing_from_outside_and_escapes_what_it_is_told(tmp_path: Path) -> None:
     result = summary(rows_of_a_closed_loop(), loop(), latencies_ms=[5.0, 9.0, 40.0])
-    told = Event(kind=EventKind.DRIFT, day=day(4), text="drift", details=["<script>alert(1)</script>"])
+    told = EventFrame(
+        number=0, at_ms=0.0, kind=EventKind.DRIFT, day=day(4), text="drift", details=["<script>alert(1)</script>"]
+    )
     page = write_report(result, tmp_path / "demo", events=[told], drift_report=tmp_path / "drift" / "day.html")
     html = page.read_text(encoding="utf-8")
     assert "://" not in html

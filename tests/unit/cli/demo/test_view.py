@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from cardwatch.events import Action, Channel, Decision, Label, LabelSource, Transaction, encode
+from cardwatch.live.frames import EventKind
 from cardwatch.progress import (
     Bootstrapped,
     DayEmitted,
@@ -29,7 +30,7 @@ from cli.demo.chart import Bar, bars
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import Recorder
 from cli.demo.screen import render
-from cli.demo.snapshot import DemoSnapshot, EventKind
+from cli.demo.snapshot import DemoSnapshot
 from cli.demo.view import PlainView, open_view, plain_line, save_picture
 
 FIRST = date(2025, 3, 1)
@@ -184,14 +185,14 @@ def test_declined_fraud_counts_as_caught_and_of_challenged_fraud_the_share_that_
         labelled(2),
         labelled(3, is_fraud=False),
     ).fraud
-    assert (fraud.known, fraud.known_minor) == (3, 1_700)
-    assert (fraud.caught, fraud.caught_minor) == (1.75, 725)  # 500, and three quarters of 300
-    assert fraud.alarms == 3
+    assert (fraud.known_frauds, fraud.known_minor) == (3, 1_700)
+    assert (fraud.stopped_frauds, fraud.stopped_minor) == (1.75, 725)  # 500, and three quarters of 300
+    assert fraud.alerts == 3
 
 
 def test_fraud_is_counted_once_whichever_record_comes_first_and_however_often_it_is_labelled() -> None:
-    assert recorded(labelled(0), decided(0), labelled(0)).fraud.known == 1
-    assert recorded(labelled(77)).fraud.known == 0  # history, which nobody decided
+    assert recorded(labelled(0), decided(0), labelled(0)).fraud.known_frauds == 1
+    assert recorded(labelled(77)).fraud.known_frauds == 0  # history, which nobody decided
 
 
 def test_latency_runs_from_the_record_in_the_log_to_the_arrival_of_its_decision() -> None:
@@ -253,7 +254,7 @@ def test_a_refused_challenger_leaves_the_champion_and_shows_the_failed_check_fir
         told(RetrainingEnded(day=FIRST, challenger_version="2", promoted=False, reasons=reasons)),
     )
     assert snapshot.champion_version == "1"
-    assert snapshot.events[-1].text == "verdict: v2 is refused, 1 of 2 checks failed"
+    assert snapshot.events[-1].text == "v2 is refused, 1 of 2 checks failed"
     assert snapshot.events[-1].details == ["FAILED: worse than the champion", "enough rows"]
 
 
@@ -284,7 +285,7 @@ def test_without_a_terminal_each_event_is_one_plain_line() -> None:
         pass
     written = out.getvalue().splitlines()
     assert len(written) == len(a_whole_story().events)
-    assert written[4] == "2025-03-05  drift       drift: v1 has decayed: average precision fell"
+    assert written[4] == "2025-03-05  drift       v1 has decayed: average precision fell"
     assert "\x1b" not in out.getvalue()
 
 
@@ -301,7 +302,7 @@ def test_on_a_terminal_the_screen_is_drawn_in_place_and_the_last_one_stays() -> 
     assert isinstance(view, Live)
     with view:
         pass
-    assert "the swap is done" in out.getvalue()
+    assert "v2 decides its first transaction" in out.getvalue()
 
 
 def test_the_picture_needs_nothing_from_outside(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from cardwatch.errors import Misconfigured
+from cardwatch.live.frames import BOXES
 from cli.tour import tour
 from cli.tour.catalogue import QUOTED, QuotedPlace, figures
 from cli.tour.document import document, tour_data
 from cli.tour.reading import ROOT, TALK_MINUTES, TOUR, read_as, read_overview, read_stops
 from cli.tour.schema import BoxName
-from services.console.frames import BOXES
 
 TOPICS = [
     "clarifying-questions", "requirements", "estimates", "api-and-data", "features", "serving", "decision", "labels",

@@ -7,8 +7,8 @@ import pytest
 from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.ports import LOOPBACK, free_ports
 from cardwatch.errors import Misconfigured
+from cardwatch.live.frames import BoxState
 from services.console.containers import ContainerProcesses, parse_endpoints
-from services.console.frames import BoxState
 
 
 def test_a_part_that_has_never_answered_is_starting() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cardwatch.live.frames import BOXES, BoxState, DecisionLine, EventFrame, EventKind
 from services.console.boxes import ProcessObservation, boxes_of
 from services.console.broadcast import QUEUE_LENGTH, Broadcaster
 from services.console.feed import sample_lines
-from services.console.frames import BOXES, BoxState, DecisionLine, EventFrame
 from services.console.metrics_pages import MetricsHistory, samples
 from services.console.page_file import read_page
 from services.console.process_events import ProcessEvents
@@ -30,7 +30,7 @@ def observed(name: str, state: BoxState = BoxState.READY, pid: int | None = 7) -
 
 
 def event(number: int) -> EventFrame:
-    return EventFrame(number=number, at_ms=0.0, kind="live", day=None, text="")
+    return EventFrame(number=number, at_ms=0.0, kind=EventKind.LIVE, day=None, text="")
 
 
 def test_all_lines_are_shown_if_there_are_few() -> None:

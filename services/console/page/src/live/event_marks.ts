@@ -27,7 +27,7 @@ export const MARK_NAMES: Record<Mark, string> = {
   other: "Event",
 };
 
-/** The mark of each kind of event in services/console/timeline.py; `change` is the demo's, `process` that of actions. */
+/** The mark of each kind of event in cardwatch/live/timeline.py; `change` is the demo's, `process` that of actions. */
 const MARKS: Record<string, Mark> = {
   change: "change",
   data: "data",

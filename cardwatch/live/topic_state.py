@@ -15,17 +15,16 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from adapters.kafka.progress import log_skipped
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Action, decode_with
 from cardwatch.label_states import LabelCoverage
+from cardwatch.live.frames import DayFrame, DecisionLine, ModelFigures, Money
+from cardwatch.live.fraud_counter import FraudCounter
+from cardwatch.live.rates import LatencyWindow, RateCounter
+from cardwatch.live.timeline import Timeline
 from cardwatch.progress import DayMonitored, Progress, RetrainingEnded, RetrainingStarted, decode_progress
 from cardwatch.records import Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, LABELS, PROGRESS
-from services.console.frames import DayFrame, DecisionLine, ModelFigures, Money
-from services.console.fraud_counter import FraudCounter
-from services.console.rates import LatencyWindow, RateCounter
-from services.console.timeline import Timeline
 
 KEPT_LINES: Final = 2_000
 """Number of newest decisions that a new page receives."""
@@ -146,7 +145,7 @@ class TopicState:
             try:
                 self._take(record, now_seconds)
             except InvalidRecord as error:
-                log_skipped(record, error)
+                log.warning("%s[%d] %d is passed over: %.200s", record.topic, record.partition, record.offset, error)
         self.by_model.reached(self.decisions - self.degraded, now_seconds)
         self.by_rules.reached(self.degraded, now_seconds)
 

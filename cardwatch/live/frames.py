@@ -72,7 +72,7 @@ class Box(Struct, frozen=True, kw_only=True):
     commands: dict[str, str] = {}
 
 
-class Traffic(Struct, frozen=True, kw_only=True):
+class TrafficFigures(Struct, frozen=True, kw_only=True):
     """What flows, per second over the last seconds, and end-to-end latencies in ms, None before the first decision.
 
     `waiting` transactions are in the log and not decided. Shares are of the decisions in this time, 0..1.
@@ -105,12 +105,12 @@ class Money(Struct, frozen=True, kw_only=True):
     all challenges and declines.
     """
 
-    currency: str
-    known_frauds: int
-    known_minor: int
-    stopped_frauds: float
-    stopped_minor: float
-    alerts: int
+    currency: str = ""
+    known_frauds: int = 0
+    known_minor: int = 0
+    stopped_frauds: float = 0.0
+    stopped_minor: float = 0.0
+    alerts: int = 0
 
 
 class ModelFigures(Struct, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ class LiveFrame(Struct, frozen=True, kw_only=True, tag="live"):
     day: date | None
     states: list[SystemState]
     boxes: list[Box]
-    traffic: Traffic
+    traffic: TrafficFigures
     totals: Totals
     money: Money
     model: ModelFigures
@@ -151,15 +151,35 @@ class MomentFrame(Struct, frozen=True, kw_only=True, tag="moment"):
     """The traffic at a moment of the last minutes, for the charts of a page that has just been opened."""
 
     at_ms: float
-    traffic: Traffic
+    traffic: TrafficFigures
+
+
+class EventKind(Enum):
+    """Kinds of events on the timeline. `DATA`: a finding about the data; `PROCESS`: a process has changed its state."""
+
+    STACK = "stack"
+    HISTORY = "history"
+    CHAMPION = "champion"
+    LIVE = "live"
+    CHANGE = "change"
+    DATA = "data"
+    DRIFT = "drift"
+    RETRAINING = "retraining"
+    VERDICT = "verdict"
+    SWAP = "swap"
+    MEASURE = "measure"
+    PROCESS = "process"
 
 
 class EventFrame(Struct, frozen=True, kw_only=True, tag="event"):
-    """A line of the timeline. `number` counts from 0, so that a page that reconnects knows what it has."""
+    """A line of the timeline. `number` counts from 0, so that a page that reconnects knows what it has.
+
+    `day` is the simulated day, None for an event of the processes. `details` are sentences, the most important first.
+    """
 
     number: int
     at_ms: float
-    kind: str
+    kind: EventKind
     day: date | None
     text: str
     details: list[str] = []

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cardwatch.live.topic_state import KEPT_RECORDS, TopicState
 from cardwatch.progress import Bootstrapped, DayMonitored, DriftDetected, RetrainingEnded, RetrainingStarted
 from cardwatch.records import Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, LABELS, PROGRESS
-from services.console.topic_state import KEPT_RECORDS, TopicState
 
 STOPS = {"challenge": 0.9, "decline": 1.0}
 DAY = date(2025, 3, 1)
@@ -115,7 +115,7 @@ def test_the_timeline_tells_the_life_of_a_model_in_order(state: TopicState) -> N
     state.take([record(PROGRESS, each) for each in happened], now_seconds=2.0)
     state.take([decision(2, model_version="2")], now_seconds=3.0)
     events = state.timeline.events
-    assert [event.kind for event in events] == ["live", "champion", "drift", "retraining", "verdict", "swap"]
+    assert [event.kind.value for event in events] == ["live", "champion", "drift", "retraining", "verdict", "swap"]
     assert [event.number for event in events] == list(range(6))
     assert events[2].details == ["it has lost 30 %"]
     assert events[4].text == "v2 is the new champion, 2 checks passed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from cardwatch.live.frames import EventFrame, EventKind
 from cardwatch.progress import (
     Bootstrapped,
     DayMonitored,
@@ -14,7 +15,6 @@ from cardwatch.progress import (
     RetrainingEnded,
     RetrainingStarted,
 )
-from services.console.frames import EventFrame
 
 FAILED = "FAILED"
 PASSED = "passed: "
@@ -28,7 +28,9 @@ class Timeline:
         self._served: set[str] = set()
         self._blocked: set[str] = set()
 
-    def note(self, at_ms: float, kind: str, text: str, day: date | None = None, details: Sequence[str] = ()) -> None:
+    def note(
+        self, at_ms: float, kind: EventKind, text: str, day: date | None = None, details: Sequence[str] = ()
+    ) -> None:
         """Add an event at the end."""
         self.events.append(
             EventFrame(number=len(self.events), at_ms=at_ms, kind=kind, day=day, text=text, details=list(details))
@@ -38,8 +40,8 @@ class Timeline:
         """Record that this version of the model has decided a transaction of this day."""
         if version in self._served:
             return
-        kind, text = ("swap", f"v{version} decides its first transaction") if self._served else (
-            "live", f"the console sees the first decision; the model is v{version}"
+        kind, text = (EventKind.SWAP, f"v{version} decides its first transaction") if self._served else (
+            EventKind.LIVE, f"the console sees the first decision; the model is v{version}"
         )  # fmt: skip
         self._served.add(version)
         self.note(at_ms, kind, text, day)
@@ -48,17 +50,19 @@ class Timeline:
         """Add the events of a record of `progress`; `at_ms` is its time stamp."""
         match progress:
             case Bootstrapped(day=day, champion_version=version, average_precision=quality):
-                self.note(at_ms, "champion", f"v{version} is the first champion, average precision {quality:.3f}", day)
+                self.note(
+                    at_ms, EventKind.CHAMPION, f"v{version} is the first champion, average precision {quality:.3f}", day
+                )
             case DayMonitored():
                 self._monitored(progress, at_ms)
             case DriftDetected(day=day, champion_version=version, reasons=reasons):
-                self.note(at_ms, "drift", f"v{version} has decayed", day, reasons)
+                self.note(at_ms, EventKind.DRIFT, f"v{version} has decayed", day, reasons)
             case RetrainingStarted(day=day):
-                self.note(at_ms, "retraining", "retraining on the labels known by now", day)
+                self.note(at_ms, EventKind.RETRAINING, "retraining on the labels known by now", day)
             case RetrainingEnded():
                 self._judged(progress, at_ms)
             case QuarantineReleased(day=last, first_day=first, because=because):
-                self.note(at_ms, "data", f"the days from {first} to {last} are released", last, [because])
+                self.note(at_ms, EventKind.DATA, f"the days from {first} to {last} are released", last, [because])
             case _:
                 pass
 
@@ -66,7 +70,9 @@ class Timeline:
         blocking = {finding.column: finding for finding in record.data_findings if finding.blocks}
         if new := blocking.keys() - self._blocked:
             sentences = [signal.sentence for signal in record.signals]
-            self.note(at_ms, "data", f"the data contract is broken: {', '.join(sorted(new))}", record.day, sentences)
+            self.note(
+                at_ms, EventKind.DATA, f"the data contract is broken: {', '.join(sorted(new))}", record.day, sentences
+            )
         self._blocked = set(blocking)
 
     def _judged(self, record: RetrainingEnded, at_ms: float) -> None:
@@ -78,4 +84,4 @@ class Timeline:
             else f"{name} is refused, {len(failed)} of {len(record.reasons)} checks failed"
         )
         details = sorted(record.reasons, key=lambda reason: reason not in failed)
-        self.note(at_ms, "verdict", text, record.day, [reason.removeprefix(PASSED) for reason in details])
+        self.note(at_ms, EventKind.VERDICT, text, record.day, [reason.removeprefix(PASSED) for reason in details])

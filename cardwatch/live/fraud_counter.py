@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from cardwatch.events import Action
-from services.console.frames import Money
+from cardwatch.live.frames import Money
 
 REMEMBERED: Final = 200_000
-"""Number of newest decisions, and of labels without a decision, that are remembered: some 50 MB."""
+"""Number of newest decisions, and of labels without a decision, that are remembered by default: some 50 MB."""
 
 
 class _Decided(NamedTuple):
@@ -19,10 +19,13 @@ class _Decided(NamedTuple):
 
 
 class FraudCounter:
-    """Joins labels and decisions, whichever comes first. `stops` is the share of fraud that each action stops."""
+    """Joins labels and decisions, whichever comes first. `stops` is the share of fraud that each action stops.
 
-    def __init__(self, stops: Mapping[str, float]) -> None:
-        self._stops = stops
+    Only the newest `remembered` decisions, and as many labels without a decision, are joined.
+    """
+
+    def __init__(self, stops: Mapping[str, float], *, remembered: int = REMEMBERED) -> None:
+        self._stops, self._remembered = stops, remembered
         self._decided: OrderedDict[str, _Decided] = OrderedDict()
         self._frauds: OrderedDict[str, None] = OrderedDict()
         self._known, self._known_minor, self._stopped, self._stopped_minor, self._alerts = 0, 0, 0.0, 0.0, 0
@@ -33,7 +36,7 @@ class FraudCounter:
         self._currency = currency
         self._alerts += action != Action.APPROVE.value
         self._decided[transaction_id] = _Decided(amount_minor, self._stops.get(action, 0.0))
-        _forget_oldest(self._decided)
+        self._forget_oldest(self._decided)
         if transaction_id in self._frauds:
             del self._frauds[transaction_id]
             self._count(transaction_id)
@@ -44,7 +47,7 @@ class FraudCounter:
             self._count(transaction_id)
         else:
             self._frauds[transaction_id] = None
-            _forget_oldest(self._frauds)
+            self._forget_oldest(self._frauds)
 
     def money(self) -> Money:
         """Return the counts so far."""
@@ -64,7 +67,6 @@ class FraudCounter:
         self._stopped += decided.stopped
         self._stopped_minor += decided.stopped * decided.amount_minor
 
-
-def _forget_oldest(remembered: OrderedDict[str, _Decided] | OrderedDict[str, None]) -> None:
-    if len(remembered) > REMEMBERED:
-        remembered.popitem(last=False)
+    def _forget_oldest(self, remembered: OrderedDict[str, _Decided] | OrderedDict[str, None]) -> None:
+        if len(remembered) > self._remembered:
+            remembered.popitem(last=False)
