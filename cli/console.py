@@ -7,8 +7,9 @@ import click
 from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import CardwatchError
+from cli.console_page import build_console_page
 from cli.stack.addresses import console_address, relative
-from infra.console_page import PAGE, build_page
+from infra.console_page import PAGE
 
 
 @click.group(invoke_without_command=True)
@@ -27,6 +28,6 @@ def console(context: click.Context) -> None:
 @console.command()
 def build() -> None:
     """Build the page of the console, unless there is one of these sources; needs npm's registry."""
-    if problem := build_page(click.echo):
+    if problem := build_console_page(click.echo):
         raise CardwatchError(f"the page of the console cannot be built: {problem}")
     click.echo(relative(PAGE / "dist" / "index.html"))

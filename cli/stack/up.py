@@ -22,10 +22,10 @@ from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.bootstrap import MIN_DAYS
+from cli.console_page import build_console_page
 from cli.finite_range import FiniteRange
 from cli.stack.addresses import addresses
 from cli.stack.readiness import ReadinessMonitor, ReadinessThread, model_has_decided
-from infra.console_page import build_page
 from infra.local_stack.running_stack import run_stack
 from infra.local_stack.supervisor import rotate_log
 
@@ -61,7 +61,7 @@ def up(plan: Path | None, wait_seconds: float, *, no_traffic: bool, foreground: 
     settings = read_settings()
     read_control(settings, read_policies(settings).decision)  # fails here rather than in every process
     home = StackHome(settings)
-    if problem := build_page(click.echo):
+    if problem := build_console_page(click.echo):
         click.echo(f"the console has no page, and the stack runs without it: {problem}", err=True)
     selected = None if no_traffic else plan or (home.plan if home.plan.exists() else DEFAULT_PLAN)
     if foreground:

@@ -1,4 +1,4 @@
-"""`docs/whiteboard.md` and the tour as JSON, from the same stops and the same figures."""
+"""The tour with its figures, and `docs/whiteboard.md` of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DOCS: Final = "docs/"
 
 
 def tour_data(figures: Mapping[str, TourFigure]) -> dict[str, Any]:
-    """Return the tour with its figures as plain values: what the page of the console imports.
+    """Return the tour with its figures as plain values: what the page and `cli.tour.page_data` show.
 
     Each question has its `number` from 1 on and, in `figures`, the name, the text and the source of every figure of its
     answer. Raises `TourError` with file and field.
@@ -38,11 +38,6 @@ def tour_data(figures: Mapping[str, TourFigure]) -> dict[str, Any]:
         "overview": overview,
         "stops": stops,
     }
-
-
-def tour_json(data: Mapping[str, Any]) -> str:
-    """Return the tour as the text of a JSON file."""
-    return msgspec.json.format(msgspec.json.encode(data), indent=1).decode() + "\n"
 
 
 def document(data: Mapping[str, Any]) -> str:

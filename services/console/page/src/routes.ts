@@ -7,6 +7,7 @@ export const VIEWS = [
   { name: "live", title: "Live" },
   { name: "order", title: "Commit order" },
   { name: "decisions", title: "Decisions" },
+  { name: "tour", title: "Tour" },
 ] as const;
 
 export type ViewName = (typeof VIEWS)[number]["name"];

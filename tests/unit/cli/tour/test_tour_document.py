@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from cardwatch.live.frames import BOXES
 from cli.tour import tour
 from cli.tour.catalogue import QUOTED, QuotedPlace, figures
 from cli.tour.document import document, tour_data
+from cli.tour.page_data import page_data, write_page_data
 from cli.tour.reading import ROOT, TALK_MINUTES, TOUR, read_as, read_overview, read_stops
 from cli.tour.schema import BoxName
 
@@ -105,7 +107,34 @@ def test_the_command_writes_the_page_and_the_data_of_the_console(tmp_path: Path)
     completed = CliRunner().invoke(tour, ["--folder", str(tmp_path), "--json", str(file)], catch_exceptions=False)
     assert completed.exit_code == 0
     assert (tmp_path / "whiteboard.md").read_text(encoding="utf-8") == document(data())
-    assert json.loads(file.read_text(encoding="utf-8")) == data()
+    assert json.loads(file.read_text(encoding="utf-8")) == page_data(data())
+
+
+def test_the_images_get_the_data_of_the_page_without_a_change_of_the_documentation(tmp_path: Path) -> None:
+    file = tmp_path / "tour.json"
+    command = ["--folder", str(tmp_path), "--json", str(file), "--json-only"]
+    assert CliRunner().invoke(tour, command, catch_exceptions=False).exit_code == 0
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_page_has_every_stop_with_the_source_of_each_figure_and_drawings_by_title() -> None:
+    page = page_data(data())
+    assert [stop["id"] for stop in page["stops"]] == [stop["id"] for stop in data()["stops"]]
+    for stop, whole in zip(page["stops"], data()["stops"], strict=True):
+        assert stop["drawings"] == [drawing["title"] for drawing in whole["drawings"]]
+        for question, full in zip(stop["questions"], whole["questions"], strict=True):
+            assert question["answer"] == full["answer"]
+            assert question["figures"] == [
+                {"shown": used["shown"], "source": used["source"]} for used in full["figures"]
+            ]
+
+
+def test_data_that_have_not_changed_are_not_written_again_so_that_the_page_is_not_built_again(tmp_path: Path) -> None:
+    file = tmp_path / "tour.json"
+    write_page_data(data(), file)
+    os.utime(file, (0, 0))
+    write_page_data(data(), file)
+    assert file.stat().st_mtime == 0
 
 
 def test_the_command_lists_the_figures_with_their_sources_and_writes_nothing(tmp_path: Path) -> None:

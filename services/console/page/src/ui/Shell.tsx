@@ -9,11 +9,12 @@ import { systemSentence } from "../sentence.ts";
 import { ageSeconds, live, stale } from "../state.ts";
 import { ErrorNote } from "./ErrorNote.tsx";
 import { switchTheme, theme } from "../theme.ts";
+import { TourView } from "../tour/TourView.tsx";
 
 /** What screen readers hear: changes of the system's state and outcomes of actions, not every new number. */
 export const announcement = signal("");
 
-const PAGES: Record<ViewName, () => JSX.Element> = { live: LiveView, order: OrderView, decisions: DecisionsView };
+const PAGES: Record<ViewName, () => JSX.Element> = { live: LiveView, order: OrderView, decisions: DecisionsView, tour: TourView };
 
 /** The frame of all views. */
 export function Shell() {
