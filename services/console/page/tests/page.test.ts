@@ -1,68 +1,14 @@
 /** The page in Chromium, on test data: what can be clicked, read and reached with the keyboard. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+import { test } from "node:test";
 import { BOXES } from "../src/frames.ts";
+import { browser, narrow, open, server, violations } from "./browser.ts";
 import { SCRIPT } from "./test_data.ts";
-import { TOKEN, TestServer } from "./test_server.ts";
+import { TOKEN } from "./test_server.ts";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const VIEWS = ["#/live", "#/order", "#/decisions"];
-const ADDRESSES = [...VIEWS, "#/live/stream", "#/live/store", "#/decisions/2/17"];
-
-let browser: Browser;
-let server: TestServer;
-/** What went wrong in a page without a failed expectation: errors, dialogs, foreign requests, breaches of the policy. */
-let faults: string[];
-
-before(async () => {
-  browser = await chromium.launch({ executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium" });
-});
-
-after(() => browser.close());
-
-beforeEach(async () => {
-  faults = [];
-  server = await TestServer.start();
-});
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await server.stop();
-  assert.deepEqual(faults, []);
-});
-
-async function open(address: string, options: BrowserContextOptions = {}): Promise<Page> {
-  const context = await browser.newContext({
-    viewport: { width: 1440, height: 1000 },
-    reducedMotion: "reduce",
-    ...options,
-  });
-  const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  page.on("pageerror", (error) => faults.push(error.message));
-  page.on("dialog", (dialog) => {
-    faults.push(`dialog: ${dialog.message()}`);
-    void dialog.dismiss();
-  });
-  page.on(
-    "request",
-    (request) =>
-      request.url().startsWith(server.address) || request.url().startsWith("data:") || faults.push(request.url()),
-  );
-  page.on("console", (message) => /Content Security Policy/.test(message.text()) && faults.push(message.text()));
-  await page.goto(`${server.address}/${address}`);
-  await page
-    .getByTestId("sentence")
-    .getByText(/^(?!Waiting)/)
-    .waitFor();
-  return page;
-}
-
-const narrow: BrowserContextOptions = { viewport: { width: 400, height: 850 } };
+const VIEWS = ["#/live", "#/order", "#/decisions", "#/tour"];
+const ADDRESSES = [...VIEWS, "#/live/stream", "#/live/store", "#/decisions/2/17", "#/tour/scale"];
 
 test("a box opens by a click, tells about its process, and closes by Escape with the focus back on the box", async () => {
   const page = await open("#/live");
@@ -322,23 +268,6 @@ for (const colorScheme of ["light", "dark"] as const) {
       await page.goto(`${server.address}/${address}`);
       assert.deepEqual(await violations(page), []);
     }
-  });
-}
-
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    const { axe } = window as unknown as {
-      axe: {
-        run: (
-          context: Document,
-        ) => Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
-      };
-    };
-    const { violations } = await axe.run(document);
-    return violations.flatMap(({ id, nodes }) =>
-      nodes.map((node) => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary}`),
-    );
   });
 }
 

@@ -16,6 +16,7 @@ const SHOTS: Record<
   order: { address: "#/order" },
   decisions: { address: "#/decisions" },
   decision: { address: "#/decisions/2/17" },
+  tour: { address: "#/tour/features", click: "Show a strong answer" },
   degraded: {
     address: "#/live",
     prepare: ({ system }) => {
@@ -64,7 +65,7 @@ try {
           shot.later(server);
           await page.waitForTimeout(1_500);
         }
-        if (shot.click) await page.getByRole("button", { name: shot.click }).click();
+        if (shot.click) await page.getByRole("button", { name: shot.click }).first().click();
         await page.screenshot({ path: `${folder}/${name}-${size}-${colorScheme}.png` });
         await page.close();
       }
