@@ -31,13 +31,13 @@ def checks(
     detected: date | None,
     retrained: int,
     promoted: date | None,
-    lost: int,
-    duplicates: int,
+    undesired: Mapping[str, int],
 ) -> list[AcceptanceCheck]:
     """Return all conditions for a closed loop, or, for an unchanged population, for the absence of retraining.
 
     `average_precision` is that of the phases `before`, `after` and `swapped`, as far as they exist. `alarms_before` are
-    the days on which drift was detected before the change, or on any day where nothing changed.
+    the days on which drift was detected before the change, or on any day where nothing changed. `undesired` counts
+    decisions by what is wrong with them; each count has to be 0.
     """
     before, after, swapped = (average_precision.get(phase) for phase in ("before", "after", "swapped"))
     when = "before the change" if changed else "without a change"
@@ -54,8 +54,7 @@ def checks(
         _realistic_precision(before, when),
         _no_false_alarm(alarms_before, when),
         *of_the_loop,
-        AcceptanceCheck(lost == 0, f"{plural(lost, 'decision')} lost"),
-        AcceptanceCheck(duplicates == 0, f"{plural(duplicates, 'decision')} too many"),
+        *(AcceptanceCheck(number == 0, f"{plural(number, 'decision')} {what}") for what, number in undesired.items()),
     ]
 
 

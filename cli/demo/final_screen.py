@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.demo.screen import QUIET
-from cli.demo.summary import DemoSummary
-from cli.demo.table import headings, headline, loop_figures, phase_rows, stream_figures
+from cli.demo.summary import DemoSummary, Facts
+from cli.demo.table import headings, headline, loop_figures, money_figures, phase_rows, stream_figures
 
 
 def closing(summary: DemoSummary) -> RenderableType:
@@ -20,10 +20,21 @@ def closing(summary: DemoSummary) -> RenderableType:
     facts = summary.facts
     return Group(
         Text(headline(summary), "bold green" if facts.closed else "bold red"),
+        Padding(_money(facts), (1, 0)),
         *(_check(check.passed, check.sentence) for check in facts.checks),
         Padding(_phases(summary), (1, 0)),
         _figures(loop_figures(facts) | stream_figures(summary.timings, facts.plan.offered_rate)),
     )
+
+
+def _money(facts: Facts) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(min_width=31)
+    table.add_column(style="bold")
+    table.add_column(style=QUIET)
+    for figure in money_figures(facts):
+        table.add_row(figure.name, figure.value, figure.basis)
+    return table
 
 
 def _check(passed: bool, sentence: str) -> Text:

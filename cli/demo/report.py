@@ -11,7 +11,7 @@ from cardwatch.live.frames import EventFrame
 from cli.charts import Plot
 from cli.demo import formatting, plots
 from cli.demo.summary import DemoSummary, Facts
-from cli.demo.table import headings, headline, loop_figures, phase_rows, stream_figures
+from cli.demo.table import headings, headline, loop_figures, money_figures, phase_rows, stream_figures
 from cli.templates import render
 
 REPORT_NAME: Final = "demo.html"
@@ -39,6 +39,7 @@ def _page(summary: DemoSummary, events: Sequence[EventFrame], drift_report: str 
         Path(__file__).with_name("report.html.j2"),
         facts=facts,
         headline=headline(summary),
+        money_figures=money_figures(facts),
         headings=headings(facts),
         rows=phase_rows(facts),
         loop=loop_figures(facts),

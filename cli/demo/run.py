@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -20,8 +20,11 @@ from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.progress import ProgressReader, log_skipped
 from adapters.kafka.topics import end_offsets
 from adapters.local_stack.readiness import is_responding
+from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.prefect import PrefectDeployments
+from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings
+from cardwatch.detector.detector import Detector
 from cardwatch.errors import InvalidRecord, Misconfigured, Unavailable
 from cardwatch.live.frames import EventKind
 from cardwatch.progress import DayArchived, Progress, decode_progress
@@ -34,6 +37,7 @@ from cli.demo.outcomes import true_frauds
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import Recorder
 from cli.demo.report import write_report
+from cli.demo.savings import money_saved
 from cli.demo.screen import render
 from cli.demo.summary import DemoSummary, measure, summarise
 from cli.demo.topic_audit import TopicAudit, audit_topics, committed_records
@@ -154,7 +158,21 @@ class DemoRun:
         progress = list(_valid_progress(committed_records(stack.settings, PROGRESS, {})))
         frauds = true_frauds(self._simulation, self._plan.history_days + self._plan.live_days)
         timings = measure(self._recorder.measured(), snapshot, counts)
-        return summarise(snapshot, archive, progress, timings, frauds)
+        return self._with_savings(summarise(snapshot, archive, progress, timings, frauds), stack, archive, frauds)
+
+    def _with_savings(self, summary: DemoSummary, stack: LocalStack, archive: Archive, frauds: Set[str]) -> DemoSummary:
+        facts, policy = summary.facts, read_policies(self._settings).decision
+        with closing(MlflowRegistry(stack.settings.mlflow_url)) as registry:
+            savings = money_saved(
+                archive,
+                facts.phases,
+                policy,
+                facts.currency,
+                frauds=frauds,
+                former_version=facts.detection.version if facts.detection else None,
+                detector_of=lambda version: _detector(registry, version),
+            )
+        return structs.replace(summary, facts=structs.replace(facts, savings=savings))
 
     def _report(self, summary: DemoSummary) -> Path:
         folder = self._output or self._settings.reports
@@ -181,6 +199,13 @@ class DemoRun:
             if time.monotonic() > deadline:
                 raise Unavailable(f"waited {TIMEOUT_SECONDS:g} s for {what}, in vain; see {self._settings.home}/logs")
             time.sleep(0.1)
+
+
+def _detector(registry: MlflowRegistry, version: str) -> Detector:
+    registered = registry.version(version)
+    if registered is None:
+        raise Unavailable(f"the registry has no version {version} any more")
+    return Detector.from_files(registry.files(registered))
 
 
 def _refuse_used_topics(settings: Settings) -> None:

@@ -25,22 +25,15 @@ from adapters.archive.reader import Archive
 from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
 from cli.demo.acceptance import AcceptanceCheck, checks
 from cli.demo.outcomes import DecisionOutcomes, Quality, read_outcomes
+from cli.demo.phases import AFTER, BEFORE, SWAPPED, Phase
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import MeasuredLoad
+from cli.demo.savings import Savings
 from cli.demo.snapshot import DemoSnapshot
 from cli.demo.topic_audit import TopicAudit
 
 ROLLING_DAYS: Final = 5
 _DAY: Final = timedelta(days=1)
-
-
-class Phase(Struct, frozen=True, kw_only=True):
-    """A run of days, both ends included, on which nothing changed on our side."""
-
-    name: str
-    first_day: date
-    last_day: date
-    quality: Quality
 
 
 class Delay(Struct, frozen=True, kw_only=True):
@@ -76,7 +69,7 @@ class DaySummary(Struct, frozen=True, kw_only=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """Results that depend on the seed only, not on the machine."""
+    """Results that depend on the seed only, not on the machine. `savings` is None until they are computed."""
 
     plan: DemoPlan
     currency: str
@@ -90,6 +83,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     days: list[DaySummary]
     lost: int
     duplicates: int
+    savings: Savings | None = None
 
 
 class Timings(Struct, frozen=True, kw_only=True):
@@ -181,8 +175,11 @@ def summarise(
         detected=detection.day if detection else None,
         retrained=len(verdicts),
         promoted=promotion.day if promotion else None,
-        lost=counts.lost,
-        duplicates=counts.duplicates + counts.strays,
+        undesired={
+            "lost": counts.lost,
+            "too many": counts.duplicates + counts.strays,
+            "by the rules alone, without a model": timings.degraded,
+        },
     )
     facts = Facts(
         plan=plan,
@@ -218,11 +215,11 @@ def _phases(
     plan: DemoPlan, promotion: VerdictSummary | None, last_day: date, outcomes: DecisionOutcomes
 ) -> list[Phase]:
     """The phases that have a day, in order."""
-    starts = {"before": plan.first_live_day}
+    starts = {BEFORE: plan.first_live_day}
     if plan.change_day is not None:
-        starts["after"] = plan.change_day
+        starts[AFTER] = plan.change_day
     if promotion is not None:
-        starts["swapped"] = promotion.day + _DAY
+        starts[SWAPPED] = promotion.day + _DAY
     ends = [*(start - _DAY for start in list(starts.values())[1:]), last_day]
     return [
         Phase(name=name, first_day=first, last_day=last, quality=outcomes.between(first, last).quality())

@@ -9,9 +9,11 @@ from msgspec import Struct
 
 from cli.demo.formatting import NOTHING, count, duration, milliseconds, money, plural, ratio, share
 from cli.demo.outcomes import Quality
-from cli.demo.summary import Delay, DemoSummary, Facts, Phase, Timings
+from cli.demo.phases import AFTER, BEFORE, SWAPPED, Phase
+from cli.demo.savings import CostComparison
+from cli.demo.summary import Delay, DemoSummary, Facts, Timings
 
-PHASE_NAMES: Final = {"before": "before the change", "after": "after the change", "swapped": "after the swap"}
+PHASE_NAMES: Final = {BEFORE: "before the change", AFTER: "after the change", SWAPPED: "after the swap"}
 
 
 class Row(Struct, frozen=True):
@@ -20,6 +22,14 @@ class Row(Struct, frozen=True):
     name: str
     cells: list[str]
     is_key: bool = False
+
+
+class MoneyFigure(Struct, frozen=True):
+    """A figure at the head of the report: its name, its value, and how it comes about."""
+
+    name: str
+    value: str
+    basis: str
 
 
 def headings(facts: Facts) -> list[str]:
@@ -46,8 +56,21 @@ def phase_rows(facts: Facts) -> list[Row]:
         row("value caught", lambda seen: _value(seen, currency)),
         row("value missed", lambda seen: money(seen.missed_minor, currency)),
         row("declined, no label", lambda seen: count(seen.censored)),
-        row("alarms per fraud caught", lambda seen: _per(seen.alarms, seen.frauds_caught)),
+        row("alerts per fraud caught", lambda seen: _per(seen.alarms, seen.frauds_caught)),
     ]
+
+
+def money_figures(facts: Facts) -> list[MoneyFigure]:
+    """Return what a head of fraud asks for first: money saved, and alerts per fraud caught in each phase."""
+    figures = []
+    if (savings := facts.savings) is not None:
+        figures.append(_saved("saved against doing nothing", savings.against_nothing, savings.currency))
+        if savings.against_old_model is not None:
+            figures.append(_saved("saved against the old model", savings.against_old_model, savings.currency))
+    alerts = [_per(phase.quality.alarms, phase.quality.frauds_caught) for phase in facts.phases]
+    if alerts:
+        figures.append(MoneyFigure("alerts per fraud caught", ", ".join(alerts), ", ".join(headings(facts))))
+    return figures
 
 
 def loop_figures(facts: Facts) -> dict[str, str]:
@@ -96,6 +119,14 @@ def _value(seen: Quality, currency: str) -> str:
 
 def _per(part: int, whole: float) -> str:
     return f"{part / whole:.1f}" if whole else NOTHING
+
+
+def _saved(name: str, costs: CostComparison, currency: str) -> MoneyFigure:
+    basis = (
+        f"{costs.instead} would have cost {money(costs.instead_minor, currency)} in {plural(costs.days, 'day')}; "
+        f"these decisions cost {money(costs.cost_minor, currency)}"
+    )
+    return MoneyFigure(name, money(costs.saved_minor, currency), basis)
 
 
 def _delay(delay: Delay | None) -> str:

@@ -305,10 +305,21 @@ def test_the_conditions_of_a_closed_loop(
         detected=day(4),
         retrained=1,
         promoted=day(5),
-        lost=0,
-        duplicates=0,
+        undesired={},
     )
     assert all(check.passed for check in seen) is passed
+
+
+def test_decisions_without_a_model_keep_the_loop_open() -> None:
+    snapshot = DemoSnapshot(plan=plan(), degraded=1, fraud=Money(currency="EUR"))
+    timings = measure(MeasuredLoad(np.empty(0), 0.0), snapshot, counts())
+    rows = rows_of_a_closed_loop()
+    frauds = {row.transaction_id for row in rows if row.is_fraud}
+    facts = summarise(snapshot, SmallArchive(rows), loop(), timings, frauds).facts
+    assert [check.sentence for check in facts.checks if not check.passed] == [
+        "1 decision by the rules alone, without a model"
+    ]
+    assert not facts.closed
 
 
 def test_an_alarm_before_the_change_keeps_the_loop_open() -> None:
