@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 from msgspec import Struct, structs
@@ -70,12 +70,22 @@ class StackHome:
 
     def __init__(self, settings: Settings) -> None:
         home = settings.home.absolute()
-        self.folder: Final = home if (home / _STATUS_FILE).exists() else home / "stack"
-        self.addresses: Final = self.folder / "run" / "addresses.env"
-        self.plan: Final = self.folder / "run" / "plan.json"
-        self.logs: Final = self.folder / "logs"
-        self._status: Final = self.folder / _STATUS_FILE
-        self._record: Final = self.folder / "stack.json"
+        self._set_folder(home if (home / _STATUS_FILE).exists() else home / "stack")
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Self:
+        """Return the home whose folder is this one, such as that of a demo."""
+        home = cls.__new__(cls)
+        home._set_folder(folder)
+        return home
+
+    def _set_folder(self, folder: Path) -> None:
+        self.folder = folder
+        self.addresses = self.folder / "run" / "addresses.env"
+        self.plan = self.folder / "run" / "plan.json"
+        self.logs = self.folder / "logs"
+        self._status = self.folder / _STATUS_FILE
+        self._record = self.folder / "stack.json"
 
     def log(self, name: str) -> Path:
         """Return the file that receives the output of this process."""

@@ -78,6 +78,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     console_watches: str = ""
     """The parts that the console watches where it runs in a container: `NAME=URL of its readiness check`, separated by
     commas. Empty for the processes of the stack in `home`."""
+    console_recording: str = ""
+    """File in which the console records what its pages receive, for a replay. Empty: it records nothing."""
     store_url: StoreUrl = StoreUrl("")
     """Feature store: empty for LMDB in `home`, `redis://`, `rediss://` or `valkey://` and an address, or
     `dynamodb://TABLE?region=...&endpoint=...`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -68,10 +68,19 @@ _LABEL: Final = msgspec.json.Decoder(_ShownLabel)
 class TopicState:
     """State of the followed topics. `stops` is the share of fraud that each action stops; times are monotonic.
 
+    `on_decision` is called for each followed decision, under `lock`.
+
     One thread takes records in; whoever reads collections in another thread holds `lock`.
     """
 
-    def __init__(self, stops: Mapping[str, float], now_seconds: float) -> None:
+    def __init__(
+        self,
+        stops: Mapping[str, float],
+        now_seconds: float,
+        *,
+        on_decision: Callable[[DecisionLine], None] | None = None,
+    ) -> None:
+        self._on_decision = on_decision
         self.lock = threading.Lock()
         self.timeline = Timeline()
         self.days: deque[DayFrame] = deque(maxlen=KEPT_DAYS)
@@ -180,24 +189,25 @@ class TopicState:
         if decision.model_version is not None and decision.model_version != self._serving_version:
             self.timeline.decided_by(decision.model_version, at_ms, date.fromisoformat(self._iso_day))
             self._serving_version = decision.model_version
-        self.added_lines += 1
-        self.lines.append(
-            DecisionLine(
-                partition=decision.partition,
-                offset=decision.offset,
-                transaction_id=payment.transaction_id,
-                card_id=payment.card_id,
-                occurred_at=payment.occurred_at,
-                amount_minor=payment.amount_minor,
-                currency=payment.currency,
-                channel=payment.channel,
-                action=decision.action,
-                probability=decision.probability,
-                degraded=decision.degraded,
-                latency_ms=decision.latency_ms,
-                reasons=decision.reasons,
-            )
+        line = DecisionLine(
+            partition=decision.partition,
+            offset=decision.offset,
+            transaction_id=payment.transaction_id,
+            card_id=payment.card_id,
+            occurred_at=payment.occurred_at,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            channel=payment.channel,
+            action=decision.action,
+            probability=decision.probability,
+            degraded=decision.degraded,
+            latency_ms=decision.latency_ms,
+            reasons=decision.reasons,
         )
+        self.added_lines += 1
+        self.lines.append(line)
+        if self._on_decision is not None:
+            self._on_decision(line)
 
     def _apply(self, progress: Progress, at_ms: float) -> None:
         self.timeline.apply(progress, at_ms)

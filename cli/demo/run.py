@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -12,37 +12,31 @@ from typing import Final
 
 import msgspec
 from msgspec import structs
-from rich.console import Console, Group
-from rich.text import Text
+from rich.console import Console
 
-from adapters.archive.reader import Archive
 from adapters.kafka.offsets import OffsetReader
-from adapters.kafka.progress import ProgressReader, log_skipped
+from adapters.kafka.progress import ProgressReader
 from adapters.kafka.topics import end_offsets
 from adapters.local_stack.readiness import is_responding
-from adapters.model_registry.mlflow_registry import MlflowRegistry
+from adapters.local_stack.stack_home import StackHome
 from adapters.prefect import PrefectDeployments
-from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings
-from cardwatch.detector.detector import Detector
-from cardwatch.errors import InvalidRecord, Misconfigured, Unavailable
+from cardwatch.errors import CardwatchError, Misconfigured, Unavailable
 from cardwatch.live.frames import EventKind
-from cardwatch.progress import DayArchived, Progress, decode_progress
-from cardwatch.records import Record
+from cardwatch.progress import DayArchived
 from cardwatch.simulation.settings import SimulationSettings
-from cardwatch.topics import PROGRESS, STREAM_GROUP, TRANSACTIONS
+from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
 from cli.demo.final_screen import closing as closing_screen
 from cli.demo.observer import Positions, TopicObserver, live_positions
-from cli.demo.outcomes import true_frauds
 from cli.demo.plan import DemoPlan
 from cli.demo.recorder import Recorder
-from cli.demo.report import write_report
-from cli.demo.savings import money_saved
-from cli.demo.screen import render
-from cli.demo.summary import DemoSummary, measure, summarise
-from cli.demo.topic_audit import TopicAudit, audit_topics, committed_records
-from cli.demo.view import open_view, save_picture
+from cli.demo.results import DemoResults
+from cli.demo.summary import DemoSummary
+from cli.demo.topic_audit import audit_topics
+from cli.demo.view import open_view
 from cli.stack.addresses import relative
+from infra.console_page import build_page
+from infra.local_stack.running_stack import initial_status
 from infra.local_stack.stack import LocalStack
 
 TIMEOUT_SECONDS: Final = 300.0
@@ -76,6 +70,7 @@ class DemoRun:
 
     def run(self) -> bool:
         """Run all steps; return whether the loop closed. Raises what the stack raises, when every process has ended."""
+        self._prepare_console()
         stack = LocalStack(self._settings, report=self._recorder.stage)
         with stack:
             self._make_home_empty()
@@ -88,14 +83,43 @@ class DemoRun:
                     self._wait(stack, "the stream to decide everything", lambda: _all_decided(stack.settings))
                     if not observer.wait_until_caught_up(TIMEOUT_SECONDS):
                         raise Unavailable("the topics could not be read to their ends")
-                summary = self._summarise(stack, audit_topics(stack.settings, start))
+                self._recorder.stage("computing the results")
+                folder = self._output or self._settings.reports
+                results = DemoResults(stack.settings, self._simulation, self._recorder, folder)
+                summary = results.summarise(audit_topics(stack.settings, start))
                 self._recorder.stage("done")
-                page = self._report(summary)
+                page, replay = results.write_report(summary), self._write_replay(results, summary)
             self._console.print(closing_screen(summary))
-            self._console.print(f"\nReport: {relative(page)}", soft_wrap=True, highlight=False)
+            self._say(f"\nReport: {relative(page)}")
+            if replay is not None:
+                megabytes = replay.stat().st_size / 1e6
+                self._say(f"Replay: {relative(replay)}, {megabytes:.1f} MB; a browser opens it offline")
             if self._keep:
                 self._leave_running(stack)
         return summary.facts.closed
+
+    def _prepare_console(self) -> None:
+        """Build the page if npm can be reached; without it the demo runs without console and replay, and says so."""
+        problem = build_page(self._say)
+        self._has_console = problem is None
+        if problem is None:
+            recording = self._settings.home / "run" / "recording.jsonl"
+            self._settings = structs.replace(self._settings, console_recording=str(recording))
+        else:
+            self._say(f"The demo runs without the console and its replay: {problem}")
+
+    def _write_replay(self, results: DemoResults, summary: DemoSummary) -> Path | None:
+        """Write the replay if the console runs. What keeps it from being written changes nothing about the result."""
+        if not self._has_console:
+            return None
+        try:
+            return results.write_replay(summary)
+        except CardwatchError as error:
+            self._say(f"There is no replay: {error}")
+            return None
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, highlight=False)
 
     def _make_home_empty(self) -> None:
         """Remove what an earlier demo left; the stack has made sure that none is running here."""
@@ -126,6 +150,10 @@ class DemoRun:
 
             self._wait(stack, "history to be archived", is_archived)
         stack.start("pipelines", "scoring", "monitor")
+        if self._has_console:
+            StackHome.in_folder(stack.settings.home).write(initial_status(stack))
+            stack.start("console")
+            self._say(f"Console: {stack.settings.console_url}/ shows this run in a browser")
         self._recorder.stage("training the first champion")
         return live_positions(stack.settings)
 
@@ -152,42 +180,11 @@ class DemoRun:
         path.write_bytes(msgspec.json.encode(plan))
         return path
 
-    def _summarise(self, stack: LocalStack, counts: TopicAudit) -> DemoSummary:
-        snapshot = self._recorder.snapshot()
-        archive = Archive(stack.settings.archive, stack.settings.index_url)
-        progress = list(_valid_progress(committed_records(stack.settings, PROGRESS, {})))
-        frauds = true_frauds(self._simulation, self._plan.history_days + self._plan.live_days)
-        timings = measure(self._recorder.measured(), snapshot, counts)
-        return self._with_savings(summarise(snapshot, archive, progress, timings, frauds), stack, archive, frauds)
-
-    def _with_savings(self, summary: DemoSummary, stack: LocalStack, archive: Archive, frauds: Set[str]) -> DemoSummary:
-        facts, policy = summary.facts, read_policies(self._settings).decision
-        with closing(MlflowRegistry(stack.settings.mlflow_url)) as registry:
-            savings = money_saved(
-                archive,
-                facts.phases,
-                policy,
-                facts.currency,
-                frauds=frauds,
-                former_version=facts.detection.version if facts.detection else None,
-                detector_of=lambda version: _detector(registry, version),
-            )
-        return structs.replace(summary, facts=structs.replace(facts, savings=savings))
-
-    def _report(self, summary: DemoSummary) -> Path:
-        folder = self._output or self._settings.reports
-        drift_report = next(iter(sorted(self._settings.reports.glob("drift-*.html"))), None)
-        snapshot = self._recorder.snapshot()
-        page = write_report(summary, folder, events=snapshot.events, drift_report=drift_report)
-        whole_screen = Group(render(snapshot, PICTURE_COLUMNS, PICTURE_LINES), Text(), closing_screen(summary))
-        save_picture(whole_screen, folder / "screen.svg", width=PICTURE_COLUMNS)
-        return page
-
     def _leave_running(self, stack: LocalStack) -> None:
         for name in ("kafka_bootstrap", "mlflow_url", "prefect_url", "scoring_url"):
-            self._console.print(f"CARDWATCH_{name.upper()}={getattr(stack.settings, name)}", highlight=False)
-        self._console.print(f"CARDWATCH_API_KEY={str.__str__(stack.settings.api_key)}", highlight=False)
-        self._console.print("The stack runs until Ctrl-C.")
+            self._say(f"CARDWATCH_{name.upper()}={getattr(stack.settings, name)}")
+        self._say(f"CARDWATCH_API_KEY={str.__str__(stack.settings.api_key)}")
+        self._say("The stack runs until Ctrl-C.")
         while True:
             stack.supervisor.check()
             time.sleep(0.5)
@@ -199,13 +196,6 @@ class DemoRun:
             if time.monotonic() > deadline:
                 raise Unavailable(f"waited {TIMEOUT_SECONDS:g} s for {what}, in vain; see {self._settings.home}/logs")
             time.sleep(0.1)
-
-
-def _detector(registry: MlflowRegistry, version: str) -> Detector:
-    registered = registry.version(version)
-    if registered is None:
-        raise Unavailable(f"the registry has no version {version} any more")
-    return Detector.from_files(registry.files(registered))
 
 
 def _refuse_used_topics(settings: Settings) -> None:
@@ -221,11 +211,3 @@ def _all_decided(settings: Settings) -> bool:
     with closing(OffsetReader(settings.kafka, STREAM_GROUP)) as inquiry:
         committed = inquiry.committed(TRANSACTIONS, sorted(ends))
     return all(committed.get(partition, 0) >= end for partition, end in ends.items())
-
-
-def _valid_progress(records: Iterable[Record]) -> Iterator[Progress]:
-    for record in records:
-        try:
-            yield decode_progress(record.value)
-        except InvalidRecord as error:
-            log_skipped(record, error)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ from services.console.follower import TopicFollower
 from services.console.guard import Guard
 from services.console.page_file import read_page
 from services.console.processes import StackProcesses, WatchedProcesses
+from services.console.recording import RunRecording
 from services.console.routes import ConsoleRoutes
 
 MAX_CONNECTIONS: Final = 300
@@ -43,9 +45,13 @@ def main() -> None:
         settings = process.settings
         policy = read_policies(settings).decision
         stops = {Action.CHALLENGE.value: policy.challenge_stops_fraud, Action.DECLINE.value: 1.0}
-        state, broadcaster = TopicState(stops, time.monotonic()), Broadcaster()
+        recording = None
+        if settings.console_recording:
+            recording = stack.enter_context(RunRecording(Path(settings.console_recording)))
+        on_decision = None if recording is None else recording.decided
+        state, broadcaster = TopicState(stops, time.monotonic(), on_decision=on_decision), Broadcaster()
         processes = _watched(settings)
-        feed = Feed(processes, state, broadcaster)
+        feed = Feed(processes, state, broadcaster, recording=recording)
         client = stack.enter_context(closing(ExplanationClient(settings)))
         host, port = _address(settings)
         guard = Guard({f"{host}:{port}", f"localhost:{port}"}, settings.console_token)

@@ -37,6 +37,7 @@ from services.console.follower import TopicFollower
 from services.console.metrics_pages import MetricSample, MetricsHistory, samples
 from services.console.process_events import ProcessEvents
 from services.console.processes import WatchedProcesses
+from services.console.recording import RunRecording
 
 FRAME_SECONDS: Final = 0.25
 ASK_SECONDS: Final = 1.0
@@ -64,10 +65,11 @@ class Feed:
         state: TopicState,
         broadcaster: Broadcaster,
         *,
+        recording: RunRecording | None = None,
         now_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._processes, self._state, self._broadcaster = processes, state, broadcaster
-        self._now_seconds = now_seconds
+        self._recording, self._now_seconds = recording, now_seconds
         self._metrics = MetricsHistory()
         self._lanes: list[Lane] = []
         self._history: deque[MomentFrame] = deque(maxlen=KEPT_MOMENTS)
@@ -114,6 +116,8 @@ class Feed:
             if now >= self._next_moment:
                 self._history.append(MomentFrame(at_ms=live.at_ms, traffic=live.traffic))
                 self._next_moment = now + MOMENT_SECONDS
+            if self._recording is not None:
+                self._recording.write(live, frames)
         self._broadcaster.publish([live, *frames], self.past)
 
     def live(self) -> LiveFrame:
@@ -182,7 +186,7 @@ class Feed:
 
     def _states(self, boxes: Sequence[Box], by_model: float, by_rules: float) -> list[SystemState]:
         state, model = self._state, self._state.model()
-        found = []
+        found = [SystemState.RECORDING] if self._recording is not None else []
         if any(box.state is BoxState.STARTING for box in boxes):
             found.append(SystemState.STARTING)
         if model.champion_version is None and model.serving_version is None:

@@ -1,6 +1,8 @@
 /** Calls to the service. Every call that changes something carries the token from the console's address. */
 
 import type { DecisionDetails } from "./decision_record.ts";
+import { recordedDetails } from "./replay/recorded_details.ts";
+import { isReplay, openedRecording } from "./replay/recording.ts";
 
 const TOKEN_KEY = "cardwatch-token";
 
@@ -37,11 +39,13 @@ export async function act(process: string, action: string): Promise<void> {
 
 /** Log tail, metrics and offsets of a box. */
 export function boxDetails(name: string, signal: AbortSignal): Promise<BoxDetails> {
+  if (isReplay) return Promise.reject(new Error("a recording holds no logs and metrics."));
   return get(`/api/boxes/${encodeURIComponent(name)}`, signal);
 }
 
 /** The whole record of a decision, with its explanation. */
 export function decisionDetails(partition: number, offset: number, signal: AbortSignal): Promise<DecisionDetails> {
+  if (isReplay) return openedRecording().then((recording) => recordedDetails(recording, partition, offset));
   return get(`/api/decisions/${partition}/${offset}`, signal);
 }
 

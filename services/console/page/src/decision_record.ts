@@ -51,6 +51,8 @@ export interface Explanation {
   margin: number;
   /** The largest first; zeros are left out. */
   contributions: Contribution[];
+  /** The sum of the contributions that are not listed; a replay lists the largest only. */
+  rest?: number;
   reasons: Reason[];
 }
 

@@ -3,6 +3,8 @@ import { render } from "preact";
 import "uplot/dist/uPlot.min.css";
 import "./styles.css";
 import { takeTokenFromAddress } from "./api.ts";
+import { load } from "./replay/player.ts";
+import { openingError, readRecording, recordingBlock, show } from "./replay/recording.ts";
 import { followAddress } from "./routes.ts";
 import { systemSentence } from "./sentence.ts";
 import { follow } from "./source.ts";
@@ -15,9 +17,22 @@ let announcedKind = "";
 takeTokenFromAddress();
 followAddress();
 applyTheme();
-follow("/api/live");
+const block = recordingBlock();
+if (block) void openRecording(block);
+else follow("/api/live");
 effect(announceState);
 render(<Shell />, document.getElementById("app")!);
+
+async function openRecording(block: HTMLElement): Promise<void> {
+  try {
+    const opened = await readRecording(block);
+    document.title = opened.title;
+    load(opened);
+    show(opened);
+  } catch (error) {
+    openingError.value = `The recording in this file cannot be opened. ${(error as Error).message}`;
+  }
+}
 
 /** Say the state of the system when its kind changes; its numbers change four times a second and are not said. */
 function announceState(): void {

@@ -10,6 +10,7 @@ import type {
   Transaction,
 } from "../decision_record.ts";
 import * as format from "../format.ts";
+import { isReplay } from "../replay/recording.ts";
 import { positionOf } from "../state.ts";
 import { Panel } from "../ui/Panel.tsx";
 import { PaymentLine } from "./PaymentLine.tsx";
@@ -50,10 +51,12 @@ export function DecisionPanel({ partition, offset, onClose }: DecisionPanelProps
         </section>
       )}
       {details && <Body details={details} />}
-      <section>
-        <h3>The same on the command line</h3>
-        <code class="command">cardwatch decisions show {position}</code>
-      </section>
+      {!isReplay && (
+        <section>
+          <h3>The same on the command line</h3>
+          <code class="command">cardwatch decisions show {position}</code>
+        </section>
+      )}
     </Panel>
   );
 }
@@ -294,7 +297,9 @@ function Features({ details }: { details: DecisionDetails }) {
   return (
     <section>
       <details>
-        <summary>All {features.length} features with their values</summary>
+        <summary>
+          {isReplay ? `The ${features.length} features that matter most` : `All ${features.length} features with their values`}
+        </summary>
         <table class="columns">
           <thead>
             <tr>

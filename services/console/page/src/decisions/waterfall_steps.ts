@@ -15,7 +15,7 @@ export interface Step {
 }
 
 /** Steps whose ends meet, from the expected margin to the margin. */
-export function stepsOf({ expected_margin: expected, margin, contributions }: Explanation): Step[] {
+export function stepsOf({ expected_margin: expected, margin, contributions, rest: unlisted = 0 }: Explanation): Step[] {
   const bySize = [...contributions].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
   const [shown, rest] = [bySize.slice(0, SHOWN), bySize.slice(SHOWN)];
   const steps: Step[] = [
@@ -27,11 +27,11 @@ export function stepsOf({ expected_margin: expected, margin, contributions }: Ex
     at += by;
   };
   for (const part of shown) add(nameOf(part), part.meaning, part.contribution);
-  if (rest.length > 0)
+  if (rest.length > 0 || unlisted !== 0)
     add(
-      `${rest.length} other features`,
+      unlisted === 0 ? `${rest.length} other features` : "all other features",
       "All smaller contributions",
-      rest.reduce((sum, part) => sum + part.contribution, 0),
+      rest.reduce((sum, part) => sum + part.contribution, unlisted),
     );
   steps.push({ name: "this transaction", title: "Margin of the record", from: 0, to: margin, total: true });
   return steps;

@@ -4,6 +4,7 @@ import { act, boxDetails, token, type BoxDetails } from "../api.ts";
 import { BOX_TEXTS, type BoxText } from "../boxes.ts";
 import * as format from "../format.ts";
 import type { Box, BoxName } from "../frames.ts";
+import { isReplay } from "../replay/recording.ts";
 import { boxNamed, live } from "../state.ts";
 import { Panel } from "../ui/Panel.tsx";
 import { announcement } from "../ui/Shell.tsx";
@@ -158,7 +159,7 @@ function Actions({ name, text, box }: { name: BoxName; text: BoxText; box: Box |
     setOutcome(said);
     announcement.value = said;
   };
-  const canAct = box !== undefined && box.actions.length > 0;
+  const canAct = !isReplay && box !== undefined && box.actions.length > 0;
   return (
     <section>
       <h3>Actions on the real process</h3>
@@ -204,6 +205,7 @@ function Actions({ name, text, box }: { name: BoxName; text: BoxText; box: Box |
 
 /** Why there is nothing to press, and what to type instead if that is known. */
 function NoActions({ box }: { box: Box | undefined }) {
+  if (isReplay) return <p class="text">This is a recording: there is no process to act on.</p>;
   if (!box || box.state === "absent") return <p class="text">This part does not run in this stack.</p>;
   if (box.state === "down") return <p class="text">The process does not run now, so there is nothing to stop.</p>;
   const commands = Object.entries(box.commands);

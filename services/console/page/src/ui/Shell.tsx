@@ -4,6 +4,9 @@ import { day } from "../format.ts";
 import { DecisionsView } from "../decisions/DecisionsView.tsx";
 import { LiveView } from "../live/LiveView.tsx";
 import { OrderView } from "../order/OrderView.tsx";
+import { ReplayBar } from "../replay/ReplayBar.tsx";
+import { ResultView } from "../replay/ResultView.tsx";
+import { isReplay, openingError } from "../replay/recording.ts";
 import { VIEWS, addressOf, route, type ViewName } from "../routes.ts";
 import { systemSentence } from "../sentence.ts";
 import { ageSeconds, live, stale } from "../state.ts";
@@ -14,7 +17,18 @@ import { TourView } from "../tour/TourView.tsx";
 /** What screen readers hear: changes of the system's state and outcomes of actions, not every new number. */
 export const announcement = signal("");
 
-const PAGES: Record<ViewName, () => JSX.Element> = { live: LiveView, order: OrderView, decisions: DecisionsView, tour: TourView };
+const PAGES: Record<ViewName, () => JSX.Element> = {
+  live: LiveView,
+  order: OrderView,
+  decisions: DecisionsView,
+  tour: TourView,
+  result: ResultView,
+};
+
+/** Views that a running system does not have. */
+const ONLY_IN_REPLAYS: readonly ViewName[] = ["result"];
+
+const shownViews = VIEWS.filter(({ name }) => isReplay || !ONLY_IN_REPLAYS.includes(name));
 
 /** The frame of all views. */
 export function Shell() {
@@ -30,9 +44,10 @@ export function Shell() {
           <h1 class="brand">
             <Mark />
             Cardwatch
+            {isReplay && <span class="tag">replay</span>}
           </h1>
           <nav class="views" aria-label="Views">
-            {VIEWS.map(({ name, title }) => (
+            {shownViews.map(({ name, title }) => (
               <a key={name} href={addressOf(name)} aria-current={view === name ? "page" : undefined}>
                 {title}
               </a>
@@ -42,6 +57,7 @@ export function Shell() {
           <ThemeToggle />
         </div>
         <Sentence />
+        {isReplay && <ReplayBar />}
       </header>
       <div class="body">
         <ErrorNote key={view}>
@@ -61,6 +77,13 @@ function focusView(event: MouseEvent): void {
 }
 
 function Sentence() {
+  if (isReplay && !live.value) {
+    return (
+      <div class="sentence" data-severity={openingError.value ? "critical" : "unknown"}>
+        <span data-testid="sentence">{openingError.value ?? "The recording is being opened."}</span>
+      </div>
+    );
+  }
   const { severity, text } = systemSentence(live.value, stale.value ? ageSeconds.value : null);
   return (
     <div class="sentence" data-severity={severity}>
