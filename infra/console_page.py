@@ -7,6 +7,7 @@ runs without the page.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import subprocess
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ _SECONDS: Final = 300.0
 
 def build_page(report: Report, folder: Path = PAGE) -> str | None:
     """Build the page if there is none of these sources; return why that is impossible, None if the page is there."""
+    with (folder / "package-lock.json").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two stacks may start at once
+        return _build(report, folder)
+
+
+def _build(report: Report, folder: Path) -> str | None:
     digest, stamp = _digest(folder), folder / "dist" / "sources.sha256"
     if stamp.exists() and stamp.read_text() == digest:
         return None

@@ -1,7 +1,8 @@
 """What the console's page receives: one JSON document per server-sent event, a `Frame`.
 
-The types are the contract between the service, the page and the replay file, which holds the same frames. The page's
-types in TypeScript are generated from them (`python -m services.console.typescript`), and a test keeps both equal.
+The types are the contract between the service, the page and the replay file, which holds the same frames. The page has
+them in TypeScript (`services/console/page/src/frames.ts`), and `tests/unit/services/console/test_page_types.py` holds
+both against each other.
 """
 
 from __future__ import annotations

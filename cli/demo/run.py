@@ -26,6 +26,7 @@ from cardwatch.live.frames import EventKind
 from cardwatch.progress import DayArchived
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import STREAM_GROUP, TRANSACTIONS
+from cli.console_page import build_console_page
 from cli.demo.final_screen import closing as closing_screen
 from cli.demo.observer import Positions, TopicObserver, live_positions
 from cli.demo.plan import DemoPlan
@@ -35,7 +36,6 @@ from cli.demo.summary import DemoSummary
 from cli.demo.topic_audit import audit_topics
 from cli.demo.view import open_view
 from cli.stack.addresses import relative
-from infra.console_page import build_page
 from infra.local_stack.running_stack import initial_status
 from infra.local_stack.stack import LocalStack
 
@@ -100,7 +100,7 @@ class DemoRun:
 
     def _prepare_console(self) -> None:
         """Build the page if npm can be reached; without it the demo runs without console and replay, and says so."""
-        problem = build_page(self._say)
+        problem = build_console_page(self._say)
         self._has_console = problem is None
         if problem is None:
             recording = self._settings.home / "run" / "recording.jsonl"
