@@ -31,7 +31,9 @@ INTRODUCTION: Final = """\
 # Benchmarks
 
 Generated from `benchmarks/results/latest.json` by `make bench`; do not edit. Each ratio compares two things that were
-measured in the same interleaved run; absolute times depend on the machine.
+measured in the same interleaved run; absolute times depend on the machine. A ratio is the median of the ratios of the
+rounds, so it differs a little from the quotient of the two medians. A ratio without *compared with* is from a run of
+which the value that it was compared with was not kept.
 
 Measured on {processor}, {cores} cores, {system}, Python {python}. To repeat everything: `make bench` (half an
 hour). To repeat some suites: `make bench SUITES="replay scoring"`."""

@@ -23,7 +23,11 @@ T = TypeVar("T")
 
 
 class Metric(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A measured number. `ratio` is `value` over `baseline`, both measured in one run. `goal` is the target."""
+    """A measured number, the median of the rounds of one run. `goal` is the target.
+
+    `baseline` is the median of what it is compared with in the same rounds. `ratio` is the median of the ratios of the
+    rounds, which differs a little from `value` over `baseline`: in a round both were measured in the same seconds.
+    """
 
     value: float
     unit: str

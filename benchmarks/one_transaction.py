@@ -57,8 +57,12 @@ def measure() -> Metrics:
             times=TIMES,
         )
         metrics = {
-            "fold_one": _spread(micros["kernel"], 50, "the kernel called for one transaction", "at most 5"),
-            "encode_one": _spread(micros["encode"], 50, "one struct of the log as a kernel row", ""),
+            "fold_one": _spread(
+                micros["kernel"], 50, "the kernel called for one transaction, another card in every call", "at most 5"
+            ),
+            "encode_one": _spread(
+                micros["encode"], 50, "one struct of the log as a kernel row, in turn with the kernel", ""
+            ),
             "ask_lmdb_p50": _spread(micros["lmdb"], 50, "encode, read from LMDB, fold", "at most 15"),
             "ask_lmdb_p99": _spread(micros["lmdb"], 99, "encode, read from LMDB, fold", "at most 40"),
             "batch_lmdb": _batch(lmdb),

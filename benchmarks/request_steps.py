@@ -2,7 +2,8 @@
 
 The steps are those of `services/scoring/api/preview.py` in their order, on the data with which the servers are
 measured. `decision` is kernel, trees, calibration and policy in one compiled call, with the encoding, as the service
-makes it; the batch path makes them one by one. The whole request takes longer than the sum because of the code between.
+makes it; the batch path makes them one by one. So the whole request is compared with the sum of the other steps and
+this call; the rest is the code between them.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ _HOW: Final = {
     "decode": "JSON to a transaction, validated",
     "table": "the newest reference table",
     "state": "the card's state from LMDB, 100,000 cards",
-    "encode": "the transaction as a kernel row",
-    "fold": f"the kernel: {len(FEATURES)} features",
-    "margin": "300 trees of depth 6",
+    "encode": "the transaction as a kernel row, in turn with the other steps",
+    "fold": f"the kernel: {len(FEATURES)} features, the same card in every call",
+    "margin": "300 trees of depth 6, in turn with the other steps",
     "probability": "the calibration table",
     "action": "the cost policy",
     "decision": "encode, kernel, trees, calibration and policy in one compiled call, as the service does",

@@ -13,8 +13,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec import convert
 
+from benchmarks.capacity import MeasuredCosts, capacity
 from benchmarks.document import RESULTS
+from benchmarks.harness import Metric
 from cardwatch.features.definitions import FEATURES
 from cardwatch.features.state import STATE
 from services.scoring.http.admission import MAX_PENDING
@@ -86,13 +89,31 @@ MEASURED = [
     ("docs/scoring.md", r"64 transactions in a request, per second and worker \| # \|", ["score_batch_64"]),
     ("docs/scoring.md", r"500 feature rows in a request, per second and worker \| # \|", ["invocations_500"]),
     ("docs/scoring.md", r"start to ready \| # s \| # s \(empty BentoML service\) \| # \|", ["startup", "/", "x"]),
-    ("docs/scoring.md", r"memory over 1,000,000 requests \| # MB \| \| # \|", ["scoring_memory", "x"]),
+    (
+        "docs/scoring.md",
+        r"after 1,000,000 more requests, and before \| # MB \| # MB \(before\) \| # \|",
+        ["scoring_memory", "/", "x"],
+    ),
     (
         "docs/scoring.md",
         r"in Redis or Valkey: p50, requests per second \| # µs, # \|",
         ["score_valkey_p50", "score_valkey_16_rate"],
     ),
     ("docs/scoring.md", r"was at most # times the floor's", ["score_half_p99_worst x"]),
+    ("docs/scoring.md", r"another card in every call the kernel takes # µs", ["fold_one"]),
+    ("docs/scoring.md", r"other libraries, below: # µs, goal", ["predict_one_xgboost /"]),
+    ("docs/scoring.md", r"in turn with the steps above the trees take # µs", ["step_margin"]),
+    ("docs/training.md", r"scored in # µs.{,30}explained in # µs", ["step_margin", "contributions_one"]),
+    ("docs/evidence.md", r"without the endpoint, took # ms, so the goal", ["function_batch"]),
+    (
+        "docs/streaming.md",
+        r"relay, which is the floor, needs # µs of processor time where the worker needs # µs",
+        ["stream_worker_processor /", "stream_worker_processor"],
+    ),
+    ("docs/runbook/store-behind.md", r"Embedded, a record takes # µs", ["batch_lmdb"]),
+    ("docs/aws-costs.md", r"There # µs per transaction were measured", ["batch_lmdb"]),
+    ("docs/aws-costs.md", r"`batch_ms` \| # \|", ["function_batch"]),
+    ("docs/aws-costs.md", r"`rows_a_second_and_cpu` \| # \|", ["invocations_500"]),
     ("docs/scoring.md", r"in a request: # per second, goal", ["score_batch_64"]),
     ("docs/scoring.md", r"at 16 connections; ours answers #\.", ["baseline_mlflow"]),
     ("docs/scoring.md", r"`mlflow models serve` \| # \| # times", ["baseline_mlflow /", "x"]),
@@ -146,6 +167,21 @@ STEPS = {
 }
 
 
+IN_ONE_CALL = ("encode", "fold", "margin", "probability", "action")
+"""Steps that the service makes in one compiled call, `step_decision`."""
+ROUNDS_DIFFER = 0.15
+TIED_ELSEWHERE = [
+    *(("docs/scoring.md", rf"\| {step}[^|]*\| # µs \|") for step in STEPS),
+    ("docs/scoring.md", r"sum of the steps \| # µs"),
+    ("docs/scoring.md", r"without server and socket\*\* \| \*\*# µs"),
+    ("docs/scoring.md", r"for what is not approved \| # µs"),
+    ("docs/scoring.md", r"policy in one compiled call \| # µs"),
+    ("docs/scoring.md", r"in place of its five steps \| # µs"),
+    ("docs/scoring.md", r"the difference \| # µs"),
+]
+"""Places whose figures the tests below compare."""
+
+
 def test_the_latency_budget_of_a_preview_adds_up() -> None:
     sum_us = 0.0
     for step, name in STEPS.items():
@@ -158,6 +194,62 @@ def test_the_latency_budget_of_a_preview_adds_up() -> None:
         *figures("docs/scoring.md", r"without server and socket\*\* \| \*\*# µs"), metrics()["step_whole"]["value"]
     )
     assert equals(*figures("docs/scoring.md", r"for what is not approved \| # µs"), metrics()["step_reasons"]["value"])
+    call, whole = metrics()["step_decision"]["value"], metrics()["step_whole"]["value"]
+    in_service = sum_us + call - sum(metrics()[f"step_{name}"]["value"] for name in IN_ONE_CALL)
+    assert equals(*figures("docs/scoring.md", r"policy in one compiled call \| # µs"), call)
+    assert equals(*figures("docs/scoring.md", r"in place of its five steps \| # µs"), in_service)
+    assert equals(*figures("docs/scoring.md", r"the difference \| # µs"), whole - in_service)
+
+
+def test_what_a_rate_needs_is_computed_from_the_last_benchmarks() -> None:
+    costs = MeasuredCosts.of({name: convert(metric, Metric) for name, metric in metrics().items()})
+    assert costs is not None
+    [most, many] = [capacity(rate, costs) for rate in (1_000_000, 50_000)]
+    assert figures("docs/streaming.md", r"is # workers and # scoring workers, a core each") == (
+        str(most.workers),
+        str(most.scoring_workers),
+    )
+    assert equals(*figures("docs/streaming.md", r"design ends: # GB/s of states"), most.store_mb_per_second / 1e3)
+    assert many.workers == 4  # the page has it as a word
+    assert equals(*figures("docs/streaming.md", r"a state of 2 kB, # MB/s"), many.store_mb_per_second)
+
+
+def test_a_ratio_is_that_of_value_and_baseline_up_to_the_difference_between_rounds() -> None:
+    """The median of ratios and the ratio of medians differ: a value that was replaced alone differs by more."""
+    far = {
+        name: (metric["ratio"], metric["value"] / metric["baseline"])
+        for name, metric in metrics().items()
+        if "baseline" in metric and abs(metric["ratio"] * metric["baseline"] / metric["value"] - 1) > ROUNDS_DIFFER
+    }
+    assert far == {}
+
+
+ONE_MEASURED = rf"{NUMBER} (?:µs|rows per second|requests per second|transactions per second and core)"
+"""Figures with a unit in which only benchmarks are stated."""
+NOT_MEASURED = {
+    "docs/verdict.md": ["50 µs"],  # a default of the policy file
+}
+GENERATED = {"docs/benchmarks.md", "docs/whiteboard.md"}
+
+
+def test_every_time_in_microseconds_and_every_rate_on_a_page_is_tied_to_the_last_benchmarks() -> None:
+    tied = [*MEASURED, *((page_, pattern, []) for page_, pattern in TIED_ELSEWHERE)]
+    pages = ["README.md", *(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+    pages += [str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "runbook").glob("*.md")]
+    loose = []
+    for name in sorted(set(pages) - GENERATED):
+        text = page(name)
+        spans = [
+            found.span()
+            for page_, pattern, _ in tied
+            if page_ == name
+            for found in re.finditer(pattern.replace("#", NUMBER), text)
+        ]
+        for found in re.finditer(ONE_MEASURED, text):
+            is_tied = any(begin <= found.start() and found.end() <= end + len(" µs") for begin, end in spans)
+            if not is_tied and found[0] not in NOT_MEASURED.get(name, []):
+                loose.append(f"{name}: {text[max(0, found.start() - 60) : found.end()]}")
+    assert loose == []
 
 
 PRECISION = "average precision"
@@ -201,6 +293,9 @@ CONSTANTS = [
     ("docs/scoring.md", r"\| kernel: # features", len(FEATURES)),
     ("docs/features.md", r"A feature row has # numbers", len(FEATURES)),
     ("docs/features.md", r"A card takes # bytes", STATE.itemsize),
+    ("docs/aws-costs.md", r"`row_bytes` \| # \|", 4 * len(FEATURES)),
+    ("docs/aws-costs.md", r"bytes \| # float32 values", len(FEATURES)),
+    ("docs/aws-costs.md", r"a state of #, a pending decision", STATE.itemsize),
     ("docs/scoring.md", r"requests beyond # pending ones", MAX_PENDING),
 ]
 
