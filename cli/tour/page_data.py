@@ -1,4 +1,7 @@
-"""The tour as the page of the console imports it: what its view shows, without what only `docs/whiteboard.md` has."""
+"""The tour as the page of the console imports it: what its view shows, without what only `docs/whiteboard.md` has.
+
+The system's picture on AWS, with sizes and prices, is beside it: it also comes from a page of the docs.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from adapters.runtime.files import write_atomically
 from cli.tour.catalogue import figures
 from cli.tour.document import tour_data
 from cli.tour.reading import ROOT
+from infra.aws.cost.picture import aws_pictures
+from infra.aws.cost.prices import costs_page
 
 PAGE_DATA: Final = ROOT / "services" / "console" / "page" / "src" / "generated" / "tour.json"
 """What the console's page imports. It is rebuilt from `docs/tour` and not committed."""
@@ -27,6 +32,7 @@ def page_data(tour: Mapping[str, Any]) -> dict[str, Any]:
         "talk_minutes": tour["talk_minutes"],
         "introduction": tour["overview"]["introduction"],
         "stops": [_page_stop(stop) for stop in tour["stops"]],
+        "aws": msgspec.to_builtins(aws_pictures(costs_page())),
     }
 
 

@@ -271,6 +271,19 @@ for (const colorScheme of ["light", "dark"] as const) {
   });
 }
 
+test("the same picture shows the services of AWS with sizes and prices", async () => {
+  const page = await open("#/live");
+  const choice = page.getByRole("group", { name: "Where the system runs" });
+  await choice.getByText("AWS sandbox").click();
+  const diagram = page.getByRole("group", { name: "Diagram of the system on AWS" });
+  await diagram.getByRole("button", { name: /^Kinesis, a shard is a partition, .* a month$/ }).waitFor();
+  await page.getByText(/a month at 10 transactions per second/).click();
+  await page.getByRole("region", { name: "The bill" }).getByText("SageMaker endpoint").waitFor();
+  assert.deepEqual(await violations(page), []);
+  await choice.getByText("This machine").click();
+  await page.getByRole("button", { name: /^Stream worker: ready/ }).waitFor();
+});
+
 test("transactions that wait for a frozen worker are counted on their edge", async () => {
   server.system.away = { stream: "frozen" };
   const page = await open("#/live");

@@ -10,8 +10,8 @@ import { flowOf, type Flow } from "./flow.ts";
 import { layoutFor, type Edge, type Place, type Point } from "./layout.ts";
 
 /** Width of a character of the diagram's text in pixels, on average; texts that do not fit are cut. */
-const CHARACTER = 6.9;
-const TITLE_CHARACTER = 8.4;
+export const CHARACTER = 6.9;
+export const TITLE_CHARACTER = 8.4;
 
 const NOTE =
   "The upper row decides each payment. The others learn: closed days are assessed, and a better model takes over.";
@@ -51,7 +51,7 @@ export function Diagram({ open }: { open: BoxName | undefined }) {
   );
 }
 
-function useWidth(holder: { current: HTMLElement | null }): number {
+export function useWidth(holder: { current: HTMLElement | null }): number {
   const [width, setWidth] = useState(0);
   useEffect(() => {
     const observer = new ResizeObserver(([entry]) => setWidth(Math.floor(entry!.contentRect.width)));
@@ -61,7 +61,7 @@ function useWidth(holder: { current: HTMLElement | null }): number {
   return width;
 }
 
-function EdgeLine({ edge, flow }: { edge: Edge; flow: Flow | null }) {
+export function EdgeLine({ edge, flow }: { edge: Edge; flow: Flow | null }) {
   const { points, label, labelAt, anchor } = edge;
   const rate = flow && WITH_RATE.has(edge.id) ? amountOf(flow) : "";
   const isAbove = labelAt[1] < points[0]![1];
@@ -181,7 +181,7 @@ function Note({ place }: { place: Place }) {
   );
 }
 
-function wrapped(text: string, characters: number): string[] {
+export function wrapped(text: string, characters: number): string[] {
   return text.split(" ").reduce<string[]>((lines, word) => {
     const last = lines.at(-1);
     if (last === undefined || last.length + 1 + word.length > characters) return [...lines, word];
@@ -189,6 +189,6 @@ function wrapped(text: string, characters: number): string[] {
   }, []);
 }
 
-function cut(text: string, characters: number): string {
+export function cut(text: string, characters: number): string {
   return text.length <= characters ? text : `${text.slice(0, Math.max(1, characters - 1)).trimEnd()}…`;
 }

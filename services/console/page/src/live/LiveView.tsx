@@ -1,6 +1,7 @@
 import { useCallback } from "preact/hooks";
 import { BOXES, type BoxName } from "../frames.ts";
 import { addressOf, go, route } from "../routes.ts";
+import { AwsDiagram, PictureChoice, picture } from "./AwsDiagram.tsx";
 import { BoxPanel } from "./BoxPanel.tsx";
 import { Charts } from "./Charts.tsx";
 import { Diagram } from "./Diagram.tsx";
@@ -18,20 +19,27 @@ export function LiveView() {
         <section class="diagram card" aria-label="The system">
           <div class="section-head">
             <h2>The system</h2>
-            <p class="muted">Each box is a process. Open one to read about it, and to kill or freeze it.</p>
-            <ul class="legend" aria-label="Colours of the moving dots">
-              <li>
-                <i class="key" data-by="model" /> decided by the model
-              </li>
-              <li>
-                <i class="key" data-by="rules" /> decided by rules
-              </li>
-              <li>
-                <i class="key" data-by="waiting" /> waiting
-              </li>
-            </ul>
+            <p class="muted">
+              {picture.value === null
+                ? "Each box is a process. Open one to read about it, and to kill or freeze it."
+                : "The same parts as services of AWS. Nothing here is deployed: sizes and prices are computed."}
+            </p>
+            <PictureChoice />
+            {picture.value === null && (
+              <ul class="legend" aria-label="Colours of the moving dots">
+                <li>
+                  <i class="key" data-by="model" /> decided by the model
+                </li>
+                <li>
+                  <i class="key" data-by="rules" /> decided by rules
+                </li>
+                <li>
+                  <i class="key" data-by="waiting" /> waiting
+                </li>
+              </ul>
+            )}
           </div>
-          <Diagram open={open} />
+          {picture.value === null ? <Diagram open={open} /> : <AwsDiagram open={open} picture={picture.value} />}
         </section>
         <div class="below">
           <Charts />

@@ -47,6 +47,26 @@ export interface Tour {
   talk_minutes: number;
   introduction: string[];
   stops: TourStop[];
+  aws: AwsPicture[];
+}
+
+/** An item of a bill. */
+export interface PricedItem {
+  service: string;
+  quantities: string;
+  /** US dollars per month. */
+  dollars: number;
+}
+
+/** infra/aws/cost/picture.py: an environment at a rate of transactions per second. */
+export interface AwsPicture {
+  environment: string;
+  region: string;
+  rate: number;
+  prices_of: string;
+  dollars: number;
+  boxes: Partial<Record<BoxName, PricedItem[]>>;
+  others: PricedItem[];
 }
 
 /** A page can be built without the tour, where the repository's docs are not: then there is nothing to import. */
