@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "example": ("cli.example", "Print a first request to the running scoring service, as a shell command."),
     "send": ("cli.send", "Send transactions, and print their decisions of record."),
     "decisions": ("cli.decisions", "Follow the decisions of record, and explain one of them."),
+    "label": ("cli.label", "Say of a decided transaction whether it was fraud."),
     "dead-letters": ("cli.dead_letters", "List and show rejected records, and send those again that are valid now."),
     "quarantine": ("cli.quarantine", "List or release the days that the data contract excludes from training."),
     "upgrade": ("cli.upgrade", "Bring the stack's data to this version, after an update."),

@@ -29,13 +29,15 @@ from adapters.scoring.wire_format import (
     REASONS_HEADER,
     SCHEMA_HEADER,
     ExampleRequest,
+    ShownPreview,
     decode_complete_scores,
     decode_refusal,
     encode_ids,
     encode_rows,
     refusal_text,
 )
-from cardwatch.errors import Misconfigured, ScorerBusy, ScoringUnavailable
+from cardwatch.errors import InvalidRecord, Misconfigured, ScorerBusy, ScoringUnavailable
+from cardwatch.events import Transaction
 from cardwatch.ports import Scores
 
 READ_TIMEOUT_SECONDS: Final = 5.0
@@ -240,6 +242,27 @@ class ExplanationClient(_HttpClient):
         if response.status != HTTPStatus.OK:
             raise ScoringUnavailable(f"{self._name} does not explain this: {refusal_text(response.text)}")
         return response.body
+
+
+class PreviewClient(_HttpClient):
+    """Query the scoring service for what would be decided about transactions, which changes nothing."""
+
+    def previews(self, transactions: Sequence[Transaction]) -> list[ShownPreview]:
+        """Return what would be decided if these came next, in their order; the second of a card sees the first.
+
+        Raise `InvalidRecord` for what the service does not take as transactions, and `ScoringUnavailable` otherwise.
+        """
+        body = msgspec.json.encode(transactions)
+        response = self._request("/v1/score/batch", {"Content-Type": "application/json"}, body)
+        try:
+            if response.status == HTTPStatus.OK:
+                return msgspec.json.decode(response.body, type=list[ShownPreview])
+        except ValueError:
+            pass
+        text = refusal_text(response.text)
+        if response.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
+            raise InvalidRecord(text)
+        raise ScoringUnavailable(f"{self._name} gives no preview, but status {response.status}: {text}")
 
 
 def _authorities(configured: Path | None) -> Path | None:

@@ -35,7 +35,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cardwatch.errors import InvalidRecord, NoModelServed, SchemaMismatch, ScorerBusy, ScoringUnavailable
-from cardwatch.events import Transaction, decode_with
+from cardwatch.events import Action, Transaction, decode_with
 from cardwatch.features.definitions import FEATURES
 from cardwatch.ports import Scores
 
@@ -104,6 +104,21 @@ class ExampleRequest(Struct, frozen=True, kw_only=True):
 
     transaction: Transaction
     about: str
+
+
+class ShownPreview(Struct, frozen=True, kw_only=True):
+    """What `/v1/score` says about a transaction in the parts that people read: `cardwatch.decision.records.Preview`."""
+
+    transaction_id: str
+    sequence: int | None
+    model_version: str | None
+    margin: float | None = None
+    probability: float | None = None
+    action: Action | None = None
+    reasons: list[str] = []
+    degraded: bool = False
+    degraded_reason: str | None = None
+    repeated: bool = False
 
 
 def _array(kind: Any, data: object) -> NDArray[Any]:

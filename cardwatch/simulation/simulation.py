@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from cardwatch.events import Label, Transaction, to_epoch_ms
 from cardwatch.simulation.calendar_day import CalendarDay, calendar_day
-from cardwatch.simulation.categories import CODE_NUMBERS
 from cardwatch.simulation.emitter import RecordEmitter
 from cardwatch.simulation.faults import DataFault, apply_faults
 from cardwatch.simulation.fraud.reactions import FraudGroups
@@ -22,12 +21,13 @@ from cardwatch.simulation.labels import PendingLabels, simulate_labels
 from cardwatch.simulation.outcomes import AuthorizationOutcomes
 from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStream, RandomStreams
+from cardwatch.simulation.records_of_day import complete
 from cardwatch.simulation.selection import Actions, select_labels
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.spending import simulate_purchases
 from cardwatch.simulation.subscriptions import Subscriptions
 from cardwatch.simulation.timeline import regime_of
-from cardwatch.simulation.transaction_array import DAY_MS, PRESENT, TransactionArray, Typology, joined
+from cardwatch.simulation.transaction_array import DAY_MS, TransactionArray, Typology, joined
 
 
 class SimulatedDay(NamedTuple):
@@ -234,12 +234,7 @@ class Simulation:
 
     def _complete(self, number: int, transactions: TransactionArray) -> None:
         """Fill the columns that need the whole day."""
-        merchant = transactions["merchant"]
-        transactions["number"] = np.arange(len(transactions))
-        transactions["merchant_number"] = self.population.merchants.numbers(merchant)
-        transactions["category"] = CODE_NUMBERS[self.population.merchants.category[merchant]]
-        transactions["has_place"] = np.isin(transactions["channel"], PRESENT)
-        transactions["has_customer"] = transactions["has_range"] = True
+        complete(self.population.merchants, transactions)
         rng = self._streams.for_day(RandomStream.OUTCOMES, number)
         transactions["previous_outcome"] = self._outcomes.previous(rng, transactions)
 

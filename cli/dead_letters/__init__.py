@@ -10,14 +10,14 @@ import click
 from adapters.kafka.offsets import commit_offsets
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import end_offsets
-from cardwatch.errors import CardwatchError, InvalidRecord, Misconfigured
-from cardwatch.events import Transaction, decode
+from adapters.records.dead_letters import GROUP, find_letter, letters_to_resend, newest_letters, read_original
+from adapters.records.position import FORMS_TEXT, parse_position
+from adapters.records.printable import printable
+from adapters.records.resending import resend_letter, resendable
+from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.topics import DEAD_LETTERS, TRANSACTIONS
-from cli.dead_letters.letters import GROUP, find_letter, letters_to_resend, newest_letters, read_original
 from cli.dead_letters.text import described, one_line
 from cli.records.broker import broker_settings
-from cli.records.position import FORMS_TEXT, parse_position
-from cli.records.text import printable
 
 SHOWN_BYTES: Final = 2_000
 """Number of bytes of a value that `show` prints without --all. A valid transaction has a few hundred."""
@@ -83,37 +83,40 @@ def show(position: tuple[str, ...], *, whole: bool, as_hex: bool) -> None:
 
 
 @dead_letters.command()
+@click.argument("position", nargs=-1)
 @_REASON
 @click.option("--dry-run", is_flag=True, help="Send nothing; only say what would be sent.")
 @click.option("--again", is_flag=True, help="Begin with the oldest letter, also with those that were sent before.")
-def resend(*, reason: str, dry_run: bool, again: bool) -> None:
+def resend(position: tuple[str, ...], *, reason: str, dry_run: bool, again: bool) -> None:
     """Send rejected transactions again that are valid now, each under its card as the key.
 
     Use it after a producer's partitioner or key was corrected. Records that are still invalid are counted and left.
     The next call begins after the letters of this one, unless --again is given. A call with --reason does not move this
     beginning, because it leaves out letters. A transaction that was decided already is recognised by its id, as long as
     it is among the last 16 of its card.
+
+    With a POSITION like 2:17, only the record that lay there is sent, whether it was sent before or not. This does not
+    move the beginning either.
     """
+    if position:
+        if reason or again:
+            raise Misconfigured("give a position, or --reason and --again, not both")
+        _resend_one(" ".join(position), dry_run=dry_run)
+        return
     settings = broker_settings()
     outcomes: Counter[str] = Counter()
     ends = end_offsets(settings.kafka, DEAD_LETTERS)
     writer = LogWriter(settings.kafka, partitioner=settings.partitioner)
     for each in letters_to_resend(settings.kafka, ends, again=again):
-        letter = each.letter
-        if reason not in letter.reason or letter.topic != TRANSACTIONS:
+        if reason not in each.letter.reason:
             outcomes["not selected"] += 1
             continue
-        value = read_original(settings.kafka, letter).value
-        if value is None and letter.value_sha256 is not None:
-            outcomes["cut, and the original is no longer in the topic"] += 1
-            continue
-        try:
-            transaction = decode(value, Transaction)
-        except InvalidRecord as error:
-            outcomes[f"still invalid ({printable(str(error))[:80]})"] += 1
+        record = resendable(settings.kafka, each)
+        if record.obstacle:
+            outcomes[record.obstacle] += 1
             continue
         if not dry_run:
-            writer.write(TRANSACTIONS, transaction.card_id, value or b"")
+            writer.write(TRANSACTIONS, record.card_id, record.value)
         outcomes["would be sent" if dry_run else "sent"] += 1
     writer.flush()
     if not dry_run and not reason:
@@ -122,3 +125,13 @@ def resend(*, reason: str, dry_run: bool, again: bool) -> None:
         click.echo(f"{number:,} {outcome}")
     if not outcomes:
         click.echo("no dead letters that were not handled before")
+
+
+def _resend_one(text: str, *, dry_run: bool) -> None:
+    wanted = parse_position(text)
+    if wanted is None:
+        raise Misconfigured(f"{printable(text)!r} is no position like {FORMS_TEXT}")
+    record = resend_letter(broker_settings(), wanted, dry_run=dry_run)
+    if record.obstacle:
+        raise CardwatchError(f"the record at {wanted} was not sent: {record.obstacle}")
+    click.echo("1 would be sent" if dry_run else "1 sent")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from adapters.records.dead_letters import Original, StoredLetter
+from adapters.records.printable import HEX_LINE, as_hex, as_text, printable
 from adapters.runtime import logs
 from cardwatch.events import DeadLetter, from_epoch_ms
-from cli.dead_letters.letters import Original, StoredLetter
-from cli.records.text import HEX_LINE, as_hex, as_text, printable
 
 
 def one_line(stored: StoredLetter) -> str:

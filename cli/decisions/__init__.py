@@ -7,13 +7,13 @@ from typing import Final
 
 import click
 
+from adapters.records.decision_search import find_decision
+from adapters.records.position import parse_position
 from cardwatch.errors import CardwatchError
 from cardwatch.events import Action, encode
 from cli.decisions.following import DecisionFilter, follow, newest_decisions
-from cli.decisions.search import find_decision
 from cli.decisions.text import HEADING, described, one_line
 from cli.records.broker import broker_settings
-from cli.records.position import parse_position
 
 MAX_LAST: Final = 100_000
 """Maximum number of decisions of the past that are put into the order of their times, in memory. With

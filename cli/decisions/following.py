@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import click
 
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.topics import unreachable_reason
+from adapters.records.decision_search import decisions_in
+from adapters.records.ranges import BackwardReader, kept_part, read_range
 from adapters.runtime.kafka_connection import KafkaConnection
-from cardwatch.errors import InvalidRecord
-from cardwatch.events import Action, Decision, decode
+from cardwatch.events import Action, Decision
+from cardwatch.live.event_time import NEWEST, event_time
 from cardwatch.records import Record
 from cardwatch.topics import DECISIONS
-from cli.records.ranges import BackwardReader, kept_part, read_range
-from cli.records.text import printable
 
 POLL_SECONDS: Final = 0.5
 """Maximum time to wait for a decision before Ctrl-C and the broker are looked after."""
@@ -76,6 +77,13 @@ def newest_decisions(broker: KafkaConnection, wanted: DecisionFilter, last: int 
     return PastDecisions((each.decision for each in newest[len(newest) - min(last, len(newest)) :]), reader.ends)
 
 
+def newest_event_time(broker: KafkaConnection) -> datetime | None:
+    """Return the event time that the newest decisions are about, None if there is no decision."""
+    everything = DecisionFilter(frozenset(), "", degraded=False)
+    past = newest_decisions(broker, everything, NEWEST)
+    return event_time([decision.transaction.occurred_at for decision in past.decisions])
+
+
 def follow(broker: KafkaConnection, begins: Mapping[int, int], wanted: DecisionFilter) -> Iterator[Decision]:
     """Yield wanted decisions from `begins` on, without an end. Says on stderr when the broker is away, and is back."""
     silent_since, is_away = time.monotonic(), False
@@ -92,17 +100,6 @@ def follow(broker: KafkaConnection, begins: Mapping[int, int], wanted: DecisionF
                 elif reason is None and is_away:
                     click.echo(f"the broker at {broker} answers again", err=True)
                 silent_since, is_away = time.monotonic(), reason is not None
-
-
-def decisions_in(records: Iterator[Record]) -> Iterator[tuple[Record, Decision]]:
-    """Yield each record with its decision. A record that is none is named on stderr and passed over."""
-    for record in records:
-        try:
-            yield record, decode(record.value, Decision)
-        except InvalidRecord as error:
-            click.echo(
-                f"{DECISIONS}[{record.partition}] {record.offset} is no decision: {printable(str(error))}", err=True
-            )
 
 
 def _wanted(records: Iterator[Record], wanted: DecisionFilter) -> Iterator[_Stored]:

@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from adapters.records.position import LogPosition
 from adapters.runtime.terminal_text import escaped
 from cardwatch.decision.overlay_rules import RULE_PREFIX
 from cardwatch.events import Decision
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cardwatch.features.reason_codes import REASON_TEXTS
 from cardwatch.topics import TRANSACTIONS
-from cli.records.position import LogPosition
 
 _COLUMNS: Final = "{:<24}  {:<10}  {:<24}  {:<16}  {:>16}  {:<17}  {:>11}  {:>10}  {}"
 HEADING: Final = _COLUMNS.format(

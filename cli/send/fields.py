@@ -11,10 +11,10 @@ import click
 import msgspec
 from msgspec import NODEFAULT, structs
 
+from adapters.records.printable import printable
 from adapters.runtime.addresses import is_unicode
 from cardwatch.errors import InvalidRecord, Misconfigured
-from cardwatch.events import AuthorizationOutcome, Channel, Transaction, decode
-from cli.records.text import printable
+from cardwatch.events import AuthorizationOutcome, Channel, Transaction, UtcTime, decode, validate_time
 
 _NUMBERS: Final = ("amount_minor", "latitude", "longitude")
 _HELP: Final[dict[str, str]] = {
@@ -70,6 +70,16 @@ def transaction_from_options(given: Mapping[str, str], now: datetime) -> Transac
         name = error.field.removeprefix("$.")
         shown = f"{_option(name)}={printable(given[name])!r}: " if name in given else ""
         raise Misconfigured(f"{shown}{printable(error.reason)}") from error
+
+
+def event_time_from_option(text: str) -> datetime:
+    """Return the event time in `--occurred-at`. Raises `Misconfigured` for a text that is none or has no offset."""
+    try:
+        at = msgspec.convert(text, UtcTime)
+        validate_time(at, "occurred_at")
+    except (msgspec.ValidationError, InvalidRecord) as error:
+        raise Misconfigured(f"--occurred-at={printable(text)!r}: {printable(str(error))}") from error
+    return at
 
 
 def _number(text: str) -> object:

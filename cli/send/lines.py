@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, NamedTuple
 
+from adapters.records.printable import printable
 from cardwatch.errors import InvalidRecord, Misconfigured
 from cardwatch.events import Transaction, decode
-from cli.records.text import printable
 
 MAX_LINES: Final = 100_000
 """Maximum number of lines. They are kept in memory, half a kilobyte each, until all are checked."""

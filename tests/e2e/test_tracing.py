@@ -8,9 +8,9 @@ import pytest
 from msgspec import structs
 
 from adapters.local_stack.readiness import is_responding
+from adapters.records.ranges import read_range
 from adapters.runtime.addresses import HttpUrl
 from cardwatch.topics import DECISIONS
-from cli.records.ranges import read_range
 from tests.e2e.system import System
 from tests.integration.span_collector import SpanCollector, span_collector
 

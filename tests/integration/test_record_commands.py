@@ -19,15 +19,16 @@ from confluent_kafka.admin import AdminClient
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import create_topics, end_offsets
+from adapters.records import delivery
+from adapters.records.ranges import read_range
 from adapters.runtime.ports import LOOPBACK, free_ports
 from adapters.runtime.retry import poll
 from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import BrokerUnavailable, CardwatchError, Misconfigured
+from cardwatch.events import Label, LabelSource, decode
 from cardwatch.records import Record
-from cardwatch.topics import DECISIONS, TRANSACTIONS
+from cardwatch.topics import DECISIONS, LABELS, TRANSACTIONS
 from cli.main import main
-from cli.records.ranges import read_range
-from cli.send import delivery
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from tests.integration.span_collector import SpanCollector, span_collector
@@ -190,7 +191,7 @@ def test_ctrl_c_while_decisions_are_awaited_tells_what_is_in_the_log(
     def interrupted(_delivery: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(delivery.Delivery, "outcomes", interrupted)
+    monkeypatch.setattr(delivery.Delivery, "steps", interrupted)
     result = commands.run("send", commands.file(payment("stopped-1"), payment("stopped-2")))
     assert result.exit_code == 1
     told = "2 of 2 transactions are in the log and will be decided, of 0 the decision was seen."
@@ -347,6 +348,47 @@ def test_a_rejected_record_is_shown_with_reason_and_masked_bytes(commands: Comma
     gone = commands.ok(*show, f"1:{offset + 2}")
     assert f"retention has deleted it from the topic: transactions[1] begins at {offset + 3}" in gone
     assert "1 cut, and the original is no longer in the topic" in commands.ok("dead-letters", "resend", "--dry-run")
+
+
+def test_a_rejected_record_is_sent_again_by_its_position(commands: Commands) -> None:
+    partition = 1
+    offset = end_offsets(commands.settings.kafka, TRANSACTIONS)[partition]
+    commands.produce(b"a wrong key", json.dumps(payment("again", "card-again")).encode(), partition)
+    position = f"{partition}:{offset}"
+    poll(lambda: commands.run("dead-letters", "show", position).stdout, timeout_seconds=DEADLINE_SECONDS)
+    assert commands.ok("dead-letters", "resend", position, "--dry-run") == "1 would be sent\n"
+    assert commands.ok("dead-letters", "resend", position) == "1 sent\n"
+    assert poll(lambda: commands.run("decisions", "show", "again").stdout, timeout_seconds=DEADLINE_SECONDS)
+    said = commands.error("dead-letters", "resend", f"{partition}:{offset + 90_000}", kind=Misconfigured)
+    assert "there is no dead letter of transactions[1]" in said
+    assert "give a position, or" in commands.error("dead-letters", "resend", position, "--again", kind=Misconfigured)
+
+
+def test_a_decided_transaction_is_labelled_at_the_event_time_under_its_card(commands: Commands) -> None:
+    before = end_offsets(commands.settings.kafka, LABELS)
+    said = commands.ok("label", "early", "--fraud")
+    assert said.startswith("early is labelled fraud, observed 20")
+    [record] = _records(commands, LABELS, before)
+    label = decode(record.value, Label)
+    assert (label.transaction_id, label.is_fraud, label.source) == ("early", True, LabelSource.INVESTIGATOR)
+    assert record.key == label.card_id.encode()
+    assert label.effective_at <= label.observed_at
+    assert "there is no decision" in commands.error("label", "never-sent", "--genuine")
+    assert "say what it was" in commands.error("label", "early", kind=Misconfigured)
+
+
+def test_a_preset_is_sent_with_its_hops(commands: Commands) -> None:
+    sent = commands.run("send", "--preset", "card-testing", "--card-id", "card-000005", "--hops", "--json")
+    assert sent.exit_code == 0, sent.output
+    records = [json.loads(line) for line in sent.stdout.splitlines()]
+    assert {each["transaction"]["card_id"] for each in records} == {"card-000005"}
+    assert "acknowledged by the log after " in sent.stderr
+    assert sent.stderr.count(" was decided ") == len(records) >= 3
+    assert "no preset 'robbery'" in commands.error(
+        "send", "--preset", "robbery", "--card-id", "card-000005", kind=Misconfigured
+    )
+    said = commands.error("send", "--preset", "genuine", "--amount-minor", "5", kind=Misconfigured)
+    assert "--preset sets --amount-minor itself" in said
 
 
 def test_a_rejected_transaction_is_told_by_send(commands: Commands) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
+from adapters.records.dead_letters import Original, StoredLetter
 from cardwatch.events import DeadLetter
-from cli.dead_letters.letters import Original, StoredLetter
 from cli.dead_letters.text import described, one_line
 
 CARD = "4111111111111111"

@@ -13,14 +13,14 @@ from adapters.kafka.consumer import LogReader
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import end_offsets
+from adapters.records.decision_search import DecisionScan, Identity, key_of
+from adapters.records.position import LogPosition
 from adapters.runtime.settings import Settings
 from adapters.runtime.terminal_text import escaped
 from cardwatch.errors import BrokerUnavailable, InvalidRecord
 from cardwatch.events import DeadLetter, Decision, Transaction, decode, encode
 from cardwatch.records import Headers, Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, STREAM_GROUP, TRANSACTIONS
-from cli.decisions.search import DecisionScan, Identity, key_of
-from cli.records.position import LogPosition
 
 POLL_SECONDS: Final = 0.1
 """Maximum time to wait for a record."""
@@ -28,17 +28,26 @@ PASSED_SECONDS: Final = 0.5
 """Time between two questions to the group how far the workers are."""
 
 
+class LoggedTransaction(NamedTuple):
+    """A transaction whose record has been read at its position in the log, `after_ms` after the first was written."""
+
+    transaction: Transaction
+    position: LogPosition
+    after_ms: float
+
+
 class DeliveryOutcome(NamedTuple):
     """The outcome of a transaction: its decision, or the dead letter of its record.
 
     With `was_decided_before` the record was a repeat, and the decision is an earlier one, None if the topic no longer
-    holds it.
+    holds it. It was read `after_ms` milliseconds after the first transaction was written.
     """
 
     transaction: Transaction
     decision: Decision | None = None
     letter: DeadLetter | None = None
     was_decided_before: bool = False
+    after_ms: float = 0.0
 
 
 class _Waiting(Struct):
@@ -57,7 +66,8 @@ class Delivery:
     """Writes transactions to the log and waits for their outcomes.
 
     Every topic is read from where it ended before the first record was written, so that no decision is missed. A record
-    that the workers have passed without a decision or a dead letter is a repeat.
+    that the workers have passed without a decision or a dead letter is a repeat. `acknowledged_ms` is the time from the
+    first write until the broker had taken all records, None before.
     """
 
     def __init__(self, settings: Settings, transactions: Sequence[Transaction], timeout_seconds: float) -> None:
@@ -72,7 +82,14 @@ class Delivery:
             for partition, end in end_offsets(self._kafka, topic).items()
         }
         self._decided_at_start = self._decided()
+        self._reader = LogReader(self._kafka, self._begins)  # it connects before anything is written and measured
         self._written = 0
+        self._began = time.perf_counter()
+        self.acknowledged_ms: float | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._reader.close()
 
     def write(self, headers: Headers = ()) -> None:
         """Write all transactions with these headers.
@@ -84,10 +101,12 @@ class Delivery:
             partitioner=self._settings.partitioner,
             delivery_timeout_ms=max(int(self._timeout_seconds * 1000), 1),
         )
+        self._began = time.perf_counter()
         try:
             for value, (card_id, _) in self._by_value.items():
                 writer.write(TRANSACTIONS, card_id, value, headers)
             writer.flush(self._timeout_seconds)
+            self.acknowledged_ms = self._after_ms()
         except BrokerUnavailable as error:
             raise BrokerUnavailable(
                 f"{writer.delivered:,} of {len(self._by_value):,} transactions are in the log, of the others this "
@@ -97,22 +116,21 @@ class Delivery:
             self._written = writer.delivered
             writer.close()
 
-    def outcomes(self) -> Iterator[DeliveryOutcome]:
-        """Yield the outcomes as they are committed, until each transaction has one or the time is over."""
+    def steps(self) -> Iterator[LoggedTransaction | DeliveryOutcome]:
+        """Yield the outcomes, and where each record lies, which may be read after the outcome or not at all."""
         deadline = time.monotonic() + self._timeout_seconds
         repeats: dict[Identity, _Waiting] = {}
         next_question = 0.0
-        with LogReader(self._kafka, self._begins) as reader:
-            while self._waiting and (now := time.monotonic()) < deadline:
-                for record in reader.poll(POLL_SECONDS):
-                    if (outcome := self._take(record)) is not None:
-                        yield outcome
-                if now >= next_question:
-                    next_question = now + PASSED_SECONDS
-                    with suppress(BrokerUnavailable):  # it may be back before the time is over, as the reader expects
-                        self._note_passed()
-                for identity in self._passed_without_outcome(reader):
-                    repeats[identity] = self._waiting.pop(identity)
+        while self._waiting and (now := time.monotonic()) < deadline:
+            for record in self._reader.poll(POLL_SECONDS):
+                if (step := self._take(record)) is not None:
+                    yield step
+            if now >= next_question:
+                next_question = now + PASSED_SECONDS
+                with suppress(BrokerUnavailable):  # it may be back before the time is over, as the reader expects
+                    self._note_passed()
+            for identity in self._passed_without_outcome():
+                repeats[identity] = self._waiting.pop(identity)
         yield from self._decided_before(repeats)
 
     def so_far(self) -> str:
@@ -151,22 +169,25 @@ class Delivery:
             cause = f"{progress}, and the stream workers continue: docs/runbook/lag-growing.md"
         return f"{missing} at {first.position}. {cause}. {later}"
 
-    def _take(self, record: Record) -> DeliveryOutcome | None:
-        """Return the outcome that a record is, None if it is none of ours."""
+    def _take(self, record: Record) -> LoggedTransaction | DeliveryOutcome | None:
+        """Return what a record tells about a transaction, None if it is none of ours."""
         if record.topic == DECISIONS:
             return self._take_decision(record)
         if record.topic == DEAD_LETTERS:
             return self._take_letter(record)
         identity = self._by_value.get(record.value or b"")
         if identity in self._waiting:
-            self._waiting[identity].position = LogPosition(TRANSACTIONS, record.partition, record.offset)
+            each = self._waiting[identity]
+            each.position = LogPosition(TRANSACTIONS, record.partition, record.offset)
+            return LoggedTransaction(each.transaction, each.position, self._after_ms())
         return None
 
     def _take_decision(self, record: Record) -> DeliveryOutcome | None:
         key = key_of(record)
         if key is None or key.identity not in self._waiting:
             return None
-        return DeliveryOutcome(self._waiting.pop(key.identity).transaction, decision=decode(record.value, Decision))
+        transaction = self._waiting.pop(key.identity).transaction
+        return DeliveryOutcome(transaction, decision=decode(record.value, Decision), after_ms=self._after_ms())
 
     def _take_letter(self, record: Record) -> DeliveryOutcome | None:
         try:
@@ -176,7 +197,10 @@ class Delivery:
         identity = self._by_value.get(letter.value or b"")
         if identity not in self._waiting:
             return None
-        return DeliveryOutcome(self._waiting.pop(identity).transaction, letter=letter)
+        return DeliveryOutcome(self._waiting.pop(identity).transaction, letter=letter, after_ms=self._after_ms())
+
+    def _after_ms(self) -> float:
+        return round((time.perf_counter() - self._began) * 1000.0, 1)
 
     def _decided(self) -> dict[int, int]:
         """Return the offset up to which the workers have decided, by partition."""
@@ -201,14 +225,16 @@ class Delivery:
             for each, partition in passed:
                 each.decided_by = {topic: ends[topic].get(partition, 0) for topic in ends}
 
-    def _passed_without_outcome(self, reader: LogReader) -> list[Identity]:
+    def _passed_without_outcome(self) -> list[Identity]:
         """Return the transactions whose decision or dead letter would have been read by now."""
         return [
             identity
             for identity, each in self._waiting.items()
             if each.position is not None
             and each.decided_by is not None
-            and all(reader.reached(topic, each.position.partition) >= end for topic, end in each.decided_by.items())
+            and all(
+                self._reader.reached(topic, each.position.partition) >= end for topic, end in each.decided_by.items()
+            )
         ]
 
     def _decided_before(self, repeats: dict[Identity, _Waiting]) -> Iterator[DeliveryOutcome]:
@@ -218,4 +244,6 @@ class Delivery:
         scan = DecisionScan(self._kafka, {each.position.partition for each in repeats.values() if each.position})
         found = scan.find(lambda key: key.identity if key.identity in repeats else None, len(repeats))
         for identity, each in repeats.items():
-            yield DeliveryOutcome(each.transaction, decision=found.get(identity), was_decided_before=True)
+            yield DeliveryOutcome(
+                each.transaction, decision=found.get(identity), was_decided_before=True, after_ms=self._after_ms()
+            )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias, TypeVar
@@ -12,6 +13,10 @@ from msgspec import Struct
 
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.topics import end_offsets
+from adapters.records.dead_letters import find_letter
+from adapters.records.position import LogPosition
+from adapters.records.printable import printable
+from adapters.records.ranges import BackwardReader, read_range
 from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.settings import Settings
 from adapters.runtime.terminal_text import escaped
@@ -19,11 +24,8 @@ from cardwatch.errors import InvalidRecord
 from cardwatch.events import Decision, Transaction, decode, from_epoch_ms
 from cardwatch.records import Record
 from cardwatch.topics import DECISIONS, STREAM_GROUP, TRANSACTIONS
-from cli.dead_letters.letters import find_letter
-from cli.decisions.following import decisions_in
-from cli.records.position import LogPosition
-from cli.records.ranges import BackwardReader, read_range
-from cli.records.text import printable
+
+log = logging.getLogger(__name__)
 
 Identity: TypeAlias = tuple[str, str]
 """The identity of a transaction: its card and its id."""
@@ -125,6 +127,17 @@ def key_of(record: Record) -> DecisionKey | None:
         return _DECODER.decode(record.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def decisions_in(records: Iterator[Record]) -> Iterator[tuple[Record, Decision]]:
+    """Yield each record with its decision. A record that is none is logged and passed over."""
+    for record in records:
+        try:
+            yield record, decode(record.value, Decision)
+        except InvalidRecord as error:
+            log.warning(
+                "%s[%d] %d is no decision: %s", DECISIONS, record.partition, record.offset, printable(str(error))
+            )
 
 
 def _why_undecided(broker: KafkaConnection, position: LogPosition) -> str:

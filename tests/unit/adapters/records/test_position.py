@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.records.position import LogPosition, parse_position
+from adapters.records.position import LogPosition, parse_position
 
 
 @pytest.mark.parametrize("text", ["2:17", "transactions-2-17", "transactions[2] 17", "transactions[2]:17", " 2:17 "])

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from hashlib import sha256
 from heapq import heappush, heappushpop
 from typing import Final, NamedTuple
 
-import click
-
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.offsets import OffsetReader
+from adapters.records.position import LogPosition
+from adapters.records.printable import printable
+from adapters.records.ranges import BackwardReader, kept_part, read_range
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import BrokerUnavailable, InvalidRecord
 from cardwatch.events import DeadLetter, decode
 from cardwatch.records import Record
 from cardwatch.topics import DEAD_LETTERS, KEYED_TOPICS
-from cli.records.position import LogPosition
-from cli.records.ranges import BackwardReader, kept_part, read_range
-from cli.records.text import printable
+
+log = logging.getLogger(__name__)
 
 GROUP: Final = "cardwatch-dead-letters"
 """Consumer group whose committed offsets say which dead letters were sent again or given up."""
@@ -137,7 +138,6 @@ def _letters(records: Iterator[Record]) -> Iterator[StoredLetter]:
         try:
             yield StoredLetter(record.timestamp_ms, decode(record.value, DeadLetter))
         except InvalidRecord as error:
-            click.echo(
-                f"{DEAD_LETTERS}[{record.partition}] {record.offset} is no dead letter: {printable(str(error))}",
-                err=True,
+            log.warning(
+                "%s[%d] %d is no dead letter: %s", DEAD_LETTERS, record.partition, record.offset, printable(str(error))
             )

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from adapters.records import dead_letters as letters
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.events import DeadLetter, encode
 from cardwatch.records import Record
 from cardwatch.topics import DEAD_LETTERS
-from cli.dead_letters import letters
 
 
 def record(partition: int, offset: int, written_ms: int, reason: str = "why") -> Record:
@@ -21,7 +21,7 @@ def record(partition: int, offset: int, written_ms: int, reason: str = "why") ->
 
 
 def test_the_newest_letters_of_all_partitions_are_listed_by_time(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # In the order in which a reader may return them: one partition after the other.
     stored = [
@@ -39,7 +39,7 @@ def test_the_newest_letters_of_all_partitions_are_listed_by_time(
     assert [(each.position.partition, each.position.offset) for each in found.newest] == [(1, 2), (0, 3), (1, 3)]
     assert found.total == 8
     assert letters.newest_letters(KafkaConnection("nowhere"), 3, "why").total == 4
-    assert "dead-letters[0] 4 is no dead letter" in capsys.readouterr().err
+    assert "dead-letters[0] 4 is no dead letter" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.records.text import as_hex, as_text, printable
+from adapters.records.printable import as_hex, as_text, printable
 
 CARD = "4111111111111111"
 

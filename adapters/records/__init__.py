@@ -1,0 +1,1 @@
+"""Single records of the topics: found, explained, labelled, sent, and sent again."""
