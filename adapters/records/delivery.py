@@ -62,6 +62,12 @@ class _Waiting(Struct):
     decided_by: dict[str, int] | None = None
 
 
+def delivery_writer(settings: Settings, timeout_seconds: float) -> LogWriter:
+    """Return a writer with the partitioner of the settings, which gives a record up after the timeout."""
+    timeout_ms = max(int(timeout_seconds * 1000), 1)
+    return LogWriter(settings.kafka, partitioner=settings.partitioner, delivery_timeout_ms=timeout_ms)
+
+
 class Delivery:
     """Writes transactions to the log and waits for their outcomes.
 
@@ -96,11 +102,12 @@ class Delivery:
 
         Raises `BrokerUnavailable` if the broker does not accept all of them in time.
         """
-        writer = LogWriter(
-            self._kafka,
-            partitioner=self._settings.partitioner,
-            delivery_timeout_ms=max(int(self._timeout_seconds * 1000), 1),
-        )
+        with closing(delivery_writer(self._settings, self._timeout_seconds)) as writer:
+            self.write_with(writer, headers)
+
+    def write_with(self, writer: LogWriter, headers: Headers = ()) -> None:
+        """Do what `write` does with a writer that may have been connected before, and stays open."""
+        delivered_before = writer.delivered
         self._began = time.perf_counter()
         try:
             for value, (card_id, _) in self._by_value.items():
@@ -109,12 +116,11 @@ class Delivery:
             self.acknowledged_ms = self._after_ms()
         except BrokerUnavailable as error:
             raise BrokerUnavailable(
-                f"{writer.delivered:,} of {len(self._by_value):,} transactions are in the log, of the others this "
-                f"is not known: {error}. To send all again is safe"
+                f"{writer.delivered - delivered_before:,} of {len(self._by_value):,} transactions are in the log, of "
+                f"the others this is not known: {error}. To send all again is safe"
             ) from error
         finally:
-            self._written = writer.delivered
-            writer.close()
+            self._written = writer.delivered - delivered_before
 
     def steps(self) -> Iterator[LoggedTransaction | DeliveryOutcome]:
         """Yield the outcomes, and where each record lies, which may be read after the outcome or not at all."""

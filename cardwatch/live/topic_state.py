@@ -9,7 +9,8 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from msgspec import Struct
 from cardwatch.errors import InvalidRecord
 from cardwatch.events import Action, decode_with
 from cardwatch.label_states import LabelCoverage
+from cardwatch.live.event_time import NEWEST, event_time
 from cardwatch.live.frames import DayFrame, DecisionLine, ModelFigures, Money
 from cardwatch.live.fraud_counter import FraudCounter
 from cardwatch.live.rates import LatencyWindow, RateCounter
@@ -132,6 +134,12 @@ class TopicState:
         with self.lock:
             return [line for line in self.lines if line.card_id == card_id]
 
+    def event_time(self) -> datetime | None:
+        """Return the event time that the newest decisions are about, None before the first."""
+        with self.lock:
+            newest = [line.occurred_at for line in islice(reversed(self.lines), NEWEST)]
+        return event_time([each for text in newest if (each := _utc_time(text)) is not None])
+
     def money(self) -> Money:
         """Return known fraud among the followed decisions."""
         return self._fraud.money()
@@ -233,6 +241,14 @@ def _checked_day(iso_day: str) -> str:
     except ValueError as error:
         raise InvalidRecord(f"occurred_at begins with {iso_day!r}, which is no day") from error
     return iso_day
+
+
+def _utc_time(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _share_known(coverage: LabelCoverage) -> float | None:

@@ -14,12 +14,13 @@ import uvicorn
 from starlette.applications import Starlette
 
 from adapters.kafka.topics import ensure_topics
+from adapters.local_stack.simulated_world import simulated_world
 from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import Process, run_service
 from adapters.runtime.retry import StoppableRetry
 from adapters.runtime.settings import Settings
-from adapters.scoring.client import ExplanationClient
+from adapters.scoring.client import ExplanationClient, PreviewClient
 from cardwatch.errors import Misconfigured, PortInUse
 from cardwatch.events import Action
 from cardwatch.live.topic_state import TopicState
@@ -29,10 +30,14 @@ from services.console.decision_details import DecisionDetails
 from services.console.feed import Feed
 from services.console.follower import TopicFollower
 from services.console.guard import Guard
+from services.console.labels import Labeller
+from services.console.letters import Letters
 from services.console.page_file import read_page
 from services.console.processes import StackProcesses, WatchedProcesses
+from services.console.record_routes import RecordRoutes
 from services.console.recording import RunRecording
 from services.console.routes import ConsoleRoutes
+from services.console.sending import Sender
 
 MAX_CONNECTIONS: Final = 300
 MIN_TOKEN_LENGTH: Final = 16
@@ -55,7 +60,11 @@ def main() -> None:
         client = stack.enter_context(closing(ExplanationClient(settings)))
         host, port = _address(settings)
         guard = Guard({f"{host}:{port}", f"localhost:{port}"}, settings.console_token)
-        routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, DecisionDetails(state, client, policy))
+        previews = stack.enter_context(closing(PreviewClient(settings)))
+        sender = stack.enter_context(closing(Sender(settings, state, previews, simulated_world(settings))))
+        records = RecordRoutes(sender, Labeller(settings, state), Letters(settings))
+        details = DecisionDetails(state, client, policy)
+        routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, details, records.endpoints())
         for work_of in (feed.keep_asking, feed.keep_publishing):
             thread = threading.Thread(target=work_of, args=(process.stopping,), name=work_of.__name__, daemon=True)
             thread.start()

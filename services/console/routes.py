@@ -5,11 +5,13 @@ GET  /api/live                             server-sent events, see `frames`
 GET  /api/boxes/NAME                       log tail, metrics and positions of a process
 GET  /api/decisions/PARTITION/OFFSET       one decision with its explanation
 POST /api/processes/NAME/ACTION            kill, freeze or resume a process of the stack
+
+Modules of their own add endpoints: `record_routes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -20,7 +22,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from cardwatch.errors import CardwatchError, Misconfigured
+from cardwatch.errors import CardwatchError, InvalidRecord, Misconfigured
+from services.console.answers import Endpoint, Handler, json_response
 from services.console.broadcast import Broadcaster
 from services.console.decision_details import DecisionDetails
 from services.console.feed import Feed
@@ -36,8 +39,6 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 
 class ConsoleRoutes:
     """The handlers. Those that read files or ask other processes run in threads."""
@@ -50,9 +51,11 @@ class ConsoleRoutes:
         feed: Feed,
         processes: WatchedProcesses,
         details: DecisionDetails,
+        more: Sequence[Endpoint] = (),
     ) -> None:
         self._guard, self._page, self._broadcaster = guard, page, broadcaster
         self._feed, self._processes, self._details = feed, processes, details
+        self._more = more
 
     def application(self) -> Starlette:
         """Return the application."""
@@ -62,6 +65,7 @@ class ConsoleRoutes:
             Route("/api/boxes/{name}", self._guarded(self._box), methods=["GET"]),
             Route("/api/decisions/{partition:int}/{offset:int}", self._guarded(self._decision), methods=["GET"]),
             Route("/api/processes/{name}/{action}", self._guarded(self._act), methods=["POST"]),
+            *(Route(each.path, self._guarded(each.handle), methods=[each.method]) for each in self._more),
         ]
         return Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
 
@@ -71,6 +75,8 @@ class ConsoleRoutes:
                 return _error(refusal.status, refusal.reason)
             try:
                 response = await handle(request)
+            except InvalidRecord as error:
+                return _error(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
             except Misconfigured as error:
                 return _error(HTTPStatus.CONFLICT, str(error))
             except CardwatchError as error:
@@ -91,14 +97,14 @@ class ConsoleRoutes:
         name = request.path_params["name"]
         log = await run_in_threadpool(self._processes.log_tail, name, LOG_LINES)
         metrics = [(_named(sample.name, sample.labels), sample.value) for sample in self._feed.page(name)]
-        return _json({"log": log, "metrics": [each for each in metrics if each[0].startswith("cardwatch_")]})
+        return json_response({"log": log, "metrics": [each for each in metrics if each[0].startswith("cardwatch_")]})
 
     async def _decision(self, request: Request) -> Response:
         parameters = request.path_params
         found = await run_in_threadpool(self._details.find, parameters["partition"], parameters["offset"])
         if found is None:
             return _error(HTTPStatus.NOT_FOUND, "there is no decision about a transaction at this position")
-        return _json(found)
+        return json_response(found)
 
     async def _act(self, request: Request) -> Response:
         parameters = request.path_params
@@ -108,10 +114,6 @@ class ConsoleRoutes:
 
 def _named(name: str, labels: object) -> str:
     return name if not labels else f"{name}{{{', '.join(f'{key}={value}' for key, value in dict(labels).items())}}}"  # type: ignore[call-overload]
-
-
-def _json(content: object) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")
 
 
 def _error(status: HTTPStatus, reason: str) -> Response:

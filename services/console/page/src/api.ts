@@ -30,11 +30,7 @@ export function takeTokenFromAddress(): void {
 
 /** Send an action to a process; throws an Error with the service's own words if it is refused. */
 export async function act(process: string, action: string): Promise<void> {
-  const response = await fetch(`/api/processes/${encodeURIComponent(process)}/${action}`, {
-    method: "POST",
-    headers: { "X-Cardwatch-Token": token() ?? "" },
-  });
-  if (!response.ok) throw new Error(await errorOf(response));
+  await post(`/api/processes/${encodeURIComponent(process)}/${action}`);
 }
 
 /** Log tail, metrics and offsets of a box. */
@@ -49,10 +45,22 @@ export function decisionDetails(partition: number, offset: number, signal: Abort
   return get(`/api/decisions/${partition}/${offset}`, signal);
 }
 
-async function get<T>(path: string, signal: AbortSignal): Promise<T> {
+/** Read an answer; throws an Error with the service's own words if there is none. */
+export async function get<T>(path: string, signal: AbortSignal | null = null): Promise<T> {
   const response = await fetch(path, { signal });
   if (!response.ok) throw new Error(await errorOf(response));
   return (await response.json()) as T;
+}
+
+/** Send something with the token; throws an Error with the service's own words if it is refused. */
+export async function post(path: string, body?: unknown): Promise<Response> {
+  const response = await fetch(path, {
+    method: "POST",
+    headers: { "X-Cardwatch-Token": token() ?? "", "Content-Type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  if (!response.ok) throw new Error(await errorOf(response));
+  return response;
 }
 
 async function errorOf(response: Response): Promise<string> {

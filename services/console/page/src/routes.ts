@@ -1,4 +1,4 @@
-/** Views and their addresses: `#/live`, `#/live/stream`, `#/order`, `#/decisions/2/17`. */
+/** Views and their addresses: `#/live`, `#/live/stream`, `#/order`, `#/decisions/2/17`, `#/send`. */
 
 import { signal } from "@preact/signals";
 
@@ -7,6 +7,7 @@ export const VIEWS = [
   { name: "live", title: "Live" },
   { name: "order", title: "Commit order" },
   { name: "decisions", title: "Decisions" },
+  { name: "send", title: "Send" },
   { name: "tour", title: "Tour" },
   { name: "result", title: "Result" },
 ] as const;

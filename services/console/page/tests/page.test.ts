@@ -7,8 +7,9 @@ import { browser, narrow, open, server, violations } from "./browser.ts";
 import { SCRIPT } from "./test_data.ts";
 import { TOKEN } from "./test_server.ts";
 
-const VIEWS = ["#/live", "#/order", "#/decisions", "#/tour"];
-const ADDRESSES = [...VIEWS, "#/live/stream", "#/live/store", "#/decisions/2/17", "#/tour/scale"];
+const VIEWS = ["#/live", "#/order", "#/decisions", "#/send", "#/tour"];
+const DETAILS = ["#/live/stream", "#/live/store", "#/decisions/2/17", "#/decisions/dead-letters", "#/tour/scale"];
+const ADDRESSES = [...VIEWS, ...DETAILS];
 
 test("a box opens by a click, tells about its process, and closes by Escape with the focus back on the box", async () => {
   const page = await open("#/live");

@@ -2,7 +2,7 @@
 
 import { mkdirSync } from "node:fs";
 import { chromium } from "playwright-core";
-import { TestServer } from "./test_server.ts";
+import { TOKEN, TestServer } from "./test_server.ts";
 
 const [folder = "shots", ...names] = process.argv.slice(2);
 const SIZES = { wide: [1440, 1150], medium: [1024, 1500], narrow: [400, 2600] } as const;
@@ -17,6 +17,10 @@ const SHOTS: Record<
   decisions: { address: "#/decisions" },
   decision: { address: "#/decisions/2/17" },
   tour: { address: "#/tour/features", click: "Show a strong answer" },
+  letters: { address: "#/decisions/dead-letters" },
+  send: { address: `#token=${TOKEN}&/send` },
+  sent: { address: `#token=${TOKEN}&/send`, click: "Send and watch" },
+  form: { address: `#token=${TOKEN}&/send`, click: "Free form" },
   degraded: {
     address: "#/live",
     prepare: ({ system }) => {
@@ -65,7 +69,10 @@ try {
           shot.later(server);
           await page.waitForTimeout(1_500);
         }
-        if (shot.click) await page.getByRole("button", { name: shot.click }).first().click();
+        if (shot.click) {
+          await page.getByRole("button", { name: shot.click }).or(page.getByLabel(shot.click)).first().click();
+          await page.waitForTimeout(400);
+        }
         await page.screenshot({ path: `${folder}/${name}-${size}-${colorScheme}.png` });
         await page.close();
       }

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { DEAD_LETTERS, OFFERS, hopsOf, presetPayments, previewsOf } from "./record_data.ts";
 import { BOX_DETAILS, TestSystem, decisionDetails } from "./test_data.ts";
 
 const PAGE = readFileSync(new URL("../dist/index.html", import.meta.url), "utf8");
@@ -34,6 +35,8 @@ function hashesOf(pattern: RegExp): string {
 export class TestServer {
   readonly system = new TestSystem(Date.now());
   readonly actions: string[] = [];
+  /** What actions carried, in their order. */
+  readonly bodies: unknown[] = [];
   private readonly server: Server;
   private readonly pages = new Set<ServerResponse>();
   private timer: NodeJS.Timeout | undefined;
@@ -94,6 +97,12 @@ export class TestServer {
       this.act(request, response);
     } else if (decision) {
       json(response, 200, decisionDetails(Number(decision[1]), Number(decision[2])));
+    } else if (path === "/api/send") {
+      json(response, 200, OFFERS);
+    } else if (path.startsWith("/api/presets/")) {
+      json(response, 200, presetPayments(new URL(path, this.address)));
+    } else if (path === "/api/dead-letters") {
+      json(response, 200, DEAD_LETTERS);
     } else if (path.startsWith("/api/boxes/")) {
       json(response, 200, BOX_DETAILS);
     } else {
@@ -105,7 +114,29 @@ export class TestServer {
     if (request.headers["x-cardwatch-token"] !== TOKEN)
       return json(response, 403, { error: "The token is missing or wrong." });
     this.actions.push(request.url!.replace("/api/processes/", ""));
-    response.writeHead(204).end();
+    let body = "";
+    request.on("data", (part: Buffer) => (body += part.toString()));
+    request.on("end", () => this.answerAction(request.url!, body, response));
+  }
+
+  private answerAction(path: string, body: string, response: ServerResponse): void {
+    if (body) this.bodies.push(JSON.parse(body));
+    const payments = path === "/api/previews" || path === "/api/transactions" ? JSON.parse(body) : [];
+    if (payments[0]?.country === "Germany") {
+      json(response, 422, { error: "$[0].country: Expected `str` matching regex '^[A-Z]{2}$'" });
+    } else if (path === "/api/previews") {
+      json(response, 200, previewsOf(payments));
+    } else if (path === "/api/transactions") {
+      response.writeHead(200, { "Content-Type": "application/x-ndjson" });
+      for (const hop of hopsOf(payments)) response.write(`${JSON.stringify(hop)}\n`);
+      response.end();
+    } else if (path === "/api/labels") {
+      json(response, 200, { observed_at: "2025-03-08T14:02:11Z" });
+    } else if (path === "/api/dead-letters/1/40") {
+      json(response, 409, { error: "the record at transactions[1] 40 was not sent: cut" });
+    } else {
+      response.writeHead(204).end();
+    }
   }
 }
 

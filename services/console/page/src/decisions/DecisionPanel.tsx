@@ -13,6 +13,7 @@ import * as format from "../format.ts";
 import { isReplay } from "../replay/recording.ts";
 import { positionOf } from "../state.ts";
 import { Panel } from "../ui/Panel.tsx";
+import { LabelSection } from "./LabelSection.tsx";
 import { PaymentLine } from "./PaymentLine.tsx";
 import { Waterfall } from "./Waterfall.tsx";
 
@@ -50,6 +51,7 @@ export function DecisionPanel({ partition, offset, onClose }: DecisionPanelProps
           <p class="text">{error}</p>
         </section>
       )}
+      {details && !isReplay && <LabelSection key={position} partition={partition} offset={offset} />}
       {details && <Body details={details} />}
       {!isReplay && (
         <section>

@@ -1,9 +1,11 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import * as format from "../format.ts";
 import type { DecisionLine } from "../frames.ts";
+import { isReplay } from "../replay/recording.ts";
 import { addressOf, go, route } from "../routes.ts";
 import { DECISIONS_KEPT, decisions, positionOf, skippedApprovals } from "../state.ts";
 import { VirtualList } from "../ui/VirtualList.tsx";
+import { DEAD_LETTERS, DeadLetters } from "./DeadLetters.tsx";
 import { DecisionPanel } from "./DecisionPanel.tsx";
 
 const ACTIONS = ["all", "approve", "challenge", "decline"] as const;
@@ -12,8 +14,13 @@ type ActionFilter = (typeof ACTIONS)[number];
 /** As in styles.css: below this width of the view a row has two lines. */
 const NARROW_PIXELS = 740;
 
-/** The newest decisions, and one of them explained. */
+/** The decisions, or beside them what was rejected. */
 export function DecisionsView() {
+  return route.value.rest[0] === DEAD_LETTERS && !isReplay ? <DeadLetters /> : <DecisionList />;
+}
+
+/** The newest decisions, and one of them explained. */
+function DecisionList() {
   const [action, setAction] = useState<ActionFilter>("all");
   const [degradedOnly, setDegradedOnly] = useState(false);
   const [text, setText] = useState("");
@@ -62,6 +69,11 @@ export function DecisionsView() {
             <button type="button" class="button" aria-pressed={paused} onClick={() => setPaused(!paused)}>
               {paused ? "Continue" : "Pause"}
             </button>
+            {!isReplay && (
+              <a class="letters-link" href={addressOf("decisions", DEAD_LETTERS)}>
+                Dead letters
+              </a>
+            )}
             <p class="muted" role="note">
               {isHeld && fresh > 0
                 ? `The list stands still; ${format.count(fresh)} newer decisions. ${howToFollow(paused, atTop)}`

@@ -1,11 +1,12 @@
 import { Fragment } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { act, boxDetails, token, type BoxDetails } from "../api.ts";
+import { act, boxDetails, type BoxDetails } from "../api.ts";
 import { BOX_TEXTS, type BoxText } from "../boxes.ts";
 import * as format from "../format.ts";
 import type { Box, BoxName } from "../frames.ts";
 import { isReplay } from "../replay/recording.ts";
 import { boxNamed, live } from "../state.ts";
+import { NoToken } from "../ui/NoToken.tsx";
 import { Panel } from "../ui/Panel.tsx";
 import { announcement } from "../ui/Shell.tsx";
 import { linesOf, stateOf, toneOf } from "./box_figures.ts";
@@ -179,12 +180,7 @@ function Actions({ name, text, box }: { name: BoxName; text: BoxText; box: Box |
               </button>
             ))}
           </div>
-          {token() === null && (
-            <p class="text">
-              This page was opened without its token, so actions will be refused. Use the address that the command
-              cardwatch console prints.
-            </p>
-          )}
+          <NoToken />
           {asked && (
             <Confirm
               action={asked}

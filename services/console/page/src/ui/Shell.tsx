@@ -8,6 +8,7 @@ import { ReplayBar } from "../replay/ReplayBar.tsx";
 import { ResultView } from "../replay/ResultView.tsx";
 import { isReplay, openingError } from "../replay/recording.ts";
 import { VIEWS, addressOf, route, type ViewName } from "../routes.ts";
+import { SendView } from "../send/SendView.tsx";
 import { systemSentence } from "../sentence.ts";
 import { ageSeconds, live, stale } from "../state.ts";
 import { ErrorNote } from "./ErrorNote.tsx";
@@ -21,19 +22,22 @@ const PAGES: Record<ViewName, () => JSX.Element> = {
   live: LiveView,
   order: OrderView,
   decisions: DecisionsView,
+  send: SendView,
   tour: TourView,
   result: ResultView,
 };
 
 /** Views that a running system does not have. */
 const ONLY_IN_REPLAYS: readonly ViewName[] = ["result"];
+/** Views that a replay does not have, because there is nobody to ask. */
+const NOT_IN_REPLAYS: readonly ViewName[] = ["send"];
 
-const shownViews = VIEWS.filter(({ name }) => isReplay || !ONLY_IN_REPLAYS.includes(name));
+const shownViews = VIEWS.filter(({ name }) => !(isReplay ? NOT_IN_REPLAYS : ONLY_IN_REPLAYS).includes(name));
 
 /** The frame of all views. */
 export function Shell() {
   const view = route.value.view;
-  const Page = PAGES[view];
+  const Page = shownViews.some(({ name }) => name === view) ? PAGES[view] : LiveView;
   return (
     <div class={stale.value ? "app stale" : "app"}>
       <header class="bar">

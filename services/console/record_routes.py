@@ -1,0 +1,109 @@
+"""The part of the console's HTTP interface that is about single records.
+
+GET  /api/send                               cards, event time and presets for the form
+GET  /api/presets/NAME?card=C&at=T&seed=N    the transactions of a preset
+POST /api/previews                           a list of transactions -> what would be decided; nothing is written
+POST /api/transactions                       a list of transactions -> they are sent; a line of JSON for each hop
+POST /api/labels                             label a decided transaction
+GET  /api/dead-letters                       the newest dead letters
+POST /api/dead-letters/PARTITION/OFFSET      send one again
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from cardwatch.errors import InvalidRecord, Misconfigured
+from cardwatch.events import UtcTime, decode_transactions, decode_with, validate_time
+from services.console.answers import Endpoint, json_response
+from services.console.labels import Labeller, LabelRequest
+from services.console.letters import Letters
+from services.console.sending import MAX_TRANSACTIONS, Sender
+
+MAX_BODY_BYTES: Final = 65_536
+_MAX_SEED: Final = 2**31 - 1
+_LABEL: Final = msgspec.json.Decoder(LabelRequest)
+
+
+class RecordRoutes:
+    """The handlers. They wait for the broker in threads."""
+
+    def __init__(self, sender: Sender, labeller: Labeller, letters: Letters) -> None:
+        self._sender, self._labeller, self._letters = sender, labeller, letters
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return path, handler and method of each."""
+        return [
+            Endpoint("/api/send", self._offers, "GET"),
+            Endpoint("/api/presets/{name}", self._preset, "GET"),
+            Endpoint("/api/previews", self._previews, "POST"),
+            Endpoint("/api/transactions", self._send, "POST"),
+            Endpoint("/api/labels", self._label, "POST"),
+            Endpoint("/api/dead-letters", self._list, "GET"),
+            Endpoint("/api/dead-letters/{partition:int}/{offset:int}", self._resend, "POST"),
+        ]
+
+    async def _offers(self, _request: Request) -> Response:
+        return json_response(self._sender.offers())
+
+    async def _preset(self, request: Request) -> Response:
+        query = request.query_params
+        card, at, seed = query.get("card", ""), _time(query.get("at", "")), _seed(query.get("seed", "0"))
+        if not card:
+            raise Misconfigured("a preset needs a card")
+        made = await run_in_threadpool(self._sender.preset, request.path_params["name"], card, at, seed)
+        return json_response(made)
+
+    async def _previews(self, request: Request) -> Response:
+        transactions = decode_transactions(await _body(request), limit=MAX_TRANSACTIONS)
+        return json_response(await run_in_threadpool(self._sender.previews, transactions))
+
+    async def _send(self, request: Request) -> Response:
+        transactions = decode_transactions(await _body(request), limit=MAX_TRANSACTIONS)
+        return StreamingResponse(self._sender.send(transactions), media_type="application/x-ndjson")
+
+    async def _label(self, request: Request) -> Response:
+        asked = decode_with(_LABEL, await _body(request))
+        return json_response(await run_in_threadpool(self._labeller.label, asked))
+
+    async def _list(self, _request: Request) -> Response:
+        return json_response(await run_in_threadpool(self._letters.newest))
+
+    async def _resend(self, request: Request) -> Response:
+        parameters = request.path_params
+        await run_in_threadpool(self._letters.resend, parameters["partition"], parameters["offset"])
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body. Raises `InvalidRecord` for one that is too large, before all of it is read."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise InvalidRecord(f"a request may have {MAX_BODY_BYTES:,} bytes")
+    return body
+
+
+def _time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        at = msgspec.convert(text, UtcTime)
+        validate_time(at, "occurred_at")
+    except msgspec.ValidationError as error:
+        raise InvalidRecord(f"{text!r:.60} is no time with an offset such as 2025-03-08T12:00:00Z") from error
+    return at
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > _MAX_SEED:
+        raise InvalidRecord(f"{text!r:.60} is no number from 0 to {_MAX_SEED}")
+    return int(text)
