@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
-import httpx
-import msgspec
 import pytest
 
-from adapters.local_stack.stack_home import StackHome, StackStatus
-from adapters.runtime.settings import child_environment, read_settings
-from cardwatch.simulation.settings import SimulationSettings
+from adapters.local_stack.stack_home import StackStatus
+from adapters.runtime.settings import read_settings
 from cli.demo.topic_audit import audit_topics
-from tests.deadlines import Deadline
+from tests.e2e.console_page import Page, running_console
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
-PLAN = {
-    "world": SimulationSettings(seed=5, cards=300, fraud_share=0.02),
-    "history_days": 26,
-    "history_in_step": True,
-    "live_days": None,
-    "live_rate_per_second": 40,
-    "days_after_promotion": None,
-}
 DOWN_WITHIN_SECONDS = 1.0
 READY_WITHIN_SECONDS = 20.0
-
-
-class Page:
-    """What a browser does: follow the frames, and ask with the token."""
-
-    def __init__(self, status: StackStatus) -> None:
-        self.address = status.environment["CARDWATCH_CONSOLE_URL"]
-        self.token = status.environment["CARDWATCH_CONSOLE_TOKEN"]
-        self.client = httpx.Client(base_url=self.address, trust_env=False, timeout=10.0)
-
-    def frames(self) -> Generator[dict[str, Any]]:
-        with httpx.stream("GET", f"{self.address}/api/live", trust_env=False, timeout=10.0) as response:
-            for line in response.iter_lines():
-                if line.startswith("data: "):
-                    yield msgspec.json.decode(line.removeprefix("data: "))
-
-    def until(self, what: str, reached: Callable[[dict[str, Any]], bool], seconds: float) -> dict[str, Any]:
-        """Return the first live frame for which `reached` is true."""
-        deadline = Deadline(seconds)
-        with closing(self.frames()) as frames:
-            for frame in frames:
-                if frame["type"] == "live" and reached(frame):
-                    return frame
-                assert not deadline.has_passed(), f"{what}: not within {deadline.elapsed_seconds:.1f} s"
-        raise AssertionError("the stream has ended")
-
-    def act(self, name: str, action: str, **headers: str) -> httpx.Response:
-        return self.client.post(f"/api/processes/{name}/{action}", headers={"X-Cardwatch-Token": self.token, **headers})
 
 
 def state_of(frame: dict[str, Any], name: str) -> str:
@@ -70,25 +29,8 @@ def is_ready(name: str) -> Callable[[dict[str, Any]], bool]:
 
 @pytest.fixture(scope="module")
 def status(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackStatus]:
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "plan.json").write_bytes(msgspec.json.encode(PLAN))
-    given = read_settings({}, home=folder)
-
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cli.main", *command],
-            env=child_environment(given), capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
-
-    try:
-        started = run("up", "--plan", str(folder / "plan.json"))
-        assert started.returncode == 0, started.stdout + started.stderr
-        assert "/#token=" in started.stdout
-        status = StackHome(given).status()
-        assert status is not None
+    with running_console(tmp_path_factory.mktemp("home")) as status:
         yield status
-    finally:
-        run("down")
 
 
 @pytest.fixture
