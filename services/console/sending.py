@@ -110,22 +110,18 @@ class Sender:
         return self._client.previews(transactions)
 
     def send(self, transactions: Sequence[Transaction]) -> Iterator[bytes]:
-        """Write the transactions, and yield a line of JSON, a `Hop`, for each hop as it is reached.
-
-        Raises `Misconfigured` before the first line if too many deliveries are watched already.
-        """
+        """Write the transactions, and yield a line of JSON, a `Hop`, for each hop as it is reached."""
         if not self._slots.acquire(blocking=False):
-            raise Misconfigured(f"{MAX_AT_ONCE} deliveries are being watched already; wait for one of them to end")
-        names = ", ".join(printable(each.transaction_id) for each in transactions)
-        log.info("audit: send %d transactions: %s", len(transactions), names)
-        return self._watched(transactions)
-
-    def _watched(self, transactions: Sequence[Transaction]) -> Iterator[bytes]:
+            reason = f"{MAX_AT_ONCE} deliveries are being watched already; wait for one of them to end"
+            yield _line(Hop(hop="failed", reason=reason))
+            return
         try:
+            names = ", ".join(printable(each.transaction_id) for each in transactions)
+            log.info("audit: send %d transactions: %s", len(transactions), names)
             for hop in self._hops(transactions):
-                yield msgspec.json.encode(hop) + b"\n"
+                yield _line(hop)
         except CardwatchError as error:
-            yield msgspec.json.encode(Hop(hop="failed", reason=str(error))) + b"\n"
+            yield _line(Hop(hop="failed", reason=str(error)))
         finally:
             self._slots.release()
 
@@ -155,6 +151,10 @@ class Sender:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _line(hop: Hop) -> bytes:
+    return msgspec.json.encode(hop) + b"\n"
 
 
 def _hop(step: LoggedTransaction | DeliveryOutcome) -> Hop:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -22,13 +23,15 @@ from cardwatch.features.reference_table import MERCHANT_SECTION
 from cardwatch.simulation.presets import presets
 from cardwatch.topics import TRANSACTIONS
 from cli.demo.topic_audit import audit_topics
-from tests.deadlines import until
+from tests.deadlines import Deadline
 from tests.e2e.console_page import Page, running_console
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 NAMES = [preset.name for preset in presets()]
 DAYS_UNTIL_TABLE = 3
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +76,22 @@ def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
+def awaited(what: str, read: Callable[[], T | None], seconds: float) -> T:
+    """Return what `read` gives once it is not None."""
+    deadline = Deadline(seconds)
+    while (found := read()) is None:
+        assert not deadline.has_passed(), f"{what}: not within {deadline.elapsed_seconds:.0f} s"
+        time.sleep(0.2)
+    return found
+
+
 def decision(page: Page, hop: dict[str, Any]) -> dict[str, Any]:
     """Return the decision that a hop names, once the console has followed the topic to it."""
     address = f"/api/decisions/{hop['partition']}/{hop['offset']}"
-    return until(  # type: ignore[no-any-return]
+    return awaited(  # type: ignore[no-any-return]
         "the console has read the decision",
         lambda: answer.json() if (answer := page.client.get(address)).is_success else None,
-        seconds=10.0,
+        10.0,
     )
 
 
@@ -151,7 +163,7 @@ def test_a_label_set_on_the_page_reaches_the_next_reference_table(page: Page, se
         found = [table.value(MERCHANT_SECTION, identity_hash(merchant), "fraud_cards") for table in of_days]
         return found if 1.0 in found or len(found) == DAYS_UNTIL_TABLE else None
 
-    found = until("a table has the label", known_frauds, seconds=240.0)
+    found = awaited("a table has the label", known_frauds, 240.0)
     assert found[-1] == 1.0
     assert len(found) <= 2, "the table after the day of the label, or the next one if that day was closing already"
 
@@ -178,17 +190,17 @@ def test_dead_letters_are_shown_as_text_and_sent_again_if_they_are_valid(page: P
         letters = page.client.get("/api/dead-letters", timeout=30.0).raise_for_status().json()["letters"]
         return letters if len(letters) >= 2 else None
 
-    newest, before = until("both are rejected", both, seconds=60.0)[:2]
+    newest, before = awaited("both are rejected", both, 60.0)[:2]
     assert "<script>alert(1)</script>" in before["value"]
     assert before["obstacle"].startswith("it is still invalid")
     assert newest["obstacle"] is None
     place = "{partition}/{offset}"
     assert post(page, f"/api/dead-letters/{place.format(**before)}").status_code == 409
     assert post(page, f"/api/dead-letters/{place.format(**newest)}").status_code == 204
-    shown = until(
+    shown = awaited(
         "the record is decided",
-        lambda: (found := command(settings, "decisions", "show", "misplaced")).returncode == 0 and found.stdout,
-        seconds=60.0,
+        lambda: found.stdout if not (found := command(settings, "decisions", "show", "misplaced")).returncode else None,
+        60.0,
     )
     assert "misplaced" in shown
 
