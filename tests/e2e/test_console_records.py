@@ -90,7 +90,7 @@ def decision(page: Page, hop: dict[str, Any]) -> dict[str, Any]:
     address = f"/api/decisions/{hop['partition']}/{hop['offset']}"
     return awaited(  # type: ignore[no-any-return]
         "the console has read the decision",
-        lambda: answer.json() if (answer := page.client.get(address)).is_success else None,
+        lambda: answer.json() if (answer := page.client.get(address, timeout=60.0)).is_success else None,
         10.0,
     )
 
