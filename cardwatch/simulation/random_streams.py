@@ -41,6 +41,7 @@ class RandomStream(IntEnum):
     PHONES = 26
     OPENING_HOURS = 27
     SELECTION = 28
+    LIVE_FAULTS = 29
 
 
 class RandomStreams:

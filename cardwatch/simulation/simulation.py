@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from cardwatch.simulation.population import Population
 from cardwatch.simulation.random_streams import RandomStream, RandomStreams
 from cardwatch.simulation.records_of_day import complete
 from cardwatch.simulation.selection import Actions, select_labels
-from cardwatch.simulation.settings import SimulationSettings
+from cardwatch.simulation.settings import SimulationSettings, WorldEvent
 from cardwatch.simulation.spending import simulate_purchases
 from cardwatch.simulation.subscriptions import Subscriptions
 from cardwatch.simulation.timeline import regime_of
@@ -119,7 +120,8 @@ class Simulation:
         if self._begun is not None:
             raise ValueError(f"day {self._begun.number} has not ended")
         here, there = (
-            [event for event in each.events() if event.from_day < self._next_day] for each in (self.settings, settings)
+            [_so_far(event, self._next_day) for event in each.events() if event.from_day < self._next_day]
+            for each in (self.settings, settings)
         )
         if here != there:
             raise ValueError(f"a branch cannot change what began before day {self._next_day}")
@@ -216,6 +218,17 @@ class Simulation:
         """Return the transactions of day `number` as records, see `begin_day`."""
         return self._emitter.transactions(number, self.begin_day(number))
 
+    def records_with(self, faults: Sequence[DataFault]) -> list[Transaction]:
+        """Return the records of the day that has begun as a source with these further faults sends them.
+
+        The day stays as it is: `end_day` gives the truth and the labels of what happened. Raises `ValueError` if no day
+        has begun.
+        """
+        if (begun := self._begun) is None:
+            raise ValueError("no day has begun")
+        rng = self._streams.for_day(RandomStream.LIVE_FAULTS, begun.number)
+        return self._emitter.transactions(begun.number, apply_faults(rng, faults, begun.number, begun.records))
+
     def end_records(self, transactions: list[Transaction], actions: Actions | None = None) -> EventsOfDay:
         """Return the day that `begin_records` began with these transactions, see `end_day`."""
         simulated = self.end_day(actions)
@@ -248,3 +261,9 @@ class Simulation:
         fraud = self._fraud.day(number, start_ms, regime, purchases)
         transactions = joined([purchases, recurring, fraud])
         return transactions.take(np.argsort(transactions["occurred_at_ms"], kind="stable"))
+
+
+def _so_far(event: WorldEvent, next_day: int) -> WorldEvent:
+    """Return the event without an end at `next_day` or later: the days before do not depend on it."""
+    has_future_end = event.until_day is not None and event.until_day >= next_day and event.every_days is None
+    return structs.replace(event, until_day=None) if has_future_end else event

@@ -84,3 +84,21 @@ def test_a_day_must_end_before_a_branch() -> None:
     trunk.begin_day(0)
     with pytest.raises(ValueError, match="day 0 has not ended"):
         trunk.branch(CHANGED)
+
+
+def test_a_branch_may_end_what_began_before_from_the_next_day_on() -> None:
+    endless = structs.replace(CALM, timeline=(structs.replace(ATTACK, from_day=2),))
+    ended = structs.replace(CALM, timeline=(structs.replace(ATTACK, from_day=2, until_day=5),))
+    trunk, whole = Simulation(endless), Simulation(ended)
+    days_of(trunk, range(5))
+    days_of(whole, range(5))
+    assert_same(days_of(trunk.branch(ended), range(5, 9)), days_of(whole, range(5, 9)))
+
+
+def test_a_branch_cannot_end_what_began_before_on_a_day_that_has_passed() -> None:
+    endless = structs.replace(CALM, timeline=(structs.replace(ATTACK, from_day=2),))
+    ended = structs.replace(CALM, timeline=(structs.replace(ATTACK, from_day=2, until_day=4),))
+    trunk = Simulation(endless)
+    days_of(trunk, range(5))
+    with pytest.raises(ValueError, match="cannot change what began before day 5"):
+        trunk.branch(ended)
