@@ -206,6 +206,30 @@ class QuarantineReleased(Struct, frozen=True, kw_only=True, tag="quarantine_rele
     because: Annotated[str, Meta(min_length=1, max_length=500)]
 
 
+FaultName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z", description="Name in cardwatch/live/faults.py.")]
+
+
+class FaultRequested(Struct, frozen=True, kw_only=True, tag="fault_requested"):
+    """Somebody has switched a fault of the simulated world on, until `until_ms`, ms since 1970; None: off again."""
+
+    name: FaultName
+    until_ms: Number | None
+
+
+class FaultBegan(Struct, frozen=True, kw_only=True, tag="fault_began"):
+    """The source applies a fault from now on, within `day`; a change of the population from the start of `day` on."""
+
+    day: date
+    name: FaultName
+
+
+class FaultEnded(Struct, frozen=True, kw_only=True, tag="fault_ended"):
+    """The source does not apply a fault any more, from within `day` or, for the population, from its start on."""
+
+    day: date
+    name: FaultName
+
+
 class RateStarted(Struct, frozen=True, kw_only=True, tag="rate_started"):
     """The source starts sending at a fixed rate, without waiting for other services, to measure latency."""
 
@@ -232,6 +256,9 @@ Progress = (
     | RetrainingStarted
     | RetrainingEnded
     | QuarantineReleased
+    | FaultRequested
+    | FaultBegan
+    | FaultEnded
     | RateStarted
     | RateEnded
 )
@@ -254,6 +281,8 @@ def decode_progress(data: bytes | None) -> Progress:
         raise InvalidRecord("nested too deeply") from error
     if isinstance(record, Heartbeat):
         validate_time(record.at, "at")
+    elif isinstance(record, FaultRequested):
+        pass  # it is about the present, and names no simulated day
     elif isinstance(record, QuarantineReleased) and not FIRST_DAY <= record.first_day <= record.day:
         raise InvalidRecord(f"must lie between {FIRST_DAY} and the last released day", field="$.first_day")
     elif not FIRST_DAY <= record.day <= LAST_DAY:

@@ -156,7 +156,10 @@ class MomentFrame(Struct, frozen=True, kw_only=True, tag="moment"):
 
 
 class EventKind(Enum):
-    """Kinds of events on the timeline. `DATA`: a finding about the data; `PROCESS`: a process has changed its state."""
+    """Kinds of events on the timeline. `DATA`: a finding about the data; `PROCESS`: a process has changed its state.
+
+    `FAULT`: a fault of the simulated world has been switched on or off.
+    """
 
     STACK = "stack"
     HISTORY = "history"
@@ -170,6 +173,7 @@ class EventKind(Enum):
     SWAP = "swap"
     MEASURE = "measure"
     PROCESS = "process"
+    FAULT = "fault"
 
 
 class EventFrame(Struct, frozen=True, kw_only=True, tag="event"):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from cardwatch.live.faults import DRIFT, WORLD_FAULTS
 from cardwatch.live.frames import EventFrame, EventKind
 from cardwatch.progress import (
     Bootstrapped,
     DayMonitored,
     DriftDetected,
+    FaultBegan,
+    FaultEnded,
     Progress,
     QuarantineReleased,
     RetrainingEnded,
@@ -63,8 +66,20 @@ class Timeline:
                 self._judged(progress, at_ms)
             case QuarantineReleased(day=last, first_day=first, because=because):
                 self.note(at_ms, EventKind.DATA, f"the days from {first} to {last} are released", last, [because])
+            case FaultBegan(day=day, name=name) | FaultEnded(day=day, name=name):
+                self._fault(name, at_ms, day, begins=isinstance(progress, FaultBegan))
             case _:
                 pass
+
+    def _fault(self, name: str, at_ms: float, day: date, *, begins: bool) -> None:
+        text = WORLD_FAULTS.get(name)
+        if text is None or (text.seconds is None and not begins):  # what happens once has no end worth telling
+            return
+        kind = EventKind.CHANGE if name == DRIFT else EventKind.FAULT
+        title = f"fault: {text.title.lower()}"
+        if text.seconds is not None:
+            title += " begins" if begins else " ends"
+        self.note(at_ms, kind, title, day, [text.effect] if begins else [])
 
     def _monitored(self, record: DayMonitored, at_ms: float) -> None:
         blocking = {finding.column: finding for finding in record.data_findings if finding.blocks}

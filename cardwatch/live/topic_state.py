@@ -20,6 +20,7 @@ from cardwatch.errors import InvalidRecord
 from cardwatch.events import Action, decode_with
 from cardwatch.label_states import LabelCoverage
 from cardwatch.live.event_time import NEWEST, event_time
+from cardwatch.live.faults import FaultStates
 from cardwatch.live.frames import DayFrame, DecisionLine, ModelFigures, Money
 from cardwatch.live.fraud_counter import FraudCounter
 from cardwatch.live.rates import LatencyWindow, RateCounter
@@ -85,6 +86,7 @@ class TopicState:
         self._on_decision = on_decision
         self.lock = threading.Lock()
         self.timeline = Timeline()
+        self.faults = FaultStates()
         self.days: deque[DayFrame] = deque(maxlen=KEPT_DAYS)
         self.lines: deque[DecisionLine] = deque(maxlen=KEPT_LINES)
         self._records: OrderedDict[tuple[int, int], bytes] = OrderedDict()
@@ -219,6 +221,7 @@ class TopicState:
 
     def _apply(self, progress: Progress, at_ms: float) -> None:
         self.timeline.apply(progress, at_ms)
+        self.faults.apply(progress, at_ms)
         match progress:
             case DayMonitored():
                 self._newest = progress

@@ -28,6 +28,7 @@ from cardwatch.progress import (
 from cardwatch.simulation.selection import DECLINE, Actions
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
 from services.generator.decisions import DecisionReader
+from services.generator.faults import LiveFaults
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan
 from services.generator.sender import EventSender
@@ -67,6 +68,7 @@ class PlanRunner:
         self._next_day = 0
         self._today: date | None = None
         self._emitted: dict[date, DayEmitted] = {}
+        self._faults = LiveFaults(sender, self._read_waiting)
         self._bootstrapped = False
         self._archived: date | None = None
         self._monitored: date | None = None
@@ -102,7 +104,8 @@ class PlanRunner:
         newest = self._newest_sent_day()
         if newest is not None:
             log.info("continuing after %s", newest)
-        self._sender.resume_after(self._emitted[newest] if newest else None)
+        last = self._emitted[newest] if newest else None
+        self._sender.resume_after(last, self._faults.labels_known_after(self._emitted, last))
 
     def _newest_sent_day(self) -> date | None:
         """Return the last day of the unbroken sequence of sent days; a later one is another source's."""
@@ -148,16 +151,21 @@ class PlanRunner:
             self._until(f"the archive to report {events.day}", lambda: self._has_archived(events.day))
 
     def _live_day(self) -> None:
+        day = self._plan.world.first_day + timedelta(days=self._next_day)
+        is_new = day not in self._emitted
+        is_untouched = is_new and not self._sender.has_part_of_day
+        self._simulation = self._faults.begin_day(self._simulation, self._next_day, day, is_new=is_untouched)
         transactions = self._begin_day()
-        is_new = self._today not in self._emitted
         if is_new:
             rate = self._plan.live_rate_per_second
-            for due in [transactions] if rate is None else self._evenly(transactions, rate):
-                self._sender.send(due)
+            for due in [transactions] if rate is None else self._evenly(transactions, rate, self._faults.rate_ratio):
+                self._faults.send(due, self._simulation, day)
         events = self._end_day(transactions, self._actions(transactions))
         if is_new:
-            self._sender.send_rest_of_day(events, decided=True)
+            self._sender.send_rest_of_day(self._faults.labels_to_send(events), decided=True)
             self._sent(events)
+        else:
+            self._faults.hold_unsent(events)
         self._follow_live_day(events.day)
 
     def _follow_live_day(self, day: date) -> None:
@@ -165,8 +173,7 @@ class PlanRunner:
             self._until(f"the archive to report {day}", lambda: self._has_archived(day))
             self._until(f"the monitor to report {day}", lambda: (self._monitored or date.min) >= day)
             return
-        while (record := self._progress.poll(0.0)) is not None:
-            self._note(record)
+        self._read_waiting()
         self._until(
             f"the archive, which is more than {MAX_DAYS_AHEAD} days behind {day}",
             lambda: (day - (self._archived or self._plan.world.first_day)).days <= MAX_DAYS_AHEAD,
@@ -189,15 +196,22 @@ class PlanRunner:
             RateEnded(day=days[0].day, transactions=len(transactions), transaction_ends=self._sender.ends())
         )
 
-    def _evenly(self, transactions: Sequence[Transaction], rate: float) -> Iterator[Sequence[Transaction]]:
-        """Yield the transactions that are due, each tick; after a delay all that became due during it."""
+    def _evenly(
+        self, transactions: Sequence[Transaction], rate: float, ratio: Callable[[], float] = lambda: 1.0
+    ) -> Iterator[Sequence[Transaction]]:
+        """Yield the transactions that are due, each tick; after a delay all that became due during it.
+
+        The rate is multiplied by the present `ratio`.
+        """
         transactions = self._sender.unsent(transactions)
-        sent, start = 0, time.monotonic()
+        sent, due, before = 0, 1.0, time.monotonic()
         while sent < len(transactions):
             self._retry.wait(TICK_SECONDS)
-            due = min(int((time.monotonic() - start) * rate) + 1, len(transactions))
-            yield transactions[sent:due]
-            sent = due
+            now = time.monotonic()
+            due, before = due + (now - before) * rate * ratio(), now
+            until = min(int(due), len(transactions))
+            yield transactions[sent:until]
+            sent = until
 
     def _sent(self, events: EventsOfDay) -> None:
         self._metrics.set_day(events.day)
@@ -234,7 +248,13 @@ class PlanRunner:
         if (record := self._progress.poll(0.2)) is not None:
             self._note(record)
 
+    def _read_waiting(self) -> None:
+        """Take in the records that have arrived."""
+        while (record := self._progress.poll(0.0)) is not None:
+            self._note(record)
+
     def _note(self, record: Progress) -> None:
+        self._faults.note(record)
         match record:
             case DayEmitted(inferred=False):
                 self._emitted[record.day] = record

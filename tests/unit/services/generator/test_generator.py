@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from threading import Event
 
@@ -20,101 +20,30 @@ from adapters.runtime.process import Process
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Action, Label, Transaction, encode
-from cardwatch.progress import Bootstrapped, DayArchived, DayEmitted, Progress, RateEnded, RetrainingEnded
+from cardwatch.progress import Progress, RateEnded, RetrainingEnded
 from cardwatch.simulation.label_settings import LabelSettings
 from cardwatch.simulation.selection import SelectionSettings
 from cardwatch.simulation.settings import SimulationSettings
-from cardwatch.simulation.simulation import EventsOfDay, Simulation
+from cardwatch.simulation.simulation import Simulation
 from services.generator import plan_runner
 from services.generator.decisions import DecidedActions
 from services.generator.metrics import GeneratorMetrics
 from services.generator.plan import Plan, read_plan
 from services.generator.plan_runner import PlanRunner
 from tests.monitored_days import stable_day
+from tests.unit.services.generator.plan_fakes import (
+    CHAMPION,
+    FAST,
+    WORLD,
+    FakeProgress,
+    FakeSender,
+    archived,
+    days,
+    emitted,
+    immediate_answer,
+    on,
+)
 from tests.unit.services.records_of_others import DECISION
-
-FIRST = date(2025, 1, 6)
-WORLD = SimulationSettings(seed=3, cards=50, first_day=FIRST)
-FAST = 20_000.0
-CHAMPION = Bootstrapped(day=FIRST, champion_version="1", average_precision=0.5)
-
-
-def on(day: int) -> date:
-    return FIRST + timedelta(days=day)
-
-
-def days(count: int) -> list[EventsOfDay]:
-    world = Simulation(WORLD)
-    return [world.day(number) for number in range(count)]
-
-
-def emitted(day: date, *, decided: bool = True) -> DayEmitted:
-    return DayEmitted(day=day, transaction_ends={}, label_ends={}, decided=decided)
-
-
-def archived(day: date) -> DayArchived:
-    return DayArchived(day=day, transactions=0, decisions=0, labels=0, table_id="")
-
-
-def immediate_answer(day: date) -> list[Progress]:
-    return [archived(day), stable_day(day)]
-
-
-class FakeProgress:
-    """A progress reader with given records, and the answers of the other services to a day that was sent."""
-
-    def __init__(self, *records: Progress, answer: Callable[[date], Sequence[Progress]] = immediate_answer) -> None:
-        self.waiting = list(records)
-        self.answer = answer
-
-    def poll(self, timeout_seconds: float) -> Progress | None:
-        return self.waiting.pop(0) if self.waiting else None
-
-    def caught_up(self) -> bool:
-        return not self.waiting
-
-
-class FakeSender:
-    """Keeps the transactions with the times of their sending, the ended days and the announcements."""
-
-    def __init__(self, topic: FakeProgress, sent_before: Iterable[Transaction] = ()) -> None:
-        self.topic = topic
-        self.transactions: list[Transaction] = []
-        self.times: list[float] = []
-        self.days: list[date] = []
-        self.labels: list[Label] = []
-        self.announced: list[Progress] = []
-        self.resumed_after: DayEmitted | None = None
-        self.history: list[date] = []
-        self._sent_before = {each.transaction_id for each in sent_before}
-
-    def resume_after(self, day: DayEmitted | None) -> None:
-        self.resumed_after = day
-
-    def unsent(self, transactions: Sequence[Transaction]) -> list[Transaction]:
-        return [each for each in transactions if each.transaction_id not in self._sent_before]
-
-    def send(self, transactions: Iterable[Transaction]) -> None:
-        fresh = self.unsent(list(transactions))
-        self.transactions += fresh
-        self.times += [time.monotonic()] * len(fresh)
-
-    def send_day(self, events: EventsOfDay, *, decided: bool) -> None:
-        self.send(events.transactions)
-        self.send_rest_of_day(events, decided=decided)
-
-    def send_rest_of_day(self, events: EventsOfDay, *, decided: bool) -> None:
-        self.days.append(events.day)
-        self.labels += events.labels
-        if not decided:
-            self.history.append(events.day)
-        self.topic.waiting += self.topic.answer(events.day)
-
-    def ends(self) -> dict[str, int]:
-        return {}
-
-    def announce(self, record: Progress) -> None:
-        self.announced.append(record)
 
 
 @pytest.fixture
