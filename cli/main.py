@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "decisions": ("cli.decisions", "Follow the decisions of record, and explain one of them."),
     "label": ("cli.label", "Say of a decided transaction whether it was fraud."),
     "dead-letters": ("cli.dead_letters", "List and show rejected records, and send those again that are valid now."),
+    "fault": ("cli.fault", "List faults of a running stack, and switch them on and off."),
     "quarantine": ("cli.quarantine", "List or release the days that the data contract excludes from training."),
     "upgrade": ("cli.upgrade", "Bring the stack's data to this version, after an update."),
     "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),

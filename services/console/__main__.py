@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from starlette.applications import Starlette
 
+from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import ensure_topics
 from adapters.local_stack.simulated_world import simulated_world
 from adapters.local_stack.stack_home import StackHome
@@ -27,6 +28,8 @@ from cardwatch.live.topic_state import TopicState
 from services.console.broadcast import Broadcaster
 from services.console.containers import ContainerProcesses, parse_endpoints
 from services.console.decision_details import DecisionDetails
+from services.console.fault_routes import FaultRoutes
+from services.console.fault_switches import FaultSwitches
 from services.console.feed import Feed
 from services.console.follower import TopicFollower
 from services.console.guard import Guard
@@ -64,8 +67,10 @@ def main() -> None:
         sender = stack.enter_context(closing(Sender(settings, state, previews, simulated_world(settings))))
         records = RecordRoutes(sender, Labeller(settings, state), Letters(settings))
         details = DecisionDetails(state, client, policy)
-        routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, details, records.endpoints())
-        for work_of in (feed.keep_asking, feed.keep_publishing):
+        faults = FaultSwitches(state, processes, lambda record: publish_progress(settings.kafka, record))
+        more = [*records.endpoints(), *FaultRoutes(faults).endpoints()]
+        routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, details, more)
+        for work_of in (feed.keep_asking, feed.keep_publishing, faults.keep_resuming):
             thread = threading.Thread(target=work_of, args=(process.stopping,), name=work_of.__name__, daemon=True)
             thread.start()
             stack.callback(thread.join)

@@ -7,13 +7,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from adapters.local_stack.process_actions import FREEZE, KILL, RESUME
 from cardwatch.live.frames import BOXES, Box, BoxState, Figure
 from services.console.metrics_pages import kind_of
-
-KILL: Final = "kill"
-FREEZE: Final = "freeze"
-RESUME: Final = "resume"
-ACTIONS: Final = (KILL, FREEZE, RESUME)
 
 
 class ProcessObservation(Struct, frozen=True, kw_only=True):

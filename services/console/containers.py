@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from adapters.local_stack.process_actions import FREEZE, KILL, RESUME
 from adapters.local_stack.readiness import unready_reasons
 from adapters.local_stack.stack_home import ProcessEndpoint
 from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.kafka_connection import KafkaConnection
 from cardwatch.errors import Misconfigured
 from cardwatch.live.frames import BoxState
-from services.console.boxes import FREEZE, KILL, RESUME, ProcessObservation
+from services.console.boxes import ProcessObservation
 
 _COMMANDS: Final = {KILL: "docker compose kill", FREEZE: "docker compose pause", RESUME: "docker compose unpause"}
 _UNASKED: Final = "it has not been asked yet"
@@ -50,6 +51,16 @@ class ContainerProcesses:
         """Raise `Misconfigured` with the command to type instead."""
         command = f": type `{_COMMANDS[action]} {name}`" if name in self._endpoints and action in _COMMANDS else ""
         raise Misconfigured(f"no container may touch another one{command}")
+
+    def freeze_until(self, name: str, until_ms: float) -> None:
+        """Raise `Misconfigured` with the command to type instead."""
+        self.act(name, FREEZE)
+
+    def frozen_until_ms(self, name: str) -> float | None:
+        """Return None: the console has frozen no container."""
+
+    def resume_due(self) -> None:
+        """Do nothing: the console has frozen no container."""
 
     def log_tail(self, name: str, lines: int) -> list[str]:
         """Return how to read the log, which a container cannot."""

@@ -1,30 +1,27 @@
-"""The processes of the stack: states, numbers, logs, and the only actions on them that the console can take.
-
-Only processes of the stack's own record can be touched: the record has the start of each process beside its id, so an
-id that the system has given to another process is refused.
-"""
+"""The processes of the stack: states, numbers, logs, and the only actions on them that the console can take."""
 
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-import psutil
-
+from adapters.local_stack.process_actions import (
+    ACTIONS,
+    FREEZE,
+    KILL,
+    RESUME,
+    TimedFreezes,
+    act_on_process,
+    is_frozen,
+)
 from adapters.local_stack.process_record import StackRecord
-from adapters.local_stack.process_tree import ProcessIdentity, session_members
 from adapters.local_stack.readiness import unready_reasons
 from adapters.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
 from adapters.runtime.addresses import without_userinfo
+from adapters.runtime.clock import epoch_ms
 from adapters.runtime.kafka_connection import KafkaConnection
-from cardwatch.errors import Misconfigured
 from cardwatch.live.frames import BoxState
-from services.console.boxes import ACTIONS, FREEZE, KILL, RESUME, ProcessObservation
-
-OWN_BOX: Final = "console"
-"""The console does not touch itself."""
-_NOT_FOR_ACTIONS: Final = (OWN_BOX, "bootstrap")
+from services.console.boxes import ProcessObservation
 
 _SIGNALS: Final = {KILL: "KILL", FREEZE: "STOP", RESUME: "CONT"}
 
@@ -43,6 +40,15 @@ class WatchedProcesses(Protocol):
     def act(self, name: str, action: str) -> None:
         """Kill, freeze or resume a process. Raises `Misconfigured` if it may not be touched."""
 
+    def freeze_until(self, name: str, until_ms: float) -> None:
+        """Freeze a process until then. Raises `Misconfigured` if it may not be touched."""
+
+    def frozen_until_ms(self, name: str) -> float | None:
+        """Return until when a process is frozen, None if it is not, or if somebody else must resume it."""
+
+    def resume_due(self) -> None:
+        """Resume the processes whose time is over."""
+
     def log_tail(self, name: str, lines: int) -> list[str]:
         """Return the last lines of a process' log."""
 
@@ -58,7 +64,7 @@ class StackProcesses:
     """The processes of the stack in `home`. Without a running stack there are none."""
 
     def __init__(self, home: StackHome, broker: KafkaConnection) -> None:
-        self._home, self._broker = home, broker
+        self._home, self._broker, self._freezes = home, broker, TimedFreezes(home)
         self._answers: dict[str, _Answer] = {}
 
     def ask(self) -> dict[str, ProcessEndpoint]:
@@ -67,7 +73,7 @@ class StackProcesses:
         if record is None or status is None:
             return {}
         pids = {name: identity.pid for name, identity in record.processes.items() if identity.alive}
-        frozen = {name for name in pids if _is_frozen(record.processes[name])}
+        frozen = {name for name in pids if is_frozen(record.processes[name])}
         asked = {
             name: endpoint
             for name, endpoint in status.endpoints.items()
@@ -91,18 +97,27 @@ class StackProcesses:
 
         Raises `Misconfigured` for an unknown action, and for a process that does not run or is not this stack's.
         """
-        if action not in ACTIONS:
-            raise Misconfigured(f"there is no action {action!r:.40}, only {', '.join(ACTIONS)}")
-        record = self._home.record()
-        identity = None if record is None else record.processes.get(name)
-        if identity is None or name in _NOT_FOR_ACTIONS:
-            raise Misconfigured(f"the console may not touch {name!r:.40}: it is no process that this stack has started")
-        if not identity.alive:
-            raise Misconfigured(f"{name} does not run at the moment; the stack starts it again by itself")
-        members = session_members(identity)
-        for member in members:
-            _send(member, action)
-        log.info("audit: %s %s, process %d and its descendants, %d in all", action, name, identity.pid, len(members))
+        if action == RESUME:
+            self._freezes.resume(name)
+            log.info("audit: resume %s", name)
+            return
+        touched = act_on_process(self._home, name, action)
+        log.info("audit: %s %s, process %d and its descendants, %d in all", action, name, touched[0], len(touched))
+
+    def freeze_until(self, name: str, until_ms: float) -> None:
+        """Freeze a process with all its descendants until then. Raises what `act` raises."""
+        frozen = self._freezes.freeze(name, until_ms)
+        seconds = (until_ms - epoch_ms()) / 1000.0
+        log.info("audit: freeze %s for %.0f s, process %d and its descendants", name, seconds, frozen[0])
+
+    def frozen_until_ms(self, name: str) -> float | None:
+        """Return until when a process is frozen, None if it is not, or if somebody else must resume it."""
+        return self._freezes.until_ms(name)
+
+    def resume_due(self) -> None:
+        """Resume the processes whose time is over."""
+        for name in self._freezes.resume_due(epoch_ms()):
+            log.info("%s is resumed: its time is over", name)
 
     def log_tail(self, name: str, lines: int) -> list[str]:
         """Return the last lines of a process' log, without addresses' userinfo; none if there is no such log."""
@@ -129,7 +144,7 @@ def _observation(name: str, record: StackRecord, status: StackStatus, answer: _A
         state = BoxState.EXTERNAL if reason is None else BoxState.DOWN
     elif pid is None:
         state, reason = BoxState.DOWN, "the process has ended; the stack starts it again"
-    elif _is_frozen(identity):
+    elif is_frozen(identity):
         state, reason = BoxState.FROZEN, "the process is stopped by SIGSTOP"
     elif answer is None or answer.pid != pid:
         state, reason = BoxState.STARTING, "it has just been started"
@@ -146,15 +161,3 @@ def _observation(name: str, record: StackRecord, status: StackStatus, answer: _A
         address=without_userinfo(status.endpoints[name].address),
         commands={} if pid is None else {action: f"kill -{_SIGNALS[action]} {pid}" for action in ACTIONS},
     )
-
-
-def _is_frozen(identity: ProcessIdentity) -> bool:
-    try:
-        return bool(psutil.Process(identity.pid).status() == psutil.STATUS_STOPPED)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _send(member: Any, action: str) -> None:
-    with suppress(psutil.NoSuchProcess):
-        {KILL: member.kill, FREEZE: member.suspend, RESUME: member.resume}[action]()

@@ -6,7 +6,7 @@ GET  /api/boxes/NAME                       log tail, metrics and positions of a 
 GET  /api/decisions/PARTITION/OFFSET       one decision with its explanation
 POST /api/processes/NAME/ACTION            kill, freeze or resume a process of the stack
 
-Modules of their own add endpoints: `record_routes`.
+Modules of their own add endpoints: `record_routes`, `fault_routes`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,139 @@
+"""`cardwatch fault`: the faults that can be switched on in a running stack."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from adapters.kafka.progress import ProgressReader, publish_progress
+from adapters.local_stack.process_actions import (
+    CONSOLE,
+    FREEZE_SECONDS,
+    KILL,
+    TimedFreezes,
+    act_on_process,
+    may_touch,
+    process_fault_of,
+)
+from adapters.local_stack.stack_home import StackHome
+from adapters.runtime.clock import epoch_ms
+from adapters.runtime.kafka_connection import KafkaConnection
+from adapters.runtime.settings import read_settings
+from cardwatch.errors import Misconfigured
+from cardwatch.live.faults import (
+    MAX_SECONDS,
+    MIN_SECONDS,
+    NETWORK_FAULTS,
+    NO_PROXY,
+    WORLD_FAULTS,
+    FaultState,
+    FaultStates,
+    checked_seconds,
+    off_request,
+    on_request,
+)
+from cli.finite_range import FiniteRange
+from cli.records.broker import broker_settings
+
+POLL_SECONDS = 0.2
+
+
+@click.group()
+def fault() -> None:
+    """List the faults of a running stack, and switch them on and off.
+
+    Faults of the simulated world are applied by the generator, those of processes are signals to processes that
+    `cardwatch up` has started.
+    """
+
+
+@fault.command("list")
+def list_faults() -> None:
+    """List all faults, with their states and effects."""
+    states, now_ms = read_states(broker_settings().kafka), epoch_ms()
+    home = StackHome(read_settings())
+    record, freezes = home.record(), TimedFreezes(home)
+    rows = [(name, _state(states[name], now_ms), text.effect) for name, text in WORLD_FAULTS.items()]
+    for process in record.processes if record else ():
+        if may_touch(process):
+            until_ms = freezes.until_ms(process)
+            rows.append((f"kill-{process}", "off", "It ends at once, and the stack starts it again."))
+            rows.append((f"freeze-{process}", _left(until_ms, now_ms), "It answers nothing until it is resumed."))
+    rows += [(name, "none", NO_PROXY) for name in NETWORK_FAULTS]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for name, state, effect in rows:
+        click.echo(f"{name:{widths[0]}}  {state:{widths[1]}}  {effect}")
+
+
+@fault.command()
+@click.argument("name")
+@click.option(
+    "--for",
+    "seconds",
+    type=FiniteRange(min=MIN_SECONDS, max=MAX_SECONDS),
+    help="Seconds until the fault ends by itself.  [default: that of the fault, see `list`]",
+)
+def on(name: str, seconds: float | None) -> None:
+    """Switch the fault NAME on."""
+    match process_fault_of(name):
+        case (action, process) if action == KILL:
+            if seconds is not None:
+                raise Misconfigured(f"{name} happens once and has no end: leave --for out")
+            touched = act_on_process(StackHome(read_settings()), process, KILL)
+            click.echo(f"killed process {touched[0]} and its descendants, {len(touched)} in all")
+        case (_, process):
+            lasting = checked_seconds(FREEZE_SECONDS if seconds is None else seconds)
+            home = StackHome(read_settings())
+            _require_console(home, process)
+            TimedFreezes(home).freeze(process, epoch_ms() + 1000.0 * lasting)
+            click.echo(f"{process} is frozen; the console resumes it after {lasting:g} s")
+        case _:
+            request = on_request(name, seconds, epoch_ms())
+            publish_progress(broker_settings().kafka, request)
+            click.echo(f"{name} is requested; the generator begins it, see `cardwatch fault list`")
+
+
+@fault.command()
+@click.argument("name")
+def off(name: str) -> None:
+    """Switch the fault NAME off before its time is over."""
+    match process_fault_of(name):
+        case (action, _) if action == KILL:
+            raise Misconfigured(f"{name} happens once and has no end: the stack starts the process again")
+        case (_, process):
+            TimedFreezes(StackHome(read_settings())).resume(process)
+            click.echo(f"{process} is resumed")
+        case _:
+            request = off_request(name)
+            publish_progress(broker_settings().kafka, request)
+            click.echo(f"the end of {name} is requested")
+
+
+def read_states(broker: KafkaConnection) -> FaultStates:
+    """Return the states of the faults of the simulated world, from the topic `progress`."""
+    states = FaultStates()
+    with closing(ProgressReader(broker)) as reader:
+        while not reader.caught_up():
+            if (record := reader.poll(POLL_SECONDS)) is not None:
+                states.apply(record, epoch_ms())
+    return states
+
+
+def _require_console(home: StackHome, process: str) -> None:
+    record = home.record()
+    if record is not None and CONSOLE in record.processes:
+        return
+    raise Misconfigured(
+        f"no console runs, which would resume {process}: use `cardwatch ps`, then kill -STOP and kill -CONT"
+    )
+
+
+def _state(state: FaultState, now_ms: float) -> str:
+    if state.on_since_ms is not None:
+        return _left(state.until_ms, now_ms) if state.is_wanted(now_ms) else "ends"
+    return "asked" if state.is_asked(now_ms) else "off"
+
+
+def _left(until_ms: float | None, now_ms: float) -> str:
+    return "off" if until_ms is None else f"on, {max(0.0, until_ms - now_ms) / 1000.0:.0f} s"
