@@ -8,6 +8,7 @@ export const VIEWS = [
   { name: "order", title: "Commit order" },
   { name: "decisions", title: "Decisions" },
   { name: "send", title: "Send" },
+  { name: "faults", title: "Faults" },
   { name: "tour", title: "Tour" },
   { name: "result", title: "Result" },
 ] as const;

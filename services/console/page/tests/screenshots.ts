@@ -16,6 +16,13 @@ const SHOTS: Record<
   order: { address: "#/order" },
   decisions: { address: "#/decisions" },
   decision: { address: "#/decisions/2/17" },
+  faults: {
+    address: "#/faults",
+    prepare: ({ faults }) => {
+      faults.set("/api/faults/burst/on?seconds=27");
+      faults.set("/api/faults/freeze-monitor/on?seconds=12");
+    },
+  },
   tour: { address: "#/tour/features", click: "Show a strong answer" },
   letters: { address: "#/decisions/dead-letters" },
   send: { address: `#token=${TOKEN}&/send` },

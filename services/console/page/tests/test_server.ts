@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { DEAD_LETTERS, OFFERS, hopsOf, presetPayments, previewsOf } from "./record_data.ts";
+import { TestFaults } from "./fault_data.ts";
 import { BOX_DETAILS, TestSystem, decisionDetails } from "./test_data.ts";
 
 const PAGE = readFileSync(new URL("../dist/index.html", import.meta.url), "utf8");
@@ -34,6 +35,7 @@ function hashesOf(pattern: RegExp): string {
 
 export class TestServer {
   readonly system = new TestSystem(Date.now());
+  readonly faults = new TestFaults();
   readonly actions: string[] = [];
   /** What actions carried, in their order. */
   readonly bodies: unknown[] = [];
@@ -103,6 +105,8 @@ export class TestServer {
       json(response, 200, presetPayments(new URL(path, this.address)));
     } else if (path === "/api/dead-letters") {
       json(response, 200, DEAD_LETTERS);
+    } else if (path === "/api/faults") {
+      json(response, 200, this.faults.list());
     } else if (path.startsWith("/api/boxes/")) {
       json(response, 200, BOX_DETAILS);
     } else {
@@ -113,6 +117,7 @@ export class TestServer {
   private act(request: IncomingMessage, response: ServerResponse): void {
     if (request.headers["x-cardwatch-token"] !== TOKEN)
       return json(response, 403, { error: "The token is missing or wrong." });
+    if (request.url!.startsWith("/api/faults/")) this.faults.set(request.url!);
     this.actions.push(request.url!.replace("/api/processes/", ""));
     let body = "";
     request.on("data", (part: Buffer) => (body += part.toString()));

@@ -2,7 +2,7 @@
 
 import type { EventFrame } from "../frames.ts";
 
-export type Mark = "change" | "data" | "drift" | "retraining" | "verdict" | "swap" | "process" | "other";
+export type Mark = "change" | "data" | "drift" | "retraining" | "verdict" | "swap" | "process" | "fault" | "other";
 
 /** The glyphs as paths in a square of 10 by 10. */
 export const GLYPHS: Record<Mark, string> = {
@@ -13,6 +13,7 @@ export const GLYPHS: Record<Mark, string> = {
   verdict: "M0.5 0.5H9.5V9.5H0.5Z",
   swap: "M5 0L6.5 3.5L10 3.8L7.3 6.2L8.1 10L5 8L1.9 10L2.7 6.2L0 3.8L3.5 3.5Z",
   process: "M1.5 0L5 3.5L8.5 0L10 1.5L6.5 5L10 8.5L8.5 10L5 6.5L1.5 10L0 8.5L3.5 5L0 1.5Z",
+  fault: "M6 0L1 6H4.5L4 10L9 4H5.5Z",
   other: "M5 3A2 2 0 1 1 4.99 3Z",
 };
 
@@ -24,10 +25,11 @@ export const MARK_NAMES: Record<Mark, string> = {
   verdict: "Verdict",
   swap: "Model swap",
   process: "Process",
+  fault: "Fault",
   other: "Event",
 };
 
-/** The mark of each kind of event in cardwatch/live/timeline.py; `change` is the demo's, `process` that of actions. */
+/** The mark of each kind of event in cardwatch/live/timeline.py; `change` is the demo's, `process` that of actions, `fault` that of switches. */
 const MARKS: Record<string, Mark> = {
   change: "change",
   data: "data",
@@ -37,6 +39,7 @@ const MARKS: Record<string, Mark> = {
   champion: "swap",
   swap: "swap",
   process: "process",
+  fault: "fault",
 };
 
 export function markOf(event: EventFrame): Mark {

@@ -2,6 +2,7 @@ import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { day } from "../format.ts";
 import { DecisionsView } from "../decisions/DecisionsView.tsx";
+import { FaultsView } from "../faults/FaultsView.tsx";
 import { LiveView } from "../live/LiveView.tsx";
 import { OrderView } from "../order/OrderView.tsx";
 import { ReplayBar } from "../replay/ReplayBar.tsx";
@@ -23,6 +24,7 @@ const PAGES: Record<ViewName, () => JSX.Element> = {
   order: OrderView,
   decisions: DecisionsView,
   send: SendView,
+  faults: FaultsView,
   tour: TourView,
   result: ResultView,
 };
@@ -30,7 +32,7 @@ const PAGES: Record<ViewName, () => JSX.Element> = {
 /** Views that a running system does not have. */
 const ONLY_IN_REPLAYS: readonly ViewName[] = ["result"];
 /** Views that a replay does not have, because there is nobody to ask. */
-const NOT_IN_REPLAYS: readonly ViewName[] = ["send"];
+const NOT_IN_REPLAYS: readonly ViewName[] = ["send", "faults"];
 
 const shownViews = VIEWS.filter(({ name }) => !(isReplay ? NOT_IN_REPLAYS : ONLY_IN_REPLAYS).includes(name));
 
