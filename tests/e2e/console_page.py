@@ -1,10 +1,10 @@
-"""A running stack with its console, and what a browser asks it."""
+"""A running stack with its console, and what a browser does with it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,17 +54,30 @@ class Page:
     def act(self, name: str, action: str, **headers: str) -> httpx.Response:
         return self.client.post(f"/api/processes/{name}/{action}", headers={"X-Cardwatch-Token": self.token, **headers})
 
+    def switch(self, name: str, position: str, seconds: float | None = None) -> httpx.Response:
+        """Set a switch of the view of the faults."""
+        query = {} if seconds is None else {"seconds": seconds}
+        path = f"/api/faults/{name}/{position}"
+        return self.client.post(path, params=query, headers={"X-Cardwatch-Token": self.token})
+
+    def fault(self, name: str) -> dict[str, Any]:
+        """The switch of this name."""
+        switches = self.client.get("/api/faults").raise_for_status().json()
+        return next(switch for switch in switches if switch["name"] == name)  # type: ignore[no-any-return]
+
 
 @contextmanager
-def running_console(folder: Path) -> Iterator[StackStatus]:
-    """Run a stack with its home in `folder`, from its start to its end."""
-    (folder / "plan.json").write_bytes(msgspec.json.encode(PLAN))
-    given = read_settings({}, home=folder)
+def stack_with_console(
+    folder: Path, plan: Mapping[str, object], **environment: str
+) -> Iterator[tuple[StackStatus, Callable[..., subprocess.CompletedProcess[str]]]]:
+    """Run `cardwatch up` with this plan; gives its status, and a function that runs a command beside it."""
+    (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
+    given = read_settings(environment, home=folder)
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *command],
-            env=child_environment(given), capture_output=True, text=True, timeout=600, check=False,
+            env=child_environment(given), capture_output=True, text=True, timeout=800, check=False,
         )  # fmt: skip
 
     try:
@@ -73,6 +86,21 @@ def running_console(folder: Path) -> Iterator[StackStatus]:
         assert "/#token=" in started.stdout
         status = StackHome(given).status()
         assert status is not None
-        yield status
+        yield status, run
     finally:
         run("down")
+
+
+@contextmanager
+def running_console(folder: Path) -> Iterator[StackStatus]:
+    """Run a stack of `PLAN` with its home in `folder`, from its start to its end."""
+    with stack_with_console(folder, PLAN) as (status, _):
+        yield status
+
+
+def state_of(frame: dict[str, Any], name: str) -> str:
+    return next(box["state"] for box in frame["boxes"] if box["name"] == name)
+
+
+def is_ready(name: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda frame: state_of(frame, name) == "ready"
