@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "label": ("cli.label", "Say of a decided transaction whether it was fraud."),
     "dead-letters": ("cli.dead_letters", "List and show rejected records, and send those again that are valid now."),
     "fault": ("cli.fault", "List faults of a running stack, and switch them on and off."),
+    "steps": ("cli.steps", "Hold the stream worker before a step of the commit order."),
     "quarantine": ("cli.quarantine", "List or release the days that the data contract excludes from training."),
     "upgrade": ("cli.upgrade", "Bring the stack's data to this version, after an update."),
     "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),

@@ -78,6 +78,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     console_watches: str = ""
     """The parts that the console watches where it runs in a container: `NAME=URL of its readiness check`, separated by
     commas. Empty for the processes of the stack in `home`."""
+    hold_steps: bool = False
+    """Debug: whether `cardwatch steps` and the console can hold the stream worker before a step of the commit order."""
     console_recording: str = ""
     """File in which the console records what its pages receive, for a replay. Empty: it records nothing."""
     store_url: StoreUrl = StoreUrl("")

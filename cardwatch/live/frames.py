@@ -126,12 +126,29 @@ class ModelFigures(Struct, frozen=True, kw_only=True):
 
 
 class Lane(Struct, frozen=True, kw_only=True):
-    """Positions in one partition of `transactions`: committed <= log_end, and applied <= committed but for a moment."""
+    """Positions in one partition of `transactions`: committed <= log_end, and applied <= committed but for a moment.
+
+    `refolded` records were decided before the worker's last start and missing in the store, so that it has folded them
+    again; None before the worker's metrics are known.
+    """
 
     partition: int
     log_end: int
     committed: int
     applied: int | None
+    refolded: int | None = None
+
+
+class StepFrame(Struct, frozen=True, kw_only=True):
+    """Holding the worker before a step of the commit order: whether it is possible, asked for, and the case.
+
+    `asked` and `held` are names of steps; `pid` is the worker that stands still.
+    """
+
+    is_possible: bool
+    asked: str | None = None
+    held: str | None = None
+    pid: int | None = None
 
 
 class LiveFrame(Struct, frozen=True, kw_only=True, tag="live"):
@@ -146,6 +163,7 @@ class LiveFrame(Struct, frozen=True, kw_only=True, tag="live"):
     money: Money
     model: ModelFigures
     lanes: list[Lane]
+    step: StepFrame = StepFrame(is_possible=False)
 
 
 class MomentFrame(Struct, frozen=True, kw_only=True, tag="moment"):

@@ -23,7 +23,7 @@ PORTS: Final = {"kafka": 9092, "scoring": 3000, "mlflow": 5000, "prefect": 4200,
 _POLL_SECONDS: Final = 0.3
 _PUBLISHED_SETTINGS: Final = (
     "home", "kafka_bootstrap", "mlflow_url", "prefect_url", "scoring_url", "store_url", "index_url", "api_key",
-    "console_url", "console_token",
+    "console_url", "console_token", "hold_steps",
     "partitions", "partitioner", "kafka_security_protocol", "kafka_sasl_mechanism", "kafka_username", "kafka_password",
     "kafka_token_provider", "kafka_token_url", "kafka_token_scope", "kafka_aws_region",
     "kafka_ca_file", "kafka_certificate", "kafka_key", "kafka_key_password", "kafka_client",

@@ -21,6 +21,7 @@ from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import Process, run_service
 from adapters.runtime.retry import StoppableRetry
 from adapters.runtime.settings import Settings
+from adapters.runtime.step_hold import StepHold
 from adapters.scoring.client import ExplanationClient, PreviewClient
 from cardwatch.errors import Misconfigured, PortInUse
 from cardwatch.events import Action
@@ -41,6 +42,7 @@ from services.console.record_routes import RecordRoutes
 from services.console.recording import RunRecording
 from services.console.routes import ConsoleRoutes
 from services.console.sending import Sender
+from services.console.steps import CommitSteps
 
 MAX_CONNECTIONS: Final = 300
 MIN_TOKEN_LENGTH: Final = 16
@@ -59,7 +61,8 @@ def main() -> None:
         on_decision = None if recording is None else recording.decided
         state, broadcaster = TopicState(stops, time.monotonic(), on_decision=on_decision), Broadcaster()
         processes = _watched(settings)
-        feed = Feed(processes, state, broadcaster, recording=recording)
+        hold = StepHold(StackHome(settings).folder / "run") if settings.hold_steps else None
+        feed = Feed(processes, state, broadcaster, steps=CommitSteps(hold), recording=recording)
         client = stack.enter_context(closing(ExplanationClient(settings)))
         host, port = _address(settings)
         guard = Guard({f"{host}:{port}", f"localhost:{port}"}, settings.console_token)

@@ -38,6 +38,7 @@ from services.console.metrics_pages import MetricSample, MetricsHistory, samples
 from services.console.process_events import ProcessEvents
 from services.console.processes import WatchedProcesses
 from services.console.recording import RunRecording
+from services.console.steps import CommitSteps
 
 FRAME_SECONDS: Final = 0.25
 ASK_SECONDS: Final = 1.0
@@ -65,10 +66,12 @@ class Feed:
         state: TopicState,
         broadcaster: Broadcaster,
         *,
+        steps: CommitSteps | None = None,
         recording: RunRecording | None = None,
         now_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._processes, self._state, self._broadcaster = processes, state, broadcaster
+        self.steps = steps or CommitSteps(None)
         self._recording, self._now_seconds = recording, now_seconds
         self._metrics = MetricsHistory()
         self._lanes: list[Lane] = []
@@ -105,7 +108,7 @@ class Feed:
                 if is_past:
                     self._state.begin_rates(now)
             if now >= self._next_positions:
-                self._set_lanes(follower.lanes(self._metrics.unapplied()), now)
+                self._set_lanes(follower.lanes(self._metrics.unapplied(), self._metrics.refolded()), now)
                 self._next_positions = now + ASK_SECONDS
 
     def publish(self) -> None:
@@ -157,6 +160,7 @@ class Feed:
             money=state.money(),
             model=state.model(),
             lanes=self._lanes,
+            step=self.steps.frame(),
         )
 
     def past(self) -> list[Frame]:

@@ -52,8 +52,8 @@ class TopicFollower:
         self._past_ends = {place: end for place, end in self._past_ends.items() if self._reader.reached(*place) < end}
         return bool(self._past_ends)
 
-    def lanes(self, unapplied: Mapping[int, int]) -> list[Lane]:
-        """Return the positions in each partition; `unapplied` is what the workers measure, per partition they own."""
+    def lanes(self, unapplied: Mapping[int, int], refolded: Mapping[int, int]) -> list[Lane]:
+        """Return the positions in each partition. The arguments are what the workers measure, per partition."""
         ends = end_offsets(self._broker, TRANSACTIONS)
         committed = self._committed.committed(TRANSACTIONS, sorted(ends))
         return [
@@ -62,6 +62,7 @@ class TopicFollower:
                 log_end=end,
                 committed=committed.get(partition, 0),
                 applied=committed.get(partition, 0) - unapplied[partition] if partition in unapplied else None,
+                refolded=refolded.get(partition, 0) if partition in unapplied else None,
             )
             for partition, end in sorted(ends.items())
         ]

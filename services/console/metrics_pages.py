@@ -76,9 +76,16 @@ class MetricsHistory:
 
     def unapplied(self) -> dict[int, int]:
         """Return per partition the records that are committed and not applied, as the stream workers measure them."""
+        return self._by_partition(UNAPPLIED)
+
+    def refolded(self) -> dict[int, int]:
+        """Return per partition the records that the workers have folded again since their start."""
+        return self._by_partition(REFOLDED)
+
+    def _by_partition(self, metric: str) -> dict[int, int]:
         return {
             int(sample.labels["partition"]): int(sample.value)
-            for sample in _of(self.newest, "stream", UNAPPLIED, {})
+            for sample in _of(self.newest, "stream", metric, {})
             if sample.labels.get("partition", "").isdigit()
         }
 
@@ -101,6 +108,7 @@ class MetricsHistory:
 
 
 UNAPPLIED: Final = "cardwatch_stream_unapplied_records"
+REFOLDED: Final = "cardwatch_stream_refolded_records_total"
 
 
 def kind_of(process: str) -> str:

@@ -5,6 +5,8 @@ GET  /api/live                             server-sent events, see `frames`
 GET  /api/boxes/NAME                       log tail, metrics and positions of a process
 GET  /api/decisions/PARTITION/OFFSET       one decision with its explanation
 POST /api/processes/NAME/ACTION            kill, freeze or resume a process of the stack
+POST /api/steps/STEP/hold                  hold the stream worker before a step of the commit order
+POST /api/steps/release                    let it go on
 
 Modules of their own add endpoints: `record_routes`, `fault_routes`.
 """
@@ -65,6 +67,8 @@ class ConsoleRoutes:
             Route("/api/boxes/{name}", self._guarded(self._box), methods=["GET"]),
             Route("/api/decisions/{partition:int}/{offset:int}", self._guarded(self._decision), methods=["GET"]),
             Route("/api/processes/{name}/{action}", self._guarded(self._act), methods=["POST"]),
+            Route("/api/steps/release", self._guarded(self._release_step), methods=["POST"]),
+            Route("/api/steps/{step}/hold", self._guarded(self._hold_step), methods=["POST"]),
             *(Route(each.path, self._guarded(each.handle), methods=[each.method]) for each in self._more),
         ]
         return Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
@@ -109,6 +113,14 @@ class ConsoleRoutes:
     async def _act(self, request: Request) -> Response:
         parameters = request.path_params
         await run_in_threadpool(self._processes.act, parameters["name"], parameters["action"])
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def _hold_step(self, request: Request) -> Response:
+        await run_in_threadpool(self._feed.steps.ask, request.path_params["step"])
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def _release_step(self, _request: Request) -> Response:
+        await run_in_threadpool(self._feed.steps.release)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

@@ -6,6 +6,7 @@ import argparse
 import gc
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
@@ -17,6 +18,7 @@ from adapters.runtime.clock import epoch_ms
 from adapters.runtime.policy_file import read_control, read_policies
 from adapters.runtime.process import Process, run_service
 from adapters.runtime.settings import Settings
+from adapters.runtime.step_hold import StepHold
 from adapters.scoring.client import ScoringClient
 from adapters.tracing.open import open_batch_tracer
 from cardwatch.warm_up import warm_kernel
@@ -75,9 +77,16 @@ def work(process: Process, slot: str, metrics: StreamMetrics) -> None:
             DecisionEngine(scorer, policy, epoch_ms, control),
             settings.partitioning,
             ArchivedLog(settings.archive, settings.index_url),
-            Observers(metrics, process.health.turn, tracer),
+            Observers(metrics, process.health.turn, tracer, _hold(process)),
         )
         run(worker, settings.kafka, slot, process.stopping, process.health, metrics.count_restart)
+
+
+def _hold(process: Process) -> Callable[[str], None] | None:
+    if not process.settings.hold_steps:
+        return None
+    hold = StepHold(process.settings.home / "run")
+    return lambda step: hold.wait_before(step, process.stopping, process.health.turn)
 
 
 def _scorer(settings: Settings, tracer: Tracer | None) -> ScoringClient:

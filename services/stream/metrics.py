@@ -78,6 +78,11 @@ class StreamMetrics:
         self._unapplied = gauge(
             "cardwatch_stream_unapplied_records", "Committed, but not yet folded into the store.", ["partition"]
         )
+        self._refolded = counter(
+            "cardwatch_stream_refolded_records",
+            "Decided before this worker took over, and folded again because the store did not have them.",
+            ["partition"],
+        )
         self._partitions = gauge("cardwatch_stream_partitions", "Partitions that this worker owns.")
         self._restarts = counter(
             "cardwatch_stream_restarts", "Started again from what is committed, and why.", ["cause"]
@@ -119,6 +124,10 @@ class StreamMetrics:
     def set_unapplied(self, partition: int, records: int) -> None:
         """Set the number of records that are committed but not applied, for a partition that is owned or assigned."""
         self._unapplied.labels(partition).set(records)
+
+    def count_refolded(self, partition: int, records: int) -> None:
+        """Count records that were committed but not applied, and are folded now, without being decided again."""
+        self._refolded.labels(partition).inc(records)
 
     def set_owned_partitions(self, partitions: int) -> None:
         """Set the number of partitions that this worker owns."""

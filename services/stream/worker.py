@@ -38,11 +38,15 @@ is committed: the next batch would be small, too, and its records would wait twi
 
 
 class Observers(NamedTuple):
-    """The metrics of a worker, what it calls during long recoveries, and what traces its batches, if anything does."""
+    """The metrics of a worker, what it calls during long recoveries, and what traces its batches, if anything does.
+
+    `before_step` is called before each step of the commit order, in the thread of that step, and may take its time.
+    """
 
     metrics: StreamMetrics
     on_progress: Callable[[], None] = lambda: None
     tracer: Tracer | None = None
+    before_step: Callable[[str], None] | None = None
 
 
 class _Submitted(NamedTuple):
@@ -72,7 +76,8 @@ class StreamWorker:
     ) -> None:
         self._store, self._tables, self._engine, self._archive = store, tables, engine, archive
         self._partitioning, self._overlap_from = partitioning, overlap_from
-        self._metrics, self._on_progress, self._tracer = observers or Observers(StreamMetrics(CollectorRegistry()))
+        observers = observers or Observers(StreamMetrics(CollectorRegistry()))
+        self._metrics, self._on_progress, self._tracer, self._before_step = observers
         self._next: dict[int, int] = {}
         """The offset after the last record that was folded, per partition that is owned."""
         self._committing_thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -205,6 +210,7 @@ class StreamWorker:
             log.info("transactions[%d]: folding %d..%d, decided but not applied", partition, applied, goal)
             for records in topic_log.read(partition, applied, goal):
                 fold_records(self._store, self._partitioning, partition, applied, records)
+                self._metrics.count_refolded(partition, records[-1].offset + 1 - applied)
                 applied = records[-1].offset + 1
                 self._report_progress(partition, applied, goal)
         self._next[partition] = applied
@@ -225,6 +231,8 @@ class StreamWorker:
 
     @contextmanager
     def _step(self, name: str, trace: BatchTrace) -> Iterator[None]:
+        if self._before_step is not None:
+            self._before_step(name)
         with self.timer.step(name), trace.step(name):
             yield
 

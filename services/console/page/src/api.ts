@@ -33,6 +33,15 @@ export async function act(process: string, action: string): Promise<void> {
   await post(`/api/processes/${encodeURIComponent(process)}/${action}`);
 }
 
+/** Hold the worker before a step (`STEP/hold`) or `release` it; throws an Error with the service's own words. */
+export async function changeStep(change: string): Promise<void> {
+  const response = await fetch(`/api/steps/${change}`, {
+    method: "POST",
+    headers: { "X-Cardwatch-Token": token() ?? "" },
+  });
+  if (!response.ok) throw new Error(await errorOf(response));
+}
+
 /** Log tail, metrics and offsets of a box. */
 export function boxDetails(name: string, signal: AbortSignal): Promise<BoxDetails> {
   if (isReplay) return Promise.reject(new Error("a recording holds no logs and metrics."));

@@ -324,6 +324,8 @@ export const BOX_TEXTS: Record<BoxName, BoxText> = {
 };
 
 export interface CommitStep {
+  /** As in adapters/runtime/step_hold.py. */
+  name: string;
   title: string;
   text: string;
   /** What a kill during this step leaves behind. */
@@ -334,30 +336,35 @@ export interface CommitStep {
 /** The commit order, with the numbers of `StreamWorker.process_batch` in services/stream/worker.py. */
 export const COMMIT_STEPS: CommitStep[] = [
   {
+    name: "fold",
     title: "Fold",
     text: "The batch goes through the kernel, over the states that the batch before leaves in memory and those of the store. Feature rows and next states stay in memory.",
     killed: "Nothing is visible. The batch is decided again from the same states.",
     thread: "polling thread",
   },
   {
+    name: "score",
     title: "Score",
     text: "One request to the scoring service for the whole batch, with a deadline. If it fails, the rules decide and the decisions are marked degraded; the states are the same either way.",
     killed: "Nothing is visible. The batch is decided again from the same states.",
     thread: "polling thread",
   },
   {
+    name: "policy",
     title: "Apply the policy",
     text: "The cost policy turns probabilities into decisions: the feasible action with the lowest expected cost.",
     killed: "Nothing is visible. The batch is decided again from the same states.",
     thread: "polling thread",
   },
   {
+    name: "commit",
     title: "Commit",
     text: "When the batch before is applied: one Kafka transaction with decisions, dead letters and offsets.",
     killed: "Before the commit has ended, the transaction is aborted after at most 6 s and the batch is decided again.",
     thread: "committing thread",
   },
   {
+    name: "apply",
     title: "Write the states",
     text: "Next states and applied go to the store, atomically per partition, on condition that applied is still the position where the batch began.",
     killed:

@@ -91,6 +91,16 @@ export interface Lane {
   log_end: number;
   committed: number;
   applied: number | null;
+  /** Records that the worker has folded again since its start. */
+  refolded: number | null;
+}
+
+/** Holding the worker before a step of the commit order. */
+export interface StepFrame {
+  is_possible: boolean;
+  asked: string | null;
+  held: string | null;
+  pid: number | null;
 }
 
 export interface LiveFrame {
@@ -104,6 +114,7 @@ export interface LiveFrame {
   money: Money;
   model: ModelFigures;
   lanes: Lane[];
+  step: StepFrame;
 }
 
 /** The traffic at a moment of the last minutes, for the charts of a page that has just been opened. */

@@ -272,6 +272,29 @@ for (const colorScheme of ["light", "dark"] as const) {
   });
 }
 
+test("the worker is held before a step, and killed there", async () => {
+  const page = await open(`#token=${TOKEN}&/order`);
+  await page.getByText("cardwatch steps hold apply").waitFor();
+  await page.getByRole("button", { name: "Hold before this step" }).nth(4).click();
+  await page.getByText("Held before apply.").first().waitFor();
+  server.system.step_frame = { is_possible: true, asked: "apply", held: "apply", pid: 4102 };
+  await page.getByText("Process 4102 stands still before this step.").waitFor();
+  assert.deepEqual(await violations(page), []);
+  await page.getByRole("button", { name: "Kill it here" }).click();
+  await page.getByText("Killed. The stack starts it again").first().waitFor();
+  assert.deepEqual(server.actions, ["/api/steps/apply/hold", "stream/kill", "/api/steps/release"]);
+  server.system.step_frame = { is_possible: true, asked: null, held: null, pid: null };
+  server.system.refolded = 12;
+  await page.getByText("12 folded again since the worker’s start").first().waitFor();
+});
+
+test("a stack that holds no steps says how to start one that does", async () => {
+  server.system.step_frame = { is_possible: false, asked: null, held: null, pid: null };
+  const page = await open("#/order");
+  await page.getByText("CARDWATCH_HOLD_STEPS=true cardwatch up").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Hold before this step" }).count(), 0);
+});
+
 test("the same picture shows the services of AWS with sizes and prices", async () => {
   const page = await open("#/live");
   const choice = page.getByRole("group", { name: "Where the system runs" });

@@ -13,6 +13,7 @@ import type {
   EventFrame,
   Frame,
   LiveFrame,
+  StepFrame,
   SystemState,
 } from "../src/frames.ts";
 import { BOXES } from "../src/frames.ts";
@@ -38,6 +39,8 @@ export class TestSystem {
   private atMs: number;
   private waiting = 4;
   private total = 1_834_211;
+  refolded = 0;
+  step_frame: StepFrame = { is_possible: true, asked: null, held: null, pid: null };
   private readonly lanes = [0, 1, 2, 3].map((partition) => ({
     partition,
     end: 458_000 + 731 * partition,
@@ -144,7 +147,14 @@ export class TestSystem {
           },
       lanes: this.empty
         ? []
-        : this.lanes.map(({ partition, end, committed, applied }) => ({ partition, log_end: end, committed, applied })),
+        : this.lanes.map(({ partition, end, committed, applied }) => ({
+            partition,
+            log_end: end,
+            committed,
+            applied,
+            refolded: this.refolded,
+          })),
+      step: this.step_frame,
     };
   }
 

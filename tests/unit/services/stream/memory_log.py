@@ -143,6 +143,7 @@ def worker(
     counted: CollectorRegistry | None = None,
     overlap_from: int = 1,
     tracer: Tracer | None = None,
+    before_step: Callable[[str], None] | None = None,
 ) -> StreamWorker:
     engine = DecisionEngine(scorer or HalfOfAmount(), DecisionPolicy(), lambda: NOW_MS)
     history = ArchivedLog(folder / "archive", batch_rows=4)
@@ -153,7 +154,7 @@ def worker(
         engine,
         UNCHECKED,
         history,
-        Observers(metrics, tracer=tracer),
+        Observers(metrics, tracer=tracer, before_step=before_step),
         overlap_from=overlap_from,
     )
 

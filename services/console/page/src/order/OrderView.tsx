@@ -2,6 +2,7 @@ import { COMMIT_STEPS } from "../boxes.ts";
 import * as format from "../format.ts";
 import type { Lane } from "../frames.ts";
 import { live } from "../state.ts";
+import { HowToHold, StepHold } from "./StepHold.tsx";
 
 /** Least number of offsets in the picture of a lane. */
 const LEAST_SHOWN = 200;
@@ -51,10 +52,12 @@ export function OrderView() {
               <p class="killed">
                 <b>Killed here.</b> {step.killed}
               </p>
+              <StepHold step={step} />
             </li>
           ))}
         </ol>
       </section>
+      <HowToHold />
       <section class="reasons card" aria-label="Why this order">
         <h2>Why this order</h2>
         <p>
@@ -121,6 +124,9 @@ function LaneRow({ lane, shown }: { lane: Lane; shown: number }) {
           <dt>applied</dt>
           <dd>{format.count(lane.applied)}</dd>
           {unapplied !== null && unapplied > 0 && <dd class="gap">{format.count(unapplied)} to fold</dd>}
+          {lane.refolded !== null && lane.refolded > 0 && (
+            <dd class="gap">{format.count(lane.refolded)} folded again since the worker’s start</dd>
+          )}
         </div>
       </dl>
     </div>
