@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,24 @@ def _build(report: Report, folder: Path) -> str | None:
             return f"npm {' '.join(command)} failed: {lines[-1] if lines else completed.returncode}"
     write_atomically(stamp, digest.encode())
     return None
+
+
+def take_screenshots(replay: Path, folder: Path, page: Path = PAGE) -> str | None:
+    """Write a picture of each view of a replay into a folder; return why that is impossible, None if they are there.
+
+    The page must have been built here, because its build brings the driver of the browser. The browser is Chromium at
+    /usr/bin/chromium, or what the variable CHROMIUM names.
+    """
+    script = page / "tests" / "recorded_screenshots.ts"
+    command = [_NODE, script, replay.resolve(), folder.resolve()]
+    try:
+        completed = subprocess.run(command, cwd=page, capture_output=True, text=True, check=False, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"{script.name} has not ended within {_SECONDS:g} s"
+    if completed.returncode == 0:
+        return None
+    error = re.search(r"^[\w.]+: .*", completed.stderr, re.MULTILINE)
+    return f"{script.name} failed: {error[0] if error else completed.stderr.strip()}"
 
 
 def _npm(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,9 @@ export const VIEWS = [
   { name: "result", title: "Result" },
 ] as const;
 
+/** Views that a replay does not have, because there is nobody to ask. */
+export const NOT_IN_REPLAYS: readonly string[] = ["send", "faults"];
+
 export type ViewName = (typeof VIEWS)[number]["name"];
 
 export interface Route {

@@ -1,5 +1,6 @@
 import { useCallback } from "preact/hooks";
 import { BOXES, type BoxName } from "../frames.ts";
+import { recording } from "../replay/recording.ts";
 import { addressOf, go, route } from "../routes.ts";
 import { AwsDiagram, PictureChoice, picture } from "./AwsDiagram.tsx";
 import { BoxPanel } from "./BoxPanel.tsx";
@@ -21,7 +22,7 @@ export function LiveView() {
             <h2>The system</h2>
             <p class="muted">
               {picture.value === null
-                ? "Each box is a process. Open one to read about it, and to kill or freeze it."
+                ? `Each box is a process. Open one to read about it${recording.value ? "" : ", and to kill or freeze it"}.`
                 : "The same parts as services of AWS. Nothing here is deployed: sizes and prices are computed."}
             </p>
             <PictureChoice />

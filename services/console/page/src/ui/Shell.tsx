@@ -8,7 +8,7 @@ import { OrderView } from "../order/OrderView.tsx";
 import { ReplayBar } from "../replay/ReplayBar.tsx";
 import { ResultView } from "../replay/ResultView.tsx";
 import { isReplay, openingError } from "../replay/recording.ts";
-import { VIEWS, addressOf, route, type ViewName } from "../routes.ts";
+import { NOT_IN_REPLAYS, VIEWS, addressOf, route, type ViewName } from "../routes.ts";
 import { SendView } from "../send/SendView.tsx";
 import { systemSentence } from "../sentence.ts";
 import { ageSeconds, live, stale } from "../state.ts";
@@ -31,8 +31,6 @@ const PAGES: Record<ViewName, () => JSX.Element> = {
 
 /** Views that a running system does not have. */
 const ONLY_IN_REPLAYS: readonly ViewName[] = ["result"];
-/** Views that a replay does not have, because there is nobody to ask. */
-const NOT_IN_REPLAYS: readonly ViewName[] = ["send", "faults"];
 
 const shownViews = VIEWS.filter(({ name }) => !(isReplay ? NOT_IN_REPLAYS : ONLY_IN_REPLAYS).includes(name));
 
