@@ -44,7 +44,7 @@ class Timeline:
         if version in self._served:
             return
         kind, text = (EventKind.SWAP, f"v{version} decides its first transaction") if self._served else (
-            EventKind.LIVE, f"the console sees the first decision; the model is v{version}"
+            EventKind.LIVE, f"v{version} decides the first transaction that is watched"
         )  # fmt: skip
         self._served.add(version)
         self.note(at_ms, kind, text, day)

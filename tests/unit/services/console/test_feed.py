@@ -127,6 +127,13 @@ def test_the_timeline_tells_of_a_frozen_process_and_of_one_that_waits() -> None:
     assert told == ["monitor is frozen", "monitor is ready again, after 1 s", "monitor is not ready: None"]
 
 
+def test_a_process_that_nobody_was_told_to_be_away_returns_silently() -> None:
+    events, told = ProcessEvents(), []
+    for second, state in enumerate([BoxState.READY, BoxState.STARTING, BoxState.READY]):
+        told += events.sentences([observed("generator", state)], float(second))
+    assert told == []
+
+
 def test_a_new_page_receives_the_past_and_then_what_is_published() -> None:
     async def received() -> list[bytes]:
         broadcaster, messages = Broadcaster(), []
