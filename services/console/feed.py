@@ -191,7 +191,8 @@ class Feed:
     def _states(self, boxes: Sequence[Box], by_model: float, by_rules: float) -> list[SystemState]:
         state, model = self._state, self._state.model()
         found = [SystemState.RECORDING] if self._recording is not None else []
-        if any(box.state is BoxState.STARTING for box in boxes):
+        # The generator of a demo waits between days for the other parts, which is no start of the system.
+        if any(box.state is BoxState.STARTING and box.name != "generator" for box in boxes):
             found.append(SystemState.STARTING)
         if model.champion_version is None and model.serving_version is None:
             found.append(SystemState.NO_CHAMPION)
