@@ -121,7 +121,8 @@ def test_smoke_ports_are_published_on_loopback_and_can_be_chosen(config: Config)
     }
     assert ports == {
         ("kafka", "127.0.0.1", "19094"), ("mlflow", "127.0.0.1", "5000"), ("prefect", "127.0.0.1", "4200"),
-        ("scoring", "127.0.0.1", "3000"), ("console", "127.0.0.1", "8080"), ("prometheus", "127.0.0.1", "9090"), ("grafana", "127.0.0.1", "3001"),
+        ("scoring", "127.0.0.1", "3000"), ("console", "127.0.0.1", "8080"),
+        ("prometheus", "127.0.0.1", "9090"), ("grafana", "127.0.0.1", "3001"),
     }  # fmt: skip
     assert services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].endswith("OUTSIDE://localhost:19094")
 
