@@ -79,6 +79,7 @@ class DemoRun:
                 with TopicObserver(stack.settings, self._recorder, start=start) as observer:
                     self._go_live(stack)
                     stack.supervisor.wait("generator")
+                    self._publish_status(stack)
                     self._recorder.stage("counting")
                     self._wait(stack, "the stream to decide everything", lambda: _all_decided(stack.settings))
                     if not observer.wait_until_caught_up(TIMEOUT_SECONDS):
@@ -107,6 +108,12 @@ class DemoRun:
             self._settings = structs.replace(self._settings, console_recording=str(recording))
         else:
             self._say(f"The demo runs without the console and its replay: {problem}")
+
+    def _publish_status(self, stack: LocalStack) -> None:
+        """Tell the console what runs here, and what has ended as it should."""
+        if self._has_console:
+            status = structs.replace(initial_status(stack), finished=stack.supervisor.finished)
+            StackHome.in_folder(stack.settings.home).write(status)
 
     def _write_replay(self, results: DemoResults, summary: DemoSummary) -> Path | None:
         """Write the replay if the console runs. What keeps it from being written changes nothing about the result."""
@@ -151,7 +158,7 @@ class DemoRun:
             self._wait(stack, "history to be archived", is_archived)
         stack.start("pipelines", "scoring", "monitor")
         if self._has_console:
-            StackHome.in_folder(stack.settings.home).write(initial_status(stack))
+            self._publish_status(stack)
             stack.start("console")
             self._say(f"Console: {stack.settings.console_url}/ shows this run in a browser")
         self._recorder.stage("training the first champion")

@@ -21,13 +21,13 @@ interface Shot {
 }
 
 const SHOTS: Record<string, Shot> = {
-  live: { address: "#/live", at: 0.98, height: 1040 },
-  "live-dark": { address: "#/live/stream", at: 0.6, width: 1600, height: 1040, scheme: "dark" },
+  live: { address: "#/live", at: 0.93, height: 1040 },
+  "live-dark": { address: "#/live/stream", at: 0.24, width: 1600, height: 1040, scheme: "dark" },
   order: { address: "#/order", at: 0.6, height: 900 },
-  decisions: { address: "#/decisions", at: 0.98, height: 900, prepare: openDecline },
+  decisions: { address: "#/decisions", at: 0.93, height: 900, prepare: openDecline },
   tour: {
     address: "#/tour/features",
-    at: 0.98,
+    at: 0.93,
     height: 1000,
     prepare: (page) => page.getByRole("button", { name: "Show a strong answer" }).first().click(),
   },
