@@ -8,12 +8,10 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
 from msgspec import structs
 from rich.console import Group
 from rich.text import Text
 
-from adapters.archive.log_files import log_offsets
 from adapters.archive.reader import Archive
 from adapters.kafka.progress import log_skipped
 from adapters.model_registry.mlflow_registry import MlflowRegistry
@@ -29,7 +27,7 @@ from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import PROGRESS
 from cli.demo.final_screen import closing as closing_screen
 from cli.demo.outcomes import true_frauds
-from cli.demo.recorded_decisions import Position, explain_decisions
+from cli.demo.recorded_decisions import explain_decisions
 from cli.demo.recorder import Recorder
 from cli.demo.replay import (
     FORMAT,
@@ -96,16 +94,16 @@ class DemoResults:
     def write_replay(self, summary: DemoSummary) -> Path:
         """Write the replay of what the console has recorded, and return its path.
 
-        Raises `Unavailable` if recording or archive do not reach the last decision.
+        Raises `Unavailable` if the recording does not reach the last decision.
         """
         facts, plan = summary.facts, summary.facts.plan
         frames = for_replay(self._recorded(summary.timings.counts.decisions), plan.change_day)
-        positions = set(recorded_positions(frames))
-        decisions = self._archived(plan.first_live_day, positions)
+        # The archive holds decisions of open days back: those at the fixed rate, after the last day of the report.
+        decisions = self._archive.decisions(plan.first_live_day, date.max)
         with closing(MlflowRegistry(self._settings.mlflow_url)) as registry:
             explained = explain_decisions(
                 decisions,
-                positions,
+                recorded_positions(frames),
                 self._policy,
                 facts.currency,
                 lambda version: _detector(registry, version),
@@ -121,20 +119,6 @@ class DemoResults:
         file = self._folder / REPLAY_NAME
         file.write_bytes(embed((PAGE / "dist" / "index.html").read_bytes(), recording))
         return file
-
-    def _archived(self, first: date, positions: set[Position]) -> pa.Table:
-        """Return the decisions from day `first` on, as soon as those at these positions are among them.
-
-        The transactions at a fixed rate happen on days after the last one of the report.
-        """
-
-        def are_archived() -> bool:
-            found = self._archive.decision_columns(first, date.max, [])
-            return positions <= set(zip(found["partition"].to_pylist(), log_offsets(found).tolist(), strict=True))
-
-        if not poll(are_archived, timeout_seconds=RECORDED_SECONDS, poll_seconds=0.5):
-            raise Unavailable(f"not all recorded decisions are archived within {RECORDED_SECONDS:g} s")
-        return self._archive.decisions(first, date.max)
 
     def _recorded(self, decisions: int) -> Sequence[Frame]:
         file = Path(self._settings.console_recording)
