@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Final
 
 from msgspec import Struct
+
+CHANGE_TEXT: Final = "the population changes: a new kind of attack, other spending habits"
+"""What happens on the day of the change, in the words of timeline and replay."""
 
 
 class DemoPlan(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from msgspec import Struct, structs
 from cardwatch.errors import CardwatchError
 from cardwatch.live.frames import DecisionsFrame, EventFrame, EventKind, Frame, LiveFrame, SystemState
 from cardwatch.live.page_policy import content_policy
+from cli.demo.plan import CHANGE_TEXT
 from cli.demo.recorded_decisions import Position, RecordedDecisions
 from cli.demo.summary import DemoSummary
 from cli.demo.table import headings, headline, loop_figures, money_figures, phase_rows, stream_figures
@@ -27,7 +28,6 @@ REPLAY_NAME: Final = "replay.html"
 FORMAT: Final = 1
 LEAD_MS: Final = 5_000.0
 """Time before the first decision with which a replay begins."""
-CHANGE: Final = "the population changes: a new kind of attack, other spending habits"
 
 _HEAD: Final = b"<head>"
 _BODY_END: Final = b"</body>"
@@ -119,7 +119,9 @@ def for_replay(frames: Sequence[Frame], change_day: date | None) -> list[Frame]:
             if not is_changed and frame.day is not None and change_day is not None and frame.day >= change_day:
                 is_changed = True
                 kept.append(
-                    EventFrame(number=number, at_ms=frame.at_ms, kind=EventKind.CHANGE, day=change_day, text=CHANGE)
+                    EventFrame(
+                        number=number, at_ms=frame.at_ms, kind=EventKind.CHANGE, day=change_day, text=CHANGE_TEXT
+                    )
                 )
                 number += 1
         elif isinstance(frame, EventFrame):

@@ -17,6 +17,7 @@ from cardwatch.progress import (
     RetrainingEnded,
     RetrainingStarted,
 )
+from cli.demo.plan import CHANGE_TEXT
 from cli.demo.snapshot import DemoSnapshot
 
 STREAMING: Final = "streaming, a day at a time"
@@ -71,5 +72,4 @@ class DemoTimeline:
     def _emitted(self, day: date, at_ms: float, *, decided: bool) -> None:
         self._demo.stage = STREAMING if decided else "simulating history"
         if decided and day == self._demo.plan.change_day:
-            change = "the population changes: a new kind of attack, other spending habits"
-            self._live.note(at_ms, EventKind.CHANGE, change, day)
+            self._live.note(at_ms, EventKind.CHANGE, CHANGE_TEXT, day)

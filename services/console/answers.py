@@ -12,7 +12,7 @@ from starlette.responses import Response
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
-class RecordEndpoint(NamedTuple):
+class GuardedEndpoint(NamedTuple):
     """A handler, its path and its method. `ConsoleRoutes` guards it like its own."""
 
     path: str

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cardwatch.errors import Misconfigured
-from services.console.answers import RecordEndpoint, json_response
+from services.console.answers import GuardedEndpoint, json_response
 from services.console.fault_switches import FaultSwitches
 
 
@@ -24,12 +24,12 @@ class FaultRoutes:
     def __init__(self, faults: FaultSwitches) -> None:
         self._faults = faults
 
-    def endpoints(self) -> list[RecordEndpoint]:
+    def endpoints(self) -> list[GuardedEndpoint]:
         """Return path, handler and method of each."""
         return [
-            RecordEndpoint("/api/faults", self._list, "GET"),
-            RecordEndpoint("/api/faults/{name}/on", self._on, "POST"),
-            RecordEndpoint("/api/faults/{name}/off", self._off, "POST"),
+            GuardedEndpoint("/api/faults", self._list, "GET"),
+            GuardedEndpoint("/api/faults/{name}/on", self._on, "POST"),
+            GuardedEndpoint("/api/faults/{name}/off", self._off, "POST"),
         ]
 
     async def _list(self, _request: Request) -> Response:

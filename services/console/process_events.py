@@ -12,9 +12,8 @@ _AWAY: Final = {
     BoxState.DOWN: "has ended",
     BoxState.FROZEN: "is frozen",
     BoxState.WAITING: "is not ready",
-    BoxState.STARTING: "has been started again",
 }
-_WORTH_TELLING: Final = (BoxState.DOWN, BoxState.FROZEN, BoxState.WAITING)
+"""States that are told, in words. A process that starts is away too, which nobody needs to be told."""
 _PRESENT: Final = (BoxState.READY, BoxState.EXTERNAL)
 
 
@@ -51,11 +50,11 @@ class ProcessEvents:
 
     def _left(self, process: ProcessObservation, now_seconds: float) -> list[str]:
         name, state = process.name, process.state
-        if state not in _AWAY:
+        if state not in _AWAY and state is not BoxState.STARTING:
             return []
         self._away_since.setdefault(name, now_seconds)
         is_known = state is BoxState.WAITING and name in self._told_away
-        if state not in _WORTH_TELLING or is_known:
+        if state not in _AWAY or is_known:
             return []
         self._told_away.add(name)
         return [f"{name} {_AWAY[state]}" + (f": {process.reason}" if state is BoxState.WAITING else "")]

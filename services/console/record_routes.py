@@ -22,7 +22,7 @@ from starlette.responses import Response, StreamingResponse
 
 from cardwatch.errors import InvalidRecord, Misconfigured
 from cardwatch.events import UtcTime, decode_transactions, decode_with, validate_time
-from services.console.answers import RecordEndpoint, json_response
+from services.console.answers import GuardedEndpoint, json_response
 from services.console.labels import Labeller, LabelRequest
 from services.console.letters import Letters
 from services.console.sending import MAX_TRANSACTIONS, Sender
@@ -38,16 +38,16 @@ class RecordRoutes:
     def __init__(self, sender: Sender, labeller: Labeller, letters: Letters) -> None:
         self._sender, self._labeller, self._letters = sender, labeller, letters
 
-    def endpoints(self) -> list[RecordEndpoint]:
+    def endpoints(self) -> list[GuardedEndpoint]:
         """Return path, handler and method of each."""
         return [
-            RecordEndpoint("/api/send", self._offers, "GET"),
-            RecordEndpoint("/api/presets/{name}", self._preset, "GET"),
-            RecordEndpoint("/api/previews", self._previews, "POST"),
-            RecordEndpoint("/api/transactions", self._send, "POST"),
-            RecordEndpoint("/api/labels", self._label, "POST"),
-            RecordEndpoint("/api/dead-letters", self._list, "GET"),
-            RecordEndpoint("/api/dead-letters/{partition:int}/{offset:int}", self._resend, "POST"),
+            GuardedEndpoint("/api/send", self._offers, "GET"),
+            GuardedEndpoint("/api/presets/{name}", self._preset, "GET"),
+            GuardedEndpoint("/api/previews", self._previews, "POST"),
+            GuardedEndpoint("/api/transactions", self._send, "POST"),
+            GuardedEndpoint("/api/labels", self._label, "POST"),
+            GuardedEndpoint("/api/dead-letters", self._list, "GET"),
+            GuardedEndpoint("/api/dead-letters/{partition:int}/{offset:int}", self._resend, "POST"),
         ]
 
     async def _offers(self, _request: Request) -> Response:

@@ -25,7 +25,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from cardwatch.errors import CardwatchError, InvalidRecord, Misconfigured
-from services.console.answers import Handler, RecordEndpoint, json_response
+from services.console.answers import GuardedEndpoint, Handler, json_response
 from services.console.broadcast import Broadcaster
 from services.console.decision_details import DecisionDetails
 from services.console.feed import Feed
@@ -53,7 +53,7 @@ class ConsoleRoutes:
         feed: Feed,
         processes: WatchedProcesses,
         details: DecisionDetails,
-        more: Sequence[RecordEndpoint] = (),
+        more: Sequence[GuardedEndpoint] = (),
     ) -> None:
         self._guard, self._page, self._broadcaster = guard, page, broadcaster
         self._feed, self._processes, self._details = feed, processes, details

@@ -22,7 +22,7 @@ from cardwatch.live.frames import DecisionLine
 from cardwatch.live.topic_state import TopicState
 from cardwatch.simulation.settings import SimulationSettings
 from services.console import sending
-from services.console.answers import RecordEndpoint
+from services.console.answers import GuardedEndpoint
 from services.console.broadcast import Broadcaster
 from services.console.feed import Feed
 from services.console.guard import Guard
@@ -200,4 +200,4 @@ def test_a_hop_leaves_out_what_it_has_not() -> None:
 def test_every_endpoint_of_records_has_a_method_of_its_own(sender: Sender, state: TopicState) -> None:
     endpoints = RecordRoutes(sender, Labeller(SETTINGS, state), Letters(SETTINGS)).endpoints()
     assert len({(each.path, each.method) for each in endpoints}) == len(endpoints) == 7
-    assert all(isinstance(each, RecordEndpoint) for each in endpoints)
+    assert all(isinstance(each, GuardedEndpoint) for each in endpoints)
