@@ -117,6 +117,8 @@ def _on_kafka(rate: int, costs: MeasuredCosts, prices: Prices, inputs: Inputs) -
     cores = needed.workers + needed.scoring_workers + brokers * CORES_PER_BROKER
     machines = ceil(cores / cpus_of(MACHINE))
     dollars = machines * prices.of(MACHINE) * inputs.hours_a_month
+    archive_dollars = needed.log_gb_per_day / REPLICAS * inputs.kept_days * prices.of("s3_kept")
+    month_millions = rate * inputs.hours_a_month * 3600 / 1e6
     yield from (
         ("workers", needed.workers, ""), ("partitions", needed.partitions, ""),
         ("scoring_workers", needed.scoring_workers, ""), ("brokers_by_time", needed.brokers, ""),
@@ -127,7 +129,8 @@ def _on_kafka(rate: int, costs: MeasuredCosts, prices: Prices, inputs: Inputs) -
         ("log_per_day", needed.log_gb_per_day * 1e9, "bytes"),
         ("log_per_second", rate * costs.log_bytes, "bytes"),
         ("archive_per_day", needed.log_gb_per_day * 1e9 / REPLICAS, "bytes"),
-        ("archive_dollars", needed.log_gb_per_day / REPLICAS * inputs.kept_days * prices.of("s3_kept"), "$"),
+        ("archive_dollars", archive_dollars, "$"),
+        ("per_million", (dollars + archive_dollars) / month_millions, "$"),
         ("transactions_per_day", rate * _DAY_SECONDS, ""),
         ("cards", round(cards(rate, inputs)), ""), ("states", cards(rate, inputs) * STATE.itemsize, "bytes"),
         ("states_per_worker", cards(rate, inputs) * STATE.itemsize / needed.workers, "bytes"),

@@ -105,6 +105,8 @@ def test_capacity_follows_from_the_measured_processor_time() -> None:
     cores += known["kafka.1000000.brokers"].value * known["code.cores_per_broker"].value
     assert known["kafka.1000000.cores"].value == cores
     assert known["kafka.1000000.core_dollars"].value == ceil(cores / 16) * known["price.core_machine"].value * 730
+    dollars = known["kafka.1000000.core_dollars"].value + known["kafka.1000000.archive_dollars"].value
+    assert known["kafka.1000000.per_million"].value == pytest.approx(dollars / (730 * 3_600))  # a million a second
 
 
 def test_the_bills_are_those_of_the_page_about_costs() -> None:
