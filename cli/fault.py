@@ -7,6 +7,7 @@ from contextlib import closing
 import click
 
 from adapters.kafka.progress import ProgressReader, publish_progress
+from adapters.local_stack.network_faults import NetworkFaults
 from adapters.local_stack.process_actions import (
     CONSOLE,
     FREEZE_SECONDS,
@@ -25,11 +26,11 @@ from cardwatch.live.faults import (
     MAX_SECONDS,
     MIN_SECONDS,
     NETWORK_FAULTS,
-    NO_PROXY,
     WORLD_FAULTS,
     FaultState,
     FaultStates,
     checked_seconds,
+    network_until_ms,
     off_request,
     on_request,
 )
@@ -44,7 +45,7 @@ def fault() -> None:
     """List the faults of a running stack, and switch them on and off.
 
     Faults of the simulated world are applied by the generator, those of processes are signals to processes that
-    `cardwatch up` has started.
+    `cardwatch up` has started. Those of the network need its proxy, see CARDWATCH_TOXIPROXY.
     """
 
 
@@ -60,7 +61,12 @@ def list_faults() -> None:
             until_ms = freezes.until_ms(process)
             rows.append((f"kill-{process}", "off", "It ends at once, and the stack starts it again."))
             rows.append((f"freeze-{process}", _left(until_ms, now_ms), "It answers nothing until it is resumed."))
-    rows += [(name, "none", NO_PROXY) for name in NETWORK_FAULTS]
+    network = NetworkFaults(home)
+    active = network.active()
+    for name, text in NETWORK_FAULTS.items():
+        reason, fault = network.why_unavailable(name), active.get(name)
+        state = "none" if reason else _left(None if fault is None else fault.until_ms, now_ms)
+        rows.append((name, state, reason or text.effect))
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, state, effect in rows:
         click.echo(f"{name:{widths[0]}}  {state:{widths[1]}}  {effect}")
@@ -88,6 +94,8 @@ def on(name: str, seconds: float | None) -> None:
             _require_console(home, process)
             TimedFreezes(home).freeze(process, epoch_ms() + 1000.0 * lasting)
             click.echo(f"{process} is frozen; the console resumes it after {lasting:g} s")
+        case _ if name in NETWORK_FAULTS:
+            _break_network(name, seconds)
         case _:
             request = on_request(name, seconds, epoch_ms())
             publish_progress(broker_settings().kafka, request)
@@ -104,6 +112,9 @@ def off(name: str) -> None:
         case (_, process):
             TimedFreezes(StackHome(read_settings())).resume(process)
             click.echo(f"{process} is resumed")
+        case _ if name in NETWORK_FAULTS:
+            NetworkFaults(StackHome(read_settings())).off(name, epoch_ms())
+            click.echo(f"{name} is off")
         case _:
             request = off_request(name)
             publish_progress(broker_settings().kafka, request)
@@ -120,13 +131,26 @@ def read_states(broker: KafkaConnection) -> FaultStates:
     return states
 
 
+def _break_network(name: str, seconds: float | None) -> None:
+    home, now_ms = StackHome(read_settings()), epoch_ms()
+    until_ms = network_until_ms(seconds, now_ms)
+    network = NetworkFaults(home)
+    if network.why_unavailable(name) is None and not _has_console(home):
+        raise Misconfigured(f"no console runs, which would end {name} when its time is over")
+    network.on(name, now_ms, until_ms)
+    click.echo(f"{name} is on; the console ends it after {(until_ms - now_ms) / 1000.0:g} s")
+
+
 def _require_console(home: StackHome, process: str) -> None:
+    if not _has_console(home):
+        raise Misconfigured(
+            f"no console runs, which would resume {process}: use `cardwatch ps`, then kill -STOP and kill -CONT"
+        )
+
+
+def _has_console(home: StackHome) -> bool:
     record = home.record()
-    if record is not None and CONSOLE in record.processes:
-        return
-    raise Misconfigured(
-        f"no console runs, which would resume {process}: use `cardwatch ps`, then kill -STOP and kill -CONT"
-    )
+    return record is not None and CONSOLE in record.processes
 
 
 def _state(state: FaultState, now_ms: float) -> str:

@@ -26,6 +26,7 @@ from cardwatch.errors import CardwatchError
 from infra.aws.deploy.terraform import INSTALL, Terraform
 from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.supervisor import Supervisor
+from tests.e2e.toxiproxy import MISSING, TOXIPROXY
 
 
 def pytest_configure() -> None:
@@ -124,6 +125,20 @@ def terraform_program(require: Require, tmp_path_factory: pytest.TempPathFactory
         " with a filesystem mirror of it",
     )
     return str(program)
+
+
+@pytest.fixture(scope="session")
+def toxiproxy(require: Require) -> Path:
+    """The program, built at its first use."""
+    reason = MISSING
+    program = None
+    try:
+        program = TOXIPROXY.find()
+    except subprocess.CalledProcessError as error:  # there is no network, for example
+        reason = f"Toxiproxy cannot be built: {error.stderr.strip()[-500:]}"
+    require(program, reason)
+    assert program is not None
+    return program
 
 
 @pytest.fixture(scope="session")

@@ -107,6 +107,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Name or ARN of the secret of AWS Secrets Manager that holds `control_key`, which the functions on AWS read."""
     java: str = ""
     """Java of the embedded broker: a path or a name on the PATH."""
+    toxiproxy: str = ""
+    """Program of Toxiproxy's server: a path or a name on the PATH. With it the local stack runs a proxy between the
+    stream worker and what it needs, and faults of the network can be switched on."""
 
     api_key: Secret = Secret("")
     """Key with every scope at the scoring service; Cardwatch's own clients send it."""

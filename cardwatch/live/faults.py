@@ -1,7 +1,8 @@
-"""The faults of the simulated world that can be switched on while the system runs: what each does, and which are on.
+"""The faults that can be switched on while the system runs: what each does, and which are on.
 
-A switch is a record `FaultRequested` in the topic `progress`. The generator, which follows the topic, applies the fault
-to what it sends, and writes `FaultBegan` and `FaultEnded`. So a restarted generator finds in the topic what is on.
+A switch of the simulated world is a record `FaultRequested` in the topic `progress`. The generator, which follows the
+topic, applies the fault to what it sends, and writes `FaultBegan` and `FaultEnded`. So a restarted generator finds in
+the topic what is on. Faults of the network are in `adapters.local_stack.network_faults`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,20 @@ CLOCK_SHIFT: Final = "clock-shift"
 BURST: Final = "burst"
 DRIFT: Final = "drift"
 
+BROKER_SLOW: Final = "broker-slow"
+BROKER_CUT: Final = "broker-cut"
+SCORING_SLOW: Final = "scoring-slow"
+SCORING_CUT: Final = "scoring-cut"
+STORE_SILENT: Final = "store-silent"
+
 MIN_SECONDS: Final = 1.0
 MAX_SECONDS: Final = 86_400.0
 REQUEST_SECONDS: Final = 60.0
 """How long a fault that happens once may wait for the generator."""
 BURST_RATIO: Final = 5.0
 """By how much a burst multiplies the rate."""
+NETWORK_SECONDS: Final = 30.0
+"""How long a fault of the network lasts by default."""
 
 
 class FaultText(Struct, frozen=True, kw_only=True):
@@ -112,26 +121,55 @@ NETWORK_FAULTS: Final = {
     text.name: text
     for text in (
         FaultText(
-            name="network-delay",
-            title="Slow network",
-            box="scoring",
-            effect="Answers of the scoring service take longer than its deadline, and the rules decide.",
-            look="The share decided by rules rises.",
-            seconds=60.0,
+            name=BROKER_SLOW,
+            title="Slow broker",
+            box="stream",
+            effect="What Kafka answers reaches the stream worker half a second late, and a batch needs several "
+            "answers. Decisions come later, and all by the model.",
+            look="The p99 of the latency rises to seconds, and transactions wait.",
+            seconds=NETWORK_SECONDS,
         ),
         FaultText(
-            name="network-cut",
-            title="Lost connection",
-            box="kafka",
-            effect="The stream worker loses its connections to Kafka. It waits, then goes on at its committed offsets.",
-            look="Waiting transactions rise, and fall again when the connection is back.",
-            seconds=60.0,
+            name=BROKER_CUT,
+            title="Lost broker",
+            box="stream",
+            effect="The stream worker loses all connections to Kafka, and gets no new one. It waits, and then goes on "
+            "at its committed offsets.",
+            look="The box of the stream worker says what it waits for. Waiting transactions rise, and fall to none "
+            "when the connection is back.",
+            seconds=NETWORK_SECONDS,
+        ),
+        FaultText(
+            name=SCORING_SLOW,
+            title="Slow scoring service",
+            box="stream",
+            effect="Answers of the scoring service reach the stream worker after six seconds. Its deadline is five "
+            "seconds; then the rules decide the batch.",
+            look="The share decided by rules rises, and so does the p99 of the latency.",
+            seconds=NETWORK_SECONDS,
+        ),
+        FaultText(
+            name=SCORING_CUT,
+            title="Lost scoring service",
+            box="stream",
+            effect="The stream worker cannot connect to the scoring service. The rules decide at once, and nothing "
+            "waits.",
+            look="All is decided by rules, until the connection is back.",
+            seconds=NETWORK_SECONDS,
+        ),
+        FaultText(
+            name=STORE_SILENT,
+            title="Silent feature store",
+            box="store",
+            effect="What the stream worker and the feature store send each other is lost, and the connection stays "
+            "open. Without features nothing is decided; afterwards the worker goes on at its committed offsets.",
+            look="Waiting transactions rise, and fall to none when the store answers again.",
+            seconds=NETWORK_SECONDS,
         ),
     )
 }
-NO_PROXY: Final = (
-    "No proxy runs between the parts of this stack. The tests put one there: tests/e2e/test_network_faults.py"
-)
+"""All faults of the network by name: of a connection of the stream worker, by the proxy that forwards it."""
+NO_PROXY: Final = "No proxy runs in this stack: start the stack with CARDWATCH_TOXIPROXY, see docs/simulation.md."
 """Why no fault of `NETWORK_FAULTS` can be switched on."""
 
 
@@ -209,12 +247,18 @@ class FaultStates:
 
 
 def require_world_fault(name: str) -> FaultText:
-    """Return the fault of this name. Raises `Misconfigured`, with the reason, if it cannot be switched."""
-    if name in NETWORK_FAULTS:
-        raise Misconfigured(f"{name}: {NO_PROXY}")
+    """Return the fault of the simulated world of this name. Raises `Misconfigured` if there is none."""
     if name not in WORLD_FAULTS:
         raise Misconfigured(f"there is no fault {name!r:.80}; `cardwatch fault list` shows those that there are")
     return WORLD_FAULTS[name]
+
+
+def network_until_ms(seconds: float | None, now_ms: float) -> float:
+    """Return when a fault of `NETWORK_FAULTS` ends that lasts `seconds`, None: the default.
+
+    Raises `Misconfigured` for other seconds than `checked_seconds` accepts.
+    """
+    return now_ms + 1000.0 * checked_seconds(NETWORK_SECONDS if seconds is None else seconds)
 
 
 def checked_seconds(seconds: float) -> float:

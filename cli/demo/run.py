@@ -37,7 +37,7 @@ from cli.demo.topic_audit import audit_topics
 from cli.demo.view import open_view
 from cli.stack.addresses import relative
 from infra.local_stack.running_stack import initial_status
-from infra.local_stack.stack import LocalStack
+from infra.local_stack.stack import SERVERS, LocalStack
 
 TIMEOUT_SECONDS: Final = 300.0
 PICTURE_COLUMNS: Final = 100
@@ -156,7 +156,8 @@ class DemoRun:
                 return isinstance(told, DayArchived) and told.day == last
 
             self._wait(stack, "history to be archived", is_archived)
-        stack.start("pipelines", "scoring", "monitor")
+        proxies = set(stack.servers) - set(SERVERS)
+        stack.start("pipelines", "scoring", "monitor", *proxies)
         if self._has_console:
             self._publish_status(stack)
             stack.start("console")

@@ -27,6 +27,7 @@ from cli.finite_range import FiniteRange
 from cli.stack.addresses import addresses
 from cli.stack.readiness import ReadinessMonitor, ReadinessThread, model_has_decided
 from infra.local_stack.running_stack import run_stack
+from infra.local_stack.stream_proxies import find_toxiproxy
 from infra.local_stack.supervisor import rotate_log
 
 DEFAULT_PLAN: Final = Path(__file__).resolve().parents[2] / "examples" / "plans" / "endless.json"
@@ -60,6 +61,8 @@ def up(plan: Path | None, wait_seconds: float, *, no_traffic: bool, foreground: 
         raise Misconfigured("--plan configures the generator, and --no-traffic starts none: use one of them")
     settings = read_settings()
     read_control(settings, read_policies(settings).decision)  # fails here rather than in every process
+    if settings.toxiproxy:
+        find_toxiproxy(settings.toxiproxy)
     home = StackHome(settings)
     if problem := build_console_page(click.echo):
         click.echo(f"the console has no page, and the stack runs without it: {problem}", err=True)

@@ -9,9 +9,11 @@ from typing import Final
 
 from msgspec import structs
 
+from adapters.local_stack.network_faults import PROXY
 from adapters.local_stack.process_tree import ProcessIdentity
 from adapters.local_stack.readiness import READY_PATHS
 from adapters.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
+from adapters.local_stack.toxiproxy import VERSION_PATH
 from adapters.runtime.addresses import plain
 from adapters.runtime.settings import PREFIX, Settings, text_of
 from infra.local_stack.stack import ADDRESSED, SERVERS, SERVICES, LocalStack, address_setting
@@ -46,7 +48,7 @@ def run_stack(
     while the processes are started for the first time; later exits are not errors.
     """
     with LocalStack(home.settings(given), ports=PORTS, report=report) as stack:
-        stack.start(*SERVERS, wait=False)
+        stack.start(*stack.servers, wait=False)
         stack.start(*SERVICES, wait=False)
         stack.supervisor.spawn([stack.job_spec(name, *command) for name, command in jobs.items()])
         status = written = initial_status(stack)
@@ -70,11 +72,13 @@ def initial_status(stack: LocalStack) -> StackStatus:
         owner=ProcessIdentity.of(os.getpid()),
         environment={PREFIX + key.upper(): text_of(value) for key, value in values.items() if value not in (None, "")},
         own_variables=[PREFIX + address_setting(name).upper() for name in ADDRESSED if not stack.is_external(name)],
-        endpoints={name: _endpoint(stack, name) for name in [*SERVERS, *SERVICES, *stack.supervisor.names]},
+        endpoints={name: _endpoint(stack, name) for name in [*stack.servers, *SERVICES, *stack.supervisor.names]},
     )
 
 
 def _endpoint(stack: LocalStack, name: str) -> ProcessEndpoint:
+    if name == PROXY:
+        return ProcessEndpoint(stack.toxiproxy_url, stack.toxiproxy_url + VERSION_PATH)
     if name not in SERVERS:
         address = stack.health_address(name)
         return ProcessEndpoint(address, f"{address}/readyz")

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 from msgspec import structs
 
 from adapters.kafka.topics import create_topics, wait_for_broker
+from adapters.local_stack.network_faults import KAFKA, PROXY, SCORING, STORE
 from adapters.local_stack.readiness import READY_PATHS, is_responding
 from adapters.runtime.addresses import plain
 from adapters.runtime.ports import LOOPBACK, choose_ports, free_ports
 from adapters.runtime.settings import Settings, child_environment, new_api_key
 from cardwatch.errors import Misconfigured, Unavailable
-from infra.local_stack.embedded_kafka import EmbeddedKafka
 from infra.local_stack.prometheus_targets import write_targets
 from infra.local_stack.servers import server_spec
+from infra.local_stack.stream_proxies import ProxiedKafka, StreamProxies, can_forward_store, find_toxiproxy
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from infra.reporting import Report
 
@@ -39,12 +41,23 @@ class LocalStack:
     `ports` are preferred ports by process name, used where they are free. A second worker is started as `stream-2`: the
     suffix after the last `-` distinguishes processes of one kind. Raises `Misconfigured` on entering if the home cannot
     be written or is in use.
+
+    With `settings.toxiproxy` the stack has a process `toxiproxy`, see `infra.local_stack.stream_proxies`: the stream
+    `workers` reach the stack's own broker and scoring service, and a feature store, through it. Raises `Misconfigured`
+    on entering if the setting names another program, or none.
     """
 
     def __init__(
-        self, settings: Settings, *, ports: Mapping[str, int] | None = None, report: Report = lambda _: None
+        self,
+        settings: Settings,
+        *,
+        ports: Mapping[str, int] | None = None,
+        report: Report = lambda _: None,
+        workers: Sequence[str] = ("stream",),
     ) -> None:
         self._given = settings
+        self._workers = workers
+        self._proxies: StreamProxies | None = None
         self._preferred_ports = dict(ports or {})
         self._report = report
         self._closing = ExitStack()
@@ -52,10 +65,13 @@ class LocalStack:
 
     def __enter__(self) -> Self:
         given = structs.replace(self._given, home=self._given.home.absolute())
+        if given.toxiproxy:
+            self._proxies = self._stream_proxies(find_toxiproxy(given.toxiproxy))
         self.supervisor = self._closing.enter_context(Supervisor(given.home))
         ports = choose_ports({name: self._preferred_ports.get(name, 0) for name in (*ADDRESSED, "console")})
         mlflow, prefect, scoring, console = (f"http://{LOOPBACK}:{port}" for port in list(ports.values())[1:])
-        self._kafka = self._embedded_kafka(given, ports["kafka"])
+        behind_proxies = self._proxies.broker_addresses if self._proxies else []
+        self._kafka = ProxiedKafka(given, behind_proxies, port=ports["kafka"], report=self._report)
         self.settings = structs.replace(
             given,
             kafka_bootstrap=given.kafka_bootstrap or self._kafka.bootstrap,
@@ -70,6 +86,16 @@ class LocalStack:
 
     def __exit__(self, *_exception: object) -> None:
         self._closing.close()
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """`SERVERS`, and the proxy of the stream workers if there is one."""
+        return (*SERVERS, PROXY) if self._proxies else SERVERS
+
+    @property
+    def toxiproxy_url(self) -> str:
+        """Address of the HTTP API of Toxiproxy, empty without it."""
+        return self._proxies.url if self._proxies else ""
 
     def start(self, *names: str, wait: bool = True) -> None:
         """Start these processes concurrently and, with `wait`, return when all are ready; `kafka` includes its topics.
@@ -118,10 +144,6 @@ class LocalStack:
             write_targets(self.settings.home, addresses)
         return f"http://{LOOPBACK}:{self._health_ports[name]}"
 
-    def _embedded_kafka(self, settings: Settings, port: int) -> EmbeddedKafka:
-        """Return the broker; a stack of the tests has further listeners."""
-        return EmbeddedKafka(settings, port=port, report=self._report)
-
     def _check_external(self, name: str) -> None:
         key = address_setting(name)
         address = getattr(self.settings, key)
@@ -133,6 +155,8 @@ class LocalStack:
     def _spec(self, name: str) -> ProcessSpec:
         if name == "kafka":
             return self._kafka.process_spec()
+        if name == PROXY and self._proxies:
+            return self._proxies.process_spec(self.settings, self._kafka.behind)
         return server_spec(name, self.settings) if name in SERVERS else self._service_spec(name)
 
     def _service_spec(self, name: str) -> ProcessSpec:
@@ -152,15 +176,20 @@ class LocalStack:
             ready=lambda: is_responding(check),
         )
 
+    def _stream_proxies(self, program: Path) -> StreamProxies:
+        own = [server for server in (KAFKA, SCORING) if not self.is_external(server)]
+        return StreamProxies(program, self._workers, [*own, *([STORE] if can_forward_store(self._given) else [])])
+
     def _environment(self, name: str) -> dict[str, str]:
         port = urlsplit(self.health_address(name)).port
-        return child_environment(
+        environment = child_environment(
             structs.replace(self.settings, watch_port=None if name == "scoring" else port),
             PYTHONUNBUFFERED="1",
             MLFLOW_DISABLE_TELEMETRY="true",
             DO_NOT_TRACK="1",
             OMP_WAIT_POLICY="passive",  # spinning threads would take the cores of a busy machine from other processes
         )
+        return environment | (self._proxies.environment_of(name, self.settings) if self._proxies else {})
 
 
 def address_setting(name: str) -> str:

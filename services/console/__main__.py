@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 
 from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import ensure_topics
+from adapters.local_stack.network_faults import NetworkFaults
 from adapters.local_stack.simulated_world import simulated_world
 from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.policy_file import read_policies
@@ -36,6 +37,7 @@ from services.console.follower import TopicFollower
 from services.console.guard import Guard
 from services.console.labels import Labeller
 from services.console.letters import Letters
+from services.console.network_switches import NetworkSwitches
 from services.console.page_file import read_page
 from services.console.processes import StackProcesses, WatchedProcesses
 from services.console.record_routes import RecordRoutes
@@ -70,10 +72,11 @@ def main() -> None:
         sender = stack.enter_context(closing(Sender(settings, state, previews, simulated_world(settings))))
         records = RecordRoutes(sender, Labeller(settings, state), Letters(settings))
         details = DecisionDetails(state, client, policy)
-        faults = FaultSwitches(state, processes, lambda record: publish_progress(settings.kafka, record))
+        network = NetworkSwitches(NetworkFaults(StackHome(settings)), state)
+        faults = FaultSwitches(state, processes, network, lambda record: publish_progress(settings.kafka, record))
         more = [*records.endpoints(), *FaultRoutes(faults).endpoints()]
         routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, details, more)
-        for work_of in (feed.keep_asking, feed.keep_publishing, faults.keep_resuming):
+        for work_of in (feed.keep_asking, feed.keep_publishing, faults.keep_resuming, network.keep_ending):
             thread = threading.Thread(target=work_of, args=(process.stopping,), name=work_of.__name__, daemon=True)
             thread.start()
             stack.callback(thread.join)

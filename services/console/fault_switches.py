@@ -1,7 +1,8 @@
 """The switches of all faults: their states, and what switching one does.
 
 Faults of the simulated world are requested in the topic `progress`, where the generator finds them. Faults of processes
-are signals to processes of the stack. A process that is frozen for a time is resumed by the console.
+are signals to processes of the stack. A process that is frozen for a time is resumed by the console. Those of the
+network are in `network_switches`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from adapters.local_stack.process_actions import (
     FREEZE,
@@ -25,26 +26,24 @@ from adapters.runtime.clock import epoch_ms
 from cardwatch.errors import Misconfigured
 from cardwatch.live.faults import (
     NETWORK_FAULTS,
-    NO_PROXY,
     WORLD_FAULTS,
     FaultText,
     checked_seconds,
-    off_command,
     off_request,
-    on_command,
     on_request,
 )
 from cardwatch.live.frames import BOXES, BoxState
 from cardwatch.live.topic_state import TopicState
 from cardwatch.progress import FaultRequested
 from services.console.boxes import ProcessObservation
+from services.console.fault_switch import ASKED, OFF, ON, FaultSwitch, switch_of
 from services.console.metrics_pages import kind_of
+from services.console.network_switches import NetworkSwitches
 from services.console.processes import WatchedProcesses
 
 GENERATOR: Final = "generator"
 RESUME_SECONDS: Final = 0.25
 """Interval at which processes are looked for whose freeze is over."""
-OFF, ASKED, ON = "off", "asked", "on"
 _KILLED: Final = FaultText(
     name=KILL,
     title="Kill",
@@ -64,30 +63,6 @@ _FROZEN: Final = FaultText(
 log = logging.getLogger(__name__)
 
 
-class FaultSwitch(Struct, frozen=True, kw_only=True):
-    """One switch. Times are ms since 1970.
-
-    `part` is the process or part that the fault is about, `box` where in the diagram one sees the effect, and `seconds`
-    the default until the reset, None if it happens once. `state` is `off`, `on`, or `asked` while the generator has not
-    begun a fault that was requested. `unavailable` is why the switch cannot be used, None if it can. `commands` are
-    what to type in place of `on` and `off`.
-    """
-
-    name: str
-    group: str
-    part: str
-    title: str
-    box: str
-    effect: str
-    look: str
-    seconds: float | None
-    state: str
-    since_ms: float | None
-    until_ms: float | None
-    unavailable: str | None
-    commands: dict[str, str]
-
-
 class FaultSwitches:
     """The switches of a stack. `publish` writes a record to the topic `progress`."""
 
@@ -95,10 +70,12 @@ class FaultSwitches:
         self,
         state: TopicState,
         processes: WatchedProcesses,
+        network: NetworkSwitches,
         publish: Callable[[FaultRequested], None],
         now_ms: Callable[[], float] = epoch_ms,
     ) -> None:
-        self._state, self._processes, self._publish, self._now_ms = state, processes, publish, now_ms
+        self._state, self._processes, self._network = state, processes, network
+        self._publish, self._now_ms = publish, now_ms
 
     def switches(self) -> list[FaultSwitch]:
         """Return all switches: those of processes, of the simulated world, and of the network."""
@@ -106,10 +83,7 @@ class FaultSwitches:
         return [
             *(switch for process in _in_order(observed) for switch in self._of_process(process)),
             *(self._of_world(text, _why_without_generator(observed)) for text in WORLD_FAULTS.values()),
-            *(
-                structs.replace(_switch(text, "network", text.box, text.name), unavailable=NO_PROXY)
-                for text in NETWORK_FAULTS.values()
-            ),
+            *self._network.switches(),
         ]
 
     def on(self, name: str, seconds: float | None) -> None:
@@ -123,6 +97,8 @@ class FaultSwitches:
             case (_, process):
                 lasting = checked_seconds(FREEZE_SECONDS if seconds is None else seconds)
                 self._processes.freeze_until(process, now_ms + 1000.0 * lasting)
+            case _ if name in NETWORK_FAULTS:
+                self._network.on(name, seconds)
             case _:
                 request = on_request(name, seconds, now_ms)
                 self._require_generator()
@@ -136,6 +112,8 @@ class FaultSwitches:
                 raise Misconfigured(f"{name} happens once and has no end: the stack starts the process again")
             case (_, process):
                 self._processes.act(process, RESUME)
+            case _ if name in NETWORK_FAULTS:
+                self._network.off(name)
             case _:
                 self._publish(off_request(name))
                 log.info("audit: fault %s off", name)
@@ -159,7 +137,7 @@ class FaultSwitches:
             is_on, since_ms, until_ms = state.on_since_ms is not None, state.on_since_ms, state.until_ms
             is_asked = state.is_asked(now_ms)
         return structs.replace(
-            _switch(text, "world", GENERATOR, text.name),
+            switch_of(text, "world", GENERATOR, text.name),
             state=ON if is_on else ASKED if is_asked else OFF,
             since_ms=since_ms,
             until_ms=until_ms if is_on or is_asked else None,
@@ -168,7 +146,7 @@ class FaultSwitches:
 
     def _of_process(self, process: ProcessObservation) -> list[FaultSwitch]:
         switches = [
-            _switch(text, "process", process.name, f"{text.name}-{process.name}") for text in (_KILLED, _FROZEN)
+            switch_of(text, "process", process.name, f"{text.name}-{process.name}") for text in (_KILLED, _FROZEN)
         ]
         kill, freeze = (
             structs.replace(switch, box=kind_of(process.name), unavailable=_why_untouchable(process))
@@ -208,22 +186,3 @@ def _why_without_generator(observed: list[ProcessObservation]) -> str | None:
     if all(each.state is BoxState.DONE for each in generators):
         return "The generator has come to the end of its plan."
     return None
-
-
-def _switch(text: FaultText, group: str, part: str, name: str) -> FaultSwitch:
-    """Return a switch that is off and can be used."""
-    return FaultSwitch(
-        name=name,
-        group=group,
-        part=part,
-        title=text.title,
-        box=text.box,
-        effect=text.effect,
-        look=text.look,
-        seconds=text.seconds,
-        state=OFF,
-        since_ms=None,
-        until_ms=None,
-        unavailable=None,
-        commands={"on": on_command(name)} | ({} if text.seconds is None else {"off": off_command(name)}),
-    )

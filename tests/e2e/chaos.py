@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import psutil
 
+from adapters.local_stack.toxiproxy import DOWNSTREAM, UPSTREAM
 from adapters.runtime.clock import epoch_ms
 from tests.deadlines import pass_seconds
 from tests.e2e.proxied_stack import STORE, ProxiedStack
 from tests.e2e.system import GENERATOR
-from tests.e2e.toxiproxy import DOWNSTREAM, UPSTREAM, Proxy
+from tests.e2e.toxiproxy import Proxy
 
 BROKER, SCORING = "kafka", "scoring"
 PAUSE_SECONDS = (0.2, 2.0)

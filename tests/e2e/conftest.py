@@ -19,7 +19,6 @@ from adapters.runtime.settings import read_settings
 from infra.local_stack.stack import LocalStack
 from tests.deadlines import until
 from tests.e2e.system import System, start_system
-from tests.e2e.toxiproxy import MISSING, TOXIPROXY
 
 RULES = Path(__file__).resolve().parents[2] / "monitoring" / "prometheus"
 
@@ -47,20 +46,6 @@ def system(tmp_path: Path, traffic_seconds: int, kafka_client: KafkaClient) -> I
 def go() -> Callable[[System], None]:
     """Let the generator begin its fixed-rate phase: 150 transactions a second."""
     return System.begin_traffic
-
-
-@pytest.fixture(scope="session")
-def toxiproxy(require: Callable[[object, str], None]) -> Path:
-    """The program, built at its first use."""
-    reason = MISSING
-    program = None
-    try:
-        program = TOXIPROXY.find()
-    except subprocess.CalledProcessError as error:  # there is no network, for example
-        reason = f"Toxiproxy cannot be built: {error.stderr.strip()[-500:]}"
-    require(program, reason)
-    assert program is not None
-    return program
 
 
 class Prometheus:

@@ -51,6 +51,13 @@ class Page:
                 assert not deadline.has_passed(), f"{what}: not within {deadline.elapsed_seconds:.1f} s"
         raise AssertionError("the stream has ended")
 
+    def answers(self) -> bool:
+        """Whether the console answers, which it does not while it is being started again."""
+        try:
+            return self.client.get("/api/faults").is_success
+        except httpx.TransportError:
+            return False
+
     def act(self, name: str, action: str, **headers: str) -> httpx.Response:
         return self.client.post(f"/api/processes/{name}/{action}", headers={"X-Cardwatch-Token": self.token, **headers})
 

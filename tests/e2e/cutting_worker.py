@@ -20,6 +20,7 @@ import adapters.kafka.confluent.worker as confluent_worker
 import adapters.kafka.pure_python.transactions as pure_python_transactions
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.feature_store.open import open_store
+from adapters.local_stack.toxiproxy import DOWNSTREAM, Toxiproxy
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.process import run_service
@@ -27,7 +28,7 @@ from adapters.scoring.client import ScoringClient
 from services.stream.decision_engine import DecisionEngine
 from services.stream.loop import run
 from services.stream.worker import StreamWorker
-from tests.e2e.toxiproxy import DOWNSTREAM, Proxy, Toxiproxy
+from tests.e2e.toxiproxy import Proxy
 
 COMMIT_SECONDS = 2.0
 """How long this worker waits for a commit, instead of ten seconds, so that the test is short."""
@@ -104,8 +105,8 @@ def break_commits(cuts: Cuts) -> None:
 
 def main() -> None:
     url, name = sys.argv[1:]
-    with Toxiproxy(url) as toxiproxy, run_service("stream") as process:
-        break_commits(Cuts(Proxy(toxiproxy, name)))
+    with run_service("stream") as process:
+        break_commits(Cuts(Proxy(Toxiproxy(url), name)))
         settings = process.settings
         scorer = ScoringClient(settings, timeout_seconds=5.0)
         with closing(scorer), open_store(settings) as store:

@@ -200,10 +200,10 @@ def test_a_process_that_is_frozen_for_a_time_is_resumed_although_the_console_was
 
 
 def test_a_fault_without_its_part_is_refused_with_the_reason(page: Page) -> None:
-    network = page.fault("network-cut")
-    assert "No proxy runs" in network["unavailable"]
-    answer = page.switch("network-cut", "on")
-    assert (answer.status_code, answer.json()["error"]) == (409, f"network-cut: {network['unavailable']}")
+    network = page.fault("scoring-cut")
+    assert "No proxy runs" in network["unavailable"] and "CARDWATCH_TOXIPROXY" in network["unavailable"]
+    answer = page.switch("scoring-cut", "on")
+    assert (answer.status_code, answer.json()["error"]) == (409, f"scoring-cut: {network['unavailable']}")
     assert page.client.post("/api/faults/burst/on").status_code == 401
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from adapters.local_stack.toxiproxy import DOWNSTREAM, UPSTREAM
 from adapters.runtime.kafka_connection import KafkaClient
 from infra.local_stack.supervisor import ProcessSpec
 from tests.deadlines import pass_seconds, until
@@ -27,7 +28,7 @@ from tests.e2e.evidence import (
 )
 from tests.e2e.proxied_stack import ProxiedStack, proxied_stack
 from tests.e2e.system import System, start_system
-from tests.e2e.toxiproxy import DOWNSTREAM, UPSTREAM, Proxy
+from tests.e2e.toxiproxy import Proxy
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800), UNCLOSED_SOCKETS]
 

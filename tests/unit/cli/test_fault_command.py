@@ -13,6 +13,7 @@ from cardwatch.live.faults import FaultStates
 from cardwatch.progress import FaultBegan, FaultRequested, Progress
 from cli import fault as command
 from cli.main import main
+from tests.proxied_home import ProxiedHome
 
 NOW_MS = 1_000_000.0
 
@@ -65,14 +66,38 @@ def test_the_list_tells_what_is_off_asked_and_on_and_for_how_long(topic: list[Pr
     assert state_of("burst") == "on, 42 s"
     topic.append(FaultRequested(name="burst", until_ms=None))
     assert state_of("burst") == "ends"
-    assert state_of("network-cut") == "none"
+    assert state_of("scoring-cut") == "none"
+
+
+@pytest.fixture
+def proxied(topic: list[Progress], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ProxiedHome:
+    """A stack in CARDWATCH_HOME whose worker reaches the scoring service through a proxy. No console runs."""
+    home = ProxiedHome(tmp_path, "scoring")
+    monkeypatch.setattr(command, "NetworkFaults", lambda _home: home.faults())
+    return home
+
+
+def test_a_network_fault_is_switched_on_listed_and_switched_off(proxied: ProxiedHome) -> None:
+    proxied.own(proxied.owner, console=proxied.owner)
+    assert run("on", "scoring-cut", "--for", "60") == (0, "scoring-cut is on; the console ends it after 60 s\n")
+    assert proxied.control.is_broken("stream-to-scoring")
+    assert (state_of("scoring-cut"), state_of("scoring-slow"), state_of("store-silent")) == ("on, 60 s", "off", "none")
+    assert run("off", "scoring-cut") == (0, "scoring-cut is off\n")
+    assert not proxied.control.is_broken("stream-to-scoring")
+    assert state_of("scoring-cut") == "off"
+
+
+def test_a_network_fault_that_nobody_would_end_is_refused(proxied: ProxiedHome) -> None:
+    status, output = run("on", "scoring-cut")
+    assert (status, proxied.control.is_broken("stream-to-scoring")) == (2, False)
+    assert "no console runs, which would end scoring-cut" in output
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (("on", "explosion"), "there is no fault 'explosion'"),
-        (("on", "network-cut"), "No proxy runs"),
+        (("on", "scoring-cut"), "No proxy runs"),
         (("on", "poison-record", "--for", "5"), "happens once"),
         (("on", "kill-scoring", "--for", "5"), "happens once"),
         (("on", "kill-scoring"), "no process that this stack has started"),

@@ -9,6 +9,7 @@ export class TestFaults {
   private readonly until = new Map<string, number>();
   withoutGenerator = false;
   inContainers = false;
+  withProxy = false;
 
   list(): FaultSwitch[] {
     return [...this.processes(), ...this.world(), ...this.network()].map((fault) => this.withState(fault));
@@ -74,20 +75,22 @@ export class TestFaults {
   }
 
   private network(): FaultSwitch[] {
-    return [
-      {
-        ...OFF,
-        name: "network-delay",
-        group: "network",
-        part: "scoring",
-        title: "Slow network",
-        box: "scoring",
-        effect: "Answers of the scoring service take longer than its deadline, and the rules decide.",
-        look: "The share decided by rules rises.",
-        seconds: 60,
-        unavailable: "No proxy runs between the parts of this stack.",
-        commands: { on: "cardwatch fault on network-delay", off: "cardwatch fault off network-delay" },
-      },
-    ];
+    const told: [string, string, BoxName, string, string][] = [
+      ["broker-cut", "Lost broker", "stream", "The stream worker loses all connections to Kafka.", "Waiting transactions rise."],
+      ["scoring-cut", "Lost scoring service", "stream", "The stream worker cannot connect to the scoring service.", "All is decided by rules."],
+    ]; // prettier-ignore
+    return told.map(([name, title, box, effect, look]) => ({
+      ...OFF,
+      name,
+      group: "network",
+      part: box,
+      title,
+      box,
+      effect,
+      look,
+      seconds: 30,
+      unavailable: this.withProxy ? null : "No proxy runs between the parts of this stack.",
+      commands: { on: `cardwatch fault on ${name}`, off: `cardwatch fault off ${name}` },
+    }));
   }
 }

@@ -49,8 +49,19 @@ test("a switch can be set with the keyboard alone", async () => {
 
 test("network faults are grey where there is no proxy, and say so", async () => {
   const page = await open();
-  assert.ok(await switchNamed(page, "Slow network").isDisabled());
-  await rowOf(page, "Slow network").getByText("No proxy runs between the parts of this stack.").waitFor();
+  assert.ok(await switchNamed(page, "Lost broker").isDisabled());
+  await rowOf(page, "Lost broker").getByText("No proxy runs between the parts of this stack.").waitFor();
+});
+
+test("with a proxy a network fault is switched on for a time, and off by hand", async () => {
+  server.faults.withProxy = true;
+  const page = await open();
+  await switchNamed(page, "Lost scoring service").click();
+  await rowOf(page, "Lost scoring service").getByText(/on, ends in 0:(30|2\d)/).waitFor();
+  await rowOf(page, "Lost scoring service").getByText("cardwatch fault off scoring-cut").waitFor();
+  await switchNamed(page, "Lost scoring service").click();
+  await rowOf(page, "Lost scoring service").getByText("off", { exact: true }).waitFor();
+  assert.deepEqual(server.actions, ["/api/faults/scoring-cut/on?seconds=30", "/api/faults/scoring-cut/off"]);
 });
 
 test("without a generator no fault of the data can be switched on, and the reason is there", async () => {

@@ -7,7 +7,14 @@ from datetime import date
 import pytest
 
 from cardwatch.errors import Misconfigured
-from cardwatch.live.faults import NETWORK_FAULTS, WORLD_FAULTS, FaultStates, off_request, on_request
+from cardwatch.live.faults import (
+    NETWORK_FAULTS,
+    WORLD_FAULTS,
+    FaultStates,
+    network_until_ms,
+    off_request,
+    on_request,
+)
 from cardwatch.live.frames import BOXES, EventKind
 from cardwatch.live.timeline import Timeline
 from cardwatch.progress import FaultBegan, FaultEnded, FaultRequested
@@ -40,7 +47,7 @@ def test_a_request_lasts_its_default_or_the_given_seconds() -> None:
     ("name", "seconds", "reason"),
     [
         ("explosion", None, "there is no fault 'explosion'"),
-        ("network-cut", None, "No proxy runs"),
+        ("scoring-cut", None, "there is no fault 'scoring-cut'"),
         ("burst", 0.5, "1 to 86,400 seconds, not 0.5"),
         ("burst", float("nan"), "not nan"),
         ("drift", 90_000.0, "not 90000"),
@@ -50,6 +57,13 @@ def test_a_request_lasts_its_default_or_the_given_seconds() -> None:
 def test_an_impossible_request_is_refused_with_the_reason(name: str, seconds: float | None, reason: str) -> None:
     with pytest.raises(Misconfigured, match=reason):
         on_request(name, seconds, 0.0)
+
+
+def test_a_fault_of_the_network_lasts_half_a_minute_or_the_given_seconds() -> None:
+    assert network_until_ms(None, 5_000.0) == 35_000.0
+    assert network_until_ms(2.0, 5_000.0) == 7_000.0
+    with pytest.raises(Misconfigured, match="not 0"):
+        network_until_ms(0.0, 5_000.0)
 
 
 def test_a_fault_begins_when_it_is_requested_and_ends_when_its_time_is_over() -> None:

@@ -18,6 +18,7 @@ from adapters.local_stack.process_tree import ProcessIdentity
 from adapters.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
 from adapters.runtime.settings import Secret, read_settings
 from cardwatch.errors import CardwatchError, Misconfigured
+from cli.main import main
 from cli.stack.logs import Tail, logs
 from cli.stack.ps import process_rows
 from cli.stack.readiness import REPORT_SECONDS, ReadinessMonitor, model_has_decided
@@ -96,6 +97,17 @@ def test_stopping_ends_the_processes_of_a_dead_owner(home: StackHome) -> None:
         assert home.stop()
         assert not stream.alive
     assert not home.stop()
+
+
+def test_a_setting_that_names_no_toxiproxy_is_refused_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CARDWATCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CARDWATCH_TOXIPROXY", "no-such-program")
+    refused = CliRunner().invoke(main, ["up"])
+    assert refused.exit_code == 2
+    assert "CARDWATCH_TOXIPROXY='no-such-program' is not an executable file" in refused.output
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_refusal(tmp_path: Path) -> None:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import time
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from adapters.local_stack.stack_home import ProcessEndpoint
+from adapters.local_stack.network_faults import NetworkFaults
+from adapters.local_stack.stack_home import ProcessEndpoint, StackHome
+from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
+from cardwatch.live.faults import NETWORK_FAULTS
 from cardwatch.live.frames import BoxState
 from cardwatch.live.topic_state import TopicState
 from cardwatch.progress import FaultBegan, FaultRequested
 from services.console.boxes import ProcessObservation
-from services.console.fault_switches import FaultSwitch, FaultSwitches
+from services.console.fault_switch import FaultSwitch
+from services.console.fault_switches import FaultSwitches
+from services.console.network_switches import NetworkSwitches
 
 NOW_MS = 1_000_000.0
+NO_STACK = Path("no-stack-here")
 
 
 class FakeProcesses:
@@ -67,7 +74,8 @@ class Console:
         self.state = TopicState({}, time.monotonic())
         self.processes = FakeProcesses(**states)
         self.published: list[FaultRequested] = []
-        self.switches = FaultSwitches(self.state, self.processes, self.published.append, lambda: NOW_MS)
+        network = NetworkSwitches(NetworkFaults(StackHome(read_settings({}, home=NO_STACK))), self.state)
+        self.switches = FaultSwitches(self.state, self.processes, network, self.published.append, lambda: NOW_MS)
 
     def named(self, name: str) -> FaultSwitch:
         return next(switch for switch in self.switches.switches() if switch.name == name)
@@ -149,6 +157,12 @@ def test_only_processes_that_run_and_are_the_stacks_can_be_switched(state: BoxSt
     assert unavailable is None if reason is None else reason in str(unavailable)
 
 
+def test_network_faults_come_last_and_cannot_be_used_without_a_proxy() -> None:
+    network = ready("generator").switches.switches()[-len(NETWORK_FAULTS) :]
+    assert [switch.name for switch in network] == list(NETWORK_FAULTS)
+    assert all("CARDWATCH_TOXIPROXY" in str(switch.unavailable) for switch in network)
+
+
 def test_in_containers_the_switch_of_a_process_says_what_to_type() -> None:
     console = ready("scoring", "generator")
     console.processes.in_containers = True
@@ -160,7 +174,7 @@ def test_in_containers_the_switch_of_a_process_says_what_to_type() -> None:
 
 @pytest.mark.parametrize(
     ("name", "seconds"),
-    [("explosion", None), ("network-cut", None), ("burst", 0.0), ("kill-scoring", 5.0), ("freeze-scoring", 1e9)],
+    [("explosion", None), ("scoring-cut", None), ("burst", 0.0), ("kill-scoring", 5.0), ("freeze-scoring", 1e9)],
 )
 def test_what_cannot_be_switched_on_is_refused(name: str, seconds: float | None) -> None:
     console = ready("scoring", "generator")
@@ -169,7 +183,7 @@ def test_what_cannot_be_switched_on_is_refused(name: str, seconds: float | None)
     assert (console.published, console.processes.asked) == ([], [])
 
 
-@pytest.mark.parametrize("name", ["kill-scoring", "explosion", "network-cut"])
+@pytest.mark.parametrize("name", ["kill-scoring", "explosion", "scoring-cut"])
 def test_what_has_no_end_cannot_be_switched_off(name: str) -> None:
     with pytest.raises(Misconfigured):
         ready("scoring").switches.off(name)
