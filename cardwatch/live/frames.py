@@ -56,7 +56,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
 
 class Box(Struct, frozen=True, kw_only=True):
-    """A box of the diagram. `reason` is why its process is not ready.
+    """A box of the diagram. `process` is the worst of its processes; `reason` is why that one is not ready.
 
     `actions` are those that the console may take now, `commands` what to type for an action instead, by its name. In
     compose there are commands and no actions: no container may stop another one.
@@ -64,6 +64,7 @@ class Box(Struct, frozen=True, kw_only=True):
 
     name: str
     state: BoxState
+    process: str = ""
     reason: str | None = None
     pid: int | None = None
     restarts: int = 0

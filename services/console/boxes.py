@@ -49,6 +49,7 @@ def _box(name: str, processes: list[ProcessObservation], figures: list[Figure]) 
     return Box(
         name=name,
         state=worst.state,
+        process=worst.name if has_process else "",
         reason=worst.reason,
         pid=worst.pid if has_process else None,
         restarts=sum(process.restarts for process in processes),

@@ -63,8 +63,12 @@ class ContainerProcesses:
         """Do nothing: the console has frozen no container."""
 
     def log_tail(self, name: str, lines: int) -> list[str]:
-        """Return how to read the log, which a container cannot."""
-        return [f"docker compose logs --tail {lines} {name}"] if name in self._endpoints else []
+        """Return no lines: no container reads the log of another one."""
+        return []
+
+    def log_command(self, name: str) -> str:
+        """Return the command that prints the log of a container."""
+        return f"docker compose logs {name}"
 
     def _state(self, name: str, reason: str | None) -> BoxState:
         if reason is None:

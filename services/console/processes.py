@@ -6,7 +6,6 @@ import logging
 from typing import Final, NamedTuple, Protocol
 
 from adapters.local_stack.process_actions import (
-    ACTIONS,
     FREEZE,
     KILL,
     RESUME,
@@ -20,10 +19,12 @@ from adapters.local_stack.stack_home import ProcessEndpoint, StackHome, StackSta
 from adapters.runtime.addresses import without_userinfo
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.kafka_connection import KafkaConnection
+from cardwatch.live.faults import off_command, on_command
 from cardwatch.live.frames import BoxState
 from services.console.boxes import ProcessObservation
 
-_SIGNALS: Final = {KILL: "KILL", FREEZE: "STOP", RESUME: "CONT"}
+LONGEST_FREEZE_SECONDS: Final = 600
+"""After this time a process that was frozen from its box is resumed, if nobody has resumed it before."""
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,10 @@ class WatchedProcesses(Protocol):
         """Resume the processes whose time is over."""
 
     def log_tail(self, name: str, lines: int) -> list[str]:
-        """Return the last lines of a process' log."""
+        """Return the last lines of a process' log, none if it cannot be read from here."""
+
+    def log_command(self, name: str) -> str:
+        """Return the command that prints the log of a process."""
 
 
 class _Answer(NamedTuple):
@@ -93,13 +97,16 @@ class StackProcesses:
         return [_observation(name, record, status, answers.get(name)) for name in status.endpoints]
 
     def act(self, name: str, action: str) -> None:
-        """Kill, freeze or resume a process with all its descendants.
+        """Kill, freeze or resume a process with all its descendants. What is frozen is resumed after ten minutes.
 
         Raises `Misconfigured` for an unknown action, and for a process that does not run or is not this stack's.
         """
         if action == RESUME:
             self._freezes.resume(name)
             log.info("audit: resume %s", name)
+            return
+        if action == FREEZE:
+            self.freeze_until(name, epoch_ms() + 1000.0 * LONGEST_FREEZE_SECONDS)
             return
         touched = act_on_process(self._home, name, action)
         log.info("audit: %s %s, process %d and its descendants, %d in all", action, name, touched[0], len(touched))
@@ -133,6 +140,10 @@ class StackProcesses:
             return []
         return [without_userinfo(line) for line in text.splitlines()[-lines:]]
 
+    def log_command(self, name: str) -> str:
+        """Return the command that prints the log of a process."""
+        return f"cardwatch logs {name}"
+
 
 def _observation(name: str, record: StackRecord, status: StackStatus, answer: _Answer | None) -> ProcessObservation:
     identity = record.processes.get(name)
@@ -159,5 +170,15 @@ def _observation(name: str, record: StackRecord, status: StackStatus, answer: _A
         pid=pid,
         restarts=status.restarts.get(name, 0),
         address=without_userinfo(status.endpoints[name].address),
-        commands={} if pid is None else {action: f"kill -{_SIGNALS[action]} {pid}" for action in ACTIONS},
+        commands={} if pid is None else _commands(name),
     )
+
+
+def _commands(name: str) -> dict[str, str]:
+    """Return the commands that do what `StackProcesses.act` does."""
+    freeze = f"{FREEZE}-{name}"
+    return {
+        KILL: on_command(f"{KILL}-{name}"),
+        FREEZE: f"{on_command(freeze)} --for {LONGEST_FREEZE_SECONDS}",
+        RESUME: off_command(freeze),
+    }

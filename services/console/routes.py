@@ -101,7 +101,13 @@ class ConsoleRoutes:
         name = request.path_params["name"]
         log = await run_in_threadpool(self._processes.log_tail, name, LOG_LINES)
         metrics = [(_named(sample.name, sample.labels), sample.value) for sample in self._feed.page(name)]
-        return json_response({"log": log, "metrics": [each for each in metrics if each[0].startswith("cardwatch_")]})
+        return json_response(
+            {
+                "log": log,
+                "log_command": self._processes.log_command(name),
+                "metrics": [each for each in metrics if each[0].startswith("cardwatch_")],
+            }
+        )
 
     async def _decision(self, request: Request) -> Response:
         parameters = request.path_params

@@ -9,6 +9,8 @@ const TOKEN_KEY = "cardwatch-token";
 /** What the panel of a box shows beside the frame. */
 export interface BoxDetails {
   log: string[];
+  /** What prints all of it. */
+  log_command: string;
   metrics: [string, number | null][];
   /** Positions that are not in the frames, if there are any. */
   offsets?: [string, number | string | null][];

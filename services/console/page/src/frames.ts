@@ -38,6 +38,8 @@ export interface Figure {
 export interface Box {
   name: string;
   state: BoxState;
+  /** Of several processes the one in the worst state, which actions are about. */
+  process: string;
   reason: string | null;
   pid: number | null;
   restarts: number;
@@ -45,7 +47,7 @@ export interface Box {
   figures: Figure[];
   /** Actions that the console may take now. */
   actions: string[];
-  /** What to type for each action instead. */
+  /** What to type for each action. */
   commands: Record<string, string>;
 }
 

@@ -41,7 +41,7 @@ test("a kill asks first, names its command, and is sent with the token of the ad
   assert.equal(new URL(page.url()).hash, "");
   await page.getByRole("button", { name: /^Scoring service/ }).click();
   await page.getByRole("button", { name: "Kill…" }).click();
-  await page.getByText("kill -KILL 4104").waitFor();
+  await page.getByText("cardwatch fault on kill-scoring").waitFor();
   assert.deepEqual(server.actions, []);
   await page.getByRole("button", { name: "Kill process 4104" }).click();
   await page.getByRole("complementary").getByText("Kill: sent to process 4104.").waitFor();
@@ -54,7 +54,7 @@ test("a frozen process can be resumed and not frozen again", async () => {
   await page.getByTestId("sentence").getByText("Stream worker is frozen.").waitFor();
   assert.ok(await page.getByRole("button", { name: "Freeze…" }).isDisabled());
   await page.getByRole("button", { name: "Resume…" }).click();
-  await page.getByText("kill -CONT 4102").waitFor();
+  await page.getByText("cardwatch fault off freeze-stream").waitFor();
   await page.getByRole("button", { name: "Resume process 4102" }).click();
   await page.getByRole("complementary").getByText("Resume: sent to process 4102.").waitFor();
   assert.deepEqual(server.actions, ["stream/resume"]);

@@ -196,6 +196,7 @@ export class TestSystem {
     return {
       name,
       state,
+      process: name === "store" ? "" : name,
       reason: state === "down" ? "it does not answer" : state === "waiting" ? "waits for Kafka" : null,
       pid,
       restarts: name === "scoring" ? 1 : 0,
@@ -208,7 +209,12 @@ export class TestSystem {
 
   private commands(name: BoxName, pid: number | null): Record<string, string> {
     if (this.inContainers) return { kill: `docker compose kill ${name}`, freeze: `docker compose pause ${name}` };
-    return pid === null ? {} : { kill: `kill -KILL ${pid}`, freeze: `kill -STOP ${pid}`, resume: `kill -CONT ${pid}` };
+    if (pid === null) return {};
+    return {
+      kill: `cardwatch fault on kill-${name}`,
+      freeze: `cardwatch fault on freeze-${name} --for 600`,
+      resume: `cardwatch fault off freeze-${name}`,
+    };
   }
 
   private lines(count: number): DecisionLine[] {
@@ -388,6 +394,7 @@ export function decisionDetails(partition: number, offset: number): DecisionDeta
 }
 
 export const BOX_DETAILS = {
+  log_command: "cardwatch logs scoring",
   log: ["2025-04-06 09:12:43 INFO ready", `2025-04-06 09:12:44 INFO transactions[2] 17 of card ${SCRIPT}: challenge`],
   metrics: [
     ["cardwatch_decisions_total", 1_834_211],

@@ -19,6 +19,7 @@ def test_a_part_that_has_never_answered_is_starting() -> None:
     [stream] = parts.observe()
     assert (stream.state, stream.reason, stream.pid) == (BoxState.STARTING, "it does not answer yet", None)
     assert stream.commands["kill"] == "docker compose kill stream"
+    assert parts.log_command("stream") == "docker compose logs stream"
 
 
 def test_the_console_says_what_to_type_instead_of_touching_a_container() -> None:

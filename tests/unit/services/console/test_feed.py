@@ -64,7 +64,7 @@ def test_a_box_of_several_workers_shows_the_worst_of_them() -> None:
         for box in boxes_of([observed("stream"), observed("stream-2", BoxState.DOWN, None)], {})
         if box.name == "stream"
     ]
-    assert (stream.state, stream.restarts) == (BoxState.DOWN, 2)
+    assert (stream.state, stream.process, stream.restarts) == (BoxState.DOWN, "stream-2", 2)
 
 
 @pytest.mark.parametrize(

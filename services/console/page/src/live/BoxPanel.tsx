@@ -13,12 +13,13 @@ import { linesOf, stateOf, toneOf } from "./box_figures.ts";
 
 const REFRESH_MS = 2_000;
 const LOG_LINES = 200;
+const LONGEST_FREEZE = "The console resumes it after 10 minutes, if nobody does before.";
 
 /** Everything about one box. */
 export function BoxPanel({ name, onClose }: { name: BoxName; onClose: () => void }) {
   const text = BOX_TEXTS[name];
   const box = boxNamed(name);
-  const { details, error } = useDetails(name);
+  const { details, error } = useDetails(box?.process || name);
   return (
     <Panel title={text.title} subject={name} state={<State box={box} />} onClose={onClose}>
       <Actions name={name} text={text} box={box} />
@@ -69,13 +70,20 @@ export function BoxPanel({ name, onClose }: { name: BoxName; onClose: () => void
         none="This process has no offsets."
       />
       {details && <Pairs title="Metrics" pairs={details.metrics} none="This process publishes no metrics." />}
-      {details && (details.log.length > 0 || box?.pid != null) && <Log lines={details.log} name={name} />}
+      {details && box && hasLog(box, details) && (
+        <Log box={box} lines={details.log} command={details.log_command} />
+      )}
     </Panel>
   );
 }
 
-function useDetails(name: BoxName): { details: BoxDetails | null; error: string | null } {
-  const [state, setState] = useState<{ name: BoxName; details: BoxDetails | null; error: string | null }>({
+/** Whether there is a log, here or in a container. What somebody else has started has none here. */
+function hasLog(box: Box, { log }: BoxDetails): boolean {
+  return log.length > 0 || box.pid !== null || Object.keys(box.commands).length > 0;
+}
+
+function useDetails(name: string): { details: BoxDetails | null; error: string | null } {
+  const [state, setState] = useState<{ name: string; details: BoxDetails | null; error: string | null }>({
     name,
     details: null,
     error: null,
@@ -153,7 +161,7 @@ function Actions({ name, text, box }: { name: BoxName; text: BoxText; box: Box |
     setAsked(null);
     let said = `${action.title}: sent to process ${box?.pid}.`;
     try {
-      await act(name, action.name);
+      await act(box!.process, action.name);
     } catch (error) {
       said = `${action.title} was refused: ${(error as Error).message}`;
     }
@@ -238,7 +246,9 @@ function Confirm({ action, text, box, onConfirm, onCancel }: ConfirmProps) {
           {action.title} process {pid} of {text.title}?
         </b>
       </p>
-      <p>{consequence}</p>
+      <p>
+        {consequence} {action.name === "freeze" && LONGEST_FREEZE}
+      </p>
       {box.commands[action.name] && (
         <>
           <p>The same on the command line:</p>
@@ -322,19 +332,20 @@ function Pairs({ title, pairs, none }: { title: string; pairs: [string, number |
   );
 }
 
-function Log({ lines, name }: { lines: string[]; name: string }) {
+function Log({ box, lines, command }: { box: Box; lines: string[]; command: string }) {
+  const isReadHere = box.pid !== null || lines.length > 0;
   return (
     <section>
       <h3>End of the log</h3>
       {lines.length === 0 ? (
-        <p class="text">The log is empty.</p>
+        <p class="text">{isReadHere ? "The log is empty." : "The console cannot read it."}</p>
       ) : (
         <pre class="log" tabIndex={0} aria-label="End of the log">
           {lines.slice(-LOG_LINES).join("\n")}
         </pre>
       )}
       <p class="text">All of it:</p>
-      <code class="command">cardwatch logs {name}</code>
+      <code class="command">{command}</code>
     </section>
   );
 }

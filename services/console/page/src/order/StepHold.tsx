@@ -62,6 +62,7 @@ export function StepHold({ step }: { step: CommitStep }) {
       <code class="command">
         {isAsked || isHeld ? "cardwatch steps release" : `cardwatch steps hold ${step.name}`}
       </code>
+      {isHeld && <code class="command">cardwatch fault on kill-stream && cardwatch steps release</code>}
       {outcome && <p class="muted">{outcome}</p>}
     </div>
   );
