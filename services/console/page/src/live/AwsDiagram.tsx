@@ -2,8 +2,8 @@ import { signal } from "@preact/signals";
 import { useMemo, useRef } from "preact/hooks";
 import * as format from "../format.ts";
 import { BOXES, type BoxName } from "../frames.ts";
-import { addressOf, go } from "../routes.ts";
 import { TOUR, type AwsPicture, type PricedItem } from "../tour/data.ts";
+import { BoxButton } from "./BoxButton.tsx";
 import { CHARACTER, EdgeLine, TITLE_CHARACTER, cut, useWidth, wrapped } from "./Diagram.tsx";
 import { layoutFor, type Place } from "./layout.ts";
 
@@ -88,49 +88,26 @@ function ServiceBox({ name, place, items, open }: ServiceBoxProps) {
   const characters = Math.floor((place.width - 24) / CHARACTER);
   const quantities = items.length > 0 ? wrapped(items[0]!.quantities, characters).slice(0, 2) : [];
   const price = items.length > 0 ? `${dollars(sum(items))} a month` : "";
-  const show = () => go(addressOf("live", name));
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
-    event.preventDefault();
-    show();
-  };
+  const label = [title, subtitle, ...items.map((item) => item.quantities), price].filter(Boolean).join(", ");
   return (
-    <g class={open ? "box open" : "box"} data-tone="unknown" transform={`translate(${place.x} ${place.y})`}>
-      <rect class="frame" x={0.5} y={0.5} width={place.width - 1} height={place.height - 1} rx={6} />
-      <g aria-hidden="true">
-        <text class="title" x={12} y={23.5}>
-          {cut(title, Math.floor((place.width - 20) / TITLE_CHARACTER))}
+    <BoxButton name={name} place={place} open={open} tone="unknown" label={label}>
+      <text class="title" x={12} y={23.5}>
+        {cut(title, Math.floor((place.width - 20) / TITLE_CHARACTER))}
+      </text>
+      <text class="subtitle" x={12} y={42}>
+        {cut(subtitle, characters)}
+      </text>
+      {quantities.map((line, index) => (
+        <text class="name" x={12} y={60 + 15 * index} key={line}>
+          {cut(line, characters)}
         </text>
-        <text class="subtitle" x={12} y={42}>
-          {cut(subtitle, characters)}
+      ))}
+      {price && (
+        <text class="value" x={place.width - 12} y={place.height - 10} text-anchor="end">
+          {price}
         </text>
-        {quantities.map((line, index) => (
-          <text class="name" x={12} y={60 + 15 * index} key={line}>
-            {cut(line, characters)}
-          </text>
-        ))}
-        {price && (
-          <text class="value" x={place.width - 12} y={place.height - 10} text-anchor="end">
-            {price}
-          </text>
-        )}
-      </g>
-      <rect
-        class="button-area"
-        id={`box-${name}`}
-        role="button"
-        tabindex={0}
-        aria-label={[title, subtitle, ...items.map((item) => item.quantities), price].filter(Boolean).join(", ")}
-        aria-expanded={open}
-        x={-4}
-        y={-4}
-        width={place.width + 8}
-        height={place.height + 8}
-        rx={10}
-        onClick={show}
-        onKeyDown={onKeyDown}
-      />
-    </g>
+      )}
+    </BoxButton>
   );
 }
 

@@ -2,8 +2,8 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { BOX_TEXTS } from "../boxes.ts";
 import * as format from "../format.ts";
 import { BOXES, type Box, type BoxName, type LiveFrame } from "../frames.ts";
-import { addressOf, go } from "../routes.ts";
 import { live } from "../state.ts";
+import { BoxButton } from "./BoxButton.tsx";
 import { Dots } from "./Dots.tsx";
 import { linesOf, stateOf, toneOf } from "./box_figures.ts";
 import { flowOf, type Flow } from "./flow.ts";
@@ -113,58 +113,34 @@ function BoxShape({ name, place, box, frame, open }: BoxShapeProps) {
   const label = [`${text.title}: ${state}`, box?.reason, ...lines.map((line) => `${line.name} ${line.value}`)]
     .filter(Boolean)
     .join(", ");
-  const show = () => go(addressOf("live", name));
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
-    event.preventDefault();
-    show();
-  };
   const isWell = toneOf(box) === "ok";
   const stateFits = 34 + text.title.length * TITLE_CHARACTER + state.length * CHARACTER < place.width - 12;
   const below = isWell ? text.subtitle : [!stateFits && state, box?.reason].filter(Boolean).join(": ") || text.subtitle;
   return (
-    <g class={open ? "box open" : "box"} data-tone={toneOf(box)} transform={`translate(${place.x} ${place.y})`}>
-      <rect class="frame" x={0.5} y={0.5} width={place.width - 1} height={place.height - 1} rx={6} />
+    <BoxButton name={name} place={place} open={open} tone={toneOf(box)} label={label}>
       <circle cx={15} cy={19} r={4} />
-      <g aria-hidden="true">
-        <text class="title" x={26} y={23.5}>
-          {text.title}
+      <text class="title" x={26} y={23.5}>
+        {text.title}
+      </text>
+      {stateFits && (
+        <text class="state" x={place.width - 12} y={23} text-anchor="end">
+          {state}
         </text>
-        {stateFits && (
-          <text class="state" x={place.width - 12} y={23} text-anchor="end">
-            {state}
+      )}
+      <text class="subtitle" x={12} y={42}>
+        {cut(below, characters)}
+      </text>
+      {lines.map((line, index) => (
+        <g key={line.name} transform={`translate(0 ${62 + 17 * index})`}>
+          <text class="name" x={12}>
+            {cut(line.name, characters - line.value.length - 1)}
           </text>
-        )}
-        <text class="subtitle" x={12} y={42}>
-          {cut(below, characters)}
-        </text>
-        {lines.map((line, index) => (
-          <g key={line.name} transform={`translate(0 ${62 + 17 * index})`}>
-            <text class="name" x={12}>
-              {cut(line.name, characters - line.value.length - 1)}
-            </text>
-            <text class="value" x={place.width - 12} text-anchor="end">
-              {line.value}
-            </text>
-          </g>
-        ))}
-      </g>
-      <rect
-        class="button-area"
-        id={`box-${name}`}
-        role="button"
-        tabindex={0}
-        aria-label={label}
-        aria-expanded={open}
-        x={-4}
-        y={-4}
-        width={place.width + 8}
-        height={place.height + 8}
-        rx={10}
-        onClick={show}
-        onKeyDown={onKeyDown}
-      />
-    </g>
+          <text class="value" x={place.width - 12} text-anchor="end">
+            {line.value}
+          </text>
+        </g>
+      ))}
+    </BoxButton>
   );
 }
 
