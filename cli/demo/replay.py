@@ -1,7 +1,7 @@
 """A replay of a demo: the page of the console with the recorded run inside, one file that opens without a network.
 
-The recording is JSON, gzip and base64, in a data block of the page; the browser's `DecompressionStream` opens it. The
-policy of the file allows its own script and style, and no connection at all.
+The recording and the texts of the tour are JSON, gzip and base64, in data blocks of the page; the browser's
+`DecompressionStream` opens them. The policy of the file allows its own script and style, and no connection at all.
 """
 
 from __future__ import annotations
@@ -132,17 +132,26 @@ def for_replay(frames: Sequence[Frame], change_day: date | None) -> list[Frame]:
     return kept
 
 
-def embed(page: bytes, recording: object) -> bytes:
-    """Return the console's page with the recording inside. Raises `CardwatchError` for a page that is not complete."""
+def embed(page: bytes, recording: object, tour: bytes | None = None) -> bytes:
+    """Return the console's page with the recording inside, and the texts of the tour if there are any.
+
+    Raises `CardwatchError` for a page that is not complete.
+    """
     if _HEAD not in page or _BODY_END not in page:
         raise CardwatchError("the page of the console has no <head> or no </body>: build it again")
-    packed = base64.b64encode(gzip.compress(msgspec.json.encode(recording), mtime=0))
     policy = content_policy(page, connects="'none'").encode()
     meta = b'<meta http-equiv="Content-Security-Policy" content="' + policy + b'">'
-    data = b'<script type="application/octet-stream" id="recording">' + packed + b"</script>"
+    data = _data_block(b"recording", msgspec.json.encode(recording))
+    if tour is not None:
+        data += _data_block(b"tour", tour)
     head, _, rest = page.partition(_HEAD)
     body, _, end = rest.rpartition(_BODY_END)
     return head + _HEAD + meta + body + data + _BODY_END + end
+
+
+def _data_block(name: bytes, content: bytes) -> bytes:
+    packed = base64.b64encode(gzip.compress(content, mtime=0))
+    return b'<script type="application/octet-stream" id="' + name + b'">' + packed + b"</script>"
 
 
 def _untouchable(frame: LiveFrame) -> LiveFrame:

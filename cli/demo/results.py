@@ -117,7 +117,8 @@ class DemoResults:
             summary=summary,
         )
         file = self._folder / REPLAY_NAME
-        file.write_bytes(embed((PAGE / "dist" / "index.html").read_bytes(), recording))
+        page, tour = PAGE / "dist" / "index.html", PAGE / "dist" / "tour.json"
+        file.write_bytes(embed(page.read_bytes(), recording, tour.read_bytes() if tour.exists() else None))
         return file
 
     def _recorded(self, decisions: int) -> Sequence[Frame]:

@@ -1,6 +1,7 @@
 """The console's HTTP interface.
 
 GET  /                                     the page
+GET  /api/tour                             the texts of the tour, if the page was built with them
 GET  /api/live                             server-sent events, see `frames`
 GET  /api/boxes/NAME                       log tail, metrics and positions of a process
 GET  /api/decisions/PARTITION/OFFSET       one decision with its explanation
@@ -63,6 +64,7 @@ class ConsoleRoutes:
         """Return the application."""
         routes = [
             Route("/", self._guarded(self._get_page), methods=["GET"]),
+            Route("/api/tour", self._guarded(self._get_tour), methods=["GET"]),
             Route("/api/live", self._guarded(self._live), methods=["GET"]),
             Route("/api/boxes/{name}", self._guarded(self._box), methods=["GET"]),
             Route("/api/decisions/{partition:int}/{offset:int}", self._guarded(self._decision), methods=["GET"]),
@@ -93,6 +95,11 @@ class ConsoleRoutes:
     async def _get_page(self, _request: Request) -> Response:
         headers = {"Content-Security-Policy": self._page.policy}
         return Response(self._page.content, headers=headers, media_type="text/html")
+
+    async def _get_tour(self, _request: Request) -> Response:
+        if self._page.tour is None:
+            return _error(HTTPStatus.NOT_FOUND, "the page was built without the tour")
+        return Response(self._page.tour, media_type="application/json")
 
     async def _live(self, _request: Request) -> Response:
         return StreamingResponse(self._broadcaster.subscribe(), media_type="text/event-stream")

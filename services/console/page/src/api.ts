@@ -74,7 +74,8 @@ export async function post(path: string, body?: unknown): Promise<Response> {
   return response;
 }
 
-async function errorOf(response: Response): Promise<string> {
+/** What the service says about an answer that is none. */
+export async function errorOf(response: Response): Promise<string> {
   try {
     const { error } = (await response.json()) as { error?: string };
     if (error) return error;

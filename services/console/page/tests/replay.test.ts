@@ -133,6 +133,13 @@ test("the result is the table of the summary", async () => {
   await page.getByText("35,819 EUR").waitFor();
 });
 
+test("the tour is in the file, and walks through its stops", async () => {
+  const page = await open("#/tour");
+  await page.locator("#stop-title").getByText(/^1\. /).waitFor();
+  await page.getByRole("button", { name: "Next" }).click();
+  await page.locator("#stop-title").getByText(/^2\. /).waitFor();
+});
+
 test("a file of another format says why it is not shown", async () => {
   const file = writeReplay(join(folder, "other.html"), { ...testRecording(), format: 99 });
   const page = await open("#/live", {}, file);

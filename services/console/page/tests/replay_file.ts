@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import type { Frame, LiveFrame } from "../src/frames.ts";
 import type { Recording } from "../src/replay/recording.ts";
 import { SCRIPT, TestSystem } from "./test_data.ts";
-import { policyOf } from "./test_server.ts";
+import { TOUR, policyOf } from "./test_server.ts";
 
 const PAGE = readFileSync(new URL("../dist/index.html", import.meta.url), "utf8");
 /** Seconds of the recording; the last event of the test data is in its past, so it begins with all of them. */
@@ -58,11 +58,14 @@ export function testRecording(): Recording {
 /** Write a replay file and return its address. */
 export function writeReplay(file: string, recording: object = testRecording()): string {
   const policy = policyOf("'none'").replace(/; frame-ancestors.*/, "");
-  const packed = gzipSync(JSON.stringify(recording)).toString("base64");
-  const data = `<script type="application/octet-stream" id="recording">${packed}</script>`;
+  const data = block("recording", JSON.stringify(recording)) + (TOUR ? block("tour", TOUR) : "");
   const meta = `<meta http-equiv="Content-Security-Policy" content="${policy}">`;
   writeFileSync(file, PAGE.replace("<head>", () => `<head>${meta}`).replace("</body>", () => `${data}</body>`));
   return `file://${file}`;
+}
+
+function block(id: string, content: string | Buffer): string {
+  return `<script type="application/octet-stream" id="${id}">${gzipSync(content).toString("base64")}</script>`;
 }
 
 function event(number: number, at_ms: number, kind: string, text: string): Frame {

@@ -1,7 +1,7 @@
 /** A server for tests: the built page under a strict policy, and the frames of `test_data.ts` in place of a system. */
 
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { DEAD_LETTERS, OFFERS, hopsOf, presetPayments, previewsOf } from "./record_data.ts";
@@ -9,6 +9,8 @@ import { TestFaults } from "./fault_data.ts";
 import { BOX_DETAILS, TestSystem, decisionDetails } from "./test_data.ts";
 
 const PAGE = readFileSync(new URL("../dist/index.html", import.meta.url), "utf8");
+const TOUR_FILE = new URL("../dist/tour.json", import.meta.url);
+export const TOUR = existsSync(TOUR_FILE) ? readFileSync(TOUR_FILE) : null;
 export const TOKEN = "token-of-the-test";
 
 /** The policy under which the page has to work: only what is in it may run, and it may call only its own server. */
@@ -105,6 +107,8 @@ export class TestServer {
       json(response, 200, presetPayments(new URL(path, this.address)));
     } else if (path === "/api/dead-letters") {
       json(response, 200, DEAD_LETTERS);
+    } else if (path === "/api/tour" && TOUR) {
+      response.writeHead(200, { "Content-Type": "application/json" }).end(TOUR);
     } else if (path === "/api/faults") {
       json(response, 200, this.faults.list());
     } else if (path.startsWith("/api/boxes/")) {

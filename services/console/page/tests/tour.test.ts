@@ -129,12 +129,37 @@ test("a stop leads to its boxes in the view Live, and the browser leads back", a
   await page.locator("#stop-title").waitFor();
 });
 
+test("the texts are asked for when the tour is opened, once, and again if there was no answer", async () => {
+  const asked: string[] = [];
+  const page = await open("#/live");
+  page.on("request", (request) => new URL(request.url()).pathname === "/api/tour" && asked.push(request.url()));
+  await page.route("**/api/tour", (route) => route.fulfill({ status: 503, json: { error: "It is being stopped." } }));
+  await page.getByRole("link", { name: "Tour" }).click();
+  await page.getByText("The tour cannot be read: It is being stopped.").waitFor();
+  await page.unroute("**/api/tour");
+  for (const _ of [1, 2]) {
+    await page.getByRole("link", { name: "Live" }).click();
+    await page.getByRole("heading", { name: "The system" }).waitFor();
+    await page.getByRole("link", { name: "Tour" }).click();
+    await reach(page, 0);
+  }
+  assert.equal(asked.length, 2);
+});
+
+test("a page that was built without the tour says how to get it", async () => {
+  const page = await open("#/live");
+  await page.route("**/api/tour", (route) => route.fulfill({ status: 404, json: { error: "There is none." } }));
+  await page.getByRole("link", { name: "Tour" }).click();
+  await page.getByText("This page was built without the tour.").waitFor();
+});
+
 for (const colorScheme of ["light", "dark"] as const) {
   for (const [size, options] of Object.entries({ wide: {}, narrow })) {
     test(`with everything unfolded axe finds nothing at any stop, and no stop scrolls sideways, ${size}, ${colorScheme}`, async () => {
       const page = await open("#/tour", { ...options, colorScheme });
       for (const { id } of TOUR.stops) {
         await page.goto(page.url().replace(/#.*/, `#/tour/${id}`));
+        await reach(page, TOUR.stops.findIndex((stop) => stop.id === id));
         await page.evaluate(() => document.querySelectorAll("details").forEach((each) => (each.open = true)));
         await page.getByRole("button", { name: "Show a strong answer" }).first().click();
         assert.deepEqual(await violations(page), [], id);

@@ -95,6 +95,14 @@ def test_the_file_holds_the_page_and_the_recording_and_allows_only_its_own_scrip
     assert file.index("Content-Security-Policy") < file.index("<style>")
 
 
+def test_the_texts_of_the_tour_are_in_a_block_of_their_own() -> None:
+    file = embed(PAGE, {"format": 1}, b'{"stops": []}').decode()
+    blocks = dict(re.findall(r'<script type="application/octet-stream" id="(\w+)">([A-Za-z0-9+/=]+)</script>', file))
+    assert blocks.keys() == {"recording", "tour"}
+    assert gzip.decompress(base64.b64decode(blocks["tour"])) == b'{"stops": []}'
+    assert file.rstrip().endswith("</script></body></html>")
+
+
 def test_equal_recordings_are_equal_files() -> None:
     assert embed(PAGE, {"format": 1}) == embed(PAGE, {"format": 1})
 

@@ -180,6 +180,14 @@ def test_the_policy_allows_exactly_the_inline_parts_of_the_page(tmp_path: Path) 
     assert "unsafe" not in policy
 
 
+def test_the_tour_lies_beside_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "index.html"
+    page.write_text("<html></html>")
+    assert read_page(page).tour is None
+    (tmp_path / "tour.json").write_bytes(b"{}")
+    assert read_page(page).tour == b"{}"
+
+
 def test_without_a_built_page_the_console_says_how_to_build_it(tmp_path: Path) -> None:
     page = read_page(tmp_path / "missing.html")
     assert b"cardwatch console build" in page.content

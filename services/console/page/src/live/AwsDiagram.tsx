@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { useMemo, useRef } from "preact/hooks";
 import * as format from "../format.ts";
 import { BOXES, type BoxName } from "../frames.ts";
-import { TOUR, type AwsPicture, type PricedItem } from "../tour/data.ts";
+import { AWS_PICTURES, type AwsPicture, type PricedItem } from "../tour/data.ts";
 import { BoxButton } from "./BoxButton.tsx";
 import { CHARACTER, EdgeLine, TITLE_CHARACTER, cut, useWidth, wrapped } from "./Diagram.tsx";
 import { layoutFor, type Place } from "./layout.ts";
@@ -25,7 +25,7 @@ export const picture = signal<AwsPicture | null>(null);
 
 /** This machine, or one of the environments on AWS. */
 export function PictureChoice() {
-  if (!TOUR?.aws.length) return null;
+  if (AWS_PICTURES.length === 0) return null;
   return (
     <fieldset class="segments">
       <legend class="visually-hidden">Where the system runs</legend>
@@ -33,7 +33,7 @@ export function PictureChoice() {
         <input type="radio" name="picture" checked={picture.value === null} onChange={() => (picture.value = null)} />
         This machine
       </label>
-      {TOUR.aws.map((each) => (
+      {AWS_PICTURES.map((each) => (
         <label key={each.environment}>
           <input
             type="radio"

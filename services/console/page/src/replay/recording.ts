@@ -85,12 +85,17 @@ export function recordingBlock(): HTMLElement | null {
 /** Whether this page is a replay file. */
 export const isReplay = recordingBlock() !== null;
 
-/** Open the data block. Throws an Error if it is no recording that this page can read. */
-export async function readRecording(block: HTMLElement): Promise<Recording> {
+/** What a data block holds: JSON, gzip and base64. The block itself is removed. */
+export async function unpacked(block: HTMLElement): Promise<unknown> {
   const packed = Uint8Array.from(atob(block.textContent!.trim()), (letter) => letter.charCodeAt(0));
   block.remove();
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const opened = (await new Response(stream).json()) as Recording;
+  return new Response(stream).json();
+}
+
+/** Open the data block. Throws an Error if it is no recording that this page can read. */
+export async function readRecording(block: HTMLElement): Promise<Recording> {
+  const opened = (await unpacked(block)) as Recording;
   if (opened.format !== FORMAT) throw new Error(`It has format ${opened.format}, and this page reads format ${FORMAT}.`);
   return opened;
 }

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { addressOf, go, route } from "../routes.ts";
-import { TOUR, type Tour } from "./data.ts";
+import { readTour, readingError, tour, type Tour } from "./data.ts";
 import { slotsOf } from "./plan.ts";
 import { Points } from "./PlainText.tsx";
 import { forgetScores, levelOf } from "./scores.ts";
@@ -14,17 +14,24 @@ const OWN_KEYS = "a, button, input, select, textarea, summary, [role=region]";
 
 /** A talk about the design: stops with speaker notes, questions, answers and a rubric, and a clock. */
 export function TourView() {
-  if (!TOUR) {
-    return (
-      <main class="view" id="view" tabIndex={-1} aria-label="Tour">
-        <p class="nothing-here">
-          This page was built without the tour. Run <code>cardwatch tour</code> and build the page again, or read
-          docs/whiteboard.md.
-        </p>
-      </main>
-    );
-  }
-  return <OpenTour tour={TOUR} />;
+  useEffect(() => void readTour(), []);
+  if (tour.value) return <OpenTour tour={tour.value} />;
+  return (
+    <main class="view" id="view" tabIndex={-1} aria-label="Tour">
+      <p class="nothing-here">
+        {readingError.value ? (
+          `The tour cannot be read: ${readingError.value}`
+        ) : tour.value === undefined ? (
+          "The tour is being read."
+        ) : (
+          <>
+            This page was built without the tour. Run <code>cardwatch tour</code> and build the page again, or read
+            docs/whiteboard.md.
+          </>
+        )}
+      </p>
+    </main>
+  );
 }
 
 function OpenTour({ tour }: { tour: Tour }) {

@@ -1,6 +1,9 @@
 /** The tour as `cardwatch tour` writes it from docs/tour: the types are those of cli/tour/page_data.py. */
 
+import { signal } from "@preact/signals";
+import { errorOf } from "../api.ts";
 import type { BoxName } from "../frames.ts";
+import { isReplay, unpacked } from "../replay/recording.ts";
 
 export interface TourFigure {
   shown: string;
@@ -70,7 +73,36 @@ export interface AwsPicture {
 }
 
 /** A page can be built without the tour, where the repository's docs are not: then there is nothing to import. */
-const files = import.meta.glob<Tour>("../generated/tour.json", { eager: true, import: "default" });
+const files = import.meta.glob<AwsPicture[]>("../generated/tour.json", { eager: true, import: "aws" });
 
-/** The tour, null if the page was built without it. */
-export const TOUR: Tour | null = Object.values(files)[0] ?? null;
+/** The environments on AWS, which the diagram needs; the rest of the tour is read when it is opened. */
+export const AWS_PICTURES: AwsPicture[] = Object.values(files)[0] ?? [];
+
+/** The tour: undefined until it is read, null if the page was built without it. */
+export const tour = signal<Tour | null | undefined>(undefined);
+
+/** Why the tour cannot be read, empty if nothing is wrong. */
+export const readingError = signal("");
+
+/** Read the tour, once: from the console's server, or from the replay that this page is. */
+export async function readTour(): Promise<void> {
+  if (tour.value !== undefined) return;
+  readingError.value = "";
+  try {
+    tour.value = await (isReplay ? recordedTour() : servedTour());
+  } catch (error) {
+    readingError.value = (error as Error).message;
+  }
+}
+
+async function servedTour(): Promise<Tour | null> {
+  const response = await fetch("/api/tour");
+  if (response.status === 404) return null;
+  if (!response.ok) throw new Error(await errorOf(response));
+  return (await response.json()) as Tour;
+}
+
+async function recordedTour(): Promise<Tour | null> {
+  const block = document.getElementById("tour");
+  return block && ((await unpacked(block)) as Tour);
+}
