@@ -25,10 +25,18 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 COMMAND_SECONDS: Final = 60.0
 BUILD_SECONDS: Final = 2_400.0
 
-ADDRESSES: Final = {"Grafana": 3001, "Prometheus": 9090, "scoring": 3000, "MLflow": 5000, "Prefect": 4200}
+ADDRESSES: Final = {
+    "console": 8080,
+    "Grafana": 3001,
+    "Prometheus": 9090,
+    "scoring": 3000,
+    "MLflow": 5000,
+    "Prefect": 4200,
+}
 """Default ports of the services with a user interface or an API."""
 
-SECRETS: Final = ("CARDWATCH_API_KEY", "GRAFANA_PASSWORD")
+CONSOLE_TOKEN: Final = "CARDWATCH_CONSOLE_TOKEN"  # noqa: S105 (the name of a variable)
+SECRETS: Final = ("CARDWATCH_API_KEY", CONSOLE_TOKEN, "GRAFANA_PASSWORD")
 """Variables of the compose file that `make up` sets to random values; the password is that of Grafana's `admin`."""
 
 FIRST_REQUEST: Final = f"""
@@ -128,6 +136,27 @@ def add_secrets(file: Path) -> list[str]:
     return missing
 
 
+def addresses(token: str) -> str:
+    """Return a line per address. That of the console carries its token in the fragment, which browsers send nobody."""
+    urls = {name: f"http://localhost:{port}" for name, port in ADDRESSES.items()}
+    if token:
+        urls["console"] += f"/#token={token}"
+    return "".join(f"{name:<12} {url}\n" for name, url in urls.items())
+
+
+def console_token(file: Path) -> str:
+    """Return the console's token as compose takes it: of the environment, else of `file`; empty if there is none."""
+    if given := read_settings().console_token:
+        return given
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError):
+        return ""
+    values = [value for name, _, value in (line.removeprefix("export ").partition("=") for line in lines)
+              if name.strip() == CONSOLE_TOKEN]  # fmt: skip
+    return values[-1].strip().strip("'\"") if values else ""
+
+
 def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, mode=0o600)
 
@@ -164,7 +193,7 @@ def main() -> None:
         case "engine":
             sys.stdout.write(" ".join(engine.compose) if engine else "")
         case "addresses":
-            sys.stdout.writelines(f"{name:<12} http://localhost:{port}\n" for name, port in ADDRESSES.items())
+            sys.stdout.write(addresses(console_token(ROOT / ".env")))
             sys.stdout.write(FIRST_REQUEST)
         case _ if engine is None:
             sys.exit("neither Docker with compose nor podman-compose is installed")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -50,6 +52,8 @@ MAX_CONNECTIONS: Final = 300
 MIN_TOKEN_LENGTH: Final = 16
 _START_SECONDS: Final = 10.0
 
+log = logging.getLogger(__name__)
+
 
 def main() -> None:
     """Serve the console until SIGTERM."""
@@ -67,7 +71,7 @@ def main() -> None:
         feed = Feed(processes, state, broadcaster, steps=CommitSteps(hold), recording=recording)
         client = stack.enter_context(closing(ExplanationClient(settings)))
         host, port = _address(settings)
-        guard = Guard({f"{host}:{port}", f"localhost:{port}"}, settings.console_token)
+        guard = Guard({f"{host}:{port}", f"localhost:{port}"}, token_of(settings))
         previews = stack.enter_context(closing(PreviewClient(settings)))
         sender = stack.enter_context(closing(Sender(settings, state, previews, simulated_world(settings))))
         records = RecordRoutes(sender, Labeller(settings, state), Letters(settings))
@@ -103,9 +107,17 @@ def _address(settings: Settings) -> tuple[str, int]:
     address = urlsplit(settings.console_url)
     if address.port is None or address.hostname is None:
         raise Misconfigured("CARDWATCH_CONSOLE_URL is needed: the address of the console, like http://127.0.0.1:8080")
-    if len(settings.console_token) < MIN_TOKEN_LENGTH:
-        raise Misconfigured(f"CARDWATCH_CONSOLE_TOKEN is needed, with at least {MIN_TOKEN_LENGTH} characters")
     return address.hostname, address.port
+
+
+def token_of(settings: Settings) -> str:
+    """Return the token that changes need. Without a given one it is random, so that nobody can change anything."""
+    if not settings.console_token:
+        log.warning("CARDWATCH_CONSOLE_TOKEN is not set: the page shows everything, and changes nothing")
+        return token_urlsafe(32)
+    if len(settings.console_token) < MIN_TOKEN_LENGTH:
+        raise Misconfigured(f"CARDWATCH_CONSOLE_TOKEN needs at least {MIN_TOKEN_LENGTH} characters")
+    return settings.console_token
 
 
 def _serve(application: Starlette, host: str, port: int, broadcaster: Broadcaster) -> Callable[[], None]:

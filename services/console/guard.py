@@ -44,6 +44,7 @@ class Guard:
         if not hmac.compare_digest(token.encode(errors="surrogateescape"), self._token):
             return Refusal(
                 HTTPStatus.UNAUTHORIZED,
-                f"the header {TOKEN_HEADER} is missing or wrong: open the address that `cardwatch console` prints",
+                f"the header {TOKEN_HEADER} is missing or wrong: open the address with the token, which "
+                "`cardwatch console` prints, or `python -m infra.compose addresses` for containers",
             )
         return None

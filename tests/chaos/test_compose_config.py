@@ -142,6 +142,8 @@ def test_smoke_secrets_come_from_the_environment_and_grafana_has_its_own(config:
     services = config("observability", **given)["services"]
     assert services["scoring"]["environment"]["CARDWATCH_API_KEY"] == given["CARDWATCH_API_KEY"]
     assert services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"] == given["GRAFANA_PASSWORD"]
+    assert services["console"]["environment"]["CARDWATCH_CONSOLE_TOKEN"] == given["CARDWATCH_CONSOLE_TOKEN"]
+    assert config()["services"]["console"]["environment"]["CARDWATCH_CONSOLE_TOKEN"] == ""
     default = config("observability")["services"]["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]
     assert default not in ("", "admin")
 

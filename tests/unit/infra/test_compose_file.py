@@ -119,10 +119,11 @@ def test_prometheus_is_in_one_network_with_everything_that_it_scrapes() -> None:
         assert set(SERVICES["prometheus"]["networks"]) & set(SERVICES[job["job_name"]]["networks"]), job["job_name"]
 
 
-def test_grafana_has_a_password_of_its_own() -> None:
+def test_grafana_has_a_password_of_its_own_and_the_console_no_token_that_is_known() -> None:
     password = SERVICES["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]
     assert password.startswith("${GRAFANA_PASSWORD:-")
     assert not password.endswith(("-admin}", "-}"))
+    assert SERVICES["console"]["environment"]["CARDWATCH_CONSOLE_TOKEN"] == "${CARDWATCH_CONSOLE_TOKEN:-}"  # noqa: S105 (no default)
     used = set(re.findall(r"\$\{([A-Z_]+)", FILE.read_text()))
     assert set(SECRETS) <= used
 

@@ -34,8 +34,9 @@ export function FaultsView() {
     <main class="view" id="view" tabIndex={-1} aria-label="Faults">
       {token() === null && (
         <p class="card fault-note">
-          This page was opened without its token, so every switch will be refused. Use the address that the command
-          cardwatch console prints.
+          This page was opened without its token, so every switch will be refused. Use the address with the token, which
+          the command <code>cardwatch console</code> prints, or <code>python -m infra.compose addresses</code> for
+          containers.
         </p>
       )}
       {error && <p class="card fault-note">The switches cannot be read: {error}</p>}

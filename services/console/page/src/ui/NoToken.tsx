@@ -5,8 +5,8 @@ export function NoToken() {
   if (token() !== null) return null;
   return (
     <p class="text">
-      This page was opened without its token, so actions will be refused. Use the address that the command cardwatch
-      console prints.
+      This page was opened without its token, so actions will be refused. Use the address with the token, which the
+      command <code>cardwatch console</code> prints, or <code>python -m infra.compose addresses</code> for containers.
     </p>
   );
 }
