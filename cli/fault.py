@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
+from typing import NamedTuple
 
 import click
 
@@ -17,15 +19,19 @@ from adapters.local_stack.process_actions import (
     may_touch,
     process_fault_of,
 )
+from adapters.local_stack.readiness import metrics_page
 from adapters.local_stack.stack_home import StackHome
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.live.faults import (
+    GENERATOR_ENDED,
+    LIVE_RATE_METRIC,
     MAX_SECONDS,
     MIN_SECONDS,
     NETWORK_FAULTS,
+    NO_GENERATOR,
     WORLD_FAULTS,
     FaultState,
     FaultStates,
@@ -33,10 +39,12 @@ from cardwatch.live.faults import (
     network_until_ms,
     off_request,
     on_request,
+    why_without_effect,
 )
 from cli.finite_range import FiniteRange
 from cli.records.broker import broker_settings
 
+GENERATOR = "generator"
 POLL_SECONDS = 0.2
 
 
@@ -55,7 +63,10 @@ def list_faults() -> None:
     states, now_ms = read_states(broker_settings().kafka), epoch_ms()
     home = StackHome(read_settings())
     record, freezes = home.record(), TimedFreezes(home)
-    rows = [(name, _state(states[name], now_ms), text.effect) for name, text in WORLD_FAULTS.items()]
+    generator, rows = read_generator(home), []
+    for name, text in WORLD_FAULTS.items():
+        reason = generator.why_not(name)
+        rows.append((name, "none" if reason else _state(states[name], now_ms), reason or text.effect))
     for process in record.processes if record else ():
         if may_touch(process):
             until_ms = freezes.until_ms(process)
@@ -98,6 +109,8 @@ def on(name: str, seconds: float | None) -> None:
             _break_network(name, seconds)
         case _:
             request = on_request(name, seconds, epoch_ms())
+            if reason := read_generator(StackHome(read_settings())).why_not(name):
+                raise Misconfigured(f"{name}: {reason}")
             publish_progress(broker_settings().kafka, request)
             click.echo(f"{name} is requested; the generator begins it, see `cardwatch fault list`")
 
@@ -129,6 +142,32 @@ def read_states(broker: KafkaConnection) -> FaultStates:
             if (record := reader.poll(POLL_SECONDS)) is not None:
                 states.apply(record, epoch_ms())
     return states
+
+
+class GeneratorHere(NamedTuple):
+    """The generator of the stack here: why it applies no fault at all, and the rate of its plan on live days.
+
+    Both are None if it runs elsewhere or is not known.
+    """
+
+    problem: str | None = None
+    live_rate: float | None = None
+
+    def why_not(self, name: str) -> str | None:
+        """Return why it would not apply a fault, None if it would."""
+        return self.problem or why_without_effect(name, self.live_rate)
+
+
+def read_generator(home: StackHome) -> GeneratorHere:
+    """Ask the generator of the stack in `home`, if one runs there."""
+    status = home.status()
+    if status is None:
+        return GeneratorHere()
+    endpoint = status.endpoints.get(GENERATOR)
+    if endpoint is None or GENERATOR in status.finished:
+        return GeneratorHere(NO_GENERATOR if endpoint is None else GENERATOR_ENDED)
+    found = re.search(rf"^{LIVE_RATE_METRIC} (\S+)$", metrics_page(endpoint) or "", re.MULTILINE)
+    return GeneratorHere(live_rate=float(found[1]) if found else None)
 
 
 def _break_network(name: str, seconds: float | None) -> None:

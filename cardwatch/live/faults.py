@@ -34,6 +34,14 @@ REQUEST_SECONDS: Final = 60.0
 """How long a fault that happens once may wait for the generator."""
 BURST_RATIO: Final = 5.0
 """By how much a burst multiplies the rate."""
+LIVE_RATE_METRIC: Final = "cardwatch_generator_live_rate_per_second"
+"""Metric of the generator: the rate of its plan on live days, 0 if it has none."""
+NO_GENERATOR: Final = "No generator runs in this stack, which would apply it."
+GENERATOR_ENDED: Final = "The generator has come to the end of its plan."
+NO_RATE: Final = (
+    "It would have no effect: the generator's plan has no rate, so it sends each day at once, when archive and monitor "
+    "have the day before."
+)
 NETWORK_SECONDS: Final = 30.0
 """How long a fault of the network lasts by default."""
 
@@ -181,6 +189,14 @@ def on_command(name: str) -> str:
 def off_command(name: str) -> str:
     """Return the command that switches a fault off."""
     return f"cardwatch fault off {name}"
+
+
+def why_without_effect(name: str, live_rate: float | None) -> str | None:
+    """Return why a fault would have no effect with a generator of this rate on live days, None if it would have one.
+
+    `live_rate` is that of `LIVE_RATE_METRIC`, None if it is not known.
+    """
+    return NO_RATE if name == BURST and live_rate == 0.0 else None
 
 
 class FaultState(Struct, kw_only=True):

@@ -77,7 +77,9 @@ def main() -> None:
         records = RecordRoutes(sender, Labeller(settings, state), Letters(settings))
         details = DecisionDetails(state, client, policy)
         network = NetworkSwitches(NetworkFaults(StackHome(settings)), state)
-        faults = FaultSwitches(state, processes, network, lambda record: publish_progress(settings.kafka, record))
+        faults = FaultSwitches(
+            state, processes, network, lambda record: publish_progress(settings.kafka, record), feed.live_rate
+        )
         more = [*records.endpoints(), *FaultRoutes(faults).endpoints()]
         routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, details, more)
         for work_of in (feed.keep_asking, feed.keep_publishing, faults.keep_resuming, network.keep_ending):

@@ -25,12 +25,15 @@ from adapters.local_stack.process_actions import (
 from adapters.runtime.clock import epoch_ms
 from cardwatch.errors import Misconfigured
 from cardwatch.live.faults import (
+    GENERATOR_ENDED,
     NETWORK_FAULTS,
+    NO_GENERATOR,
     WORLD_FAULTS,
     FaultText,
     checked_seconds,
     off_request,
     on_request,
+    why_without_effect,
 )
 from cardwatch.live.frames import BOXES, BoxState
 from cardwatch.live.topic_state import TopicState
@@ -64,7 +67,10 @@ log = logging.getLogger(__name__)
 
 
 class FaultSwitches:
-    """The switches of a stack. `publish` writes a record to the topic `progress`."""
+    """The switches of a stack. `publish` writes a record to the topic `progress`.
+
+    `live_rate` returns the rate of the generator's plan on live days, 0 if it has none, None if it is not known.
+    """
 
     def __init__(
         self,
@@ -72,17 +78,18 @@ class FaultSwitches:
         processes: WatchedProcesses,
         network: NetworkSwitches,
         publish: Callable[[FaultRequested], None],
+        live_rate: Callable[[], float | None] = lambda: None,
         now_ms: Callable[[], float] = epoch_ms,
     ) -> None:
         self._state, self._processes, self._network = state, processes, network
-        self._publish, self._now_ms = publish, now_ms
+        self._publish, self._live_rate, self._now_ms = publish, live_rate, now_ms
 
     def switches(self) -> list[FaultSwitch]:
         """Return all switches: those of processes, of the simulated world, and of the network."""
         observed = self._processes.observe()
         return [
             *(switch for process in _in_order(observed) for switch in self._of_process(process)),
-            *(self._of_world(text, _why_without_generator(observed)) for text in WORLD_FAULTS.values()),
+            *(self._of_world(text, self._why_not(text.name, observed)) for text in WORLD_FAULTS.values()),
             *self._network.switches(),
         ]
 
@@ -101,7 +108,8 @@ class FaultSwitches:
                 self._network.on(name, seconds)
             case _:
                 request = on_request(name, seconds, now_ms)
-                self._require_generator()
+                if reason := self._why_not(name, self._processes.observe()):
+                    raise Misconfigured(reason)
                 self._publish(request)
                 log.info("audit: fault %s on until %s ms since 1970", name, request.until_ms)
 
@@ -126,9 +134,8 @@ class FaultSwitches:
             except (Misconfigured, OSError) as error:  # the stack is being stopped
                 log.warning("nothing can be resumed: %s", error)
 
-    def _require_generator(self) -> None:
-        if reason := _why_without_generator(self._processes.observe()):
-            raise Misconfigured(reason)
+    def _why_not(self, name: str, observed: list[ProcessObservation]) -> str | None:
+        return _why_without_generator(observed) or why_without_effect(name, self._live_rate())
 
     def _of_world(self, text: FaultText, unavailable: str | None) -> FaultSwitch:
         now_ms = self._now_ms()
@@ -182,7 +189,7 @@ def _why_untouchable(process: ProcessObservation) -> str | None:
 def _why_without_generator(observed: list[ProcessObservation]) -> str | None:
     generators = [each for each in observed if each.name == GENERATOR]
     if not generators:
-        return "No generator runs in this stack, which would apply it."
+        return NO_GENERATOR
     if all(each.state is BoxState.DONE for each in generators):
-        return "The generator has come to the end of its plan."
+        return GENERATOR_ENDED
     return None

@@ -13,6 +13,7 @@ from adapters.local_stack.stack_home import ProcessEndpoint
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.retry import StoppableRetry
 from cardwatch.events import Action
+from cardwatch.live.faults import LIVE_RATE_METRIC
 from cardwatch.live.frames import (
     Box,
     BoxState,
@@ -49,6 +50,7 @@ KEPT_MOMENTS: Final = 200
 MAX_LINES: Final = 50
 """Maximum number of decisions in a frame: alerts first, then a sample of approvals."""
 NEW_PAGE_LINES: Final = 200
+GENERATOR: Final = "generator"
 DEGRADED_SHARE: Final = 0.01
 """Share of decisions by the rules from which the system counts as degraded."""
 
@@ -173,6 +175,10 @@ class Feed:
     def page(self, name: str) -> list[MetricSample]:
         """Return the newest metrics of a process, none if it has no page."""
         return self._metrics.newest.get(name, [])
+
+    def live_rate(self) -> float | None:
+        """Return the rate of the generator's plan on live days, 0 if it has none, None if it is not known."""
+        return next((sample.value for sample in self.page(GENERATOR) if sample.name == LIVE_RATE_METRIC), None)
 
     def _figures(self, waiting: int) -> dict[str, list[Figure]]:
         newest = self._state.newest_day

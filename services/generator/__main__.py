@@ -36,6 +36,7 @@ def main() -> None:
     with run_service("generator") as process:
         plan = read_plan(arguments.plan)
         metrics = GeneratorMetrics()
+        metrics.set_live_rate(plan.live_rate_per_second)
         process.keep_working(lambda: work(process, plan, metrics))
         process.end_as_stopped()
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from prometheus_client import CollectorRegistry, start_http_server
 
-from adapters.runtime.settings import Settings
+from adapters.local_stack.process_record import StackRecord
+from adapters.local_stack.process_tree import ProcessIdentity
+from adapters.local_stack.stack_home import ProcessEndpoint, StackHome, StackStatus
+from adapters.runtime.settings import Settings, read_settings
 from cardwatch.live.faults import FaultStates
 from cardwatch.progress import FaultBegan, FaultRequested, Progress
 from cli import fault as command
 from cli.main import main
+from services.generator.metrics import GeneratorMetrics
 from tests.proxied_home import ProxiedHome
 
 NOW_MS = 1_000_000.0
@@ -67,6 +74,56 @@ def test_the_list_tells_what_is_off_asked_and_on_and_for_how_long(topic: list[Pr
     topic.append(FaultRequested(name="burst", until_ms=None))
     assert state_of("burst") == "ends"
     assert state_of("scoring-cut") == "none"
+
+
+@pytest.fixture
+def stack(topic: list[Progress], tmp_path: Path) -> Callable[..., None]:
+    """What writes the status of a stack in CARDWATCH_HOME, with a generator at an address."""
+
+    def write(address: str | None, *finished: str) -> None:
+        endpoints = {} if address is None else {"generator": ProcessEndpoint(address, f"{address}/readyz")}
+        home = StackHome(read_settings())
+        (home.folder / "run").mkdir(parents=True, exist_ok=True)
+        owner = ProcessIdentity.of(os.getpid())
+        StackRecord(owner=owner, processes={}).write(home.folder / "stack.json")
+        home.write(
+            StackStatus(owner=owner, environment={}, own_variables=[], endpoints=endpoints, finished=list(finished))
+        )
+
+    return write
+
+
+@pytest.mark.parametrize(("rate", "is_sent"), [(20.0, True), (None, False)])
+def test_a_burst_needs_a_rate_that_it_can_multiply(
+    stack: Callable[..., None], topic: list[Progress], rate: float | None, is_sent: bool
+) -> None:
+    registry = CollectorRegistry()
+    GeneratorMetrics(registry).set_live_rate(rate)
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    try:
+        stack(f"http://127.0.0.1:{server.server_port}")
+        status, output = run("on", "burst")
+        assert (status == 0, len(topic) == 1) == (is_sent, is_sent)
+        assert ("plan has no rate" in output) != is_sent
+        assert state_of("burst") == ("asked" if is_sent else "none")
+        assert state_of("drift") == "off"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("address", "finished", "reason"),
+    [(None, [], "No generator runs"), ("http://127.0.0.1:1", ["generator"], "come to the end of its plan")],
+)
+def test_what_no_generator_would_apply_is_not_requested(
+    stack: Callable[..., None], topic: list[Progress], address: str | None, finished: list[str], reason: str
+) -> None:
+    stack(address, *finished)
+    status, output = run("on", "drift")
+    assert (status, topic) == (2, [])
+    assert reason in output
 
 
 @pytest.fixture

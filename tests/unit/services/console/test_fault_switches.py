@@ -66,6 +66,9 @@ class FakeProcesses:
     def log_tail(self, name: str, lines: int) -> list[str]:
         return []
 
+    def log_command(self, name: str) -> str:
+        return ""
+
 
 class Console:
     """Switches of given processes, with what they publish."""
@@ -75,7 +78,10 @@ class Console:
         self.processes = FakeProcesses(**states)
         self.published: list[FaultRequested] = []
         network = NetworkSwitches(NetworkFaults(StackHome(read_settings({}, home=NO_STACK))), self.state)
-        self.switches = FaultSwitches(self.state, self.processes, network, self.published.append, lambda: NOW_MS)
+        self.live_rate: float | None = 20.0
+        self.switches = FaultSwitches(
+            self.state, self.processes, network, self.published.append, lambda: self.live_rate, lambda: NOW_MS
+        )
 
     def named(self, name: str) -> FaultSwitch:
         return next(switch for switch in self.switches.switches() if switch.name == name)
@@ -115,6 +121,18 @@ def test_without_a_generator_no_fault_of_the_world_can_be_switched_on(states: di
     with pytest.raises(Misconfigured, match=reason):
         console.switches.on("drift", None)
     assert console.published == []
+
+
+def test_a_burst_needs_a_rate_that_it_can_multiply() -> None:
+    console = ready("generator")
+    console.live_rate = 0.0
+    assert "plan has no rate" in str(console.named("burst").unavailable)
+    assert console.named("drift").unavailable is None
+    with pytest.raises(Misconfigured, match="plan has no rate"):
+        console.switches.on("burst", None)
+    assert console.published == []
+    console.live_rate = None  # a generator that does not answer yet
+    assert console.named("burst").unavailable is None
 
 
 def test_a_generator_that_is_down_may_be_asked_because_it_finds_the_request_when_it_is_back() -> None:
