@@ -41,6 +41,7 @@ from cardwatch.drift.signals import (
 from cardwatch.label_maturity import newest_mature_day
 from cardwatch.label_states import LabelCoverage
 from cardwatch.progress import DECAYED, STABLE, SUSPECTED, ActionShareChange, NullShareChange, RecallBounds, Signal
+from cardwatch.wording import plural
 
 
 class DriftResult(Struct, frozen=True, kw_only=True):
@@ -276,7 +277,7 @@ def _drift_is_recent(drift_state: DriftState, day: date, policy: DriftPolicy) ->
 def _missing_training_days(drift_state: DriftState, day: date, policy: DriftPolicy) -> list[str]:
     required = policy.judge_days + policy.new_training_days
     if drift_state.days_of_loss < required:
-        return [f"retraining waits for {required} days of loss in a row"]
+        return [f"retraining waits for {plural(required, 'day')} of loss in a row"]
     newest_training_day = newest_mature_day(day, policy.maturity_days) - timedelta(days=policy.judge_days)
     since = drift_state.drift_since
     if _drift_is_recent(drift_state, day, policy) and since is not None and newest_training_day < since:
@@ -300,19 +301,24 @@ def _drift_reasons(drift_state: DriftState, observation: DayObservation, policy:
         furthest = ", ".join(observation.drifted_features[:5])
         return [f"{share:.0%} of the features have drifted, threshold {policy.drift_share:.0%}: {furthest}"]
     if _drift_is_recent(drift_state, observation.day, policy):
-        return [f"the features drifted on {drift_state.last_drift}, less than {policy.drift_memory_days} days ago"]
+        return [
+            f"the features drifted on {drift_state.last_drift}, less than {plural(policy.drift_memory_days, 'day')} ago"
+        ]
     return []
 
 
 def _loss_reasons(drift_state: DriftState, observation: DayObservation, policy: DriftPolicy) -> list[str]:
     reached = _losses(drift_state, observation, policy.with_drift, policy)
-    baseline, lasting = _baseline(drift_state, observation), f"{drift_state.days_of_loss} days of loss in a row"
+    baseline, lasting = (
+        _baseline(drift_state, observation),
+        f"{plural(drift_state.days_of_loss, 'day')} of loss in a row",
+    )
     reasons = []
     if reached.of_precision and baseline.performance and observation.performance:
         before, now = baseline.performance, observation.performance
         errors = standard_errors_lost(before, now, policy.design_effect)
         reasons.append(
-            f"average precision {now.average_precision:.3f} over {now.frauds} matured frauds, baseline "
+            f"average precision {now.average_precision:.3f} over {plural(now.frauds, 'matured fraud')}, baseline "
             f"{before.average_precision:.3f}: {relative_loss(before, now):.0%} lost, {errors:.1f} standard errors, "
             f"{lasting}"
         )
@@ -331,7 +337,7 @@ def _not_recovered(baseline: JudgedMeasures, observation: DayObservation) -> lis
     if baseline.performance and observation.performance:
         now, before = observation.performance, baseline.performance
         measured.append(
-            f"average precision {now.average_precision:.3f} over {now.frauds} matured frauds, baseline "
+            f"average precision {now.average_precision:.3f} over {plural(now.frauds, 'matured fraud')}, baseline "
             f"{before.average_precision:.3f}"
         )
     if baseline.missed and observation.missed:

@@ -18,6 +18,7 @@ from cardwatch.progress import (
     RetrainingEnded,
     RetrainingStarted,
 )
+from cardwatch.wording import plural
 
 FAILED = "FAILED"
 PASSED = "passed: "
@@ -94,9 +95,9 @@ class Timeline:
         name = f"v{record.challenger_version}" if record.challenger_version else "no challenger"
         failed = [reason for reason in record.reasons if reason.startswith(FAILED)]
         text = (
-            f"{name} is the new champion, {len(record.reasons)} checks passed"
+            f"{name} is the new champion, {plural(len(record.reasons), 'check')} passed"
             if record.promoted
-            else f"{name} is refused, {len(failed)} of {len(record.reasons)} checks failed"
+            else f"{name} is refused, {len(failed)} of {plural(len(record.reasons), 'check')} failed"
         )
         details = sorted(record.reasons, key=lambda reason: reason not in failed)
         self.note(at_ms, EventKind.VERDICT, text, record.day, [reason.removeprefix(PASSED) for reason in details])

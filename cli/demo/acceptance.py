@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from cli.demo.formatting import plural
+from cardwatch.wording import plural
 
 MIN_PRECISION_BEFORE: Final = 0.5
 MAX_PRECISION_BEFORE: Final = 0.85

@@ -54,8 +54,3 @@ def listed(words: Sequence[str], most: int) -> str:
     """The first `most` words, and how many there are besides."""
     rest = len(words) - most
     return ", ".join(words[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def plural(number: int, thing: str) -> str:
-    """A count with its thing, as in `1 day` and `2 days`."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cardwatch.live.frames import EventFrame
+from cardwatch.wording import plural
 from cli.charts import Plot
 from cli.demo import formatting, plots
 from cli.demo.summary import DemoSummary, Facts
@@ -45,9 +46,10 @@ def _page(summary: DemoSummary, events: Sequence[EventFrame], drift_report: str 
         loop=loop_figures(facts),
         stream=stream_figures(summary.timings, facts.plan.offered_rate),
         plots=_plots(summary),
-        events=events,
+        events=sorted(events, key=lambda event: event.at_ms),
         drift_report=drift_report,
         count=formatting.count,
+        plural=plural,
     )
 
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from cli.demo.formatting import NOTHING, count, duration, milliseconds, money, plural, ratio, share
+from cardwatch.wording import plural
+from cli.demo.formatting import NOTHING, count, duration, milliseconds, money, ratio, share
 from cli.demo.outcomes import Quality
 from cli.demo.phases import AFTER, BEFORE, SWAPPED, Phase
 from cli.demo.savings import CostComparison

@@ -17,6 +17,7 @@ from cardwatch.progress import (
     RetrainingEnded,
     RetrainingStarted,
 )
+from cardwatch.wording import plural
 from cli.demo.plan import CHANGE_TEXT
 from cli.demo.snapshot import DemoSnapshot
 
@@ -43,7 +44,7 @@ class DemoTimeline:
     def apply(self, progress: Progress, at_ms: float) -> None:
         """Apply one progress record; `at_ms` is its time stamp."""
         if isinstance(progress, Bootstrapped):
-            history = f"history of {self._demo.plan.history_days} days folded into the store"
+            history = f"history of {plural(self._demo.plan.history_days, 'day')} folded into the store"
             self._live.note(at_ms, EventKind.HISTORY, history, progress.day)
         self._live.apply(progress, at_ms)
         match progress:

@@ -22,6 +22,11 @@ export function count(value: number | null | undefined): string {
   return value == null ? NONE : WHOLE.format(value);
 }
 
+/** A count with its thing: "1 day", "1,200 days". */
+export function plural(value: number, thing: string, things = `${thing}s`): string {
+  return `${count(value)} ${value === 1 ? thing : things}`;
+}
+
 /** A rate per second without its unit: one decimal below ten. */
 export function rate(value: number | null | undefined): string {
   if (value == null) return NONE;

@@ -1,6 +1,6 @@
 /** The state of the whole system as a plain sentence, and how serious it is. */
 
-import { age, count, rate } from "./format.ts";
+import { age, plural, rate } from "./format.ts";
 import { BOX_TEXTS } from "./boxes.ts";
 import type { BoxName, LiveFrame } from "./frames.ts";
 
@@ -49,7 +49,7 @@ function present(frame: LiveFrame): Sentence {
     return { severity: "critical", text: `Degraded${cause}. The rules decide ${share} % of the transactions.` };
   }
   if (awayText)
-    return { severity: "critical", text: `${awayText}. ${count(traffic.waiting)} transactions wait for a decision.` };
+    return { severity: "critical", text: `${awayText}. ${plural(traffic.waiting, "transaction waits", "transactions wait")} for a decision.` };
   if (states.includes("retraining")) {
     return {
       severity: "notice",

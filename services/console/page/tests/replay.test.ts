@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+import type { EventFrame } from "../src/frames.ts";
 import { testRecording, writeReplay } from "./replay_file.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -131,6 +132,19 @@ test("the result is the table of the summary", async () => {
   );
   assert.deepEqual(cells, result.rows.map(([name, values]) => [name, ...values]));
   await page.getByText("35,819 EUR").waitFor();
+});
+
+test("the timeline is in the order of time, whatever is learned first", async () => {
+  const recording = testRecording();
+  const later = recording.frames.find((frame) => frame.type === "event" && frame.number === 1) as EventFrame;
+  const swap = recording.frames.indexOf(later);
+  recording.frames.splice(swap, 1, later, { ...later, number: 2, at_ms: later.at_ms - 1_000, text: "v2 is the new champion" });
+  const page = await open("#/live", {}, writeReplay(join(folder, "order.html"), recording));
+  await page.getByText("0:00 of 2:00").waitFor();
+  await seek(page, 100);
+  const texts = page.getByRole("list", { name: "Events, newest first" }).locator("li p:first-child");
+  await texts.nth(2).waitFor();
+  assert.deepEqual((await texts.allTextContents()).slice(0, 2), ["v2 decides its first transaction", "v2 is the new champion"]);
 });
 
 test("the tour is in the file, and walks through its stops", async () => {

@@ -95,6 +95,14 @@ test("the steps of a waterfall meet, and lead from the expected margin to the ma
   assert.ok(Math.abs(steps.at(-2)!.to - explanation.margin) < 1e-9);
 });
 
+test("one transaction waits, two wait", () => {
+  const frame = liveFrame(0);
+  frame.boxes = frame.boxes.map((box) => (box.name === "stream" ? { ...box, state: "frozen" } : box));
+  const said = (waiting: number) => systemSentence({ ...frame, states: [], traffic: { ...frame.traffic, waiting } }, null).text;
+  assert.match(said(1), /1 transaction waits for a decision\.$/);
+  assert.match(said(2), /2 transactions wait for a decision\.$/);
+});
+
 test("the sentence names what is away, and the share that the rules decide", () => {
   const frame = liveFrame(0);
   const boxes = frame.boxes.map((box) => (box.name === "scoring" ? { ...box, state: "down" as const } : box));
@@ -117,6 +125,8 @@ test("amounts use the minor units of their currency, and what was not measured i
   assert.equal(format.money(12_345, "JPY"), "JP¥12,345");
   assert.equal(format.money(12_345, "??"), "12,345 minor units");
   assert.equal(format.percent(null), "–");
+  assert.deepEqual([0, 1, 1_200].map((days) => format.plural(days, "day")), ["0 days", "1 day", "1,200 days"]);
+  assert.equal(format.plural(1, "approval was", "approvals were"), "1 approval was");
   assert.equal(format.percent(0.0123), "1.2 %");
   assert.equal(format.probability(0.0001), "< 0.001");
 });

@@ -62,7 +62,7 @@ export function DeadLetters() {
 
 function howMany({ letters, total }: Loaded): string {
   if (total > letters.length) return `the newest ${letters.length} of ${format.count(total)}`;
-  return total === 1 ? "1 record" : `${format.count(total)} records`;
+  return format.plural(total, "record");
 }
 
 function LetterItem({ letter }: { letter: Letter }) {

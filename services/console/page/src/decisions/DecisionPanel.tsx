@@ -300,7 +300,7 @@ function Features({ details }: { details: DecisionDetails }) {
     <section>
       <details>
         <summary>
-          {isReplay ? `The ${features.length} features that matter most` : `All ${features.length} features with their values`}
+          {isReplay ? `The ${format.plural(features.length, "feature that matters", "features that matter")} most` : `All ${features.length} features with their values`}
         </summary>
         <table class="columns">
           <thead>

@@ -76,8 +76,8 @@ function DecisionList() {
             )}
             <p class="muted" role="note">
               {isHeld && fresh > 0
-                ? `The list stands still; ${format.count(fresh)} newer decisions. ${howToFollow(paused, atTop)}`
-                : `${format.count(shown.length)} of the newest ${format.count(Math.min(newest.length, DECISIONS_KEPT))}; ${format.count(skippedApprovals.value)} approvals were left out.`}
+                ? `The list stands still; ${format.plural(fresh, "newer decision")}. ${howToFollow(paused, atTop)}`
+                : `${format.count(shown.length)} of the newest ${format.count(Math.min(newest.length, DECISIONS_KEPT))}; ${format.plural(skippedApprovals.value, "approval was", "approvals were")} left out.`}
             </p>
           </div>
           <div class="list card">

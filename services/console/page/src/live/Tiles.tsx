@@ -28,7 +28,7 @@ export function Tiles() {
             {known && <span style={{ width: "100%", transform: `scaleX(${share})` }} />}
           </div>
           {known
-            ? `${format.percent(share)} of the amount of ${format.count(known.known_frauds)} known frauds.`
+            ? `${format.percent(share)} of the amount of ${format.plural(known.known_frauds, "known fraud")}.`
             : "No fraud is known yet. Labels arrive days later."}
         </dd>
       </div>
@@ -37,7 +37,7 @@ export function Tiles() {
         value={perFraud === null ? format.NONE : perFraud.toFixed(1)}
         note={
           known
-            ? `${format.count(known.alerts)} alerts, ${format.count(known.stopped_frauds)} frauds`
+            ? `${format.plural(known.alerts, "alert")}, ${format.plural(known.stopped_frauds, "fraud")}`
             : "no fraud is known yet"
         }
       />

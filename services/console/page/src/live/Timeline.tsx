@@ -6,7 +6,8 @@ const SHOWN = 200;
 
 /** What happened, newest first. */
 export function Timeline() {
-  const newest = events.value.slice(-SHOWN).reverse();
+  // What lies in a topic is learned later than what the console sees itself, and may have happened before it.
+  const newest = [...events.value].sort((a, b) => b.at_ms - a.at_ms || b.number - a.number).slice(0, SHOWN);
   return (
     <section class="timeline card" aria-label="Timeline">
       <div class="section-head">
@@ -36,7 +37,7 @@ export function Timeline() {
                   </p>
                   {event.details.length > 0 && (
                     <details>
-                      <summary>{event.details.length === 1 ? "1 reason" : `${event.details.length} reasons`}</summary>
+                      <summary>{format.plural(event.details.length, "reason")}</summary>
                       <ul>
                         {event.details.map((detail) => (
                           <li key={detail}>{detail}</li>

@@ -60,7 +60,7 @@ export function SendView() {
           <div class="section-head">
             <h2>{isFree ? "One transaction" : titleOf(preset.value)}</h2>
             <p class="muted">
-              {isFree ? "every field as you type it" : howMany(payments.value.length)}
+              {isFree ? "every field as you type it" : format.plural(payments.value.length, "transaction")}
             </p>
             {!isFree && (
               <button type="button" class="button" onClick={() => (seed.value += 1)}>
@@ -81,10 +81,6 @@ export function SendView() {
       </div>
     </main>
   );
-}
-
-function howMany(number: number): string {
-  return number === 1 ? "1 transaction" : `${number} transactions`;
 }
 
 function titleOf(name: string): string {
@@ -111,7 +107,7 @@ function CardAndTime() {
       <datalist id="recent-cards">
         {known?.cards.map((each) => (
           <option key={each.card_id} value={each.card_id}>
-            {each.decisions === 1 ? "1 decision" : `${each.decisions} decisions`} lately
+            {format.plural(each.decisions, "decision")} lately
           </option>
         ))}
       </datalist>
