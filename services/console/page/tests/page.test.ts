@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BOXES } from "../src/frames.ts";
-import { browser, narrow, open, server, violations } from "./browser.ts";
+import { narrow, open, server, violations } from "./browser.ts";
 import { SCRIPT } from "./test_data.ts";
 import { TOKEN } from "./test_server.ts";
 
@@ -350,37 +350,3 @@ test("dots move along the edges, and none if motion is reduced", async () => {
   await still.waitForTimeout(1_000);
   assert.equal(await still.locator(".dots circle").count(), 0);
 });
-
-test("with a thousand decisions a second no task of the page takes more than 50 ms of processor time", async () => {
-  server.system.perSecond = 1_000;
-  server.system.listed = 250;
-  for (const address of VIEWS) {
-    const page = await open(address, { reducedMotion: "no-preference" });
-    await page.waitForTimeout(2_500);
-    await browser.startTracing(page, { categories: ["toplevel", "disabled-by-default-devtools.timeline"] });
-    await page.waitForTimeout(3_000);
-    const longest = longestTask(await browser.stopTracing());
-    assert.ok(longest > 0 && longest <= 50, `${address}: ${longest} ms`);
-    await page.close();
-  }
-});
-
-interface TraceEvent {
-  name: string;
-  pid: number;
-  tid: number;
-  /** Processor time of the thread in microseconds. */
-  tdur?: number;
-  args?: { name?: string };
-}
-
-/** The longest task of a page's main thread in ms of its processor time, which other programs do not lengthen. */
-function longestTask(trace: Buffer): number {
-  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: TraceEvent[] };
-  const threadOf = ({ pid, tid }: TraceEvent) => `${pid} ${tid}`;
-  const main = new Set(
-    traceEvents.filter(({ name, args }) => name === "thread_name" && args?.name === "CrRendererMain").map(threadOf),
-  );
-  const tasks = traceEvents.filter((event) => event.name.endsWith("RunTask") && main.has(threadOf(event)));
-  return Math.max(0, ...tasks.map(({ tdur = 0 }) => tdur / 1_000));
-}
