@@ -104,6 +104,7 @@ def explain_decisions(
 ) -> RecordedDecisions:
     """Explain the archived decisions at these positions, each by the model that made it.
 
+    Their `amount_minor` is in minor units of the policy's currency, NaN without a rate: `with_amounts_in_currency_of`.
     `currency` is that of the transactions, for a policy without one. Raises what `detector_of` raises for a version.
     """
     kept = _at(decisions, set(positions))

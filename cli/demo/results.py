@@ -12,6 +12,7 @@ from msgspec import structs
 from rich.console import Group
 from rich.text import Text
 
+from adapters.archive.policy_amounts import with_amounts_in_currency_of
 from adapters.archive.reader import Archive
 from adapters.kafka.progress import log_skipped
 from adapters.model_registry.mlflow_registry import MlflowRegistry
@@ -99,7 +100,11 @@ class DemoResults:
         facts, plan = summary.facts, summary.facts.plan
         frames = for_replay(self._recorded(summary.timings.counts.decisions), plan.change_day)
         # The archive holds decisions of open days back: those at the fixed rate, after the last day of the report.
-        decisions = self._archive.decisions(plan.first_live_day, date.max)
+        decisions = with_amounts_in_currency_of(
+            self._policy,
+            self._archive.decisions(plan.first_live_day, date.max),
+            self._archive.transaction_columns(plan.first_live_day, date.max, ["currency"]),
+        )
         with closing(MlflowRegistry(self._settings.mlflow_url)) as registry:
             explained = explain_decisions(
                 decisions,

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from adapters.archive.policy_amounts import with_amounts_in_currency_of
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import CardwatchError
 from cardwatch.features.definitions import FEATURE_NAMES
@@ -157,6 +158,31 @@ def test_a_decision_of_the_rules_has_no_model_no_parts_and_no_costs() -> None:
     )
     [row] = explained.rows
     assert (row.model, row.margin, row.parts, row.costs) == (-1, None, [], [None, None, None])
+
+
+def test_costs_are_those_of_the_amount_in_the_currency_of_the_policy() -> None:
+    policy = DecisionPolicy(currency="EUR", rates={"JPY": 0.5})
+    transactions = archived_decisions().select(["partition", "log_offset"])
+    for currencies, same in ((["JPY", "EUR", "EUR"], 500), (["EUR", "EUR", "EUR"], 1_000)):
+        priced = with_amounts_in_currency_of(
+            policy, archived_decisions(), transactions.append_column("currency", pa.array(currencies))
+        )
+        [row] = explain_decisions(priced, [(0, 5)], policy, "EUR", lambda _: one_split_detector()).rows
+        alike = archived_decisions().set_column(6, "amount_minor", pa.array([float(same)] * 3))
+        [expected] = explain_decisions(alike, [(0, 5)], policy, "EUR", lambda _: one_split_detector()).rows
+        # It is certainly fraud: approving costs the amount that the bank is liable for.
+        assert row.costs == expected.costs
+        assert row.costs[0] is not None
+
+
+def test_an_amount_without_a_rate_has_no_costs() -> None:
+    policy = DecisionPolicy(currency="EUR")
+    transactions = archived_decisions().select(["partition", "log_offset"])
+    priced = with_amounts_in_currency_of(
+        policy, archived_decisions(), transactions.append_column("currency", pa.array(["JPY"] * 3))
+    )
+    [row] = explain_decisions(priced, [(0, 5)], policy, "EUR", lambda _: one_split_detector()).rows
+    assert row.costs == [None, None, None]
 
 
 def test_only_recorded_positions_are_explained() -> None:
