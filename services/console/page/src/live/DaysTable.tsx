@@ -8,7 +8,7 @@ export function DaysTable() {
   if (monitored.length === 0) return null;
   return (
     <details class="days-table">
-      <summary>{format.plural(monitored.length, "monitored day")} as a table</summary>
+      <summary>The {monitored.length === 1 ? "monitored day" : `${format.count(monitored.length)} monitored days`} as a table</summary>
       <div class="table-scroller" tabIndex={0} role="region" aria-label="Monitored days">
         <table class="columns">
           <thead>
