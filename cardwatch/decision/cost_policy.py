@@ -202,9 +202,24 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Rules challenge but never decline: where no challenge is feasible, nine in ten of their hits are genuine
         (docs/policy.md). There they approve, without a reason. A missing feature fires no rule.
         """
+        fired, feasible = self._fired_rules(features), self._can_challenge(features)
+        reasons = [[code for code, hits in fired.items() if feasible[i] and hits[i]] for i in range(len(features))]
+        return [Action.CHALLENGE if codes else Action.APPROVE for codes in reasons], reasons
+
+    def are_challenged_by_rules(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which rows `decide_by_rules` challenges, bool [n]; it approves the others."""
+        challenged: NDArray[np.bool_] = np.logical_or.reduce(list(self._fired_rules(features).values()))
+        return challenged & self._can_challenge(features)
+
+    def _can_challenge(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        feasible: NDArray[np.bool_] = np.array([channel in self.challenge_channels for channel in CHANNELS])
+        return feasible[channels_of(features)]
+
+    def _fired_rules(self, features: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
+        """Return for each degraded rule in which rows it fires, bool [n], whatever the channel."""
         is_new = features[:, _MERCHANT_IS_NEW] == 1.0
         with np.errstate(invalid="ignore"):
-            fired = {
+            return {
                 "RULE_SPEED": (features[:, _SPEED] > self.rule_speed_kmh)
                 & (features[:, _DISTANCE] > self.rule_distance_km),
                 "RULE_VELOCITY": features[:, _COUNT_1H] >= self.rule_count_1h,
@@ -218,9 +233,6 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 & (features[:, _COUNTRY_IS_NEW] == 1.0)
                 & self.rule_all_new,
             }
-        feasible = np.array([channel in self.challenge_channels for channel in CHANNELS])[channels_of(features)]
-        reasons = [[code for code, hits in fired.items() if feasible[i] and hits[i]] for i in range(len(features))]
-        return [Action.CHALLENGE if codes else Action.APPROVE for codes in reasons], reasons
 
 
 def channels_of(features: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -76,7 +76,7 @@ class RuleCondition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Return for which of n transactions, with features float32 [n, features], the condition holds, bool [n]."""
         if self.name in FIELDS:
             values = fields(self.name)
-            return np.fromiter((value in self.one_of for value in values), np.bool_, len(values))
+            return np.fromiter(map(frozenset(self.one_of).__contains__, values), np.bool_, len(values))
         feature = features[:, column(self.name)]
         with np.errstate(invalid="ignore"):
             holds = ~np.isnan(feature)
@@ -179,7 +179,7 @@ def _effects(
             yield rule.reason, rule.action, np.flatnonzero(holds)
             continue
         channels, with_challenge = fields("channel"), {channel.value for channel in challenge_channels}
-        can_challenge = np.fromiter((channel in with_challenge for channel in channels), np.bool_, len(channels))
+        can_challenge = np.fromiter(map(with_challenge.__contains__, channels), np.bool_, len(channels))
         yield rule.reason, Action.CHALLENGE, np.flatnonzero(holds & can_challenge)
         if rule.else_decline:
             yield rule.reason, Action.DECLINE, np.flatnonzero(holds & ~can_challenge)

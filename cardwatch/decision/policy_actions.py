@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy
 from cardwatch.events import Action
 
-_APPROVE, _DECLINE = ACTIONS.index(Action.APPROVE), ACTIONS.index(Action.DECLINE)
+_APPROVE, _CHALLENGE, _DECLINE = (
+    ACTIONS.index(action) for action in (Action.APPROVE, Action.CHALLENGE, Action.DECLINE)
+)
 _Amounts = NDArray[np.float64] | NDArray[np.int64]
 
 
@@ -35,8 +37,8 @@ def actions_by_rules(
     policy: DecisionPolicy, features: NDArray[np.float32], overlay: NDArray[np.int8]
 ) -> NDArray[np.int8]:
     """Return the actions for transactions without a probability, int8 [n], from features, float32 [n, features]."""
-    by_rules = [ACTIONS.index(action) for action in policy.decide_by_rules(features)[0]]
-    return np.maximum(np.array(by_rules, np.int8), overlay)
+    by_rules = np.where(policy.are_challenged_by_rules(features), _CHALLENGE, _APPROVE)
+    return np.maximum(by_rules.astype(np.int8), overlay)
 
 
 def control_propensities(
