@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
@@ -31,7 +32,11 @@ def newest_verdicts(labels: pa.Table) -> dict[str, bool]:
 
 def newest_label_codes(transaction_ids: pa.ChunkedArray[Any], labels: pa.Table) -> NDArray[np.int8]:
     """Return what the newest label of each transaction says, int8 [n], see `cardwatch.label_states`."""
-    verdicts = newest_verdicts(labels)
+    return label_codes(transaction_ids, newest_verdicts(labels))
+
+
+def label_codes(transaction_ids: pa.ChunkedArray[Any], verdicts: Mapping[str, bool]) -> NDArray[np.int8]:
+    """Return what the verdict on each transaction says, int8 [n], given those of `newest_verdicts`."""
     codes = np.full(len(transaction_ids), NO_LABEL, np.int8)
     for code, says in ((SAYS_FRAUD, True), (SAYS_GENUINE, False)):
         ids = pa.array([transaction for transaction, verdict in verdicts.items() if verdict is says], pa.string())

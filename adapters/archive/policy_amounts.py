@@ -38,14 +38,15 @@ def with_amounts_in_currency_of(policy: DecisionPolicy, decisions: pa.Table, tra
     Decisions have no currency, so it comes from `currency` of the transactions at the same positions in the log. Where
     that transaction is missing, the amount is NaN.
     """
-    found: Arrow = pc.index_in(_positions(decisions), value_set=_positions(transactions))
+    positions, of_transactions = pa.array(log_positions(decisions)), pa.array(log_positions(transactions))
+    found: Arrow = pc.index_in(positions, value_set=of_transactions)
     columns: list[Arrow] = [decisions["amount_minor"], transactions["currency"].take(found)]
     priced = pa.table(columns, names=["amount_minor", "currency"])
     place = decisions.schema.get_field_index("amount_minor")
     return decisions.set_column(place, "amount_minor", pa.array(amounts_in_currency_of(policy, priced)))
 
 
-def _positions(rows: pa.Table) -> Arrow:
-    """The position in the log of each row as one number."""
+def log_positions(rows: pa.Table) -> NDArray[np.int64]:
+    """Return the position in the log of each row as one number, int64 [n]."""
     partitions: NDArray[np.int64] = rows["partition"].to_numpy().astype(np.int64)
-    return pa.array((partitions << _OFFSET_BITS) | log_offsets(rows))
+    return (partitions << _OFFSET_BITS) | log_offsets(rows)

@@ -10,85 +10,22 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from adapters.archive.policy_amounts import amounts_in_currency_of
-from cardwatch.decision.control_share import ControlSample, ControlShare
-from cardwatch.decision.cost_policy import ACTIONS, CHANNELS, DecisionPolicy, channels_of
+from cardwatch.decision.control_share import ControlShare
+from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, channels_of
 from cardwatch.decision.decide import ScorableRows, decide
 from cardwatch.decision.folding import cards_of, fold_transactions
-from cardwatch.decision.overlay_rules import OverlayRule, RuleCondition, strictest_actions
+from cardwatch.decision.overlay_rules import strictest_actions
 from cardwatch.decision.policy_actions import (
     actions_by_model,
     actions_by_rules,
     control_propensities,
     costs_under_labels,
 )
-from cardwatch.events import Action, Channel, Transaction
-from cardwatch.features.reference_table import ReferenceTable
+from cardwatch.events import Action, Transaction
 from cardwatch.features.state import empty_states
 from cardwatch.ports import Scores
 from cardwatch.warm_up import EXAMPLE
-
-KEY = ControlSample(b"a key that only the test knows")
-CONDITIONS = st.one_of(
-    st.sampled_from(
-        [
-            RuleCondition(name="country", one_of=("DE", "FR")),
-            RuleCondition(name="channel", one_of=("ecommerce", "atm")),
-            RuleCondition(name="currency", one_of=("JPY",)),
-            RuleCondition(name="card_range", one_of=("r-1",)),
-            RuleCondition(name="merchant_category", one_of=("5411",)),
-            RuleCondition(name="is_ecommerce", at_least=0.5),
-            RuleCondition(name="device_is_new", at_least=0.5),
-        ]
-    ),
-    st.floats(0.0, 2_000.0).map(lambda least: RuleCondition(name="amount", at_least=least)),
-)
-
-
-@st.composite
-def rules(draw: st.DrawFn) -> OverlayRule:
-    action = draw(st.sampled_from([Action.CHALLENGE, Action.DECLINE]))
-    return OverlayRule(
-        reason=f"POLICY_{draw(st.integers(0, 99))}",
-        action=action,
-        when=tuple(draw(st.lists(CONDITIONS, min_size=1, max_size=2))),
-        else_decline=action is Action.CHALLENGE and draw(st.booleans()),
-    )
-
-
-POLICIES = st.builds(
-    DecisionPolicy,
-    currency=st.sampled_from([None, "EUR"]),
-    rates=st.sampled_from([{}, {"JPY": 0.6}]),
-    challenge_cost_minor=st.sampled_from([0.0, 100.0]),
-    challenge_channels=st.sets(st.sampled_from(CHANNELS)).map(tuple),
-    decline_cost_minor=st.sampled_from([0.0, 500.0]),
-    alert_price_minor=st.sampled_from([0.0, 50.0]),
-    rules=st.lists(rules(), max_size=3).map(tuple),
-    control=st.just(ControlShare())
-    | st.builds(ControlShare, share=st.floats(0.01, 1.0), cap_minor=st.floats(1.0, 200_000.0)),
-)
-PAYMENTS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "card_id": st.sampled_from(["c-1", "c-2"]),
-            "amount_minor": st.integers(1, 300_000),
-            "currency": st.sampled_from(["EUR", "JPY", "XTS"]),
-            "channel": st.sampled_from(Channel),
-            "country": st.sampled_from(["DE", "FR", "US"]),
-            "merchant_category": st.sampled_from(["5411", "5732"]),
-            "card_range": st.sampled_from([None, "r-1", "r-2"]),
-        }
-    ),
-    min_size=1,
-    max_size=12,
-)
-
-
-class Tables:
-    """An empty table for every day."""
-
-    def newest(self, _: object) -> ReferenceTable:
-        return ReferenceTable.empty()
+from tests.properties.arbitrary_policies import KEY, PAYMENTS, POLICIES, Tables
 
 
 def as_table(payments: list[Transaction]) -> pa.Table:
