@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "tables": ("cli.tables", "List and check the reference tables."),
     "keys": ("cli.keys", "Add, list or revoke API keys of the scoring service."),
     "policy": ("cli.policy", "Check a policy file, and try it on decided transactions."),
+    "whatif": ("cli.whatif", "Replay decisions under another policy, model or capacity."),
     "heartbeat": ("cli.heartbeat", "Publish the event time up to which a source is complete."),
     "contracts": ("cli.contracts", "Write the JSON Schemas of the topics' records."),
     "features": ("cli.features", "Write the documentation page of the features."),

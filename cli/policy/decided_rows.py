@@ -72,14 +72,22 @@ def read_decided_rows(archive: Archive, policy: DecisionPolicy, days: int) -> De
 def rescored(rows: DecidedRows, registry: ModelVersions, version: str) -> DecidedRows:
     """Return the rows with the probabilities that this version of the model gives them, whoever has decided them.
 
+    Raises what `registered_detector` raises.
+    """
+    detector = registered_detector(registry, version)
+    return structs.replace(rows, probabilities=detector.probabilities(detector.margins(rows.features)))
+
+
+def registered_detector(registry: ModelVersions, version: str) -> Detector:
+    """Return a version of the model.
+
     Raises `Misconfigured` if the registry has no such version, `ModelRefused` if it needs other features or its files
     are not those that were registered.
     """
     registered = registry.version(version)
     if registered is None:
         raise Misconfigured(f"the registry has no version {version} of the model")
-    detector = Detector.from_files(registry.files(registered))
-    return structs.replace(rows, probabilities=detector.probabilities(detector.margins(rows.features)))
+    return Detector.from_files(registry.files(registered))
 
 
 def _transaction(row: dict[str, Any]) -> Transaction:
