@@ -2,7 +2,7 @@
 
 All costs are those of the decision policy under the simulated truth, see docs/policy.md: fraud that was approved or has
 passed a challenge, and genuine customers who were challenged or declined. The old model decides the transactions of
-the days after the swap again, from their recorded features; customers and fraudsters act as they did.
+the days after the swap again, as `cardwatch whatif --model` does; customers and fraudsters act as they did.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Callable, Sequence, Set
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from adapters.archive.arrow_columns import Arrow
-from adapters.archive.feature_rows import feature_matrix
-from adapters.archive.policy_amounts import amounts_in_currency_of
+from adapters.archive.recorded_rows import TruthOfIds, read_recorded_rows
 from adapters.archive.tables import ArchivedTables
-from cardwatch.decision.cost_policy import ACTIONS, CHANNELS, DecisionPolicy
-from cardwatch.decision.overlay_rules import strictest_actions
-from cardwatch.decision.policy_actions import actions_by_model, costs_under_labels
+from cardwatch.decision.cost_policy import DecisionPolicy
+from cardwatch.decision.decide_again import DecidedAgain, decide_again, rescored
+from cardwatch.decision.what_if import WhatIfRows, compared_rows
+from cardwatch.decision.what_if_figures import changes_of, concatenated
 from cardwatch.detector.detector import Detector
 from cli.demo.phases import SWAPPED, Phase
+
+_TYPOLOGIES = ("genuine", "fraud")
+_IS_FRAUD = (False, True)
 
 
 class CostComparison(Struct, frozen=True, kw_only=True):
@@ -51,17 +51,6 @@ class Savings(Struct, frozen=True, kw_only=True):
     against_old_model: CostComparison | None
 
 
-class _Decided(Struct, frozen=True, kw_only=True):
-    """Decisions of some days: `amounts` in the policy's currency, `actions` as places in `ACTIONS`."""
-
-    rows: pa.Table
-    transactions: pa.Table
-    amounts: NDArray[np.float64]
-    channels: NDArray[np.int64]
-    actions: NDArray[np.int8]
-    frauds: NDArray[np.bool_]
-
-
 def money_saved(
     archive: ArchivedTables,
     phases: Sequence[Phase],
@@ -82,17 +71,12 @@ def money_saved(
     if not phases:
         return None
     everything = _read(archive, phases[0], phases[-1], policy, frauds)
-    approvals = np.zeros(len(everything.actions), np.int8)
+    approved = [_approving_everything(part) for part in everything]
     days = (phases[-1].last_day - phases[0].first_day).days + 1
     swapped = next((phase for phase in phases if phase.name == SWAPPED), None)
     return Savings(
         currency=policy.currency or currency,
-        against_nothing=CostComparison(
-            days=days,
-            instead="approving everything",
-            cost_minor=_cost(everything, everything.actions, policy),
-            instead_minor=_cost(everything, approvals, policy),
-        ),
+        against_nothing=_comparison(everything, approved, policy, days, "approving everything"),
         against_old_model=None
         if swapped is None or former_version is None
         else _against(former_version, swapped, archive, policy, frauds, detector_of),
@@ -107,49 +91,49 @@ def _against(
     frauds: Set[str],
     detector_of: Callable[[str], Detector],
 ) -> CostComparison:
-    decided = _read(archive, phase, phase, policy, frauds)
-    detector, features = detector_of(version), feature_matrix(decided.rows)
-    overlay = strictest_actions(
-        policy.rules, features, lambda name: decided.transactions[name].to_pylist(), policy.challenge_channels
-    )
-    probabilities = detector.probabilities(detector.margins(features))
-    by_model = actions_by_model(policy, probabilities, decided.amounts, decided.channels, overlay)
-    # What the rules decided while no model answered, they would have decided with the old model too.
-    actions = np.where(decided.rows["margin"].is_valid().to_numpy(), by_model, decided.actions).astype(np.int8)
-    costs = costs_under_labels(policy, actions, overlay, decided.frauds, decided.amounts, decided.channels)
-    return CostComparison(
-        days=(phase.last_day - phase.first_day).days + 1,
-        instead=f"keeping v{version}",
-        cost_minor=_cost(decided, decided.actions, policy),
-        instead_minor=round(float(costs.sum())),
-    )
+    detector = detector_of(version)
+    parts = _read(archive, phase, phase, policy, frauds)
+    # What the rules decided while no model answered, they decide with the old model too.
+    instead = [
+        decide_again(policy, rescored(part.recorded, lambda rows: detector.probabilities(detector.margins(rows))))
+        for part in parts
+    ]
+    days = (phase.last_day - phase.first_day).days + 1
+    return _comparison(parts, instead, policy, days, f"keeping v{version}")
 
 
-def _read(archive: ArchivedTables, first: Phase, last: Phase, policy: DecisionPolicy, frauds: Set[str]) -> _Decided:
-    decisions = archive.decisions(first.first_day, last.last_day)
-    transactions = archive.transactions(first.first_day, last.last_day)
-    found: Arrow = pc.index_in(decisions["transaction_id"], value_set=transactions["transaction_id"])
-    transactions = transactions.take(found)
-    amounts = amounts_in_currency_of(policy, transactions)
-    # An amount without a rate is decided by the rules, and is worth nothing that could be compared.
-    priced = pa.array(~np.isnan(amounts))
-    decisions, transactions = decisions.filter(priced), transactions.filter(priced)
-    return _Decided(
-        rows=decisions,
-        transactions=transactions,
-        amounts=amounts[~np.isnan(amounts)],
-        channels=_places(decisions["channel"], [channel.value for channel in CHANNELS]).astype(np.int64),
-        actions=_places(decisions["action"], [action.value for action in ACTIONS]).astype(np.int8),
-        frauds=np.array([name in frauds for name in decisions["transaction_id"].to_pylist()], np.bool_),
+def _read(
+    archive: ArchivedTables, first: Phase, last: Phase, policy: DecisionPolicy, frauds: Set[str]
+) -> list[WhatIfRows]:
+    truth = TruthOfIds(
+        transaction_ids=pa.array(sorted(frauds), pa.string()),
+        codes=np.full(len(frauds), _TYPOLOGIES.index("fraud")),
+        typologies=_TYPOLOGIES,
+        is_fraud=_IS_FRAUD,
+        others=_TYPOLOGIES.index("genuine"),
+    )
+    return read_recorded_rows(archive, first.first_day, last.last_day, policies=[policy], maturity_days=0, truth=truth)
+
+
+def _approving_everything(part: WhatIfRows) -> DecidedAgain:
+    count = len(part.recorded.actions)
+    return DecidedAgain(
+        actions=np.zeros(count, np.int8),
+        overlay=np.zeros(count, np.int8),
+        control_shares=np.zeros(count),
+        by_model=np.zeros(count, np.bool_),
+        is_known=np.ones(count, np.bool_),
     )
 
 
-def _places(names: Arrow, values: Sequence[str]) -> NDArray[np.int64]:
-    found: Arrow = pc.index_in(names, value_set=pa.array(values))
-    places: NDArray[np.int64] = found.to_numpy().astype(np.int64)
-    return places
-
-
-def _cost(decided: _Decided, actions: NDArray[np.int8], policy: DecisionPolicy) -> int:
-    costs = policy.expected_costs(decided.frauds.astype(np.float64), decided.amounts, decided.channels)
-    return round(float(np.take_along_axis(costs, actions.astype(np.int64)[:, None], axis=1).sum()))
+def _comparison(
+    parts: Sequence[WhatIfRows], instead: Sequence[DecidedAgain], policy: DecisionPolicy, days: int, name: str
+) -> CostComparison:
+    """Value both sides. An amount without a rate is decided by the rules, and is worth nothing that can be compared."""
+    costs = 0.0, 0.0
+    if parts:
+        compared = [compared_rows(part, again, policy, None) for part, again in zip(parts, instead, strict=True)]
+        changes = changes_of(concatenated(compared), policy, _TYPOLOGIES, _IS_FRAUD)
+        if changes.recorded.by_truth is not None and changes.instead.by_truth is not None:
+            costs = changes.recorded.by_truth.cost_minor, changes.instead.by_truth.cost_minor
+    return CostComparison(days=days, instead=name, cost_minor=round(costs[0]), instead_minor=round(costs[1]))

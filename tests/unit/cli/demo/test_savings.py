@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import NamedTuple, cast
 
 import pyarrow as pa
 
+from adapters.archive.layout import SCHEMAS
 from adapters.archive.tables import ArchivedTables
+from cardwatch import topics
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.detector.detector import Detector
-from cardwatch.features.definitions import FEATURE_NAMES
+from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.warm_up import one_split_detector
 from cli.demo.outcomes import Quality
 from cli.demo.phases import BEFORE, SWAPPED, Phase
@@ -54,34 +56,52 @@ DECISIONS = [
 
 
 class ArchiveOfDecisions:
-    """The archive's transactions and decisions. One split on the amount tells the old model what to find."""
+    """The archive's transactions and decisions. One split on the amount tells the old model what to find.
+
+    A degraded decision is online, from a device with a known fraud, so that the rules challenge it.
+    """
 
     def __init__(self, decisions: Sequence[Decided]) -> None:
         self._decisions = list(enumerate(decisions))
 
-    def decisions(self, first: date, last: date, /) -> pa.Table:
-        rows = [(number, row) for number, row in self._decisions if first <= row.day <= last]
-        is_amount = [name == "amount" for name in FEATURE_NAMES]
-        return pa.table({
-            "transaction_id": [f"t-{number}" for number, _ in rows],
-            "occurred_at": pa.array([datetime.combine(row.day, time(12), UTC) for _, row in rows]),
-            "amount_minor": pa.array([row.amount_minor for _, row in rows], pa.int64()),
-            "channel": pa.array(["ecommerce" for _ in rows], pa.string()),
-            "features": pa.array(
-                [[1.0 if each and row.old_model_finds_fraud else None for each in is_amount] for _, row in rows],
-                pa.list_(pa.float32()),
-            ),
-            "margin": pa.array([None if row.is_degraded else 0.5 for _, row in rows], pa.float32()),
-            "action": pa.array([row.action for _, row in rows], pa.string()),
-        })  # fmt: skip
+    def closed_days(self) -> dict[date, str]:
+        return dict.fromkeys((FIRST, SECOND), "table")
 
-    def transactions(self, first: date, last: date, /) -> pa.Table:
-        rows = [(number, row) for number, row in reversed(self._decisions) if first <= row.day <= last]
-        return pa.table({
-            "transaction_id": [f"t-{number}" for number, _ in rows],
-            "amount_minor": pa.array([row.amount_minor for _, row in rows], pa.int64()),
-            "currency": pa.array([row.currency for _, row in rows], pa.string()),
-        })  # fmt: skip
+    def labels(self, _observed_before: datetime, /) -> pa.Table:
+        return SCHEMAS[topics.LABELS].empty_table()
+
+    def decision_columns(self, first: date, last: date, columns: Sequence[str], /) -> pa.Table:
+        rows = [
+            {
+                "transaction_id": f"t-{number}",
+                "amount_minor": row.amount_minor,
+                "channel": "ecommerce",
+                "action": row.action,
+                "probability": None if row.is_degraded else 0.5,
+                "policy_version": POLICY.version,
+                "feature_schema": SCHEMA_HASH,
+                "features": [1.0 if name in true_features(row) else None for name in FEATURE_NAMES],
+                "partition": 0,
+                "log_offset": number,
+            }
+            for number, row in self._decisions
+            if first <= row.day <= last
+        ]
+        return pa.Table.from_pylist(rows, SCHEMAS[topics.DECISIONS]).select(["partition", "log_offset", *columns])
+
+    def transaction_columns(self, first: date, last: date, columns: Sequence[str], /) -> pa.Table:
+        rows = [
+            {"currency": row.currency, "partition": 0, "log_offset": number}
+            for number, row in reversed(self._decisions)
+            if first <= row.day <= last
+        ]
+        return pa.Table.from_pylist(rows, SCHEMAS[topics.TRANSACTIONS]).select(["partition", "log_offset", *columns])
+
+
+def true_features(row: Decided) -> set[str]:
+    """The features that are 1: all others are missing."""
+    found = {"amount"} if row.old_model_finds_fraud else set()
+    return found | ({"device_frauds", "is_ecommerce"} if row.is_degraded else set())
 
 
 def old_model(_version: str) -> Detector:
