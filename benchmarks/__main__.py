@@ -23,6 +23,7 @@ SUITES: Final = {
     "baselines": "benchmarks.serving_baselines",
     "startup": "benchmarks.startup",
     "memory": "benchmarks.memory",
+    "whatif": "benchmarks.what_if",
     "monitoring": "benchmarks.monitoring",
     "loop": "benchmarks.loop",
     "function": "benchmarks.stream_function",

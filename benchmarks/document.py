@@ -21,6 +21,7 @@ SECTIONS: Final = {
     "Trees": ("predict_", "contributions_"),
     "One request for a preview, step by step": ("step_",),
     "The stream function on AWS": ("function_",),
+    "What-if over the archive": ("whatif_",),
     "Monitoring": ("monitoring_",),
     "The loop on simulated worlds": ("loop_",),
 }
