@@ -22,6 +22,7 @@ from cardwatch.decision.policy_actions import (
     costs_under_labels,
 )
 from cardwatch.events import Action, Transaction
+from cardwatch.features.definitions import FEATURE_NAMES
 from cardwatch.features.state import empty_states
 from cardwatch.ports import Scores
 from cardwatch.warm_up import EXAMPLE
@@ -75,6 +76,17 @@ def test_judged_actions_are_those_of_the_decision_path(
         approved = KEY.contains(payment.transaction_id, share)
         expected: Action = Action.APPROVE if approved else ACTIONS[place]
         assert (outcome.action, outcome.control_propensity) == (expected, share if approved else None), payment
+
+
+@settings(max_examples=100, deadline=None)
+@given(policy=POLICIES, seed=st.integers(0, 2**32 - 1))
+def test_degraded_rules_over_columns_challenge_the_rows_that_they_challenge_singly(
+    policy: DecisionPolicy, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    features = random.choice(np.array([np.nan, 0.0, 1.0, 5.0, 2_000.0], np.float32), (50, len(FEATURE_NAMES)))
+    singly = [policy.decide_by_rules(row[None])[0] == [Action.CHALLENGE] for row in features]
+    assert policy.are_challenged_by_rules(features).tolist() == singly
 
 
 def test_the_cost_is_the_expectation_over_the_control_share() -> None:
