@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from adapters.archive.feature_rows import feature_matrix
 from adapters.archive.log_files import log_offsets
+from adapters.archive.policy_amounts import amounts_in_currency_of
 from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy, channels_of
 from cardwatch.detector.detector import Detector
 from cardwatch.features.definitions import FEATURES
@@ -97,24 +98,21 @@ class RecordedDecisions(Struct, frozen=True, kw_only=True):
 
 def explain_decisions(
     decisions: pa.Table,
-    positions: Iterable[Position],
     policy: DecisionPolicy,
     currency: str,
     detector_of: Callable[[str], Detector],
 ) -> RecordedDecisions:
-    """Explain the archived decisions at these positions, each by the model that made it.
+    """Explain decisions, in columns as `decisions_at` returns them, each by the model that made it.
 
-    Their `amount_minor` is in minor units of the policy's currency, NaN without a rate: `with_amounts_in_currency_of`.
     `currency` is that of the transactions, for a policy without one. Raises what `detector_of` raises for a version.
     """
-    kept = _at(decisions, set(positions))
-    features = feature_matrix(kept)
-    models, places, parts, rests = _explained_by_models(kept, features, detector_of)
-    tables, table_places = _places(kept["table_id"].to_pylist())
-    policies, policy_places = _places(kept["policy_version"].to_pylist())
-    costs = _costs(kept, features, policy)
+    features = feature_matrix(decisions)
+    models, places, parts, rests = _explained_by_models(decisions, features, detector_of)
+    tables, table_places = _places(decisions["table_id"].to_pylist())
+    policies, policy_places = _places(decisions["policy_version"].to_pylist())
+    costs = _costs(decisions, features, policy)
     return RecordedDecisions(
-        feature_schema=kept["feature_schema"][0].as_py() if kept.num_rows else "",
+        feature_schema=decisions["feature_schema"][0].as_py() if decisions.num_rows else "",
         currency=policy.currency or currency,
         features=[FeatureText(name=each.name, meaning=each.meaning, reason=each.reason) for each in FEATURES],
         reasons=REASON_TEXTS,
@@ -133,7 +131,7 @@ def explain_decisions(
                 rest=round(rests[place], _DIGITS),
             )
             for place, (row, offset) in enumerate(
-                zip(kept.select(_COPIED).to_pylist(), log_offsets(kept).tolist(), strict=True)
+                zip(decisions.select(_COPIED).to_pylist(), log_offsets(decisions).tolist(), strict=True)
             )
         ],
     )
@@ -156,12 +154,6 @@ def _explained_by_models(
         for row, found, rest in zip(rows, *_explained(features[rows], margins[rows], detector), strict=True):
             parts[row], rests[row] = found, rest
     return models, [-1 if version is None else names.index(version) for version in versions], parts, rests
-
-
-def _at(decisions: pa.Table, positions: set[Position]) -> pa.Table:
-    partitions, offsets = decisions["partition"].to_pylist(), log_offsets(decisions).tolist()
-    chosen = [place for place, at in enumerate(zip(partitions, offsets, strict=True)) if at in positions]
-    return decisions.take(pa.array(chosen, pa.int64()))
 
 
 def _explained(
@@ -189,7 +181,7 @@ def _explained(
 
 def _costs(decisions: pa.Table, features: NDArray[np.float32], policy: DecisionPolicy) -> list[list[int | None]]:
     probabilities = decisions["probability"].to_numpy(zero_copy_only=False).astype(np.float64)
-    amounts = decisions["amount_minor"].to_numpy(zero_copy_only=False).astype(np.float64)
+    amounts = amounts_in_currency_of(policy, decisions)
     costs = policy.expected_costs(probabilities, amounts, channels_of(features))
     costs[np.isnan(probabilities)] = np.inf
     return [[None if not np.isfinite(cost) else round(float(cost)) for cost in row] for row in costs[:, : len(ACTIONS)]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +11,6 @@ from msgspec import structs
 from rich.console import Group
 from rich.text import Text
 
-from adapters.archive.policy_amounts import with_amounts_in_currency_of
 from adapters.archive.reader import Archive
 from adapters.kafka.progress import log_skipped
 from adapters.model_registry.mlflow_registry import MlflowRegistry
@@ -25,7 +23,8 @@ from cardwatch.live.frames import Frame
 from cardwatch.progress import Progress, decode_progress
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
-from cardwatch.topics import PROGRESS
+from cardwatch.topics import DECISIONS, PROGRESS
+from cli.demo.decided_records import decisions_at
 from cli.demo.final_screen import closing as closing_screen
 from cli.demo.outcomes import true_frauds
 from cli.demo.recorded_decisions import explain_decisions
@@ -99,16 +98,12 @@ class DemoResults:
         """
         facts, plan = summary.facts, summary.facts.plan
         frames = for_replay(self._recorded(summary.timings.counts.decisions), plan.change_day)
-        # The archive holds decisions of open days back: those at the fixed rate, after the last day of the report.
-        decisions = with_amounts_in_currency_of(
-            self._policy,
-            self._archive.decisions(plan.first_live_day, date.max),
-            self._archive.transaction_columns(plan.first_live_day, date.max, ["currency"]),
-        )
+        # From the topic: the archive holds the decisions of an open day back, such as those at the fixed rate.
+        records = committed_records(self._settings, DECISIONS, {})
+        decisions = decisions_at(records, set(recorded_positions(frames)))
         with closing(MlflowRegistry(self._settings.mlflow_url)) as registry:
             explained = explain_decisions(
                 decisions,
-                recorded_positions(frames),
                 self._policy,
                 facts.currency,
                 lambda version: _detector(registry, version),

@@ -14,15 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from adapters.archive.policy_amounts import with_amounts_in_currency_of
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import CardwatchError
 from cardwatch.features.definitions import FEATURE_NAMES
-from cardwatch.live.frames import DecisionsFrame, EventFrame, EventKind, LiveFrame, SystemState
+from cardwatch.live.frames import EventFrame, EventKind, LiveFrame, SystemState
 from cardwatch.warm_up import one_split_detector
 from cli.demo.recorded_decisions import LARGEST_PARTS, explain_decisions
-from cli.demo.replay import LEAD_MS, embed, for_replay, read_frames, recorded_positions
-from tests.frames import live, payment_line
+from cli.demo.replay import LEAD_MS, embed, for_replay, read_frames
+from tests.frames import live
 
 CHANGE_DAY = date(2025, 3, 5)
 PAGE = b"<!doctype html><html><head><style>p{}</style></head><body><script>f()</script></body></html>"
@@ -126,6 +125,7 @@ def archived_decisions() -> pa.Table:
         "country": ["DE", "DE", "AT"],
         "sequence": pa.array([3, 0, 1], pa.int64()),
         "amount_minor": pa.array([1_000, 2_000, 3_000], pa.int64()),
+        "currency": ["EUR"] * 3,
         "features": pa.array(rows.tolist(), pa.list_(pa.float32())),
         "feature_schema": ["schema"] * 3,
         "table_id": ["2025-03-01", "2025-03-02", "2025-03-01"],
@@ -139,9 +139,7 @@ def archived_decisions() -> pa.Table:
 
 
 def test_the_parts_of_a_recorded_decision_add_up_to_its_margin() -> None:
-    explained = explain_decisions(
-        archived_decisions(), [(0, 5), (1, 6), (1, 7)], DecisionPolicy(), "EUR", lambda _: one_split_detector()
-    )
+    explained = explain_decisions(archived_decisions(), DecisionPolicy(), "EUR", lambda _: one_split_detector())
     [model] = explained.models
     for row in explained.rows[:2]:
         assert row.margin is not None
@@ -154,40 +152,30 @@ def test_the_parts_of_a_recorded_decision_add_up_to_its_margin() -> None:
 
 def test_a_decision_of_the_rules_has_no_model_no_parts_and_no_costs() -> None:
     explained = explain_decisions(
-        archived_decisions(), [(1, 7)], DecisionPolicy(), "EUR", lambda _: one_split_detector()
+        archived_decisions().slice(2), DecisionPolicy(), "EUR", lambda _: one_split_detector()
     )
     [row] = explained.rows
     assert (row.model, row.margin, row.parts, row.costs) == (-1, None, [], [None, None, None])
 
 
+def with_amount(amount_minor: int, currency: str) -> pa.Table:
+    """The first of `archived_decisions`, which is certainly fraud, on another amount."""
+    first = archived_decisions().slice(0, 1)
+    first = first.set_column(first.schema.get_field_index("amount_minor"), "amount_minor", pa.array([amount_minor]))
+    return first.set_column(first.schema.get_field_index("currency"), "currency", pa.array([currency]))
+
+
 def test_costs_are_those_of_the_amount_in_the_currency_of_the_policy() -> None:
     policy = DecisionPolicy(currency="EUR", rates={"JPY": 0.5})
-    transactions = archived_decisions().select(["partition", "log_offset"])
-    for currencies, same in ((["JPY", "EUR", "EUR"], 500), (["EUR", "EUR", "EUR"], 1_000)):
-        priced = with_amounts_in_currency_of(
-            policy, archived_decisions(), transactions.append_column("currency", pa.array(currencies))
-        )
-        [row] = explain_decisions(priced, [(0, 5)], policy, "EUR", lambda _: one_split_detector()).rows
-        alike = archived_decisions().set_column(6, "amount_minor", pa.array([float(same)] * 3))
-        [expected] = explain_decisions(alike, [(0, 5)], policy, "EUR", lambda _: one_split_detector()).rows
-        # It is certainly fraud: approving costs the amount that the bank is liable for.
-        assert row.costs == expected.costs
-        assert row.costs[0] is not None
+    yen, half, whole = (
+        explain_decisions(each, policy, "EUR", lambda _: one_split_detector()).rows[0].costs
+        for each in (with_amount(1_000, "JPY"), with_amount(500, "EUR"), with_amount(1_000, "EUR"))
+    )
+    assert yen == half
+    assert yen != whole
 
 
 def test_an_amount_without_a_rate_has_no_costs() -> None:
     policy = DecisionPolicy(currency="EUR")
-    transactions = archived_decisions().select(["partition", "log_offset"])
-    priced = with_amounts_in_currency_of(
-        policy, archived_decisions(), transactions.append_column("currency", pa.array(["JPY"] * 3))
-    )
-    [row] = explain_decisions(priced, [(0, 5)], policy, "EUR", lambda _: one_split_detector()).rows
+    [row] = explain_decisions(with_amount(1_000, "JPY"), policy, "EUR", lambda _: one_split_detector()).rows
     assert row.costs == [None, None, None]
-
-
-def test_only_recorded_positions_are_explained() -> None:
-    frames = [live(at_ms=1.0), DecisionsFrame(lines=[payment_line(6, "decline", partition=1)], skipped=3)]
-    explained = explain_decisions(
-        archived_decisions(), recorded_positions(frames), DecisionPolicy(), "EUR", lambda _: one_split_detector()
-    )
-    assert [(row.partition, row.offset) for row in explained.rows] == [(1, 6)]
