@@ -28,6 +28,7 @@ SUITES: Final = {
     "loop": "benchmarks.loop",
     "function": "benchmarks.stream_function",
     "stream": "benchmarks.stream.suite",
+    "console": "benchmarks.console_pages",
 }
 """The module that measures each suite. It is imported when its turn comes: its libraries may be slow to load."""
 

@@ -22,6 +22,7 @@ SECTIONS: Final = {
     "One request for a preview, step by step": ("step_",),
     "The stream function on AWS": ("function_",),
     "What-if over the archive": ("whatif_",),
+    "The console": ("console_",),
     "Monitoring": ("monitoring_",),
     "The loop on simulated worlds": ("loop_",),
 }

@@ -67,6 +67,10 @@ class Page:
         path = f"/api/faults/{name}/{position}"
         return self.client.post(path, params=query, headers={"X-Cardwatch-Token": self.token})
 
+    def steps(self, asked: str) -> httpx.Response:
+        """Ask for `STEP/hold` or `release`."""
+        return self.client.post(f"/api/steps/{asked}", headers={"X-Cardwatch-Token": self.token})
+
     def fault(self, name: str) -> dict[str, Any]:
         """The switch of this name."""
         switches = self.client.get("/api/faults").raise_for_status().json()

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 import pytest
 
 from adapters.local_stack.stack_home import StackStatus
 from adapters.runtime.settings import read_settings
 from cli.demo.topic_audit import audit_topics
-from tests.e2e.console_page import Page, running_console
+from tests.e2e.console_page import Page, is_ready, running_console, state_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 DOWN_WITHIN_SECONDS = 1.0
 READY_WITHIN_SECONDS = 20.0
-
-
-def state_of(frame: dict[str, Any], name: str) -> str:
-    return next(box["state"] for box in frame["boxes"] if box["name"] == name)
-
-
-def is_ready(name: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda frame: state_of(frame, name) == "ready"
 
 
 @pytest.fixture(scope="module")
