@@ -34,7 +34,7 @@ export interface BoxText {
 export const BOX_TEXTS: Record<BoxName, BoxText> = {
   generator: {
     title: "Generator",
-    subtitle: "simulated cards and fraud",
+    subtitle: "simulated payments",
     does: "It simulates cards, merchants and fraudsters. It writes transactions as they occur, and labels when they become known, days later.",
     why: "Real card data cannot be shared. The simulation is a pure function of its seed, so that a run can be repeated and compared with the truth.",
     rejected: [
@@ -60,7 +60,7 @@ export const BOX_TEXTS: Record<BoxName, BoxText> = {
   },
   kafka: {
     title: "Kafka",
-    subtitle: "the log, the only truth",
+    subtitle: "the log of record",
     does: "It holds the topic transactions, from which everything else is derived, and the topics decisions, labels, dead-letters and progress. Transactions are keyed by card in a fixed number of partitions.",
     why: "One order per card makes features reproducible, and Kafka transactions make decisions exactly-once.",
     rejected: [
@@ -89,7 +89,7 @@ export const BOX_TEXTS: Record<BoxName, BoxText> = {
   },
   stream: {
     title: "Stream worker",
-    subtitle: "features, policy, commit",
+    subtitle: "fold, score, commit",
     does: "It folds a batch of transactions through the feature kernel, sends one scoring request for the batch, applies the cost policy, commits decisions and offsets in one Kafka transaction, and then writes the card states. While a batch commits, the next one is folded and scored.",
     why: "The store may lag behind the log, but it is never ahead of it. A worker that is killed before the commit decides the batch again from the same states; one that is killed after it folds the gap without scoring.",
     rejected: [
@@ -128,7 +128,7 @@ export const BOX_TEXTS: Record<BoxName, BoxText> = {
   },
   store: {
     title: "Feature store",
-    subtitle: "card states, applied",
+    subtitle: "card states",
     does: "It stores one state of a fixed size (2.0 KB) per card and, per partition, the next offset to fold, which is called applied. LMDB, Redis and DynamoDB are supported.",
     why: "An update takes constant time and a state has constant size, whatever the history of the card. Writes are conditional on log positions, so that a former owner is refused and the store is never ahead.",
     rejected: [
@@ -157,7 +157,7 @@ export const BOX_TEXTS: Record<BoxName, BoxText> = {
   },
   scoring: {
     title: "Scoring service",
-    subtitle: "probability and reasons",
+    subtitle: "scores and reasons",
     does: "It takes feature rows with their schema hash and returns margin, calibrated probability, reasons and the challenger's shadow scores. A payment switch can ask it for a preview of one transaction, which changes nothing.",
     why: "It is stateless, so any number of processes may run and any of them may fail. Trees are flat arrays that our own kernel evaluates with the same bits as XGBoost, and a swap of the model is one assignment.",
     rejected: [
@@ -192,7 +192,7 @@ export const BOX_TEXTS: Record<BoxName, BoxText> = {
   },
   archive: {
     title: "Archive",
-    subtitle: "Parquet, SQL, day tables",
+    subtitle: "Parquet, day tables",
     does: "It writes transactions, decisions and labels to Parquet by event date, with an index in SQL. At the end of each day it builds the reference table of merchants and devices for the next day.",
     why: "Data that are not keyed by card cannot be part of a card's state. A table is immutable and named by its content, so each decision can record which table it used.",
     rejected: [
@@ -224,7 +224,7 @@ export const BOX_TEXTS: Record<BoxName, BoxText> = {
   },
   monitor: {
     title: "Monitor",
-    subtitle: "drift and performance",
+    subtitle: "drift, performance",
     does: "After each day it checks the data contract, compares feature rows and margins with the champion's drift reference, and measures performance on matured labels. The assessment is stable, drift suspected or decayed.",
     why: "Data drift is known immediately but may be harmless. A loss of performance is proof, but it is known days later. Drift alone never triggers retraining; together with drift, a smaller loss suffices.",
     rejected: [
@@ -259,7 +259,7 @@ export const BOX_TEXTS: Record<BoxName, BoxText> = {
   },
   pipelines: {
     title: "Retraining",
-    subtitle: "Prefect: train, judge, promote",
+    subtitle: "train and judge",
     does: "It replays the archived log through the same kernel with labels as they were known then, trains a challenger, and evaluates champion and challenger on days that neither was trained on. The gate promotes only a challenger that certainly saves money and harms no slice.",
     why: "Training data come from the same function as live features, so they cannot disagree. A verdict is a pure function with reasons, stored with all that it rests on, and can be computed again.",
     rejected: [
@@ -296,7 +296,7 @@ export const BOX_TEXTS: Record<BoxName, BoxText> = {
   },
   mlflow: {
     title: "MLflow registry",
-    subtitle: "versions, alias champion",
+    subtitle: "versions, champion",
     does: "It holds the versions of the model with their metrics, verdicts and model cards, and the aliases champion and challenger. The scoring service polls the alias every two seconds and loads a version only if its digest matches.",
     why: "A promotion is one move of an alias, and so is the way back. Models are data: XGBoost's own format and JSON. Nothing is pickled.",
     rejected: [

@@ -50,7 +50,7 @@ export function layoutFor(width: number): Layout {
 /** Two rows: the path of a decision above, the learning of the model below, both from left to right. */
 function fiveColumns(width: number): Layout {
   const boxWidth = Math.round(Math.min(210, (width - 4 * 88) / 5));
-  const grid = gridOf(width, 5, boxWidth, [26, 206]);
+  const grid = gridOf(width, 5, boxWidth, [34, 212]);
   const places: Record<BoxName, Place> = {
     generator: grid(0, 0),
     kafka: grid(1, 0),
@@ -81,8 +81,8 @@ function fiveColumns(width: number): Layout {
         traffic: "rows",
         label: "feature rows",
         anchor: "middle",
-        points: over(stream, right(stream) - 30, scoring, scoring.x + 54, 4),
-        labelAt: [middle(store), 0],
+        points: over(stream, right(stream) - 30, scoring, scoring.x + 54, 6),
+        labelAt: [middle(store), 2],
       },
       {
         id: "scores",
@@ -91,8 +91,8 @@ function fiveColumns(width: number): Layout {
         traffic: "rows",
         label: "scores",
         anchor: "middle",
-        points: over(scoring, scoring.x + 30, stream, right(stream) - 54, 14),
-        labelAt: [middle(store), 22],
+        points: over(scoring, scoring.x + 30, stream, right(stream) - 54, 23),
+        labelAt: [middle(store), 18],
       },
       tables(places, archive.y + 34, right(archive) + 26),
       across(places, "days", "archive", "monitor", archive.y + 74, "none", "closed days", true),
