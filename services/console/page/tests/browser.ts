@@ -1,13 +1,10 @@
 /** A page in Chromium for each test, on a server with test data, and what must never happen in it. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { after, afterEach, before, beforeEach } from "node:test";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
 import { TestServer } from "./test_server.ts";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 export let browser: Browser;
 /** Of the running test. */
 export let server: TestServer;
@@ -60,21 +57,3 @@ export async function open(address: string, options: BrowserContextOptions = {})
 }
 
 export const narrow: BrowserContextOptions = { viewport: { width: 400, height: 850 } };
-
-/** What axe finds on the page as it is now. */
-export async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    const { axe } = window as unknown as {
-      axe: {
-        run: (
-          context: Document,
-        ) => Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
-      };
-    };
-    const { violations } = await axe.run(document);
-    return violations.flatMap(({ id, nodes }) =>
-      nodes.map((node) => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary}`),
-    );
-  });
-}

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BOXES } from "../src/frames.ts";
-import { narrow, open, server, violations } from "./browser.ts";
+import { violations } from "./axe.ts";
+import { narrow, open, server } from "./browser.ts";
 import { SCRIPT } from "./test_data.ts";
 import { TOKEN } from "./test_server.ts";
 

@@ -6,7 +6,8 @@ import { test } from "node:test";
 import type { Page } from "playwright-core";
 import { BOXES } from "../src/frames.ts";
 import type { Tour } from "../src/tour/data.ts";
-import { narrow, open, violations } from "./browser.ts";
+import { violations } from "./axe.ts";
+import { narrow, open } from "./browser.ts";
 
 const FILE = new URL("../src/generated/tour.json", import.meta.url);
 assert.ok(existsSync(FILE), "the page has no tour: run `cardwatch tour --json-only`, and build the page again");

@@ -59,7 +59,8 @@ export function toneOf(box: Box | undefined): Tone {
     case "done":
       return "ok";
     case "starting":
-      return "notice";
+      // Until a process that was restarted is ready again, nobody does its work.
+      return box.restarts > 0 ? "critical" : "notice";
     case "waiting":
     case "frozen":
       return "warning";
