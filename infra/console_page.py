@@ -57,8 +57,17 @@ def take_screenshots(replay: Path, folder: Path, page: Path = PAGE) -> str | Non
     The page must have been built here, because its build brings the driver of the browser. The browser is Chromium at
     /usr/bin/chromium, or what the variable CHROMIUM names.
     """
-    script = page / "tests" / "recorded_screenshots.ts"
-    command = [_NODE, script, replay.resolve(), folder.resolve()]
+    return _take(page / "tests" / "recorded_screenshots.ts", str(replay.resolve()), folder)
+
+
+def take_running_screenshots(address: str, folder: Path, page: Path = PAGE) -> str | None:
+    """Do the same with the views that only a running stack has; `address` is that of its console, with the token."""
+    return _take(page / "tests" / "running_screenshots.ts", address, folder)
+
+
+def _take(script: Path, source: str, folder: Path) -> str | None:
+    command = [_NODE, script, source, folder.resolve()]
+    page = script.parents[1]
     try:
         completed = subprocess.run(command, cwd=page, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except subprocess.TimeoutExpired:

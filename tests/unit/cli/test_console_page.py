@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cardwatch.errors import Misconfigured
+from cardwatch.errors import CardwatchError, Misconfigured
 from cli import console_page
 from cli.console import screenshots
 from cli.tour.reading import TourError
@@ -44,6 +44,18 @@ def test_pictures_need_a_folder_that_is_there(tmp_path: Path) -> None:
     command = ["--replay", str(replay), "--folder", str(tmp_path / "gone")]
     with pytest.raises(Misconfigured, match="no such folder"):
         CliRunner().invoke(screenshots, command, catch_exceptions=False)
+
+
+def test_pictures_of_a_running_stack_need_one_and_take_no_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARDWATCH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    command = ["--running", "--folder", str(tmp_path)]
+    with pytest.raises(CardwatchError, match="no stack runs in .*; `cardwatch up` starts one"):
+        CliRunner().invoke(screenshots, command, catch_exceptions=False)
+    with pytest.raises(Misconfigured, match="--running and --replay exclude each other"):
+        CliRunner().invoke(screenshots, [*command, "--replay", "replay.html"], catch_exceptions=False)
 
 
 def test_pictures_that_cannot_be_taken_are_reported_with_the_reason(tmp_path: Path) -> None:

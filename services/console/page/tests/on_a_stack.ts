@@ -11,10 +11,6 @@ import { violations } from "./axe.ts";
 /** Boxes that are killed, in this order. */
 const KILLED = ["scoring", "stream", "kafka"] as const;
 const LOOP_MILLISECONDS = 900_000;
-const SWAPPED_AFTER_VERDICT = `(() => {
-  const marks = [...document.querySelectorAll(".timeline li [role=img]")].map((each) => each.getAttribute("aria-label"));
-  return marks.includes("Model swap") && marks.indexOf("Model swap") < marks.indexOf("Verdict");
-})()`;
 
 const [scenario, address] = process.argv.slice(2);
 const scenarios: Record<string, (browser: Browser, address: string) => Promise<unknown>> = { kills, drift, views };
@@ -66,13 +62,15 @@ async function kill(page: Page, name: string) {
   const button = page.locator(`#box-${name}`);
   const ready = page.locator(`#box-${name}[aria-label*=": ready"]`);
   await ready.waitFor({ timeout: 120_000 });
-  await page.getByText(/^Running normally/).waitFor({ timeout: 120_000 });
+  await page
+    .getByTestId("sentence")
+    .getByText(/^(?!Degraded|The system is starting)/)
+    .waitFor({ timeout: 120_000 });
   await button.click();
   await page.getByRole("button", { name: "Kill…" }).click();
-  const box = `document.getElementById("box-${name}").closest(".box").dataset.tone`;
   const killedAt = Date.now();
   await page.getByRole("button", { name: /^Kill process/ }).click();
-  await page.waitForFunction(`${box} === "critical"`, undefined, { polling: 20 });
+  await page.locator(`.box[data-tone="critical"]:has(#box-${name})`).waitFor();
   const redSeconds = (Date.now() - killedAt) / 1_000;
   let rulesPercent = 0;
   const tile = page.locator(".tile", { hasText: "Decided by rules, now" }).locator("dd").first();
@@ -92,19 +90,30 @@ async function drift(browser: Browser, address: string) {
   page.on("load", () => (loads += 1));
   await page.getByRole("switch", { name: "Drift" }).click();
   await page.getByRole("link", { name: "Live" }).first().click();
-  const timeline = page.getByRole("list", { name: "Events, newest first" });
-  await timeline.getByRole("img", { name: "Drift" }).waitFor({ timeout: LOOP_MILLISECONDS });
-  await timeline.getByRole("img", { name: "Verdict" }).waitFor({ timeout: LOOP_MILLISECONDS });
-  // The first champion is a swap, too; the one that ends the loop comes after the verdict.
-  await page.waitForFunction(SWAPPED_AFTER_VERDICT, undefined, { timeout: LOOP_MILLISECONDS });
-  const events = await timeline
-    .getByRole("listitem")
+  const deadline = Date.now() + LOOP_MILLISECONDS;
+  for (;;) {
+    const events = await timeline(page);
+    const marks = events.map(([mark]) => mark);
+    // The first champion is a swap, too; the one that ends the loop comes after the verdict.
+    if (marks.includes("Verdict") && marks.lastIndexOf("Model swap") > marks.lastIndexOf("Verdict"))
+      return { loads, events };
+    if (Date.now() > deadline) throw new Error(`no swap follows a verdict: ${JSON.stringify(events)}`);
+    await page.waitForTimeout(1_000);
+  }
+}
+
+/** Mark and text of the events that the page shows, oldest first. */
+async function timeline(page: Page): Promise<(string | null)[][]> {
+  const events = await page
+    .getByRole("list", { name: "Events, newest first" })
+    .locator("> li")
     .evaluateAll((items) =>
-      items
-        .filter((item) => item.querySelector("[role=img]"))
-        .map((item) => [item.querySelector("[role=img]")!.getAttribute("aria-label"), item.querySelector("p")!.innerText]),
+      items.map((item) => [
+        item.querySelector("[role=img]")!.getAttribute("aria-label"),
+        item.querySelector("p")!.innerText,
+      ]),
     );
-  return { loads, events: events.reverse() };
+  return events.reverse();
 }
 
 /** Every view of the running system in both themes, wide and 400 px narrow: what axe finds, and what sticks out. */
