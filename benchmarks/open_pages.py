@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ async def read_pages(url: str, number: int) -> None:
     if streams in done:
         raise RuntimeError("the console has ended the stream of a page")
     streams.cancel()
+    with suppress(asyncio.CancelledError):
+        await streams
 
 
 async def _opened(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
