@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from typing import Final
 from uuid import uuid4
@@ -102,6 +102,7 @@ class Sender:
         moment = at or self._state.event_time()
         if moment is None:
             raise Misconfigured("there is no decision yet, so that the world's time is not known: give a time")
+        self._connect_early()
         with self._building:
             return self._presets.build(name, card_id, moment, seed=seed, prefix=f"sent-{uuid4().hex[:12]}")
 
@@ -134,6 +135,18 @@ class Sender:
                 yield _hop(step)
             if reason := delivery.unanswered():
                 yield Hop(hop="unanswered", reason=reason)
+
+    def _connect_early(self) -> None:
+        """Open the writer while a person looks at what to send: the first record of a new one takes half a second.
+
+        A writer that cannot be opened is told when something is sent.
+        """
+        if self._writing.acquire(blocking=False):
+            try:
+                with suppress(CardwatchError):
+                    self._writer = self._writer or delivery_writer(self._settings, TIMEOUT_SECONDS)
+            finally:
+                self._writing.release()
 
     @contextmanager
     def _connected(self) -> Iterator[LogWriter]:

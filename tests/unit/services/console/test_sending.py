@@ -64,8 +64,28 @@ def state() -> TopicState:
     return state
 
 
+class OpenedWriter:
+    """A writer that is connected to nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 @pytest.fixture
-def sender(state: TopicState) -> Iterator[Sender]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[OpenedWriter]:
+    """The writers that were opened."""
+    writers: list[OpenedWriter] = []
+
+    def open_writer(*_: object) -> OpenedWriter:
+        writers.append(OpenedWriter())
+        return writers[-1]
+
+    monkeypatch.setattr(sending, "delivery_writer", open_writer)
+    return writers
+
+
+@pytest.fixture
+def sender(state: TopicState, opened: list[OpenedWriter]) -> Iterator[Sender]:
     with closing(Sender(SETTINGS, state, Asked(), WORLD)) as sender:  # type: ignore[arg-type]
         yield sender
 
@@ -119,6 +139,14 @@ def test_a_preset_happens_at_the_event_time_with_new_ids_each_time(application: 
     assert (status, payment["card_id"], payment["occurred_at"]) == (200, "card-000001", "2025-03-08T14:00:00Z")
     assert payment.pop("transaction_id") != again.pop("transaction_id")
     assert payment == again
+
+
+def test_the_writer_is_opened_once_when_a_preset_is_looked_at(
+    application: Starlette, opened: list[OpenedWriter]
+) -> None:
+    for _ in range(2):
+        assert ask(application, "GET", "/api/presets/genuine?card=card-000002")[0] == 200
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(
