@@ -12,7 +12,7 @@ export function OrderView() {
   const lanes = [...(live.value?.lanes ?? [])].sort((a, b) => a.partition - b.partition);
   const shown = offsetsShown(lanes);
   return (
-    <main class="view" id="view" tabIndex={-1} aria-label="Commit order">
+    <main class="view" id="view" tabIndex={0} aria-label="Commit order">
       <section class="lanes card" aria-label="Positions in the partitions">
         <div class="section-head">
           <h2>Positions in the topic transactions</h2>
