@@ -66,7 +66,7 @@ def take_running_screenshots(address: str, folder: Path, page: Path = PAGE) -> s
 
 
 def _take(script: Path, source: str, folder: Path) -> str | None:
-    command = [_NODE, script, source, folder.resolve()]
+    command: list[str | Path] = [_NODE, script, source, folder.resolve()]
     page = script.parents[1]
     try:
         completed = subprocess.run(command, cwd=page, capture_output=True, text=True, check=False, timeout=_SECONDS)

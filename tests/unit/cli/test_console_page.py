@@ -52,7 +52,7 @@ def test_pictures_of_a_running_stack_need_one_and_take_no_replay(
     monkeypatch.setenv("CARDWATCH_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     command = ["--running", "--folder", str(tmp_path)]
-    with pytest.raises(CardwatchError, match="no stack runs in .*; `cardwatch up` starts one"):
+    with pytest.raises(CardwatchError, match=r"no stack runs in .*; `cardwatch up` starts one"):
         CliRunner().invoke(screenshots, command, catch_exceptions=False)
     with pytest.raises(Misconfigured, match="--running and --replay exclude each other"):
         CliRunner().invoke(screenshots, [*command, "--replay", "replay.html"], catch_exceptions=False)
