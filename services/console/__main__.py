@@ -87,7 +87,8 @@ def main() -> None:
             thread.start()
             stack.callback(thread.join)
         stack.callback(_serve(routes.application(), settings.bind or host, port, broadcaster))
-        process.keep_working(lambda: work(process, feed))
+        follower = TopicFollower(settings.kafka)
+        process.keep_working(lambda: work(process, feed, follower))
 
 
 def _watched(settings: Settings) -> WatchedProcesses:
@@ -96,11 +97,11 @@ def _watched(settings: Settings) -> WatchedProcesses:
     return StackProcesses(StackHome(settings), settings.kafka)
 
 
-def work(process: Process, feed: Feed) -> None:
-    """Follow the topics and build frames."""
+def work(process: Process, feed: Feed, follower: TopicFollower) -> None:
+    """Follow the topics, from where `follower` was when the broker was lost."""
     settings = process.settings
     ensure_topics(settings.kafka, partitions=settings.partitions)
-    with TopicFollower(settings.kafka) as follower:
+    with follower:
         feed.follow(follower, StoppableRetry(process.stopping, process.health))
 
 

@@ -22,22 +22,27 @@ class TopicFollower:
     """Reads decisions, labels, dead letters and progress. It belongs to no group and commits nothing.
 
     Decisions begin a little before their end and progress at its beginning, so that a console that is started later
-    shows the same timeline.
+    shows the same timeline. Entered again, as after the loss of the broker, it goes on where it was: nothing is read
+    twice, and nothing is left out.
     """
 
     def __init__(self, broker: KafkaConnection) -> None:
         self._broker = broker
         self._closing = ExitStack()
+        self._next: dict[tuple[str, int], int] = {}
         self._past_ends: dict[tuple[str, int], int] = {}
 
     def __enter__(self) -> Self:
         start = {(PROGRESS, 0): 0}
         for topic, kept in ((DECISIONS, PAST_DECISIONS), (LABELS, 0), (DEAD_LETTERS, 0)):
-            ends = end_offsets(self._broker, topic)
-            start |= {(topic, partition): max(end - kept, 0) for partition, end in ends.items()}
-            self._past_ends |= {(topic, partition): end for partition, end in ends.items() if kept}
-        self._reader = self._closing.enter_context(closing(LogReader(self._broker, start)))
-        self._committed = self._closing.enter_context(closing(OffsetReader(self._broker, STREAM_GROUP)))
+            ends = {(topic, partition): end for partition, end in end_offsets(self._broker, topic).items()}
+            start |= {place: max(end - kept, 0) for place, end in ends.items()}
+            self._past_ends |= {place: end for place, end in ends.items() if kept and place not in self._next}
+        with ExitStack() as opened:
+            self._committed = opened.enter_context(closing(OffsetReader(self._broker, STREAM_GROUP)))
+            self._next = {place: self._kept(*place, position) for place, position in (start | self._next).items()}
+            self._reader = opened.enter_context(closing(LogReader(self._broker, self._next)))
+            self._closing = opened.pop_all()
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -45,7 +50,13 @@ class TopicFollower:
 
     def poll(self, timeout_seconds: float) -> list[Record]:
         """Return new records, none if there are none before the timeout."""
-        return self._reader.poll(timeout_seconds)
+        records = self._reader.poll(timeout_seconds)
+        self._next |= {(record.topic, record.partition): record.offset + 1 for record in records}
+        return records
+
+    def _kept(self, topic: str, partition: int, position: int) -> int:
+        """Return the position, or the first one after it that retention has left: earlier ones cannot be read."""
+        return max(position, self._committed.begin(topic, partition))
 
     def reads_past(self) -> bool:
         """Whether what `poll` returns next was decided before the console was started."""
