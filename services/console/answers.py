@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeAlias
 
 import msgspec
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +19,23 @@ class GuardedEndpoint(NamedTuple):
     path: str
     handle: Handler
     method: str
+
+
+class LogNumber(Convertor[int]):
+    """A partition or an offset in a path. Python converts no thousands of digits, and Kafka no 20."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return the digits."""
+        return str(value)
+
+
+register_url_convertor("number", LogNumber())
 
 
 def json_response(content: object) -> Response:

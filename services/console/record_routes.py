@@ -11,6 +11,7 @@ POST /api/dead-letters/PARTITION/OFFSET      send one again
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
@@ -29,6 +30,7 @@ from services.console.sending import MAX_TRANSACTIONS, Sender
 
 MAX_BODY_BYTES: Final = 65_536
 _MAX_SEED: Final = 2**31 - 1
+_SEED: Final = re.compile("[0-9]{1,10}")
 _LABEL: Final = msgspec.json.Decoder(LabelRequest)
 
 
@@ -47,7 +49,7 @@ class RecordRoutes:
             GuardedEndpoint("/api/transactions", self._send, "POST"),
             GuardedEndpoint("/api/labels", self._label, "POST"),
             GuardedEndpoint("/api/dead-letters", self._list, "GET"),
-            GuardedEndpoint("/api/dead-letters/{partition:int}/{offset:int}", self._resend, "POST"),
+            GuardedEndpoint("/api/dead-letters/{partition:number}/{offset:number}", self._resend, "POST"),
         ]
 
     async def _offers(self, _request: Request) -> Response:
@@ -104,6 +106,6 @@ def _time(text: str) -> datetime | None:
 
 
 def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > _MAX_SEED:
+    if not _SEED.fullmatch(text) or int(text) > _MAX_SEED:
         raise InvalidRecord(f"{text!r:.60} is no number from 0 to {_MAX_SEED}")
     return int(text)

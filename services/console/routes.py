@@ -67,7 +67,11 @@ class ConsoleRoutes:
             Route("/api/tour", self._guarded(self._get_tour), methods=["GET"]),
             Route("/api/live", self._guarded(self._live), methods=["GET"]),
             Route("/api/boxes/{name}", self._guarded(self._box), methods=["GET"]),
-            Route("/api/decisions/{partition:int}/{offset:int}", self._guarded(self._decision), methods=["GET"]),
+            Route(
+                "/api/decisions/{partition:number}/{offset:number}",
+                self._guarded(self._decision),
+                methods=["GET"],
+            ),
             Route("/api/processes/{name}/{action}", self._guarded(self._act), methods=["POST"]),
             Route("/api/steps/release", self._guarded(self._release_step), methods=["POST"]),
             Route("/api/steps/{step}/hold", self._guarded(self._hold_step), methods=["POST"]),
