@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Final
 
 from cardwatch.live.faults import DRIFT, WORLD_FAULTS
 from cardwatch.live.frames import EventFrame, EventKind
@@ -22,13 +23,16 @@ from cardwatch.wording import plural
 
 FAILED = "FAILED"
 PASSED = "passed: "
+KEPT_EVENTS: Final = 1_000
+"""Number of newest events that are kept: a part that comes and goes all day makes many."""
 
 
 class Timeline:
-    """Events in the order in which the console has learned of them."""
+    """The newest events in the order in which the console has learned of them, and the number of all, `added`."""
 
     def __init__(self) -> None:
         self.events: list[EventFrame] = []
+        self.added = 0
         self._served: set[str] = set()
         self._blocked: set[str] = set()
 
@@ -37,8 +41,10 @@ class Timeline:
     ) -> None:
         """Add an event at the end."""
         self.events.append(
-            EventFrame(number=len(self.events), at_ms=at_ms, kind=kind, day=day, text=text, details=list(details))
+            EventFrame(number=self.added, at_ms=at_ms, kind=kind, day=day, text=text, details=list(details))
         )
+        self.added += 1
+        del self.events[:-KEPT_EVENTS]
 
     def decided_by(self, version: str, at_ms: float, day: date) -> None:
         """Record that this version of the model has decided a transaction of this day."""

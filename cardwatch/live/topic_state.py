@@ -30,7 +30,7 @@ from cardwatch.records import Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, LABELS, PROGRESS
 
 KEPT_LINES: Final = 2_000
-"""Number of newest decisions that a new page receives."""
+"""Number of newest decisions whose lines are kept."""
 KEPT_DAYS: Final = 400
 KEPT_RECORDS: Final = 5_000
 """Number of newest decisions whose whole records are kept, some 2 kB each."""

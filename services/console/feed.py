@@ -218,12 +218,12 @@ class Feed:
         lines = list(state.lines)[len(state.lines) - added :]
         shown = sample_lines(lines, MAX_LINES)
         skipped = state.added_lines - self._sent_lines - len(shown)
-        frames: list[Frame] = [*state.timeline.events[self._sent_events :]]
+        frames: list[Frame] = [event for event in state.timeline.events if event.number >= self._sent_events]
         new_days = state.added_days - self._sent_days
         frames += list(state.days)[len(state.days) - min(new_days, len(state.days)) :]
         if shown:
             frames.append(DecisionsFrame(lines=shown, skipped=skipped))
-        self._sent_lines, self._sent_events = state.added_lines, len(state.timeline.events)
+        self._sent_lines, self._sent_events = state.added_lines, state.timeline.added
         self._sent_days = state.added_days
         return frames
 

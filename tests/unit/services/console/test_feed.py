@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cardwatch.live.frames import BOXES, BoxState, DecisionLine, EventFrame, EventKind
+from cardwatch.live.frames import BOXES, BoxState, DecisionLine, EventFrame, EventKind, Frame
+from cardwatch.live.timeline import KEPT_EVENTS
+from cardwatch.live.topic_state import TopicState
 from services.console.boxes import ProcessObservation, boxes_of
 from services.console.broadcast import QUEUE_LENGTH, Broadcaster
-from services.console.feed import sample_lines
+from services.console.feed import Feed, sample_lines
 from services.console.metrics_pages import MetricsHistory, samples
 from services.console.page_file import read_page
 from services.console.process_events import ProcessEvents
@@ -153,6 +155,22 @@ def test_a_new_page_receives_the_past_and_then_what_is_published() -> None:
         for message in asyncio.run(received())
     ]
     assert numbers == [[0, 1], [2, 3]]
+
+
+def test_each_event_is_published_once_also_after_old_ones_were_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoProcesses:
+        def observe(self) -> list[ProcessObservation]:
+            return []
+
+    published: list[Frame] = []
+    state, broadcaster = TopicState({}, 0.0), Broadcaster()
+    monkeypatch.setattr(broadcaster, "publish", lambda frames, _past: published.extend(frames))
+    feed = Feed(NoProcesses(), state, broadcaster, now_seconds=lambda: 1.0)  # type: ignore[arg-type]
+    for number in range(KEPT_EVENTS + 2):
+        state.timeline.note(float(number), EventKind.PROCESS, "kafka is not ready")
+        feed.publish()
+    assert [frame.number for frame in published if isinstance(frame, EventFrame)] == list(range(KEPT_EVENTS + 2))
+    assert len([frame for frame in feed.past() if isinstance(frame, EventFrame)]) == KEPT_EVENTS
 
 
 def test_a_page_that_does_not_read_is_disconnected_and_the_others_go_on() -> None:
