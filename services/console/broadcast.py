@@ -12,6 +12,8 @@ from cardwatch.live.frames import Frame
 
 QUEUE_LENGTH: Final = 40
 """Messages that may wait for a page, ten seconds of them; a slower page is disconnected, and connects again."""
+MAX_PAGES: Final = 200
+"""Pages that may be open at the same time."""
 
 
 class Broadcaster:

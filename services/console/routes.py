@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from cardwatch.errors import CardwatchError, InvalidRecord, Misconfigured
 from services.console.answers import GuardedEndpoint, Handler, json_response
-from services.console.broadcast import Broadcaster
+from services.console.broadcast import MAX_PAGES, Broadcaster
 from services.console.decision_details import DecisionDetails
 from services.console.feed import Feed
 from services.console.guard import Guard
@@ -106,6 +106,8 @@ class ConsoleRoutes:
         return Response(self._page.tour, media_type="application/json")
 
     async def _live(self, _request: Request) -> Response:
+        if self._broadcaster.pages >= MAX_PAGES:
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_PAGES} pages are open already")
         return StreamingResponse(self._broadcaster.subscribe(), media_type="text/event-stream")
 
     async def _box(self, request: Request) -> Response:

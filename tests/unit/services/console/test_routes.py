@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from adapters.runtime.settings import read_settings
 from cardwatch.live.topic_state import TopicState
 from cardwatch.simulation.settings import SimulationSettings
-from services.console.broadcast import Broadcaster
+from services.console.broadcast import MAX_PAGES, Broadcaster
 from services.console.decision_details import DecisionDetails
 from services.console.guard import TOKEN_HEADER, Guard
 from services.console.labels import Labeller
@@ -28,7 +28,12 @@ DIGITS = "9" * 5_000
 
 
 @pytest.fixture
-def console() -> Starlette:
+def broadcaster() -> Broadcaster:
+    return Broadcaster()
+
+
+@pytest.fixture
+def console(broadcaster: Broadcaster) -> Starlette:
     """A console that has seen no record. What would need a broker or another process is not there."""
     absent = cast("Any", None)
     settings, state = read_settings({}), TopicState({}, 0.0)
@@ -36,39 +41,47 @@ def console() -> Starlette:
     records = RecordRoutes(sender, Labeller(settings, state), Letters(settings))
     details = DecisionDetails(state, absent, absent)
     guard, page = Guard({"testserver"}, TOKEN), Page(b"<p>", "default-src 'none'")
-    routes = ConsoleRoutes(guard, page, Broadcaster(), absent, absent, details, records.endpoints())
+    routes = ConsoleRoutes(guard, page, broadcaster, absent, absent, details, records.endpoints())
     return routes.application()
 
 
-def status(
+async def status_of(
     console: Starlette, method: str, path: str, *, body: bytes = b"", params: Mapping[str, str] | None = None
 ) -> int:
     """The status of the answer to a request with the token."""
-
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(console)
-        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
-            return await client.request(method, path, content=body, params=params, headers={TOKEN_HEADER: TOKEN})
-
-    return asyncio.run(ask()).status_code
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(console), base_url="http://testserver") as client:
+        answer = await client.request(method, path, content=body, params=params, headers={TOKEN_HEADER: TOKEN})
+    return answer.status_code
 
 
 @pytest.mark.parametrize("number", [DIGITS, "1" + "0" * 18])
 @pytest.mark.parametrize(("method", "path"), [("GET", "/api/decisions/0/{}"), ("POST", "/api/dead-letters/{}/0")])
 def test_a_position_that_no_log_can_have_is_not_found(console: Starlette, method: str, path: str, number: str) -> None:
-    assert status(console, method, path.format(number)) == 404
+    assert asyncio.run(status_of(console, method, path.format(number))) == 404
 
 
 def test_a_seed_of_thousands_of_digits_is_refused(console: Starlette) -> None:
-    assert status(console, "GET", "/api/presets/genuine", params={"card": "c", "seed": DIGITS}) == 422
+    assert asyncio.run(status_of(console, "GET", "/api/presets/genuine", params={"card": "c", "seed": DIGITS})) == 422
 
 
 @pytest.mark.parametrize("body", [b"[" * 60_000, b"x" * 70_000, b"[NaN]", b"\xff", b"", b"[]", b"null"])
 def test_a_body_that_is_no_list_of_transactions_is_refused(console: Starlette, body: bytes) -> None:
-    assert status(console, "POST", "/api/previews", body=body) == 422
+    assert asyncio.run(status_of(console, "POST", "/api/previews", body=body)) == 422
 
 
 @pytest.mark.parametrize("offset", ["9" * 400, "1e400", "-1", "NaN"])
 def test_a_label_of_what_was_not_decided_is_refused(console: Starlette, offset: str) -> None:
     body = f'{{"partition": 0, "offset": {offset}, "is_fraud": true}}'
-    assert status(console, "POST", "/api/labels", body=body.encode()) in (409, 422)
+    assert asyncio.run(status_of(console, "POST", "/api/labels", body=body.encode())) in (409, 422)
+
+
+def test_more_pages_than_the_limit_are_refused_and_other_requests_are_answered(
+    console: Starlette, broadcaster: Broadcaster
+) -> None:
+    async def asked_while_all_are_open() -> list[int]:
+        pages = [broadcaster.subscribe() for _ in range(MAX_PAGES)]
+        for page in pages:
+            await anext(page)
+        return [await status_of(console, "GET", path) for path in ("/api/live", "/")]
+
+    assert asyncio.run(asked_while_all_are_open()) == [503, 200]
