@@ -26,7 +26,7 @@ from adapters.runtime.retry import StoppableRetry
 from adapters.runtime.settings import Settings
 from adapters.runtime.step_hold import StepHold
 from adapters.scoring.client import ExplanationClient, PreviewClient
-from cardwatch.errors import Misconfigured, PortInUse
+from cardwatch.errors import CardwatchError, Misconfigured, PortInUse
 from cardwatch.events import Action
 from cardwatch.live.topic_state import TopicState
 from services.console.broadcast import Broadcaster
@@ -49,6 +49,7 @@ from services.console.sending import Sender
 from services.console.steps import CommitSteps
 
 MAX_CONNECTIONS: Final = 300
+"""More than `MAX_PAGES`: while pages are refused, faults can still be switched off."""
 MIN_TOKEN_LENGTH: Final = 16
 _START_SECONDS: Final = 10.0
 
@@ -82,13 +83,40 @@ def main() -> None:
         )
         more = [*records.endpoints(), *FaultRoutes(faults).endpoints()]
         routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, details, more)
+        background = Background(process.stopping)
         for work_of in (feed.keep_asking, feed.keep_publishing, faults.keep_resuming, network.keep_ending):
-            thread = threading.Thread(target=work_of, args=(process.stopping,), name=work_of.__name__, daemon=True)
-            thread.start()
-            stack.callback(thread.join)
+            stack.callback(background.start(work_of).join)
         stack.callback(_serve(routes.application(), settings.bind or host, port, broadcaster))
         follower = TopicFollower(settings.kafka)
         process.keep_working(lambda: work(process, feed, follower))
+        background.raise_failure()
+
+
+class Background:
+    """Threads that work until `stopping` is set. One that fails sets it: pages that stand still must not look alive."""
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self._stopping = stopping
+        self._failure: Exception | None = None
+
+    def start(self, work_of: Callable[[threading.Event], None]) -> threading.Thread:
+        """Start a thread and return it."""
+        thread = threading.Thread(target=self._run, args=(work_of,), name=work_of.__name__, daemon=True)
+        thread.start()
+        return thread
+
+    def raise_failure(self) -> None:
+        """Raise `CardwatchError` if a thread has failed: the process ends with an error, and is started again."""
+        if self._failure is not None:
+            raise CardwatchError(f"a thread of the console has failed: {self._failure!r}") from self._failure
+
+    def _run(self, work_of: Callable[[threading.Event], None]) -> None:
+        try:
+            work_of(self._stopping)
+        except Exception as error:
+            log.exception("%s has failed, and the console ends", work_of.__name__)
+            self._failure = error
+            self._stopping.set()
 
 
 def _watched(settings: Settings) -> WatchedProcesses:
