@@ -105,13 +105,14 @@ class TimedFreezes:
 
     def resume_due(self, now_ms: float) -> list[str]:
         """Resume those whose time is over, and return their names."""
-        due = [name for name, freeze in self._read().items() if freeze.until_ms <= now_ms]
-        if not due:
+        if not any(freeze.until_ms <= now_ms for freeze in self._read().values()):
             return []
         with self._changing() as freezes:
+            # Looked for again: meanwhile another process may have frozen one of them for longer.
+            due = [name for name, freeze in freezes.items() if freeze.until_ms <= now_ms]
             for name in due:
-                freeze = freezes.pop(name, None)
-                if freeze is not None and freeze.process.alive:
+                freeze = freezes.pop(name)
+                if freeze.process.alive:
                     for member in session_members(freeze.process):
                         _send(member, RESUME)
         return due

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.local_stack.process_actions import (
+    Freeze,
     TimedFreezes,
     act_on_process,
     is_frozen,
@@ -112,3 +113,24 @@ def test_without_a_running_stack_nothing_is_frozen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["burst", "late-labels", "kill", "resume-monitor", ""])
 def test_other_names_are_no_faults_of_processes(name: str) -> None:
     assert process_fault_of(name) is None
+
+
+def test_a_freeze_that_somebody_lengthens_at_its_end_lasts(
+    stack: tuple[StackHome, subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, process = stack
+    identity = ProcessIdentity.of(process.pid)
+    freezes, other = TimedFreezes(home), TimedFreezes(home)
+    freezes.freeze("monitor", 5_000.0)
+    read = freezes._read
+    looks = iter([lambda: other.freeze("monitor", 9_000.0)])  # between the look for what is over and its end
+
+    def read_and_be_overtaken() -> dict[str, Freeze]:
+        found = read()
+        for lengthen in looks:
+            lengthen()
+        return found
+
+    monkeypatch.setattr(freezes, "_read", read_and_be_overtaken)
+    assert (freezes.resume_due(5_000.0), is_frozen(identity)) == ([], True)
+    assert freezes.resume_due(9_000.0) == ["monitor"]
