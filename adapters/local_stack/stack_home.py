@@ -115,6 +115,7 @@ class StackHome:
         """
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
+            self.logs.chmod(0o700)  # the log of the stack has the console's address with its token
             lock = (self.folder / "up.lock").open("w")
         except OSError as error:
             raise Misconfigured(

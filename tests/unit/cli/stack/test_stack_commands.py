@@ -118,6 +118,13 @@ def test_a_folder_that_cannot_be_made_is_a_clear_refusal(tmp_path: Path) -> None
         pass
 
 
+def test_only_the_owner_can_read_the_logs_which_have_the_token_of_the_console(tmp_path: Path) -> None:
+    home = StackHome(read_settings({}, home=tmp_path))
+    home.logs.mkdir(parents=True, mode=0o755)  # of an earlier stack
+    with home.start_lock():
+        assert home.logs.stat().st_mode & 0o777 == 0o700
+
+
 class FakeStack:
     """Readiness of processes, a clock, and the reported messages."""
 
