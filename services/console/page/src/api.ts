@@ -3,6 +3,7 @@
 import type { DecisionDetails } from "./decision_record.ts";
 import { recordedDetails } from "./replay/recorded_details.ts";
 import { isReplay, openedRecording } from "./replay/recording.ts";
+import { decoded } from "./routes.ts";
 
 const TOKEN_KEY = "cardwatch-token";
 
@@ -25,7 +26,7 @@ export function token(): string | null {
 export function takeTokenFromAddress(): void {
   const match = /^#(.*&)?token=([^&]+)(?:&(.*))?$/.exec(location.hash);
   if (!match) return;
-  sessionStorage.setItem(TOKEN_KEY, decodeURIComponent(match[2]!));
+  sessionStorage.setItem(TOKEN_KEY, decoded(match[2]!));
   const rest = (match[1] ?? "").replace(/&$/, "") || (match[3] ?? "");
   history.replaceState(null, "", location.pathname + location.search + (rest ? `#${rest}` : ""));
 }

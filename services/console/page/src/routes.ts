@@ -30,7 +30,8 @@ function parse(hash: string): Route {
   return known ? { view: known.name, rest } : { view: "live", rest: [] };
 }
 
-function decoded(part: string): string {
+/** The text of a part of an address; the part itself if it is malformed. */
+export function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {

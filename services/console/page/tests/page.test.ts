@@ -49,6 +49,12 @@ test("a kill asks first, names its command, and is sent with the token of the ad
   assert.deepEqual(server.actions, ["scoring/kill"]);
 });
 
+test("an address with a malformed token shows the page, and changes nothing", async () => {
+  const page = await open("#token=%");
+  assert.equal(new URL(page.url()).hash, "");
+  await page.getByRole("button", { name: /^Scoring service/ }).waitFor();
+});
+
 test("a frozen process can be resumed and not frozen again", async () => {
   server.system.away = { stream: "frozen" };
   const page = await open(`#token=${TOKEN}&/live/stream`);
