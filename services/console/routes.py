@@ -107,7 +107,9 @@ class ConsoleRoutes:
 
     async def _live(self, _request: Request) -> Response:
         if self._broadcaster.pages >= MAX_PAGES:
-            return _error(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_PAGES} pages are open already")
+            refusal = _error(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_PAGES} pages are open already")
+            refusal.headers["Connection"] = "close"  # a connection that waits for the next request is one of the limit
+            return refusal
         return StreamingResponse(self._broadcaster.subscribe(), media_type="text/event-stream")
 
     async def _box(self, request: Request) -> Response:

@@ -45,43 +45,50 @@ def console(broadcaster: Broadcaster) -> Starlette:
     return routes.application()
 
 
-async def status_of(
+async def answer_of(
+    console: Starlette, method: str, path: str, *, body: bytes = b"", params: Mapping[str, str] | None = None
+) -> httpx.Response:
+    """The answer to a request with the token."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(console), base_url="http://testserver") as client:
+        return await client.request(method, path, content=body, params=params, headers={TOKEN_HEADER: TOKEN})
+
+
+def status_of(
     console: Starlette, method: str, path: str, *, body: bytes = b"", params: Mapping[str, str] | None = None
 ) -> int:
-    """The status of the answer to a request with the token."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(console), base_url="http://testserver") as client:
-        answer = await client.request(method, path, content=body, params=params, headers={TOKEN_HEADER: TOKEN})
-    return answer.status_code
+    return asyncio.run(answer_of(console, method, path, body=body, params=params)).status_code
 
 
 @pytest.mark.parametrize("number", [DIGITS, "1" + "0" * 18])
 @pytest.mark.parametrize(("method", "path"), [("GET", "/api/decisions/0/{}"), ("POST", "/api/dead-letters/{}/0")])
 def test_a_position_that_no_log_can_have_is_not_found(console: Starlette, method: str, path: str, number: str) -> None:
-    assert asyncio.run(status_of(console, method, path.format(number))) == 404
+    assert status_of(console, method, path.format(number)) == 404
 
 
 def test_a_seed_of_thousands_of_digits_is_refused(console: Starlette) -> None:
-    assert asyncio.run(status_of(console, "GET", "/api/presets/genuine", params={"card": "c", "seed": DIGITS})) == 422
+    assert status_of(console, "GET", "/api/presets/genuine", params={"card": "c", "seed": DIGITS}) == 422
 
 
 @pytest.mark.parametrize("body", [b"[" * 60_000, b"x" * 70_000, b"[NaN]", b"\xff", b"", b"[]", b"null"])
 def test_a_body_that_is_no_list_of_transactions_is_refused(console: Starlette, body: bytes) -> None:
-    assert asyncio.run(status_of(console, "POST", "/api/previews", body=body)) == 422
+    assert status_of(console, "POST", "/api/previews", body=body) == 422
 
 
 @pytest.mark.parametrize("offset", ["9" * 400, "1e400", "-1", "NaN"])
 def test_a_label_of_what_was_not_decided_is_refused(console: Starlette, offset: str) -> None:
     body = f'{{"partition": 0, "offset": {offset}, "is_fraud": true}}'
-    assert asyncio.run(status_of(console, "POST", "/api/labels", body=body.encode())) in (409, 422)
+    assert status_of(console, "POST", "/api/labels", body=body.encode()) in (409, 422)
 
 
 def test_more_pages_than_the_limit_are_refused_and_other_requests_are_answered(
     console: Starlette, broadcaster: Broadcaster
 ) -> None:
-    async def asked_while_all_are_open() -> list[int]:
+    async def asked_while_all_are_open() -> list[httpx.Response]:
         pages = [broadcaster.subscribe() for _ in range(MAX_PAGES)]
         for page in pages:
             await anext(page)
-        return [await status_of(console, "GET", path) for path in ("/api/live", "/")]
+        return [await answer_of(console, "GET", path) for path in ("/api/live", "/")]
 
-    assert asyncio.run(asked_while_all_are_open()) == [503, 200]
+    refused, answered = asyncio.run(asked_while_all_are_open())
+    assert (refused.status_code, answered.status_code) == (503, 200)
+    assert refused.headers["Connection"] == "close"  # one that stays open would be one of the server's limit
