@@ -19,6 +19,7 @@ and would expire active cards during a replay.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -36,6 +37,8 @@ from cardwatch.ports import PositionedStates, StateArray, StoreContents, StoreSi
 
 TIMEOUT_SECONDS: Final = 2.0
 ATTEMPTS: Final = 2
+_PAUSE_SECONDS: Final = 0.05
+"""Time between two attempts to write a batch."""
 
 _CARD: Final = b"cardwatch:card:"
 _APPLIED: Final = b"cardwatch:applied:"
@@ -70,18 +73,12 @@ class RedisStore(CardStore):
         if not re.fullmatch(r"(/\d*)?", address.path):  # the library would use database 0
             raise Misconfigured(f"CARDWATCH_STORE_URL: {address.path!r} is not the number of a database, like /0")
         try:
-            self._server = redis.Redis.from_url(
-                url.replace("valkey://", "redis://", 1),
-                socket_timeout=TIMEOUT_SECONDS,
-                socket_connect_timeout=TIMEOUT_SECONDS,
-                # Retrying a script is safe: if the first attempt was executed, the second finds that `applied` has
-                # moved.
-                retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), ATTEMPTS - 1),
-            )
+            self._server = _client(url, attempts=ATTEMPTS)
+            self._writer = _client(url, attempts=1)  # `_apply_once_more` decides what a second attempt means
             self._server.connection_pool.make_connection()  # checks the options, and does not connect
         except (TypeError, ValueError, redis.RedisError) as error:
             raise Misconfigured(f"CARDWATCH_STORE_URL has an option that cannot be used: {error}") from error
-        self._apply = self._server.register_script(_APPLY)
+        self._apply = self._writer.register_script(_APPLY)
         with closed_on_error(self), self._translated_errors():
             self._require_usable_server()
             self._require_layout(readonly=readonly)
@@ -89,6 +86,7 @@ class RedisStore(CardStore):
     def close(self) -> None:
         """Close the connections."""
         self._server.close()
+        self._writer.close()
 
     def load(self, card_ids: Sequence[str]) -> StateArray:
         """See the port. One MGET makes the states consistent."""
@@ -128,13 +126,26 @@ class RedisStore(CardStore):
     ) -> None:
         """See the port. One script checks and writes."""
         keys = [_LAYOUT, _PARTITIONS, _applied_key(partition), *map(_card_key, card_ids)]
-        values = [state.tobytes() for state in states]
+        values = [self._layout, partition, expected, position, *(state.tobytes() for state in states)]
         with self._translated_errors():
-            status, value = self._apply(keys, [self._layout, partition, expected, position, *values])
+            try:
+                status, value = self._apply(keys, values)
+            except (redis.ConnectionError, redis.TimeoutError):
+                status, value = self._apply_once_more(keys, values, position)
         if status == b"layout":
             self._check_layout(value, is_empty=False)
         if status == b"stale":
             raise self._stale_writer_error(partition, expected, int(value))
+
+    def _apply_once_more(self, keys: list[bytes], values: list[Any], position: int) -> tuple[bytes, bytes]:
+        """Run the script again after an attempt without an answer, which the server may have executed.
+
+        A store that stands exactly at `position` has that attempt, or the same states from another worker: they follow
+        from the log before it alone. So the batch is written, and nobody has gone beyond it.
+        """
+        time.sleep(_PAUSE_SECONDS)
+        status, value = self._apply(keys, values)
+        return (b"applied", value) if status == b"stale" and int(value) == position else (status, value)
 
     @contextmanager
     def contents(self) -> Iterator[StoreContents]:
@@ -211,6 +222,15 @@ class RedisStore(CardStore):
             raise StoreUnavailable(f"{self._where} does not answer: {error}") from error
         except redis.ResponseError as error:
             raise _store_error(self._where, error) from error
+
+
+def _client(url: str, *, attempts: int) -> redis.Redis:
+    return redis.Redis.from_url(
+        url.replace("valkey://", "redis://", 1),
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), attempts - 1),
+    )
 
 
 def _store_error(where: str, error: redis.ResponseError) -> CardwatchError:

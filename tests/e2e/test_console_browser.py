@@ -11,6 +11,7 @@ from adapters.local_stack.stack_home import StackStatus
 from adapters.runtime.settings import read_settings
 from cli.demo.topic_audit import audit_topics
 from tests.conftest import Require
+from tests.deadlines import load_factor
 from tests.e2e.console_page import Page, in_chromium, is_ready, running_console
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -35,21 +36,23 @@ def page(status: StackStatus) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def seen(status: StackStatus, require: Require) -> dict[str, Any]:
+    """What Chromium saw and how long it took, and the load of the machine meanwhile, by which times are allowed."""
     page = Page(status)
     with page.client:
         page.until("the model decides", lambda frame: frame["traffic"]["by_model_per_second"] > 0, 120.0)
-    return in_chromium(require, "kills", status)
+    before = load_factor()
+    return in_chromium(require, "kills", status) | {"load": max(before, load_factor())}
 
 
 def test_a_sent_payment_is_in_the_list_of_decisions_within_two_seconds(seen: dict[str, Any]) -> None:
-    assert seen["decisionSeconds"] <= SHOWN_WITHIN_SECONDS
+    assert seen["decisionSeconds"] <= SHOWN_WITHIN_SECONDS * seen["load"]
 
 
 @pytest.mark.parametrize("name", ["scoring", "stream", "kafka"])
 def test_a_box_killed_from_the_diagram_turns_red_within_a_second_and_recovers(seen: dict[str, Any], name: str) -> None:
     killed = seen["killed"][name]
-    assert killed["redSeconds"] <= RED_WITHIN_SECONDS
-    assert killed["readySeconds"] <= READY_WITHIN_SECONDS
+    assert killed["redSeconds"] <= RED_WITHIN_SECONDS * seen["load"]
+    assert killed["readySeconds"] <= READY_WITHIN_SECONDS * seen["load"]
 
 
 def test_while_the_scoring_service_is_away_the_share_decided_by_rules_rises(seen: dict[str, Any]) -> None:
