@@ -6,31 +6,50 @@ import { connection, now, receive } from "./state.ts";
 
 const RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 10_000;
+/** After this time a page that nobody sees gives its connection up: a browser has six for all its pages. */
+const HIDDEN_MS = 30_000;
 /** Frames that arrive together, as the past does at first, are shown together. */
 const GATHER_MS = 20;
 /** After this time in one task, the other frames wait for the next one, so that the page answers. */
 const LONGEST_TASK_MS = 15;
 
-/** Follow `url` until the page is closed. */
+/** Follow `url` until the page is closed, while somebody can see it. */
 export function follow(url: string): void {
+  let source: EventSource | null = null;
   let retryMs = RETRY_MS;
+  let retry = 0;
+  let hiding = 0;
   const take = gathered();
+  const leave = () => {
+    clearTimeout(retry);
+    source?.close();
+    source = null;
+    connection.value = "lost";
+  };
   const open = () => {
-    const source = new EventSource(url);
-    source.onopen = () => {
+    clearTimeout(retry);
+    const opened = (source = new EventSource(url));
+    opened.onopen = () => {
       connection.value = "open";
       retryMs = RETRY_MS;
     };
-    source.onmessage = (message: MessageEvent<string>) => take(JSON.parse(message.data) as Frame);
-    source.onerror = () => {
+    opened.onmessage = (message: MessageEvent<string>) => take(JSON.parse(message.data) as Frame);
+    opened.onerror = () => {
       connection.value = "lost";
-      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-      source.close();
-      setTimeout(open, retryMs);
+      if (opened.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+      leave();
+      retry = window.setTimeout(open, retryMs);
       retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
     };
   };
+  const look = () => {
+    clearTimeout(hiding);
+    if (document.hidden) hiding = window.setTimeout(leave, HIDDEN_MS);
+    else if (source === null) open();
+  };
   open();
+  look();
+  document.addEventListener("visibilitychange", look);
   setInterval(() => (now.value = performance.now()), 1_000);
 }
 

@@ -187,6 +187,28 @@ test("without its server the page is grey and says its age, and comes back by it
   assert.equal(await page.locator(".app.stale").count(), 0);
 });
 
+test("a page that nobody sees gives its connection up after half a minute, and is back when it is seen", async () => {
+  const page = await open("#/live");
+  await page.clock.install();
+  const show = (isHidden: boolean) =>
+    page.evaluate((hidden) => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, isHidden);
+  await show(true);
+  await page.clock.fastForward(29_000);
+  assert.equal(server.followers, 1);
+  await show(false);
+  await page.clock.fastForward(60_000);
+  assert.equal(server.followers, 1);
+  await show(true);
+  await page.clock.fastForward(31_000);
+  await eventually(() => server.followers === 0);
+  await show(false);
+  await eventually(() => server.followers === 1);
+  await page.getByTestId("sentence").getByText("Running normally").waitFor();
+});
+
 test("the theme follows the system until somebody chooses, and the choice is remembered", async () => {
   const page = await open("#/live", { colorScheme: "dark" });
   const shown = () => page.evaluate(() => document.documentElement.dataset["theme"]);
@@ -357,3 +379,11 @@ test("dots move along the edges, and none if motion is reduced", async () => {
   await still.waitForTimeout(1_000);
   assert.equal(await still.locator(".dots circle").count(), 0);
 });
+
+async function eventually(reached: () => boolean): Promise<void> {
+  const end = Date.now() + 15_000;
+  while (!reached()) {
+    assert.ok(Date.now() < end, "not within 15 s");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

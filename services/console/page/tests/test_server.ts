@@ -60,6 +60,11 @@ export class TestServer {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 
+  /** Number of pages that follow the frames. */
+  get followers(): number {
+    return this.pages.size;
+  }
+
   /** Send frames four times a second. */
   flow(): void {
     this.timer ??= setInterval(() => {
