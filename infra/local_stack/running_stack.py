@@ -16,6 +16,7 @@ from adapters.local_stack.stack_home import ProcessEndpoint, StackHome, StackSta
 from adapters.local_stack.toxiproxy import VERSION_PATH
 from adapters.runtime.addresses import plain
 from adapters.runtime.settings import PREFIX, Settings, text_of
+from adapters.runtime.step_hold import StepHold
 from infra.local_stack.stack import ADDRESSED, SERVERS, SERVICES, LocalStack, address_setting
 from infra.reporting import Report
 
@@ -47,6 +48,7 @@ def run_stack(
     `is_ready` is called repeatedly with the current status until it returns True. Raises the errors of `LocalStack`
     while the processes are started for the first time; later exits are not errors.
     """
+    StepHold(home.folder / "run").release()  # what an earlier stack was asked would stop this one at its first batch
     with LocalStack(home.settings(given), ports=PORTS, report=report) as stack:
         stack.start(*stack.servers, wait=False)
         stack.start(*SERVICES, wait=False)
