@@ -26,6 +26,7 @@ from adapters.runtime.kafka_connection import KafkaConnection
 from adapters.runtime.settings import read_settings
 from cardwatch.errors import Misconfigured
 from cardwatch.live.faults import (
+    GENERATOR,
     GENERATOR_ENDED,
     LIVE_RATE_METRIC,
     MAX_SECONDS,
@@ -44,7 +45,6 @@ from cardwatch.live.faults import (
 from cli.finite_range import FiniteRange
 from cli.records.broker import broker_settings
 
-GENERATOR = "generator"
 POLL_SECONDS = 0.2
 
 

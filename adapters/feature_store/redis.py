@@ -140,8 +140,8 @@ class RedisStore(CardStore):
     def _apply_once_more(self, keys: list[bytes], values: list[Any], position: int) -> tuple[bytes, bytes]:
         """Run the script again after an attempt without an answer, which the server may have executed.
 
-        A store that stands exactly at `position` has that attempt, or the same states from another worker: they follow
-        from the log before it alone. So the batch is written, and nobody has gone beyond it.
+        If `applied` equals `position`, the batch is written: by that attempt, or by another worker, whose states are
+        the same because states depend only on the log up to `position`. A higher `applied` is a stale writer's.
         """
         time.sleep(_PAUSE_SECONDS)
         status, value = self._apply(keys, values)

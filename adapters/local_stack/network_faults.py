@@ -53,7 +53,7 @@ def proxy_name(worker: str, server: str) -> str:
 
 
 class _Break(NamedTuple):
-    """What a fault does to the proxies to `server`: it adds toxics or, without any, cuts all connections."""
+    """The effect of a fault on the proxies to `server`: toxics are added or, if there are none, connections are cut."""
 
     server: str
     toxics: tuple[Toxic, ...] = ()
@@ -82,7 +82,7 @@ _BREAKS: Final = {
 
 
 class ProxyControl(Protocol):
-    """What is asked of Toxiproxy, see `adapters.local_stack.toxiproxy`."""
+    """The methods of `adapters.local_stack.toxiproxy.Toxiproxy` that faults need."""
 
     def proxies(self) -> dict[str, ForwardedAddress]:
         """Return all proxies by name, with their toxics."""
@@ -108,8 +108,9 @@ class NetworkFault(Struct, frozen=True, kw_only=True):
 class NetworkFaults:
     """The network faults of a stack that are on, kept in a file beside its record.
 
-    The console calls `enforce` again and again; whoever switches a fault on may end before. One process at a time
-    changes file and proxies. `connect` returns what controls the proxies at an address.
+    The console calls `enforce` periodically, so a fault also ends if the process that switched it on has exited. A
+    lock on the file lets one process at a time change file and proxies. `connect` returns the control of the proxies at
+    an address.
     """
 
     def __init__(self, home: StackHome, connect: Callable[[str], ProxyControl] = Toxiproxy) -> None:

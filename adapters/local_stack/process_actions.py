@@ -82,8 +82,8 @@ class Freeze(Struct, frozen=True):
 class TimedFreezes:
     """Processes of a stack that are frozen for a time, kept in a file beside its record.
 
-    The console calls `resume_due` again and again; whoever freezes a process may end before. One process at a time
-    changes the file.
+    The console calls `resume_due` periodically, so a freeze also ends if the process that asked for it has exited. A
+    lock on the file lets one process at a time change it.
     """
 
     def __init__(self, home: StackHome) -> None:

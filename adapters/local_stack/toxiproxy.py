@@ -17,12 +17,12 @@ UPSTREAM: Final = "upstream"
 DOWNSTREAM: Final = "downstream"
 """Direction to the client, which carries responses."""
 VERSION_PATH: Final = "/version"
-"""What answers as soon as Toxiproxy is ready."""
+"""Path that Toxiproxy answers as soon as it is ready."""
 _TIMEOUT_SECONDS: Final = 2.0
 
 
 class Toxic(Struct, frozen=True, kw_only=True, rename={"kind": "type"}):
-    """What is done to the data of each connection of a proxy, in one direction. It acts on open connections too.
+    """A disturbance of the data of each connection of a proxy, in one direction. It acts on open connections too.
 
     `kind` is one of Toxiproxy's: `latency` has the attributes `latency` and `jitter` in ms, `bandwidth` has `rate` in
     kB/s, and `timeout` with `timeout` 0 drops all data and keeps the connection open until the toxic is removed.

@@ -125,7 +125,7 @@ def rescored(rows: RecordedRows, score: Callable[[NDArray[np.float32]], NDArray[
 
 
 def _overlay(policy: DecisionPolicy, rows: RecordedRows) -> NDArray[np.int8]:
-    """What the rules ask for; 0 where they name features that a row lacks."""
+    """Return the actions that the rules ask for; 0, an approval, where they name features that a row lacks."""
     count = len(rows.actions)
     if not _name_features(policy):
         return strictest_actions(policy.rules, np.empty((count, 0), np.float32), rows.fields, policy.challenge_channels)

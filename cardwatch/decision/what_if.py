@@ -68,7 +68,7 @@ class WhatIfRows(Struct, frozen=True, kw_only=True):
 
 
 class Alternative(Struct, frozen=True, kw_only=True):
-    """What is tried: a policy, which may be the current one, with a model or a capacity of its own.
+    """The alternative that is tried: a policy, which may be the current one, with a model or a capacity of its own.
 
     `score`: the probabilities of another model, float64 [m], from features, float32 [m, features]. `alerts`: the
     number of alerts that the whole range may have; the price of an alert follows from it.

@@ -43,7 +43,7 @@ class ActionCounts(Struct, frozen=True, kw_only=True):
 
 
 class KnownOutcomes(Struct, frozen=True, kw_only=True):
-    """What labels say. Amounts are in minor units; immature transactions are not part of it.
+    """The outcomes by labels. Amounts are in minor units; immature transactions are not part of it.
 
     Frauds caught are expected numbers: of challenged fraud the share is caught that a challenge stops. Of alerts per
     fraud caught, which is None if none can have been caught, `high` is infinite if all censored rows may be genuine and
@@ -59,7 +59,7 @@ class KnownOutcomes(Struct, frozen=True, kw_only=True):
 
 
 class TrueOutcomes(Struct, frozen=True, kw_only=True):
-    """What the simulated truth says about all transactions that it knows, of any age."""
+    """The outcomes by the simulated truth, of all transactions that it knows, of any age."""
 
     frauds_caught: float
     alerts_per_fraud_caught: float | None

@@ -34,6 +34,8 @@ REQUEST_SECONDS: Final = 60.0
 """How long a fault that happens once may wait for the generator."""
 BURST_RATIO: Final = 5.0
 """By how much a burst multiplies the rate."""
+GENERATOR: Final = "generator"
+"""Name of the process that applies the faults of the simulated world."""
 LIVE_RATE_METRIC: Final = "cardwatch_generator_live_rate_per_second"
 """Metric of the generator: the rate of its plan on live days, 0 if it has none."""
 NO_GENERATOR: Final = "No generator runs in this stack, which would apply it."

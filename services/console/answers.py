@@ -22,7 +22,7 @@ class GuardedEndpoint(NamedTuple):
 
 
 class LogNumber(Convertor[int]):
-    """A partition or an offset in a path. Python converts no thousands of digits, and Kafka no 20."""
+    """A partition or an offset in a path: at most 18 digits. Offsets have 64 bits, and `int` refuses 5,000 digits."""
 
     regex = "[0-9]{1,18}"
 

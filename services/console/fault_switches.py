@@ -25,6 +25,7 @@ from adapters.local_stack.process_actions import (
 from adapters.runtime.clock import epoch_ms
 from cardwatch.errors import Misconfigured
 from cardwatch.live.faults import (
+    GENERATOR,
     GENERATOR_ENDED,
     NETWORK_FAULTS,
     NO_GENERATOR,
@@ -44,7 +45,6 @@ from services.console.metrics_pages import kind_of
 from services.console.network_switches import NetworkSwitches
 from services.console.processes import WatchedProcesses
 
-GENERATOR: Final = "generator"
 RESUME_SECONDS: Final = 0.25
 """Interval at which processes are looked for whose freeze is over."""
 _KILLED: Final = FaultText(

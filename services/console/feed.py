@@ -13,7 +13,7 @@ from adapters.local_stack.stack_home import ProcessEndpoint
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.retry import StoppableRetry
 from cardwatch.events import Action
-from cardwatch.live.faults import LIVE_RATE_METRIC
+from cardwatch.live.faults import GENERATOR, LIVE_RATE_METRIC
 from cardwatch.live.frames import (
     Box,
     BoxState,
@@ -50,7 +50,6 @@ KEPT_MOMENTS: Final = 200
 MAX_LINES: Final = 50
 """Maximum number of decisions in a frame: alerts first, then a sample of approvals."""
 NEW_PAGE_LINES: Final = 200
-GENERATOR: Final = "generator"
 DEGRADED_SHARE: Final = 0.01
 """Share of decisions by the rules from which the system counts as degraded."""
 
@@ -198,7 +197,7 @@ class Feed:
         state, model = self._state, self._state.model()
         found = [SystemState.RECORDING] if self._recording is not None else []
         # The generator of a demo waits between days for the other parts, which is no start of the system.
-        if any(box.state is BoxState.STARTING and box.name != "generator" for box in boxes):
+        if any(box.state is BoxState.STARTING and box.name != GENERATOR for box in boxes):
             found.append(SystemState.STARTING)
         if model.champion_version is None and model.serving_version is None:
             found.append(SystemState.NO_CHAMPION)

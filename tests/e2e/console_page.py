@@ -64,6 +64,14 @@ class Page:
         except httpx.TransportError:
             return False
 
+    def await_all_decided(self) -> None:
+        """Wait until every transaction of the log has its decision. Whatever writes transactions must stand still."""
+        self.until(
+            "everything is decided",
+            lambda frame: bool(frame["lanes"]) and all(lane["committed"] == lane["log_end"] for lane in frame["lanes"]),
+            120.0,
+        )
+
     def act(self, name: str, action: str, **headers: str) -> httpx.Response:
         return self.client.post(f"/api/processes/{name}/{action}", headers={"X-Cardwatch-Token": self.token, **headers})
 

@@ -72,11 +72,7 @@ def test_every_view_of_the_running_system_is_accessible_and_fits_a_narrow_screen
 def test_after_all_kills_nothing_is_lost_or_decided_twice(status: StackStatus, page: Page) -> None:
     page.until("the stream is ready", is_ready("stream"), 120.0)
     page.act("generator", "freeze")
-    page.until(
-        "everything is decided",
-        lambda frame: bool(frame["lanes"]) and all(lane["committed"] == lane["log_end"] for lane in frame["lanes"]),
-        120.0,
-    )
+    page.await_all_decided()
     audit = audit_topics(read_settings(status.environment), {})
     assert audit.transactions > 0
     assert (audit.lost, audit.duplicates) == (0, 0)

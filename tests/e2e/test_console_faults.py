@@ -215,11 +215,7 @@ def test_a_poison_record_becomes_a_dead_letter_and_nothing_else_is_lost_by_all_o
     page.until("a dead letter", lambda frame: frame["totals"]["dead_letters"] == before + 1, 30.0)
     page.until("decisions go on", lambda frame: frame["traffic"]["by_model_per_second"] > 0, 30.0)
     assert page.switch("freeze-generator", "on", 600.0).status_code == 204
-    page.until(
-        "everything is decided",
-        lambda frame: all(lane["committed"] == lane["log_end"] for lane in frame["lanes"]) and bool(frame["lanes"]),
-        120.0,
-    )
+    page.await_all_decided()
     audit = audit_topics(running.settings, {})
     assert (audit.lost, audit.duplicates, audit.repeats, audit.dead_letters) == (0, 0, 0, 1)
     last = newest_day(running)

@@ -170,11 +170,7 @@ def test_the_timeline_and_the_log_tell_of_network_faults(proxied: Proxied, page:
 def test_none_is_lost_and_none_is_decided_twice_by_all_of_this(proxied: Proxied, page: Page) -> None:
     page.until("the generator is ready", is_ready("generator"), 30.0)
     assert page.switch("freeze-generator", "on", 600.0).status_code == 204
-    page.until(
-        "everything is decided",
-        lambda frame: all(lane["committed"] == lane["log_end"] for lane in frame["lanes"]) and bool(frame["lanes"]),
-        120.0,
-    )
+    page.await_all_decided()
     audit = audit_topics(proxied.settings, {})
     assert audit.transactions > 1_000
     assert (audit.lost, audit.duplicates, audit.repeats, audit.dead_letters) == (0, 0, 0, 0)

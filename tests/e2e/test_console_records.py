@@ -207,10 +207,6 @@ def test_dead_letters_are_shown_as_text_and_sent_again_if_they_are_valid(page: P
 
 def test_after_all_that_nothing_is_lost_or_decided_twice(page: Page, settings: Settings) -> None:
     page.act("generator", "freeze")
-    page.until(
-        "everything is decided",
-        lambda frame: all(lane["committed"] == lane["log_end"] for lane in frame["lanes"]) and bool(frame["lanes"]),
-        120.0,
-    )
+    page.await_all_decided()
     audit = audit_topics(settings, {})
     assert (audit.lost, audit.duplicates) == (0, 0)

@@ -93,11 +93,7 @@ def test_what_was_committed_and_not_applied_is_folded_again_and_not_decided_agai
 
 def test_afterwards_nothing_is_lost_or_decided_twice(status: StackStatus, page: Page) -> None:
     page.act("generator", "freeze")
-    page.until(
-        "everything is decided",
-        lambda frame: bool(frame["lanes"]) and all(lane["committed"] == lane["log_end"] for lane in frame["lanes"]),
-        120.0,
-    )
+    page.await_all_decided()
     audit = audit_topics(read_settings(status.environment), {})
     assert audit.transactions > 0
     assert (audit.lost, audit.duplicates) == (0, 0)
