@@ -79,9 +79,9 @@ aws-deploy: $(STAMP) ## check, price, deploy and test it in your AWS account; EN
 aws-destroy: $(STAMP) ## remove it from your AWS account, with its data; ENV=sandbox
 	@$(BIN)/cardwatch aws destroy $(ENV)
 
-bench: $(STAMP) ## run all benchmarks, write benchmarks/results/latest.json, print a table; SUITES="replay" for some (half an hour)
+bench: $(STAMP) ## run all benchmarks, write benchmarks/results/latest.json, print a table; SUITES="replay" for some, RECORD=1 to keep them (an hour)
 	@$(BIN)/uv sync --frozen --inexact --quiet --group bench
-	@$(BIN)/python -m benchmarks $(SUITES)
+	@$(BIN)/python -m benchmarks $(SUITES) $(if $(RECORD),--record)
 
 check: $(STAMP) ## run what CI runs: lint, format, types, imports, tests, the backfill on Spark
 	@$(BIN)/ruff check .

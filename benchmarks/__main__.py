@@ -1,8 +1,9 @@
-"""All benchmarks: `make bench` writes `benchmarks/results/latest.json` and prints a table."""
+"""All benchmarks: `make bench` prints a table and writes `benchmarks/results/latest.json`, suite by suite."""
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
 import warnings
 from importlib import import_module
 from typing import Final
@@ -11,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.document import PAGE, RESULTS, write_page
-from benchmarks.harness import Metrics, machine, shown_value, write
+from benchmarks.harness import Metrics, shown_value
+from benchmarks.results_file import record_suite
 
 SUITES: Final = {
     "one_transaction": "benchmarks.one_transaction",
@@ -34,20 +36,27 @@ SUITES: Final = {
 
 
 def main() -> None:
-    """Run the suites named on the command line, or all; only the results of a run of all suites are written."""
-    chosen = sys.argv[1:] or list(SUITES)
-    if unknown := set(chosen) - set(SUITES):
-        sys.exit(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    """Measure the suites named on the command line, or all.
+
+    The results of a run of all suites are recorded, each suite's as soon as it is measured, so that an interrupted run
+    loses one suite at most. Those of some suites are recorded with `--record`: no ratio is taken between suites.
+    """
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure suites of benchmarks.")
+    parser.add_argument("suites", nargs="*", choices=[[], *SUITES], metavar="SUITE", help=", ".join(SUITES))
+    parser.add_argument("--record", action="store_true", help=f"write the results of some suites to {RESULTS.name}")
+    arguments = parser.parse_args()
+    recorded = arguments.record or not arguments.suites
     warnings.simplefilter("ignore")  # of the alternatives, about themselves
-    console, measured_on, metrics = Console(), machine(), Metrics()
-    for name in chosen:
+    console = Console()
+    for name in arguments.suites or SUITES:
         console.print(f"measuring {name} ...", highlight=False)
-        metrics |= import_module(SUITES[name]).measure()
-    console.print(_table(metrics))
-    if chosen == list(SUITES):
-        write(RESULTS, metrics, measured_on)
-        write_page()
-        console.print(f"written to {RESULTS} and {PAGE}", highlight=False)
+        load_before = os.getloadavg()[0]
+        metrics = import_module(SUITES[name]).measure()
+        console.print(_table(metrics))
+        if recorded:
+            record_suite(RESULTS, name, metrics, load_before=load_before)
+            write_page()
+            console.print(f"written to {RESULTS} and {PAGE}", highlight=False)
 
 
 def _table(metrics: Metrics) -> Table:

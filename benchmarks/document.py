@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from benchmarks.capacity import REPLICAS, UTILIZATION, MeasuredCosts, capacity_table
 from benchmarks.harness import Metric, rounded, shown_value
+from benchmarks.results_file import Machine, Results, read_results
 from infra.aws.markdown_tables import table
 
 RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
@@ -34,11 +33,11 @@ INTRODUCTION: Final = """\
 
 Generated from `benchmarks/results/latest.json` by `make bench`; do not edit. Each ratio compares two things that were
 measured in the same interleaved run; absolute times depend on the machine. A ratio is the median of the ratios of the
-rounds, so it differs a little from the quotient of the two medians. A ratio without *compared with* is from a run of
-which the value that it was compared with was not kept.
+rounds, so it differs a little from the quotient of the two medians.
 
-Measured on {processor}, {cores} cores, {system}, Python {python}. To repeat everything: `make bench` (half an
-hour). To repeat some suites: `make bench SUITES="replay scoring"`."""
+To repeat everything: `make bench` (an hour). To repeat some suites: `make bench SUITES="replay scoring"`; with
+`RECORD=1` their results replace the recorded ones. When and where each suite was measured is
+[at the end](#when-and-where)."""
 
 
 CAPACITY: Final = f"""\
@@ -47,15 +46,10 @@ The formulas are in `benchmarks/capacity.py`. What they mean, and where the desi
 [streaming.md](streaming.md#capacity)."""
 
 
-class _Results(msgspec.Struct, frozen=True):
-    machine: dict[str, Any]
-    metrics: dict[str, Metric]
-
-
 def document(results: Path = RESULTS) -> str:
     """Return the page for a file of results, a section per subject."""
-    found = msgspec.json.decode(results.read_bytes(), type=_Results)
-    page = INTRODUCTION.format(**found.machine) + "\n"
+    found = read_results(results)
+    page = INTRODUCTION + "\n"
     remaining = dict(found.metrics)
     for title, prefixes in SECTIONS.items():
         rows = [_row(name, remaining.pop(name)) for name in list(remaining) if name.startswith(prefixes)]
@@ -65,7 +59,23 @@ def document(results: Path = RESULTS) -> str:
         page += f"\n## Capacity of the stream\n\n{CAPACITY}\n\n{capacity_table(costs)}"
     if remaining:
         raise ValueError(f"no section of {PAGE.name} holds {', '.join(remaining)}")
-    return page
+    return f"{page}\n## When and where\n\n{_when_and_where(found)}"
+
+
+def _when_and_where(found: Results) -> str:
+    """Return which suites were measured on which machine, and a table with the day of each."""
+    of_machines: dict[Machine, list[str]] = {}
+    for suite, measured in sorted(found.suites.items()):
+        of_machines.setdefault(measured.machine, []).append(suite)
+    lines = [
+        f"On {where.processor}, {where.cores} cores, {where.system}, Python {where.python}: {', '.join(suites)}."
+        for where, suites in sorted(of_machines.items())
+    ]
+    rows = [
+        [suite, str(measured.measured_on), f"{measured.load_before:.2f}"]
+        for suite, measured in sorted(found.suites.items())
+    ]
+    return "\n\n".join([*lines, table(("suite", "measured on", "load of the machine before"), rows)])
 
 
 def _row(name: str, metric: Metric) -> list[str]:

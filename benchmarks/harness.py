@@ -6,15 +6,11 @@ The machines are shared, so a ratio of two things measured in the same seconds i
 from __future__ import annotations
 
 import gc
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -105,29 +101,3 @@ def each_in_turn(candidates: Mapping[str, Callable[[], object]], *, times: int) 
     finally:
         gc.enable()
     return micros
-
-
-def machine() -> dict[str, Any]:
-    """Return the machine on which the run takes place."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2),
-    }
-
-
-def write(results: Path, metrics: Metrics, machine_: Mapping[str, Any]) -> None:
-    """Write the file of results, which docs/benchmarks.md is generated from."""
-    document = msgspec.json.encode({"machine": machine_, "metrics": metrics}, order="deterministic")
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
