@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from cli.finite_range import FiniteRange
+
 _REASON = click.option("--reason", required=True, help="Why; it is recorded.")
 _ACTOR = click.option("--as", "actor", help="Who moves it; it is recorded.  [default: your user name]")
 _DESPITE = click.option(
@@ -58,7 +60,7 @@ def shadow(version: str, reason: str, actor: str | None) -> None:
 @_step(
     "canary",
     _VERSION,
-    click.option("--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Share of the cards."),
+    click.option("--share", type=FiniteRange(0, 1, min_open=True, max_open=True), help="Share of the cards."),
     _DESPITE,
 )
 def canary(version: str, share: float | None, reason: str, actor: str | None, *, despite_verdict: bool) -> None:
