@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters.move_log.sql import FILE
-from adapters.runtime.settings import Settings
+from adapters.runtime.settings import Settings, child_environment
 from cardwatch.errors import CorruptMoves, Misconfigured, MoveRefused
 from cardwatch.registry import CANARY, CHAMPION, PREVIOUS, SHADOW
 from cli.main import main
@@ -109,6 +112,21 @@ def test_a_canary_without_recorded_scores_is_refused(run: Run, versions: tuple[s
     run("model", "shadow", versions[1], "--reason", "a test")
     with pytest.raises(MoveRefused, match=r"in shadow has not passed: it was not computed"):
         run("model", "canary", versions[1], "--reason", "a test")
+
+
+def test_the_commands_of_the_page_put_back_the_former_champion(
+    run: Run, registry: Mlflow, versions: tuple[str, str], home: Path
+) -> None:
+    first, second = versions
+    for kind in ("challenge", "promote"):
+        run("model", kind, second, "--despite-verdict", "--reason", "a test")
+    assert registry.registry.champion().version == second
+    page = (Path(__file__).parents[2] / "docs" / "former-champion.md").read_text(encoding="utf-8")
+    commands = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)[0]
+    environment = child_environment(Settings(home=home, mlflow_url=registry.url))
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    subprocess.run(["bash", "-euc", commands], check=True, capture_output=True, env=environment)  # noqa: S607 (as a reader types it)
+    assert registry.registry.champion().version == first
 
 
 def test_a_reason_of_blanks_is_none(run: Run, versions: tuple[str, str]) -> None:
