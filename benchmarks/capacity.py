@@ -1,37 +1,23 @@
 """How many parts a rate of transactions needs, from the measured processor time per decision.
 
-The formulas, for a rate of r transactions a second and u microseconds of processor time per decision:
-
-    cores = r * u / 1e6 / UTILIZATION
-
-- workers and scoring workers: one core each, because Python code runs on one;
-- partitions: two per worker, so that the partitions of a lost worker spread over the others;
-- brokers: the leader's time once and a follower's for each further replica, which is at most the same; three at least;
-- store: one state is written per decision, because a batch seldom holds a card twice;
-- log: transactions and decisions of a day, with all replicas and without compression.
+The formulas are those of the estimator, `cardwatch.estimator.stream_design`; brokers are those by processor time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 from typing import Final
 
 from msgspec import Struct
 
 from benchmarks.harness import Metric
-from cardwatch.features.state import STATE
+from cardwatch.estimator.quantities import computed
+from cardwatch.estimator.stream_design import ASSUMPTIONS, CODE, STREAM_STEPS
 from infra.aws.markdown_tables import table
 
 RATES: Final = (1_000, 50_000, 1_000_000)
 """Transactions per second that the page shows."""
-UTILIZATION: Final = 0.6
-"""Share of a core that is planned with; the rest is for peaks, and for the backlog after a failure."""
-REPLICAS: Final = 3
-MIN_BROKERS: Final = 3
-CORES_PER_BROKER: Final = 8
-PARTITIONS_PER_WORKER: Final = 2
-_DAY_SECONDS: Final = 86_400
+_WANTED: Final = ("workers", "partitions", "scoring_workers", "brokers_by_time", "states_written", "log_per_day")
 
 HEAD: Final = (
     "transactions/s", "workers", "partitions", "scoring workers", "brokers", "states written, MB/s", "log per day, GB"
@@ -71,15 +57,24 @@ class Capacity(Struct, frozen=True, kw_only=True):
 
 
 def capacity(rate: float, costs: MeasuredCosts) -> Capacity:
-    """Return what `rate` transactions per second need; see the formulas of the module."""
-    workers = _cores(rate, costs.worker_us)
+    """Return what `rate` transactions per second need."""
+    given = {
+        **{each.name: each.value for each in (*ASSUMPTIONS, *CODE)},
+        "tps": rate,
+        "peak_tps": rate,
+        "worker_us": costs.worker_us,
+        "scoring_us": costs.scoring_us,
+        "broker_us": costs.broker_us,
+        "log_bytes": costs.log_bytes,
+    }
+    needed = computed(STREAM_STEPS, given, _WANTED)
     return Capacity(
-        workers=workers,
-        partitions=PARTITIONS_PER_WORKER * workers,
-        scoring_workers=_cores(rate, costs.scoring_us),
-        brokers=max(MIN_BROKERS, ceil(_cores(rate, costs.broker_us * REPLICAS) / CORES_PER_BROKER)),
-        store_mb_per_second=rate * STATE.itemsize / 1e6,
-        log_gb_per_day=rate * _DAY_SECONDS * costs.log_bytes * REPLICAS / 1e9,
+        workers=int(needed["workers"]),
+        partitions=int(needed["partitions"]),
+        scoring_workers=int(needed["scoring_workers"]),
+        brokers=int(needed["brokers_by_time"]),
+        store_mb_per_second=needed["states_written"] / 1e6,
+        log_gb_per_day=needed["log_per_day"] / 1e9,
     )
 
 
@@ -100,7 +95,3 @@ def capacity_table(costs: MeasuredCosts) -> str:
             ]
         )
     return table(HEAD, rows)
-
-
-def _cores(rate: float, microseconds: float) -> int:
-    return max(1, ceil(rate * microseconds / 1e6 / UTILIZATION))

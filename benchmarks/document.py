@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from benchmarks.capacity import REPLICAS, UTILIZATION, MeasuredCosts, capacity_table
+from benchmarks.capacity import MeasuredCosts, capacity_table
 from benchmarks.harness import Metric, rounded, shown_value
 from benchmarks.results_file import Machine, Results, read_results
+from cardwatch.estimator.stream_design import REPLICAS, UTILIZATION
 from infra.aws.markdown_tables import table
 
 RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
@@ -42,7 +43,7 @@ To repeat everything: `make bench` (an hour). To repeat some suites: `make bench
 
 CAPACITY: Final = f"""\
 Computed from the processor times above, with {UTILIZATION:.0%} of each core planned and {REPLICAS} replicas of the log.
-The formulas are in `benchmarks/capacity.py`. What they mean, and where the design ends, is in
+The formulas are in `cardwatch/estimator/stream_design.py`. What they mean, and where the design ends, is in
 [streaming.md](streaming.md#capacity)."""
 
 

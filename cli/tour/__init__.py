@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from cardwatch.errors import Misconfigured
+from cli.figures import shown
 from cli.tour.catalogue import figures
 from cli.tour.document import document, tour_data
-from cli.tour.figures import shown
 from cli.tour.page_data import PAGE_DATA, write_page_data
 
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from cli.figures import SourcedFigure
 from cli.tour.designed import capacity_figures, constant_figures
-from cli.tour.figures import TourFigure
 from cli.tour.measured import benchmark_figures, demo_figures, study_figures
 from cli.tour.reading import ROOT, TOUR, TourError, read_as
 from cli.tour.schema import Text
@@ -32,7 +32,7 @@ class QuotedPlace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     unit: str = ""
 
 
-def figures() -> dict[str, TourFigure]:
+def figures() -> dict[str, SourcedFigure]:
     """Return every figure by its name: `bench.`, `demo.`, `code.`, `kafka.`, `aws.`, `quoted.` and names of studies."""
     return dict(
         chain(
@@ -42,7 +42,7 @@ def figures() -> dict[str, TourFigure]:
     )  # fmt: skip
 
 
-def quoted_figures(file: Path = QUOTED) -> Iterator[tuple[str, TourFigure]]:
+def quoted_figures(file: Path = QUOTED) -> Iterator[tuple[str, SourcedFigure]]:
     """Yield `quoted.NAME` of each place; raise `TourError` unless a page has the text exactly once."""
     for name, place in read_as(file, dict[str, QuotedPlace]).items():
         path = ROOT / place.page
@@ -55,4 +55,4 @@ def quoted_figures(file: Path = QUOTED) -> Iterator[tuple[str, TourFigure]]:
         text = found[0].replace(",", "")
         value = float(text) if "." in text or place.unit == "%" else int(text)
         share = place.unit == "%"
-        yield f"quoted.{name}", TourFigure(value / 100 if share else value, "" if share else place.unit, place.page)
+        yield f"quoted.{name}", SourcedFigure(value / 100 if share else value, "" if share else place.unit, place.page)

@@ -6,37 +6,55 @@ Constants of services are read from their source text, because the command impor
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterator
-from math import ceil
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from adapters.kafka.limits import SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS
-from benchmarks.capacity import CORES_PER_BROKER, REPLICAS, UTILIZATION, MeasuredCosts, capacity
-from benchmarks.document import RESULTS
-from benchmarks.harness import Metric
 from cardwatch.drift.policy import DriftPolicy
+from cardwatch.estimator.quantities import Unit, steps_of
+from cardwatch.estimator.stream_design import (
+    BROKER_BYTES,
+    CORES_PER_BROKER,
+    MACHINE_BYTES,
+    MACHINE_CORES,
+    REPLICAS,
+    UTILIZATION,
+)
 from cardwatch.features.definitions import FAMILIES, FEATURES
 from cardwatch.features.reference_table import WINDOW_DAYS
 from cardwatch.features.state import RECENT_IDS, STATE, TILES
 from cardwatch.promotion.policy import PromotionPolicy
-from cli.tour.figures import TourFigure
+from cli.estimate.sources import estimator
+from cli.figures import SourcedFigure
 from cli.tour.reading import ROOT, TourError
-from infra.aws.cost.document import ESTIMATED, estimate
-from infra.aws.cost.prices import Inputs, Prices, costs_page, inputs_of, prices_in
-from infra.aws.cost.sizing import cards, cpus_of, provisioned, size_of
-from infra.aws.environments import Environment
 
 RATES: Final = (1_000, 50_000, 1_000_000, 5_000_000)
 """Transactions per second at which capacity and cost are computed."""
-MACHINE: Final = "ml.c5.4xlarge"
-"""The instance type whose price stands for cores: the table of prices has none of EC2."""
-BROKER_BYTES: Final = 200e6
-"""Bytes per second that a broker writes, replicas included. An assumption: no broker was driven to its limit here."""
-_DAY_SECONDS: Final = 86_400
-_MICROSECONDS: Final = 1e6
+_STREAM: Final = "cardwatch/estimator/stream_design.py"
+_FORMULAS: Final = {
+    "kafka": f"{_STREAM}, docs/aws-costs.md",
+    "aws": "cardwatch/estimator/aws_design.py, docs/aws-costs.md",
+}
+_KAFKA: Final = {
+    "workers": "workers", "partitions": "partitions", "scoring_workers": "scoring_workers",
+    "brokers_by_time": "brokers_by_time", "brokers_by_bytes": "brokers_by_bytes", "brokers": "brokers",
+    "cores": "cores", "worker_cores_exact": "worker_cores", "machines": "machines", "core_dollars": "core_dollars",
+    "states_per_second": "states_written", "log_per_day": "log_per_day", "log_per_second": "log_per_second",
+    "archive_per_day": "archive_per_day", "archive_dollars": "archive_dollars", "disk_dollars": "disk_dollars",
+    "zone_dollars": "zone_dollars", "dollars": "dollars", "per_million": "dollars_per_million",
+    "transactions_per_day": "transactions_per_day", "cards": "cards", "states": "states",
+    "states_per_worker": "states_per_worker", "rate_per_partition": "partition_rate",
+}  # fmt: skip
+"""Figures of the design on Kafka, and the steps of the estimate that they are."""
+_AWS: Final = {
+    "shards": "transactions_shards", "decision_shards": "decisions_shards", "functions": "functions",
+    "writes": "write_units", "reads": "read_units", "instances": "instances", "dollars": "aws_dollars",
+    "reserved": "aws_reserved", "per_million": "aws_per_million",
+}  # fmt: skip
+"""The same of the design on AWS."""
+_PRICES: Final = {
+    "core_machine": "machine_price", "write_units": "dynamodb_write", "reserved_write": "dynamodb_write_hour",
+}  # fmt: skip
 _IN_SOURCES: Final = {
     "scoring_deadline": ("services/stream/__main__.py", "SCORING_DEADLINE_SECONDS", "s"),
     "model_poll": ("services/scoring/model/manager.py", "POLL_SECONDS", "s"),
@@ -45,7 +63,7 @@ _IN_SOURCES: Final = {
 }
 
 
-def constant_figures() -> Iterator[tuple[str, TourFigure]]:
+def constant_figures() -> Iterator[tuple[str, SourcedFigure]]:
     """Yield `code.NAME` for constants of the code and defaults of the policies."""
     drift, promotion = DriftPolicy(), PromotionPolicy()
     values: dict[str, tuple[float, str, str]] = {
@@ -66,83 +84,44 @@ def constant_figures() -> Iterator[tuple[str, TourFigure]]:
         "minimum_gain": (promotion.minimum_gain, "", "cardwatch/promotion/policy.py"),
         "error_rate": (promotion.error_rate_per_trial, "", "cardwatch/promotion/policy.py"),
         "slice_frauds": (promotion.slice_minimum_frauds, "", "cardwatch/promotion/policy.py"),
-        "utilization": (UTILIZATION, "", "benchmarks/capacity.py"),
-        "replicas": (REPLICAS, "", "benchmarks/capacity.py"),
-        "broker_bytes": (BROKER_BYTES, "bytes", "cli/tour/designed.py"),
-        "cores_per_broker": (CORES_PER_BROKER, "", "benchmarks/capacity.py"),
+        "utilization": (UTILIZATION, "", _STREAM),
+        "replicas": (REPLICAS, "", _STREAM),
+        "broker_bytes": (BROKER_BYTES, "bytes", _STREAM),
+        "cores_per_broker": (CORES_PER_BROKER, "", _STREAM),
+        "machine_cores": (MACHINE_CORES, "", _STREAM),
+        "machine_memory": (MACHINE_BYTES, "bytes", _STREAM),
     }
     for name, (value, unit, source) in values.items():
-        yield f"code.{name}", TourFigure(value, unit, source)
+        yield f"code.{name}", SourcedFigure(value, unit, source)
     for family in FAMILIES:
         number = sum(feature.family == family for feature in FEATURES)
-        yield f"code.family.{family.replace(' ', '_')}", TourFigure(number, "", "cardwatch/features/definitions.py")
+        yield f"code.family.{family.replace(' ', '_')}", SourcedFigure(number, "", "cardwatch/features/definitions.py")
     for name, (file, constant, unit) in _IN_SOURCES.items():
-        yield f"code.{name}", TourFigure(_constant(file, constant), unit, file)
+        yield f"code.{name}", SourcedFigure(_constant(file, constant), unit, file)
 
 
-def capacity_figures() -> Iterator[tuple[str, TourFigure]]:
+def capacity_figures() -> Iterator[tuple[str, SourcedFigure]]:
     """Yield `kafka.RATE.NAME` and `aws.RATE.NAME`, what either design needs at each of `RATES`, and `price.NAME`."""
-    metrics = msgspec.convert(json.loads(RESULTS.read_text(encoding="utf-8"))["metrics"], dict[str, Metric])
-    costs = MeasuredCosts.of(metrics)
-    if costs is None:
-        raise TourError(f"{RESULTS.name}: the stream was not measured, so there is no capacity: `make bench`")
-    page = costs_page()
-    environment = Environment(ESTIMATED)
-    prices, inputs = prices_in(environment.region, page), inputs_of(page)
+    known = estimator()
+    values = {each.name: each.value for each in known.known}
     for name in ("rows_a_second_and_cpu", "batch_ms", "headroom", "transactions_a_card_and_day", "endpoint_share"):
-        yield f"input.{name}", TourFigure(getattr(inputs, name), "", "docs/aws-costs.md")
-    yield "price.core_machine", TourFigure(prices.of(MACHINE), "$", "docs/aws-costs.md")
-    yield "price.write_units", TourFigure(prices.of("dynamodb_write"), "$", "docs/aws-costs.md")
-    yield "price.reserved_write", TourFigure(prices.of("dynamodb_write_hour"), "$", "docs/aws-costs.md")
-    size = provisioned(size_of(environment.variables))
+        yield f"input.{name}", SourcedFigure(values[name], "", "docs/aws-costs.md")
+    for name, price in _PRICES.items():
+        yield f"price.{name}", SourcedFigure(values[price], "$", "docs/aws-costs.md")
+    units = {each.name: each.unit for each in steps_of(known.sections)}
     for rate in RATES:
-        for name, value, unit in _on_kafka(rate, costs, prices, inputs):
-            yield f"kafka.{rate}.{name}", TourFigure(value, unit, "benchmarks/capacity.py, docs/aws-costs.md")
-        needed = estimate(rate, size, prices, inputs)
-        month_millions = rate * inputs.hours_a_month * 3600 / 1e6
-        for name, value, unit in (
-            ("shards", needed.size.transactions_shards, ""), ("decision_shards", needed.size.decisions_shards, ""),
-            ("functions", needed.size.concurrent_invocations, ""), ("writes", needed.writes, ""),
-            ("reads", needed.reads, ""), ("instances", needed.size.instances, ""), ("dollars", needed.dollars, "$"),
-            ("reserved", needed.dollars_reserved, "$"), ("per_million", needed.dollars / month_millions, "$"),
-            ("table_share", 1 - _without_table(needed.dollars, needed.writes, needed.reads, prices, inputs), ""),
-        ):  # fmt: skip
-            yield f"aws.{rate}.{name}", TourFigure(value, unit, "infra/aws/cost, docs/aws-costs.md")
+        found = known.estimate({"tps": rate}).values
+        for prefix, names in (("kafka", _KAFKA), ("aws", _AWS)):
+            for name, step in names.items():
+                yield f"{prefix}.{rate}.{name}", _computed(found[step], units[step], _FORMULAS[prefix])
+        table_share = found["table_dollars"] / found["aws_dollars"]
+        yield f"aws.{rate}.table_share", SourcedFigure(table_share, "", _FORMULAS["aws"])
 
 
-def _on_kafka(rate: int, costs: MeasuredCosts, prices: Prices, inputs: Inputs) -> Iterator[tuple[str, Any, str]]:
-    needed = capacity(rate, costs)
-    by_bytes = ceil(rate * costs.log_bytes * REPLICAS / BROKER_BYTES)
-    brokers = max(needed.brokers, by_bytes)
-    cores = needed.workers + needed.scoring_workers + brokers * CORES_PER_BROKER
-    machines = ceil(cores / cpus_of(MACHINE))
-    dollars = machines * prices.of(MACHINE) * inputs.hours_a_month
-    archive_dollars = needed.log_gb_per_day / REPLICAS * inputs.kept_days * prices.of("s3_kept")
-    month_millions = rate * inputs.hours_a_month * 3600 / 1e6
-    yield from (
-        ("workers", needed.workers, ""), ("partitions", needed.partitions, ""),
-        ("scoring_workers", needed.scoring_workers, ""), ("brokers_by_time", needed.brokers, ""),
-        ("brokers_by_bytes", by_bytes, ""), ("brokers", brokers, ""), ("cores", cores, ""),
-        ("worker_cores_exact", rate * costs.worker_us / _MICROSECONDS / UTILIZATION, ""),
-        ("machines", machines, ""), ("core_dollars", dollars, "$"),
-        ("states_per_second", needed.store_mb_per_second * 1e6, "bytes"),
-        ("log_per_day", needed.log_gb_per_day * 1e9, "bytes"),
-        ("log_per_second", rate * costs.log_bytes, "bytes"),
-        ("archive_per_day", needed.log_gb_per_day * 1e9 / REPLICAS, "bytes"),
-        ("archive_dollars", archive_dollars, "$"),
-        ("per_million", (dollars + archive_dollars) / month_millions, "$"),
-        ("transactions_per_day", rate * _DAY_SECONDS, ""),
-        ("cards", round(cards(rate, inputs)), ""), ("states", cards(rate, inputs) * STATE.itemsize, "bytes"),
-        ("states_per_worker", cards(rate, inputs) * STATE.itemsize / needed.workers, "bytes"),
-        ("rate_per_partition", rate / needed.partitions, ""),
-    )  # fmt: skip
-
-
-def _without_table(dollars: float, writes: float, reads: float, prices: Prices, inputs: Inputs) -> float:
-    """Return the share of a bill that is not for reading and writing the table on demand."""
-    seconds = inputs.hours_a_month * 3600
-    table = (writes * prices.of("dynamodb_write") + reads * prices.of("dynamodb_read")) * seconds / 1e6
-    return 1 - table / dollars
+def _computed(value: float, unit: Unit, source: str) -> SourcedFigure:
+    shown_unit = {Unit.BYTES: "bytes", Unit.BYTES_PER_SECOND: "bytes", Unit.DOLLARS: "$"}.get(unit, "")
+    is_count = unit in {Unit.COUNT, Unit.CORES, Unit.PER_SECOND} and value == round(value)
+    return SourcedFigure(round(value) if is_count else value, shown_unit, source)
 
 
 def _constant(file: str, name: str) -> float:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from cli.figures import SourcedFigure
 from cli.templates import render
-from cli.tour.figures import TourFigure
 from cli.tour.reading import TALK_MINUTES, read_overview, read_stops
 from cli.tour.resolving import figures_behind, resolved
 from infra.aws.markdown_tables import table
@@ -18,7 +18,7 @@ from infra.aws.markdown_tables import table
 _DOCS: Final = "docs/"
 
 
-def tour_data(figures: Mapping[str, TourFigure]) -> dict[str, Any]:
+def tour_data(figures: Mapping[str, SourcedFigure]) -> dict[str, Any]:
     """Return the tour with its figures as plain values: what the page and `cli.tour.page_data` show.
 
     Each question has its `number` from 1 on and, in `figures`, the name, the text and the source of every figure of its

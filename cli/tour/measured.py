@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
-from cli.tour.figures import TourFigure
+from cli.figures import SourcedFigure
 from cli.tour.reading import ROOT, TourError
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
@@ -30,47 +30,50 @@ _PREVIEW_STEPS: Final = (
 )  # fmt: skip
 
 
-def benchmark_figures(folder: Path = RESULTS) -> Iterator[tuple[str, TourFigure]]:
+def benchmark_figures(folder: Path = RESULTS) -> Iterator[tuple[str, SourcedFigure]]:
     """Yield `bench.NAME`, `bench.NAME.baseline`, `bench.NAME.ratio` of each metric, and what follows from several."""
     path = folder / "latest.json"
     source = f"benchmarks/results/{path.name}"
     metrics: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["metrics"]
     for name, metric in metrics.items():
-        yield f"bench.{name}", TourFigure(metric["value"], metric["unit"], f"{source}: {name}")
+        yield f"bench.{name}", SourcedFigure(metric["value"], metric["unit"], f"{source}: {name}")
         for field, unit in (("baseline", metric["unit"]), ("ratio", "")):
             if metric.get(field) is not None:
-                yield f"bench.{name}.{field}", TourFigure(metric[field], unit, f"{source}: {name}, {field}")
+                yield f"bench.{name}.{field}", SourcedFigure(metric[field], unit, f"{source}: {name}, {field}")
     yield from _derived({name: metric["value"] for name, metric in metrics.items()}, source)
 
 
-def _derived(values: dict[str, float], source: str) -> Iterator[tuple[str, TourFigure]]:
+def _derived(values: dict[str, float], source: str) -> Iterator[tuple[str, SourcedFigure]]:
     """Yield figures that follow from several metrics, as far as these were measured."""
     if all(f"stream_hop_{hop}" in values for hop in _HOPS) and "stream_latency_p50" in values:
         hops = sum(values[f"stream_hop_{hop}"] for hop in _HOPS)
-        yield "bench.stream_hops", TourFigure(hops, "ms", f"{source}: sum of stream_hop_*")
+        yield "bench.stream_hops", SourcedFigure(hops, "ms", f"{source}: sum of stream_hop_*")
         rest = values["stream_latency_p50"] - hops
-        yield "bench.stream_outside_hops", TourFigure(rest, "ms", f"{source}: stream_latency_p50 - sum of stream_hop_*")
+        yield (
+            "bench.stream_outside_hops",
+            SourcedFigure(rest, "ms", f"{source}: stream_latency_p50 - sum of stream_hop_*"),
+        )
     if all(f"step_{step}" in values for step in _PREVIEW_STEPS):
         steps = sum(values[f"step_{step}"] for step in _PREVIEW_STEPS)
-        yield "bench.steps", TourFigure(steps, "µs", f"{source}: sum of the steps of a preview")
+        yield "bench.steps", SourcedFigure(steps, "µs", f"{source}: sum of the steps of a preview")
     if "replay" in values:
-        yield "bench.replay_time", TourFigure(1e6 / values["replay"], "µs", f"{source}: 1 / replay")
+        yield "bench.replay_time", SourcedFigure(1e6 / values["replay"], "µs", f"{source}: 1 / replay")
         year = _YEAR_SECONDS * _RATE / values["replay"]
-        yield "bench.replay_of_a_year", TourFigure(year, "s", f"{source}: a year at {_RATE:,} per second / replay")
+        yield "bench.replay_of_a_year", SourcedFigure(year, "s", f"{source}: a year at {_RATE:,} per second / replay")
     if "stream_sustained_lag" in values:
         wait = values["stream_sustained_lag"] / _SUSTAINED_RATE * 1e3
-        yield "bench.sustained_wait", TourFigure(wait, "ms", f"{source}: stream_sustained_lag / {_SUSTAINED_RATE:,}")
+        yield "bench.sustained_wait", SourcedFigure(wait, "ms", f"{source}: stream_sustained_lag / {_SUSTAINED_RATE:,}")
     if "stream_backlog_rate" in values:
         catch_up = _HOUR_SECONDS * _RATE / (values["stream_backlog_rate"] - _RATE)
-        yield "bench.catch_up", TourFigure(catch_up, "s", f"{source}: an hour at {_RATE:,} per second, backlog rate")
+        yield "bench.catch_up", SourcedFigure(catch_up, "s", f"{source}: an hour at {_RATE:,} per second, backlog rate")
 
 
-def study_figures(folder: Path = RESULTS) -> Iterator[tuple[str, TourFigure]]:
+def study_figures(folder: Path = RESULTS) -> Iterator[tuple[str, SourcedFigure]]:
     """Yield figures of the other files of results: the gate, seeds of the demo, labels, training, data contract ..."""
     for name, derive in _STUDIES.items():
         rows = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         for field, value, unit in derive(rows):
-            yield f"{name}.{field}", TourFigure(value, unit, f"benchmarks/results/{name}.json")
+            yield f"{name}.{field}", SourcedFigure(value, unit, f"benchmarks/results/{name}.json")
 
 
 def _gate(rows: list[dict[str, Any]]) -> Iterator[tuple[str, float, str]]:
@@ -153,7 +156,7 @@ _STUDIES: Final = {
 }  # fmt: skip
 
 
-def demo_figures(picture: Path = PICTURE) -> Iterator[tuple[str, TourFigure]]:
+def demo_figures(picture: Path = PICTURE) -> Iterator[tuple[str, SourcedFigure]]:
     """Yield the figures of the final screen of the demo, as its picture shows them."""
     lines = _lines(picture)
     source = f"docs/images/{picture.name}"
@@ -167,31 +170,31 @@ def demo_figures(picture: Path = PICTURE) -> Iterator[tuple[str, TourFigure]]:
 
     for name, label in (
         ("average_precision", "average precision "), ("recall", "recall at 0.1 % false positives "),
-        ("alarms_per_fraud", "alerts per fraud caught "),
+        ("alarms_per_fraud", "alarms per fraud caught "),
     ):  # fmt: skip
         for period, value in zip(_PERIODS, numbers(label, 3), strict=True):
-            yield f"demo.{name}.{period}", TourFigure(value, "", source)
+            yield f"demo.{name}.{period}", SourcedFigure(value, "", source)
     for name, label in (("frauds_caught", "frauds caught "), ("value_caught", "value caught ")):
         counted = numbers(label, 6)
         for period, share in zip(_PERIODS, counted[1::2], strict=True):
-            yield f"demo.{name}.{period}", TourFigure(share / 100, "", source)
+            yield f"demo.{name}.{period}", SourcedFigure(share / 100, "", source)
     for name, value in zip(("p50", "p95", "p99", "p999"), numbers("latency p50, p95, p99, p99.9 ", 4), strict=True):
-        yield f"demo.{name}", TourFigure(value, "ms", source)
+        yield f"demo.{name}", SourcedFigure(value, "ms", source)
     singles = {
         "days_to_detection": "change to detection ", "days_to_promotion": "detection to promotion ",
         "transactions": "transactions in the log, decided", "degraded": "degraded decisions ",
     }  # fmt: skip
     for name, label in singles.items():
-        yield f"demo.{name}", TourFigure(numbers(label, 1)[0], "", source)
+        yield f"demo.{name}", SourcedFigure(numbers(label, 1)[0], "", source)
     lost, duplicates = numbers("lost, duplicate decisions ", 2)
-    yield "demo.lost", TourFigure(lost, "", source)
-    yield "demo.duplicates", TourFigure(duplicates, "", source)
-    yield "demo.rate", TourFigure(numbers("decisions per second ", 2)[1], "", source)
+    yield "demo.lost", SourcedFigure(lost, "", source)
+    yield "demo.duplicates", SourcedFigure(duplicates, "", source)
+    yield "demo.rate", SourcedFigure(numbers("decisions per second ", 2)[1], "", source)
     saved, _, bound = numbers("saves ", 3)
-    yield "demo.saved", TourFigure(saved / 100, "", source)
-    yield "demo.saved_at_least", TourFigure(bound / 100, "", source)
+    yield "demo.saved", SourcedFigure(saved / 100, "", source)
+    yield "demo.saved_at_least", SourcedFigure(bound / 100, "", source)
     minutes, seconds = numbers("the demo took ", 2)
-    yield "demo.minutes", TourFigure(minutes + seconds / 60, "", source)
+    yield "demo.minutes", SourcedFigure(minutes + seconds / 60, "", source)
 
 
 def _lines(picture: Path) -> list[str]:

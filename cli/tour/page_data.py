@@ -12,6 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from adapters.runtime.files import write_atomically
+from cli.estimate.page_data import estimator_data
+from cli.estimate.sources import estimator
 from cli.tour.catalogue import figures
 from cli.tour.document import tour_data
 from cli.tour.reading import ROOT
@@ -32,6 +34,7 @@ def page_data(tour: Mapping[str, Any]) -> dict[str, Any]:
         "talk_minutes": tour["talk_minutes"],
         "introduction": tour["overview"]["introduction"],
         "stops": [_page_stop(stop) for stop in tour["stops"]],
+        "estimator": estimator_data(estimator()),
         "aws": msgspec.to_builtins(aws_pictures(costs_page())),
     }
 

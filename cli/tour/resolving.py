@@ -1,4 +1,4 @@
-"""Replaces the placeholders of texts by figures: `{name}`, or `{name|options}` as `cli.tour.figures` describes them."""
+"""Replaces the placeholders of texts by figures: `{name}`, or `{name|options}` as `cli.figures` describes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from cli.tour.figures import TourFigure, UnknownUnit, shown
+from cli.figures import SourcedFigure, UnknownUnit, shown
 from cli.tour.reading import TourError
 from cli.tour.schema import TourStop
 
@@ -29,7 +29,7 @@ class UsedFigure(Struct, frozen=True):
     source: str
 
 
-def resolved(value: _S, name: str, figures: Mapping[str, TourFigure]) -> _S:
+def resolved(value: _S, name: str, figures: Mapping[str, SourcedFigure]) -> _S:
     """Return a stop, or what stands before them, with its placeholders replaced.
 
     Raises `TourError` with `name` and the field for an unknown figure or unit, and for text with markup.
@@ -37,7 +37,7 @@ def resolved(value: _S, name: str, figures: Mapping[str, TourFigure]) -> _S:
     return msgspec.convert(_resolved_value(msgspec.to_builtins(value), name, "", figures), type(value))
 
 
-def figures_behind(stop: TourStop, figures: Mapping[str, TourFigure]) -> list[list[UsedFigure]]:
+def figures_behind(stop: TourStop, figures: Mapping[str, SourcedFigure]) -> list[list[UsedFigure]]:
     """Return the figures in the answer to each question of a stop."""
     return [
         used_figures(question.answer, f"{stop.id}: questions[{at}].answer", figures)
@@ -45,7 +45,7 @@ def figures_behind(stop: TourStop, figures: Mapping[str, TourFigure]) -> list[li
     ]
 
 
-def resolved_text(text: str, where: str, figures: Mapping[str, TourFigure]) -> str:
+def resolved_text(text: str, where: str, figures: Mapping[str, SourcedFigure]) -> str:
     """Return a text with its placeholders replaced; `where` begins the message of a `TourError`."""
     written = _PLACEHOLDER.sub(lambda found: _shown(found, where, figures), text)
     if "{" in written or "}" in written:
@@ -53,7 +53,7 @@ def resolved_text(text: str, where: str, figures: Mapping[str, TourFigure]) -> s
     return written
 
 
-def used_figures(text: str, where: str, figures: Mapping[str, TourFigure]) -> list[UsedFigure]:
+def used_figures(text: str, where: str, figures: Mapping[str, SourcedFigure]) -> list[UsedFigure]:
     """Return the figures that a text shows, each once, in their order."""
     used: dict[str, UsedFigure] = {}
     for found in _PLACEHOLDER.finditer(text):
@@ -62,7 +62,7 @@ def used_figures(text: str, where: str, figures: Mapping[str, TourFigure]) -> li
     return list(used.values())
 
 
-def _resolved_value(value: Any, name: str, field: str, figures: Mapping[str, TourFigure]) -> Any:
+def _resolved_value(value: Any, name: str, field: str, figures: Mapping[str, SourcedFigure]) -> Any:
     if isinstance(value, str):
         where = f"{name}: {field}"
         if field.rpartition(".")[2] not in _PLAIN and (found := _MARKUP.search(value)):
@@ -76,7 +76,7 @@ def _resolved_value(value: Any, name: str, field: str, figures: Mapping[str, Tou
     return value
 
 
-def _shown(found: re.Match[str], where: str, figures: Mapping[str, TourFigure]) -> str:
+def _shown(found: re.Match[str], where: str, figures: Mapping[str, SourcedFigure]) -> str:
     name, options = found[1], found[2] or ""
     if name not in figures:
         near = get_close_matches(name, figures, n=3)

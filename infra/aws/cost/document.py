@@ -127,7 +127,7 @@ def _capacity(estimates: list[Estimate], size: Size, prices: Prices, inputs: Inp
     millions_per_month = inputs.hours_a_month * 3600 / 1_000_000
     rows = {
         "shards of transactions": [_shards(transactions_shards(each.rate, size, inputs)) for each in estimates],
-        "shards of decisions": [_shards(decisions_shards(each.rate, inputs)) for each in estimates],
+        "shards of decisions": [_shards(decisions_shards(each.rate, size, inputs)) for each in estimates],
         "concurrent Lambda executions": [f"{each.size.concurrent_invocations:,}" for each in estimates],
         "DynamoDB write units per second": [f"{each.writes:,.0f}" for each in estimates],
         "DynamoDB read units per second": [f"{each.reads:,.0f}" for each in estimates],

@@ -1,24 +1,24 @@
-"""Size of an environment, and the size that a rate of transactions requires."""
+"""Size of an environment, and the size that a rate of transactions requires.
+
+The formulas are those of the estimator, `cardwatch.estimator.aws_design`.
+"""
 
 from __future__ import annotations
 
-from math import ceil
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct, structs
 
 from cardwatch.errors import Misconfigured
+from cardwatch.estimator.aws_design import AWS_STEPS
+from cardwatch.estimator.quantities import computed
+from cardwatch.estimator.stream_design import STREAM_STEPS
 from infra.aws.cost.prices import Inputs
 from infra.aws.hcl import Variables
 
-SHARD_RECORDS: Final = 1_000
-"""Maximum records per second of a Kinesis shard."""
-SHARD_BYTES: Final = 1024 * 1024
-"""Maximum bytes per second of a Kinesis shard."""
 ON_DEMAND_SHARDS: Final = 4
 """Initial number of shards of a stream on demand."""
-WRITE_UNIT_BYTES: Final = 1024
-READ_UNIT_BYTES: Final = 4096
 
 _CPUS: Final = {"medium": 2, "large": 2, "xlarge": 4, "2xlarge": 8, "4xlarge": 16, "9xlarge": 36, "12xlarge": 48}
 
@@ -59,7 +59,8 @@ class Size(Struct, frozen=True, kw_only=True):
 
     def batches_per_second(self, rate: float) -> float:
         """Return batches per second at `rate` transactions per second: full ones, or one per second and busy shard."""
-        return max(rate / self.batch, min(rate, self.concurrent_invocations))
+        given = {"tps": rate, "batch": self.batch, "functions": self.concurrent_invocations}
+        return computed(AWS_STEPS, given, ["batches_per_second"])["batches_per_second"]
 
 
 def size_of(variables: Variables) -> Size:
@@ -95,13 +96,12 @@ def size_for(rate: float, size: Size, inputs: Inputs) -> Size:
 
     A stream on demand stays on demand, because AWS scales it.
     """
-    incoming = max(*transactions_shards(rate, size, inputs).values(), size.transactions_shards)
-    outgoing = max(*decisions_shards(rate, inputs).values(), size.decisions_shards)
+    needed = _quantities(rate, size, inputs, ("transactions_shards", "decisions_shards", "instances"))
     return structs.replace(
         size,
-        transactions_shards=incoming if size.transactions_shards else 0,
-        decisions_shards=outgoing if size.decisions_shards else 0,
-        instances=max(instances(rate, size, inputs) * size.variants, size.instances),
+        transactions_shards=int(needed["transactions_shards"]) if size.transactions_shards else 0,
+        decisions_shards=int(needed["decisions_shards"]) if size.decisions_shards else 0,
+        instances=int(needed["instances"]),
     )
 
 
@@ -110,38 +110,27 @@ def transactions_shards(rate: float, size: Size, inputs: Inputs) -> dict[str, in
 
     A shard's batches are processed one after the other, `batch` transactions in `batch_ms`.
     """
-    return {
-        "records": _at_least(rate / SHARD_RECORDS / inputs.headroom),
-        "bytes": _at_least(rate * inputs.transaction_bytes / SHARD_BYTES / inputs.headroom),
-        "time": _at_least(rate / size.batch * inputs.batch_ms / 1000 / inputs.headroom),
-    }
+    return _by_reason(rate, size, inputs, "shards_by_", ("records", "bytes", "time"))
 
 
-def decisions_shards(rate: float, inputs: Inputs) -> dict[str, int]:
+def decisions_shards(rate: float, size: Size, inputs: Inputs) -> dict[str, int]:
     """Return the shards of decisions that records and bytes require."""
-    return {
-        "records": _at_least(rate / SHARD_RECORDS / inputs.headroom),
-        "bytes": _at_least(rate * inputs.decision_bytes / SHARD_BYTES / inputs.headroom),
-    }
+    return _by_reason(rate, size, inputs, "decisions_by_", ("records", "bytes"))
 
 
 def instances(rate: float, size: Size, inputs: Inputs) -> int:
     """Return the required instances of one variant of the endpoint."""
-    rows_a_second = inputs.rows_a_second_and_cpu * inputs.endpoint_share * cpus_of(size.instance_type)
-    return _at_least(rate / rows_a_second / inputs.headroom)
+    return int(_quantities(rate, size, inputs, ["instances_by_rows"])["instances_by_rows"])
 
 
 def write_units(rate: float, size: Size, inputs: Inputs) -> float:
     """Return DynamoDB write units per second: each transaction writes its card, each batch its shard's item."""
-    card_units = rate * ceil(inputs.card_item_bytes / WRITE_UNIT_BYTES)
-    shard_units = size.batches_per_second(rate) * inputs.shard_writes_a_batch
-    return card_units + shard_units * ceil(inputs.shard_item_bytes / WRITE_UNIT_BYTES)
+    return _quantities(rate, size, inputs, ["write_units"])["write_units"]
 
 
 def read_units(rate: float, size: Size, inputs: Inputs) -> float:
     """Return DynamoDB read units per second: each transaction and API call reads a card, each batch a shard's item."""
-    card_units = rate * (1 + inputs.questions_share) * ceil(inputs.card_item_bytes / READ_UNIT_BYTES)
-    return card_units + size.batches_per_second(rate) * ceil(inputs.shard_item_bytes / READ_UNIT_BYTES)
+    return _quantities(rate, size, inputs, ["read_units"])["read_units"]
 
 
 def provisioned(size: Size) -> Size:
@@ -153,7 +142,24 @@ def provisioned(size: Size) -> Size:
 
 def cards(rate: float, inputs: Inputs) -> float:
     """Return the number of active cards behind a rate."""
-    return min(rate * 86_400 / inputs.transactions_a_card_and_day, inputs.most_cards)
+    given = {"tps": rate, "cards_given": 0.0, **structs.asdict(inputs)}
+    return computed(STREAM_STEPS, given, ["cards"])["cards"]
+
+
+def quantities_given(rate: float, size: Size, inputs: Inputs) -> dict[str, float]:
+    """Return the names of the formulas that a rate, a size and the inputs give; a shard has one function at a time."""
+    return {
+        **structs.asdict(inputs),
+        "tps": rate,
+        "peak_tps": rate,
+        "batch": size.batch,
+        "functions": size.concurrent_invocations,
+        "own_transactions_shards": size.transactions_shards,
+        "own_decisions_shards": size.decisions_shards,
+        "own_instances": size.instances,
+        "variants": size.variants,
+        "instance_cpus": cpus_of(size.instance_type),
+    }
 
 
 def cpus_of(instance_type: str) -> int:
@@ -164,5 +170,10 @@ def cpus_of(instance_type: str) -> int:
     return _CPUS[suffix]
 
 
-def _at_least(number: float) -> int:
-    return max(ceil(number), 1)
+def _by_reason(rate: float, size: Size, inputs: Inputs, prefix: str, reasons: tuple[str, ...]) -> dict[str, int]:
+    found = _quantities(rate, size, inputs, [prefix + reason for reason in reasons])
+    return {reason: int(found[prefix + reason]) for reason in reasons}
+
+
+def _quantities(rate: float, size: Size, inputs: Inputs, wanted: Iterable[str]) -> dict[str, float]:
+    return computed(AWS_STEPS, quantities_given(rate, size, inputs), wanted)

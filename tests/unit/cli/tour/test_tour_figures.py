@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.tour.figures import TourFigure, UnknownUnit, shown
+from cli.figures import SourcedFigure, UnknownUnit, shown
 from cli.tour.reading import TourError
 from cli.tour.resolving import figures_behind, resolved, resolved_text
 from cli.tour.schema import FollowUp, TourQuestion, TourRubric, TourStop
 
 FIGURES = {
-    "bench.p99": TourFigure(10_051.8, "µs", "latest.json: p99"),
-    "bench.rate": TourFigure(24_318.45, "decisions/s", "latest.json: rate"),
-    "demo.lost": TourFigure(0, "", "demo.svg"),
+    "bench.p99": SourcedFigure(10_051.8, "µs", "latest.json: p99"),
+    "bench.rate": SourcedFigure(24_318.45, "decisions/s", "latest.json: rate"),
+    "demo.lost": SourcedFigure(0, "", "demo.svg"),
 }
 
 
@@ -46,7 +46,7 @@ FIGURES = {
     ],
 )
 def test_a_figure_has_its_unit_and_three_digits(value: float, unit: str, options: str, text: str) -> None:
-    assert shown(TourFigure(value, unit, "a file"), options) == text
+    assert shown(SourcedFigure(value, unit, "a file"), options) == text
 
 
 @pytest.mark.parametrize(
@@ -61,17 +61,17 @@ def test_a_figure_has_its_unit_and_three_digits(value: float, unit: str, options
 )
 def test_a_unit_that_does_not_fit_is_refused(unit: str, options: str, message: str) -> None:
     with pytest.raises(UnknownUnit, match=message):
-        shown(TourFigure(1.5, unit, "a file"), options)
+        shown(SourcedFigure(1.5, unit, "a file"), options)
 
 
 def test_a_number_that_is_not_finite_is_refused() -> None:
     with pytest.raises(UnknownUnit, match="no finite number"):
-        shown(TourFigure(float("nan"), "ms", "a file"))
+        shown(SourcedFigure(float("nan"), "ms", "a file"))
 
 
 @given(st.floats(1e-6, 1e12))
 def test_rounding_changes_a_figure_by_less_than_a_hundredth(value: float) -> None:
-    assert float(shown(TourFigure(value, "", "a file")).replace(",", "")) == pytest.approx(value, rel=0.0051)
+    assert float(shown(SourcedFigure(value, "", "a file")).replace(",", "")) == pytest.approx(value, rel=0.0051)
 
 
 def test_placeholders_become_figures() -> None:

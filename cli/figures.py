@@ -31,7 +31,7 @@ class UnknownUnit(ValueError):
     """A unit that a figure cannot be shown in. The message says why."""
 
 
-class TourFigure(Struct, frozen=True):
+class SourcedFigure(Struct, frozen=True):
     """A figure: value, unit (a key of one of the kinds above; other units count as counts) and where it comes from."""
 
     value: float
@@ -39,7 +39,7 @@ class TourFigure(Struct, frozen=True):
     source: str
 
 
-def shown(figure: TourFigure, options: str = "") -> str:
+def shown(figure: SourcedFigure, options: str = "") -> str:
     """Return a figure as text.
 
     `options` are a unit to convert to, a number of significant digits (zeros at the end then stay), and `bare` for no
@@ -59,7 +59,7 @@ def shown(figure: TourFigure, options: str = "") -> str:
     return number if "bare" in words else _with_unit(number, target)
 
 
-def own_unit(figure: TourFigure) -> str:
+def own_unit(figure: SourcedFigure) -> str:
     """Return the unit of a figure among those that are known: `µs per transaction` is `µs`, `requests` is a count."""
     unit = _SHORTENED.get(figure.unit, figure.unit)
     if unit in _UNITS:
