@@ -30,7 +30,6 @@ from cardwatch.progress import (
     RetrainingStarted,
 )
 from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
-from services.monitor.ladder import MonitoredLadder
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.outcomes import Outcomes
@@ -179,7 +178,7 @@ class Parts:
         self.metrics = MonitorMetrics(self.counted)
         self.stopping = Event()
 
-    def monitor(self, *, max_records: int = 1_000, ladder: MonitoredLadder | None = None) -> Monitor:
+    def monitor(self, *, max_records: int = 1_000) -> Monitor:
         """A monitor that is stopped instead of writing record `max_records` of the topic."""
 
         def publish(record: Progress) -> None:
@@ -197,7 +196,6 @@ class Parts:
             reports=self.reports,
             metrics=self.metrics,
             stopping=self.stopping,
-            ladder=ladder,
         )
 
     def run(self, monitor: Monitor, *days: Progress) -> None:

@@ -46,7 +46,8 @@ def test_the_pages_types_hold(page: Path) -> None:
 
 
 def test_the_pages_state_and_texts_are_right(page: Path) -> None:
-    run(page, "--test", "tests/state.test.ts", "tests/texts.test.ts", "tests/tour_plan.test.ts")
+    tests = ("state", "texts", "tour_plan", "estimator_text")
+    run(page, "--test", *(f"tests/{name}.test.ts" for name in tests))
 
 
 def test_the_page_is_small_and_needs_nothing_from_outside(page: Path) -> None:

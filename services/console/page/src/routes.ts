@@ -9,6 +9,7 @@ export const VIEWS = [
   { name: "decisions", title: "Decisions" },
   { name: "send", title: "Send" },
   { name: "faults", title: "Faults" },
+  { name: "estimator", title: "Estimator" },
   { name: "tour", title: "Tour" },
   { name: "result", title: "Result" },
 ] as const;

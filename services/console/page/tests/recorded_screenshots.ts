@@ -31,6 +31,7 @@ const SHOTS: Record<string, Shot> = {
     height: 1000,
     prepare: (page) => page.getByRole("button", { name: "Show a strong answer" }).first().click(),
   },
+  estimator: { address: "#/estimator/tps=40000/cards_given=100000000", at: 0.93, height: 1000 },
   result: { address: "#/result", at: 1, height: 900 },
 };
 

@@ -99,7 +99,7 @@ test("with reduced motion nothing plays by itself, else it does", async () => {
   const still = await open();
   await still.getByText("0:00 of 2:00").waitFor();
   const moving = await open("#/live", { reducedMotion: "no-preference" });
-  await moving.getByText("0:05 of 2:00").waitFor();
+  await moving.getByText(/^(?!0:00).* of 2:00$/).waitFor(); // on a busy machine the clock skips seconds
   assert.equal(await position(still), 0);
 });
 
@@ -154,6 +154,14 @@ test("the tour is in the file, and walks through its stops", async () => {
   await page.locator("#stop-title").getByText(/^2\. /).waitFor();
 });
 
+test("the estimator needs no system: it computes in the file", async () => {
+  const page = await open("#/estimator/tps=40000");
+  const workers = page.locator('[data-step="workers"] .step-result b');
+  const before = Number(await workers.textContent());
+  await page.getByLabel("transactions per second").fill("4M");
+  await page.waitForFunction((few) => Number(document.querySelector('[data-step="workers"] .step-result b')!.textContent!.replace(",", "")) > few, before);
+});
+
 test("a file of another format says why it is not shown", async () => {
   const file = writeReplay(join(folder, "other.html"), { ...testRecording(), format: 99 });
   const page = await open("#/live", {}, file);
@@ -162,7 +170,7 @@ test("a file of another format says why it is not shown", async () => {
 
 for (const colorScheme of ["light", "dark"] as const) {
   for (const [size, viewport] of Object.entries({ wide: { width: 1440, height: 1000 }, narrow: { width: 400, height: 850 } })) {
-    for (const view of ["#/live", "#/decisions/0/5", "#/result"]) {
+    for (const view of ["#/live", "#/decisions/0/5", "#/estimator", "#/result"]) {
       test(`axe finds nothing and nothing scrolls sideways at ${view}, ${size}, ${colorScheme}`, async () => {
         const page = await open("#/live", { colorScheme, viewport });
         await page.getByText("0:00 of 2:00").waitFor();

@@ -24,6 +24,8 @@ const SHOTS: Record<
     },
   },
   tour: { address: "#/tour/features", click: "Show a strong answer" },
+  estimator: { address: "#/estimator/tps=40000/cards_given=100000000" },
+  "estimator-known": { address: "#/estimator", click: "What it rests on" },
   letters: { address: "#/decisions/dead-letters" },
   send: { address: `#token=${TOKEN}&/send` },
   sent: { address: `#token=${TOKEN}&/send`, click: "Send and watch" },
@@ -77,7 +79,7 @@ try {
           await page.waitForTimeout(1_500);
         }
         if (shot.click) {
-          await page.getByRole("button", { name: shot.click }).or(page.getByLabel(shot.click)).first().click();
+          await page.getByRole("button", { name: shot.click }).or(page.getByLabel(shot.click)).or(page.getByText(shot.click)).first().click();
           await page.waitForTimeout(400);
         }
         await page.screenshot({ path: `${folder}/${name}-${size}-${colorScheme}.png` });

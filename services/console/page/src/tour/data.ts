@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { errorOf } from "../api.ts";
+import type { EstimatorTable } from "../estimator/table.ts";
 import type { BoxName } from "../frames.ts";
 import { isReplay, unpacked } from "../replay/recording.ts";
 
@@ -51,6 +52,8 @@ export interface Tour {
   introduction: string[];
   stops: TourStop[];
   aws: AwsPicture[];
+  /** The quantities of the view Estimator; a replay of an older page has none. */
+  estimator?: EstimatorTable;
 }
 
 /** An item of a bill. */

@@ -2,6 +2,7 @@ import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { day } from "../format.ts";
 import { DecisionsView } from "../decisions/DecisionsView.tsx";
+import { EstimatorView } from "../estimator/EstimatorView.tsx";
 import { FaultsView } from "../faults/FaultsView.tsx";
 import { LiveView } from "../live/LiveView.tsx";
 import { OrderView } from "../order/OrderView.tsx";
@@ -25,6 +26,7 @@ const PAGES: Record<ViewName, () => JSX.Element> = {
   decisions: DecisionsView,
   send: SendView,
   faults: FaultsView,
+  estimator: EstimatorView,
   tour: TourView,
   result: ResultView,
 };
