@@ -8,6 +8,7 @@
     ├── Unavailable            a part of the system does not answer now (retriable)
     │   ├── BrokerUnavailable
     │   ├── RegistryUnavailable
+    │   ├── MoveLogUnavailable
     │   ├── ScoringUnavailable
     │   │   └── NoModelServed  it answers, but has no champion
     │   ├── OrchestratorUnavailable
@@ -26,6 +27,9 @@
     │   ├── NoChampion         (retriable)
     │   ├── CorruptModel
     │   └── SchemaMismatch
+    ├── MoveRefused            a version must not go to this stage of the ladder
+    │   └── MoveConflict       somebody else has moved a version since the log was read
+    ├── CorruptMoves           the log of moves was changed after it was written
     ├── StoreRefused           the feature store refuses a write
     │   ├── StaleWriter        `applied` is not the start of the batch: another worker has written
     │   ├── StoreLeads         `applied` is ahead of the log: the store belongs to another log
@@ -79,6 +83,10 @@ class BrokerUnavailable(Unavailable):
 
 class RegistryUnavailable(Unavailable):
     """The model registry cannot be reached or does not answer in time."""
+
+
+class MoveLogUnavailable(Unavailable):
+    """The log of moves between the stages of the ladder does not answer."""
 
 
 class ScoringUnavailable(Unavailable):
@@ -159,6 +167,18 @@ class CorruptModel(ModelRefused):
 
 class SchemaMismatch(ModelRefused):
     """Features and model were made for different feature schemas; the message holds both hashes."""
+
+
+class MoveRefused(CardwatchError):
+    """A version must not go to this stage of the ladder; nothing was recorded."""
+
+
+class MoveConflict(MoveRefused):
+    """Somebody else has moved a version since the log was read; nothing was recorded."""
+
+
+class CorruptMoves(CardwatchError):
+    """The log of moves was changed after it was written, or was not written by Cardwatch."""
 
 
 class StoreRefused(CardwatchError):

@@ -114,10 +114,13 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     `partition` and `offset` are the transaction's position in the log. `sequence` is the number of the card's
     transactions folded before this one. `features` are float32 values in the order of the feature table, None where
     missing. `margin` is the model's raw score (float32, higher is riskier), `probability` the calibrated one in 0..1;
-    both are None if the rules decided alone, and then `degraded` is true. `shadow_*` are the challenger's scores, if
-    there was a challenger; they have no influence on the decision. `latency_ms` is the time from the record's time
-    stamp in the log to the decision. `control_propensity` is the probability with which the policy approved this
-    transaction, which it would otherwise decline, in order to learn its outcome; None for all other transactions.
+    both are None if the rules decided alone, and then `degraded` is true. `shadow_*` are the scores of the model that
+    did not decide, if two were served: the version in shadow, or one of champion and canary. They have no influence.
+    `canary_version` is the version that decided the share `canary_share` of the cards then, as
+    `cardwatch.decision.canary_cards` chooses them; it decided this one if it is `model_version` too. `latency_ms` is
+    the time from the record's time stamp in the log to the decision. `control_propensity` is the probability with which
+    the policy approved this transaction, which it would otherwise decline, in order to learn its outcome; None for all
+    others.
     """
 
     transaction: Transaction
@@ -139,6 +142,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     shadow_version: str | None = None
     shadow_margin: float | None = None
     shadow_probability: float | None = None
+    canary_version: str | None = None
+    canary_share: Propensity | None = None
     control_propensity: Propensity | None = None
     decided_at: UtcTime
     latency_ms: float

@@ -104,7 +104,7 @@ class PortableStore(FeatureStore, Protocol):
 
 
 class Shadow(Struct, frozen=True, kw_only=True):
-    """Scores of the challenger for the same rows. They do not influence decisions."""
+    """Scores of the version in shadow for the same rows. They do not influence decisions."""
 
     model_version: str
     model_digest: str
@@ -112,12 +112,23 @@ class Shadow(Struct, frozen=True, kw_only=True):
     probabilities: NDArray[np.float64]
 
 
+class Canary(Struct, frozen=True, kw_only=True):
+    """Scores of the canary for the same rows, and the share of the cards that it decides, in 0..1."""
+
+    model_version: str
+    model_digest: str
+    share: float
+    margins: NDArray[np.float32]
+    probabilities: NDArray[np.float64]
+    reasons: list[list[str]]
+
+
 class Scores(Struct, frozen=True, kw_only=True):
-    """Scores of n feature rows.
+    """Scores of n feature rows by the champion.
 
     `margins`: float32 [n], the model's raw output, higher is riskier. `probabilities`: float64 [n] in 0..1, calibrated.
     `reasons`: per row the reason codes, most important first; empty for rows below their threshold. `shadow`: the
-    scores of the challenger, if there is one.
+    scores of the version in shadow, if there is one; `canary`: those of the canary. There is only one of both.
     """
 
     model_version: str
@@ -126,6 +137,7 @@ class Scores(Struct, frozen=True, kw_only=True):
     probabilities: NDArray[np.float64]
     reasons: list[list[str]]
     shadow: Shadow | None = None
+    canary: Canary | None = None
 
 
 class Scorer(Protocol):

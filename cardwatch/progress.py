@@ -190,12 +190,33 @@ class RetrainingStarted(Struct, frozen=True, kw_only=True, tag="retraining_start
 
 
 class RetrainingEnded(Struct, frozen=True, kw_only=True, tag="retraining_ended"):
-    """A retraining has ended. `promoted`: the challenger is the champion now, and is served."""
+    """A retraining has ended. `promoted`: the challenger has passed its verdict, and has entered the ladder."""
 
     day: date
     challenger_version: Version | None
     promoted: bool
     reasons: list[str]
+
+
+class ModelMoved(Struct, frozen=True, kw_only=True, tag="model_moved"):
+    """Move `number` of the move log, see `cardwatch.ladder.moves`; `champion_version` decides after it.
+
+    `share` is that of a canary. `day` is the newest archived event day then.
+    """
+
+    day: date
+    number: Annotated[int, Meta(ge=1, lt=2**31)]
+    kind: Annotated[str, Meta(min_length=1, max_length=32)]
+    version: Version
+    champion_version: Version | None
+    actor: Annotated[str, Meta(max_length=500)]
+    reason: Annotated[str, Meta(max_length=500)]
+    share: Annotated[float, Meta(gt=0, lt=1)] | None = None
+
+    @property
+    def changes_champion(self) -> bool:
+        """Whether another version decides from now on."""
+        return self.kind in {"promote", "rollback"}
 
 
 class QuarantineReleased(Struct, frozen=True, kw_only=True, tag="quarantine_released"):
@@ -255,6 +276,7 @@ Progress = (
     | DriftDetected
     | RetrainingStarted
     | RetrainingEnded
+    | ModelMoved
     | QuarantineReleased
     | FaultRequested
     | FaultBegan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -16,6 +16,16 @@ CHAMPION: Final = "champion"
 """The alias of the version that decides."""
 CHALLENGER: Final = "challenger"
 """The alias of the newest version that was evaluated against the champion."""
+SHADOW: Final = "shadow"
+"""The alias of the version that scores everything and decides nothing."""
+CANARY: Final = "canary"
+"""The alias of the version that decides a share of the cards."""
+PREVIOUS: Final = "previous"
+"""The alias of the champion before the present one."""
+
+
+AS_OF: Final = "as_of"
+"""Tag of a version: the day at whose end it was trained."""
 
 
 class ModelVersion(Struct, frozen=True, kw_only=True):
@@ -40,6 +50,13 @@ def digest_of(files: Mapping[str, bytes]) -> str:
     """Return the digest of a detector's files, equal to the output of `cd FOLDER && sha256sum * | sha256sum`."""
     lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class ServedAliases(NamedTuple):
+    """The version number under each alias, and the share of the cards that the canary decides, None without one."""
+
+    versions: dict[str, str]
+    canary_share: float | None = None
 
 
 class ModelVersions(Protocol):
@@ -69,8 +86,8 @@ class ModelRegistry(ModelVersions, Protocol):
 class ModelSource(ModelVersions, Protocol):
     """Source of models for a scoring process: a registry that it follows, or one model in a folder."""
 
-    def aliases(self) -> dict[str, str]:
-        """Return the version number under each alias; empty if there is no model."""
+    def aliases(self) -> ServedAliases:
+        """Return the versions under the aliases; none if there is no model. Both are read at once."""
 
     def no_champion(self) -> NoChampion:
         """Return the error for a missing champion, which says how to get one."""

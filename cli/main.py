@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "quarantine": ("cli.quarantine", "List or release the days that the data contract excludes from training."),
     "upgrade": ("cli.upgrade", "Bring the stack's data to this version, after an update."),
     "bootstrap": ("cli.bootstrap", "Train the first champion when enough history is archived."),
+    "models": ("cli.models", "List model versions, their stages, and who moved what when."),
+    "model": ("cli.model", "Move a model version: approve, shadow, canary, promote, roll back, retire."),
     "verdict": ("cli.verdict", "Fetch, show and check the verdict on a model version."),
     "stress": ("cli.stress", "Test monitoring and retraining on many simulated worlds."),
     "evaluate": ("cli.evaluate", "Train and test a model on your own transactions."),

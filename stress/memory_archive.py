@@ -179,5 +179,6 @@ def _decisions(decided: DayDecisions, offsets: NDArray[np.int64]) -> pa.Table:
         **{name: _values(outcomes, name) for name in _OF_OUTCOME},
         **{name: _values(transactions, name) for name in _OF_TRANSACTION},
     }
-    shadow = dict.fromkeys(("shadow_version", "shadow_margin", "shadow_probability"), [None] * count)
+    names = ("shadow_version", "shadow_margin", "shadow_probability", "canary_version", "canary_share")
+    shadow = dict.fromkeys(names, [None] * count)
     return _table(DECISIONS, outcomes, known | shadow)

@@ -30,6 +30,7 @@ from cardwatch.progress import (
     RetrainingStarted,
 )
 from cardwatch.registry import CHALLENGER, CHAMPION, ModelVersion
+from services.monitor.ladder import MonitoredLadder
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.monitor import Monitor
 from services.monitor.outcomes import Outcomes
@@ -178,7 +179,7 @@ class Parts:
         self.metrics = MonitorMetrics(self.counted)
         self.stopping = Event()
 
-    def monitor(self, *, max_records: int = 1_000) -> Monitor:
+    def monitor(self, *, max_records: int = 1_000, ladder: MonitoredLadder | None = None) -> Monitor:
         """A monitor that is stopped instead of writing record `max_records` of the topic."""
 
         def publish(record: Progress) -> None:
@@ -196,6 +197,7 @@ class Parts:
             reports=self.reports,
             metrics=self.metrics,
             stopping=self.stopping,
+            ladder=ladder,
         )
 
     def run(self, monitor: Monitor, *days: Progress) -> None:

@@ -13,6 +13,7 @@ from adapters.runtime.health import Health
 from adapters.runtime.retry import StoppableRetry
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.progress import Progress
+from services.monitor.ladder import MonitoredLadder
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.model_reports import ModelReports
 from services.monitor.monitor import Monitor
@@ -31,6 +32,7 @@ def monitor_of(
     metrics: MonitorMetrics | None = None,
     stopping: Event | None = None,
     model_reports: ModelReports | None = None,
+    ladder: MonitoredLadder | None = None,
 ) -> Monitor:
     """Return a monitor that retries and polls without pauses until `stopping` is set."""
     retry = StoppableRetry(stopping or Event(), Health(), retry_seconds=0.0)
@@ -44,4 +46,5 @@ def monitor_of(
         retry=retry,
         metrics=metrics or MonitorMetrics(CollectorRegistry()),
         model_reports=model_reports,
+        ladder=ladder,
     )

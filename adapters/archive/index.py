@@ -115,12 +115,12 @@ class ArchiveIndex:
         self.is_shared = self._file is None
         if self._file is not None:
             self._where = f"the archive's index {self._file}"
-            self._engine = _sqlite(self._file, readonly=readonly)
+            self._engine = sqlite_engine(self._file, readonly=readonly)
         else:
-            url = _address(index_url)
+            url = database_address(index_url)
             server = f"{url.host or 'localhost'}:{url.port or 5432}"
             self._where = f"the archive's index at {server}, database {url.database}"
-            self._engine = _postgresql(url)
+            self._engine = postgresql_engine(url)
 
     @property
     def exists(self) -> bool:
@@ -174,7 +174,8 @@ class ArchiveIndex:
         return CardwatchError(f"{self._where}: {text}")
 
 
-def _sqlite(file: Path, *, readonly: bool) -> Engine:
+def sqlite_engine(file: Path, *, readonly: bool) -> Engine:
+    """Return an engine for a SQLite file that other processes may use at the same time."""
     address = f"{file.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
 
     def connect() -> sqlite3.Connection:
@@ -187,7 +188,7 @@ def _sqlite(file: Path, *, readonly: bool) -> Engine:
     return create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
 
 
-def _address(index_url: str) -> URL:
+def database_address(index_url: str) -> URL:
     """Return the parsed `index_url`. Raises `Misconfigured`, without a part of it that may be a password."""
     try:
         return make_url(plain(SqlUrl.parse(plain(index_url))))
@@ -199,7 +200,8 @@ def _address(index_url: str) -> URL:
     )
 
 
-def _postgresql(url: URL) -> Engine:
+def postgresql_engine(url: URL) -> Engine:
+    """Return an engine for a database on a server, with a connection for each use."""
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         poolclass=NullPool,  # a connection per use, so that a restarted server causes no errors

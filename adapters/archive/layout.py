@@ -70,6 +70,8 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("shadow_version", pa.string()),
         ("shadow_margin", pa.float32()),
         ("shadow_probability", pa.float64()),
+        ("canary_version", pa.string()),  # None in files of before: there were no canaries
+        ("canary_share", pa.float64()),
         ("control_propensity", pa.float64()),  # None in files of before: they had no control share
         ("decided_at", UTC_MS),
         ("latency_ms", pa.float64()),

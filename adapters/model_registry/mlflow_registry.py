@@ -16,10 +16,13 @@ from adapters.model_registry.mlflow_access import MlflowAccess
 from adapters.model_registry.mlmodel import MLMODEL_FILE
 from adapters.runtime.addresses import without_userinfo
 from cardwatch.errors import CorruptModel, NoChampion, RegistryUnavailable
-from cardwatch.registry import CHAMPION, MODEL, ModelVersion, digest_of
+from cardwatch.registry import CHAMPION, MODEL, ModelVersion, ServedAliases, digest_of
 
 ARTIFACTS: Final = "detector"
 """Folder of a run's artifacts that contains exactly the detector's files, and `MLmodel` for MLflow's own tools."""
+
+CANARY_SHARE: Final = "canary_share"
+"""Tag of the registered model: the share of the cards that the version under the alias `canary` decides."""
 
 _API: Final = "/api/2.0/mlflow"
 _MAX_VERSIONS: Final = 2**31
@@ -52,13 +55,15 @@ class MlflowRegistry:
         """Return the error for a missing champion, which says how to train one."""
         return NoChampion(f"the registry at {self._url} has no {MODEL}@{CHAMPION}: train one with the flow `bootstrap`")
 
-    def aliases(self) -> dict[str, str]:
-        """Return the version number of every alias, in one short request; empty if the model does not exist."""
+    def aliases(self) -> ServedAliases:
+        """Return the version of every alias and the canary's share, in one short request; none without the model."""
         response = self._send("GET", "/registered-models/get", params={"name": MODEL})
         if _has_error_code(response, "RESOURCE_DOES_NOT_EXIST"):
-            return {}
-        found = self._checked(response)["registered_model"].get("aliases", [])
-        return {each["alias"]: str(each["version"]) for each in found}
+            return ServedAliases({})
+        model = self._checked(response)["registered_model"]
+        versions = {each["alias"]: str(each["version"]) for each in model.get("aliases", [])}
+        tags = {tag["key"]: tag["value"] for tag in model.get("tags", [])}
+        return ServedAliases(versions, _share(tags.get(CANARY_SHARE, "")))
 
     def alias(self, name: str) -> ModelVersion | None:
         """Return the version under an alias, None if the alias or the model does not exist."""
@@ -76,10 +81,33 @@ class MlflowRegistry:
             return None
         return _version(self._checked(response)["model_version"])
 
+    def versions(self) -> list[ModelVersion]:
+        """Return all versions, the newest first; empty if the model does not exist."""
+        found: list[ModelVersion] = []
+        page: dict[str, str] = {}
+        while True:
+            params = {"filter": f"name='{MODEL}'", "max_results": "200", **page}
+            body = self._checked(self._send("GET", "/model-versions/search", params=params))
+            found += [_version(each) for each in body.get("model_versions", [])]
+            if not (token := body.get("next_page_token")):
+                return sorted(found, key=lambda version: int(version.version), reverse=True)
+            page = {"page_token": token}
+
     def set_alias(self, name: str, version: str) -> None:
         """Move an alias to a version."""
         body = {"name": MODEL, "alias": name, "version": version}
         self._checked(self._send("POST", "/registered-models/alias", json=body))
+
+    def delete_alias(self, name: str) -> None:
+        """Remove an alias; nothing happens if it does not exist."""
+        response = self._send("DELETE", "/registered-models/alias", json={"name": MODEL, "alias": name})
+        if not _has_error_code(response, "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            self._checked(response)
+
+    def set_canary_share(self, share: float) -> None:
+        """Record the share of the cards that the canary decides, in a tag of the model."""
+        body = {"name": MODEL, "key": CANARY_SHARE, "value": repr(share)}
+        self._checked(self._send("POST", "/registered-models/set-tag", json=body))
 
     def files(self, version: ModelVersion) -> dict[str, bytes]:
         """Return the version's files by name. Raises `CorruptModel` if they have changed since the registration."""
@@ -158,6 +186,15 @@ class MlflowRegistry:
 def _version(found: Mapping[str, Any]) -> ModelVersion:
     tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
     return ModelVersion(version=str(found["version"]), run_id=found.get("run_id", ""), tags=tags)
+
+
+def _share(text: str) -> float | None:
+    """Return the share, None if there is none or it is no share."""
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    return share if 0.0 < share < 1.0 else None
 
 
 def _is_number(version: str) -> bool:

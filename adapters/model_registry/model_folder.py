@@ -20,7 +20,7 @@ import msgspec
 
 from adapters.runtime.files import read_folder, write_atomically
 from cardwatch.errors import CorruptModel, NoChampion
-from cardwatch.registry import CHAMPION, ModelVersion, digest_of
+from cardwatch.registry import CHAMPION, ModelVersion, ServedAliases, digest_of
 
 VERSION_FILE: Final = "version.json"
 MAX_MODEL_BYTES: Final = 256 << 20
@@ -41,10 +41,10 @@ class ModelFolder:
     def close(self) -> None:
         """Do nothing, because nothing is open."""
 
-    def aliases(self) -> dict[str, str]:
-        """Return the version of `champion`; empty without `version.json`. Raises `CorruptModel` if that is invalid."""
+    def aliases(self) -> ServedAliases:
+        """Return the version of `champion`; none without `version.json`. Raises `CorruptModel` if that is invalid."""
         found = self._version()
-        return {CHAMPION: found.version} if found else {}
+        return ServedAliases({CHAMPION: found.version} if found else {})
 
     def no_champion(self) -> NoChampion:
         """Return the error for a missing champion."""

@@ -15,6 +15,7 @@ from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import CurrencyCode, DecisionPolicy
 from cardwatch.drift.policy import RENAMED_FIELDS, DriftPolicy
 from cardwatch.errors import Misconfigured
+from cardwatch.ladder.policy import LadderPolicy
 from cardwatch.promotion.policy import REMOVED_FIELDS, PromotionPolicy, contradictions
 from cardwatch.training_policy import TrainingPolicy
 
@@ -32,6 +33,7 @@ class Policies(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     decision: DecisionPolicy = field(default_factory=DecisionPolicy)
     drift: DriftPolicy = field(default_factory=DriftPolicy)
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
+    ladder: LadderPolicy = field(default_factory=LadderPolicy)
     training: TrainingPolicy = field(default_factory=TrainingPolicy)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 import numpy as np
 import pycurl
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from adapters.runtime.addresses import bearer_authorization, plain, split_userinfo
@@ -197,19 +198,33 @@ class ScoringClient(_HttpClient):
         return decode_complete_scores(response.body, count, self._name)
 
 
+class ServedVersions(Struct, frozen=True):
+    """The versions of champion and candidate that a scoring process serves, None where there is none.
+
+    `canary_share` is the share of the cards that the candidate decides, None if it is in shadow.
+    """
+
+    version: str | None
+    candidate: str | None = None
+    canary_share: float | None = None
+
+
 class ServedVersionClient(_HttpClient):
-    """Query the model version that the scoring service serves."""
+    """Query the model versions that the scoring service serves."""
 
     def version(self) -> str | None:
-        """Return the served version, None if there is none yet; raise `ScoringUnavailable` for an invalid response."""
+        """Return the champion that is served, None if there is none yet; raises what `versions` raises."""
+        return self.versions().version
+
+    def versions(self) -> ServedVersions:
+        """Return the served versions; raise `ScoringUnavailable` for an invalid response."""
         response = self._request("/v1/model")
         try:
-            served: str | None = msgspec.json.decode(response.body)["version"]
-        except (ValueError, KeyError, TypeError) as error:
+            return msgspec.json.decode(response.body, type=ServedVersions)
+        except ValueError as error:
             raise ScoringUnavailable(
                 f"{self._name} does not say what it serves, but status {response.status}: {refusal_text(response.text)}"
             ) from error
-        return served
 
 
 class ExampleClient(_HttpClient):

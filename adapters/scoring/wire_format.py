@@ -232,8 +232,13 @@ def decode_complete_scores(body: bytes, rows: int, scorer: str) -> Scores:
     `scorer` is the name of the server for the error message.
     """
     scores = decode_scores(body)
-    if not len(scores.margins) == len(scores.probabilities) == len(scores.reasons) == rows:
-        raise ScoringUnavailable(f"{scorer} answered {len(scores.margins)} scores to {rows} rows")
+    lengths = {len(scores.margins), len(scores.probabilities), len(scores.reasons)}
+    if scores.shadow is not None:
+        lengths |= {len(scores.shadow.margins), len(scores.shadow.probabilities)}
+    if scores.canary is not None:
+        lengths |= {len(scores.canary.margins), len(scores.canary.probabilities), len(scores.canary.reasons)}
+    if lengths != {rows}:
+        raise ScoringUnavailable(f"{scorer} answered {', '.join(map(str, sorted(lengths)))} scores to {rows} rows")
     return scores
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from cardwatch.decision.canary_cards import is_decided_by_canary
 from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import DecisionPolicy, channels_of
 from cardwatch.decision.folding import FoldedTransactions
@@ -25,7 +26,7 @@ from cardwatch.errors import ModelRefused, NoModelServed, ScoringUnavailable
 from cardwatch.events import Action, Transaction
 from cardwatch.features.definitions import SCHEMA_HASH
 from cardwatch.features.reference_choice import TableChoice
-from cardwatch.ports import Scorer, Scores
+from cardwatch.ports import Canary, Scorer, Scores
 
 
 class DegradationCause(StrEnum):
@@ -56,9 +57,9 @@ class Outcome(Struct, frozen=True, gc=False):
     """The decision about one transaction, by the model or by the rules.
 
     `degraded_reason` is None where the model decided. Where the rules decided, everything after it is None. `margin`
-    is the model's raw score (higher is riskier), `probability` the calibrated one; `shadow_*` is what the challenger
-    gave for the same row, if there is one. `model_action` is the action before the rules of the policy file and the
-    control share. `control_propensity` as in a decision.
+    is the model's raw score (higher is riskier), `probability` the calibrated one; `shadow_*` is what
+    another served model gave for the same row. `model_action` is the action before the rules of the policy file and the
+    control share. `control_propensity` and `canary_*` are those of a decision.
     """
 
     action: Action
@@ -73,6 +74,8 @@ class Outcome(Struct, frozen=True, gc=False):
     shadow_probability: float | None = None
     model_action: Action | None = None
     control_propensity: float | None = None
+    canary_version: str | None = None
+    canary_share: float | None = None
 
     @property
     def is_alert_of_model(self) -> bool:
@@ -228,6 +231,8 @@ def _currency_reason(policy: DecisionPolicy, currency: str) -> DegradedReason:
 
 
 def _decide_by_model(policy: DecisionPolicy, rows: ScorableRows, scores: Scores) -> list[Outcome]:
+    if scores.canary is not None:
+        return _decide_with_canary(policy, rows, scores, scores.canary)
     shadow, no_shadow = scores.shadow, [None] * len(scores.margins)
     version, digest = scores.model_version, scores.model_digest
     shadow_version = shadow.model_version if shadow else None
@@ -255,6 +260,41 @@ def _decide_by_model(policy: DecisionPolicy, rows: ScorableRows, scores: Scores)
             strict=True,
         )
     ]
+
+
+def _decide_with_canary(policy: DecisionPolicy, rows: ScorableRows, scores: Scores, canary: Canary) -> list[Outcome]:
+    """Return the outcomes, by the canary for its share of the cards and by the champion for all others.
+
+    The scores of the other model are recorded too, so that both can be compared on the same transactions.
+    """
+    cards = [transaction.card_id for transaction in rows.transactions]
+    by_canary = is_decided_by_canary(cards, canary.model_version, canary.share)
+    both: tuple[tuple[Scores | Canary, Scores | Canary], ...] = ((scores, canary), (canary, scores))
+    margins = np.stack((scores.margins, canary.margins)).tolist()
+    probabilities = np.stack((scores.probabilities, canary.probabilities))
+    deciding = np.where(by_canary, canary.probabilities, scores.probabilities)
+    actions = policy.decide(deciding, rows.amounts_minor, rows.channels)
+    outcomes = []
+    for row, (action, decides) in enumerate(zip(actions, by_canary.astype(int).tolist(), strict=True)):
+        model, other = both[decides]
+        outcomes.append(
+            Outcome(
+                action,
+                [] if action is Action.APPROVE else list(model.reasons[row]),
+                None,
+                model.model_version,
+                model.model_digest,
+                margins[decides][row],
+                float(probabilities[decides, row]),
+                other.model_version,
+                margins[1 - decides][row],
+                float(probabilities[1 - decides, row]),
+                action,
+                canary_version=canary.model_version,
+                canary_share=canary.share,
+            )
+        )
+    return outcomes
 
 
 def _decide_by_rules(

@@ -81,6 +81,8 @@ def decisions_of_record(
             shadow_version=outcome.shadow_version,
             shadow_margin=outcome.shadow_margin,
             shadow_probability=outcome.shadow_probability,
+            canary_version=outcome.canary_version,
+            canary_share=outcome.canary_share,
             control_propensity=outcome.control_propensity,
             decided_at=decided_at,
             latency_ms=round(max(now_ms - record.timestamp_ms, 0.0), 3),

@@ -14,6 +14,7 @@ from cardwatch.progress import (
     DriftDetected,
     FaultBegan,
     FaultEnded,
+    ModelMoved,
     Progress,
     QuarantineReleased,
     RetrainingEnded,
@@ -23,6 +24,10 @@ from cardwatch.wording import plural
 
 FAILED = "FAILED"
 PASSED = "passed: "
+SAVES = "saves "
+"""Part of the reason that says what a challenger saves: what a reader wants first."""
+LADDER = "ladder"
+"""The actor of moves that nobody made by hand, see `cardwatch.ladder.climbing`."""
 KEPT_EVENTS: Final = 1_000
 """Number of newest events that are kept: a part that comes and goes all day makes many."""
 
@@ -71,6 +76,8 @@ class Timeline:
                 self.note(at_ms, EventKind.RETRAINING, "retraining on the labels known by now", day)
             case RetrainingEnded():
                 self._judged(progress, at_ms)
+            case ModelMoved():
+                self._moved(progress, at_ms)
             case QuarantineReleased(day=last, first_day=first, because=because):
                 self.note(at_ms, EventKind.DATA, f"the days from {first} to {last} are released", last, [because])
             case FaultBegan(day=day, name=name) | FaultEnded(day=day, name=name):
@@ -101,9 +108,25 @@ class Timeline:
         name = f"v{record.challenger_version}" if record.challenger_version else "no challenger"
         failed = [reason for reason in record.reasons if reason.startswith(FAILED)]
         text = (
-            f"{name} is the new champion, {plural(len(record.reasons), 'check')} passed"
+            f"{name} has passed its verdict, {plural(len(record.reasons), 'check')} passed"
             if record.promoted
             else f"{name} is refused, {len(failed)} of {plural(len(record.reasons), 'check')} failed"
         )
-        details = sorted(record.reasons, key=lambda reason: reason not in failed)
+        details = sorted(record.reasons, key=lambda reason: (reason not in failed, SAVES not in reason))
         self.note(at_ms, EventKind.VERDICT, text, record.day, [reason.removeprefix(PASSED) for reason in details])
+
+    def _moved(self, record: ModelMoved, at_ms: float) -> None:
+        texts = {
+            "shadow": "scores in shadow and decides nothing",
+            "approve": "is approved",
+            "canary": f"is canary and decides {record.share or 0:.0%} of the cards",
+            "promote": "is champion",
+            "rollback": "is champion again",
+            "retire": "is retired",
+        }
+        if record.kind not in texts:  # the first champion has an event of its own, and so has a passed verdict
+            return
+        kind = EventKind.CHAMPION if record.changes_champion else EventKind.VERDICT
+        is_usual = record.actor == LADDER and record.kind != "retire"
+        details = [] if is_usual else [f"by {record.actor}: {record.reason}"]
+        self.note(at_ms, kind, f"v{record.version} {texts[record.kind]}", record.day, details)

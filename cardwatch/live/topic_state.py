@@ -55,6 +55,7 @@ class _ShownDecision(Struct):
     reasons: list[str]
     latency_ms: float
     model_version: str | None = None
+    canary_version: str | None = None
     probability: float | None = None
     degraded: bool = False
 
@@ -196,9 +197,10 @@ class TopicState:
         self.actions[decision.action] += 1
         self.degraded += decision.degraded
         self._fraud.decided(payment.transaction_id, payment.amount_minor, payment.currency, decision.action)
-        if decision.model_version is not None and decision.model_version != self._serving_version:
-            self.timeline.decided_by(decision.model_version, at_ms, date.fromisoformat(self._iso_day))
-            self._serving_version = decision.model_version
+        version = decision.model_version
+        if version is not None and version not in {self._serving_version, decision.canary_version}:
+            self.timeline.decided_by(version, at_ms, date.fromisoformat(self._iso_day))
+            self._serving_version = version
         line = DecisionLine(
             partition=decision.partition,
             offset=decision.offset,
@@ -230,10 +232,8 @@ class TopicState:
                 self.added_days += 1
             case RetrainingStarted():
                 self.is_retraining = True
-            case RetrainingEnded(promoted=promoted, challenger_version=version):
+            case RetrainingEnded():
                 self.is_retraining = False
-                if promoted:
-                    self._champion_version = version
             case _:
                 self._champion_version = getattr(progress, "champion_version", self._champion_version)
 

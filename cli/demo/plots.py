@@ -148,7 +148,7 @@ def _moments(axes: Any, facts: Facts) -> None:
 def _happened(facts: Facts) -> list[Moment]:
     """Detection and promotion stand at the end of their day; where both are one, so is the line."""
     found = [Moment(facts.plan.change_day, "change", MISSED)] if facts.plan.change_day else []
-    promoted = next((turn for turn in facts.verdicts if turn.promoted), None)
+    promoted = facts.promotion
     if facts.detection is not None:
         same = promoted is not None and promoted.day == facts.detection.day
         name = f"detected, v{promoted.version} promoted" if same and promoted else "detected"

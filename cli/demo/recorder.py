@@ -52,6 +52,7 @@ class _ShownDecision(Struct):
     offset: int
     action: str
     model_version: str | None = None
+    canary_version: str | None = None
     degraded: bool = False
 
 
@@ -158,7 +159,7 @@ class Recorder:
         self._fraud.decided(payment.transaction_id, payment.amount_minor, payment.currency, decision.action)
         if not demo.measuring:
             self._iso_day = max(self._iso_day, iso_day)
-        if decision.model_version is not None:
+        if decision.model_version is not None and decision.model_version != decision.canary_version:
             self._timeline.decided_by(decision.model_version, arrived_ms, iso_day)
 
     def _apply_progress(self, progress: Progress, sent_ms: float) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from msgspec import Struct
 
 from adapters.archive.reader import Archive
-from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
+from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, ModelMoved, Progress, RetrainingEnded
 from cli.demo.acceptance import AcceptanceCheck, checks
 from cli.demo.outcomes import DecisionOutcomes, Quality, read_outcomes
 from cli.demo.phases import AFTER, BEFORE, SWAPPED, Phase
@@ -78,6 +78,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     phases: list[Phase]
     detection: VerdictSummary | None
     verdicts: list[VerdictSummary]
+    moves: list[ModelMoved]
+    promotion: VerdictSummary | None
     change_to_detection: Delay | None
     detection_to_promotion: Delay | None
     days: list[DaySummary]
@@ -165,7 +167,8 @@ def summarise(
     detections = [_found(told) for told in progress if isinstance(told, DriftDetected)]
     verdicts = [_judged(told) for told in progress if isinstance(told, RetrainingEnded)]
     detection = _first(detections, plan.change_day)
-    promotion = _first([verdict for verdict in verdicts if verdict.promoted], plan.change_day)
+    moves = [told for told in progress if isinstance(told, ModelMoved)]
+    promotion = _first([_promoted(told, verdicts) for told in moves if told.kind == "promote"], plan.change_day)
     phases = _phases(plan, promotion, last_day, outcomes)
     counts = timings.counts
     verdict = checks(
@@ -189,6 +192,8 @@ def summarise(
         phases=phases,
         detection=detection,
         verdicts=verdicts,
+        moves=moves,
+        promotion=promotion,
         change_to_detection=_delay(outcomes, plan.change_day - _DAY if plan.change_day else None, detection),
         detection_to_promotion=_delay(outcomes, detection.day if detection else None, promotion),
         days=_days(plan.first_live_day, last_day, phases, outcomes, progress),
@@ -204,6 +209,12 @@ def _found(told: DriftDetected) -> VerdictSummary:
 
 def _judged(told: RetrainingEnded) -> VerdictSummary:
     return VerdictSummary(day=told.day, version=told.challenger_version, promoted=told.promoted, reasons=told.reasons)
+
+
+def _promoted(told: ModelMoved, verdicts: Sequence[VerdictSummary]) -> VerdictSummary:
+    """The move that made a version champion, with the reasons of its verdict."""
+    reasons = next((verdict.reasons for verdict in verdicts if verdict.version == told.version), [told.reason])
+    return VerdictSummary(day=told.day, version=told.version, promoted=True, reasons=reasons)
 
 
 def _first(turns: Sequence[VerdictSummary], change_day: date | None) -> VerdictSummary | None:

@@ -11,6 +11,7 @@ from cardwatch.progress import (
     Bootstrapped,
     DayEmitted,
     DayMonitored,
+    ModelMoved,
     Progress,
     RateEnded,
     RateStarted,
@@ -57,10 +58,10 @@ class DemoTimeline:
                 self._demo.champion_version = version
             case RetrainingStarted():
                 self._demo.stage = "retraining and judging"
-            case RetrainingEnded(promoted=promoted, challenger_version=version):
+            case RetrainingEnded():
                 self._demo.stage = STREAMING
-                if promoted:
-                    self._demo.champion_version = version
+            case ModelMoved(champion_version=version) if version is not None:
+                self._demo.champion_version = version
             case RateStarted(rate_per_second=rate, seconds=seconds):
                 measuring = f"measuring: {rate:,.0f} transactions a second for {seconds:g} s, whatever the system does"
                 self._live.note(at_ms, EventKind.MEASURE, measuring)

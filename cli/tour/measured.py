@@ -170,7 +170,7 @@ def demo_figures(picture: Path = PICTURE) -> Iterator[tuple[str, SourcedFigure]]
 
     for name, label in (
         ("average_precision", "average precision "), ("recall", "recall at 0.1 % false positives "),
-        ("alarms_per_fraud", "alarms per fraud caught "),
+        ("alarms_per_fraud", "alerts per fraud caught "),
     ):  # fmt: skip
         for period, value in zip(_PERIODS, numbers(label, 3), strict=True):
             yield f"demo.{name}.{period}", SourcedFigure(value, "", source)

@@ -16,6 +16,7 @@ from adapters.archive.reader import Archive
 from adapters.archive.reference_tables import ReferenceTableStore
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.mlflow_tracking import MlflowTracking
+from adapters.move_log.open import open_ladder
 from adapters.runtime.policy_file import read_policies
 from adapters.runtime.settings import Settings
 from cardwatch.label_maturity import end_of_day
@@ -48,7 +49,7 @@ def retrain(
     judge_days: int = EVALUATION_DAYS,
     excluded_days: list[date] | None = None,
 ) -> dict[str, Any]:
-    """Train a challenger on the data known at the end of `as_of_day` and promote it if the gate does.
+    """Train a challenger on the data known at the end of `as_of_day`; it enters the ladder if the gate promotes it.
 
     `judge_days` is the length of the evaluation window. `reasons` are stored with the model. `excluded_days` are
     quarantined: they are left out of training and judging.
@@ -137,6 +138,14 @@ def publish(
     """Register the candidate, set the aliases by its verdict, and return its version."""
     require_live_run(settings)
     version = register(MlflowTracking(settings.mlflow_url), candidate, compared, origin, name=name)
-    promote(registry, version, candidate, compared.verdict)
-    log.info("version %s %s", version, "is champion" if compared.verdict.promoted else "was refused")
+    promote(
+        registry,
+        open_ladder(settings, registry),
+        origin.policies.ladder,
+        version,
+        candidate,
+        compared.verdict,
+        as_of=compared.bundle.inputs.as_of,
+    )
+    log.info("version %s %s", version, "has passed its verdict" if compared.verdict.promoted else "was refused")
     return version

@@ -4,14 +4,18 @@ A version has its verdict from its first moment: in the tags `verdict` (promoted
 `verdict_digest`, `average_precision` and `frauds` (of the evaluation), in the artifact `verdict.json` of its run, and
 with everything that it rests on in the folder `verdict` (`adapters.model_registry.verdict_bundle`). The tag
 `label_coverage` (JSON) says of how many transactions of its training set the outcome was known, presumed or censored;
-`log_ends` and `label_ends` (JSON) are the positions up to which both logs were read, `code_version` and `flow_run` what
-trained it, with the reasons in `because` (JSON); `excluded_days` (JSON) are the quarantined days that were left out;
+`as_of` is the day at whose end it was trained, `log_ends` and `label_ends` (JSON) are the positions up to which both
+logs were read, `code_version` and `flow_run` what trained it, with the reasons in `because` (JSON); `excluded_days`
+(JSON) are the quarantined days that were left out;
 `measurable` (JSON, `MeasuredPerformance` or null) and `missed_frauds` (JSON, `MissedFrauds` or null) are what
 monitoring compares its decisions with. `judged_digest` is that of the model that was judged: not the version's `digest`
 if it was fitted again with the judged days. `half_life_days` (JSON) is that of the weights of training rows.
 """
 
 from __future__ import annotations
+
+from datetime import date
+from typing import Final
 
 import msgspec
 from msgspec import Struct, structs
@@ -22,14 +26,20 @@ from adapters.runtime.policy_file import Policies
 from cardwatch.detector.detector import DetectorFacts
 from cardwatch.errors import CorruptModel, ModelRefused
 from cardwatch.features.definitions import SCHEMA_HASH
+from cardwatch.ladder.climbing import enter
+from cardwatch.ladder.mover import Mover
+from cardwatch.ladder.policy import LadderPolicy
 from cardwatch.promotion.verdict import VERDICT_FOLDER, Verdict, VerdictReport
-from cardwatch.registry import CHALLENGER, CHAMPION, digest_of
+from cardwatch.registry import AS_OF, CHALLENGER, CHAMPION, digest_of
 from models.model_card.page import model_card
 from models.model_card.subject import CardPolicies, CardSubject, TrainingPopulation
 from models.reliability import reliability_points
 from models.reliability_plot import reliability_svg
 from pipelines.steps.comparison import TRAINED_UNTIL, Comparison
 from pipelines.steps.fitting import CandidateModel
+
+RETRAINING: Final = "retraining"
+"""The actor of moves that a training run makes."""
 
 
 class TrainingOrigin(Struct, frozen=True, kw_only=True):
@@ -76,6 +86,7 @@ def version_tags(comparison: Comparison, origin: TrainingOrigin, *, verdict_dige
     return {
         **_training_window(comparison),
         **_evaluation_window(comparison),
+        AS_OF: str(inputs.as_of),
         "because": _json(origin.because),
         "flow_run": origin.flow_run,
         "code_version": inputs.code_version,
@@ -203,10 +214,19 @@ def _document(comparison: Comparison) -> dict[str, object]:
     }
 
 
-def promote(registry: MlflowRegistry, version: str, candidate: CandidateModel, verdict: Verdict) -> None:
-    """Set the alias `challenger` to this version and, if the verdict promotes it, the alias `champion` too.
+def promote(
+    registry: MlflowRegistry,
+    mover: Mover,
+    policy: LadderPolicy,
+    version: str,
+    candidate: CandidateModel,
+    verdict: Verdict,
+    *,
+    as_of: date,
+) -> None:
+    """Set the alias `challenger` to this version and, if the verdict promotes it, let it enter the ladder.
 
-    Raises `CorruptModel`, and sets no alias, if the registered digest is not that of the candidate.
+    Raises `CorruptModel`, and changes nothing, if the registered digest is not that of the candidate.
     """
     registered = registry.version(version)
     if registered is None or registered.digest != candidate.digest:
@@ -216,7 +236,16 @@ def promote(registry: MlflowRegistry, version: str, candidate: CandidateModel, v
         )
     registry.set_alias(CHALLENGER, version)
     if verdict.promoted:
-        registry.set_alias(CHAMPION, version)
+        champion = registry.alias(CHAMPION)
+        enter(
+            mover,
+            policy,
+            version,
+            day=as_of,
+            actor=RETRAINING,
+            reason="it passed the offline verdict" if champion else "it is the first champion",
+            is_comparable=champion is None or champion.schema_hash in {"", SCHEMA_HASH},
+        )
 
 
 def require_first_champion(verdict: Verdict) -> None:

@@ -20,10 +20,10 @@ from cardwatch.progress import (
     DayArchived,
     DayEmitted,
     DayMonitored,
+    ModelMoved,
     Progress,
     RateEnded,
     RateStarted,
-    RetrainingEnded,
 )
 from cardwatch.simulation.selection import DECLINE, Actions
 from cardwatch.simulation.simulation import EventsOfDay, Simulation
@@ -264,7 +264,7 @@ class PlanRunner:
                 self._archived = max(self._archived or record.day, record.day)
             case DayMonitored():
                 self._monitored = max(self._monitored or record.day, record.day)
-            case RetrainingEnded(promoted=True):
+            case ModelMoved(kind="promote"):
                 self._promoted = self._promoted or record.day
             case RateEnded():
                 self._rate_ended = True

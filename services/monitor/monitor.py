@@ -12,9 +12,10 @@ from adapters.runtime.retry import StoppableRetry
 from cardwatch.drift.performance import JudgedMeasures
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.drift.progress_state import ProgressState
-from cardwatch.progress import Progress, RetrainingStarted
+from cardwatch.progress import Bootstrapped, DayMonitored, ModelMoved, Progress, RetrainingStarted
 from cardwatch.registry import ModelRegistry, ModelVersion
 from services.monitor.champions import judged_measures_of
+from services.monitor.ladder import MonitoredLadder
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.model_reports import ModelReports
 from services.monitor.observation import Observer
@@ -29,7 +30,7 @@ class Monitor:
 
     The state is built from progress records alone, so that a restart changes nothing. `reports` is the folder of drift
     reports; None: no report is written. `model_reports` stores records and reports with the model versions; None: they
-    are not stored there.
+    are not stored there. `ladder` lets candidates climb; None: a promoted challenger is champion at once.
     """
 
     def __init__(  # noqa: PLR0913 (its parts, most of them by name)
@@ -44,15 +45,25 @@ class Monitor:
         retry: StoppableRetry,
         metrics: MonitorMetrics,
         model_reports: ModelReports | None = None,
+        ladder: MonitoredLadder | None = None,
     ) -> None:
         self._observer, self._registry, self._retrainer = observer, registry, retrainer
         self._metrics, self._model_reports = metrics, model_reports
         self._publish_record, self._policy, self._reports, self._retry = publish, policy, reports, retry
         self._state = ProgressState(policy, cache(self._judged_measures_of))
+        self._ladder, self._told_moves = ladder, 0
+        self._newest_day: date | None = None
 
     def add(self, record: Progress) -> None:
         """Add a progress record to the state; `work` acts on it."""
         self._state.add(record)
+        match record:
+            case ModelMoved():
+                self._told_moves = max(self._told_moves, record.number)
+            case DayMonitored() | Bootstrapped():
+                self._newest_day = max(record.day, self._newest_day or record.day)
+            case _:
+                pass
         self._metrics.set_day(record)
         self._metrics.set_quarantine(self._state.quarantine)
         if self._model_reports is not None:
@@ -60,9 +71,24 @@ class Monitor:
 
     def work(self) -> None:
         """Monitor every waiting day. Steps completed before a restart are not repeated."""
+        self._tell_moves()
         while (day := self._state.next_day()) is not None:
             self._retry.wait(0)
             self._monitor(day)
+            self._tell_moves()
+
+    def _tell_moves_until_served(self, ladder: MonitoredLadder) -> None:
+        """Tell about moves that were just made, and wait for the scoring service: no day begins in between."""
+        ladder.look_at_once()
+        self._tell_moves()
+        ladder.wait_until_served()
+
+    def _tell_moves(self) -> None:
+        if (ladder := self._ladder) is None:
+            return
+        newest, told = self._newest_day, self._told_moves
+        for record in self._retry.call(lambda: list(ladder.new_moves(told, newest)), doing="reading the move log"):
+            self._publish(record)
 
     def _monitor(self, day: date) -> None:
         champion = self._champion_of(day)
@@ -82,6 +108,8 @@ class Monitor:
             self._publish(assessed.retraining_started)
         if day in self._state.started and day not in self._state.ended:
             self._retrain(self._state.started[day])
+        elif self._ladder is not None and self._ladder.day_ended(day):
+            self._tell_moves_until_served(self._ladder)
         self._publish(assessed.monitored)
         if self._model_reports is not None:
             self._model_reports.store(assessed.monitored, report)
@@ -100,6 +128,8 @@ class Monitor:
         log.info("%s: challenger %s %s", ended.day, ended.challenger_version, verdict)
         self._publish(ended)
         self._metrics.count_retraining(ended)
+        if self._ladder is not None:
+            self._tell_moves_until_served(self._ladder)
 
     def _publish(self, record: Progress) -> None:
         self._retry.call(lambda: self._publish_record(record), doing="publishing progress")

@@ -15,7 +15,7 @@ from adapters.scoring.client import ServedVersionClient
 from cardwatch.drift.policy import DriftPolicy
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.progress import RetrainingEnded, RetrainingStarted
-from cardwatch.registry import CHALLENGER, ModelRegistry, ModelVersion
+from cardwatch.registry import AS_OF, CHALLENGER, ModelRegistry, ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,9 @@ class Retrainer:
     def retrain(self, started: RetrainingStarted) -> RetrainingEnded:
         """Train a challenger on the data known at the end of that day, and have it judged against the champion.
 
-        After an interruption the call continues with the same runs. A champion other than the one in `started` was
-        promoted by this retraining. Without a challenger the flow has failed, and the reasons say how.
+        After an interruption the call continues with the same runs. A challenger that was trained on that day, or a
+        champion other than the one in `started`, comes from this retraining. Without one the flow has failed, and the
+        reasons say how.
         """
 
         def ended(challenger: ModelVersion | None, reasons: list[str], *, promoted: bool = False) -> RetrainingEnded:
@@ -68,8 +69,21 @@ class Retrainer:
             return ended(champion, verdict_reasons(champion), promoted=True)
         if failure is not None:
             return ended(None, [failure])
-        challenger = self._retry.call(lambda: self._registry.alias(CHALLENGER), doing="reading the challenger")
-        return ended(challenger, verdict_reasons(challenger) if challenger else ["the flow registered no challenger"])
+        challenger = self._challenger()
+        if challenger is None:
+            return ended(None, ["the flow registered no challenger"])
+        promoted = challenger.tags.get("verdict") == "promoted"
+        return ended(challenger, verdict_reasons(challenger), promoted=promoted)
+
+    def _challenger(self) -> ModelVersion | None:
+        return self._retry.call(lambda: self._registry.alias(CHALLENGER), doing="reading the challenger")
+
+    def _has_ended(self, started: RetrainingStarted) -> bool:
+        """Whether a run of this retraining has registered its model, even if the Prefect server does not know it."""
+        challenger = self._challenger()
+        if challenger is not None and challenger.tags.get(AS_OF) == str(started.day):
+            return True
+        return self._champion().version != started.champion_version
 
     def _champion(self) -> ModelVersion:
         return self._retry.call(self._registry.champion, doing="reading the champion")
@@ -89,7 +103,7 @@ class Retrainer:
         }
         failure = None
         for attempt in range(1, MAX_RUNS + 1):
-            if self._champion().version != started.champion_version:
+            if self._has_ended(started):
                 return None
             create = partial(self._deployments.run, DEPLOYMENT, parameters, key=run_key(started, attempt))
             run_id = self._retry.call(create, doing="starting the retraining")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -147,20 +145,6 @@ def test_an_alias_moves_to_the_version_that_it_is_given_last(
     registry.set_alias(CHAMPION, first)
     registry.set_alias(CHAMPION, second)
     assert registry.champion().version == second
-
-
-def test_the_command_of_the_runbook_puts_back_the_former_champion(
-    mlflow: tuple[str, Path], registry: MlflowRegistry, folder: Path
-) -> None:
-    former, present = register(mlflow[0], folder), register(mlflow[0], folder)
-    registry.set_alias(CHAMPION, present)
-    page = (Path(__file__).parents[2] / "docs" / "former-champion.md").read_text(encoding="utf-8")
-    look, move, _ = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    commands = (look + move).replace("http://127.0.0.1:5000", mlflow[0]).replace("FORMER=3", f"FORMER={former}")
-    shown = subprocess.run(["bash", "-euc", commands], check=True, capture_output=True, text=True).stdout  # noqa: S607 (as a reader types it)
-
-    assert f'"version": "{present}"' in shown
-    assert registry.champion().version == former
 
 
 def test_files_changed_after_registration_are_refused_with_both_digests(

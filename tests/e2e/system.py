@@ -78,6 +78,13 @@ class System:
 
     def train_champion(self) -> None:
         """A champion out of the archived history, registered and served."""
+        version = self.train_version(TrainingSettings(trees=30, threads=1))
+        with closing(MlflowRegistry(self.settings.mlflow_url)) as registry:
+            registry.set_alias(CHAMPION, version)
+        until("the champion is served", lambda: is_responding(f"{self.settings.scoring_url}/readyz"))
+
+    def train_version(self, settings: TrainingSettings) -> str:
+        """A model out of the archived history, registered without an alias."""
         history = Archive(self.settings.archive)
         log = replay_log(history, ReferenceTableStore(self.settings.tables).all())
         day = newest_closed_day(history)
@@ -85,13 +92,10 @@ class System:
         training = assemble_training_set(log, history.labels(end_of_day(day)), day, chosen)
         recent = recent_rows(log, day, chosen)
         with tempfile.TemporaryDirectory() as folder:
-            candidate = fit_candidate(training, recent, Path(folder), TrainingSettings(trees=30, threads=1))
-            version = MlflowTracking(self.settings.mlflow_url).log_model(
+            candidate = fit_candidate(training, recent, Path(folder), settings)
+            return MlflowTracking(self.settings.mlflow_url).log_model(
                 candidate.folder, run_name="test", schema_hash=SCHEMA_HASH, fingerprint=candidate.fingerprint
             )
-        with closing(MlflowRegistry(self.settings.mlflow_url)) as registry:
-            registry.set_alias(CHAMPION, version)
-        until("the champion is served", lambda: is_responding(f"{self.settings.scoring_url}/readyz"))
 
     def is_all_decided(self) -> bool:
         """Whether the stream worker has committed everything that is in the log now; False without a broker."""

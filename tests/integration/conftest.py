@@ -25,7 +25,7 @@ from adapters.runtime.settings import Settings, child_environment, new_api_key
 from adapters.scoring.client import ScoringClient
 from cardwatch.errors import ScoringUnavailable
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
-from cardwatch.registry import CHALLENGER, CHAMPION, MODEL
+from cardwatch.registry import CANARY, CHAMPION, SHADOW
 from infra.local_stack.servers import server_spec
 from infra.local_stack.supervisor import ProcessSpec, Supervisor
 from models.training import FittedDetector, TrainingSettings, fit_detector
@@ -79,10 +79,9 @@ class Mlflow:
         [file] = self.artifacts.glob(f"*/{found.run_id}/artifacts/detector/{name}")
         return file
 
-    def drop_challenger(self) -> None:
-        url = f"{self.url}/api/2.0/mlflow/registered-models/alias"
-        body = {"name": MODEL, "alias": CHALLENGER}
-        httpx.request("DELETE", url, json=body, trust_env=False).raise_for_status()
+    def drop_candidate(self) -> None:
+        for alias in (SHADOW, CANARY):
+            self.registry.delete_alias(alias)
 
 
 class Stack:

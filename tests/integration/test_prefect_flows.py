@@ -40,7 +40,7 @@ from cardwatch.features.known_frauds import ReferenceLabel
 from cardwatch.features.reference_builder import ReferenceBuilder
 from cardwatch.progress import Bootstrapped
 from cardwatch.promotion.policy import PromotionPolicy
-from cardwatch.registry import CHALLENGER
+from cardwatch.registry import CHALLENGER, SHADOW
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
 from cardwatch.topics import STREAM_GROUP
@@ -244,14 +244,15 @@ def test_the_compared_model_is_promoted_and_the_same_archive_gives_the_same_byte
 
     bench.run("retrain", as_of_day=str(LAST_DAY), reasons=["the same again"])
 
-    champion = bench.registry.champion()
-    assert champion.version != refused.version
-    assert champion == bench.registry.alias(CHALLENGER)
-    assert champion.tags["verdict"] == "promoted"
+    winner = bench.registry.alias(SHADOW)  # it is not champion before it has scored in shadow and decided as canary
+    assert winner is not None
+    assert winner.version != refused.version
+    assert winner == bench.registry.alias(CHALLENGER)
+    assert winner.tags["verdict"] == "promoted"
     same = ("judged_digest", "fingerprint")
-    assert [champion.tags[tag] for tag in same] == [refused.tags[tag] for tag in same]
-    assert champion.digest != champion.tags["judged_digest"] == refused.digest
-    assert champion.tags["trained_until"] == champion.tags["judged_until"] != refused.tags["trained_until"]
+    assert [winner.tags[tag] for tag in same] == [refused.tags[tag] for tag in same]
+    assert winner.digest != winner.tags["judged_digest"] == refused.digest
+    assert winner.tags["trained_until"] == winner.tags["judged_until"] != refused.tags["trained_until"]
 
 
 def test_a_run_that_fails_says_why(bench: Bench) -> None:

@@ -244,7 +244,14 @@ class Endpoints:
     def __init__(self, fitted: FittedDetector, folder: Path) -> None:
         version = ModelVersion(version="1", run_id="", tags={"digest": "0" * 64})
         status = ModelStatus(
-            version="1", digest="0" * 64, refused=None, challenger=None, challenger_refused=None, problem=None
+            version="1",
+            digest="0" * 64,
+            refused=None,
+            candidate=None,
+            candidate_stage=None,
+            canary_share=None,
+            candidate_refused=None,
+            problem=None,
         )
         manager: Any = SimpleNamespace(
             served=ServedModels(LoadedModel(fitted.detector, version)),

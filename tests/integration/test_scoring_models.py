@@ -15,7 +15,7 @@ import pytest
 from cardwatch.detector.detector import FACTS_FILE, TREES_FILE
 from cardwatch.detector.trees.flat import NODE, FlatTrees
 from cardwatch.features.definitions import SCHEMA_HASH
-from cardwatch.registry import CHALLENGER, CHAMPION
+from cardwatch.registry import CHAMPION, SHADOW
 from tests.integration.scoring_load import (
     BATCH,
     CLIENTS,
@@ -73,13 +73,13 @@ def test_of_twenty_swaps_under_load_no_request_fails_and_no_answer_mixes_two_mod
 
 @pytest.fixture
 def duel(stack: Stack, versions: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    """The version of the champion and another one. Afterwards there is no challenger."""
+    """The version of the champion and another one. Afterwards there is no candidate."""
     stack.make_champion(versions[0])
     yield versions
-    stack.mlflow.drop_challenger()
+    stack.mlflow.drop_candidate()
 
 
-def test_the_challenger_shadows_the_same_rows_until_it_is_promoted(
+def test_the_version_in_shadow_scores_the_same_rows_until_it_is_promoted(
     stack: Stack, detectors: Detectors, duel: tuple[str, str], rows: Rows
 ) -> None:
     champion, challenger = duel
@@ -87,8 +87,8 @@ def test_the_challenger_shadows_the_same_rows_until_it_is_promoted(
     margins = [fitted.detector.margins(batch) for fitted in detectors]
     assert stack.score(batch).shadow is None
 
-    stack.registry.set_alias(CHALLENGER, challenger)
-    assert stack.post("/v1/reload").json()["challenger"] == challenger
+    stack.registry.set_alias(SHADOW, challenger)
+    assert stack.post("/v1/reload").json()["candidate"] == challenger
     scores = stack.score(batch)
     assert (scores.model_version, scores.margins.tobytes()) == (champion, margins[0].tobytes())
     assert (scores.shadow.model_version, scores.shadow.margins.tobytes()) == (challenger, margins[1].tobytes())
@@ -101,7 +101,7 @@ def test_the_challenger_shadows_the_same_rows_until_it_is_promoted(
     assert (scores.model_version, scores.margins.tobytes()) == (challenger, margins[1].tobytes())
     assert scores.shadow is None
 
-    stack.registry.set_alias(CHALLENGER, champion)
+    stack.registry.set_alias(SHADOW, champion)
     stack.post("/v1/reload")
     assert stack.score(batch).shadow.margins.tobytes() == margins[0].tobytes()
 
@@ -162,11 +162,11 @@ def test_an_invalid_model_with_the_right_digest_is_refused_in_every_role_and_not
     workers = stack.workers()
     expected = detectors[0].detector.margins(rows(5)).tobytes()
 
-    stack.registry.set_alias(CHALLENGER, invalid)
+    stack.registry.set_alias(SHADOW, invalid)
     status = stack.post("/v1/reload").json()
-    assert (status["version"], status["challenger"], status["refused"]) == (champion, None, None)
-    assert status["challenger_refused"]["version"] == invalid
-    assert re.search(reason, status["challenger_refused"]["reason"])
+    assert (status["version"], status["candidate"], status["refused"]) == (champion, None, None)
+    assert status["candidate_refused"]["version"] == invalid
+    assert re.search(reason, status["candidate_refused"]["reason"])
     scores = stack.score(rows(5))
     assert (scores.model_version, scores.margins.tobytes(), scores.shadow) == (champion, expected, None)
 

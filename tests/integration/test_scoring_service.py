@@ -157,7 +157,7 @@ def test_a_corrupted_model_is_refused_and_the_previous_one_keeps_serving(
     stored.write_bytes(sound)
     assert stack.post("/v1/reload").json() == {
         "version": new, "digest": stack.registry.champion().digest, "refused": None, "problem": None,
-        "challenger": None, "challenger_refused": None,
+        "candidate": None, "candidate_stage": None, "canary_share": None, "candidate_refused": None,
     }  # fmt: skip
 
 

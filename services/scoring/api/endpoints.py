@@ -44,7 +44,7 @@ from services.scoring.http.routes import (
     json_response,
 )
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.model.manager import LoadedModel, ModelManager
+from services.scoring.model.manager import ModelManager, ServedModels
 
 THREADS: Final = 8
 """Number of threads for reads from another machine. Each holds one connection."""
@@ -178,15 +178,16 @@ class ScoringApi:
         transaction = decode(body, Transaction)
         self._admission.limit_rate(key, 1)
         self._admission.require_time_left(request)  # receiving the body may have taken long
-        champion = self._manager.served.champion
-        if champion is None or self._previews.is_remote:
+        models = self._manager.served
+        model = models.deciding(transaction.card_id)
+        if model is None or self._previews.is_remote:
             return self._score_as_batch(request, transaction)
-        made = self._previews.preview_one(transaction, champion)
+        made = self._previews.preview_one(transaction, model)
         if made is None:
             return self._score_as_batch(request, transaction)
         preview, alerts = made
         if alerts.indices:
-            return self._score_with_reasons(request, champion, preview, alerts)
+            return self._score_with_reasons(request, models, preview, alerts)
         self._count(request, (preview,))
         return json_response(preview)
 
@@ -195,28 +196,36 @@ class ScoringApi:
         return json_response(preview)
 
     async def _score_with_reasons(
-        self, request: Request, champion: LoadedModel, preview: Preview, alerts: UnexplainedAlerts
+        self, request: Request, models: ServedModels, preview: Preview, alerts: UnexplainedAlerts
     ) -> Response:
-        await self._add_reasons(request, champion, [preview], alerts)
+        await self._add_reasons(request, models, [preview], alerts)
         self._count(request, (preview,))
         return json_response(preview)
 
     async def _preview(self, request: Request, transactions: Sequence[Transaction]) -> list[Preview]:
         self._admission.require_time_left(request)  # receiving the body may have taken long
-        champion = self._manager.served.champion
-        no_champion = self._invocations.no_champion() if champion is None else ""
-        previews, alerts = await self._run(request, lambda: self._previews.preview(transactions, champion, no_champion))
-        if champion is not None and alerts.indices:
-            await self._add_reasons(request, champion, previews, alerts)
+        models = self._manager.served
+        no_champion = self._invocations.no_champion() if models.champion is None else ""
+        previews, alerts = await self._run(request, lambda: self._previews.preview(transactions, models, no_champion))
+        await self._add_reasons(request, models, previews, alerts)
         self._count(request, previews)
         return previews
 
     async def _add_reasons(
-        self, request: Request, champion: LoadedModel, previews: Sequence[Preview], alerts: UnexplainedAlerts
+        self, request: Request, models: ServedModels, previews: Sequence[Preview], alerts: UnexplainedAlerts
     ) -> None:
-        reasons = await self._invocations.reasons(request, champion, alerts.features)
-        for index, codes in zip(alerts.indices, reasons, strict=True):
-            previews[index].reasons.extend(codes)
+        """Add the reasons of the model's alerts, each by the model that decided."""
+        for model in (models.champion, models.candidate):
+            if model is None:
+                continue
+            version = model.version.version
+            own = [place for place, index in enumerate(alerts.indices) if previews[index].model_version == version]
+            if not own:
+                continue
+            for place, codes in zip(
+                own, await self._invocations.reasons(request, model, alerts.features[own]), strict=True
+            ):
+                previews[alerts.indices[place]].reasons.extend(codes)
 
     def _count(self, request: Request, previews: Sequence[Preview]) -> None:
         self._metrics.count_previews(previews)

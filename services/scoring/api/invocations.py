@@ -31,7 +31,7 @@ from adapters.scoring.wire_format import (
 )
 from cardwatch.errors import SchemaMismatch, ScoringUnavailable
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
-from cardwatch.ports import Scores, Shadow
+from cardwatch.ports import Canary, Scores
 from services.scoring.api.request_log import debug_enabled, log_scores
 from services.scoring.http.admission import Admission
 from services.scoring.http.routes import (
@@ -45,6 +45,7 @@ from services.scoring.http.routes import (
 )
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model.manager import LoadedModel, ModelManager, ServedModels
+from services.scoring.model.scores import scores_of
 
 MAX_ROWS: Final = 20_000
 SCORES_PER_SLICE: Final = 512
@@ -150,34 +151,32 @@ class Invocations:
             raise HttpError(413, f"{count:,} rows are more than {MAX_ROWS:,}: send them in several requests")
         self._admission.limit_rate(call.key, count)
         self._admission.require_time_left(request)
-        served = [champion] if models.challenger is None else [champion, models.challenger]
+        served = [champion] if models.candidate is None else [champion, models.candidate]
         if count > SCORES_PER_SLICE:
-            return self._answer_in_slices(request, call, served, rows)
-        scores = _scores(served, [model.detector.margins(rows.features) for model in served])
-        explained = np.flatnonzero(scores.probabilities >= rows.reasons_above)
-        if len(explained):
-            return self._answer_with_reasons(request, call, champion, rows, scores, explained)
+            return self._answer_in_slices(request, call, models, served, rows)
+        scores = scores_of(models, [model.detector.margins(rows.features) for model in served])
+        if any((each.probabilities >= rows.reasons_above).any() for each in _explainable(scores)):
+            return self._answer_with_reasons(request, call, models, rows, scores)
         return self._response(request, call, scores)
 
     async def _answer_in_slices(
-        self, request: Request, call: _Call, served: Sequence[LoadedModel], rows: Rows
+        self, request: Request, call: _Call, models: ServedModels, served: Sequence[LoadedModel], rows: Rows
     ) -> Response:
-        scores = _scores(served, [await self._margins_in_slices(request, model, rows.features) for model in served])
-        explained = np.flatnonzero(scores.probabilities >= rows.reasons_above)
-        return await self._answer_with_reasons(request, call, served[0], rows, scores, explained)
+        margins = [await self._margins_in_slices(request, model, rows.features) for model in served]
+        return await self._answer_with_reasons(request, call, models, rows, scores_of(models, margins))
 
     async def _answer_with_reasons(
-        self,
-        request: Request,
-        call: _Call,
-        champion: LoadedModel,
-        rows: Rows,
-        scores: Scores,
-        explained: NDArray[np.intp],
+        self, request: Request, call: _Call, models: ServedModels, rows: Rows, scores: Scores
     ) -> Response:
-        reasons = await self.reasons(request, champion, rows.features[explained])
-        for index, codes in zip(explained.tolist(), reasons, strict=True):
-            scores.reasons[index].extend(codes)
+        """Return the scores with the reasons of the rows above their threshold, of a canary's scores too."""
+        for each in _explainable(scores):
+            model = models.by_version(each.model_version)
+            explained = np.flatnonzero(each.probabilities >= rows.reasons_above)
+            if model is None or not len(explained):
+                continue
+            reasons = await self.reasons(request, model, rows.features[explained])
+            for index, codes in zip(explained.tolist(), reasons, strict=True):
+                each.reasons[index].extend(codes)
         return self._response(request, call, scores)
 
     async def _margins_in_slices(
@@ -199,26 +198,9 @@ class Invocations:
         return Response(encode_scores(scores, call.accepted), content_type=call.accepted.encode())
 
 
-def _scores(served: Sequence[LoadedModel], margins: Sequence[NDArray[np.float32]]) -> Scores:
-    """Return the scores without reasons. `margins` are those of each served model: the champion, maybe a challenger."""
-    shadow = None
-    if len(served) > 1:
-        challenger = served[1]
-        shadow = Shadow(
-            model_version=challenger.version.version,
-            model_digest=challenger.version.digest,
-            margins=margins[1],
-            probabilities=challenger.detector.probabilities(margins[1]),
-        )
-    champion = served[0]
-    return Scores(
-        model_version=champion.version.version,
-        model_digest=champion.version.digest,
-        margins=margins[0],
-        probabilities=champion.detector.probabilities(margins[0]),
-        reasons=[[] for _ in margins[0]],
-        shadow=shadow,
-    )
+def _explainable(scores: Scores) -> Sequence[Scores | Canary]:
+    """Return the scores that may decide, and so need reasons."""
+    return (scores,) if scores.canary is None else (scores, scores.canary)
 
 
 def _content_type(request: Request) -> str:

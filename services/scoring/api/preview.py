@@ -35,7 +35,8 @@ from cardwatch.features.reference_choice import Tables, choose_table
 from cardwatch.features.state import empty_states
 from cardwatch.ports import Scores
 from services.scoring.api.card_states import CardStateReader
-from services.scoring.model.manager import LoadedModel
+from services.scoring.model.manager import LoadedModel, ServedModels
+from services.scoring.model.scores import scores_of
 
 
 class UnexplainedAlerts(NamedTuple):
@@ -93,17 +94,17 @@ class PreviewScorer:
         return self._previews(folded, outcomes, no_store)
 
     def preview(
-        self, transactions: Sequence[Transaction], champion: LoadedModel | None, no_champion: str
+        self, transactions: Sequence[Transaction], models: ServedModels, no_champion: str
     ) -> tuple[list[Preview], UnexplainedAlerts]:
-        """Return the previews, all by `champion`; `no_champion` says why there is none.
+        """Return the previews, all by these models; `no_champion` says why there is no champion.
 
         The caller adds the reasons of the model's alerts: exact ones cost ten times as much as everything else.
         """
         folded, no_store = self.fold(transactions)
-        if champion is None:
+        if models.champion is None:
             unavailable = DegradedReason(DegradationCause.NO_CHAMPION, no_champion)
             return self.decide(folded, no_store, lambda *_: unavailable, unavailable), _NO_ALERTS
-        outcomes = decide(self._policy, folded, partial(_score_rows, champion), no_store, self._control)
+        outcomes = decide(self._policy, folded, partial(_score_rows, models), no_store, self._control)
         made = self._previews(folded, outcomes, no_store)
         alerts = [
             i
@@ -117,8 +118,8 @@ class PreviewScorer:
     ) -> list[Preview]:
         return previews(folded, outcomes, policy_version=self._policy_version, states_known=no_store is None)
 
-    def preview_one(self, transaction: Transaction, champion: LoadedModel) -> tuple[Preview, UnexplainedAlerts] | None:
-        """Return what `preview` returns for this transaction, in less than half of the time.
+    def preview_one(self, transaction: Transaction, model: LoadedModel) -> tuple[Preview, UnexplainedAlerts] | None:
+        """Return what `preview` returns for this transaction, which `model` decides, in less than half of the time.
 
         Return None, where `preview` must be called instead: if the rules decide, if the card has seen the transaction,
         or if more than costs decides, because the policy has rules or a control share. Only one thread may call this.
@@ -130,15 +131,15 @@ class PreviewScorer:
         except StoreUnavailable:
             return None
         table, why_not = choose_table(self._tables, utc_day(transaction.occurred_at))
-        decided = None if why_not else self._one.decide(champion.detector, table, state, transaction)
+        decided = None if why_not else self._one.decide(model.detector, table, state, transaction)
         if decided is None:
             return None
         made = Preview(
             transaction_id=transaction.transaction_id,
             sequence=decided.sequence,
             table_id=table.table_id,
-            model_version=champion.version.version,
-            model_digest=champion.version.digest,
+            model_version=model.version.version,
+            model_digest=model.version.digest,
             policy_version=self._policy_version,
             margin=decided.margin,
             probability=decided.probability,
@@ -149,13 +150,7 @@ class PreviewScorer:
         return made, UnexplainedAlerts([0], self._one.features.copy())
 
 
-def _score_rows(champion: LoadedModel, rows: ScorableRows) -> Scores:
-    """Score with a loaded model, without reasons: a `ScoreRows`."""
-    margins = champion.detector.margins(rows.features)
-    return Scores(
-        model_version=champion.version.version,
-        model_digest=champion.version.digest,
-        margins=margins,
-        probabilities=champion.detector.probabilities(margins),
-        reasons=[[]] * len(rows.features),
-    )
+def _score_rows(models: ServedModels, rows: ScorableRows) -> Scores:
+    """Score with loaded models, without reasons: a `ScoreRows`. There is a champion."""
+    served = (models.champion, models.candidate)
+    return scores_of(models, [model.detector.margins(rows.features) for model in served if model is not None])

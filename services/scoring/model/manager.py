@@ -1,4 +1,6 @@
-"""Follow the aliases of a model source, and swap the champion and challenger that a worker serves.
+"""Follow the aliases of a model source, and swap the champion and the candidate that a worker serves.
+
+The candidate is the version in shadow or canary. A canary that is refused leaves all cards to the champion.
 
 A swap assigns one reference. A request reads the reference once and keeps it until the end, so no answer mixes two
 models and no request waits. Models are loaded and warmed up in the polling thread, and their digest covers every byte.
@@ -19,16 +21,20 @@ import numpy as np
 from msgspec import Struct
 
 from adapters.runtime.addresses import without_userinfo
+from cardwatch.decision.canary_cards import is_decided_by_canary
 from cardwatch.detector.detector import Detector
 from cardwatch.errors import CardwatchError, ModelRefused, NoChampion, RegistryUnavailable
 from cardwatch.features.definitions import FEATURES
-from cardwatch.registry import CHALLENGER, CHAMPION, ModelSource, ModelVersion
+from cardwatch.registry import CANARY, CHAMPION, SHADOW, ModelSource, ModelVersion
 from services.scoring.model.cache import ModelCache
 
 POLL_SECONDS: Final = 2.0
 """Interval between two queries of the aliases. One query costs MLflow 4 ms and the worker 1 ms to read the answer."""
 FIRST_REFRESH_TIMEOUT_SECONDS: Final = 3.0
 """Maximum time that a starting worker waits for the first refresh. Before it there is no champion to score with."""
+
+CANDIDATE: Final = "candidate"
+"""The role of the version in shadow or canary."""
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +47,28 @@ class LoadedModel(Struct, frozen=True):
 
 
 class ServedModels(Struct, frozen=True):
-    """The models that requests are scored with. `challenger` is None if there is none or it is the champion itself."""
+    """The models that requests are scored with.
+
+    `candidate` scores the same rows, None if there is none. `canary_share` is the share of the cards that it decides,
+    in 0..1, None if it is in shadow.
+    """
 
     champion: LoadedModel | None = None
-    challenger: LoadedModel | None = None
+    candidate: LoadedModel | None = None
+    canary_share: float | None = None
+
+    def deciding(self, card_id: str) -> LoadedModel | None:
+        """Return the model that decides this card, None without a champion."""
+        candidate, share = self.candidate, self.canary_share
+        if candidate is None or share is None or self.champion is None:
+            return self.champion
+        [by_canary] = is_decided_by_canary([card_id], candidate.version.version, share)
+        return candidate if by_canary else self.champion
+
+    def by_version(self, version: str | None) -> LoadedModel | None:
+        """Return the served model of this version, None if it is not served."""
+        served = (self.champion, self.candidate)
+        return next((model for model in served if model is not None and model.version.version == version), None)
 
 
 class RefusedVersion(Struct, frozen=True):
@@ -56,13 +80,19 @@ class RefusedVersion(Struct, frozen=True):
 
 
 class ModelStatus(Struct, frozen=True, kw_only=True):
-    """The response of `/v1/model`. `problem`: why the aliases cannot be followed at the moment, or null."""
+    """The response of `/v1/model`: the champion, and the candidate with its stage, `shadow` or `canary`.
+
+    `canary_share`: the share of the cards that a canary decides. `problem`: why the aliases cannot be followed at the
+    moment, or null.
+    """
 
     version: str | None
     digest: str | None
     refused: RefusedVersion | None
-    challenger: str | None
-    challenger_refused: RefusedVersion | None
+    candidate: str | None
+    candidate_stage: str | None
+    canary_share: float | None
+    candidate_refused: RefusedVersion | None
     problem: str | None
 
 
@@ -108,13 +138,17 @@ class ModelManager:
 
     def status(self) -> ModelStatus:
         """Return the served and refused versions."""
-        champion, challenger = self.served.champion, self.served.challenger
+        served = self.served
+        champion, candidate = served.champion, served.candidate
+        stage = SHADOW if served.canary_share is None else CANARY
         return ModelStatus(
             version=champion.version.version if champion else None,
             digest=champion.version.digest if champion else None,
             refused=self._refused.get(CHAMPION),
-            challenger=challenger.version.version if challenger else None,
-            challenger_refused=self._refused.get(CHALLENGER),
+            candidate=candidate.version.version if candidate else None,
+            candidate_stage=stage if candidate else None,
+            canary_share=served.canary_share,
+            candidate_refused=self._refused.get(CANDIDATE),
             problem=self._problem,
         )
 
@@ -150,20 +184,26 @@ class ModelManager:
             self._stopping.wait(self._poll_seconds)
 
     def _follow_aliases(self) -> None:
-        aliases = self._source.aliases()
-        if CHAMPION not in aliases:
+        versions, share = self._source.aliases()
+        if CHAMPION not in versions:
             raise self._source.no_champion()
-        champion = self._load(CHAMPION, aliases[CHAMPION], self.served.champion)
-        challenger = self.served.challenger
-        if challenger and champion and challenger.version == champion.version:
-            challenger = None  # it was promoted
-        self.served = ServedModels(champion, challenger)
-        number = aliases.get(CHALLENGER, aliases[CHAMPION])
-        if number == aliases[CHAMPION]:
-            self._refused.pop(CHALLENGER, None)
-            self.served = ServedModels(champion)
+        number = versions.get(CANARY) or versions.get(SHADOW)
+        share = share if CANARY in versions else None
+        if number == versions[CHAMPION]:  # between the two writes of a promotion
+            number, share = None, None
+        champion = self._load(CHAMPION, versions[CHAMPION], self.served.champion)
+        candidate = self.served.candidate
+        if candidate and candidate.version.version != number:
+            candidate = None
+        self._serve(champion, candidate, share)
+        if number is None:
+            self._refused.pop(CANDIDATE, None)
         else:
-            self.served = ServedModels(champion, self._load(CHALLENGER, number, challenger))
+            self._serve(champion, self._load(CANDIDATE, number, candidate), share)
+
+    def _serve(self, champion: LoadedModel | None, candidate: LoadedModel | None, share: float | None) -> None:
+        """Put both models into service with one assignment, so that a request sees both of one moment."""
+        self.served = ServedModels(champion, candidate, share if candidate else None)
 
     def _load(self, role: str, number: str, current: LoadedModel | None) -> LoadedModel | None:
         """Return this version, loaded, or the current model if this version is refused."""

@@ -28,7 +28,7 @@ from services.scoring.api.example import ABOUT_NEW_CARD, ExampleSource
 from services.scoring.api.explanation import explain
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.http.admission import MAX_DEADLINE_MS
-from services.scoring.model.manager import LoadedModel
+from services.scoring.model.manager import LoadedModel, ServedModels
 
 REASONS_ABOVE: Final = 0.5
 """Probability from which on the feature row that is shown gets reasons."""
@@ -37,8 +37,10 @@ STATUS: Final[dict[str, Any]] = {
     "version": "3",
     "digest": "5f8c3b6c2a6f4f6ab1f6f0d1e9c7b8a5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9",
     "refused": None,
-    "challenger": "4",
-    "challenger_refused": None,
+    "candidate": "4",
+    "candidate_stage": "canary",
+    "canary_share": 0.1,
+    "candidate_refused": None,
     "problem": None,
 }
 
@@ -117,7 +119,7 @@ def make_examples(
     folded, _ = scorer.fold(transactions)
     features = folded.rows.features
     row = [None if np.isnan(value) else float(str(value)) for value in features[0]]  # the fewest digits
-    previews, alerts = scorer.preview(transactions, champion, no_champion)
+    previews, alerts = scorer.preview(transactions, ServedModels(champion), no_champion)
     if champion is not None and alerts.indices:
         for index, codes in zip(alerts.indices, champion.detector.reasons(alerts.features), strict=True):
             previews[index].reasons.extend(codes)

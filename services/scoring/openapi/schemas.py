@@ -122,12 +122,20 @@ _DETAILS: Final[dict[str, dict[str, Schema]]] = {
         "margins": _MARGINS,
         "probabilities": _PROBABILITIES,
         "reasons": {"description": "For each row its reason codes, the strongest first."},
-        "shadow": {"description": "Results of the challenger, if there is one. They do not influence decisions."},
+        "shadow": {"description": "Results of the version in shadow, if there is one. They decide nothing."},
+        "canary": {"description": "Results of the canary, if there is one. They decide its share of the cards."},
     },
     "Shadow": {
-        "": {"description": "Results of the challenger for each row, in their order."},
+        "": {"description": "Results of the version in shadow for each row, in their order."},
         "margins": _MARGINS,
         "probabilities": _PROBABILITIES,
+    },
+    "Canary": {
+        "": {"description": "Results of the canary for each row, in their order."},
+        "share": {"description": "The share of the cards that the canary decides, by a hash of the card's identifier."},
+        "margins": _MARGINS,
+        "probabilities": _PROBABILITIES,
+        "reasons": {"description": "For each row its reason codes, the strongest first."},
     },
 }
 _CARD_NUMBERS: Final = (

@@ -65,7 +65,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def mlflow_aliases(address: str) -> object:
     with closing(MlflowRegistry(address)) as registry:
-        return registry.aliases()
+        return registry.aliases().versions
 
 
 def prefect_has(address: str) -> object:

@@ -32,6 +32,7 @@ from cardwatch.topics import DECISIONS, TRANSACTIONS
 from services.scoring.api.card_states import CardStateReader
 from services.scoring.api.preview import PreviewScorer
 from services.scoring.aws.remote_preview import RemotePreviewScorer
+from services.scoring.model.manager import ServedModels
 from services.stream.aws.embedded_metrics import InvocationMetrics
 from services.stream.aws.event_records import ShardRecord
 from services.stream.aws.worker import ShardWorker
@@ -164,7 +165,7 @@ def previews_with(tables: ReferenceTableStore) -> PreviewScorer:
 def by_endpoint(model: AmountModel, tables: ReferenceTableStore, transactions: Sequence[Transaction]) -> list[Preview]:
     """As `/v1/score` does: the reasons of alerts are added afterwards."""
     champion: Any = SimpleNamespace(detector=model, version=SimpleNamespace(version="7", digest="d"))
-    served = champion if model.failure is None else None
+    served = ServedModels(champion if model.failure is None else None)
     previews, alerts = previews_with(tables).preview(transactions, served, str(model.failure))
     for index, codes in zip(alerts.indices, model.reasons(alerts.features), strict=True):
         previews[index].reasons.extend(codes)

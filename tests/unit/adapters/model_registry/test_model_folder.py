@@ -41,7 +41,7 @@ VERSION = version_of(FILES)
 def read_model(folder: Path) -> tuple[ModelVersion, dict[str, bytes]]:
     """Read version and files as a scoring container does."""
     source = ModelFolder(folder)
-    aliases = source.aliases()
+    aliases = source.aliases().versions
     if CHAMPION not in aliases:
         raise source.no_champion()
     version = source.version(aliases[CHAMPION])
@@ -238,10 +238,10 @@ def fitted() -> FittedDetector:
 
 def test_the_one_model_is_the_champion(tmp_path: Path) -> None:
     source = ModelFolder(tmp_path)
-    assert source.aliases() == {}
+    assert source.aliases().versions == {}
     assert "there is no version.json" in str(source.no_champion())
     write_model(tmp_path, VERSION, FILES)
-    assert source.aliases() == {CHAMPION: "7"}
+    assert source.aliases().versions == {CHAMPION: "7"}
     assert source.version("7") == VERSION
     assert source.version("6") is None
     assert source.files(VERSION) == FILES

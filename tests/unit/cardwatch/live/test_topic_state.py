@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardwatch.live.topic_state import KEPT_RECORDS, TopicState
-from cardwatch.progress import Bootstrapped, DayMonitored, DriftDetected, RetrainingEnded, RetrainingStarted
+from cardwatch.progress import Bootstrapped, DayMonitored, DriftDetected, ModelMoved, RetrainingEnded, RetrainingStarted
 from cardwatch.records import Record
 from cardwatch.topics import DEAD_LETTERS, DECISIONS, LABELS, PROGRESS
 
@@ -103,6 +103,20 @@ def test_a_repeated_label_counts_once(state: TopicState) -> None:
     assert state.money().known_frauds == 1
 
 
+def moved(number: int, kind: str, share: float | None = None) -> ModelMoved:
+    champion = "2" if kind == "promote" else "1"
+    return ModelMoved(
+        day=DAY,
+        number=number,
+        kind=kind,
+        version="2",
+        champion_version=champion,
+        actor="ladder",
+        reason="it passed",
+        share=share,
+    )
+
+
 def test_the_timeline_tells_the_life_of_a_model_in_order(state: TopicState) -> None:
     happened = [
         Bootstrapped(day=DAY, champion_version="1", average_precision=0.8),
@@ -110,16 +124,27 @@ def test_the_timeline_tells_the_life_of_a_model_in_order(state: TopicState) -> N
         DriftDetected(day=DAY, champion_version="1", reasons=["it has lost 30 %"]),
         RetrainingStarted(day=DAY, champion_version="1", reasons=[]),
         RetrainingEnded(day=DAY, challenger_version="2", promoted=True, reasons=["passed: cost", "passed: latency"]),
+        moved(2, "shadow"),
+        moved(3, "canary", share=0.1),
     ]
     state.take([decision(1)], now_seconds=1.0)
     state.take([record(PROGRESS, each) for each in happened], now_seconds=2.0)
-    state.take([decision(2, model_version="2")], now_seconds=3.0)
+    state.take([decision(2, model_version="2", canary_version="2", canary_share=0.1)], now_seconds=3.0)
+    assert (state.model().champion_version, state.model().serving_version) == ("1", "1")
+    state.take([record(PROGRESS, moved(4, "promote"))], now_seconds=4.0)
+    state.take([decision(3, model_version="2")], now_seconds=5.0)
     events = state.timeline.events
-    assert [event.kind.value for event in events] == ["live", "champion", "drift", "retraining", "verdict", "swap"]
-    assert [event.number for event in events] == list(range(6))
+    assert [event.kind.value for event in events] == [
+        "live", "champion", "drift", "retraining", "verdict", "verdict", "verdict", "champion", "swap",
+    ]  # fmt: skip
+    assert [event.number for event in events] == list(range(9))
     assert events[2].details == ["it has lost 30 %"]
-    assert events[4].text == "v2 is the new champion, 2 checks passed"
+    assert events[4].text == "v2 has passed its verdict, 2 checks passed"
     assert events[4].details == ["cost", "latency"]
+    assert [event.text for event in events[5:8]] == [
+        "v2 scores in shadow and decides nothing", "v2 is canary and decides 10% of the cards", "v2 is champion",
+    ]  # fmt: skip
+    assert events[7].details == []
     assert (state.model().champion_version, state.model().serving_version) == ("2", "2")
 
 

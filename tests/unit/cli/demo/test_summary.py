@@ -15,7 +15,7 @@ import pytest
 from adapters.archive.reader import Archive
 from benchmarks.demo_seeds import of_summary
 from cardwatch.live.frames import EventFrame, EventKind, Money
-from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, Progress, RetrainingEnded
+from cardwatch.progress import DayEmitted, DayMonitored, DriftDetected, ModelMoved, Progress, RetrainingEnded
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.simulation.simulation import Simulation
@@ -132,7 +132,19 @@ def loop() -> list[Progress]:
         ),
         DriftDetected(day=day(4), champion_version="1", reasons=["average precision fell"]),
         RetrainingEnded(day=day(4), challenger_version="2", promoted=False, reasons=["FAILED: too few frauds"]),
-        RetrainingEnded(day=day(PROMOTION), challenger_version="3", promoted=True, reasons=["passed: better"]),
+        RetrainingEnded(day=day(4), challenger_version="3", promoted=True, reasons=["passed: better"]),
+        *(
+            ModelMoved(
+                day=day(PROMOTION if kind == "promote" else 4),
+                number=number,
+                kind=kind,
+                version="3",
+                champion_version="3" if kind == "promote" else "1",
+                actor="ladder",
+                reason="it passed",
+            )
+            for number, kind in enumerate(("challenge", "shadow", "canary", "promote"), start=2)
+        ),
     ]
 
 

@@ -18,6 +18,7 @@ from cardwatch.progress import (
     DayEmitted,
     DayMonitored,
     DriftDetected,
+    ModelMoved,
     Progress,
     RateEnded,
     RateStarted,
@@ -162,6 +163,11 @@ def a_whole_story() -> DemoSnapshot:
                 reasons=["passed: enough rows", "passed: better than the champion"],
             )
         ),
+        told(
+            ModelMoved(
+                day=day, number=2, kind="promote", version="2", champion_version="2", actor="ladder", reason="it passed"
+            )
+        ),
         decided(5, version="2"),
         monitored(day, 0.4, version="2"),
     )
@@ -243,6 +249,7 @@ def test_the_timeline_tells_the_loop_in_order() -> None:
         EventKind.DRIFT,
         EventKind.RETRAINING,
         EventKind.VERDICT,
+        EventKind.CHAMPION,
         EventKind.SWAP,
     ]
 

@@ -20,7 +20,7 @@ from adapters.runtime.process import Process
 from adapters.runtime.settings import Settings
 from cardwatch.errors import CardwatchError, Misconfigured
 from cardwatch.events import Action, Label, Transaction, encode
-from cardwatch.progress import Progress, RateEnded, RetrainingEnded
+from cardwatch.progress import ModelMoved, Progress, RateEnded
 from cardwatch.simulation.label_settings import LabelSettings
 from cardwatch.simulation.selection import SelectionSettings
 from cardwatch.simulation.settings import SimulationSettings
@@ -146,7 +146,9 @@ def test_after_an_interruption_a_sent_day_in_step_is_still_awaited(run: Callable
 
 
 def test_the_fixed_rate_phase_follows_the_same_days_after_an_interruption(process: Process) -> None:
-    promoted = RetrainingEnded(day=on(0), challenger_version="2", promoted=True, reasons=[])
+    promoted = ModelMoved(
+        day=on(0), number=5, kind="promote", version="2", champion_version="2", actor="ladder", reason="it passed"
+    )
     plan = Plan(world=WORLD, history_days=0, days_after_promotion=1, rate_per_second=FAST, rate_seconds=0.001)
     expected = days(3)[2].transactions[:20]
 

@@ -40,7 +40,7 @@ from cardwatch.features.state import empty_states
 from cardwatch.partitioning import UNCHECKED
 from cardwatch.ports import Scores
 from cardwatch.records import Record
-from cardwatch.registry import CHAMPION, ModelVersion, digest_of
+from cardwatch.registry import CHAMPION, ModelVersion, ServedAliases, digest_of
 from cardwatch.topics import TRANSACTIONS
 from models.training import FittedDetector
 from services.scoring.api.card_states import CardStateReader
@@ -109,6 +109,7 @@ class InMemoryRegistry:
         self.pointers: dict[str, str] = {}
         self._versions: dict[str, tuple[ModelVersion, dict[str, bytes]]] = {}
         self.unavailable = False
+        self.canary_share: float | None = None
 
     def publish(self, files: dict[str, bytes], *roles: str) -> str:
         number = str(len(self._versions) + 1)
@@ -117,10 +118,10 @@ class InMemoryRegistry:
         self.pointers |= dict.fromkeys(roles, number)
         return number
 
-    def aliases(self) -> dict[str, str]:
+    def aliases(self) -> ServedAliases:
         if self.unavailable:
             raise RegistryUnavailable("the registry is unavailable")
-        return self.pointers
+        return ServedAliases(self.pointers, self.canary_share)
 
     def no_champion(self) -> NoChampion:
         return NoChampion("there is no champion")
