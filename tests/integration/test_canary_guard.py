@@ -30,7 +30,7 @@ from infra.local_stack.supervisor import Supervisor
 from services.monitor.guard import ACTOR, CanaryGuard
 from tests.ladders import MemoryProjection
 
-POLICY = GuardRails(minimum_decisions=200)
+POLICY = GuardRails(minimum_decisions=100)
 DEADLINE_SECONDS = 60.0
 _NOONS = (datetime(2026, 3, day, 12, tzinfo=UTC) for day in range(1, 32))
 """Each test has a day of its own on the shared topic."""
@@ -49,7 +49,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaConnection
 
 
 def decisions(canary: str | None, count: int, start: datetime, change: Change) -> list[Decision]:
-    """Decisions of 20 s, two of a hundred with an alert; `change` gets each one and whether the canary made it."""
+    """Decisions of 20 s, five of a hundred with an alert; `change` gets each one and whether the canary made it."""
     probabilities = np.random.default_rng(1).random(count).tolist()
     made = []
     for number, probability in enumerate(probabilities):
@@ -66,7 +66,7 @@ def decisions(canary: str | None, count: int, start: datetime, change: Change) -
             model_version=canary if by_canary else "1",
             margin=0.0,
             probability=probability,
-            action=Action.CHALLENGE if number // 100 % 50 == 0 else Action.APPROVE,
+            action=Action.CHALLENGE if number // 100 % 20 == 0 else Action.APPROVE,
             reasons=[],
             shadow_version=("1" if by_canary else canary) if canary else None,
             shadow_probability=probability if canary else None,
@@ -118,14 +118,14 @@ def watched(broker: KafkaConnection, tmp_path: Path) -> Iterator[Callable[..., M
             writer.flush()
 
         def look(change: Change, *, until_retired: bool) -> Move | None:
-            send(decisions(None, 1_000, noon - timedelta(seconds=30), unchanged))
+            send(decisions(None, 400, noon - timedelta(seconds=30), unchanged))
             assert guard.look() is None
             for kind in (MoveKind.CHALLENGE, MoveKind.SHADOW, MoveKind.CANARY):
                 share = SHARE if kind is MoveKind.CANARY else None
                 mover.move(kind, "2", actor="ann", reason="a test", share=share)
             assert guard.look() is None
-            send(decisions("2", 4_000, noon + timedelta(seconds=1), change))
-            deadline = time.monotonic() + (DEADLINE_SECONDS if until_retired else 3.0)
+            send(decisions("2", 2_000, noon + timedelta(seconds=1), change))
+            deadline = time.monotonic() + (DEADLINE_SECONDS if until_retired else 1.0)
             while (move := guard.look()) is None and time.monotonic() < deadline:
                 pass
             assert mover.state().stage_of("2") is (Stage.CANARY if move is None else Stage.RETIRED)
