@@ -95,9 +95,12 @@ def _move(
     share: float | None = None,
     despite_verdict: bool = False,
 ) -> None:
-    from cardwatch.ladder.moves import MoveKind  # noqa: PLC0415 (`--help` need not wait for it)
-    from cli.model.moving import WantedMove, move_version  # noqa: PLC0415 (as above)
+    from adapters.move_log.hand_moves import WantedMove, move_version  # noqa: PLC0415 (`--help` need not wait for it)
+    from adapters.move_log.open import opened_ladder  # noqa: PLC0415 (as above)
+    from cardwatch.ladder.moves import MoveKind  # noqa: PLC0415 (as above)
+    from cli.models.registry import ladder_settings  # noqa: PLC0415 (as above)
 
     wanted = WantedMove(MoveKind(kind), version, reason.strip(), actor or getpass.getuser(), share, despite_verdict)
-    for line in move_version(wanted):
-        click.echo(line)
+    with opened_ladder(ladder_settings()) as ladder:
+        for line in move_version(ladder, wanted):
+            click.echo(line)

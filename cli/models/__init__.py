@@ -20,11 +20,13 @@ def models(shown_moves: int, output: Path | None) -> None:
     import msgspec  # noqa: PLC0415 (`--help` need not wait for it)
     from rich.console import Console  # noqa: PLC0415 (as above)
 
+    from adapters.move_log.open import opened_ladder  # noqa: PLC0415 (as above)
+    from adapters.move_log.overview import overview_of  # noqa: PLC0415 (as above)
     from adapters.runtime.files import write_atomically  # noqa: PLC0415 (as above)
-    from cli.models.overview import overview_of, tables_of  # noqa: PLC0415 (as above)
-    from cli.models.registry import opened_ladder  # noqa: PLC0415 (as above)
+    from cli.models.registry import ladder_settings  # noqa: PLC0415 (as above)
+    from cli.models.text import tables_of  # noqa: PLC0415 (as above)
 
-    with opened_ladder() as ladder:
+    with opened_ladder(ladder_settings()) as ladder:
         overview = overview_of(ladder.registry.versions(), ladder.mover)
     if output is not None:
         write_atomically(output, msgspec.json.format(msgspec.json.encode(overview)) + b"\n")

@@ -39,6 +39,7 @@ from services.console.follower import TopicFollower
 from services.console.guard import Guard
 from services.console.labels import Labeller
 from services.console.letters import Letters
+from services.console.model_routes import ModelRoutes
 from services.console.network_switches import NetworkSwitches
 from services.console.page_file import read_page
 from services.console.processes import StackProcesses, WatchedProcesses
@@ -81,7 +82,8 @@ def main() -> None:
         faults = FaultSwitches(
             state, processes, network, lambda record: publish_progress(settings.kafka, record), feed.live_rate
         )
-        more = [*records.endpoints(), *FaultRoutes(faults).endpoints()]
+        models = ModelRoutes(settings)
+        more = [*records.endpoints(), *FaultRoutes(faults).endpoints(), *models.endpoints()]
         routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, details, more)
         background = Background(process.stopping)
         for work_of in (feed.keep_asking, feed.keep_publishing, faults.keep_resuming, network.keep_ending):

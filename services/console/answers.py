@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
+
+from cardwatch.errors import InvalidRecord
+
+MAX_BODY_BYTES: Final = 65_536
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -41,3 +45,13 @@ register_url_convertor("number", LogNumber())
 def json_response(content: object) -> Response:
     """Return a response with the JSON form of `content`."""
     return Response(msgspec.json.encode(content), media_type="application/json")
+
+
+async def body_of(request: Request) -> bytes:
+    """Return the body. Raises `InvalidRecord` for one that is too large, before all of it is read."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise InvalidRecord(f"a request may have {MAX_BODY_BYTES:,} bytes")
+    return body

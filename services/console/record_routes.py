@@ -23,12 +23,11 @@ from starlette.responses import Response, StreamingResponse
 
 from cardwatch.errors import InvalidRecord, Misconfigured
 from cardwatch.events import UtcTime, decode_transactions, decode_with, validate_time
-from services.console.answers import GuardedEndpoint, json_response
+from services.console.answers import GuardedEndpoint, body_of, json_response
 from services.console.labels import Labeller, LabelRequest
 from services.console.letters import Letters
 from services.console.sending import MAX_TRANSACTIONS, Sender
 
-MAX_BODY_BYTES: Final = 65_536
 _MAX_SEED: Final = 2**31 - 1
 _SEED: Final = re.compile("[0-9]{1,10}")
 _LABEL: Final = msgspec.json.Decoder(LabelRequest)
@@ -64,15 +63,15 @@ class RecordRoutes:
         return json_response(made)
 
     async def _previews(self, request: Request) -> Response:
-        transactions = decode_transactions(await _body(request), limit=MAX_TRANSACTIONS)
+        transactions = decode_transactions(await body_of(request), limit=MAX_TRANSACTIONS)
         return json_response(await run_in_threadpool(self._sender.previews, transactions))
 
     async def _send(self, request: Request) -> Response:
-        transactions = decode_transactions(await _body(request), limit=MAX_TRANSACTIONS)
+        transactions = decode_transactions(await body_of(request), limit=MAX_TRANSACTIONS)
         return StreamingResponse(self._sender.send(transactions), media_type="application/x-ndjson")
 
     async def _label(self, request: Request) -> Response:
-        asked = decode_with(_LABEL, await _body(request))
+        asked = decode_with(_LABEL, await body_of(request))
         return json_response(await run_in_threadpool(self._labeller.label, asked))
 
     async def _list(self, _request: Request) -> Response:
@@ -82,16 +81,6 @@ class RecordRoutes:
         parameters = request.path_params
         await run_in_threadpool(self._letters.resend, parameters["partition"], parameters["offset"])
         return Response(status_code=HTTPStatus.NO_CONTENT)
-
-
-async def _body(request: Request) -> bytes:
-    """Return the body. Raises `InvalidRecord` for one that is too large, before all of it is read."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise InvalidRecord(f"a request may have {MAX_BODY_BYTES:,} bytes")
-    return body
 
 
 def _time(text: str) -> datetime | None:

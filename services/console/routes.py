@@ -9,7 +9,7 @@ POST /api/processes/NAME/ACTION            kill, freeze or resume a process of t
 POST /api/steps/STEP/hold                  hold the stream worker before a step of the commit order
 POST /api/steps/release                    let it go on
 
-Modules of their own add endpoints: `record_routes`, `fault_routes`.
+Modules of their own add endpoints: `record_routes`, `fault_routes`, `model_routes`.
 """
 
 from __future__ import annotations

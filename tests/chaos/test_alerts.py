@@ -258,7 +258,7 @@ def test_a_champion_that_cannot_be_replaced_fires_an_alert_until_the_policy_allo
     policy.write_text("[promotion]\nminimum_gain = 1.0\n")
     plan = tmp_path / "plan.json"
     plan.write_bytes(
-        msgspec.json.encode({"world": CHANGING, "history_days": 30, "live_days": 60, "wait_timeout_seconds": 900})
+        msgspec.json.encode({"world": CHANGING, "history_days": 30, "live_days": 75, "wait_timeout_seconds": 900})
     )
     with watching(read_settings({}, home=tmp_path / "home", policy_file=policy)) as watched:
         watched.stack.start("archive")

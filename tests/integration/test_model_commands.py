@@ -130,7 +130,7 @@ def test_the_commands_of_the_page_put_back_the_former_champion(
 
 
 def test_a_reason_of_blanks_is_none(run: Run, versions: tuple[str, str]) -> None:
-    with pytest.raises(Misconfigured, match="--reason is empty"):
+    with pytest.raises(Misconfigured, match="the reason is empty"):
         run("model", "shadow", versions[1], "--reason", "  ")
 
 

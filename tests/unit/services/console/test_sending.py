@@ -22,14 +22,14 @@ from cardwatch.live.frames import DecisionLine
 from cardwatch.live.topic_state import TopicState
 from cardwatch.simulation.settings import SimulationSettings
 from services.console import sending
-from services.console.answers import GuardedEndpoint
+from services.console.answers import MAX_BODY_BYTES, GuardedEndpoint
 from services.console.broadcast import Broadcaster
 from services.console.feed import Feed
 from services.console.guard import Guard
 from services.console.labels import Labeller, LabelRequest
 from services.console.letters import Letters
 from services.console.page_file import Page
-from services.console.record_routes import MAX_BODY_BYTES, RecordRoutes
+from services.console.record_routes import RecordRoutes
 from services.console.routes import ConsoleRoutes
 from services.console.sending import MAX_AT_ONCE, Hop, Sender
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from adapters.archive.reader import Archive
 from adapters.archive.stage_decisions import StageOf, read_stage
+from adapters.move_log.open import OpenedLadder
 from adapters.runtime.policy_file import Policies, read_policies
 from adapters.runtime.retry import poll
 from adapters.scoring.client import ServedVersionClient, ServedVersions
@@ -19,7 +20,6 @@ from cardwatch.ladder.rules import require_allowed
 from cardwatch.ladder.stage_checks import canary_verdict, shadow_verdict
 from cardwatch.ladder.stage_verdict import StageVerdict
 from cardwatch.ladder.state import LadderState, Stage
-from cli.models.registry import OpenedLadder, opened_ladder
 
 SERVING_TIMEOUT_SECONDS = 30.0
 
@@ -35,43 +35,42 @@ class WantedMove(NamedTuple):
     despite_verdict: bool
 
 
-def move_version(wanted: WantedMove) -> Iterator[str]:
+def move_version(ladder: OpenedLadder, wanted: WantedMove) -> Iterator[str]:
     """Make the move, and yield lines that say what happened. Raises `MoveRefused`, and records nothing, if not."""
     if not wanted.reason:
-        raise Misconfigured("--reason is empty: say why, it is recorded")
-    with opened_ladder() as ladder:
-        state, policies = ladder.mover.state(), read_policies(ladder.settings)
-        version = wanted.version or (state.previous.version if state.previous else None)
-        if version is None:
-            raise MoveRefused("there is no previous champion to go back to")
-        share = wanted.share
-        if wanted.kind is MoveKind.CANARY:
-            share = share or policies.ladder.canary_share
-        newest = _newest_day(ladder)
-        evidence = _evidence(ladder, state, policies, version, newest, wanted.kind)
-        if evidence is not None:
-            yield f"verdict on version {version} in {state.stage_of(version)}, {evidence.rows:,} recorded decisions:"
-            yield from (f"  {'passed' if check.passed else 'FAILED'}: {check.sentence}" for check in evidence.checks)
-        reason = wanted.reason
-        if wanted.despite_verdict:
-            reason = f"despite its verdict: {reason}"
-        else:
-            if wanted.kind is MoveKind.CHALLENGE:
-                _require_passed_verdict(ladder, version)
-            require_allowed(state, policies.ladder, wanted.kind, version, evidence)
-        move = ladder.mover.move(
-            wanted.kind,
-            version,
-            actor=wanted.actor,
-            reason=reason[:500],
-            share=share,
-            day=newest,
-            evidence=evidence,
-            expected=state,
-        )
-        yield f"move {move.number}: {move.kind} version {version}, recorded"
-        begin = time.monotonic()
-        yield _served(ladder, begin)
+        raise Misconfigured("the reason is empty: say why, it is recorded")
+    state, policies = ladder.mover.state(), read_policies(ladder.settings)
+    version = wanted.version or (state.previous.version if state.previous else None)
+    if version is None:
+        raise MoveRefused("there is no previous champion to go back to")
+    share = wanted.share
+    if wanted.kind is MoveKind.CANARY:
+        share = share or policies.ladder.canary_share
+    newest = _newest_day(ladder)
+    evidence = _evidence(ladder, state, policies, version, newest, wanted.kind)
+    if evidence is not None:
+        yield f"verdict on version {version} in {state.stage_of(version)}, {evidence.rows:,} recorded decisions:"
+        yield from (f"  {'passed' if check.passed else 'FAILED'}: {check.sentence}" for check in evidence.checks)
+    reason = wanted.reason
+    if wanted.despite_verdict:
+        reason = f"despite its verdict: {reason}"
+    else:
+        if wanted.kind is MoveKind.CHALLENGE:
+            _require_passed_verdict(ladder, version)
+        require_allowed(state, policies.ladder, wanted.kind, version, evidence)
+    move = ladder.mover.move(
+        wanted.kind,
+        version,
+        actor=wanted.actor,
+        reason=reason[:500],
+        share=share,
+        day=newest,
+        evidence=evidence,
+        expected=state,
+    )
+    yield f"move {move.number}: {move.kind} version {version}, recorded"
+    begin = time.monotonic()
+    yield _served(ladder, begin)
 
 
 def _require_passed_verdict(ladder: OpenedLadder, version: str) -> None:
