@@ -8,7 +8,7 @@ import { narrow, open, server } from "./browser.ts";
 import { SCRIPT } from "./test_data.ts";
 import { TOKEN } from "./test_server.ts";
 
-const VIEWS = ["#/live", "#/order", "#/decisions", "#/send", "#/faults", "#/estimator", "#/tour"];
+const VIEWS = ["#/live", "#/order", "#/decisions", "#/models", "#/send", "#/faults", "#/estimator", "#/tour"];
 const DETAILS = ["#/live/stream", "#/live/store", "#/decisions/2/17", "#/decisions/dead-letters", "#/tour/scale"];
 const ADDRESSES = [...VIEWS, ...DETAILS];
 

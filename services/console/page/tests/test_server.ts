@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { DEAD_LETTERS, OFFERS, hopsOf, presetPayments, previewsOf } from "./record_data.ts";
 import { TestFaults } from "./fault_data.ts";
+import { TestModels } from "./model_data.ts";
 import { BOX_DETAILS, TestSystem, decisionDetails } from "./test_data.ts";
 
 const PAGE = readFileSync(new URL("../dist/index.html", import.meta.url), "utf8");
@@ -38,6 +39,7 @@ function hashesOf(pattern: RegExp): string {
 export class TestServer {
   readonly system = new TestSystem(Date.now());
   readonly faults = new TestFaults();
+  readonly models = new TestModels();
   readonly actions: string[] = [];
   /** What actions carried, in their order. */
   readonly bodies: unknown[] = [];
@@ -114,6 +116,8 @@ export class TestServer {
       json(response, 200, DEAD_LETTERS);
     } else if (path === "/api/tour" && TOUR) {
       response.writeHead(200, { "Content-Type": "application/json" }).end(TOUR);
+    } else if (path === "/api/models") {
+      json(response, 200, this.models.list());
     } else if (path === "/api/faults") {
       json(response, 200, this.faults.list());
     } else if (path.startsWith("/api/boxes/")) {
@@ -144,6 +148,10 @@ export class TestServer {
       response.writeHead(200, { "Content-Type": "application/x-ndjson" });
       for (const hop of hopsOf(payments)) response.write(`${JSON.stringify(hop)}\n`);
       response.end();
+    } else if (path === "/api/models/moves" && this.models.refusal) {
+      json(response, 409, { error: this.models.refusal });
+    } else if (path === "/api/models/moves") {
+      json(response, 200, { lines: this.models.move(JSON.parse(body)) });
     } else if (path === "/api/labels") {
       json(response, 200, { observed_at: "2025-03-08T14:02:11Z" });
     } else if (path === "/api/dead-letters/1/40") {

@@ -5,6 +5,7 @@ import { DecisionsView } from "../decisions/DecisionsView.tsx";
 import { EstimatorView } from "../estimator/EstimatorView.tsx";
 import { FaultsView } from "../faults/FaultsView.tsx";
 import { LiveView } from "../live/LiveView.tsx";
+import { ModelsView } from "../models/ModelsView.tsx";
 import { OrderView } from "../order/OrderView.tsx";
 import { ReplayBar } from "../replay/ReplayBar.tsx";
 import { ResultView } from "../replay/ResultView.tsx";
@@ -24,6 +25,7 @@ const PAGES: Record<ViewName, () => JSX.Element> = {
   live: LiveView,
   order: OrderView,
   decisions: DecisionsView,
+  models: ModelsView,
   send: SendView,
   faults: FaultsView,
   estimator: EstimatorView,
