@@ -131,6 +131,9 @@ COPY pipelines pipelines
 # Only the commands for operations: the others deploy or need libraries that the image lacks.
 COPY cli/__init__.py cli/main.py cli/backfill.py cli/bootstrap.py cli/finite_range.py cli/heartbeat.py cli/keys.py cli/pipeline_process.py \
      cli/replay.py cli/store.py cli/tables.py cli/
+COPY cli/model cli/model
+COPY cli/models cli/models
+COPY cli/records cli/records
 RUN python3 -m compileall -q models pipelines cli && python3 -m cardwatch.warm_up
 USER 10001
 CMD ["python", "-m", "pipelines"]

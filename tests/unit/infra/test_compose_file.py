@@ -86,7 +86,7 @@ def test_a_server_is_reached_only_by_the_services_that_call_it() -> None:
     scraped = {"pipelines", "stream", "archive", "monitor", "generator", "console"}
     assert reached == {
         "kafka": {"pipelines", "stream", "archive", "monitor", "generator", "bootstrap", "console"},
-        "postgres": {"mlflow", "prefect", "pipelines", "stream", "archive", "monitor"},
+        "postgres": {"mlflow", "prefect", "pipelines", "stream", "archive", "monitor", "console"},
         "valkey": {"pipelines", "scoring", "stream"},
         "mlflow": {"console", "pipelines", "scoring", "monitor", "bootstrap"} | {"postgres"},
         "prefect": {"console", "pipelines", "monitor", "bootstrap"} | {"postgres"},
