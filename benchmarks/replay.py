@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from adapters.archive.card_states import CardStates
 from adapters.archive.reader import open_log
 from adapters.archive.reference_tables import ReferenceTableStore
 from benchmarks.harness import Metric, Metrics, compared, ratio
@@ -27,7 +28,7 @@ from cardwatch.features.kernel import fold
 from cardwatch.features.replay import ReferenceTables
 from cardwatch.features.state import empty_states
 from pipelines.replay import ReplayRequest, replay
-from pipelines.steps.partition_replay import CardStates, replay_partition
+from pipelines.steps.partition_replay import replay_partition
 
 ROWS: Final = 400_000
 CARDS: Final = 10_000

@@ -20,6 +20,7 @@ from typing import Final
 import pyarrow as pa
 from msgspec import Struct
 
+from adapters.archive.card_states import CardStates
 from adapters.archive.feature_rows import feature_rows, write_feature_rows
 from adapters.archive.log_files import BATCH_ROWS
 from adapters.archive.reader import index_url_of, open_log
@@ -32,7 +33,7 @@ from cardwatch.events import EPOCH
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.features.replay import ReferenceTables
 from pipelines.command import run_command
-from pipelines.steps.partition_replay import CardStates, replay_partition
+from pipelines.steps.partition_replay import replay_partition
 
 POOL_PAYS_FROM_ROWS: Final = 200_000
 """Minimum number of rows for a pool of processes. Below it, starting the processes takes longer than the replay."""

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from sqlalchemy import Select, select
 
 from adapters.archive.index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
+from adapters.archive.index import DECISIONS as DECISION_INDEX
+from adapters.archive.index import TRANSACTIONS as TRANSACTION_INDEX
 from adapters.archive.layout import SCHEMAS
 from adapters.archive.log_files import (
     BATCH_ROWS,
@@ -91,6 +93,18 @@ class Archive:
     def all_labels(self) -> pa.Table:
         """Return all archived labels, in the order of the label log."""
         return self._read(LABELS)
+
+    def decision_day(self, transaction_id: str) -> date | None:
+        """Return the day of the archived decision about this transaction, None if there is none."""
+        found = self._query(select(DECISION_INDEX.c.day).where(DECISION_INDEX.c.transaction_id == transaction_id))
+        return date.fromisoformat(found[0][0]) if found else None
+
+    def transaction_position(self, transaction_id: str) -> tuple[int, int] | None:
+        """Return partition and offset of the first archived transaction of this id, None if there is none."""
+        columns = TRANSACTION_INDEX.c
+        named = select(columns.partition, columns.log_offset).where(columns.transaction_id == transaction_id)
+        found = self._query(named)
+        return (int(found[0][0]), int(found[0][1])) if found else None
 
     def files(self, kind: str, first: date = date.min, last: date = date.max) -> list[tuple[Path, int | None]]:
         """Return the Parquet files of one kind and these days in the manifest, by day, each with its number of rows."""

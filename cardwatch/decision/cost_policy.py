@@ -21,6 +21,7 @@ from msgspec import Meta, Struct, field
 from numpy.typing import NDArray
 
 from cardwatch.decision.control_share import ControlShare
+from cardwatch.decision.degraded_rules import DEGRADED_RULES, RuleTerm
 from cardwatch.decision.overlay_rules import OverlayRule
 from cardwatch.events import Action, Channel
 from cardwatch.features.definitions import column
@@ -32,13 +33,6 @@ CHANNELS: Final = tuple(Channel)
 """The order of the rows of `DecisionPolicy.costs`."""
 
 _FIRST_CHANNEL: Final = column(f"is_{CHANNELS[0].value}")
-_COUNT_1H, _SMALL_COUNT_1H = column("count_1h"), column("small_count_1h")
-_AMOUNT, _AMOUNT_TO_MAX = column("amount"), column("amount_to_max")
-_SPEED, _DISTANCE = column("speed_from_last_kmh"), column("distance_from_last_km")
-_DEVICE_FRAUDS, _MERCHANT_RISK = column("device_frauds"), column("merchant_risk_recent")
-_DEVICE_IS_NEW, _MERCHANT_IS_NEW, _COUNTRY_IS_NEW = (
-    column("device_is_new"), column("merchant_is_new"), column("country_is_new"),
-)  # fmt: skip
 _ROUNDING: Final = 1e-12
 """Far more than the relative rounding error of an expected cost, which is a few times 2^-53."""
 
@@ -217,22 +211,19 @@ class DecisionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def _fired_rules(self, features: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
         """Return for each degraded rule in which rows it fires, bool [n], whatever the channel."""
-        is_new = features[:, _MERCHANT_IS_NEW] == 1.0
-        with np.errstate(invalid="ignore"):
-            return {
-                "RULE_SPEED": (features[:, _SPEED] > self.rule_speed_kmh)
-                & (features[:, _DISTANCE] > self.rule_distance_km),
-                "RULE_VELOCITY": features[:, _COUNT_1H] >= self.rule_count_1h,
-                "RULE_CARD_TESTING": features[:, _SMALL_COUNT_1H] >= self.rule_small_count_1h,
-                "RULE_AMOUNT": (features[:, _AMOUNT] >= self.rule_amount)
-                & (features[:, _AMOUNT_TO_MAX] > self.rule_amount_to_max),
-                "RULE_DEVICE": features[:, _DEVICE_FRAUDS] >= self.rule_device_frauds,
-                "RULE_MERCHANT": is_new & (features[:, _MERCHANT_RISK] >= self.rule_merchant_risk),
-                "RULE_ALL_NEW": is_new
-                & (features[:, _DEVICE_IS_NEW] == 1.0)
-                & (features[:, _COUNTRY_IS_NEW] == 1.0)
-                & self.rule_all_new,
-            }
+        fired = {
+            code: np.logical_and.reduce([term.holds_for(features, self._limit_of(term)) for term in terms])
+            for code, terms in DEGRADED_RULES.items()
+        }
+        fired["RULE_ALL_NEW"] &= self.rule_all_new
+        return fired
+
+    def degraded_rule(self, code: str) -> list[tuple[RuleTerm, float]]:
+        """Return the terms of a degraded rule, each with its limit; none for a code that is no such rule."""
+        return [(term, self._limit_of(term)) for term in DEGRADED_RULES.get(code, ())]
+
+    def _limit_of(self, term: RuleTerm) -> float:
+        return term.limit if isinstance(term.limit, float) else float(getattr(self, term.limit))
 
 
 def channels_of(features: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -154,7 +154,7 @@ def score(
     rates: list[float | None] = [policy.rate_of(transaction.currency) for transaction in folded.transactions]
     if None in rates:
         reasons = [
-            reason or (_currency_reason(policy, transaction.currency) if rate is None else None)
+            reason or (missing_rate(policy, transaction.currency) if rate is None else None)
             for reason, rate, transaction in zip(reasons, rates, folded.transactions, strict=True)
         ]
     features, transactions = folded.rows.features, folded.transactions
@@ -220,14 +220,15 @@ def query_scorer(scorer: Scorer, policy: DecisionPolicy, rows: ScorableRows) -> 
         return DegradedReason(DegradationCause.MODEL, str(error))
 
 
+def missing_rate(policy: DecisionPolicy, currency: str) -> DegradedReason:
+    """Return the reason why the rules decide transactions in a currency for which the policy has no rate."""
+    text = f"the policy, whose costs are in {policy.currency}, has no rate for {currency}"
+    return DegradedReason(DegradationCause.CURRENCY, text)
+
+
 def _table_reason(choice: TableChoice) -> DegradedReason | None:
     text = choice.degraded_reason
     return None if text is None else DegradedReason(DegradationCause.TABLE, text)
-
-
-def _currency_reason(policy: DecisionPolicy, currency: str) -> DegradedReason:
-    text = f"the policy, whose costs are in {policy.currency}, has no rate for {currency}"
-    return DegradedReason(DegradationCause.CURRENCY, text)
 
 
 def _decide_by_model(policy: DecisionPolicy, rows: ScorableRows, scores: Scores) -> list[Outcome]:

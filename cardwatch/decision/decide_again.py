@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import ACTIONS, DecisionPolicy
-from cardwatch.decision.overlay_rules import FIELDS, FieldColumns, strictest_actions
+from cardwatch.decision.overlay_rules import FieldColumns, name_features, strictest_actions
 from cardwatch.decision.policy_actions import actions_by_model, actions_by_rules, control_propensities
 from cardwatch.events import Action
 
@@ -86,7 +86,7 @@ def decide_again(policy: DecisionPolicy, rows: RecordedRows) -> DecidedAgain:
         is_known &= rows.currency_codes >= 0
     if policy.rules:
         overlay = _overlay(policy, rows)
-        if _name_features(policy):
+        if name_features(policy.rules):
             is_known &= rows.has_features
     actions = actions_by_model(policy, rows.probabilities, amounts, rows.channels, overlay)
     by_rules = np.flatnonzero(~by_model & is_known)
@@ -127,17 +127,13 @@ def rescored(rows: RecordedRows, score: Callable[[NDArray[np.float32]], NDArray[
 def _overlay(policy: DecisionPolicy, rows: RecordedRows) -> NDArray[np.int8]:
     """Return the actions that the rules ask for; 0, an approval, where they name features that a row lacks."""
     count = len(rows.actions)
-    if not _name_features(policy):
+    if not name_features(policy.rules):
         return strictest_actions(policy.rules, np.empty((count, 0), np.float32), rows.fields, policy.challenge_channels)
     places = np.flatnonzero(rows.has_features)
     overlay = np.zeros(count, np.int8)
     fields = rows.fields if len(places) == count else _some(rows.fields, places)
     overlay[places] = strictest_actions(policy.rules, rows.features(places), fields, policy.challenge_channels)
     return overlay
-
-
-def _name_features(policy: DecisionPolicy) -> bool:
-    return any(condition.name not in FIELDS for rule in policy.rules for condition in rule.when)
 
 
 def _some(fields: FieldColumns, places: Places) -> FieldColumns:

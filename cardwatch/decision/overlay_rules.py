@@ -156,6 +156,11 @@ def strictest_actions(
     return strictest
 
 
+def name_features(rules: Sequence[OverlayRule]) -> bool:
+    """Return whether a condition of these rules is about a feature."""
+    return any(condition.name not in FIELDS for rule in rules for condition in rule.when)
+
+
 def fields_of(transactions: Sequence[Transaction]) -> FieldColumns:
     """Return the fields of these transactions."""
 

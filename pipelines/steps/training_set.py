@@ -22,6 +22,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from adapters.archive.arrow_columns import KERNEL_COLUMNS
+from adapters.archive.card_states import CardStates
 from adapters.archive.log_files import log_offsets
 from adapters.archive.outcome_states import control_propensities, declined, declined_by_rules, newest_label_codes
 from adapters.archive.policy_amounts import amounts_in_currency_of
@@ -37,7 +38,7 @@ from cardwatch.features.replay import ReferenceTables
 from cardwatch.label_maturity import DEFAULT_MATURITY_DAYS, end_of_day
 from cardwatch.label_states import LabelCoverage, LabelState, control_weights, label_states
 from cardwatch.promotion.split import TemporalSplit, temporal_split
-from pipelines.steps.partition_replay import CardStates, ReplayedBatch, replay_partition
+from pipelines.steps.partition_replay import ReplayedBatch, replay_partition
 
 MATURITY_DAYS: Final = DEFAULT_MATURITY_DAYS
 EVALUATION_DAYS: Final = DriftPolicy().judge_days
