@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "keys": ("cli.keys", "Add, list or revoke API keys of the scoring service."),
     "policy": ("cli.policy", "Check a policy file, and try it on decided transactions."),
     "whatif": ("cli.whatif", "Replay decisions under another policy, model or capacity."),
+    "audit": ("cli.audit", "Check recorded decisions: scored and decided again, to the bit."),
     "estimate": ("cli.estimate", "Estimate what a rate of transactions needs and costs, step by step."),
     "heartbeat": ("cli.heartbeat", "Publish the event time up to which a source is complete."),
     "contracts": ("cli.contracts", "Write the JSON Schemas of the topics' records."),

@@ -124,10 +124,11 @@ class MlflowRegistry:
 
     def run_files(self, version: ModelVersion, folder: str) -> dict[str, bytes]:
         """Return the files in a folder of the artifacts of the version's run, by name; empty if there is none."""
-        return {
-            name: self._content("/get-artifact", {"run_id": version.run_id, "path": f"{folder}/{name}"})
-            for name in self.run_file_names(version, folder)
-        }
+        return {name: self.run_file(version, f"{folder}/{name}") for name in self.run_file_names(version, folder)}
+
+    def run_file(self, version: ModelVersion, path: str) -> bytes:
+        """Return one file of the artifacts of the version's run. One that is missing is an error of the server."""
+        return self._content("/get-artifact", {"run_id": version.run_id, "path": path})
 
     def put_run_file(self, version: ModelVersion, path: str, content: bytes) -> None:
         """Write a file to the artifacts of the version's run, over one that is there. MLflow takes at most 10 MB."""

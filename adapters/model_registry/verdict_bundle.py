@@ -77,13 +77,13 @@ class VerdictBundle(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> VerdictBundle:
         """Return the bundle of these files. Raises `CorruptVerdict`."""
-        policy = _decoded(files, POLICY_FILE, BundlePolicy)
+        policy = decoded(files, POLICY_FILE, BundlePolicy)
         return cls(
             evidence=_rows_from_parquet(_content(files, ROWS_FILE)),
-            inputs=_decoded(files, INPUTS_FILE, JudgedInputs),
+            inputs=decoded(files, INPUTS_FILE, JudgedInputs),
             decision=policy.decision,
             promotion=policy.promotion,
-            report=_decoded(files, VERDICT_FILE, VerdictReport),
+            report=decoded(files, VERDICT_FILE, VerdictReport),
         )
 
 
@@ -101,7 +101,7 @@ def check_bundle(files: Mapping[str, bytes], digest: str | None = None) -> list[
     Who changes all of them consistently is found by the `digest` that the registry recorded.
     Raises `CorruptVerdict` if a file is missing or cannot be read.
     """
-    recorded = _decoded(files, MANIFEST_FILE, dict[str, str])
+    recorded = decoded(files, MANIFEST_FILE, dict[str, str])
     found = _digests({name: content for name, content in files.items() if name != MANIFEST_FILE})
     faults = [
         f"{name} {'is not in the manifest' if name not in recorded else 'was changed after the verdict'}"
@@ -120,12 +120,20 @@ def check_bundle(files: Mapping[str, bytes], digest: str | None = None) -> list[
     return faults + _differences(msgspec.to_builtins(bundle.report), msgspec.to_builtins(again), "verdict")
 
 
+def decoded(files: Mapping[str, bytes], name: str, kind: type[T]) -> T:
+    """Return the content of one file of a bundle, which is JSON. Raises `CorruptVerdict`."""
+    try:
+        return msgspec.json.decode(_content(files, name), type=kind)
+    except msgspec.DecodeError as error:
+        raise CorruptVerdict(f"{name} cannot be read: {error}") from error
+
+
 def _counts_control_share(files: Mapping[str, bytes]) -> bool:
     """Return whether the verdict counts the control share: those of former versions do not (decision 25).
 
     Their inputs do not say how many rows have no rate either.
     """
-    return "unpriced" in _decoded(files, INPUTS_FILE, dict[str, Any])["label_coverage"]
+    return "unpriced" in decoded(files, INPUTS_FILE, dict[str, Any])["label_coverage"]
 
 
 def _rows_of_other_days(bundle: VerdictBundle) -> list[str]:
@@ -242,10 +250,3 @@ def _content(files: Mapping[str, bytes], name: str) -> bytes:
     if name not in files:
         raise CorruptVerdict(f"{name} is missing")
     return files[name]
-
-
-def _decoded(files: Mapping[str, bytes], name: str, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(_content(files, name), type=kind)
-    except msgspec.DecodeError as error:
-        raise CorruptVerdict(f"{name} cannot be read: {error}") from error

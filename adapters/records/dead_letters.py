@@ -9,6 +9,9 @@ from hashlib import sha256
 from heapq import heappush, heappushpop
 from typing import Final, NamedTuple
 
+import msgspec
+from msgspec import Struct
+
 from adapters.kafka.consumer import LogReader
 from adapters.kafka.offsets import OffsetReader
 from adapters.records.position import LogPosition
@@ -26,6 +29,13 @@ GROUP: Final = "cardwatch-dead-letters"
 """Consumer group whose committed offsets say which dead letters were sent again or given up."""
 READ_SECONDS: Final = 10.0
 """Timeout for the original of a letter that contains only its beginning."""
+
+
+class _Named(Struct):
+    transaction_id: str = ""
+
+
+_NAMED: Final = msgspec.json.Decoder(_Named)
 
 
 class StoredLetter(NamedTuple):
@@ -88,6 +98,25 @@ def find_letter(broker: KafkaConnection, wanted: LogPosition) -> FoundLetter:
             if each.position == wanted:
                 return FoundLetter(each, "")
     return FoundLetter(None, f"All {number:,} letters of {reader} were looked at")
+
+
+def find_letter_about(broker: KafkaConnection, transaction_id: str) -> StoredLetter | None:
+    """Return the newest letter whose record names this transaction, None if there is none."""
+    found = None
+    begins, ends = kept_part(broker, DEAD_LETTERS)
+    for each in _letters(read_range(broker, DEAD_LETTERS, begins, ends)):
+        is_newer = found is None or each.rejected_ms >= found.rejected_ms
+        if is_newer and _named_transaction(each.letter.value) == transaction_id:
+            found = each
+    return found
+
+
+def _named_transaction(value: bytes | None) -> str:
+    """Return the transaction that a rejected record names, empty if it names none that can be read."""
+    try:
+        return _NAMED.decode(value or b"").transaction_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
 
 
 def letters_to_resend(broker: KafkaConnection, ends: Mapping[int, int], *, again: bool) -> Iterator[StoredLetter]:

@@ -92,10 +92,7 @@ def _of_model(code: str, row: NDArray[np.float32], contributions: NDArray[np.flo
         order = np.argsort(-contributions, kind="stable").tolist()
         raising = [at for at in order if is_of_code[at] and contributions[at] > 0.0]
         named += [at for at in raising[:LARGEST_CONTRIBUTIONS] if at not in named]
-    return [
-        _feature(row, at, " and ".join(map(_in_words, conditions.get(FEATURES[at].name, []))), contributions)
-        for at in named
-    ]
+    return [_feature(row, at, _in_words(conditions.get(FEATURES[at].name, [])), contributions) for at in named]
 
 
 def _of_degraded_rule(code: str, row: NDArray[np.float32], policy: DecisionPolicy | None) -> list[BasisValue]:
@@ -141,5 +138,10 @@ def _feature(
     )
 
 
-def _in_words(condition: Condition) -> str:
-    return f"≥ {condition.low:,g}" if np.isfinite(condition.low) else f"≤ {condition.high:,g}"
+def _in_words(conditions: list[Condition]) -> str:
+    """Return the bounds of one feature, each once. A bound of 0 from below says that the feature is known."""
+    bounds = [
+        "known" if each.low == 0.0 else f"≥ {each.low:,g}" if np.isfinite(each.low) else f"≤ {each.high:,g}"
+        for each in conditions
+    ]
+    return " and ".join(dict.fromkeys(bounds))
