@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from cardwatch.audit.checks import CheckedColumn, CheckName, Compared, Flags, Unchecked, checked, same_bits, shown
-from cardwatch.audit.outcomes_again import FORMER_SCHEMA, NOT_IN_LOG, day_of
+from cardwatch.audit.outcomes_again import OTHER_SCHEMA, NOT_IN_LOG, day_of
 from cardwatch.audit.recorded_columns import AuditedDecisions, StoredTables
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS
@@ -135,5 +135,5 @@ def _not_replayed(decisions: AuditedDecisions) -> Unchecked:
     unchecked = Unchecked(len(decisions))
     unchecked.add(NOT_IN_LOG, ~decisions.in_log)
     if decisions.feature_schema != SCHEMA_HASH:
-        unchecked.add(FORMER_SCHEMA, np.ones(len(decisions), np.bool_))
+        unchecked.add(OTHER_SCHEMA, np.ones(len(decisions), np.bool_))
     return unchecked

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from cardwatch.audit.checks import CheckedColumn, CheckName, Compared, Unchecked, checked, same_bits, shown
-from cardwatch.audit.outcomes_again import FORMER_SCHEMA, OutcomesAgain
+from cardwatch.audit.outcomes_again import OTHER_SCHEMA, OutcomesAgain
 from cardwatch.audit.recorded_columns import AuditedDecisions
 from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import DecisionPolicy
@@ -113,7 +113,7 @@ def _reasons(decisions: AuditedDecisions, again: OutcomesAgain) -> CheckedColumn
     unchecked = Unchecked(len(decisions))
     for reason, rows in again.problems.by_reason.items():
         unchecked.add(reason, rows)
-    unknown = FORMER_SCHEMA if decisions.feature_schema != SCHEMA_HASH else "the model that scored cannot be used"
+    unknown = OTHER_SCHEMA if decisions.feature_schema != SCHEMA_HASH else "the model that scored cannot be used"
     unchecked.add(unknown, ~again.has_reasons)
     different = [
         outcome is None or outcome.reasons != recorded

@@ -37,7 +37,7 @@ from cardwatch.features.reference_choice import why_stale
 from cardwatch.features.reference_table import DAY_MS
 from cardwatch.ports import Scores
 
-FORMER_SCHEMA: Final = "the features are of another schema than this version computes"
+OTHER_SCHEMA: Final = "the features are of another schema than this version computes"
 NOT_IN_LOG: Final = "the log has no transaction at this position"
 _CHANNEL_CODES: Final = {channel: code for code, channel in enumerate(CHANNELS)}
 _ANY_CAUSE: Final = DegradationCause.SCORING
@@ -77,7 +77,7 @@ def decide_recorded(
             continue
         if decisions.feature_schema != SCHEMA_HASH:
             needs_features = ~decisions.has_score | name_features(policy.rules)
-            problems.add(FORMER_SCHEMA, rows & needs_features)
+            problems.add(OTHER_SCHEMA, rows & needs_features)
             rows &= ~needs_features
         model_codes = decisions.model_versions.codes
         for model_code in np.unique(model_codes[rows]).tolist():
