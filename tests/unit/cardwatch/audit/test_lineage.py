@@ -35,7 +35,8 @@ def test_a_refused_version_that_decided_was_promoted_by_hand_and_nobody_knows_by
     promotion = promotion_of(version(verdict="refused"))
     assert promotion.by == ""
     assert promotion.remark == (
-        "the verdict refused it, so somebody moved the alias by hand, and the registry does not record who set the alias"
+        "the verdict refused it, so somebody moved the alias by hand, and "
+        "the registry does not record who set the alias"
     )
 
 
