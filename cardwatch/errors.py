@@ -34,6 +34,10 @@
     │   ├── StaleWriter        `applied` is not the start of the batch: another worker has written
     │   ├── StoreLeads         `applied` is ahead of the log: the store belongs to another log
     │   └── GapLost            neither topic nor archive contains records that the store needs
+    ├── CaseRefused            an action on a case that is not allowed
+    │   ├── CaseUnknown        there is no such case: HTTP 404
+    │   ├── TransitionRefused  the state of the case forbids it: HTTP 409
+    │   └── CaseChanged        somebody has acted on it meanwhile: HTTP 412
     └── KeyRefused             the API key of a call does not suffice
         ├── KeyUnknown         no key, or an invalid key: HTTP 401
         └── ScopeMissing       a valid key without the required scope: HTTP 403
@@ -195,6 +199,22 @@ class StoreLeads(StoreRefused):
 
 class GapLost(StoreRefused):
     """Records that the store needs are neither in the topic nor in the archive."""
+
+
+class CaseRefused(CardwatchError):
+    """An action on a case of the review queue is not allowed."""
+
+
+class CaseUnknown(CaseRefused):
+    """There is no case at this position (HTTP 404)."""
+
+
+class TransitionRefused(CaseRefused):
+    """The state of the case does not allow the action (HTTP 409)."""
+
+
+class CaseChanged(CaseRefused):
+    """The case has another version than the caller has seen (HTTP 412). The message holds both."""
 
 
 class KeyRefused(CardwatchError):

@@ -94,6 +94,40 @@ LABELS: Final = _table(
     Column("log_offset", _BIG_INTEGER, primary_key=True),
     Index("labels_by_transaction", "transaction_id"),
 )
+ALERTS: Final = _table(
+    "alerts",  # challenged and declined transactions, without those of the control share
+    Column("transaction_id", String, primary_key=True),
+    Column("card_id", String, nullable=False),
+    Column("merchant_id", String, nullable=False),
+    Column("day", String, nullable=False),
+    Column("occurred_at_ms", _BIG_INTEGER, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("log_offset", _BIG_INTEGER, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("amount_minor", _BIG_INTEGER, nullable=False),
+    Column("currency", String),  # None if the archive lacks the transaction of a former decision
+    Column("action", String, nullable=False),
+    Column("probability", Float),
+    Column("reasons", String, nullable=False),  # a JSON array of codes
+    Column("model_version", String),
+    Index("alerts_by_day", "day"),
+    Index("alerts_by_position", "partition", "log_offset"),
+)
+CASE_ACTIONS: Final = _table(
+    "case_actions",  # what people did with alerts: the only table that no topic holds
+    Column("transaction_id", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at_ms", _BIG_INTEGER, nullable=False),
+    Column("written_ms", _BIG_INTEGER, nullable=False),  # of the wall clock, for an audit
+    Column("assignee", String),
+    Column("outcome", String),
+    Column("text", String, nullable=False),
+    Index("case_actions_by_kind", "kind", "transaction_id", "outcome"),
+)
+BACKFILLS: Final = Table("backfills", META, Column("name", String, primary_key=True))
+"""Tables of later versions that hold the rows of earlier files, too."""
 
 
 def index_file(folder: Path) -> Path:

@@ -20,7 +20,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from adapters.archive import index
-from adapters.archive.index import CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
+from adapters.archive.alerts import alert_rows, archived_alert_rows
+from adapters.archive.index import ALERTS, BACKFILLS, CLOSED_DAYS, FILES, POSITIONS, ArchiveIndex
 from adapters.archive.layout import SCHEMAS
 from adapters.runtime.closeable import Closeable, closed_on_error
 from cardwatch.errors import ArchiveUnavailable, Misconfigured
@@ -91,6 +92,7 @@ class ArchiveWriter(Closeable):
             self._insert(FILES, named)
             for kind, of_kind in rows.items():
                 self._insert(_INDEXED[kind], [_INDEX_ROW[kind](row) for row in of_kind], once=True)
+            self._insert(ALERTS, alert_rows(rows.get(DECISIONS, ())), once=True)
             self._insert(POSITIONS, reached, replaces="next_offset")
 
     def close_day(self, day: date, table_id: str) -> None:
@@ -103,6 +105,30 @@ class ArchiveWriter(Closeable):
         rows = [{"day": day.isoformat(), "table_id": table_id} for day, table_id in table_ids.items()]
         with self._index.transaction(self._connection):
             self._insert(CLOSED_DAYS, rows, replaces="table_id")
+
+    def fill_alerts(self) -> int | None:
+        """Index the alerts in files that a former version has written, and return their number; None if it was done.
+
+        Each file is one transaction, so that people who work on cases do not wait for all of them. An interrupted call
+        can be repeated.
+        """
+        if self._query(select(BACKFILLS.c.name).where(BACKFILLS.c.name == ALERTS.name)):
+            return None
+        transactions: defaultdict[str, list[Path]] = defaultdict(list)
+        decisions = []
+        for path, kind, day in self._query(select(FILES.c.path, FILES.c.kind, FILES.c.day).order_by(FILES.c.path)):
+            if kind == DECISIONS:
+                decisions.append(self._folder / path)
+            elif kind == TRANSACTIONS:
+                transactions[day].append(self._folder / path)
+        number = 0
+        for rows in archived_alert_rows(decisions, transactions):
+            with self._index.transaction(self._connection):
+                self._insert(ALERTS, rows, once=True)
+            number += len(rows)
+        with self._index.transaction(self._connection):
+            self._insert(BACKFILLS, [{"name": ALERTS.name}], once=True)
+        return number
 
     def count(self, kind: str, day: date) -> int:
         """Return the number of rows of this kind on this day."""
@@ -186,6 +212,7 @@ def decision_row(decision: Decision) -> Row:
         "action": decision.action.value,
         "channel": transaction.channel.value,
         "log_offset": decision.offset,
+        "currency": transaction.currency,  # for the index: the files of decisions have no such column
     }
 
 

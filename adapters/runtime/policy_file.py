@@ -1,4 +1,4 @@
-"""Business policy from a TOML file: costs, drift thresholds, training, the promotion gate."""
+"""Business policy from a TOML file: costs, the case queue, drift thresholds, training, the promotion gate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field, structs
 from adapters.runtime.addresses import plain
 from adapters.runtime.renamed_keys import refuse_keys, rename_keys
 from adapters.runtime.settings import Settings
+from cardwatch.cases.policy import CasePolicy
 from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import CurrencyCode, DecisionPolicy
 from cardwatch.drift.policy import RENAMED_FIELDS, DriftPolicy
@@ -35,6 +36,7 @@ class Policies(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
     ladder: LadderPolicy = field(default_factory=LadderPolicy)
     training: TrainingPolicy = field(default_factory=TrainingPolicy)
+    cases: CasePolicy = field(default_factory=CasePolicy)
 
 
 def read_policies(settings: Settings) -> Policies:

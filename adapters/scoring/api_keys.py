@@ -1,4 +1,4 @@
-"""API keys of the scoring service with their scopes and rate limits, stored in a file.
+"""API keys of the scoring service and of the case queue with their scopes and rate limits, stored in a file.
 
 A caller sends `Authorization: Bearer ID.SECRET`. ID is not secret and finds the key in the file, which stores only the
 SHA-256 of ID.SECRET. A fast hash suffices, because the secret has 256 random bits and cannot be found by brute force
@@ -38,11 +38,18 @@ log = logging.getLogger(__name__)
 
 
 class KeyScope(Enum):
-    """The uses that a key may have. `ADMIN` (see and reload the served models) does not imply the other scopes."""
+    """The uses that a key may have; none implies another. `ADMIN` is to see and reload the served models.
+
+    The scopes of cases are for the console's case queue: to read it; to take cases, to add notes and to decide one's
+    own; to assign, release and decide cases of others.
+    """
 
     SCORE = "score"
     EXPLAIN = "explain"
     ADMIN = "admin"
+    CASES_READ = "cases:read"
+    CASES_WORK = "cases:work"
+    CASES_SUPERVISE = "cases:supervise"
 
 
 class ApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,9 +6,10 @@ import click
 import msgspec
 
 from adapters.records.decision_search import find_decision
-from adapters.records.labelling import investigator_label, write_label
+from adapters.records.labelling import write_label
 from adapters.records.position import parse_position
 from adapters.runtime.terminal_text import escaped
+from cardwatch.cases.labels import investigator_label
 from cardwatch.errors import CardwatchError, Misconfigured
 from cli.decisions.following import newest_event_time
 from cli.records.broker import broker_settings

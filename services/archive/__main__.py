@@ -46,6 +46,8 @@ def work(process: Process, metrics: ArchiveMetrics) -> None:
     ensure_topics(settings.kafka, partitions=settings.partitions)
     with ExitStack() as stack:
         writer = stack.enter_context(closing(ArchiveWriter(settings.archive, settings.index_url)))
+        if (filled := writer.fill_alerts()) is not None:
+            log.info("indexed %d alerts of files that were there before the index had alerts", filled)
         offsets = stack.enter_context(closing(OffsetReader(settings.kafka, STREAM_GROUP)))
         archive = Archive(settings.archive, settings.index_url)
         archiver = Archiver(

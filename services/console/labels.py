@@ -6,9 +6,10 @@ import logging
 
 from msgspec import Struct
 
-from adapters.records.labelling import investigator_label, write_label
+from adapters.records.labelling import write_label
 from adapters.records.printable import printable
 from adapters.runtime.settings import Settings
+from cardwatch.cases.labels import investigator_label
 from cardwatch.errors import Misconfigured
 from cardwatch.events import Decision, Label, decode
 from cardwatch.live.topic_state import TopicState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from adapters.records.labelling import investigator_label
+from cardwatch.cases.labels import investigator_label
 from cardwatch.events import Channel, Label, LabelSource, Transaction, decode, encode
 from cardwatch.live.event_time import event_time
 
