@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "send": ("cli.send", "Send transactions, and print their decisions of record."),
     "decisions": ("cli.decisions", "Follow the decisions of record, and explain one of them."),
     "label": ("cli.label", "Say of a decided transaction whether it was fraud."),
+    "cases": ("cli.cases", "List challenged and declined transactions as cases, and decide them."),
     "dead-letters": ("cli.dead_letters", "List and show rejected records, and send those again that are valid now."),
     "fault": ("cli.fault", "List faults of a running stack, and switch them on and off."),
     "steps": ("cli.steps", "Hold the stream worker before a step of the commit order."),

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from starlette.applications import Starlette
 
+from adapters.cases.opening import open_desk
 from adapters.kafka.progress import publish_progress
 from adapters.kafka.topics import ensure_topics
 from adapters.local_stack.network_faults import NetworkFaults
@@ -25,11 +26,14 @@ from adapters.runtime.process import Process, run_service
 from adapters.runtime.retry import StoppableRetry
 from adapters.runtime.settings import Settings
 from adapters.runtime.step_hold import StepHold
+from adapters.scoring.api_keys import KeyRing
 from adapters.scoring.client import ExplanationClient, PreviewClient
 from cardwatch.errors import CardwatchError, Misconfigured, PortInUse
 from cardwatch.events import Action
 from cardwatch.live.topic_state import TopicState
 from services.console.broadcast import Broadcaster
+from services.console.case_metrics import CaseKeeper, CaseMetrics
+from services.console.case_routes import CaseRoutes
 from services.console.containers import ContainerProcesses, parse_endpoints
 from services.console.decision_details import DecisionDetails
 from services.console.fault_routes import FaultRoutes
@@ -61,7 +65,8 @@ def main() -> None:
     """Serve the console until SIGTERM."""
     with run_service("console") as process, ExitStack() as stack:
         settings = process.settings
-        policy = read_policies(settings).decision
+        policies = read_policies(settings)
+        policy = policies.decision
         stops = {Action.CHALLENGE.value: policy.challenge_stops_fraud, Action.DECLINE.value: 1.0}
         recording = None
         if settings.console_recording:
@@ -73,7 +78,8 @@ def main() -> None:
         feed = Feed(processes, state, broadcaster, steps=CommitSteps(hold), recording=recording)
         client = stack.enter_context(closing(ExplanationClient(settings)))
         host, port = _address(settings)
-        guard = Guard({f"{host}:{port}", f"localhost:{port}"}, token_of(settings))
+        keys = KeyRing(settings.api_key, settings.keys_file)
+        guard = Guard({f"{host}:{port}", f"localhost:{port}"}, token_of(settings), keys)
         previews = stack.enter_context(closing(PreviewClient(settings)))
         sender = stack.enter_context(closing(Sender(settings, state, previews, simulated_world(settings))))
         records = RecordRoutes(sender, Labeller(settings, state), Letters(settings))
@@ -82,11 +88,19 @@ def main() -> None:
         faults = FaultSwitches(
             state, processes, network, lambda record: publish_progress(settings.kafka, record), feed.live_rate
         )
-        models = ModelRoutes(settings)
-        more = [*records.endpoints(), *FaultRoutes(faults).endpoints(), *models.endpoints()]
+        desk = open_desk(settings, policies, state.event_time)
+        cases = CaseKeeper(desk, CaseMetrics())
+        more = [
+            *records.endpoints(),
+            *FaultRoutes(faults).endpoints(),
+            *ModelRoutes(settings).endpoints(),
+            *CaseRoutes(desk).endpoints(),
+        ]
         routes = ConsoleRoutes(guard, read_page(), broadcaster, feed, processes, details, more)
         background = Background(process.stopping)
-        for work_of in (feed.keep_asking, feed.keep_publishing, faults.keep_resuming, network.keep_ending):
+        for work_of in (
+            feed.keep_asking, feed.keep_publishing, faults.keep_resuming, network.keep_ending, cases.keep_counting,
+        ):  # fmt: skip
             stack.callback(background.start(work_of).join)
         stack.callback(_serve(routes.application(), settings.bind or host, port, broadcaster))
         follower = TopicFollower(settings.kafka)

@@ -9,15 +9,15 @@ POST /api/processes/NAME/ACTION            kill, freeze or resume a process of t
 POST /api/steps/STEP/hold                  hold the stream worker before a step of the commit order
 POST /api/steps/release                    let it go on
 
-Modules of their own add endpoints: `record_routes`, `fault_routes`, `model_routes`.
+Modules of their own add endpoints: `record_routes`, `fault_routes`, `model_routes`, `case_routes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Final
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -25,8 +25,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from cardwatch.errors import CardwatchError, InvalidRecord, Misconfigured
-from services.console.answers import GuardedEndpoint, Handler, json_response
+from adapters.scoring.api_keys import KeyScope
+from cardwatch.errors import (
+    CardwatchError,
+    CaseChanged,
+    CaseUnknown,
+    InvalidRecord,
+    Misconfigured,
+    ScopeMissing,
+    TransitionRefused,
+)
+from services.console.answers import HEADERS, GuardedEndpoint, Handler, error_response, json_response
 from services.console.broadcast import MAX_PAGES, Broadcaster
 from services.console.decision_details import DecisionDetails
 from services.console.feed import Feed
@@ -35,12 +44,16 @@ from services.console.page_file import Page
 from services.console.processes import WatchedProcesses
 
 LOG_LINES = 40
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
+_STATUSES: Final = (
+    (InvalidRecord, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (Misconfigured, HTTPStatus.CONFLICT),
+    (CaseUnknown, HTTPStatus.NOT_FOUND),
+    (TransitionRefused, HTTPStatus.CONFLICT),
+    (CaseChanged, HTTPStatus.PRECONDITION_FAILED),
+    (ScopeMissing, HTTPStatus.FORBIDDEN),
+    (CardwatchError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+"""Status of the response to each error of a handler, the most specific ones first."""
 
 
 class ConsoleRoutes:
@@ -75,23 +88,21 @@ class ConsoleRoutes:
             Route("/api/processes/{name}/{action}", self._guarded(self._act), methods=["POST"]),
             Route("/api/steps/release", self._guarded(self._release_step), methods=["POST"]),
             Route("/api/steps/{step}/hold", self._guarded(self._hold_step), methods=["POST"]),
-            *(Route(each.path, self._guarded(each.handle), methods=[each.method]) for each in self._more),
+            *(Route(each.path, self._guarded(each.handle, each.scope), methods=[each.method]) for each in self._more),
         ]
         return Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
 
-    def _guarded(self, handle: Handler) -> Handler:
+    def _guarded(self, handle: Handler, scope: KeyScope | None = None) -> Handler:
         async def guarded(request: Request) -> Response:
-            if (refusal := self._guard.refusal(request)) is not None:
-                return _error(refusal.status, refusal.reason)
             try:
+                refusal = self._guard.refusal(request) if scope is None else self._guard.admit(request, scope)
+                if refusal is not None:
+                    return error_response(refusal.status, refusal.reason)
                 response = await handle(request)
-            except InvalidRecord as error:
-                return _error(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-            except Misconfigured as error:
-                return _error(HTTPStatus.CONFLICT, str(error))
             except CardwatchError as error:
-                return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-            response.headers.update(_HEADERS)
+                status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+                return error_response(status, str(error))
+            response.headers.update(HEADERS)
             return response
 
         return guarded
@@ -102,12 +113,12 @@ class ConsoleRoutes:
 
     async def _get_tour(self, _request: Request) -> Response:
         if self._page.tour is None:
-            return _error(HTTPStatus.NOT_FOUND, "the page was built without the tour")
+            return error_response(HTTPStatus.NOT_FOUND, "the page was built without the tour")
         return Response(self._page.tour, media_type="application/json")
 
     async def _live(self, _request: Request) -> Response:
         if self._broadcaster.pages >= MAX_PAGES:
-            refusal = _error(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_PAGES} pages are open already")
+            refusal = error_response(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_PAGES} pages are open already")
             refusal.headers["Connection"] = "close"  # a connection that waits for the next request is one of the limit
             return refusal
         return StreamingResponse(self._broadcaster.subscribe(), media_type="text/event-stream")
@@ -128,7 +139,7 @@ class ConsoleRoutes:
         parameters = request.path_params
         found = await run_in_threadpool(self._details.find, parameters["partition"], parameters["offset"])
         if found is None:
-            return _error(HTTPStatus.NOT_FOUND, "there is no decision about a transaction at this position")
+            return error_response(HTTPStatus.NOT_FOUND, "there is no decision about a transaction at this position")
         return json_response(found)
 
     async def _act(self, request: Request) -> Response:
@@ -149,11 +160,6 @@ def _named(name: str, labels: object) -> str:
     return name if not labels else f"{name}{{{', '.join(f'{key}={value}' for key, value in dict(labels).items())}}}"  # type: ignore[call-overload]
 
 
-def _error(status: HTTPStatus, reason: str) -> Response:
-    body = msgspec.json.encode({"error": reason})
-    return Response(body, status_code=status, headers=_HEADERS, media_type="application/json")
-
-
 async def _not_found(_request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-    return _error(status, status.phrase)
+    return error_response(status, status.phrase)

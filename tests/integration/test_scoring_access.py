@@ -122,7 +122,7 @@ CALLS = {
 
 
 def test_a_key_is_valid_for_its_scopes_only_and_an_error_names_the_missing_scope(served: Stack, keys: Keys) -> None:
-    of_scope = {scope: keys.add(f"only {scope.value}", scope) for scope in KeyScope}
+    of_scope = {scope: keys.add(f"only {scope.name}", scope) for scope in KeyScope}
     for (method, path), needed in CALLS.items():
         for scope, key in of_scope.items():
             answer = keys.call(key, method, path)

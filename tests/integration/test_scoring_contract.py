@@ -204,7 +204,7 @@ def make_key(service: Stack, until: Callable[..., float]) -> Callable[..., dict[
 def keys_without(make_key: Callable[..., dict[str, str]]) -> dict[str, dict[str, str]]:
     """Headers by scope, with a key that has all other scopes."""
     return {
-        scope.value: make_key(f"all but {scope.value}", *(other for other in KeyScope if other is not scope))
+        scope.value: make_key(f"all but {scope.name}", *(other for other in KeyScope if other is not scope))
         for scope in KeyScope
     }
 

@@ -144,7 +144,7 @@ def test_prometheus_scrapes_every_service() -> None:
         for config in yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
     }
     services_of_ours = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    assert set(configured) == {"stream", "scoring", "archive", "monitor", "pipelines", "generator"}
+    assert set(configured) == {"stream", "scoring", "archive", "monitor", "pipelines", "console", "generator"}
     assert set(configured) <= set(services_of_ours)
     [lookup] = configured["stream"]["dns_sd_configs"]
     assert (lookup["names"], lookup["type"], lookup["port"]) == (["stream"], "A", 9464)
