@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from cardwatch.audit.checks import CheckedColumn, CheckName, Compared, Flags, Unchecked, checked, same_bits, shown
-from cardwatch.audit.outcomes_again import OTHER_SCHEMA, NOT_IN_LOG, day_of
+from cardwatch.audit.outcomes_again import NOT_IN_LOG, OTHER_SCHEMA, day_of
 from cardwatch.audit.recorded_columns import AuditedDecisions, StoredTables
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS
