@@ -1,8 +1,8 @@
 """A small archive whose decisions were made by the decision path with trained models, for audits of it.
 
-Six days of history, then six days that are decided: with two models, the second of them first in shadow, with an outage
-of the scoring service, a day with a stale reference table, currencies with and without a rate, repeats, rules of the
-policy file and a control share.
+Six days of history, then seven days that are decided: with two models, the second of them first in shadow, then a day
+as canary, then champion, with an outage of the scoring service, a day with a stale reference table, currencies with and
+without a rate, repeats, rules of the policy file and a control share.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from cardwatch.decision.records import decisions_of_record
 from cardwatch.events import EPOCH, Decision, Transaction, decode, encode, utc_day
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.state import empty_states
-from cardwatch.ports import Scores, Shadow
+from cardwatch.ports import Canary, Scores, Shadow
 from cardwatch.records import Record
 from cardwatch.simulation.settings import SimulationSettings
 from cardwatch.topics import DECISIONS, TRANSACTIONS
@@ -45,13 +45,15 @@ from stress.memory_registry import MemoryRegistry
 from tests.archived_world import archive_world
 
 WORLD: Final = SimulationSettings(seed=11, cards=80, fraud_share=0.05)
-HISTORY_DAYS, DAYS, PARTITIONS = 6, 12, 2
+HISTORY_DAYS, DAYS, PARTITIONS = 6, 13, 2
 FIRST_DECIDED: Final = WORLD.first_day + timedelta(days=HISTORY_DAYS)
 LAST_DAY: Final = WORLD.first_day + timedelta(days=DAYS - 1)
 STALE_DAY: Final = FIRST_DECIDED + timedelta(days=1)
 OUTAGE_DAY: Final = FIRST_DECIDED + timedelta(days=2)
-SWAP_DAY: Final = FIRST_DECIDED + timedelta(days=3)
+CANARY_DAY: Final = FIRST_DECIDED + timedelta(days=3)
+SWAP_DAY: Final = FIRST_DECIDED + timedelta(days=4)
 """The first day that the second model decides."""
+CANARY_SHARE: Final = 0.4
 KEY: Final = "a key that only the test knows"
 OUTAGE: Final = DegradedReason(DegradationCause.SCORING, "no answer within 250 ms")
 POLICY: Final = """
@@ -172,29 +174,52 @@ class AuditedWorld:
     def _scores(self, day: date, rows: ScorableRows) -> Scores | DegradedReason:
         if day == OUTAGE_DAY:
             return OUTAGE
-        number = 0 if day < SWAP_DAY else 1
-        detector, shadow = self.models[number].detector, self.models[1].detector
-        margins, of_shadow = detector.margins(rows.features), shadow.margins(rows.features)
-        probabilities = detector.probabilities(margins)
-        alarming = self.policy.alarming_probabilities(rows.amounts_minor, rows.channels)
-        codes = detector.reasons(rows.features)
-        deciding = self.registry.version(str(number + 1))
-        assert deciding is not None
+        champion, other = ("1", "2") if day < SWAP_DAY else ("2", "1")
+        margins, probabilities, reasons = self._scores_by(champion, rows)
+        of_other = self._scores_by(other, rows)
         return Scores(
-            model_version=deciding.version,
-            model_digest=deciding.digest,
+            model_version=champion,
+            model_digest=self._digest(champion),
             margins=margins,
             probabilities=probabilities,
-            reasons=[of_row if above else [] for of_row, above in zip(codes, probabilities >= alarming, strict=True)],
+            reasons=reasons,
             shadow=Shadow(
-                model_version="2",
-                model_digest="",
-                margins=of_shadow,
-                probabilities=shadow.probabilities(of_shadow),
+                model_version=other, model_digest=self._digest(other), margins=of_other[0], probabilities=of_other[1]
             )
-            if number == 0
+            if day < CANARY_DAY
             else None,
+            canary=self._canary(other, of_other) if day == CANARY_DAY else None,
         )
+
+    def _scores_by(
+        self, version: str, rows: ScorableRows
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], list[list[str]]]:
+        detector = self.models[int(version) - 1].detector
+        margins = detector.margins(rows.features)
+        probabilities = detector.probabilities(margins)
+        is_alarming = probabilities >= self.policy.alarming_probabilities(rows.amounts_minor, rows.channels)
+        codes = detector.reasons(rows.features)
+        return (
+            margins,
+            probabilities,
+            [of_row if alarms else [] for of_row, alarms in zip(codes, is_alarming, strict=True)],
+        )
+
+    def _canary(self, version: str, scores: tuple[NDArray[np.float32], NDArray[np.float64], list[list[str]]]) -> Canary:
+        margins, probabilities, reasons = scores
+        return Canary(
+            model_version=version,
+            model_digest=self._digest(version),
+            share=CANARY_SHARE,
+            margins=margins,
+            probabilities=probabilities,
+            reasons=reasons,
+        )
+
+    def _digest(self, version: str) -> str:
+        found = self.registry.version(version)
+        assert found is not None
+        return found.digest
 
 
 def _with_currencies_and_repeats(_number: int, transactions: Sequence[Transaction]) -> list[Transaction]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from adapters.archive.reference_tables import ReferenceTableStore, parse_name
-from cardwatch.audit.recorded_columns import StoredTable, StoredTables
+from cardwatch.audit.recorded_columns import AuditedTables, StoredTable
 from cardwatch.errors import CardwatchError, CorruptTable, FormerTable
 from cardwatch.features.reference_table import ReferenceTable
 from cardwatch.features.replay import FORMER_EMPTY_TABLES
@@ -24,7 +24,7 @@ class AuditTables:
         self._by_id: dict[str, StoredTable] = {}
         names = sorted(name for name in map(parse_name, store.paths()) if name is not None)
         self._days, self._ids = [name.valid_from for name in names], [name.table_id for name in names]
-        self.stored = StoredTables(self._by_id, self._newest_id)
+        self.stored = AuditedTables(self._by_id, self._newest_id)
 
     def load(self, table_ids: Iterable[str]) -> None:
         """Read the tables with these ids."""

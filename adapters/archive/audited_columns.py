@@ -89,6 +89,8 @@ def _columns(
         shadow_versions=_texts(decisions, "shadow_version"),
         shadow_margins=_numbers(decisions, "shadow_margin", np.float32),
         shadow_probabilities=_numbers(decisions, "shadow_probability", np.float64),
+        canary_versions=_texts(decisions, "canary_version"),
+        canary_shares=_numbers(decisions, "canary_share", np.float64),
         propensities=_numbers(decisions, "control_propensity", np.float64),
         copies=copies,
         in_log=in_log,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from adapters.model_registry.mlflow_registry import MlflowRegistry
@@ -10,6 +11,7 @@ from adapters.model_registry.verdict_bundle import POLICY_FILE, BundlePolicy, Ve
 from cardwatch.audit.lineage import ModelLineage, lineage_of
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.errors import CorruptVerdict
+from cardwatch.ladder.moves import Move
 from cardwatch.promotion.verdict import VERDICT_FOLDER
 from cardwatch.registry import ModelVersion
 
@@ -21,20 +23,23 @@ class FoundPolicy(NamedTuple):
     source: str
 
 
-def model_lineage(registry: MlflowRegistry, version: ModelVersion) -> ModelLineage:
+def model_lineage(
+    registry: MlflowRegistry, version: ModelVersion, moves: Sequence[Move], decided_at_ms: float | None
+) -> ModelLineage:
     """Return where a version comes from. The verdict on it is computed again from the rows in its bundle.
 
-    Raises `RegistryUnavailable`.
+    `moves` and `decided_at_ms` as in `cardwatch.audit.lineage.promotion_of`. Raises `RegistryUnavailable`.
     """
+    lineage = partial(lineage_of, version, moves=moves, decided_at_ms=decided_at_ms)
     files = registry.run_files(version, VERDICT_FOLDER)
     if not files:
-        return lineage_of(version, note="no bundle of the verdict is stored: its sentences are those of the tags")
+        return lineage(note="no bundle of the verdict is stored: its sentences are those of the tags")
     try:
         faults = check_bundle(files, version.tags.get("verdict_digest", ""))
         reasons = VerdictBundle.from_files(files).report.verdict.reasons
     except CorruptVerdict as error:
-        return lineage_of(version, faults=[str(error)])
-    return lineage_of(version, reasons, faults=faults)
+        return lineage(faults=[str(error)])
+    return lineage(reasons, faults=faults)
 
 
 def bundled_policies(registry: MlflowRegistry) -> Iterator[FoundPolicy]:

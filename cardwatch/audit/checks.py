@@ -25,6 +25,7 @@ class CheckName(StrEnum):
     MARGIN = "margin"
     PROBABILITY = "probability"
     SHADOW = "shadow"
+    CANARY = "canary"
     DEGRADED = "degraded"
     POLICY = "policy"
     ACTION = "action"
@@ -41,7 +42,8 @@ CHECK_TEXTS: Final = {
     CheckName.MODEL: "the stored model has the digest in the decision, and its files have that digest",
     CheckName.MARGIN: "the stored model gives the recorded features the same margin, bit for bit",
     CheckName.PROBABILITY: "the calibration of the stored model gives the same probability, bit for bit",
-    CheckName.SHADOW: "the model that scored in shadow gives the same margin and probability, bit for bit",
+    CheckName.SHADOW: "the other model that scored gives the same margin and probability, bit for bit",
+    CheckName.CANARY: "the card belongs to the share of the canary if it decided, and not if the champion did",
     CheckName.DEGRADED: "there is a score, or the reason why there is none",
     CheckName.POLICY: "the policy of this version is known",
     CheckName.ACTION: "the policy chooses the same action",

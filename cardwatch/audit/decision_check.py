@@ -17,7 +17,7 @@ from cardwatch.audit.checks import CheckedColumn
 from cardwatch.audit.log_checks import log_checks
 from cardwatch.audit.outcome_checks import outcome_checks
 from cardwatch.audit.outcomes_again import decide_recorded
-from cardwatch.audit.recorded_columns import AuditedDecisions, StoredTables
+from cardwatch.audit.recorded_columns import AuditedDecisions, AuditedTables
 from cardwatch.audit.score_checks import score_checks
 from cardwatch.audit.scored_again import score_again
 from cardwatch.audit.stored_model import StoredModels
@@ -33,7 +33,7 @@ class AuditSources(Struct, frozen=True, kw_only=True):
 
     models: StoredModels
     policies: Mapping[str, DecisionPolicy]
-    tables: StoredTables
+    tables: AuditedTables
     control: ControlSample | None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cardwatch.audit.checks import CheckedColumn, CheckName, Compared, Flags, Unchecked, checked, same_bits, shown
 from cardwatch.audit.outcomes_again import NOT_IN_LOG, OTHER_SCHEMA, day_of
-from cardwatch.audit.recorded_columns import AuditedDecisions, StoredTables
+from cardwatch.audit.recorded_columns import AuditedDecisions, AuditedTables
 from cardwatch.features.definitions import FEATURE_NAMES, SCHEMA_HASH
 from cardwatch.features.reference_table import DAY_MS
 
@@ -16,7 +16,7 @@ SHOWN_FEATURES: Final = 5
 """Number of different features that a check names."""
 
 
-def log_checks(decisions: AuditedDecisions, tables: StoredTables) -> list[CheckedColumn]:
+def log_checks(decisions: AuditedDecisions, tables: AuditedTables) -> list[CheckedColumn]:
     """Return the checks of what the log and the tables determine."""
     return [
         _transaction(decisions),
@@ -68,7 +68,7 @@ def _sequence(decisions: AuditedDecisions) -> CheckedColumn:
     return checked(CheckName.SEQUENCE, len(decisions), decisions.sequences != replayed, values, unchecked)
 
 
-def _table(decisions: AuditedDecisions, tables: StoredTables) -> CheckedColumn:
+def _table(decisions: AuditedDecisions, tables: AuditedTables) -> CheckedColumn:
     ids, different, unchecked = decisions.table_ids, decisions.table_ids.is_missing, Unchecked(len(decisions))
     days = decisions.occurred_at_ms // DAY_MS
     for code, name in enumerate(ids.names):
@@ -98,7 +98,7 @@ def _table(decisions: AuditedDecisions, tables: StoredTables) -> CheckedColumn:
     return checked(CheckName.TABLE, len(decisions), different, values, unchecked)
 
 
-def _features(decisions: AuditedDecisions, tables: StoredTables) -> CheckedColumn:
+def _features(decisions: AuditedDecisions, tables: AuditedTables) -> CheckedColumn:
     unchecked, replayed = _not_replayed(decisions), decisions.replayed.features
     for code, name in enumerate(decisions.table_ids.names):
         if tables.by_id[name].table is None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from cardwatch.audit.checks import Flags, Unchecked
-from cardwatch.audit.recorded_columns import AuditedDecisions, StoredTables
+from cardwatch.audit.recorded_columns import AuditedDecisions, AuditedTables
 from cardwatch.audit.scored_again import ScoredAgain
 from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import CHANNELS, DecisionPolicy
@@ -60,7 +60,7 @@ class OutcomesAgain(Struct, frozen=True, kw_only=True):
 
 
 def decide_recorded(
-    decisions: AuditedDecisions, scored: ScoredAgain, policies: Mapping[str, DecisionPolicy], tables: StoredTables
+    decisions: AuditedDecisions, scored: ScoredAgain, policies: Mapping[str, DecisionPolicy], tables: AuditedTables
 ) -> OutcomesAgain:
     """Decide the rows again, each by the policy that it names. `policies` are the known ones by their versions.
 
@@ -102,7 +102,7 @@ class _RecordedDraws(ControlSample):
 class _Deciding:
     """Decides groups of rows that have one policy and one model."""
 
-    def __init__(self, decisions: AuditedDecisions, scored: ScoredAgain, tables: StoredTables) -> None:
+    def __init__(self, decisions: AuditedDecisions, scored: ScoredAgain, tables: AuditedTables) -> None:
         self._decisions, self._scored, self._has_score = decisions, scored, decisions.has_score
         self.again = OutcomesAgain(
             outcomes=[None] * len(decisions),
@@ -179,7 +179,7 @@ def _scorable_rows(policy: DecisionPolicy, decisions: AuditedDecisions, places: 
     return ScorableRows(decisions.features[places], amounts, channels, payments)
 
 
-def _stale_reasons(decisions: AuditedDecisions, tables: StoredTables) -> list[str | None]:
+def _stale_reasons(decisions: AuditedDecisions, tables: AuditedTables) -> list[str | None]:
     """Return for each row why its table was too old, None where it was not."""
     reasons: list[str | None] = [None] * len(decisions)
     codes, days = decisions.table_ids.codes, decisions.occurred_at_ms // DAY_MS

@@ -60,7 +60,7 @@ class StoredTable(NamedTuple):
     is_rebuilt: bool = False
 
 
-class StoredTables(NamedTuple):
+class AuditedTables(NamedTuple):
     """The tables by the id that decisions recorded, and a function that gives the id of the newest one of a day."""
 
     by_id: Mapping[str, StoredTable]
@@ -71,8 +71,9 @@ class AuditedDecisions(Struct, frozen=True, kw_only=True):
     """n recorded decisions whose features have one schema. All arrays have n rows.
 
     `features`: float32 [n, features of the schema]. Numbers are NaN where nothing was recorded: `margins` and
-    `shadow_margins` are float32, `probabilities`, `shadow_probabilities` and `propensities` float64. `partitions`,
-    `offsets`, `sequences` and `occurred_at_ms`, which is that of the log, are int64, `is_degraded` and `in_log` bool.
+    `shadow_margins` are float32, `probabilities`, `shadow_probabilities`, `canary_shares` and `propensities` float64.
+    `partitions`, `offsets`, `sequences` and `occurred_at_ms`, which is that of the log, are int64, `is_degraded` and
+    `in_log` bool.
 
     `copies`: int64, how many archived decisions are about the transaction at the position.
 
@@ -100,6 +101,8 @@ class AuditedDecisions(Struct, frozen=True, kw_only=True):
     shadow_versions: TextColumn
     shadow_margins: NDArray[np.float32]
     shadow_probabilities: NDArray[np.float64]
+    canary_versions: TextColumn
+    canary_shares: NDArray[np.float64]
     propensities: NDArray[np.float64]
     copies: NDArray[np.int64]
     in_log: Flags

@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 
 from cardwatch.audit.checks import CheckedColumn, CheckName, Compared, Flags, Unchecked, checked, same_bits, shown
+from cardwatch.audit.outcomes_again import NOT_IN_LOG
 from cardwatch.audit.recorded_columns import AuditedDecisions
 from cardwatch.audit.scored_again import ScoredAgain
+from cardwatch.decision.canary_cards import is_decided_by_canary
 
 
 def score_checks(decisions: AuditedDecisions, scored: ScoredAgain, shadow: ScoredAgain) -> list[CheckedColumn]:
-    """Return the checks of the model that decided, and of the one that scored in shadow."""
+    """Return the checks of the model that decided, and of the other one that scored, in shadow or as canary."""
     return [
         _model(decisions, scored),
         _margin(decisions, scored),
         _probability(decisions, scored),
         _shadow(decisions, shadow),
+        _canary(decisions),
     ]
 
 
@@ -91,6 +94,33 @@ def _shadow(decisions: AuditedDecisions, scored: ScoredAgain) -> CheckedColumn:
         unchecked.add(reason, rows & ~is_changed)
     applies = ~decisions.shadow_versions.is_missing | ~np.isnan(decisions.shadow_margins)
     return checked(CheckName.SHADOW, len(decisions), different | is_changed, values, unchecked, applies=applies)
+
+
+def _canary(decisions: AuditedDecisions) -> CheckedColumn:
+    versions, shares, unchecked = decisions.canary_versions, decisions.canary_shares, Unchecked(len(decisions))
+    is_whole = ~versions.is_missing & (shares > 0.0) & (shares <= 1.0)
+    by_canary = np.array([versions.of(row) == decisions.model_versions.of(row) for row in range(len(decisions))], bool)
+    belongs = np.zeros(len(decisions), np.bool_)
+    for code, share in sorted({*zip(versions.codes[is_whole].tolist(), shares[is_whole].tolist(), strict=True)}):
+        rows = np.flatnonzero(is_whole & decisions.in_log & (versions.codes == code) & (shares == share))
+        cards = [payment.card_id for row in rows.tolist() if (payment := decisions.payments[row]) is not None]
+        belongs[rows] = is_decided_by_canary(cards, versions.names[code], share)
+    unchecked.add(NOT_IN_LOG, ~decisions.in_log)
+
+    def values(row: int) -> Compared:
+        recorded = "the canary" if by_canary[row] else "the champion"
+        share = f"version {versions.shown(row)} with {shown(shares[row])} of the cards"
+        computed = f"the {'canary' if belongs[row] else 'champion'} decides the card" if is_whole[row] else "no share"
+        return Compared(f"decided by {recorded}; canary: {share}", computed)
+
+    return checked(
+        CheckName.CANARY,
+        len(decisions),
+        ~is_whole | (by_canary != belongs),
+        values,
+        unchecked,
+        ~versions.is_missing | ~np.isnan(shares),
+    )
 
 
 def _has_model(decisions: AuditedDecisions) -> Flags:

@@ -63,6 +63,7 @@ def audit_days(
         seconds=round(seconds, 3),
         decisions_per_core_second=round(counts.decisions / process_seconds, 1),
         models=[lineage for version in versions if (lineage := models.lineage(version)) is not None],
+        moves_fault=models.moves_fault,
         policies={version: policies.source(version) for version in counts.policies},
         origin=origin_of(settings, models),
     )

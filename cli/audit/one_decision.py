@@ -17,6 +17,7 @@ from cardwatch.audit.recorded_columns import AuditedDecisions
 from cardwatch.audit.stored_model import StoredModel, StoredModels
 from cardwatch.decision.control_share import ControlSample
 from cardwatch.errors import CardwatchError
+from cardwatch.events import to_epoch_ms
 from cardwatch.features.definitions import FEATURES, SCHEMA_HASH
 from cli.audit.origin import origin_of
 from cli.audit.report import AuditedFeature, DecisionAudit
@@ -46,7 +47,9 @@ def audit_decision(
     contributions = _contributions(decision, scored)
     partition, offset = found.position
     policy_version = found.record["policy_version"] or ""
-    shadow_version = found.record["shadow_version"]
+    model_version, shadow_version = found.record["model_version"], found.record["shadow_version"]
+    decided_at = found.record["decided_at"]
+    decided_at_ms = None if decided_at is None else float(to_epoch_ms(decided_at))
     return DecisionAudit(
         transaction_id=transaction_id,
         partition=partition,
@@ -58,8 +61,9 @@ def audit_decision(
         expected_margin=None if scored is None or scored.detector is None else scored.detector.expected_margin(),
         features=_features(decision, contributions),
         policy_source=policies.source(policy_version),
-        model=None if found.record["model_version"] is None else models.lineage(found.record["model_version"]),
-        shadow=None if shadow_version is None else models.lineage(shadow_version),
+        model=None if model_version is None else models.lineage(model_version, decided_at_ms),
+        shadow=None if shadow_version is None else models.lineage(shadow_version, decided_at_ms),
+        moves_fault=models.moves_fault,
         notes=_notes(found, decision, scored),
         origin=origin_of(settings, models),
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from adapters.runtime.clock import epoch_ms
 from adapters.runtime.settings import Settings
+from cardwatch import __version__
 from cardwatch.events import from_epoch_ms
 from cli.audit.report import AuditOrigin
 from cli.audit.sources import AuditedModels
@@ -15,7 +14,7 @@ def origin_of(settings: Settings, models: AuditedModels) -> AuditOrigin:
     """Return the origin of an audit that ends now."""
     return AuditOrigin(
         made_at=f"{from_epoch_ms(int(epoch_ms())):%Y-%m-%dT%H:%M:%SZ}",
-        cardwatch=version("cardwatch"),
+        cardwatch=__version__,
         archive=str(settings.archive),
         registry=models.where,
     )

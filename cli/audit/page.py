@@ -8,7 +8,7 @@ from adapters.runtime.files import write_atomically
 from cardwatch.audit.checks import CHECK_TEXTS, CheckStatus
 from cardwatch.wording import plural
 from cli.audit import wording
-from cli.audit.report import DaysAudit, DecisionAudit, faults_of
+from cli.audit.report import DaysAudit, DecisionAudit
 from cli.templates import render
 
 
@@ -20,7 +20,7 @@ def write_page(path: Path, audit: DecisionAudit | DaysAudit) -> None:
 
 
 def _decision_page(audit: DecisionAudit) -> str:
-    lineages = [("The model that decided", audit.model), ("The model in shadow", audit.shadow)]
+    lineages = [("The model that decided", audit.model), ("The other model that scored", audit.shadow)]
     return render(
         Path(__file__).with_name("decision.html.j2"),
         audit=audit,
@@ -41,6 +41,5 @@ def _days_page(audit: DaysAudit) -> str:
         headline=wording.days_headline(audit),
         words=wording,
         check_texts=CHECK_TEXTS,
-        faults=faults_of(audit.models),
         plural=plural,
     )

@@ -40,7 +40,8 @@ class DecisionAudit(Struct, frozen=True, kw_only=True):
 
     `record` is the decision as it is archived, without the features, which are in `features` unless they are of another
     schema. `payment` is the transaction of the log, None without one. `policy_source` says where the policy was found.
-    `model` is the lineage of the model that decided, None where rules did, `shadow` that of the one in shadow.
+    `model` is the lineage of the model that decided, None where rules did, `shadow` that of the other one that scored.
+    `moves_fault` says what is wrong with the move log, empty if nothing is.
     """
 
     origin: AuditOrigin
@@ -57,11 +58,17 @@ class DecisionAudit(Struct, frozen=True, kw_only=True):
     model: ModelLineage | None
     shadow: ModelLineage | None
     notes: list[str]
+    moves_fault: str
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with verdicts and moves of the models, as sentences."""
+        return [*([self.moves_fault] if self.moves_fault else []), *faults_of([self.model, self.shadow])]
 
     @property
     def differences(self) -> int:
-        """The checks that differ, and what is wrong with the verdict on the model."""
-        return len(self.with_status(CheckStatus.DIFFERENT)) + len(faults_of([self.model, self.shadow]))
+        """The checks that differ, and what is wrong with the lineage."""
+        return len(self.with_status(CheckStatus.DIFFERENT)) + len(self.faults)
 
     def with_status(self, status: CheckStatus) -> list[AuditCheck]:
         """Return the checks with this result."""
@@ -84,18 +91,21 @@ class DaysAudit(Struct, frozen=True, kw_only=True):
     decisions_per_core_second: float
     models: list[ModelLineage]
     policies: dict[str, str]
+    moves_fault: str
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with verdicts and moves of the models, as sentences."""
+        return [*([self.moves_fault] if self.moves_fault else []), *faults_of(self.models)]
 
     @property
     def differences(self) -> int:
-        """The differences of all decisions, and what is wrong with the verdicts on the models."""
-        return self.counts.differences + len(faults_of(self.models))
+        """The differences of all decisions, and what is wrong with the lineages."""
+        return self.counts.differences + len(self.faults)
 
 
 def faults_of(lineages: list[ModelLineage] | list[ModelLineage | None]) -> list[str]:
-    """Return what is wrong with the verdicts on these versions, as sentences."""
+    """Return what is wrong with the verdicts on these versions and with their moves, as sentences."""
     return [
-        f"verdict on version {lineage.version}: {fault}"
-        for lineage in lineages
-        if lineage is not None
-        for fault in lineage.faults
+        f"version {lineage.version}: {fault}" for lineage in lineages if lineage is not None for fault in lineage.faults
     ]

@@ -14,13 +14,16 @@ from adapters.local_stack.stack_home import StackHome
 from adapters.model_registry.audit_trail import FoundPolicy, bundled_policies, model_lineage
 from adapters.model_registry.mlflow_registry import MlflowRegistry
 from adapters.model_registry.model_folder import ModelFolder
+from adapters.move_log.sql import SqlMoveLog
 from adapters.runtime.addresses import plain, without_userinfo
 from adapters.runtime.policy_file import read_policies, read_policy_file
 from adapters.runtime.settings import PREFIX, Settings, read_settings, variables_of
 from cardwatch.audit.lineage import ModelLineage, lineage_of
 from cardwatch.decision.control_share import ControlSample
 from cardwatch.decision.cost_policy import DecisionPolicy
-from cardwatch.errors import Misconfigured, RegistryUnavailable
+from cardwatch.errors import CorruptMoves, Misconfigured, RegistryUnavailable
+from cardwatch.ladder.moves import Move, decode_move
+from cardwatch.ladder.state import ladder_after
 from cardwatch.registry import ModelVersion
 
 _START: Final = (
@@ -69,13 +72,17 @@ def read_control_key(settings: Settings) -> ControlSample | None:
 class AuditedModels:
     """The models of the registry in the settings, or the one in a folder, as a `cardwatch.registry.ModelVersions`.
 
-    Nothing is opened before a model is asked for, because decisions of the rules need none. Methods raise
-    `RegistryUnavailable` if the registry does not answer, and `Misconfigured` if there is none.
+    Nothing is opened before a model is asked for, because decisions of the rules need none. `moves_fault` says what is
+    wrong with the move log, once a lineage was asked for. Methods raise `RegistryUnavailable` if the registry does not
+    answer, and `Misconfigured` if there is none.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._url, self._folder = plain(settings.mlflow_url), settings.model_folder
         self._opened: MlflowRegistry | ModelFolder | None = None
+        self._moves: list[Move] | None = None
+        self.moves_fault = ""
 
     @property
     def where(self) -> str:
@@ -99,16 +106,22 @@ class AuditedModels:
         with _hint():
             return self._source().files(version)
 
-    def lineage(self, version: str) -> ModelLineage | None:
-        """Return where a version comes from, None if it does not exist."""
+    def lineage(self, version: str, decided_at_ms: float | None = None) -> ModelLineage | None:
+        """Return where a version comes from, None if it does not exist.
+
+        With the time of a decision, who made the version decide is the one who did so before it.
+        """
         found = self.version(version)
         if found is None:
             return None
+        if self._moves is None:
+            self._moves, self.moves_fault = _read_moves(self._settings)
         source = self._source()
         if isinstance(source, MlflowRegistry):
             with _hint():
-                return model_lineage(source, found)
-        return lineage_of(found, note="a folder with a model has no bundle of its verdict")
+                return model_lineage(source, found, self._moves, decided_at_ms)
+        note = "a folder with a model has no bundle of its verdict"
+        return lineage_of(found, note=note, moves=self._moves, decided_at_ms=decided_at_ms)
 
     def policies(self) -> list[FoundPolicy]:
         """Return the policies in the verdicts of the registry; none without a registry."""
@@ -129,6 +142,16 @@ class AuditedModels:
                     f"CARDWATCH_MLFLOW_URL is empty, and an audit scores with the models of the registry: {_START}"
                 )
         return self._opened
+
+
+def _read_moves(settings: Settings) -> tuple[list[Move], str]:
+    """Return the moves of the log, and what is wrong with it: then its moves prove nothing, and none is returned."""
+    recorded = SqlMoveLog(settings.home, settings.index_url).moves()
+    try:
+        ladder_after(recorded)
+    except CorruptMoves as error:
+        return [], f"the log of moves was changed: {error}"
+    return [decode_move(move) for move in recorded], ""
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from adapters.runtime.terminal_text import escaped
 from cardwatch.audit.checks import CheckStatus
-from cardwatch.audit.lineage import ModelLineage
+from cardwatch.audit.lineage import ModelLineage, VerdictLine
 from cardwatch.audit.range_tally import CheckCounts
 from cardwatch.audit.reason_basis import ReasonBasis
-from cli.audit.report import DaysAudit, DecisionAudit, faults_of
+from cli.audit.report import DaysAudit, DecisionAudit
 from cli.audit.wording import (
     SOURCE_WORDS,
     STATUS_WORDS,
@@ -39,12 +39,13 @@ def decision_lines(audit: DecisionAudit) -> Iterator[RenderableType]:
             yield f"DIFFERENT: {name_of(check.name)}" + escaped(f" ({check.why})" if check.why else "")
             yield escaped(f"  recorded: {check.recorded}")
             yield escaped(f"  computed: {check.computed or 'nothing'}")
+    yield from (escaped(f"DIFFERENT: {fault}") for fault in audit.faults)
     for check in audit.with_status(CheckStatus.NOT_CHECKED):
         yield escaped(f"not checked: {name_of(check.name)}: {check.why}")
     yield from map(escaped, (f"note: {note}" for note in audit.notes))
     yield ""
     yield from _reasons(audit.reasons)
-    for title, lineage in (("the model that decided", audit.model), ("the model in shadow", audit.shadow)):
+    for title, lineage in (("the model that decided", audit.model), ("the other model that scored", audit.shadow)):
         if lineage is not None:
             yield ""
             yield title
@@ -73,13 +74,15 @@ def days_lines(audit: DaysAudit) -> Iterator[RenderableType]:
         where = ", ".join(f"{partition}:{offset}" for partition, offset in counts.first_undecided)
         yield ""
         yield f"DIFFERENT: {counts.undecided:,} transactions of these days have no decision; first at {where}"
-    yield from (escaped(f"DIFFERENT: {fault}") for fault in faults_of(audit.models))
+    yield from (escaped(f"DIFFERENT: {fault}") for fault in audit.faults)
     yield ""
-    models = _table("model", "decisions", "digest", "promoted by", "verdict holds", numbers=1)
+    models = _table("model", "decisions", "digest", "made to decide by", "evidence holds", numbers=1)
     for lineage in audit.models:
         facts = lineage_facts(lineage)
         number = f"{counts.models.get(lineage.version, 0):,}"
-        models.add_row(lineage.version, number, lineage.digest[:12], facts["promoted by"], facts["verdict holds"])
+        models.add_row(
+            lineage.version, number, lineage.digest[:12], facts["made to decide by"], facts["evidence holds"]
+        )
     yield models
     yield ""
     policies = _table("policy", "decisions", "found in", numbers=1)
@@ -130,7 +133,16 @@ def _lineage(lineage: ModelLineage) -> Iterator[RenderableType]:
     if lineage.verdict:
         yield "  the verdict, with each measurement against its threshold"
     for line in lineage.verdict:
-        yield escaped(f"    {line.result + ': ' if line.result else ''}{line.sentence}")
+        yield escaped(f"    {_line(line)}")
+    if lineage.moves:
+        yield "  its moves on the ladder, with the verdict on the stage before each"
+    for step in lineage.moves:
+        yield escaped(f"    move {step.number}, {step.at}: {step.move}, by {step.by}: {step.reason}")
+        yield from (escaped(f"      {_line(line)}") for line in step.checks)
+
+
+def _line(line: VerdictLine) -> str:
+    return f"{line.result}: {line.sentence}" if line.result else line.sentence
 
 
 def _facts(facts: Mapping[str, str], indent: str = "") -> str:

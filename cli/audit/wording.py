@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -64,9 +65,10 @@ def facts_of(audit: DecisionAudit) -> dict[str, str]:
         "probability": score,
         "model": "none" if record["model_version"] is None else f"version {record['model_version']}",
         "digest": record["model_digest"] or "none",
-        "in shadow": "none"
+        "other model": "none"
         if shadow is None
         else f"version {shadow}: {record['shadow_probability']} of fraud, margin {record['shadow_margin']}",
+        **({"canary": _canary(record)} if record["canary_version"] is not None else {}),
         "policy": f"{record['policy_version']}" + (f", found in {audit.policy_source}" if audit.policy_source else ""),
         "table": record["table_id"] or "none",
         "feature schema": record["feature_schema"] or "none",
@@ -92,13 +94,13 @@ def lineage_facts(lineage: ModelLineage) -> dict[str, str]:
         "judged on": _window(lineage.judged),
         "trained by": f"cardwatch {lineage.code_version}" if lineage.code_version else "not recorded",
         "trained because": because or "not recorded",
-        "promoted by": promotion.by or promotion.remark or "not recorded",
-        **({"promoted at": promotion.at} if promotion.at else {}),
+        "made to decide by": promotion.by or promotion.remark or "not recorded",
+        **({"on": promotion.at, "why": promotion.reason} if promotion.at else {}),
         "verdict": promotion.verdict or "not recorded",
         "digest of the verdict": promotion.verdict_digest or "not recorded",
-        "verdict holds": "no: " + "; ".join(lineage.faults)
+        "evidence holds": "no: " + "; ".join(lineage.faults)
         if lineage.faults
-        else "yes, computed again from its rows"
+        else "yes, the verdict follows again from its rows"
         if lineage.follows
         else f"not checked: {lineage.note}",
     }
@@ -125,6 +127,10 @@ def contribution_of(value: float | None) -> str:
 def moment(value: Any) -> str:
     """Return a time in UTC."""
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else "not recorded"
+
+
+def _canary(record: Mapping[str, Any]) -> str:
+    return f"version {record['canary_version']} decided {record['canary_share']:.0%} of the cards then"
 
 
 def _window(days: list[str]) -> str:

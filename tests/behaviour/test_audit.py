@@ -115,7 +115,9 @@ def test_the_decisions_of_the_world_are_of_every_kind(world: AuditedWorld) -> No
     decisions = world.decisions
     assert {decision.action for decision in decisions} == set(Action)
     assert {decision.model_version for decision in decisions} == {None, "1", "2"}
-    assert {decision.shadow_version for decision in decisions} == {None, "2"}
+    assert {decision.shadow_version for decision in decisions} == {None, "1", "2"}
+    by_canary = {decision.model_version for decision in decisions if decision.canary_version == "2"}
+    assert by_canary == {"1", "2"}
     assert {decision.control_propensity for decision in decisions} == {None, 0.5}
     causes = {(decision.degraded_reason or "").partition(" of ")[0].partition(",")[0] for decision in decisions}
     assert causes == {"", "the reference table", "the policy", "no answer within 250 ms"}
@@ -138,6 +140,7 @@ def test_every_decision_is_reproduced_to_the_bit(world: AuditedWorld, copy: Copy
     assert equal[CheckName.FEATURES] == equal[CheckName.ACTION] == equal[CheckName.REASONS] == len(decisions)
     assert equal[CheckName.MARGIN] == equal[CheckName.PROBABILITY] == equal[CheckName.MODEL] == scored
     assert equal[CheckName.SHADOW] == sum(decision.shadow_version is not None for decision in decisions)
+    assert equal[CheckName.CANARY] == sum(decision.canary_version is not None for decision in decisions) > 0
     assert equal[CheckName.CONTROL] > counts.control  # some were asked about and not drawn
     assert counts.models == Counter(decision.model_version or "none" for decision in decisions)
 
@@ -147,6 +150,7 @@ def test_one_decision_is_audited_like_the_decisions_of_a_range(world: AuditedWor
         first(world.decisions, lambda each: each.action is Action.DECLINE and each.model_version == "1"),
         first(world.decisions, lambda each: each.control_propensity is not None),
         first(world.decisions, lambda each: "POLICY_CASH" in each.reasons),
+        first(world.decisions, lambda each: each.canary_version == each.model_version == "2"),
         first(world.decisions, lambda each: bool(each.degraded_reason) and bool(each.reasons)),
         world.decisions[-1],
     ]
@@ -187,6 +191,12 @@ CHANGES: list[tuple[str, Callable[[Row], bool], Callable[[Row], None], set[Check
     ("margin", _by_model, _one_bit_of_the_margin, {CheckName.MARGIN}),
     ("probability", _by_model, _one_bit_of_the_probability, {CheckName.PROBABILITY}),
     ("shadow", lambda row: row["shadow_version"] is not None, _set(shadow_margin=0.5), {CheckName.SHADOW}),
+    ("canary", lambda row: row["canary_version"] == row["model_version"] == "2", _set(canary_share=1e-12),
+     {CheckName.CANARY}),
+    ("champion beside a canary", lambda row: row["canary_version"] not in {None, row["model_version"]},
+     _set(canary_share=1.0), {CheckName.CANARY}),
+    ("canary without a share", lambda row: row["canary_version"] is not None, _set(canary_share=None),
+     {CheckName.CANARY}),
     ("sequence", lambda _: True, lambda row: row.update(sequence=row["sequence"] + 1), {CheckName.SEQUENCE}),
     ("amount", _by_model, lambda row: row.update(amount_minor=row["amount_minor"] + 1), {CheckName.TRANSACTION}),
     ("merchant", _by_model, _set(merchant_id="another"), {CheckName.TRANSACTION}),

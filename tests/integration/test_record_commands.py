@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from adapters.archive.writer import ArchiveWriter
 from adapters.kafka.offsets import OffsetReader
 from adapters.kafka.producer import LogWriter
 from adapters.kafka.topics import create_topics, end_offsets
@@ -348,6 +350,22 @@ def test_a_rejected_record_is_shown_with_reason_and_masked_bytes(commands: Comma
     gone = commands.ok(*show, f"1:{offset + 2}")
     assert f"retention has deleted it from the topic: transactions[1] begins at {offset + 3}" in gone
     assert "1 cut, and the original is no longer in the topic" in commands.ok("dead-letters", "resend", "--dry-run")
+
+
+def test_an_audit_tells_why_a_decision_is_not_archived(commands: Commands) -> None:
+    with closing(ArchiveWriter(commands.settings.archive)):
+        pass
+    decided_only = commands.error("audit", "early")
+    assert "It was decided (decisions[" in decided_only
+    assert "Until then: `cardwatch decisions show early`" in decided_only
+    offset = end_offsets(commands.settings.kafka, TRANSACTIONS)[1]
+    commands.produce(b"a wrong key", json.dumps(payment("refused", "card-again")).encode(), 1)
+    poll(lambda: commands.run("dead-letters", "show", f"1:{offset}").stdout, timeout_seconds=DEADLINE_SECONDS)
+    letter = commands.error("audit", "refused")
+    assert "Its record was rejected, and is a dead letter: the record's key is not its card_id" in letter
+    assert f"`cardwatch dead-letters show 1:{offset}`" in letter
+    never = commands.error("audit", "never-sent")
+    assert "In the topics: there is no decision about a transaction with the id 'never-sent'" in never
 
 
 def test_a_rejected_record_is_sent_again_by_its_position(commands: Commands) -> None:

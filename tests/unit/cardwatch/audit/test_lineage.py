@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cardwatch.audit.lineage import VerdictLine, lineage_of, promotion_of
+from cardwatch.ladder.moves import Move, MoveKind
 from cardwatch.registry import ModelVersion
 
 TAGS = {
@@ -61,3 +64,59 @@ def test_a_verdict_holds_only_if_its_bundle_was_checked_and_nothing_was_found() 
     assert lineage_of(version(), ["passed: rows"], faults=[]).follows
     changed = lineage_of(version(), ["passed: rows"], faults=["rows.parquet was changed after the verdict"])
     assert (changed.follows, changed.faults) == (False, ["rows.parquet was changed after the verdict"])
+
+
+def move(
+    number: int, kind: MoveKind, *, version: str = "2", share: float | None = None, digest: str = "d" * 64
+) -> Move:
+    return Move(
+        number=number,
+        kind=kind,
+        version=version,
+        digest=digest,
+        actor=f"mover {number}",
+        reason=f"reason {number}",
+        at_ms=number * 1_000,
+        previous="",
+        share=share,
+    )
+
+
+MOVES = [
+    move(1, MoveKind.CHALLENGE),
+    move(2, MoveKind.SHADOW),
+    move(3, MoveKind.CANARY, share=0.1),
+    move(4, MoveKind.PROMOTE, version="3"),
+    move(5, MoveKind.PROMOTE),
+    move(6, MoveKind.RETIRE),
+]
+
+
+@pytest.mark.parametrize(
+    ("decided_at_ms", "by"),
+    [
+        (None, "mover 5, with move 5 (promote)"),
+        (5_500.0, "mover 5, with move 5 (promote)"),
+        (4_999.0, "mover 3, with move 3 (canary for 10% of the cards)"),
+        (
+            2_000.0,
+            "mover 3, with move 3 (canary for 10% of the cards)",
+        ),  # the clocks differ: it is the first that could
+    ],
+)
+def test_who_made_a_version_decide_is_the_newest_move_that_did_before_the_decision(
+    decided_at_ms: float | None, by: str
+) -> None:
+    promotion = promotion_of(version(), MOVES, decided_at_ms)
+    assert promotion.by == by
+    assert promotion.verdict_digest == "v" * 64
+
+
+def test_a_champion_from_before_the_move_log_was_promoted_by_what_its_tags_say() -> None:
+    assert promotion_of(version(), [move(1, MoveKind.ADOPT)]).by == "flow run 653c718c"
+
+
+def test_moves_of_other_versions_are_left_out_and_a_move_about_other_files_is_a_fault() -> None:
+    lineage = lineage_of(version(), moves=[*MOVES[:4], move(5, MoveKind.PROMOTE, digest="other")])
+    assert [step.number for step in lineage.moves] == [1, 2, 3, 5]
+    assert lineage.faults == [f"move 5 is about digest other, the registry's version has {'d' * 64}"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,17 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from adapters.move_log.sql import SqlMoveLog
 from adapters.runtime.ports import LOOPBACK, free_ports
 from cardwatch.events import Action, Decision
 from cardwatch.features.definitions import FEATURES
+from cardwatch.ladder.mover import Mover
+from cardwatch.ladder.moves import MoveKind
+from cardwatch.ladder.stage_verdict import StageCheck, StageVerdict
 from cardwatch.topics import DECISIONS
 from cli.main import main
 from tests.audited_world import FIRST_DECIDED, KEY, LAST_DAY, OUTAGE_DAY, WORLD, AuditedWorld, change_rows
+from tests.ladders import MemoryProjection
 
 WHOLE_RANGE = f"{FIRST_DECIDED}..{LAST_DAY}"
 
@@ -78,7 +85,7 @@ def test_a_decision_is_shown_with_its_checks_its_reasons_and_where_its_model_com
     for code in decision.reasons:
         assert f"  {code}, by the model: " in text
     assert " of the margin\n" in text
-    assert "promoted by            the registry does not record who set the alias" in text
+    assert "made to decide by      the registry does not record who set the alias" in text
 
 
 def test_the_result_as_json_has_the_record_every_check_and_every_feature(world: AuditedWorld) -> None:
@@ -177,6 +184,37 @@ def test_a_range_with_differences_names_the_first_of_each_kind_and_ends_with_sta
     assert f"margin: {number:,} decisions, the first" in shown
     first = next(each for each in world.decisions if each.model_version == "1")
     assert first.transaction.transaction_id in shown
+
+
+def test_the_move_log_says_who_made_a_model_decide_and_by_which_verdict(world: AuditedWorld, changed: Path) -> None:
+    """Decisions were made in November 2023: version 1 was promoted before, and again in January 2024."""
+    projection = MemoryProjection()
+    projection.versions = {each: found for each in ("1", "2") if (found := world.registry.version(each))}
+    times = iter([1_690_000_000_000, 1_695_000_000_000, 1_704_067_200_000, 1_704_067_200_000, 1_704_153_600_000])
+    mover = Mover(SqlMoveLog(changed), projection, lambda: next(times))
+    evidence = StageVerdict(checks=[StageCheck(name="rows", passed=True, sentence="900 decisions")], rows=900)
+    mover.move(MoveKind.CHALLENGE, "1", actor="flow run 17", reason="its offline verdict has passed")
+    mover.move(MoveKind.PROMOTE, "1", actor="ada", reason="it found more fraud", evidence=evidence)
+    mover.move(MoveKind.CHALLENGE, "2", actor="flow run 18", reason="its offline verdict has passed")
+    mover.move(MoveKind.PROMOTE, "2", actor="grace", reason="trained on newer days")
+    mover.move(MoveKind.ROLLBACK, "1", actor="ada", reason="version 2 challenged too many")
+    text = ok(declined(world))
+    assert "made to decide by      ada, with move 2 (promote)\n" in text
+    assert "on                     2023-09-18 01:20:00 UTC\n  why                    it found more fraud\n" in text
+    assert (
+        "    move 2, 2023-09-18 01:20:00 UTC: promote, by ada: it found more fraud\n      passed: 900 decisions\n"
+        in text
+    )
+    assert "move 5, 2024-01-02 00:00:00 UTC: rollback, by ada: version 2 challenged too many" in text
+    page = changed / "audit.html"
+    ok(declined(world), "--as-html", str(page))
+    assert "Moves of version 1 on the ladder" in page.read_text(encoding="utf-8")
+
+    with closing(sqlite3.connect(changed / "moves.sqlite")) as database, database:
+        database.execute("UPDATE model_moves SET content = replace(content, 'ada', 'eve') WHERE number = 2")
+    result = run(declined(world))
+    assert result.exit_code == 1
+    assert "DIFFERENT: the log of moves was changed: move 3 does not follow from those before it" in result.output
 
 
 def test_decision_is_meant_without_a_sub_command_and_can_be_written(world: AuditedWorld) -> None:

@@ -71,6 +71,7 @@ def test_a_proxy_that_does_not_answer_is_logged_once_and_the_fault_ends_when_it_
     console: NetworkConsole, caplog: pytest.LogCaptureFixture
 ) -> None:
     console.switches.on("broker-cut", 1.0)
+    caplog.clear()  # another test of this process may have set a level at which that is logged
     console.proxied.control.running = False
     console.now_ms = 2_000.0
     with caplog.at_level(logging.WARNING):

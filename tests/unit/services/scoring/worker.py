@@ -186,7 +186,7 @@ class Service:
         self.registry.publish(fitted.files, CHAMPION)
         self.manager = ModelManager(self.registry, folder / "models")  # type: ignore[arg-type]
         self.manager.refresh()
-        self.keys = {scope: self._add(scope.value, scope) for scope in KeyScope}
+        self.keys = {scope: self._add(scope.name, scope) for scope in KeyScope}
         self.slow_key = self._add("slow", *KeyScope, rate=1e-3)
         self.policy = POLICY
         self.control: ControlSample | None = None
