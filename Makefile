@@ -12,9 +12,9 @@ ENGINE = $(if $(EMBEDDED),,$(shell $(BIN)/python -m infra.compose engine))
 PROFILES ?= demo observability
 # The name of an environment in infra/terraform/envs.
 ENV ?= sandbox
-# Kernels are compiled once, before the two test processes start. Tests start some hundred processes, so bytecode is kept
+# Kernels are compiled once, before the three test processes start. Tests start some hundred processes, so bytecode is kept
 # also where the environment says PYTHONDONTWRITEBYTECODE.
-PYTEST = export PYTHONDONTWRITEBYTECODE= && $(BIN)/python -m cardwatch.warm_up && $(BIN)/pytest -n 2 --dist loadfile -m "not long and not spark and not compose"
+PYTEST = export PYTHONDONTWRITEBYTECODE= && $(BIN)/python -m cardwatch.warm_up && $(BIN)/pytest -n 3 --dist loadfile -m "not long and not spark and not compose"
 COMPOSE = $(ENGINE) $(addprefix --profile ,$(PROFILES))
 
 help: ## list the targets
