@@ -15,7 +15,7 @@ from sqlalchemy import Column, Engine, Integer, LargeBinary, MetaData, String, T
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
 from adapters.archive.index import database_address, postgresql_engine, sqlite_engine
-from cardwatch.errors import CardwatchError, Misconfigured, MoveConflict, MoveLogUnavailable
+from cardwatch.errors import CardwatchError, CorruptMoves, Misconfigured, MoveConflict, MoveLogUnavailable
 from cardwatch.ladder.moves import RecordedMove
 
 FILE: Final = "moves.sqlite"
@@ -56,6 +56,8 @@ class SqlMoveLog:
                 rows = connection.execute(newer).all()
         except _NoTable:
             return []
+        except TypeError as error:  # SQLite stores values of any type in a column
+            raise CorruptMoves(f"{self._where} holds a move that is no bytes: it was changed") from error
         return [RecordedMove(number=row.number, content=bytes(row.content), signature=row.signature) for row in rows]
 
     def append(self, move: RecordedMove) -> None:

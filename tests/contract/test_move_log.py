@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 
@@ -11,7 +13,7 @@ import pytest
 
 from adapters.move_log.sql import FILE, SqlMoveLog
 from adapters.runtime.ports import free_ports
-from cardwatch.errors import Misconfigured, MoveConflict, MoveLogUnavailable
+from cardwatch.errors import CorruptMoves, Misconfigured, MoveConflict, MoveLogUnavailable
 from cardwatch.ladder.memory_log import MemoryMoveLog
 from cardwatch.ladder.mover import Mover
 from cardwatch.ladder.moves import MoveKind, MoveLog, RecordedMove
@@ -93,6 +95,15 @@ def test_a_server_that_does_not_answer_is_retriable_and_no_message_holds_the_pas
         with pytest.raises(MoveLogUnavailable, match=f"the move log at 127.0.0.1:{port}") as told:
             call()
         assert "secret" not in str(told.value)
+
+
+def test_a_move_that_somebody_replaced_by_a_text_is_corrupt(tmp_path: Path) -> None:
+    log = SqlMoveLog(tmp_path)
+    log.append(recorded(1))
+    with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
+        database.execute("UPDATE model_moves SET content = 'a text'")
+    with pytest.raises(CorruptMoves, match="holds a move that is no bytes"):
+        log.moves()
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

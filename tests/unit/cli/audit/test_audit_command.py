@@ -211,7 +211,9 @@ def test_the_move_log_says_who_made_a_model_decide_and_by_which_verdict(world: A
     assert "Moves of version 1 on the ladder" in page.read_text(encoding="utf-8")
 
     with closing(sqlite3.connect(changed / "moves.sqlite")) as database, database:
-        database.execute("UPDATE model_moves SET content = replace(content, 'ada', 'eve') WHERE number = 2")
+        database.execute(
+            "UPDATE model_moves SET content = CAST(replace(content, 'ada', 'eve') AS BLOB) WHERE number = 2"
+        )
     result = run(declined(world))
     assert result.exit_code == 1
     assert "DIFFERENT: the log of moves was changed: move 3 does not follow from those before it" in result.output
