@@ -54,11 +54,13 @@ class SqlMoveLog:
         try:
             with self._translated_errors(), self._engine.connect() as connection:
                 rows = connection.execute(newer).all()
+            return [
+                RecordedMove(number=row.number, content=bytes(row.content), signature=row.signature) for row in rows
+            ]
         except _NoTable:
             return []
         except TypeError as error:  # SQLite stores values of any type in a column
             raise CorruptMoves(f"{self._where} holds a move that is no bytes: it was changed") from error
-        return [RecordedMove(number=row.number, content=bytes(row.content), signature=row.signature) for row in rows]
 
     def append(self, move: RecordedMove) -> None:
         """Append a move. Raises `MoveConflict`, and changes nothing, if its number is not the next one."""
