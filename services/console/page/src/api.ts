@@ -58,17 +58,21 @@ export function decisionDetails(partition: number, offset: number, signal: Abort
 }
 
 /** Read an answer; throws an Error with the service's own words if there is none. */
-export async function get<T>(path: string, signal: AbortSignal | null = null): Promise<T> {
-  const response = await fetch(path, { signal });
+export async function get<T>(
+  path: string,
+  signal: AbortSignal | null = null,
+  headers: Record<string, string> = {},
+): Promise<T> {
+  const response = await fetch(path, { signal, headers });
   if (!response.ok) throw new Error(await errorOf(response));
   return (await response.json()) as T;
 }
 
 /** Send something with the token; throws an Error with the service's own words if it is refused. */
-export async function post(path: string, body?: unknown): Promise<Response> {
+export async function post(path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
   const response = await fetch(path, {
     method: "POST",
-    headers: { "X-Cardwatch-Token": token() ?? "", "Content-Type": "application/json" },
+    headers: { "X-Cardwatch-Token": token() ?? "", "Content-Type": "application/json", ...headers },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   if (!response.ok) throw new Error(await errorOf(response));

@@ -7,6 +7,7 @@ export const VIEWS = [
   { name: "live", title: "Live" },
   { name: "order", title: "Commit order" },
   { name: "decisions", title: "Decisions" },
+  { name: "cases", title: "Cases" },
   { name: "models", title: "Models" },
   { name: "send", title: "Send" },
   { name: "faults", title: "Faults" },
@@ -16,7 +17,7 @@ export const VIEWS = [
 ] as const;
 
 /** Views that a replay does not have, because there is nobody to ask. */
-export const NOT_IN_REPLAYS: readonly string[] = ["models", "send", "faults"];
+export const NOT_IN_REPLAYS: readonly string[] = ["cases", "models", "send", "faults"];
 
 export type ViewName = (typeof VIEWS)[number]["name"];
 

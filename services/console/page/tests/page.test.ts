@@ -8,8 +8,15 @@ import { narrow, open, server } from "./browser.ts";
 import { SCRIPT } from "./test_data.ts";
 import { TOKEN } from "./test_server.ts";
 
-const VIEWS = ["#/live", "#/order", "#/decisions", "#/models", "#/send", "#/faults", "#/estimator", "#/tour"];
-const DETAILS = ["#/live/stream", "#/live/store", "#/decisions/2/17", "#/decisions/dead-letters", "#/tour/scale"];
+const VIEWS = ["#/live", "#/order", "#/decisions", "#/cases", "#/models", "#/send", "#/faults", "#/estimator", "#/tour"];
+const DETAILS = [
+  "#/live/stream",
+  "#/live/store",
+  "#/decisions/2/17",
+  "#/decisions/dead-letters",
+  `#token=${TOKEN}&/cases/2/17`,
+  "#/tour/scale",
+];
 const ADDRESSES = [...VIEWS, ...DETAILS];
 
 test("a box opens by a click, tells about its process, and closes by Escape with the focus back on the box", async () => {

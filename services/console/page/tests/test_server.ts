@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { DEAD_LETTERS, OFFERS, hopsOf, presetPayments, previewsOf } from "./record_data.ts";
+import { TestCases } from "./case_data.ts";
 import { TestFaults } from "./fault_data.ts";
 import { TestModels } from "./model_data.ts";
 import { BOX_DETAILS, TestSystem, decisionDetails } from "./test_data.ts";
@@ -40,6 +41,7 @@ export class TestServer {
   readonly system = new TestSystem(Date.now());
   readonly faults = new TestFaults();
   readonly models = new TestModels();
+  readonly cases = new TestCases();
   readonly actions: string[] = [];
   /** What actions carried, in their order. */
   readonly bodies: unknown[] = [];
@@ -108,6 +110,8 @@ export class TestServer {
       this.act(request, response);
     } else if (decision) {
       json(response, 200, decisionDetails(Number(decision[1]), Number(decision[2])));
+    } else if (path.startsWith("/api/cases")) {
+      this.answerCases(request, response);
     } else if (path === "/api/send") {
       json(response, 200, OFFERS);
     } else if (path.startsWith("/api/presets/")) {
@@ -127,6 +131,23 @@ export class TestServer {
     }
   }
 
+  private answerCases(request: IncomingMessage, response: ServerResponse): void {
+    if (request.headers["x-cardwatch-token"] !== TOKEN)
+      return json(response, 401, { error: "The token is missing or wrong." });
+    const address = new URL(request.url!, this.address);
+    const position = /^\/api\/cases\/(\d+\/\d+)$/.exec(address.pathname);
+    if (!position) return json(response, 200, this.cases.page(address.searchParams));
+    const found = this.cases.find(position[1]!);
+    json(response, found ? 200 : 404, found ?? { error: "there is no case at this position" });
+  }
+
+  private actOnCase(request: IncomingMessage, body: unknown, response: ServerResponse): void {
+    const [, position, action] = /^\/api\/cases\/(\d+\/\d+)\/(\w+)$/.exec(request.url!)!;
+    const by = decodeURIComponent(String(request.headers["x-cardwatch-investigator"] ?? "console"));
+    const answer = this.cases.act(position!, action!, body, by, String(request.headers["if-match"]));
+    json(response, "error" in answer ? 412 : 200, answer);
+  }
+
   private act(request: IncomingMessage, response: ServerResponse): void {
     if (request.headers["x-cardwatch-token"] !== TOKEN)
       return json(response, 403, { error: "The token is missing or wrong." });
@@ -134,7 +155,11 @@ export class TestServer {
     this.actions.push(request.url!.replace("/api/processes/", ""));
     let body = "";
     request.on("data", (part: Buffer) => (body += part.toString()));
-    request.on("end", () => this.answerAction(request.url!, body, response));
+    request.on("end", () => {
+      if (!request.url!.startsWith("/api/cases/")) return this.answerAction(request.url!, body, response);
+      this.bodies.push(JSON.parse(body));
+      this.actOnCase(request, JSON.parse(body), response);
+    });
   }
 
   private answerAction(path: string, body: string, response: ServerResponse): void {

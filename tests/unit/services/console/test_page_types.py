@@ -12,6 +12,8 @@ import pytest
 from msgspec import Struct
 from msgspec.inspect import StructType, type_info
 
+from adapters.cases import shown
+from cardwatch.cases import case, history
 from cardwatch.live import frames
 from cardwatch.progress import DayMonitored
 from cli.demo import recorded_decisions, replay
@@ -81,6 +83,24 @@ def test_boxes_are_the_same_in_both_languages() -> None:
 )
 def test_the_page_reads_only_fields_that_a_recording_has(name: str, struct: type[Struct]) -> None:
     assert interfaces("replay/recording.ts")[name].keys() <= fields(struct).keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "struct"),
+    [
+        ("ShownCase", shown.ShownCase),
+        ("CaseHistory", shown.CaseHistory),
+        ("CasePage", shown.CasePage),
+        ("QueueCounts", shown.QueueCounts),
+        ("CaseLabel", case.CaseLabel),
+        ("CaseAction", history.CaseAction),
+    ],
+)
+def test_a_case_has_the_same_fields_in_both_languages(name: str, struct: type[Struct]) -> None:
+    written = interfaces("cases/case_calls.ts")[name]
+    assert written.keys() == fields(struct).keys()
+    nullable = {field for field, text in written.items() if "| null" in text}
+    assert nullable == {field for field, annotation in fields(struct).items() if is_optional(annotation)}
 
 
 def test_a_recorded_decision_has_its_fields_in_the_same_order_in_both_languages() -> None:

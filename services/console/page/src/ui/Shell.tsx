@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { day } from "../format.ts";
+import { CasesView } from "../cases/CasesView.tsx";
 import { DecisionsView } from "../decisions/DecisionsView.tsx";
 import { EstimatorView } from "../estimator/EstimatorView.tsx";
 import { FaultsView } from "../faults/FaultsView.tsx";
@@ -25,6 +26,7 @@ const PAGES: Record<ViewName, () => JSX.Element> = {
   live: LiveView,
   order: OrderView,
   decisions: DecisionsView,
+  cases: CasesView,
   models: ModelsView,
   send: SendView,
   faults: FaultsView,
