@@ -58,6 +58,6 @@ class LadderPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Share of the decisions of a whole day in shadow that must have the version's score."""
     maximum_alert_ratio: _Ratio = 2.0
     """Alerts of the version over those of the champion, on the same recorded rows and under the same policy."""
-    cost_margin: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.1
+    cost_margin: Annotated[float, Meta(ge=0, le=1)] = 0.1
     """How much more the version may cost on matured rows, as a share of the champion's cost, at its lower bound."""
     guard: GuardRails = field(default_factory=GuardRails)

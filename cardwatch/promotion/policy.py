@@ -13,7 +13,7 @@ MONTH_DAYS: Final = 30
 WEEK_DAYS: Final = 7
 
 _ErrorRate = Annotated[float, Meta(gt=0.0, le=0.5)]
-_Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
 _Ratio = Annotated[float, Meta(ge=1.0)]
 
 

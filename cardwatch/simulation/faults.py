@@ -70,13 +70,13 @@ class RekeyedMerchants(WorldChange, frozen=True, kw_only=True, tag="rekeyed_merc
     Several of them draw their merchants independently, and each gives ids of its own; that of the last one counts.
     """
 
-    share: Annotated[float, Meta(gt=0.0, le=1.0)]
+    share: Annotated[float, Meta(gt=0, le=1)]
 
 
 class DuplicatedRecords(WorldChange, frozen=True, kw_only=True, tag="duplicated_records"):
     """A share of the records are sent twice, with the same transaction id, some minutes later."""
 
-    share: Annotated[float, Meta(gt=0.0, le=1.0)]
+    share: Annotated[float, Meta(gt=0, le=1)]
 
 
 class LateSource(_OfChannel, frozen=True, kw_only=True, tag="late_source"):
