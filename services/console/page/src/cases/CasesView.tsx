@@ -1,8 +1,9 @@
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useState } from "preact/hooks";
 import * as format from "../format.ts";
 import { addressOf, go, route } from "../routes.ts";
 import { positionOf } from "../state.ts";
 import { NoToken } from "../ui/NoToken.tsx";
+import { usePolled, type Polled } from "../ui/polled.ts";
 import { CasePanel } from "./CasePanel.tsx";
 import { casePage, investigator, type CasePage, type ShownCase } from "./case_calls.ts";
 import { lossOf, stateText } from "./case_text.ts";
@@ -25,7 +26,7 @@ type FilterName = keyof typeof FILTERS;
 export function CasesView() {
   const [filter, setFilter] = useState<FilterName>("todo");
   const [after, setAfter] = useState(0);
-  const { page, error, refresh } = useQueue(filter, after);
+  const { value: page, error, refresh } = useQueue(filter, after);
   const selected = selectedPosition(route.value.rest);
   const close = useCallback(() => closeCase(selected), [selected?.partition, selected?.offset]);
   const choose = (name: FilterName) => {
@@ -85,36 +86,13 @@ export function CasesView() {
   );
 }
 
-function useQueue(filter: FilterName, after: number): { page: CasePage | null; error: string; refresh: () => void } {
-  const [page, setPage] = useState<CasePage | null>(null);
-  const [error, setError] = useState("");
-  const [asked, setAsked] = useState(0);
+function useQueue(filter: FilterName, after: number): Polled<CasePage> {
   const name = investigator.state.value.trim() || "console";
-  useEffect(() => {
-    const stop = new AbortController();
-    let timer = 0;
-    const query = new URLSearchParams({ after: String(after), limit: String(SHOWN) });
-    for (const [key, values] of Object.entries(FILTERS[filter].query))
-      for (const value of values) query.append(key, value);
-    if (filter === "mine") query.append("assignee", name);
-    const read = async () => {
-      try {
-        setPage(await casePage(query, stop.signal));
-        setError("");
-      } catch (failure) {
-        if (stop.signal.aborted) return;
-        setError((failure as Error).message);
-      }
-      timer = window.setTimeout(read, REFRESH_MS);
-    };
-    void read();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
-  }, [filter, after, asked, filter === "mine" ? name : ""]);
-  const refresh = useCallback(() => setAsked((count) => count + 1), []);
-  return { page, error, refresh };
+  const query = new URLSearchParams({ after: String(after), limit: String(SHOWN) });
+  for (const [key, values] of Object.entries(FILTERS[filter].query))
+    for (const value of values) query.append(key, value);
+  if (filter === "mine") query.append("assignee", name);
+  return usePolled((signal) => casePage(query, signal), REFRESH_MS, [query.toString()]);
 }
 
 function summary({ counts, capacity_per_day, total }: CasePage): string {

@@ -1,8 +1,9 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { token } from "../api.ts";
 import { BOX_TEXTS } from "../boxes.ts";
 import { addressOf } from "../routes.ts";
 import { live, stale } from "../state.ts";
+import { usePolled } from "../ui/polled.ts";
 import { announcement } from "../ui/Shell.tsx";
 import { faultSwitches, switchOff, switchOn } from "./fault_calls.ts";
 import {
@@ -29,7 +30,7 @@ const GROUPS: { group: FaultGroup; title: string; note: string }[] = [
 
 /** Every fault with its expected effect, a switch and a timer: each is a real fault of a real part. */
 export function FaultsView() {
-  const { faults, error, refresh } = useFaults();
+  const { value: faults, error, refresh } = usePolled(faultSwitches, REFRESH_MS);
   return (
     <main class="view" id="view" tabIndex={-1} aria-label="Faults">
       {token() === null && (
@@ -53,32 +54,6 @@ export function FaultsView() {
           ))}
     </main>
   );
-}
-
-function useFaults(): { faults: FaultSwitch[] | null; error: string | null; refresh: () => void } {
-  const [faults, setFaults] = useState<FaultSwitch[] | null>(null);
-  const [error, setError] = useState<string | null>(null);
-  const [asked, setAsked] = useState(0);
-  useEffect(() => {
-    const stop = new AbortController();
-    let timer = 0;
-    const read = async () => {
-      try {
-        setFaults(await faultSwitches(stop.signal));
-        setError(null);
-      } catch (failure) {
-        if (stop.signal.aborted) return;
-        setError((failure as Error).message);
-      }
-      timer = window.setTimeout(read, REFRESH_MS);
-    };
-    void read();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
-  }, [asked]);
-  return { faults, error, refresh: () => setAsked((count) => count + 1) };
 }
 
 interface TableProps {

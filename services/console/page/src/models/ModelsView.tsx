@@ -1,9 +1,10 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { NoToken } from "../ui/NoToken.tsx";
+import { usePolled } from "../ui/polled.ts";
 import { announcement } from "../ui/Shell.tsx";
 import { modelsOverview, moveVersion } from "./model_calls.ts";
 import { commandOf, movesFrom } from "./model_moves.ts";
-import type { ModelsOverview, Move, VersionLine, WantedMove } from "./model_moves.ts";
+import type { Move, VersionLine, WantedMove } from "./model_moves.ts";
 import "./models.css";
 
 const REFRESH_MS = 2_000;
@@ -22,7 +23,7 @@ const MOVES: Record<string, { title: string; about: string }> = {
 
 /** Versions with their stages, moves between the stages, and who made them. */
 export function ModelsView() {
-  const { overview, error, refresh } = useOverview();
+  const { value: overview, error, refresh } = usePolled(modelsOverview, REFRESH_MS);
   const [chosen, setChosen] = useState<string | null>(null);
   const versions = overview?.versions ?? [];
   const line = versions.find(({ version }) => version === chosen);
@@ -41,32 +42,6 @@ export function ModelsView() {
       )}
     </main>
   );
-}
-
-function useOverview(): { overview: ModelsOverview | null; error: string | null; refresh: () => void } {
-  const [overview, setOverview] = useState<ModelsOverview | null>(null);
-  const [error, setError] = useState<string | null>(null);
-  const [asked, setAsked] = useState(0);
-  useEffect(() => {
-    const stop = new AbortController();
-    let timer = 0;
-    const read = async () => {
-      try {
-        setOverview(await modelsOverview(stop.signal));
-        setError(null);
-      } catch (failure) {
-        if (stop.signal.aborted) return;
-        setError((failure as Error).message);
-      }
-      timer = window.setTimeout(read, REFRESH_MS);
-    };
-    void read();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
-  }, [asked]);
-  return { overview, error, refresh: () => setAsked((count) => count + 1) };
 }
 
 interface Outcome {
