@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 from adapters.archive.arrow_columns import Arrow, distinct
 from adapters.archive.recorded_rows import read_recorded_rows
 from adapters.archive.tables import ArchivedTables
+from adapters.runtime.policy_file import Policies
 from cardwatch.decision.canary_cards import is_decided_by_canary
 from cardwatch.decision.cost_policy import DecisionPolicy
 from cardwatch.label_states import LabelState, is_observed
+from cardwatch.ladder.stage_checks import canary_verdict, shadow_verdict
 from cardwatch.ladder.stage_rows import StageColumns, StageRows, stage_rows
+from cardwatch.ladder.stage_verdict import StageVerdict
+from cardwatch.ladder.state import LadderState
 
 _COLUMNS: Final = (
     "card_id", "model_version", "probability", "shadow_version", "shadow_probability", "canary_version",
@@ -43,6 +47,23 @@ def read_stage(
     """
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     return [rows for day in days if (rows := _read_day(archive, day, stage, policy, maturity_days)) and len(rows.cards)]
+
+
+def candidate_verdict(
+    archive: ArchivedTables, ladder: LadderState, day: date, policies: Policies
+) -> StageVerdict | None:
+    """Return the verdict on the version in shadow or canary, over the days from its last move to `day`.
+
+    None if there is no such version, or no champion to compare it with.
+    """
+    candidate, champion = ladder.served_candidate, ladder.champion
+    if candidate is None or champion is None:
+        return None
+    stage = StageOf(candidate=candidate.version, champion=champion.version, canary_share=ladder.canary_share)
+    first = candidate.day or day
+    rows = read_stage(archive, first, day, stage, policies.decision, policies.drift.maturity_days)
+    verdict = shadow_verdict if ladder.canary is None else canary_verdict
+    return verdict(rows, policies.ladder)
 
 
 def _read_day(

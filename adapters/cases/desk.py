@@ -29,7 +29,7 @@ from cardwatch.events import Label, from_epoch_ms, to_epoch_ms
 log = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 20
-"""Number of times that a confirmation is tried again because somebody has added a note meanwhile."""
+"""Maximum number of attempts to confirm a decision on a case while other people add notes to it."""
 
 Position: TypeAlias = tuple[int, int]
 """Partition and offset of a transaction: by these a case is named, because an id may hold any character."""

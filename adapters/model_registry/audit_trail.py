@@ -1,4 +1,4 @@
-"""What a registry keeps for an audit: the verdicts on its versions, and the policies in them."""
+"""Reads what an audit needs from a registry: the verdicts on its versions, and the policies in them."""
 
 from __future__ import annotations
 

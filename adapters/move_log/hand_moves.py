@@ -9,7 +9,7 @@ from datetime import date
 from typing import NamedTuple
 
 from adapters.archive.reader import Archive
-from adapters.archive.stage_decisions import StageOf, read_stage
+from adapters.archive.stage_decisions import candidate_verdict
 from adapters.move_log.open import OpenedLadder
 from adapters.runtime.policy_file import Policies, read_policies
 from adapters.runtime.retry import poll
@@ -17,7 +17,6 @@ from adapters.scoring.client import ServedVersionClient, ServedVersions
 from cardwatch.errors import ArchiveUnavailable, Misconfigured, MoveRefused, ScoringUnavailable
 from cardwatch.ladder.moves import MoveKind
 from cardwatch.ladder.rules import require_allowed
-from cardwatch.ladder.stage_checks import canary_verdict, shadow_verdict
 from cardwatch.ladder.stage_verdict import StageVerdict
 from cardwatch.ladder.state import LadderState, Stage
 
@@ -25,7 +24,7 @@ SERVING_TIMEOUT_SECONDS = 30.0
 
 
 class WantedMove(NamedTuple):
-    """What a person asked for. `version` is None for a rollback, which has only one."""
+    """A move that a person asks for. `version` is None for a rollback: it restores the previous champion."""
 
     kind: MoveKind
     version: str | None
@@ -95,29 +94,13 @@ def _evidence(
     stage = state.stage_of(version)
     if kind not in {MoveKind.CANARY, MoveKind.PROMOTE} or stage not in {Stage.SHADOW, Stage.CANARY} or newest is None:
         return None
-    placed, champion = state.canary if stage is Stage.CANARY else state.shadow, state.champion
-    if placed is None or champion is None:
-        return None
-    rows = read_stage(
-        Archive(ladder.settings.archive, ladder.settings.index_url),
-        placed.day or newest,
-        newest,
-        StageOf(candidate=version, champion=champion.version, canary_share=state.canary_share),
-        policies.decision,
-        policies.drift.maturity_days,
-    )
-    return (canary_verdict if stage is Stage.CANARY else shadow_verdict)(rows, policies.ladder)
+    return candidate_verdict(Archive(ladder.settings.archive, ladder.settings.index_url), state, newest, policies)
 
 
 def _served(ladder: OpenedLadder, begin: float) -> str:
     """Wait until the scoring service serves the ladder, and return how long that took or why it is not known."""
     state = ladder.mover.state()
-    candidate = state.canary or state.shadow
-    wanted = ServedVersions(
-        state.champion.version if state.champion else None,
-        candidate.version if candidate else None,
-        state.canary_share,
-    )
+    wanted = ServedVersions.of(state)
     if not ladder.settings.scoring_url:
         return "no scoring service is known: processes that follow the registry serve it within some seconds"
     try:

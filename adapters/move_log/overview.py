@@ -1,4 +1,4 @@
-"""What can be seen of the ladder: versions with stage and verdict, and the moves between stages."""
+"""An overview of the ladder: versions with stage and verdict, and the moves between stages."""
 
 from __future__ import annotations
 

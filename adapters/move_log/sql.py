@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Column, Engine, Integer, LargeBinary, MetaData, String, Table, func, insert, select
+from sqlalchemy import Column, Engine, Integer, LargeBinary, MetaData, Table, func, insert, inspect, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
 from adapters.archive.index import database_address, postgresql_engine, sqlite_engine
@@ -27,7 +27,6 @@ _MOVES: Final = Table(
     _META,
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("content", LargeBinary, nullable=False),
-    Column("signature", String, nullable=False),
 )
 
 
@@ -54,9 +53,7 @@ class SqlMoveLog:
         try:
             with self._translated_errors(), self._engine.connect() as connection:
                 rows = connection.execute(newer).all()
-            return [
-                RecordedMove(number=row.number, content=bytes(row.content), signature=row.signature) for row in rows
-            ]
+            return [RecordedMove(number=row.number, content=bytes(row.content)) for row in rows]
         except _NoTable:
             return []
         except TypeError as error:  # SQLite stores values of any type in a column
@@ -66,9 +63,9 @@ class SqlMoveLog:
         """Append a move. Raises `MoveConflict`, and changes nothing, if its number is not the next one."""
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-        row = {"number": move.number, "content": move.content, "signature": move.signature}
+        row = {"number": move.number, "content": move.content}
         with self._translated_errors():
-            _META.create_all(self._engine)
+            self._create_table()
             try:
                 with self._engine.begin() as connection:
                     newest = connection.execute(select(func.max(_MOVES.c.number))).scalar() or 0
@@ -77,6 +74,14 @@ class SqlMoveLog:
                     connection.execute(insert(_MOVES).values(row))
             except IntegrityError:
                 raise MoveConflict(f"{self._where} holds another move {move.number} since a moment ago") from None
+
+    def _create_table(self) -> None:
+        try:
+            _META.create_all(self._engine)
+        except DBAPIError:
+            # Two processes that make their first move at once both find no table, and one cannot create it any more.
+            if not inspect(self._engine).has_table(_MOVES.name):
+                raise
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -39,6 +39,7 @@ from adapters.scoring.wire_format import (
 )
 from cardwatch.errors import InvalidRecord, Misconfigured, ScorerBusy, ScoringUnavailable
 from cardwatch.events import Transaction
+from cardwatch.ladder.state import LadderState
 from cardwatch.ports import Scores
 
 READ_TIMEOUT_SECONDS: Final = 5.0
@@ -207,6 +208,14 @@ class ServedVersions(Struct, frozen=True):
     version: str | None
     candidate: str | None = None
     canary_share: float | None = None
+
+    @classmethod
+    def of(cls, ladder: LadderState) -> Self:
+        """Return the versions that are served when the ladder is."""
+        champion, candidate = ladder.champion, ladder.served_candidate
+        return cls(
+            champion.version if champion else None, candidate.version if candidate else None, ladder.canary_share
+        )
 
 
 class ServedVersionClient(_HttpClient):

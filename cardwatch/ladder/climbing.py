@@ -38,7 +38,7 @@ def climb(
     if kind is None or candidate is None or not policy.automatic:
         return []
     evidence = None
-    if state.shadow is not None or state.canary is not None:
+    if state.served_candidate is not None:
         evidence = verdict_of(state)
         if evidence is None:
             return []
@@ -95,6 +95,6 @@ def enter(
     if not is_comparable:
         because = "the champion needs features that are no longer computed"
         return [first, mover.move(MoveKind.PROMOTE, version, actor=actor, reason=because, day=day)]
-    if state.shadow is not None or state.canary is not None:
+    if state.served_candidate is not None:
         return [first]
     return [first, *climb(mover, policy, day=day, verdict_of=lambda _state: None)]

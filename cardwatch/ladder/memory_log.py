@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 from cardwatch.errors import MoveConflict
 from cardwatch.ladder.moves import RecordedMove
 
 
 class MemoryMoveLog:
-    """A `MoveLog` that ends with its process. Not thread-safe."""
+    """A `MoveLog` that ends with its process. Threads may share it."""
 
     def __init__(self) -> None:
+        self._appending = Lock()
         self._moves: list[RecordedMove] = []
 
     def moves(self, after: int = 0) -> list[RecordedMove]:
@@ -18,6 +21,7 @@ class MemoryMoveLog:
 
     def append(self, move: RecordedMove) -> None:
         """Append a move. Raises `MoveConflict`, and changes nothing, if its number is not the next one."""
-        if move.number != len(self._moves) + 1:
-            raise MoveConflict(f"the log holds {len(self._moves)} moves, so {move.number} is not the next one")
-        self._moves.append(move)
+        with self._appending:
+            if move.number != len(self._moves) + 1:
+                raise MoveConflict(f"the log holds {len(self._moves)} moves, so {move.number} is not the next one")
+            self._moves.append(move)

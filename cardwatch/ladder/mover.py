@@ -26,7 +26,7 @@ ADOPTED_BY = "cardwatch"
 
 
 class Projection(Protocol):
-    """What serves models by the stages of the ladder, such as the aliases of a registry.
+    """The part that serves models by the stages of the ladder, such as the aliases of a registry.
 
     Every method raises `RegistryUnavailable` if the registry does not answer.
     """
@@ -44,23 +44,11 @@ class Projection(Protocol):
         """Make the projection that of this state. A repeated call changes nothing."""
 
 
-class MoveSigner(Protocol):
-    """Signs moves, and verifies signatures of moves."""
-
-    def sign(self, content: bytes, /) -> str:
-        """Return the signature of a move's bytes, hexadecimal; "" without a private key."""
-
-    def verify(self, move: RecordedMove, /) -> None:
-        """Raise `CorruptMoves` if there is a trusted key and the signature is not one of it."""
-
-
 class Mover:
     """The ladder of one registry. `epoch_ms` is the wall clock in ms since 1970, which moves record for people only."""
 
-    def __init__(
-        self, moves: MoveLog, projection: Projection, epoch_ms: Callable[[], float], signer: MoveSigner | None = None
-    ) -> None:
-        self._moves, self._projection, self._epoch_ms, self._signer = moves, projection, epoch_ms, signer
+    def __init__(self, moves: MoveLog, projection: Projection, epoch_ms: Callable[[], float]) -> None:
+        self._moves, self._projection, self._epoch_ms = moves, projection, epoch_ms
         self._known = LadderState()
 
     def state(self) -> LadderState:
@@ -69,9 +57,6 @@ class Mover:
         Without any move, the champion of the registry is the champion, and nothing else is on the ladder.
         """
         if new := self._moves.moves(self._known.number):
-            if self._signer is not None:
-                for move in new:
-                    self._signer.verify(move)
             self._known = ladder_after(new, self._known)
         if self._known.number == 0 and (champion := self._projection.adopted()) is not None:
             adopted = Placed(
@@ -164,10 +149,8 @@ class Mover:
         return self.state()
 
     def _append(self, move: Move) -> None:
-        content = encode_move(move)
-        signature = self._signer.sign(content) if self._signer is not None else ""
         try:
-            self._moves.append(RecordedMove(number=move.number, content=content, signature=signature))
+            self._moves.append(RecordedMove(number=move.number, content=encode_move(move)))
         except MoveConflict as error:
             raise MoveConflict(f"{error}: look at `cardwatch models` and decide again") from error
         log.info("move %d: %s version %s, by %s: %s", move.number, move.kind, move.version, move.actor, move.reason)

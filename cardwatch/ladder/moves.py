@@ -1,7 +1,8 @@
 """Moves of model versions between the stages of the ladder, as they are recorded in the move log.
 
-A move names its predecessor by a digest, so that none can be changed, left out or put between two others without
-breaking the chain. Where a key is set, the move is signed too, so that nobody without the key can write a chain anew.
+A move names its predecessor by a digest, so that none but the newest can be changed, left out or put between two others
+without breaking the chain. Whoever owns the log can write a whole new chain, which only a digest of the newest move
+that was kept elsewhere shows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FIRST_PREVIOUS: Final = ""
 """The `previous` of the first move."""
 
 Version = Annotated[str, Meta(min_length=1, max_length=64)]
-Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
@@ -69,11 +70,10 @@ class Move(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RecordedMove(Struct, frozen=True, kw_only=True):
-    """A move as it is stored: its bytes and, where a key is set, their signature (hexadecimal), else ""."""
+    """A move as it is stored: its number and its bytes."""
 
     number: int
     content: bytes
-    signature: str = ""
 
 
 class MoveLog(Protocol):
@@ -93,7 +93,7 @@ _DECODER: Final = msgspec.json.Decoder(Move)
 
 
 def encode_move(move: Move) -> bytes:
-    """Return the bytes that are stored and signed; `decode_move` gives an equal move."""
+    """Return the bytes that are stored; `decode_move` gives an equal move."""
     return msgspec.json.encode(move)
 
 

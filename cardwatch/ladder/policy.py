@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-_Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
-_Ratio = Annotated[float, Meta(ge=1.0)]
+_Share = Annotated[float, Meta(gt=0, lt=1)]
+_Ratio = Annotated[float, Meta(ge=1)]
 _Count = Annotated[int, Meta(ge=0)]
 
 
@@ -19,12 +19,12 @@ class GuardRails(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     (`error_rate`, one-sided, for each look) is a breach.
     """
 
-    window_seconds: Annotated[float, Meta(gt=0.0)] = 60.0
+    window_seconds: Annotated[float, Meta(gt=0)] = 60.0
     minimum_decisions: Annotated[int, Meta(ge=20)] = 200
-    error_rate: Annotated[float, Meta(gt=0.0, le=0.05)] = 1e-4
+    error_rate: Annotated[float, Meta(gt=0, le=0.05)] = 1e-4
     maximum_degraded_share: _Share = 0.05
     """Share of the decisions that rules made because there was no score."""
-    maximum_latency_ms: Annotated[float, Meta(gt=0.0)] = 2_000.0
+    maximum_latency_ms: Annotated[float, Meta(gt=0)] = 2_000.0
     """99th percentile of the time from a transaction's arrival in the log to its decision, if it is also more than
     `maximum_latency_ratio` times that before the canary: a backlog is no fault of a model."""
     maximum_latency_ratio: _Ratio = 3.0

@@ -63,7 +63,12 @@ class LadderState(Struct, frozen=True, kw_only=True):
     @property
     def candidate(self) -> Placed | None:
         """The version that is on its way up: in canary, shadow or waiting as challenger, the highest of these."""
-        return self.canary or self.shadow or self.challenger
+        return self.served_candidate or self.challenger
+
+    @property
+    def served_candidate(self) -> Placed | None:
+        """The version that scores beside the champion: in canary or in shadow."""
+        return self.canary or self.shadow
 
     def stage_of(self, version: str) -> Stage | None:
         """Return the stage of a version, None if the log does not know it."""
@@ -197,7 +202,7 @@ def _require_stage(state: LadderState, move: Move, *allowed: Stage | None) -> St
 
 
 def _require_nobody_above(state: LadderState, move: Move) -> None:
-    other = state.canary or state.shadow
+    other = state.served_candidate
     if other is not None:
         stage = "canary" if state.canary else "shadow"
         raise MoveRefused(

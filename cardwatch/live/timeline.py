@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
+from cardwatch.ladder.climbing import ACTOR
 from cardwatch.live.faults import DRIFT, WORLD_FAULTS
 from cardwatch.live.frames import EventFrame, EventKind
 from cardwatch.progress import (
@@ -26,8 +27,6 @@ FAILED = "FAILED"
 PASSED = "passed: "
 SAVES = "saves "
 """Part of the reason that says what a challenger saves: what a reader wants first."""
-LADDER = "ladder"
-"""The actor of moves that nobody made by hand, see `cardwatch.ladder.climbing`."""
 KEPT_EVENTS: Final = 1_000
 """Number of newest events that are kept: a part that comes and goes all day makes many."""
 
@@ -127,6 +126,6 @@ class Timeline:
         if record.kind not in texts:  # the first champion has an event of its own, and so has a passed verdict
             return
         kind = EventKind.CHAMPION if record.changes_champion else EventKind.VERDICT
-        is_usual = record.actor == LADDER and record.kind != "retire"
+        is_usual = record.actor == ACTOR and record.kind != "retire"
         details = [] if is_usual else [f"by {record.actor}: {record.reason}"]
         self.note(at_ms, kind, f"v{record.version} {texts[record.kind]}", record.day, details)

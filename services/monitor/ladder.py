@@ -16,7 +16,6 @@ from cardwatch.errors import ScoringUnavailable
 from cardwatch.events import from_epoch_ms, utc_day
 from cardwatch.ladder.climbing import climb
 from cardwatch.ladder.mover import Mover
-from cardwatch.ladder.stage_checks import canary_verdict, shadow_verdict
 from cardwatch.ladder.stage_verdict import StageVerdict
 from cardwatch.ladder.state import LadderState
 from cardwatch.progress import ModelMoved
@@ -97,23 +96,12 @@ class MonitoredLadder:
 
     def _verdict(self, day: date, state: LadderState) -> StageVerdict | None:
         # It imports pandas, for which a monitor without a candidate need not wait.
-        from adapters.archive.stage_decisions import StageOf, read_stage  # noqa: PLC0415
+        from adapters.archive.stage_decisions import candidate_verdict  # noqa: PLC0415
 
-        candidate, champion = state.canary or state.shadow, state.champion
-        if candidate is None or champion is None:
-            return None
-        stage = StageOf(candidate=candidate.version, champion=champion.version, canary_share=state.canary_share)
-        maturity = self._policies.drift.maturity_days
-        days = read_stage(self._archive, candidate.day or day, day, stage, self._policies.decision, maturity)
-        return (shadow_verdict if state.canary is None else canary_verdict)(days, self._policies.ladder)
+        return candidate_verdict(self._archive, state, day, self._policies)
 
     def _poll_served(self, state: LadderState) -> None:
-        candidate = state.canary or state.shadow
-        wanted = ServedVersions(
-            state.champion.version if state.champion else None,
-            candidate.version if candidate else None,
-            state.canary_share,
-        )
+        wanted = ServedVersions.of(state)
         served = poll(
             self._served.versions,
             until=lambda found: found == wanted,

@@ -23,7 +23,7 @@ MOVERS = 8
 
 
 def recorded(number: int, text: bytes = b"\x00move\xff") -> RecordedMove:
-    return RecordedMove(number=number, content=text, signature="ab" * 64)
+    return RecordedMove(number=number, content=text)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -86,6 +86,25 @@ def test_of_movers_at_the_same_moment_exactly_one_wins(opened: Callable[[], Move
     assert [each.kind for each in history] == [
         MoveKind.ADOPT, MoveKind.CHALLENGE, MoveKind.SHADOW, MoveKind.CANARY, won[0],
     ]  # fmt: skip
+
+
+def test_of_first_moves_at_the_same_moment_exactly_one_is_recorded(opened: Callable[[], MoveLog]) -> None:
+    """The table does not exist yet, and every process tries to create it."""
+    logs = [opened() for _ in range(MOVERS)]
+    together = Barrier(MOVERS)
+
+    def append(number: int) -> bool:
+        together.wait()
+        try:
+            logs[number].append(recorded(1, bytes([number])))
+        except MoveConflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(MOVERS) as threads:
+        won = [number for number, is_recorded in enumerate(threads.map(append, range(MOVERS))) if is_recorded]
+    assert len(won) == 1
+    assert opened().moves() == [recorded(1, bytes(won))]
 
 
 def test_a_server_that_does_not_answer_is_retriable_and_no_message_holds_the_password(tmp_path: Path) -> None:
