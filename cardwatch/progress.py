@@ -211,7 +211,7 @@ class ModelMoved(Struct, frozen=True, kw_only=True, tag="model_moved"):
     champion_version: Version | None
     actor: Annotated[str, Meta(max_length=500)]
     reason: Annotated[str, Meta(max_length=500)]
-    share: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
+    share: Annotated[float, Meta(gt=0, lt=1)] | None = None
 
     @property
     def changes_champion(self) -> bool:

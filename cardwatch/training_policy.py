@@ -35,4 +35,4 @@ class TrainingPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     early_stopping_trees: Annotated[int, Meta(ge=1, le=300)] = 30
     maximum_trees: Annotated[int, Meta(ge=1, le=300)] = 300
     maximum_depth: Annotated[int, Meta(ge=2, le=6)] = 6
-    half_life_days: Annotated[float, Meta(ge=1.0, le=3_650.0)] | None = 7.0
+    half_life_days: Annotated[float, Meta(ge=1, le=3_650.0)] | None = 7.0

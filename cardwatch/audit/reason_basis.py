@@ -25,7 +25,7 @@ _UNKNOWN: Final = "a code that this version does not know"
 
 
 class ReasonSource(StrEnum):
-    """What gave a reason."""
+    """The rule or model that gave a reason."""
 
     MODEL = "model"
     DEGRADED_RULE = "degraded_rule"

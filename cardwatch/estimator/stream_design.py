@@ -216,4 +216,4 @@ CHECKS: Final = (
         failed="A retraining needs more days than the archive keeps: keep more, or train on fewer.",
     ),
 )
-"""What a reader should not have to notice."""
+"""Checks whose sentences tell a reader of an estimate where a part of the design is too small."""

@@ -12,9 +12,9 @@ from cardwatch.drift.policy import DriftPolicy
 MONTH_DAYS: Final = 30
 WEEK_DAYS: Final = 7
 
-_ErrorRate = Annotated[float, Meta(gt=0.0, le=0.5)]
+_ErrorRate = Annotated[float, Meta(gt=0, le=0.5)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
-_Ratio = Annotated[float, Meta(ge=1.0)]
+_Ratio = Annotated[float, Meta(ge=1)]
 
 
 class PromotionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ class PromotionPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Probability to promote a challenger that is worse by more than the margin in at least one slice."""
     minimum_alert_precision: _Share = 0.05
     """Share of the alerts (challenges and declines) that must be fraud: 0.05 are 19 false alerts for each true one."""
-    maximum_alerts_per_day: Annotated[float, Meta(gt=0.0)] | None = None
+    maximum_alerts_per_day: Annotated[float, Meta(gt=0)] | None = None
     """Alerts that investigators can check. None: no limit."""
     maximum_latency_ratio: _Ratio = 3.0
     """Time to score a row, over the champion's. A row that takes at most `free_latency_us` always passes."""

@@ -43,13 +43,13 @@ class _OfChannel(WorldChange, frozen=True, kw_only=True):
 class UnitChange(_OfChannel, frozen=True, kw_only=True, tag="unit_change"):
     """Amounts are written in another unit: multiplied by `ratio`, 0.01 for euros in place of cents."""
 
-    ratio: Annotated[float, Meta(gt=0.0, le=MAX_UNIT_RATIO)]
+    ratio: Annotated[float, Meta(gt=0, le=MAX_UNIT_RATIO)]
 
 
 class ClockShift(_OfChannel, frozen=True, kw_only=True, tag="clock_shift"):
     """A source's clock is wrong by `hours`. The date is right: times move around within the day."""
 
-    hours: Annotated[float, Meta(ge=-23.0, le=23.0)]
+    hours: Annotated[float, Meta(ge=-23, le=23)]
 
 
 class NewCodes(WorldChange, frozen=True, kw_only=True, tag="new_codes"):
@@ -82,7 +82,7 @@ class DuplicatedRecords(WorldChange, frozen=True, kw_only=True, tag="duplicated_
 class LateSource(_OfChannel, frozen=True, kw_only=True, tag="late_source"):
     """Records arrive up to `hours` after their time, but on the same day: their order in the log is another one."""
 
-    hours: Annotated[float, Meta(gt=0.0, le=23.0)]
+    hours: Annotated[float, Meta(gt=0, le=23)]
 
 
 DataFault = NullColumn | UnitChange | ClockShift | NewCodes | RekeyedMerchants | DuplicatedRecords | LateSource

@@ -34,7 +34,7 @@ class NewTypology(WorldChange, frozen=True, kw_only=True, tag="new_typology"):
     """More fraud of a typology, mostly of one that did not exist: `share` is its share in all transactions."""
 
     typology: str
-    share: Annotated[float, Meta(gt=0.0, le=0.05)]
+    share: Annotated[float, Meta(gt=0, le=0.05)]
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for an unknown typology, or days that contradict each other."""
@@ -54,7 +54,7 @@ class SpendingShift(WorldChange, frozen=True, kw_only=True, tag="spending_shift"
     transaction_ratio: Ratio = 1.0
     ecommerce_ratio: Ratio = 1.0
     amount_ratio: Ratio = 1.0
-    hours_later: Annotated[float, Meta(ge=-12.0, le=12.0)] = 0.0
+    hours_later: Annotated[float, Meta(ge=-12, le=12)] = 0.0
 
 
 class NewMerchants(WorldChange, frozen=True, kw_only=True, tag="new_merchants"):
@@ -84,7 +84,7 @@ class Inflation(WorldChange, frozen=True, kw_only=True, tag="inflation"):
     No amount exceeds the largest one of a record, and growth ends after a hundred years.
     """
 
-    yearly: Annotated[float, Meta(ge=-0.9, le=10.0)]
+    yearly: Annotated[float, Meta(ge=-0.9, le=10)]
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a ramp, which would have no effect, and for an end, at which all prices would fall."""

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 DayNumber = Annotated[int, Meta(ge=0, le=100_000)]
 MAX_RATIO: Final = 100.0
 """The largest ratio of one event, and of several together."""
-Ratio = Annotated[float, Meta(ge=0.0, le=MAX_RATIO)]
+Ratio = Annotated[float, Meta(ge=0, le=MAX_RATIO)]
 
 
 class WorldChange(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):

@@ -37,7 +37,7 @@ class MoveRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     kind: MoveKind
     reason: Annotated[str, Meta(min_length=1, max_length=400)]
     version: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    share: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
+    share: Annotated[float, Meta(gt=0, lt=1)] | None = None
     despite_verdict: bool = False
 
 

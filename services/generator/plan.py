@@ -12,7 +12,7 @@ from adapters.runtime.renamed_keys import rename_keys
 from cardwatch.errors import Misconfigured
 from cardwatch.simulation.settings import SimulationSettings
 
-Rate = Annotated[float, Meta(gt=0.0)]
+Rate = Annotated[float, Meta(gt=0)]
 Days = Annotated[int, Meta(ge=0)]
 
 
