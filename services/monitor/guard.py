@@ -32,7 +32,9 @@ from cardwatch.topics import DECISIONS, STREAM_GROUP
 
 ACTOR: Final = "guard rails"
 LOOK_SECONDS: Final = 0.5
-"""Time between two looks at the ladder, and at the newest decisions."""
+"""Time between two looks at the newest decisions beside a canary."""
+IDLE_SECONDS: Final = 2.0
+"""Time between two looks at the ladder without a canary. Each is a connection to the database of the move log."""
 PAST_DECISIONS: Final = 2_000
 """Past decisions per partition that are read first: what was before the canary is what it is compared with."""
 
@@ -64,6 +66,11 @@ class CanaryGuard:
         self._reader: LogReader | None = None
         self._watch: CanaryWatch | None = None
         self._watched = ""
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether there was a canary at the last look."""
+        return self._watch is not None
 
     def close(self) -> None:
         """Close the connections."""
@@ -147,10 +154,10 @@ def live_rows(records: Sequence[Record]) -> LiveRows | None:
 
 
 def watch_canaries(guard: CanaryGuard, stopping: threading.Event) -> None:
-    """Look twice a second until `stopping` is set. What does not answer is asked again."""
+    """Look until `stopping` is set, twice a second beside a canary. What does not answer is asked again."""
     with closing(guard):
         problem = ""
-        while not stopping.wait(LOOK_SECONDS):
+        while not stopping.wait(LOOK_SECONDS if guard.is_watching else IDLE_SECONDS):
             try:
                 guard.look()
                 problem = ""

@@ -20,8 +20,8 @@ from cardwatch.ladder.stage_verdict import StageVerdict
 from cardwatch.ladder.state import LadderState
 from cardwatch.progress import ModelMoved
 
-LOOK_SECONDS: Final = 1.0
-"""Time between two looks at the move log for moves of other processes."""
+LOOK_SECONDS: Final = 2.0
+"""Time between two looks for moves of other processes: a connection to the move log and a request to the registry."""
 SERVING_TIMEOUT_SECONDS: Final = 60.0
 """Time after a move until a warning says that the scoring service does not serve by it yet."""
 
@@ -70,7 +70,7 @@ class MonitoredLadder:
             self._retry.call(lambda: self._poll_served(state), doing="waiting for the ladder to be served")
 
     def new_moves(self, published: int, newest_day: date | None) -> Iterator[ModelMoved]:
-        """Yield records of the moves after number `published`, looking once a second, and repair the projection.
+        """Yield records of the moves after number `published`, looking every `LOOK_SECONDS`, and repair the projection.
 
         `newest_day` is that of a move that was made without knowing any archived day.
         """
